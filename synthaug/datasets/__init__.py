@@ -1,0 +1,67 @@
+"""Labelled film. The interface; the files beside it are the answers.
+
+A data set does not know that it will be extended: nothing here imports synthesis.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from synthaug.structures import Record
+
+
+class DatasetNotFoundError(FileNotFoundError):
+    """The data set is not where it was looked for; the message says where, through which argument, and what to do."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which records train, which choose the checkpoint, and which are looked at last.
+
+    Attributes:
+        train: May be learnt from, re-enacted, and used as plates.
+        val: Chooses the checkpoint. Never test clips; empty where the protocol has none, and then the last
+            checkpoint is taken.
+        test: Looked at once, at the end.
+        notes: What was left out and why, by name, for the run's report.
+    """
+
+    train: tuple[Record, ...]
+    val: tuple[Record, ...]
+    test: tuple[Record, ...]
+    notes: dict[str, int] = field(default_factory=dict)
+
+
+class Protocol(ABC):
+    """Divides records into training, validation and test."""
+
+    @abstractmethod
+    def split(self, records: Sequence[Record], classes: Sequence[str]) -> Split:
+        """Divide; deterministic.
+
+        Raises:
+            ValueError: If a part that must not be empty would be, or a named subject does not exist.
+        """
+
+
+class ActionDataset(ABC):
+    """An indexed collection of labelled film."""
+
+    @property
+    @abstractmethod
+    def classes(self) -> tuple[str, ...]:
+        """Class names; a record's label is an index into them."""
+
+    @property
+    @abstractmethod
+    def records(self) -> tuple[Record, ...]:
+        """Every usable labelled interval, sorted by key."""
+
+    @property
+    @abstractmethod
+    def quarantine(self) -> dict[str, str]:
+        """Why each unusable entry was left out, by key. Counted in every run's report."""
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Bring the files into being or check them; called by one process before any other touches the data."""

@@ -1,0 +1,46 @@
+"""Where motions come from. The interface; the files beside it are the answers.
+
+Between data sets, whose records name the film, and avatars, which perform the motion.
+"""
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+from synthaug.structures import Motion, Record, Reference, Values
+
+
+class UnusableClipError(ValueError):
+    """No motion worth re-enacting can be taken out of this clip; the message says what was seen and wanted."""
+
+
+class MotionSource(ABC):
+    """Takes the motion, and the camera that saw it, out of one record."""
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Changes whenever the same record would yield another motion; part of every cache key."""
+
+    @abstractmethod
+    def load(self, record: Record) -> Reference:
+        """The motion of the acting person, world frame, in the film's own frame rate.
+
+        Deterministic: the same record gives the same motion. Parts that the source lacks (hands, jaw) are zeros.
+
+        Raises:
+            UnusableClipError: If the clip shows nothing that could be re-enacted.
+            FileNotFoundError: If the record's file is not there.
+        """
+
+
+class MotionVariation(ABC):
+    """Changes how an action is performed without changing which action it is."""
+
+    @abstractmethod
+    def sample(self, rng: np.random.Generator) -> Values:
+        """Draw plain values."""
+
+    @abstractmethod
+    def vary(self, motion: Motion, values: Values) -> Motion:
+        """Apply drawn values; draws nothing."""

@@ -1,0 +1,52 @@
+"""How Gaussians become pictures. The interface; the files beside it are the answers.
+
+`renderers/torch.py` is the specification; every other renderer is held to it.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from synthaug.structures import Camera, Gaussians, Rendering
+
+
+@dataclass(frozen=True)
+class Splatting:
+    """The image model, the same words for every renderer; part of every cache key.
+
+    Attributes:
+        antialiased: Scale opacities by what the dilation added, as `rasterize_mode="antialiased"` does; False is
+            gsplat's "classic", which swells silhouettes at low resolution.
+        eps2d: Variance added to every footprint, pixels squared. 1/12 is that of a pixel's own box.
+        max_alpha: Cap on one Gaussian's coverage (0.999 in gsplat 1.5.3, 0.99 in 1.6 and INRIA's rasteriser).
+        near: Nearest camera depth that is drawn, metres.
+        far: Farthest, metres.
+    """
+
+    antialiased: bool = True
+    eps2d: float = 1 / 12
+    max_alpha: float = 0.99
+    near: float = 0.01
+    far: float = 1e10
+
+
+class Renderer(ABC):
+    """Draws people over nothing: premultiplied by alpha, OpenCV axes, never a background."""
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Names the renderer and all its settings; part of every cache key."""
+
+    @abstractmethod
+    def render(self, people: Sequence[Gaussians], camera: Camera, *, depth: bool = False) -> Rendering:
+        """Draw people together, depth-sorted as one.
+
+        Args:
+            people: All with as many frames as the camera. None at all gives a transparent picture.
+            camera: One view for each frame.
+            depth: Also return depth.
+
+        Raises:
+            ValueError: If frame counts differ or a value is not finite.
+        """
