@@ -1,10 +1,11 @@
 """Before what it is filmed. The interface; the files beside it are the answers."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import numpy as np
 
-from synthaug.structures import Camera, Scene, Values
+from synthaug.structures import Camera, Record, Reference, Scene, Values
 
 
 class Background(ABC):
@@ -29,4 +30,18 @@ class Background(ABC):
                 frames and their size. A flat picture uses no more of it; a place built in 3D is seen through it and
                 returns it as the scene's camera; a filmed place ignores the view, and returns the camera that filmed
                 it together with a spot on its floor, so that the person is put there and turned.
+        """
+
+    @abstractmethod
+    def among(self, films: Sequence[tuple[Record, Reference]]) -> "Background":
+        """The same background restricted to what these training films allow, with all that must be made made.
+
+        Called once in the parent, before workers fork: plates are extracted and cached here. Backgrounds that are not
+        made of film return themselves.
+
+        Args:
+            films: The training records of the protocol in use, each with the motion and camera found in it.
+
+        Raises:
+            ValueError: If nothing is left to choose from.
         """
