@@ -381,3 +381,23 @@ class Rendering:
 
 Batch: TypeAlias = dict[str, Tensor | list[str]]
 """`video` float [batch 3 time height width], `label`, `synthetic` (0 or 1), `key`: what other recognizers eat already."""
+
+
+@dataclass(frozen=True)
+class ClipFormat:
+    """How a clip is cut for the recognizer, the same for filmed and synthetic ones.
+
+    Attributes:
+        num_frames: Frames.
+        fps: Frames per second at which they are taken, whatever the film's own rate.
+        size: Side of the square picture, pixels.
+    """
+
+    num_frames: int = 16
+    fps: float = 8.0
+    size: int = 112
+
+    @property
+    def seconds(self) -> float:
+        """Time that a clip covers."""
+        return self.num_frames / self.fps

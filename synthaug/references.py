@@ -1,0 +1,117 @@
+"""The motions of training clips: extracted once, kept on disk, graded, counted.
+
+Between a data set's records and the synthesizer.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.progress import track
+
+from synthaug.files import digest_of, read_reference, write_atomic, write_reference
+from synthaug.motions import MotionSource, UnusableClipError
+from synthaug.structures import Record, Reference
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class References:
+    """Training clips whose motion can be re-enacted.
+
+    Attributes:
+        records: The clips, in the order given.
+        takes: What was seen in each, by key.
+        dropped: Why others were left out, by key.
+    """
+
+    records: tuple[Record, ...]
+    takes: dict[str, Reference]
+    dropped: dict[str, str]
+
+    def of_class(self, label: int) -> tuple[Record, ...]:
+        """The records of one class."""
+        return tuple(record for record in self.records if record.label == label)
+
+
+def gather(
+    records: Sequence[Record], source: MotionSource, *, cache: Path | None = None, min_quality: float = 0.0
+) -> References:
+    """Extract the motion of every record, or say why not.
+
+    Args:
+        records: Training clips.
+        source: Takes a motion out of a record.
+        cache: Folder that keeps what was extracted, refusals too; None extracts anew.
+        min_quality: References graded lower are dropped. Known truth has no grade and stays.
+
+    Returns:
+        The usable ones and the reasons for the rest.
+    """
+    takes: dict[str, Reference] = {}
+    dropped: dict[str, str] = {}
+    missing = [record for record in records if not _kept(_path(record, source, cache))]
+    eager = {record.key for record in missing}
+    for record in track(missing, description="Extracting motions", transient=True, disable=len(missing) < 4):
+        _extract(record, source, cache, takes, dropped)
+    for record in records:
+        if record.key not in eager:
+            _read(record, source, cache, takes, dropped)
+    for key, reference in list(takes.items()):
+        if reference.quality is not None and reference.quality < min_quality:
+            dropped[key] = f"quality {reference.quality:.2f} is below min_quality={min_quality}"
+            del takes[key]
+    if dropped:
+        logger.warning("%d of %d training clips give no motion; motions.json says why.", len(dropped), len(records))
+    return References(tuple(record for record in records if record.key in takes), takes, dropped)
+
+
+def _path(record: Record, source: MotionSource, cache: Path | None) -> Path | None:
+    """Where a record's motion is kept: named by source, interval and the file's size and time of change."""
+    if cache is None:
+        return None
+    try:
+        stat = record.path.stat()
+        state = f"{stat.st_size}:{stat.st_mtime_ns}"
+    except FileNotFoundError:
+        state = "absent"
+    name = digest_of(source.fingerprint, record.key, record.path.name, state, repr((record.start, record.end)))
+    return cache / name[:2] / f"{name}.npz"
+
+
+def _kept(path: Path | None) -> bool:
+    return path is not None and (path.exists() or path.with_suffix(".refused").exists())
+
+
+def _extract(
+    record: Record, source: MotionSource, cache: Path | None, takes: dict[str, Reference], dropped: dict[str, str]
+) -> None:
+    path = _path(record, source, cache)
+    try:
+        takes[record.key] = source.load(record)
+    except UnusableClipError as error:
+        dropped[record.key] = str(error)
+        if path is not None:
+            write_atomic(path.with_suffix(".refused"), str(error).encode())
+        return
+    if path is not None:
+        write_reference(path, takes[record.key])
+
+
+def _read(
+    record: Record, source: MotionSource, cache: Path | None, takes: dict[str, Reference], dropped: dict[str, str]
+) -> None:
+    path = _path(record, source, cache)
+    assert path is not None
+    refused = path.with_suffix(".refused")
+    if refused.exists():
+        dropped[record.key] = refused.read_text()
+        return
+    try:
+        takes[record.key] = read_reference(path)
+    except ValueError as error:
+        logger.warning("%s", error)
+        path.unlink(missing_ok=True)
+        _extract(record, source, cache, takes, dropped)

@@ -1,0 +1,305 @@
+"""Recipes and their pixels: chance decides a Recipe, a Recipe decides a Clip.
+
+Where motions, avatars, cameras, backgrounds and renderers meet, known by their interfaces alone.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from synthaug.avatars import Avatar, Cast
+from synthaug.backgrounds import Background
+from synthaug.body import joint_positions, mean_skeleton, moved, resample, retarget
+from synthaug.caching import FORMAT, RenderCache
+from synthaug.cameras import CameraPath
+from synthaug.compositing import contact_shadow, darkened, hidden, over
+from synthaug.files import digest_of, motion_digest
+from synthaug.lighting import shaded
+from synthaug.motions import MotionSource, MotionVariation
+from synthaug.references import References
+from synthaug.renderers import Renderer
+from synthaug.sensor import Sensor
+from synthaug.structures import (
+    Actor, Camera, Clip, ClipFormat, Gaussians, Motion, Recipe, Reference, Rendering, Scene, Values,
+)  # fmt: skip
+
+_SLOTS, _CAST, _RECIPES = 1, 2, 3
+"""Streams of chance: drawing from one never moves another."""
+
+
+@dataclass(frozen=True, eq=False)
+class Synthesis:
+    """What to synthesise with, and how much of it.
+
+    Attributes:
+        motion: Takes motions out of training clips.
+        variation: Varies how they are performed.
+        avatar: The people to choose from.
+        camera: Chooses the views.
+        background: Chooses the places.
+        renderer: Draws the people.
+        sensor: What the picture goes through last; None leaves it clean.
+        identities: People who re-enact every reference. 0 is the real-only baseline, on the same code path.
+        backgrounds: Places and views drawn for each reference and identity.
+        per_class: Cap on synthetic clips of a class; None takes references x identities x backgrounds.
+        ratio: Share of synthetic clips in a training batch; None mixes as they come.
+        min_quality: Motions graded lower are dropped and counted.
+        resample_every: Epochs after which all recipes are drawn anew; 0 keeps the finite set.
+        cache: Keeps rendered people; None renders every time.
+    """
+
+    motion: MotionSource
+    variation: MotionVariation
+    avatar: Cast
+    camera: CameraPath
+    background: Background
+    renderer: Renderer
+    sensor: Sensor | None = None
+    identities: int = 10
+    backgrounds: int = 3
+    per_class: int | None = None
+    ratio: float | None = 0.5
+    min_quality: float = 0.0
+    resample_every: int = 0
+    cache: RenderCache | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("identities", "backgrounds", "resample_every"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}={getattr(self, name)} was given; 0 or more was wanted. Raise synth.{name}.")
+        if self.per_class is not None and self.per_class < 0:
+            raise ValueError(f"per_class={self.per_class} was given; null, 0 or more was wanted.")
+        if self.ratio is not None and not 0 <= self.ratio < 1:
+            raise ValueError(
+                f"ratio={self.ratio} was given; a share in [0, 1) was wanted, or null to mix as they come. "
+                "Every batch keeps real clips."
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Staged:
+    """A recipe made concrete, up to the rendering: all that a renderer and the compositing need.
+
+    Attributes:
+        people: The performers, lit.
+        camera: The view.
+        scene: The place.
+        joints: World positions of the joints of each person.
+        key: Names the rendering's pixels, whatever the background.
+    """
+
+    people: tuple[Gaussians, ...]
+    camera: Camera
+    scene: Scene
+    joints: tuple[Float[Tensor, "time 55 3"], ...]
+    key: str
+
+
+class Synthesizer:
+    """The synthetic data set: a finite list of recipes, and their clips.
+
+    Args:
+        plan: What to synthesise with.
+        references: Training clips with their motions, and no others.
+        clip: How clips are cut.
+        seed: Decides every recipe.
+        lineage: Written into each recipe beside our own entries.
+    """
+
+    def __init__(
+        self, plan: Synthesis, references: References, clip: ClipFormat, *, seed: int, lineage: Values | None = None
+    ) -> None:
+        self.plan = plan
+        self.references = references
+        self.clip = clip
+        self.seed = seed
+        self.lineage: Values = {**(lineage or {}), "synthaug": version("synthaug"), "seed": seed}
+        self.identities = plan.avatar.draw(plan.identities, np.random.default_rng([seed, _CAST]))
+        self._slots = self._allot()
+
+    def __len__(self) -> int:
+        """Number of synthetic clips."""
+        return len(self._slots)
+
+    @property
+    def possible_per_class(self) -> int:
+        """Clips that one reference yields: identities x backgrounds."""
+        return len(self.identities) * self.plan.backgrounds
+
+    def label(self, index: int) -> int:
+        """Class of the clip at this index."""
+        return self.references.records[self._slots[index][0]].label
+
+    def sample(self, index: int, *, generation: int = 0) -> Recipe:
+        """Draw the recipe at this index. Depends on the seed, the index and the generation, and on nothing else.
+
+        Args:
+            index: 0 <= index < len(self).
+            generation: How often the set has been redrawn.
+        """
+        record = self.references.records[self._slots[index][0]]
+        motion = self.references.takes[record.key].motion
+        rng = np.random.default_rng([self.seed, _RECIPES, generation, index])
+        plan, spare = self.plan, max(motion.duration - self.clip.seconds, 0.0)
+        actor = Actor(record.key, self.identities[self._slots[index][1]], plan.variation.sample(rng))
+        return Recipe(
+            label=record.label,
+            actors=(actor,),
+            camera=plan.camera.sample(rng),
+            background=plan.background.sample(rng),
+            sensor={} if plan.sensor is None else plan.sensor.sample(rng),
+            start=round(float(rng.uniform(0, spare)), 4),
+            fps=self.clip.fps,
+            num_frames=self.clip.num_frames,
+            size=(self.clip.size, self.clip.size),
+            lineage={**self.lineage, "index": index, "generation": generation, "subject": record.subject},
+        )
+
+    def render(self, recipe: Recipe) -> Clip:
+        """The clip that a recipe decides; draws nothing, and does not depend on what was rendered before."""
+        staged = self.stage(recipe)
+        return self.finish(recipe, staged, self.people(staged))
+
+    def people(self, staged: Staged) -> Rendering:
+        """The staged people over nothing, out of the cache where it has them."""
+        cache = self.plan.cache
+        rendering = None if cache is None else cache.read(staged.key)
+        if rendering is None:
+            rendering = self.plan.renderer.render(staged.people, staged.camera, depth=staged.scene.depth is not None)
+            if cache is not None:
+                cache.write(staged.key, rendering)
+        return rendering
+
+    def stage(self, recipe: Recipe) -> Staged:
+        """Make a recipe concrete: who stands where, seen by which camera, before what, in which light."""
+        lead = self._take(recipe.actors[0])
+        times = recipe.start + torch.arange(recipe.num_frames, dtype=torch.float64) / recipe.fps
+        motions = [self._motion(actor, times) for actor in recipe.actors]
+        centre = _centre(motions[0])
+        own = _view_at(lead, times, recipe.size)
+        camera = self.plan.camera.path(recipe.camera, own, centre)
+        scene = self.plan.background.scene(recipe.background, _shifted(camera, centre))
+        if scene.camera is not None and not _same(scene.camera, camera) and not _same(
+            scene.camera, _shifted(camera, centre)
+        ):
+            motions = [_placed(motion, centre, camera, scene) for motion in motions]
+            camera = scene.camera
+        return self._staged([self.plan.avatar.load(actor.identity) for actor in recipe.actors], motions, camera, scene)
+
+    def finish(self, recipe: Recipe, staged: Staged, rendering: Rendering) -> Clip:
+        """Lay rendered people over their place, and look at it through the sensor."""
+        scene = staged.scene
+        if scene.depth is not None:
+            rendering = hidden(rendering, scene.depth)
+        frames = scene.frames
+        if scene.spot is not None:
+            for joints in staged.joints:
+                frames = darkened(frames, contact_shadow(joints, staged.camera, scene.light))
+        video = over(rendering, frames)
+        if self.plan.sensor is not None:
+            video = self.plan.sensor.apply(video, recipe.sensor)
+        duration = min(self._take(actor).motion.duration for actor in recipe.actors)
+        looped = max(0, recipe.num_frames - math.ceil((duration - recipe.start) * recipe.fps))
+        return Clip(
+            key=recipe.key, video=video, fps=recipe.fps, label=recipe.label, subject=recipe.actors[0].identity,
+            camera="synthetic", recipe=recipe, looped=looped,
+        )  # fmt: skip
+
+    def _allot(self) -> list[tuple[int, int]]:
+        """(reference, identity) of every slot: class by class, references in turn, each in an order of its own."""
+        slots: list[tuple[int, int]] = []
+        position = {record.key: index for index, record in enumerate(self.references.records)}
+        combinations = [who for who in range(len(self.identities)) for _ in range(self.plan.backgrounds)]
+        for label in sorted({record.label for record in self.references.records}):
+            records = self.references.of_class(label)
+            orders = [
+                np.random.default_rng([self.seed, _SLOTS, label, place]).permutation(len(combinations))
+                for place in range(len(records))
+            ]
+            turns = [
+                (position[record.key], combinations[order[turn]])
+                for turn in range(len(combinations))
+                for record, order in zip(records, orders, strict=True)
+            ]
+            slots += turns if self.plan.per_class is None else turns[: self.plan.per_class]
+        return slots
+
+    def _take(self, actor: Actor) -> Reference:
+        try:
+            return self.references.takes[actor.motion]
+        except KeyError:
+            known = ", ".join(sorted(self.references.takes)[:3])
+            raise KeyError(
+                f"The recipe asks for the motion of '{actor.motion}', which is not among the {len(self.references.takes)} "
+                f"references ({known}, ...). Recipes are replayed with the data set and the protocol that they were made with."
+            ) from None
+
+    def _motion(self, actor: Actor, times: Float[Tensor, " time"]) -> Motion:
+        varied = self.plan.variation.vary(self._take(actor).motion, actor.variation)
+        return resample(varied, times)
+
+    def _staged(self, avatars: list[Avatar], motions: list[Motion], camera: Camera, scene: Scene) -> Staged:
+        fitted = [retarget(motion, mean_skeleton(), avatar.skeleton) for motion, avatar in zip(motions, avatars, strict=True)]
+        people = [avatar.pose(motion) for avatar, motion in zip(avatars, fitted, strict=True)]
+        if scene.light is not None:
+            people = [shaded(person, scene.light) for person in people]
+        key = digest_of(
+            str(FORMAT), self.plan.renderer.fingerprint, repr(scene.light), repr(scene.depth is not None),
+            camera.viewmats, camera.Ks, repr((camera.height, camera.width)),
+            *(part for avatar, motion in zip(avatars, fitted, strict=True) for part in (avatar.digest, motion_digest(motion))),
+        )  # fmt: skip
+        joints = tuple(joint_positions(motion, avatar.skeleton) for avatar, motion in zip(avatars, fitted, strict=True))
+        return Staged(tuple(people), camera, scene, joints, key)
+
+
+def _centre(motion: Motion) -> Float[Tensor, "3"]:
+    """Middle of the box that the pelvis stays in."""
+    return (motion.transl.amin(dim=0) + motion.transl.amax(dim=0)) / 2
+
+
+def _view_at(reference: Reference, times: Float[Tensor, " time"], size: tuple[int, int]) -> Camera:
+    """The reference's own camera at these seconds, looped as the motion is, with a picture of this size."""
+    motion, camera = reference.motion, reference.camera
+    frames = torch.remainder(times * motion.fps, float(motion.num_frames)).long().clamp(max=motion.num_frames - 1)
+    view = replace(camera, viewmats=camera.viewmats[frames], Ks=camera.Ks[frames])
+    return view.scaled(height=size[0], width=size[1])
+
+
+def _shifted(camera: Camera, centre: Float[Tensor, "3"]) -> Camera:
+    """The camera in a world whose origin is the floor below the person."""
+    T_world_local = torch.eye(4, dtype=camera.viewmats.dtype)
+    T_world_local[0, 3], T_world_local[2, 3] = centre[0], centre[2]
+    return replace(camera, viewmats=camera.viewmats @ T_world_local)
+
+
+def _same(a: Camera, b: Camera) -> bool:
+    return torch.allclose(a.viewmats, b.viewmats, atol=1e-5) and torch.allclose(a.Ks, b.Ks, atol=1e-3)
+
+
+def _azimuth(camera: Camera, point: Float[Tensor, "3"]) -> float:
+    """Direction from a point to the camera's first position, about the vertical axis, radians."""
+    viewmat = camera.viewmats[0]
+    position = -viewmat[:3, :3].mT @ viewmat[:3, 3]
+    away = position - point
+    return math.atan2(float(away[0]), float(away[2]))
+
+
+def _placed(motion: Motion, centre: Float[Tensor, "3"], camera: Camera, scene: Scene) -> Motion:
+    """The motion on the spot of a filmed place, turned so that its camera sees the side that ours would have seen."""
+    assert scene.camera is not None
+    if scene.spot is None:
+        raise ValueError(
+            "The background gave a camera of its own and no spot to stand on; a filmed place needs both. "
+            "Return Scene(camera=..., spot=...), or neither for a flat picture."
+        )
+    spot = motion.transl.new_tensor(scene.spot)
+    turn = _azimuth(scene.camera, spot) - _azimuth(camera, centre)
+    cos, sin = math.cos(turn), math.sin(turn)
+    R = motion.transl.new_tensor([[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]])
+    floor = centre * centre.new_tensor([1.0, 0.0, 1.0])
+    return moved(motion, R, spot - R @ floor)
