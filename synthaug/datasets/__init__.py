@@ -7,11 +7,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from jaxtyping import UInt8
+from torch import Tensor
+
 from synthaug.structures import Record
 
 
 class DatasetNotFoundError(FileNotFoundError):
     """The data set is not where it was looked for; the message says where, through which argument, and what to do."""
+
+
+class LeakError(ValueError):
+    """Something held out would reach training; the message names it."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,11 @@ class Split:
 
 class Protocol(ABC):
     """Divides records into training, validation and test."""
+
+    @property
+    @abstractmethod
+    def separates(self) -> str:
+        """What training and test never share: a field of Record ("subject", "camera", or "key" for single clips)."""
 
     @abstractmethod
     def split(self, records: Sequence[Record], classes: Sequence[str]) -> Split:
@@ -65,3 +77,15 @@ class ActionDataset(ABC):
     @abstractmethod
     def prepare(self) -> None:
         """Bring the files into being or check them; called by one process before any other touches the data."""
+
+    @abstractmethod
+    def read(
+        self, record: Record, times: Sequence[float], *, size: tuple[int, int]
+    ) -> UInt8[Tensor, "time 3 height width"]:
+        """The frames of a record's film nearest to these seconds of it.
+
+        Args:
+            record: One of `records`.
+            times: Seconds into the file, in any order.
+            size: Height and width; the shorter side fills it, what sticks out is cut.
+        """

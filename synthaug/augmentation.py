@@ -1,0 +1,79 @@
+"""Ordinary augmentation, the same draw for all frames of a clip: what changes between epochs.
+
+Applied to filmed and synthetic clips alike, between their making and collation.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from synthaug.structures import Values
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Random crop, flip and colour, in two halves like everything random.
+
+    Attributes:
+        crop: Smallest share of the picture's side that a crop keeps; 1 keeps the picture.
+        flip: Chance of mirroring. 0 by default: handedness carries meaning in sign language and in many actions.
+        color: Largest relative change of brightness, contrast and saturation.
+    """
+
+    crop: float = 0.8
+    flip: float = 0.0
+    color: float = 0.2
+
+    def __post_init__(self) -> None:
+        if not (0 < self.crop <= 1 and 0 <= self.flip <= 1 and 0 <= self.color < 1):
+            raise ValueError(
+                f"crop={self.crop}, flip={self.flip}, color={self.color} were given; crop in (0, 1], flip in [0, 1] and "
+                "color in [0, 1) were wanted. crop=1 flip=0 color=0 changes nothing."
+            )
+
+    def sample(self, rng: np.random.Generator) -> Values:
+        """Draw plain values."""
+        side = float(rng.uniform(self.crop, 1))
+        x, y, brightness, contrast, saturation, mirrored = rng.uniform(size=6)
+        spread = [1 + self.color * (2 * float(share) - 1) for share in (brightness, contrast, saturation)]
+        return {
+            "side": side, "x": float(x), "y": float(y), "mirrored": bool(mirrored < self.flip),
+            "brightness": spread[0], "contrast": spread[1], "saturation": spread[2],
+        }  # fmt: skip
+
+    def apply(self, video: UInt8[Tensor, "time 3 height width"], values: Values) -> UInt8[Tensor, "time 3 height width"]:
+        """Apply drawn values; draws nothing. What changes nothing returns the same tensor."""
+        drawn = {name: float(value) for name, value in values.items() if isinstance(value, (int, float))}
+        video = _cropped(video, drawn["side"], drawn["x"], drawn["y"])
+        if values["mirrored"]:
+            video = video.flip(-1)
+        return _coloured(video, drawn["brightness"], drawn["contrast"], drawn["saturation"])
+
+
+def _cropped(video: Tensor, side: float, x: float, y: float) -> Tensor:
+    height, width = video.shape[-2:]
+    h, w = round(height * side), round(width * side)
+    if (h, w) == (height, width):
+        return video
+    top, left = round(y * (height - h)), round(x * (width - w))
+    # cv2 takes at most some hundred channels at once and is several times faster on few, so frame by frame.
+    frames = video[:, :, top : top + h, left : left + w].permute(0, 2, 3, 1).numpy()
+    scaled = [cv2.resize(np.ascontiguousarray(frame), (width, height), interpolation=cv2.INTER_LINEAR) for frame in frames]
+    return torch.from_numpy(np.stack(scaled)).permute(0, 3, 1, 2)
+
+
+def _coloured(video: Tensor, brightness: float, contrast: float, saturation: float) -> Tensor:
+    """Brightness, contrast about the clip's mean, saturation about each pixel's grey, as one affine map of RGB."""
+    if brightness == contrast == saturation == 1:
+        return video
+    # Rec. 601 luma, as torchvision's adjust_saturation uses.
+    luma = torch.tensor([0.299, 0.587, 0.114])
+    mix = saturation * torch.eye(3) + (1 - saturation) * luma.expand(3, 3)
+    frames = video.float()
+    mean = torch.einsum("tchw,c->", frames, luma) / (frames.numel() / 3) * brightness
+    scaled = torch.einsum("dc,tchw->tdhw", mix * (brightness * contrast), frames) + (1 - contrast) * mean
+    return scaled.round().clamp(0, 255).to(torch.uint8)
