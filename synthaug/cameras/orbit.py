@@ -1,0 +1,134 @@
+"""Views from elsewhere around the person. Between the reference's camera and the renderer."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import final
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from synthaug.body import axis_angle_to_matrix
+from synthaug.cameras import CameraPath
+from synthaug.structures import Camera, Values
+
+LOWEST = 0.25
+"""Height in metres below which an orbit does not sink: a camera on a low shelf. The floor is at 0."""
+STEEPEST = math.radians(80)
+"""Elevation above which an orbit does not climb: straight down, "level" loses its meaning."""
+
+
+@final
+class Orbit(CameraPath):
+    """The reference's view turned about the person, nearer or farther, through another lens.
+
+    The middle of the person's path stays at the very pixel where the reference saw it, so a person who was framed
+    stays framed. A longer lens steps back by its own factor: `focal` changes perspective, `distance` alone changes
+    the person's size. With all ranges at zero change the reference comes back exactly.
+
+    Args:
+        azimuth_deg: Turn about the vertical, counter-clockwise from above; positive moves the camera to its right.
+        elevation_deg: Added to the camera's elevation as seen from the person; positive climbs. Cut where the camera
+            would go below 0.25 m or beyond 80 degrees.
+        distance: Factor on the distance.
+        focal: Factor on the focal length.
+    """
+
+    def __init__(
+        self,
+        azimuth_deg: Sequence[float | int] = (-60.0, 60.0),
+        elevation_deg: Sequence[float | int] = (-5.0, 15.0),
+        distance: Sequence[float | int] = (0.95, 1.3),
+        focal: Sequence[float | int] = (0.85, 1.25),
+    ) -> None:
+        ranges = {"azimuth_deg": azimuth_deg, "elevation_deg": elevation_deg, "distance": distance, "focal": focal}
+        for name, (low, high) in ranges.items():
+            if not low <= high or (name in ("distance", "focal") and low <= 0):
+                raise ValueError(
+                    f"{name}=({low}, {high}) was given; (low, high) with low <= high was wanted, and factors above 0. "
+                    "Swap or mend the two numbers."
+                )
+        self.ranges = {name: (float(low), float(high)) for name, (low, high) in ranges.items()}
+
+    def sample(self, rng: np.random.Generator) -> Values:
+        """Azimuth and elevation uniform, factors uniform in their logarithm."""
+        azimuth = rng.uniform(*self.ranges["azimuth_deg"])
+        elevation = rng.uniform(*self.ranges["elevation_deg"])
+        distance, focal = (
+            math.exp(rng.uniform(math.log(self.ranges[name][0]), math.log(self.ranges[name][1])))
+            for name in ("distance", "focal")
+        )
+        return {"azimuth_deg": azimuth, "elevation_deg": elevation, "distance": distance, "focal": focal}
+
+    def path(self, values: Values, reference: Camera, centre: Float[Tensor, "3"]) -> Camera:
+        """The reference moved rigidly about the centre, then along the line of sight.
+
+        Raises:
+            ValueError: If the reference does not have the centre before it.
+        """
+        viewmats = reference.viewmats.double()
+        middle = centre.to(viewmats)
+        offsets = position(viewmats) - middle
+        seen = viewmats[:, :3, :3] @ middle + viewmats[:, :3, 3]
+        if not bool((seen[:, 2] > 0).all()):
+            raise ValueError(
+                f"The reference camera looks away from the person's centre {centre.tolist()} (depths down to "
+                f"{float(seen[:, 2].min()):.2f} m); an orbit needs it in front in every frame. "
+                "Use synth/camera=original for this clip, or check the motion source's camera."
+            )
+        azimuth, elevation, distance, focal = (
+            float(values[name])  # type: ignore[arg-type]
+            for name in ("azimuth_deg", "elevation_deg", "distance", "focal")
+        )
+        turned = turn(azimuth, allowed(math.radians(elevation), offsets, middle, distance * focal), viewmats[0, 0, :3])
+        rotations = viewmats[:, :3, :3] @ turned.mT
+        moved = torch.eye(4, dtype=viewmats.dtype).repeat(len(viewmats), 1, 1)
+        moved[:, :3, :3] = rotations
+        # In the camera's own axes the centre moves along the ray on which it already lies.
+        moved[:, :3, 3] = seen * (distance * focal) - rotations @ middle
+        changed = (azimuth, elevation, distance, focal) != (0.0, 0.0, 1.0, 1.0)
+        return replace(
+            reference,
+            viewmats=moved.to(reference.viewmats) if changed else reference.viewmats,
+            Ks=lens(reference.Ks, seen.to(reference.Ks), focal),
+        )
+
+
+def position(viewmats: Float[Tensor, "time 4 4"]) -> Float[Tensor, "time 3"]:
+    """Where the cameras are, world frame."""
+    return -(viewmats[:, :3, :3].mT @ viewmats[:, :3, 3:])[:, :, 0]
+
+
+def turn(azimuth_deg: float, elevation: float, right: Float[Tensor, "3"]) -> Float[Tensor, "3 3"]:
+    """Rotation that climbs by `elevation` radians, then goes round by `azimuth_deg`, for a camera with this x axis.
+
+    It climbs about the level part of the camera's own x axis, so that a level horizon stays level even where the
+    person stands beside the optical axis.
+    """
+    level = right * right.new_tensor([1.0, 0.0, 1.0])
+    # A camera rolled onto its side has no level x axis; the world's is taken.
+    level = level / level.norm() if float(level.norm()) > 1e-6 else right.new_tensor([1.0, 0.0, 0.0])
+    up = right.new_tensor([0.0, math.radians(azimuth_deg), 0.0])
+    return axis_angle_to_matrix(up) @ axis_angle_to_matrix(-elevation * level)
+
+
+def allowed(elevation: float, offsets: Float[Tensor, "time 3"], centre: Float[Tensor, "3"], factor: float) -> float:
+    """The change of elevation, cut so that no frame goes underground or over the top; never reversed."""
+    radii = offsets.norm(dim=1)
+    now = torch.asin((offsets[:, 1] / radii.clamp(min=1e-9)).clamp(-1, 1))
+    floor = torch.asin(((LOWEST - centre[1]) / (radii * factor).clamp(min=1e-9)).clamp(-1, 1))
+    low = min(0.0, float((floor - now).max()))
+    high = max(0.0, STEEPEST - float(now.max()))
+    return min(max(elevation, low), high)
+
+
+def lens(Ks: Float[Tensor, "time 3 3"], seen: Float[Tensor, "time 3"], focal: float) -> Float[Tensor, "time 3 3"]:
+    """Intrinsics with the focal length times `focal`; the principal point shifts so that the seen point stays put."""
+    Ks = Ks.clone()
+    shift = (1 - focal) * Ks.diagonal(dim1=1, dim2=2)[:, :2] * seen[:, :2] / seen[:, 2:]
+    Ks[:, 0, 0] *= focal
+    Ks[:, 1, 1] *= focal
+    Ks[:, :2, 2] += shift
+    return Ks
