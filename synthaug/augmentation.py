@@ -45,7 +45,9 @@ class Augmentation:
             "brightness": spread[0], "contrast": spread[1], "saturation": spread[2],
         }  # fmt: skip
 
-    def apply(self, video: UInt8[Tensor, "time 3 height width"], values: Values) -> UInt8[Tensor, "time 3 height width"]:
+    def apply(
+        self, video: UInt8[Tensor, "time 3 height width"], values: Values
+    ) -> UInt8[Tensor, "time 3 height width"]:
         """Apply drawn values; draws nothing. What changes nothing returns the same tensor."""
         drawn = {name: float(value) for name, value in values.items() if isinstance(value, (int, float))}
         video = _cropped(video, drawn["side"], drawn["x"], drawn["y"])
@@ -62,7 +64,9 @@ def _cropped(video: Tensor, side: float, x: float, y: float) -> Tensor:
     top, left = round(y * (height - h)), round(x * (width - w))
     # cv2 takes at most some hundred channels at once and is several times faster on few, so frame by frame.
     frames = video[:, :, top : top + h, left : left + w].permute(0, 2, 3, 1).numpy()
-    scaled = [cv2.resize(np.ascontiguousarray(frame), (width, height), interpolation=cv2.INTER_LINEAR) for frame in frames]
+    scaled = [
+        cv2.resize(np.ascontiguousarray(frame), (width, height), interpolation=cv2.INTER_LINEAR) for frame in frames
+    ]
     return torch.from_numpy(np.stack(scaled)).permute(0, 3, 1, 2)
 
 

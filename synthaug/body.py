@@ -240,6 +240,11 @@ def resample(motion: Motion, times: Float[Tensor, " sample"], *, loop: bool = Tr
     return replace(moved, expression=expression, betas=motion.betas)
 
 
+def centre_of(motion: Motion) -> Float[Tensor, "3"]:
+    """Middle of the box that the pelvis stays in, world frame."""
+    return (motion.transl.amin(dim=0) + motion.transl.amax(dim=0)) / 2
+
+
 def moved(motion: Motion, R: Float[Tensor, "3 3"], shift: Float[Tensor, "3"]) -> Motion:
     """The motion after the rigid change of the world x -> R x + shift."""
     orient = matrix_to_axis_angle(R @ axis_angle_to_matrix(motion.global_orient))

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-import lightning as L
+import lightning
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
@@ -21,6 +21,7 @@ from synthaug.files import user_cache
 from synthaug.references import References, gather
 from synthaug.structures import Batch, Clip, ClipFormat, Recipe, Record
 from synthaug.synthesis import Synthesis, Synthesizer
+from synthaug.video import read_clip
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ class Loading:
             )
 
 
-class SynthAugDataModule(L.LightningDataModule):
+class SynthAugDataModule(lightning.LightningDataModule):
     """Real and synthetic clips of one data set under one protocol.
 
     Works in plain Python, under LightningCLI and under Hydra, and feeds any LightningModule.
@@ -172,7 +173,7 @@ class SynthAugDataModule(L.LightningDataModule):
         return self._held_out(self.split.test)
 
     def _held_out(self, records: Sequence[Record]) -> "Batches":
-        clips = FilmedClips(self.dataset, tuple(records), self.clip)
+        clips = FilmedClips(tuple(records), self.clip)
         order = InOrder(len(clips), self.loading.batch_size)
         return Batches(_loader(clips, order, self.loading), order, self.loading.layout)
 
@@ -233,13 +234,11 @@ class FilmedClips(Dataset):
     """Held-out clips: the middle of each interval, looped where it is short.
 
     Args:
-        dataset: Reads the film.
         records: Which clips, in which order.
         clip: How they are cut.
     """
 
-    def __init__(self, dataset: ActionDataset, records: tuple[Record, ...], clip: ClipFormat) -> None:
-        self.dataset = dataset
+    def __init__(self, records: tuple[Record, ...], clip: ClipFormat) -> None:
         self.records = records
         self.clip = clip
 
@@ -247,9 +246,7 @@ class FilmedClips(Dataset):
         return len(self.records)
 
     def __getitem__(self, ticket: Ticket) -> dict[str, Tensor | int | str]:
-        record = self.records[ticket[1]]
-        spare = max(record.end - record.start - self.clip.seconds, 0.0)
-        return _sample(cut(self.dataset, record, self.clip, offset=spare / 2))
+        return _sample(_window(self.records[ticket[1]], self.clip, 0.5))
 
 
 class TrainingClips(Dataset):
@@ -260,7 +257,6 @@ class TrainingClips(Dataset):
     """
 
     def __init__(self, data: SynthAugDataModule) -> None:
-        self.dataset = data.dataset
         self.records = data.split.train
         self.clip = data.clip
         self.seed = data.seed
@@ -293,33 +289,17 @@ class TrainingClips(Dataset):
     def clip_at(self, epoch: int, index: int, rng: np.random.Generator) -> Clip:
         """The clip behind a ticket, before augmentation."""
         if index < self.num_filmed:
-            record = self.records[index]
-            spare = max(record.end - record.start - self.clip.seconds, 0.0)
-            return cut(self.dataset, record, self.clip, offset=float(rng.uniform(0, spare)))
+            return _window(self.records[index], self.clip, float(rng.uniform()))
         assert self.synthesizer is not None
         generation = epoch // self.resample_every if self.resample_every else 0
         return self.synthesizer.render(self.synthesizer.sample(index - self.num_filmed, generation=generation))
 
 
-def cut(dataset: ActionDataset, record: Record, clip: ClipFormat, *, offset: float) -> Clip:
-    """Cut a clip out of an interval of film.
-
-    Args:
-        dataset: Reads the film.
-        record: The interval.
-        clip: Frames, rate and size.
-        offset: Seconds into the interval at which the first frame lies.
-
-    Returns:
-        The clip; an interval that ends sooner starts over, and `looped` counts the repeated frames.
-    """
-    length = record.end - record.start
-    times = offset + np.arange(clip.num_frames) / clip.fps
-    video = dataset.read(record, (record.start + times % length).tolist(), size=(clip.size, clip.size))
-    return Clip(
-        key=record.key, video=video, fps=clip.fps, label=record.label, subject=record.subject, camera=record.camera,
-        looped=int((times >= length).sum()),
-    )  # fmt: skip
+def _window(record: Record, clip: ClipFormat, share: float) -> Clip:
+    """The clip at this share (0 to 1) of the room that its interval leaves; all of it, looped, where there is none."""
+    spare = max(record.end - record.start - clip.seconds, 0.0)
+    size = (clip.size, clip.size)
+    return read_clip(record, offset=share * spare, fps=clip.fps, num_frames=clip.num_frames, size=size)
 
 
 def _sample(clip: Clip) -> dict[str, Tensor | int | str]:
@@ -340,9 +320,7 @@ class MixedBatches(Sampler[list[Ticket]]):
         seed: Decides the order.
     """
 
-    def __init__(
-        self, num_filmed: int, num_synthetic: int, *, batch_size: int, ratio: float | None, seed: int
-    ) -> None:
+    def __init__(self, num_filmed: int, num_synthetic: int, *, batch_size: int, ratio: float | None, seed: int) -> None:
         self.seed = seed
         self.epoch = 0
         self.start = 0

@@ -241,6 +241,12 @@ class Camera:
         Ks[:, 1, 2] += (height - self.height * scale) / 2
         return Camera(viewmats=self.viewmats, Ks=Ks, width=width, height=height)
 
+    def around(self, point: Float[Tensor, "3"]) -> "Camera":
+        """The same view in a world whose origin is the floor below this point: where a built place is laid out."""
+        T_world_local = torch.eye(4, dtype=self.viewmats.dtype)
+        T_world_local[0, 3], T_world_local[2, 3] = point[0], point[2]
+        return dataclasses.replace(self, viewmats=self.viewmats @ T_world_local)
+
 
 @dataclass(frozen=True, eq=False)
 class Reference:
@@ -380,7 +386,7 @@ class Rendering:
 
 
 Batch: TypeAlias = dict[str, Tensor | list[str]]
-"""`video` float [batch 3 time height width], `label`, `synthetic` (0 or 1), `key`: what other recognizers eat already."""
+"""`video` float [batch 3 time height width], `label`, `synthetic` (0 or 1), `key`: what others eat already."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from synthaug.avatars import Avatar, Cast
 from synthaug.backgrounds import Background
-from synthaug.body import joint_positions, mean_skeleton, moved, resample, retarget
+from synthaug.body import centre_of, joint_positions, mean_skeleton, moved, resample, retarget
 from synthaug.caching import FORMAT, RenderCache
 from synthaug.cameras import CameraPath
 from synthaug.compositing import contact_shadow, darkened, hidden, over
@@ -25,7 +25,17 @@ from synthaug.references import References
 from synthaug.renderers import Renderer
 from synthaug.sensor import Sensor
 from synthaug.structures import (
-    Actor, Camera, Clip, ClipFormat, Gaussians, Motion, Recipe, Reference, Rendering, Scene, Values,
+    Actor,
+    Camera,
+    Clip,
+    ClipFormat,
+    Gaussians,
+    Motion,
+    Recipe,
+    Reference,
+    Rendering,
+    Scene,
+    Values,
 )  # fmt: skip
 
 _SLOTS, _CAST, _RECIPES = 1, 2, 3
@@ -180,12 +190,14 @@ class Synthesizer:
         lead = self._take(recipe.actors[0])
         times = recipe.start + torch.arange(recipe.num_frames, dtype=torch.float64) / recipe.fps
         motions = [self._motion(actor, times) for actor in recipe.actors]
-        centre = _centre(motions[0])
+        centre = centre_of(motions[0])
         own = _view_at(lead, times, recipe.size)
         camera = self.plan.camera.path(recipe.camera, own, centre)
-        scene = self.plan.background.scene(recipe.background, _shifted(camera, centre))
-        if scene.camera is not None and not _same(scene.camera, camera) and not _same(
-            scene.camera, _shifted(camera, centre)
+        scene = self.plan.background.scene(recipe.background, camera.around(centre))
+        if (
+            scene.camera is not None
+            and not _same(scene.camera, camera)
+            and not _same(scene.camera, camera.around(centre))
         ):
             motions = [_placed(motion, centre, camera, scene) for motion in motions]
             camera = scene.camera
@@ -235,8 +247,9 @@ class Synthesizer:
         except KeyError:
             known = ", ".join(sorted(self.references.takes)[:3])
             raise KeyError(
-                f"The recipe asks for the motion of '{actor.motion}', which is not among the {len(self.references.takes)} "
-                f"references ({known}, ...). Recipes are replayed with the data set and the protocol that they were made with."
+                f"The recipe asks for the motion of '{actor.motion}', which is not among the "
+                f"{len(self.references.takes)} references ({known}, ...). Replay recipes with the data set and the "
+                "protocol that they were made with."
             ) from None
 
     def _motion(self, actor: Actor, times: Float[Tensor, " time"]) -> Motion:
@@ -244,22 +257,17 @@ class Synthesizer:
         return resample(varied, times)
 
     def _staged(self, avatars: list[Avatar], motions: list[Motion], camera: Camera, scene: Scene) -> Staged:
-        fitted = [retarget(motion, mean_skeleton(), avatar.skeleton) for motion, avatar in zip(motions, avatars, strict=True)]
+        fitted = [
+            retarget(motion, mean_skeleton(), avatar.skeleton) for motion, avatar in zip(motions, avatars, strict=True)
+        ]
         people = [avatar.pose(motion) for avatar, motion in zip(avatars, fitted, strict=True)]
         if scene.light is not None:
             people = [shaded(person, scene.light) for person in people]
-        key = digest_of(
-            str(FORMAT), self.plan.renderer.fingerprint, repr(scene.light), repr(scene.depth is not None),
-            camera.viewmats, camera.Ks, repr((camera.height, camera.width)),
-            *(part for avatar, motion in zip(avatars, fitted, strict=True) for part in (avatar.digest, motion_digest(motion))),
-        )  # fmt: skip
-        joints = tuple(joint_positions(motion, avatar.skeleton) for avatar, motion in zip(avatars, fitted, strict=True))
+        bodies = [part for avatar, motion in fitted for part in (avatar.digest, motion_digest(motion))]
+        picture = repr((FORMAT, camera.height, camera.width, scene.light, scene.depth is not None))
+        key = digest_of(self.plan.renderer.fingerprint, picture, camera.viewmats, camera.Ks, *bodies)
+        joints = tuple(joint_positions(motion, avatar.skeleton) for avatar, motion in fitted)
         return Staged(tuple(people), camera, scene, joints, key)
-
-
-def _centre(motion: Motion) -> Float[Tensor, "3"]:
-    """Middle of the box that the pelvis stays in."""
-    return (motion.transl.amin(dim=0) + motion.transl.amax(dim=0)) / 2
 
 
 def _view_at(reference: Reference, times: Float[Tensor, " time"], size: tuple[int, int]) -> Camera:
@@ -268,13 +276,6 @@ def _view_at(reference: Reference, times: Float[Tensor, " time"], size: tuple[in
     frames = torch.remainder(times * motion.fps, float(motion.num_frames)).long().clamp(max=motion.num_frames - 1)
     view = replace(camera, viewmats=camera.viewmats[frames], Ks=camera.Ks[frames])
     return view.scaled(height=size[0], width=size[1])
-
-
-def _shifted(camera: Camera, centre: Float[Tensor, "3"]) -> Camera:
-    """The camera in a world whose origin is the floor below the person."""
-    T_world_local = torch.eye(4, dtype=camera.viewmats.dtype)
-    T_world_local[0, 3], T_world_local[2, 3] = centre[0], centre[2]
-    return replace(camera, viewmats=camera.viewmats @ T_world_local)
 
 
 def _same(a: Camera, b: Camera) -> bool:

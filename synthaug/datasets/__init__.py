@@ -7,9 +7,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from jaxtyping import UInt8
-from torch import Tensor
-
 from synthaug.structures import Record
 
 
@@ -77,15 +74,3 @@ class ActionDataset(ABC):
     @abstractmethod
     def prepare(self) -> None:
         """Bring the files into being or check them; called by one process before any other touches the data."""
-
-    @abstractmethod
-    def read(
-        self, record: Record, times: Sequence[float], *, size: tuple[int, int]
-    ) -> UInt8[Tensor, "time 3 height width"]:
-        """The frames of a record's film nearest to these seconds of it.
-
-        Args:
-            record: One of `records`.
-            times: Seconds into the file, in any order.
-            size: Height and width; the shorter side fills it, what sticks out is cut.
-        """

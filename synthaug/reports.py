@@ -1,0 +1,155 @@
+"""Accuracies with their uncertainty, and the files and tables that a run leaves.
+
+After the recognizer; knows predictions and recipes, no model and no data set.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TypedDict
+
+import numpy as np
+from jaxtyping import Bool, Int
+from rich.console import Console
+from rich.table import Table
+
+from synthaug.files import write_atomic, write_lines
+from synthaug.structures import Plain, Recipe
+
+
+class Prediction(TypedDict):
+    """What a recognizer said of one clip."""
+
+    key: str
+    label: int
+    prediction: int
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How well a set of clips was recognised.
+
+    Attributes:
+        top1: Share of clips recognised.
+        mean_class_accuracy: Mean over classes of the share of each class's clips recognised.
+        interval: 95 % bootstrap interval of `mean_class_accuracy` over clips, within classes. It says how much the
+            choice of test clips matters, not how much seeds do.
+        per_class: Share recognised, by class name; classes without a clip are left out.
+        clips: Number of clips.
+        chance: Mean class accuracy of guessing.
+    """
+
+    top1: float
+    mean_class_accuracy: float
+    interval: tuple[float, float]
+    per_class: dict[str, float]
+    clips: int
+    chance: float
+
+
+def score(predictions: Sequence[Prediction], classes: Sequence[str], *, resamples: int = 1000) -> Scores:
+    """Grade predictions.
+
+    Args:
+        predictions: One for each clip.
+        classes: Names by label.
+        resamples: Bootstrap samples.
+
+    Raises:
+        ValueError: If there is no prediction, or one for a clip twice.
+    """
+    keys = [prediction["key"] for prediction in predictions]
+    if not keys or len(set(keys)) != len(keys):
+        raise ValueError(
+            f"{len(keys)} predictions for {len(set(keys))} clips were given; one for each of at least one clip was "
+            "wanted. Evaluate on one process, and give every clip once."
+        )
+    labels = np.array([prediction["label"] for prediction in predictions])
+    right = np.array([prediction["prediction"] == prediction["label"] for prediction in predictions])
+    per_class = {classes[label]: float(right[labels == label].mean()) for label in np.unique(labels)}
+    return Scores(
+        top1=float(right.mean()),
+        mean_class_accuracy=float(np.mean(list(per_class.values()))),
+        interval=_interval(right, labels, resamples),
+        per_class=per_class,
+        clips=len(keys),
+        chance=1 / len(per_class),
+    )
+
+
+def _interval(
+    right: Bool[np.ndarray, " clip"], labels: Int[np.ndarray, " clip"], resamples: int
+) -> tuple[float, float]:
+    """Percentile bootstrap, stratified by class (Efron and Tibshirani 1993, chapter 13)."""
+    rng = np.random.default_rng(0)
+    means = np.zeros(resamples)
+    present = np.unique(labels)
+    for label in present:
+        # Resampling n clips with replacement draws a binomial number of right ones.
+        of_class = right[labels == label]
+        means += rng.binomial(len(of_class), of_class.mean(), size=resamples) / len(of_class) / len(present)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def write_run(folder: Path, metrics: Mapping[str, Plain], recipes: Iterable[Recipe]) -> None:
+    """Leave `metrics.json` and `recipes.jsonl` in a run's folder."""
+    write_atomic(folder / "metrics.json", (json.dumps(metrics, indent=2, sort_keys=True) + "\n").encode())
+    write_lines(folder / "recipes.jsonl", (recipe.to_json() for recipe in recipes))
+
+
+def metrics_of(scores: Scores, **facts: Plain) -> dict[str, Plain]:
+    """What metrics.json holds: the scores, and facts about the run beside them."""
+    plain = asdict(scores)
+    plain["interval"] = list(scores.interval)
+    return {**plain, **facts}
+
+
+def print_scores(scores: Scores, *, title: str) -> None:
+    """The run's table in the terminal."""
+    table = Table(title=title, title_justify="left")
+    table.add_column("class")
+    table.add_column("recognised", justify="right")
+    for name, share in scores.per_class.items():
+        table.add_row(name, f"{share:6.1%}")
+    table.add_section()
+    low, high = scores.interval
+    table.add_row("mean class accuracy", f"{scores.mean_class_accuracy:6.1%}", style="bold")
+    table.add_row("  95 % over test clips", f"{low:.1%} to {high:.1%}")
+    table.add_row("top-1", f"{scores.top1:6.1%}")
+    table.add_row("chance", f"{scores.chance:6.1%}", style="dim")
+    Console().print(table)
+
+
+def collect(folder: Path) -> list[dict[str, Plain]]:
+    """The metrics of every finished run below a folder, with its overrides; unfinished ones are simply not there."""
+    runs = []
+    for path in sorted(folder.rglob("metrics.json")):
+        metrics = json.loads(path.read_text())
+        runs.append({**metrics, "run": str(path.parent.relative_to(folder))})
+    return runs
+
+
+def arms(runs: Sequence[Mapping[str, Plain]]) -> dict[str, list[Mapping[str, Plain]]]:
+    """Runs by arm: everything that was overridden, apart from the seed."""
+    grouped: dict[str, list[Mapping[str, Plain]]] = defaultdict(list)
+    for run in runs:
+        overrides = run.get("overrides")
+        words = [str(word) for word in overrides] if isinstance(overrides, list) else []
+        grouped[" ".join(word for word in words if not word.startswith("seed=")) or "default"].append(run)
+    return dict(grouped)
+
+
+def print_sweep(folder: Path) -> None:
+    """A sweep's table: each arm's mean over its seeds, and its spread."""
+    table = Table(title=f"{folder}", title_justify="left")
+    for column in ("arm", "seeds", "mean class accuracy", "top-1", "steps", "synthetic clips"):
+        table.add_column(column, justify="left" if column == "arm" else "right")
+    for arm, runs in arms(collect(folder)).items():
+        values = {name: np.array([float(str(run[name])) for run in runs]) for name in ("mean_class_accuracy", "top1")}
+        spread = [f"{v.mean():.1%}" + (f" +- {v.std(ddof=1):.1%}" if len(v) > 1 else "") for v in values.values()]
+        steps, clips = ({str(run.get(name)) for run in runs} for name in ("steps", "synthetic_clips"))
+        table.add_row(arm, str(len(runs)), *spread, "/".join(sorted(steps)), "/".join(sorted(clips)))
+    Console().print(table)
