@@ -1,0 +1,354 @@
+"""SMPL-X motions out of tracks of markers: smoothing, a closed-form start, then descent. Pure functions.
+
+Used by every source that measures points: film, skeleton files, noisy truth. Hands, jaw and eyes stay at rest.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from synthaug.body import JOINT, PARENTS, Skeleton, matrix_to_axis_angle, rotation_6d_to_matrix
+from synthaug.motions.descent import minimise
+from synthaug.motions.markers import NUM_BODY, Markers, Track, noise, smoothed
+from synthaug.motions.starts import HINGES, analytic_start
+from synthaug.structures import Camera, Motion
+
+
+@dataclass(frozen=True)
+class Beliefs:
+    """How people move and how far measurements can be trusted: the standard deviations of a fit.
+
+    Attributes:
+        least_noise: Metres; no measurement is trusted more than this.
+        outlier: Metres; beyond this a measurement is taken for a mistake (Geman and McClure's scale), or beyond ten
+            times the track's noise where that is more.
+        acceleration: Metres per second squared, of joints.
+        angular_acceleration: Radians per second squared, of joints against their parents.
+        rest: Radians from the rest pose, for limbs.
+        stiff_rest: The same for spine, neck, head, collars, wrists and feet, and radians out of a hinge's plane.
+        iterations: Descent steps.
+    """
+
+    least_noise: float = 0.004
+    outlier: float = 0.1
+    acceleration: float = 5.0
+    angular_acceleration: float = 40.0
+    rest: float = 3.0
+    stiff_rest: float = 0.75
+    iterations: int = 40
+
+
+_STIFF = ("spine1", "spine2", "spine3", "neck", "head", *(
+    f"{side}_{part}" for side in ("left", "right") for part in ("collar", "wrist", "ankle", "foot", "knee")
+))  # fmt: skip
+
+
+def _levels() -> list[list[int]]:
+    """Body joints by distance from the pelvis, so that a whole level is posed at once."""
+    depth = [0] * NUM_BODY
+    for joint in range(1, NUM_BODY):
+        depth[joint] = depth[PARENTS[joint]] + 1
+    return [[j for j in range(NUM_BODY) if depth[j] == d] for d in range(1, max(depth) + 1)]
+
+
+_LEVELS = _levels()
+_ORDER = [0, *(j for level in _LEVELS for j in level)]
+_BACK = [_ORDER.index(j) for j in range(NUM_BODY)]
+
+
+def fit(track: Track, markers: Markers, skeleton: Skeleton, *, beliefs: Beliefs | None = None) -> Motion:
+    """The motion of one track.
+
+    Args:
+        track: What was measured.
+        markers: Where its points sit on the body.
+        skeleton: Of the body that shall have moved.
+        beliefs: Weights of the terms; None takes those measured on motion capture.
+
+    Returns:
+        As many frames as the track has, in its world frame and frame rate.
+
+    Raises:
+        ValueError: If nothing at all was measured.
+    """
+    return fit_many([track], markers, skeleton, beliefs=beliefs)[0]
+
+
+def fit_many(
+    tracks: Sequence[Track], markers: Markers, skeleton: Skeleton, *, beliefs: Beliefs | None = None
+) -> list[Motion]:
+    """The motions of several tracks, fitted side by side: faster than one by one, and with the same results.
+
+    Raises:
+        ValueError: If a track has nothing measured at all.
+    """
+    beliefs = beliefs or Beliefs()
+    for index, track in enumerate(tracks):
+        if not ((track.confidence > 0) & track.points.isfinite().all(-1)).any():
+            raise ValueError(
+                f"Track {index} has no point of any confidence in its {len(track.points)} frames. At least one marker "
+                "in one frame was wanted. Was its confidence filled in, and are its values finite?"
+            )
+    threads = torch.get_num_threads()
+    # Two threads on tensors this small cost up to 100 times what they save.
+    torch.set_num_threads(1)
+    try:
+        with torch.no_grad():
+            return _fit_many(tracks, markers, skeleton, beliefs)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def project(
+    points: Float[Tensor, "time point 3"], camera: Camera
+) -> tuple[Float[Tensor, "time point 2"], Float[Tensor, "time point"]]:
+    """Pixel positions of world points, and their depths in metres; points behind the camera have negative depth."""
+    R, shift = camera.viewmats[:, :3, :3].to(points), camera.viewmats[:, :3, 3].to(points)
+    inside = torch.einsum("tij,tmj->tmi", R, points) + shift[:, None]
+    depth = inside[..., 2]
+    safe = torch.where(depth.abs() < 1e-6, torch.full_like(depth, 1e-6), depth)
+    pixels = torch.einsum("tij,tmj->tmi", camera.Ks.to(points), inside / safe[..., None])[..., :2]
+    return pixels, depth
+
+
+def body_kinematics(
+    local: Float[Tensor, "time 22 3 3"], root: Float[Tensor, "time 3"], skeleton: Skeleton
+) -> tuple[Float[Tensor, "time 22 3 3"], Float[Tensor, "time 22 3"]]:
+    """World rotations and positions of the 22 body joints, a whole level of the tree at a time."""
+    joints = skeleton.joints.to(local)
+    rotations, positions = [local[:, :1]], [root[:, None]]
+    all_R, all_p = local[:, :1], root[:, None]
+    known = [0]
+    for level in _LEVELS:
+        parents = [known.index(PARENTS[j]) for j in level]
+        offsets = joints[level] - joints[[PARENTS[j] for j in level]]
+        R = all_R[:, parents]
+        positions.append(all_p[:, parents] + (R @ offsets[:, :, None])[..., 0])
+        rotations.append(R @ local[:, level])
+        all_R, all_p, known = rotations[-1], positions[-1], level
+    return torch.cat(rotations, dim=1)[:, _BACK], torch.cat(positions, dim=1)[:, _BACK]
+
+
+@dataclass(frozen=True, eq=False)
+class _Problem:
+    """All tracks end to end, with what the energy needs of each frame."""
+
+    points: Float[Tensor, "frame marker 3"]
+    weights: Float[Tensor, "frame marker"]
+    pixels: Float[Tensor, "frame marker 2"] | None
+    pixel_weights: Float[Tensor, "frame marker"]
+    limits: Float[Tensor, "frame 1"]
+    pixel_limits: Float[Tensor, "frame 1"]
+    metres_per_pixel: Float[Tensor, " frame"]
+    camera: Camera | None
+    owner: Int[Tensor, " frame"]
+    fps: Float[Tensor, " frame"]
+    inner: Int[Tensor, " middle"]
+
+    @property
+    def num_clips(self) -> int:
+        return int(self.owner[-1]) + 1
+
+
+def _fit_many(tracks: Sequence[Track], markers: Markers, skeleton: Skeleton, beliefs: Beliefs) -> list[Motion]:
+    starts = []
+    for track in tracks:
+        width = _width(float(noise(track.points, track.confidence).clamp(min=beliefs.least_noise)), track.fps)
+        points, seen = smoothed(track.points.float(), track.confidence.float(), width)
+        starts.append(analytic_start(points, seen, markers, skeleton))
+    problem = _problem(tracks, markers, beliefs, [root for _, root in starts])
+    local = torch.cat([local for local, _ in starts])
+    root = torch.cat([root for _, root in starts])
+    # The first two columns, not rows: then turning the world turns the unknowns rigidly, and the descent with them.
+    rows = torch.cat([local[..., :2].mT.flatten(1), root], dim=1)
+    energy = _energy(problem, markers, skeleton, beliefs)
+    waves = _waves(problem, markers, skeleton, beliefs)
+    change = minimise(
+        lambda u: energy(rows + _unwaved(u, waves)), torch.zeros_like(rows), problem.owner, iterations=beliefs.iterations
+    )
+    local, root = _unpacked(rows + _unwaved(change, waves))
+    return _motions(local, root, tracks)
+
+
+def _width(sigma: float, fps: float) -> float:
+    """Frames of Gaussian smoothing that balance white noise against the bend that they take out of the movement.
+
+    Smoothing by s frames leaves noise of variance sigma^2 / (2 sqrt(pi) s) and a bias of a s^2 / (2 fps^2); their
+    sum of squares is least at s^5 = sigma^2 fps^4 / (2 sqrt(pi) a^2).
+    """
+    usual_acceleration = 2.5  # m/s^2, median over joints of everyday movement in motion capture
+    return float((sigma**2 * fps**4 / (2 * 3.14159**0.5 * usual_acceleration**2)) ** 0.2)
+
+
+def _problem(tracks: Sequence[Track], markers: Markers, beliefs: Beliefs, roots: list[Tensor]) -> _Problem:
+    points, weights, pixels, pixel_weights, scale, viewmats, Ks = [], [], [], [], [], [], []
+    limits, pixel_limits = [], []
+    for track, root in zip(tracks, roots, strict=True):
+        known = (track.confidence > 0) & track.points.isfinite().all(-1)
+        points.append(torch.where(known[..., None], track.points, 0).float())
+        sigma = noise(track.points, track.confidence).clamp(min=beliefs.least_noise)
+        weights.append(torch.where(known, track.confidence, 0).float() / sigma.float() ** 2)
+        limits.append((10 * sigma).clamp(min=beliefs.outlier).float().expand(len(points[-1]), 1))
+        sight = track.sighting
+        if sight is None:
+            continue
+        visible = (sight.confidence > 0) & sight.pixels.isfinite().all(-1)
+        pixels.append(torch.where(visible[..., None], sight.pixels, 0).float())
+        depth = project(root[:, None], sight.camera)[1][:, 0].clamp(min=0.1)
+        metres = depth / sight.camera.Ks[:, 0, 0].to(depth)
+        scale.append(metres)
+        error = (noise(sight.pixels, sight.confidence) * metres).clamp(min=beliefs.least_noise)
+        pixel_weights.append(torch.where(visible, sight.confidence, 0).float() / error[:, None].float() ** 2)
+        pixel_limits.append((10 * error[:, None]).clamp(min=beliefs.outlier).float())
+        viewmats.append(sight.camera.viewmats.float())
+        Ks.append(sight.camera.Ks.float())
+    if pixels and len(pixels) < len(tracks):
+        raise ValueError(
+            f"{len(pixels)} of {len(tracks)} tracks have a sighting. All or none was wanted: fit the two kinds apart."
+        )
+    owner = torch.cat([torch.full((len(p),), index) for index, p in enumerate(points)])
+    middle = torch.arange(1, max(len(owner) - 1, 1))
+    middle = middle[: max(len(owner) - 2, 0)]
+    inner = middle[owner[middle - 1] == owner[(middle + 1).clamp(max=len(owner) - 1)]]
+    frames = [torch.full((len(p),), float(track.fps)) for p, track in zip(points, tracks, strict=True)]
+    return _Problem(
+        points=torch.cat(points),
+        weights=torch.cat(weights),
+        pixels=torch.cat(pixels) if pixels else None,
+        pixel_weights=torch.cat(pixel_weights) if pixels else torch.zeros(0, 0),
+        limits=torch.cat(limits),
+        pixel_limits=torch.cat(pixel_limits) if pixels else torch.zeros(0, 1),
+        metres_per_pixel=torch.cat(scale) if pixels else torch.zeros(0),
+        camera=Camera(torch.cat(viewmats), torch.cat(Ks), 0, 0) if pixels else None,
+        owner=owner,
+        fps=torch.cat(frames),
+        inner=inner,
+    )
+
+
+def _unpacked(rows: Float[Tensor, "frame 135"]) -> tuple[Float[Tensor, "frame 22 3 3"], Float[Tensor, "frame 3"]]:
+    return rotation_6d_to_matrix(rows[:, :-3].unflatten(1, (NUM_BODY, 6))).mT, rows[:, -3:]
+
+
+def _energy(
+    problem: _Problem, markers: Markers, skeleton: Skeleton, beliefs: Beliefs
+) -> Callable[[Tensor], Float[Tensor, " clip"]]:
+    """The energy of every clip: minus twice the log posterior of the movement, up to a constant."""
+    stiffness = torch.full((NUM_BODY,), 1 / (2 * beliefs.rest**2))
+    stiffness[[JOINT[name] for name in _STIFF]] = 1 / (2 * beliefs.stiff_rest**2)
+    stiffness[0] = 0
+    hinges, bones, bends = _hinge_axes(skeleton)
+    inner = problem.inner
+    rate = problem.fps[inner, None] ** 2
+
+    def energy(rows: Tensor) -> Tensor:
+        local, root = _unpacked(rows)
+        R, joints = body_kinematics(local, root, skeleton)
+        placed = markers.placed(R, joints)
+        frame = _data_term(placed, problem)
+        # |R - I|^2 is twice the squared angle, for small ones.
+        frame = frame + 2 * (stiffness * (3 - local.diagonal(dim1=-2, dim2=-1).sum(-1))).sum(1)
+        turned = torch.einsum("fhij,hj->fhi", local[:, hinges], bones)
+        aside = (turned * torch.linalg.cross(bends, bones)).sum(-1)
+        backward = torch.relu(-0.05 - (turned * bends).sum(-1))
+        frame = frame + ((aside**2).sum(1) + 4 * (backward**2).sum(1)) / beliefs.stiff_rest**2
+        total = rows.new_zeros(problem.num_clips).index_add(0, problem.owner, frame)
+        if len(inner) == 0:
+            return total
+        bend = joints[inner + 1] - 2 * joints[inner] + joints[inner - 1]
+        jerk = _charbonnier((bend**2).sum(-1) * (rate / beliefs.acceleration) ** 2)
+        twist = local[inner + 1] - 2 * local[inner] + local[inner - 1]
+        whirl = _charbonnier((twist**2).sum((-1, -2)) / 2 * (rate / beliefs.angular_acceleration) ** 2)
+        return total.index_add(0, problem.owner[inner], jerk.sum(1) + whirl.sum(1))
+
+    return energy
+
+
+def _waves(
+    problem: _Problem, markers: Markers, skeleton: Skeleton, beliefs: Beliefs
+) -> list[tuple[Float[Tensor, "frame frame"], Float[Tensor, "frame 135"]]]:
+    """For every clip, cosine waves over its frames and their scales: unknowns in which the energy is nearly round.
+
+    Acceleration is dear for fast waves and cheap for slow ones, and a bone's curvature grows with what hangs on it.
+    In these unknowns descent needs tens of steps where it needed hundreds. Only speed depends on this, no minimum.
+    """
+    result = []
+    main = torch.where(markers.offsets.abs().amax(1) > 0, markers.frames, markers.weights.argmax(1))
+    below = _descent()
+    rest = skeleton.joints[:NUM_BODY]
+    lever = ((markers.rest(skeleton)[None] - rest[:, None]) ** 2).sum(-1) * below[:, main]
+    swing = ((rest[None] - rest[:, None]) ** 2).sum(-1) * below
+    stiffness = 1 / beliefs.rest**2
+    for clip in range(problem.num_clips):
+        mine = problem.owner == clip
+        weight = problem.weights[mine].mean(0)
+        if problem.pixels is not None:
+            weight = weight + problem.pixel_weights[mine].mean(0)
+        time = int(mine.sum())
+        order = torch.arange(time, dtype=torch.float32)
+        C = torch.cos(torch.pi / time * order[:, None] * (order[None] + 0.5)) * (2 / time) ** 0.5
+        C[0] /= 2**0.5
+        wave = (2 - 2 * torch.cos(torch.pi / time * order)) ** 2 * float(problem.fps[mine][0]) ** 4
+        heft = wave / beliefs.acceleration**2
+        spin = wave / beliefs.angular_acceleration**2
+        turning = (lever @ weight + stiffness)[None] + heft[:, None] * swing.sum(1)[None] + spin[:, None]
+        going = weight.sum() + NUM_BODY * heft
+        curvature = torch.cat([turning.repeat_interleave(6, dim=1), going[:, None].expand(-1, 3)], dim=1)
+        result.append((C, curvature.clamp(min=1e-6).rsqrt()))
+    return result
+
+
+def _descent() -> Float[Tensor, "22 22"]:
+    """1 where the column's joint hangs on the row's joint, itself included."""
+    below = torch.eye(NUM_BODY)
+    for joint in range(1, NUM_BODY):
+        below[:, joint] += below[:, PARENTS[joint]]
+    return below
+
+
+def _unwaved(u: Tensor, waves: list[tuple[Tensor, Tensor]]) -> Float[Tensor, "frame 135"]:
+    pieces = u.split([len(C) for C, _ in waves])
+    return torch.cat([C.mT @ (scale * piece) for piece, (C, scale) in zip(pieces, waves, strict=True)])
+
+
+def _charbonnier(squares: Tensor) -> Tensor:
+    """Quadratic for usual accelerations, linear for blows and landings, which do happen."""
+    return 2 * ((1 + squares).sqrt() - 1)
+
+
+def _data_term(placed: Float[Tensor, "frame marker 3"], problem: _Problem) -> Tensor:
+    error = placed - problem.points
+    if problem.pixels is None or problem.camera is None:
+        return _robust((error**2).sum(-1), problem.weights, problem.limits)
+    share = problem.weights / problem.weights.sum(1, keepdim=True).clamp(min=1e-9)
+    error = error - torch.einsum("fm,fmi->fi", share, error)[:, None]
+    shape = _robust((error**2).sum(-1), problem.weights, problem.limits)
+    pixels, depth = project(placed, problem.camera)
+    aside = (pixels - problem.pixels) * problem.metres_per_pixel[:, None, None]
+    weights = torch.where(depth > 0.05, problem.pixel_weights, torch.zeros_like(depth))
+    return shape + _robust((aside**2).sum(-1), weights, problem.pixel_limits)
+
+
+def _robust(squares: Tensor, weights: Tensor, scale: Tensor) -> Tensor:
+    """Geman and McClure's error, summed over the markers of a frame; quadratic well below the scale."""
+    return (weights * squares / (1 + squares / scale**2)).sum(1)
+
+
+def _hinge_axes(skeleton: Skeleton) -> tuple[Tensor, Tensor, Tensor]:
+    """Hinge joints, the direction of the bone beyond each at rest, and the direction in which it bends."""
+    ids = [JOINT[name] for name in HINGES]
+    axes = torch.tensor(list(HINGES.values()))
+    ends = [next(j for j in range(NUM_BODY) if PARENTS[j] == joint) for joint in ids]
+    bones = torch.nn.functional.normalize(skeleton.joints[ends] - skeleton.joints[ids], dim=-1)
+    return torch.tensor(ids), bones, torch.nn.functional.normalize(torch.linalg.cross(axes, bones), dim=-1)
+
+
+def _motions(local: Tensor, root: Tensor, tracks: Sequence[Track]) -> list[Motion]:
+    pose = matrix_to_axis_angle(local)
+    whole = torch.cat([pose, pose.new_zeros(len(pose), len(PARENTS) - NUM_BODY, 3)], dim=1)
+    lengths = [len(track.points) for track in tracks]
+    pieces = zip(whole.split(lengths), root.split(lengths), tracks, strict=True)
+    return [Motion.from_pose(p.contiguous(), r.contiguous(), fps=track.fps) for p, r, track in pieces]
