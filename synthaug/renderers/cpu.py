@@ -60,6 +60,8 @@ _U, _V, _A, _B, _C, _O, _Z, _X0, _X1, _Y0, _Y1, _RED, _GREEN, _BLUE = range(14)
 """A record: centre, exponent's quadratic form, opacity, depth, first and last block each way, colour."""
 _UNTOUCHED, _FINISHED, _VISITS = 255, 0, 8
 """States of a block: never painted; all pixels stopped; otherwise visits until it is next asked whether they have."""
+_CHUNK = 128
+"""Records gathered at a time: 8 kB, a quarter of a small L1."""
 _DIGIT = 11
 """Bits a pass of the radix sort: its 2048 counters fit L1."""
 
@@ -71,8 +73,9 @@ class _Rest(NamedTuple):
     starts: NDArray[np.int64]  # [block + 1] into joints
     joints: NDArray[np.int64]  # [entry] joints of a block
     weights: NDArray[np.float32]  # [entry, 16] flat
-    originals: NDArray[np.int64]  # [block, 16] flat: index in the order given; padding is -1
-    colors: NDArray[np.float32]  # [gaussian, 3] flat, in the order given
+    colors: NDArray[np.float32]  # [block, 16, 3] flat
+    originals: NDArray[np.int64]  # [block, 16] flat: index in the order given; 0 for padding, which is never seen
+    slots: NDArray[np.int64]  # [gaussian] where each one went
 
 
 class _Views(NamedTuple):
@@ -217,8 +220,8 @@ def _to_footprints(opacities, centred, model, found):  # type: ignore[no-untyped
 
 
 @_kernel
-def _project(rest, joints, lens, model, shade, records, depths):  # type: ignore[no-untyped-def]
-    """All Gaussians of a frame: `depths` (0 where culled) and `records` (undefined there), in the order given."""
+def _project(rest, joints, lens, model, shade, records, depths):  # type: ignore[no-untyped-def]  # noqa: PLR0913
+    """All Gaussians of a frame: `depths` (0 where culled) and `records` (undefined there)."""
     A, centred = np.empty(12 * LANES, np.float32), np.empty(6 * LANES, np.float32)
     found = np.empty(11 * LANES, np.float32)
     for block in range(len(rest.starts) - 1):
@@ -227,33 +230,29 @@ def _project(rest, joints, lens, model, shade, records, depths):  # type: ignore
         _to_camera(floats, A, lens, model, centred)
         _to_footprints(floats[9 * LANES :], centred, model, found)
         for lane in range(LANES):
-            i = rest.originals[block * LANES + lane]
-            if i < 0:
-                continue
-            z = found[_Z * LANES + lane]
-            depths[i] = z
-            if z > _ZERO:
-                base = i * _RECORD
-                for field in range(11):
-                    records[base + field] = found[field * LANES + lane]
-                for c in range(3):
-                    color = rest.colors[3 * i + c]
-                    if shade is not None:
-                        color *= shade[i, c]
-                    records[base + _RED + c] = color
+            slot = block * LANES + lane
+            depths[slot] = found[_Z * LANES + lane]
+            base = slot * _RECORD
+            for field in range(11):
+                records[base + field] = found[field * LANES + lane]
+            for c in range(3):
+                color = rest.colors[3 * slot + c]
+                if shade is not None:
+                    color *= shade[rest.originals[slot], c]
+                records[base + _RED + c] = color
 
 
 @_kernel
-def _order(depths, packed, spare):  # type: ignore[no-untyped-def]
-    """Indices of what is seen, nearest first, in the low halves of the returned array; equal depths keep their order.
+def _order(depths, slots, packed, spare):  # type: ignore[no-untyped-def]
+    """Slots of what is seen, nearest first, in the low halves of the returned array; equal depths keep their order.
 
     Positive floats sort as their bits do, so this is the exact order, not one of quantised depths.
     """
     count, low, high = 0, np.int64(1) << 32, np.int64(0)
-    for i in range(len(depths)):
-        if depths[i] > _ZERO:
-            key = np.int64(np.float32(depths[i]).view(np.int32))
-            packed[count] = (key << 32) | i
+    for slot in slots:
+        if depths[slot] > _ZERO:
+            key = np.int64(np.float32(depths[slot]).view(np.int32))
+            packed[count] = (key << 32) | slot
             count += 1
             low, high = min(low, key), max(high, key)
     bits = 0
@@ -279,19 +278,32 @@ def _order(depths, packed, spare):  # type: ignore[no-untyped-def]
 
 @_kernel
 def _clear(pixels, at, planes):  # type: ignore[no-untyped-def]
-    """Make a block black with all light passing."""
-    for i in range(planes * LANES):
-        pixels[at + i] = _ZERO
-    for i in range(3 * LANES, 4 * LANES):
-        pixels[at + i] = _ONE
+    """Make the block at `at` black with all light passing."""
+    for plane in range(planes):
+        value = _ONE if plane == 3 else _ZERO
+        row = at + np.uint64(plane * LANES)
+        for i in range(_LANES):
+            pixels[row + i] = value
 
 
 @_kernel
-def _paint(record, x, y, max_alpha, pixels, depth):  # type: ignore[no-untyped-def]
-    """Lay one Gaussian behind what is in one block; (x, y) is the centre of the block's first pixel."""
-    u, v, o = record[_U] - x, record[_V] - y, record[_O]
-    a, b, c = record[_A], record[_B], record[_C]
-    red, green, blue, z = record[_RED], record[_GREEN], record[_BLUE], record[_Z]
+def _light(pixels, at):  # type: ignore[no-untyped-def]
+    """Light that still passes the block at `at`; stopped pixels count nothing."""
+    light = _ZERO
+    for i in range(_LANES):
+        light += max(pixels[at + _ROW[3] + i], _ZERO)
+    return light
+
+
+@_kernel
+def _paint(records, base, center, max_alpha, pixels, at, depth):  # type: ignore[no-untyped-def]  # noqa: PLR0913
+    """Lay the Gaussian at `base` behind what is in the block at `at`; `center` is that of the block's first pixel.
+
+    No slices, whose reference counts would be atomic operations in the hottest loop.
+    """
+    u, v, o, z = records[base + _U] - center[0], records[base + _V] - center[1], records[base + _O], records[base + _Z]
+    a, b, c = records[base + _A], records[base + _B], records[base + _C]
+    red, green, blue = records[base + _RED], records[base + _GREEN], records[base + _BLUE]
     for i in range(_LANES):
         dx, dy = u - _X[i], v - _Y[i]
         power = dx * (a * dx + b * dy) + c * dy * dy
@@ -303,48 +315,58 @@ def _paint(record, x, y, max_alpha, pixels, depth):  # type: ignore[no-untyped-d
         alpha = o * fraction * scale
         alpha = alpha if alpha < max_alpha else max_alpha
         alpha = alpha if (alpha >= _MIN_ALPHA) & (power <= _ZERO) else _ZERO
-        T = pixels[i + _ROW[3]]
+        p = at + i
+        T = pixels[p + _ROW[3]]
         light = T if T > _ZERO else _ZERO
         w = alpha * light
         left = light - w
         alive = left > _MIN_TRANSMITTANCE
         w = w if alive else _ZERO
-        pixels[i + _ROW[3]] = left if alive else -abs(T)
-        pixels[i] += w * red
-        pixels[i + _ROW[1]] += w * green
-        pixels[i + _ROW[2]] += w * blue
+        pixels[p + _ROW[3]] = left if alive else -abs(T)
+        pixels[p] += w * red
+        pixels[p + _ROW[1]] += w * green
+        pixels[p + _ROW[2]] += w * blue
         if depth is not None:
-            pixels[i + _ROW[4]] += w * z
+            pixels[p + _ROW[4]] += w * z
+
+
+@_kernel
+def _gather(queue, records, nearby):  # type: ignore[no-untyped-def]
+    """Copy the next records side by side: many cache misses at a time here, instead of one by one between paintings."""
+    for n in range(len(queue)):
+        source, target = np.uint64((queue[n] & 0xFFFFFFFF) * _RECORD), np.uint64(n * _RECORD)
+        for field in range(np.uint64(_RECORD)):
+            nearby[target + field] = records[source + field]
 
 
 @_kernel
 def _splat(queue, records, canvas, max_alpha, depth):  # type: ignore[no-untyped-def]
     """Paint the Gaussians of `queue` in its order."""
     planes = 4 if depth is None else 5
-    rows, columns = canvas.states.shape
-    size = planes * LANES
+    columns = canvas.states.shape[1]
+    pixels, states = canvas.pixels, canvas.states
+    nearby = np.empty(_CHUNK * _RECORD, np.float32)
     for n in range(len(queue)):
-        base = (queue[n] & 0xFFFFFFFF) * _RECORD
-        record = records[base : base + _RECORD]
-        x0, x1 = np.int64(record[_X0]), np.int64(record[_X1])
-        for by in range(np.int64(record[_Y0]), np.int64(record[_Y1]) + 1):
+        if n % _CHUNK == 0:
+            _gather(queue[n : n + _CHUNK], records, nearby)
+        base = (n % _CHUNK) * _RECORD
+        x0, x1 = np.int64(nearby[base + _X0]), np.int64(nearby[base + _X1])
+        y0, y1 = np.int64(nearby[base + _Y0]), np.int64(nearby[base + _Y1])
+        for by in range(y0, y1 + 1):
             for bx in range(x0, x1 + 1):
-                state = canvas.states[by, bx]
+                state = states[by, bx]
                 if state == _FINISHED:
                     continue
-                at = (by * columns + bx) * size
+                at = np.uint64((by * columns + bx) * planes * LANES)
                 if state == _UNTOUCHED:
-                    _clear(canvas.pixels, at, planes)
+                    _clear(pixels, at, planes)
                     state = _VISITS
-                pixels = canvas.pixels[at : at + size]
-                _paint(record, np.float32(4 * bx) + _HALF, np.float32(4 * by) + _HALF, max_alpha, pixels, depth)
+                center = (np.float32(4 * bx) + _HALF, np.float32(4 * by) + _HALF)
+                _paint(nearby, base, center, max_alpha, pixels, at, depth)
                 state -= 1
-                if state == 0:
-                    light = _ZERO
-                    for i in range(3 * LANES, 4 * LANES):
-                        light += max(pixels[i], _ZERO)
-                    state = _VISITS if light > _ZERO else _FINISHED
-                canvas.states[by, bx] = state
+                if state == _FINISHED and _light(pixels, at) > _ZERO:
+                    state = _VISITS
+                states[by, bx] = state
 
 
 @_kernel
@@ -382,7 +404,7 @@ def _write(canvas, rgb, alpha, depth):  # type: ignore[no-untyped-def]
 def _render(rest, views, model, film, shade, depth):  # type: ignore[no-untyped-def]
     """A whole clip. `shade` and `depth` are arrays or None, each combination compiled by itself."""
     frames, _, height, width = film.rgb.shape
-    count = len(rest.colors) // 3
+    count = len(rest.originals)
     rows, columns = (height + 3) // 4, (width + 3) // 4
     planes = 4 if depth is None else 5
     canvas = _Canvas(np.empty(rows * columns * planes * LANES, np.float32), np.empty((rows, columns), np.uint8))
@@ -391,7 +413,7 @@ def _render(rest, views, model, film, shade, depth):  # type: ignore[no-untyped-
     for t in range(frames):
         canvas.states[:] = _UNTOUCHED
         _project(rest, views.joints[t], views.lenses[t], model, None if shade is None else shade[t], records, depths)
-        queue = _order(depths, packed, spare)
+        queue = _order(depths, rest.slots, packed, spare)
         _splat(queue, records, canvas, model.max_alpha, None if depth is None else depth[t])
         _write(canvas, film.rgb[t], film.alpha[t], None if depth is None else depth[t])
 
@@ -416,11 +438,11 @@ class CpuRenderer(Renderer):
     def render(self, people: Sequence[Gaussians], camera: Camera, *, depth: bool = False) -> Rendering:
         """Draw people together; see `Renderer.render`."""
         check_frames(people, camera)
-        rest = _together([_prepared(person) for person in people], [p.T_world_rest.shape[1] for p in people])
         shape = (len(camera.viewmats), 1, camera.height, camera.width)
         film = _Film(rgb=np.zeros((shape[0], 3, *shape[2:]), np.uint8), alpha=np.zeros(shape, np.uint8))
         depths = np.zeros(shape, np.float32) if depth else None
         if people:
+            rest = _together([_prepared(person) for person in people], [p.T_world_rest.shape[1] for p in people])
             _render(rest, _views(people, camera), _model(self.splatting, camera), film, _shade(people), depths)
         return Rendering(
             rgb=torch.from_numpy(film.rgb),
@@ -497,8 +519,10 @@ def _prepare(person: Gaussians) -> _Rest:
     used = np.sort(np.where(weights != 0, ids, strongest), axis=1)
     order = np.lexsort((*used.T[::-1], strongest[:, 0])) if k else np.arange(count)
     blocks = -(-count // LANES)
-    originals = np.full(blocks * LANES, -1, np.int64)
+    originals = np.zeros(blocks * LANES, np.int64)
     originals[:count] = order
+    colors = np.zeros((blocks * LANES, 3), np.float32)
+    colors[:count] = person.colors.numpy(force=True)[order]
 
     M = quats_to_matrices(person.quats) * person.scales[:, None, :]
     S = (M @ M.mT).numpy(force=True).astype(np.float32)[:, [0, 0, 0, 1, 1, 2], [0, 1, 2, 1, 2, 2]]
@@ -517,8 +541,9 @@ def _prepare(person: Gaussians) -> _Rest:
         starts=np.searchsorted(pairs // stride, np.arange(blocks + 1)),
         joints=pairs % stride,
         weights=shares.astype(np.float32),
+        colors=colors.ravel(),
         originals=originals,
-        colors=np.ascontiguousarray(person.colors.numpy(force=True), dtype=np.float32).ravel(),
+        slots=np.argsort(order),
     )
 
 
@@ -526,17 +551,17 @@ def _together(people: Sequence[_Rest], joints: Sequence[int]) -> _Rest:
     """Several people as one, so that one depth order settles who hides whom."""
     if len(people) == 1:
         return people[0]
-    empty = [np.zeros(0, np.float32)]
-    first = np.cumsum([0, *(len(person.colors) // 3 for person in people)])
-    moved = np.cumsum([0, *joints])
+    first = np.cumsum([0, *(len(person.slots) for person in people)])
+    places = np.cumsum([0, *(len(person.originals) for person in people)])
     entries = np.cumsum([0, *(len(person.joints) for person in people)])
+    moved = np.cumsum([0, *joints])
     starts = [person.starts[:-1] + entries[i] for i, person in enumerate(people)]
-    originals = [np.where(p.originals < 0, -1, p.originals + first[i]) for i, p in enumerate(people)]
     return _Rest(
-        floats=np.concatenate([*empty, *(person.floats for person in people)]),
+        floats=np.concatenate([person.floats for person in people]),
         starts=np.concatenate([*starts, entries[-1:]]),
-        joints=np.concatenate([np.zeros(0, np.int64), *(p.joints + moved[i] for i, p in enumerate(people))]),
-        weights=np.concatenate([*empty, *(person.weights for person in people)]),
-        originals=np.concatenate([np.zeros(0, np.int64), *originals]),
-        colors=np.concatenate([*empty, *(person.colors for person in people)]),
+        joints=np.concatenate([person.joints + moved[i] for i, person in enumerate(people)]),
+        weights=np.concatenate([person.weights for person in people]),
+        colors=np.concatenate([person.colors for person in people]),
+        originals=np.concatenate([person.originals + first[i] for i, person in enumerate(people)]),
+        slots=np.concatenate([person.slots + places[i] for i, person in enumerate(people)]),
     )
