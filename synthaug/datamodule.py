@@ -155,6 +155,17 @@ class SynthAugDataModule(lightning.LightningDataModule):
             return []
         return [synthesizer.sample(index, generation=generation) for index in range(len(synthesizer))]
 
+    @property
+    def synthetic_share(self) -> float:
+        """Share of synthetic clips in the training batches as they really are, rounding included."""
+        plan, filmed = self.synth, len(self.split.train)
+        synthetic = 0 if self._synthesizer is None else len(self._synthesizer)
+        if plan is None or synthetic == 0:
+            return 0.0
+        if plan.ratio is None:
+            return synthetic / (filmed + synthetic)
+        return synthetic_places(self.loading.batch_size, plan.ratio) / self.loading.batch_size
+
     def train_dataloader(self) -> "Batches":
         """Mixed batches, in an order that depends on the seed and the epoch alone."""
         clips = TrainingClips(self)
@@ -329,8 +340,7 @@ class MixedBatches(Sampler[list[Ticket]]):
         if ratio is None or num_synthetic == 0:
             self._pools = [(0, num_filmed + num_synthetic, total)]
         else:
-            # At least one of each, so that neither a small batch nor a small ratio silently drops a pool.
-            share = min(max(round(total * ratio), 1), total - 1) if ratio > 0 else 0
+            share = synthetic_places(total, ratio)
             self._pools = [(0, num_filmed, total - share), (num_filmed, num_synthetic, share)]
             self._pools = [pool for pool in self._pools if pool[2] > 0]
 
@@ -373,6 +383,13 @@ class InOrder(Sampler[list[Ticket]]):
     def __iter__(self) -> Iterator[list[Ticket]]:
         for first in range(0, self.size, self.batch_size):
             yield [(0, index) for index in range(first, min(first + self.batch_size, self.size))]
+
+
+def synthetic_places(batch_size: int, ratio: float) -> int:
+    """Synthetic clips in a batch: at least one and not all, so that rounding never drops a pool in silence."""
+    if ratio == 0:
+        return 0
+    return min(max(round(batch_size * ratio), 1), batch_size - 1)
 
 
 def _world() -> tuple[int, int]:

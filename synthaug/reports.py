@@ -15,7 +15,7 @@ from jaxtyping import Bool, Int
 from rich.console import Console
 from rich.table import Table
 
-from synthaug.files import write_atomic, write_lines
+from synthaug.files import write_lines
 from synthaug.structures import Plain, Recipe
 
 
@@ -94,13 +94,12 @@ def _interval(
     return float(low), float(high)
 
 
-def write_run(folder: Path, metrics: Mapping[str, Plain], recipes: Iterable[Recipe]) -> None:
-    """Leave `metrics.json` and `recipes.jsonl` in a run's folder."""
-    write_atomic(folder / "metrics.json", (json.dumps(metrics, indent=2, sort_keys=True) + "\n").encode())
+def write_recipes(folder: Path, recipes: Iterable[Recipe]) -> None:
+    """Leave `recipes.jsonl`, the synthetic data set itself, in a run's folder."""
     write_lines(folder / "recipes.jsonl", (recipe.to_json() for recipe in recipes))
 
 
-def metrics_of(scores: Scores, **facts: Plain) -> dict[str, Plain]:
+def metrics_of(scores: Scores, facts: Mapping[str, Plain]) -> dict[str, Plain]:
     """What metrics.json holds: the scores, and facts about the run beside them."""
     plain = asdict(scores)
     plain["interval"] = list(scores.interval)
@@ -121,6 +120,13 @@ def print_scores(scores: Scores, *, title: str) -> None:
     table.add_row("top-1", f"{scores.top1:6.1%}")
     table.add_row("chance", f"{scores.chance:6.1%}", style="dim")
     Console().print(table)
+
+
+def failures(folder: Path) -> dict[str, str]:
+    """Why each run below a folder failed, by its place."""
+    return {
+        str(path.parent.relative_to(folder)): path.read_text().strip() for path in sorted(folder.rglob("failure.txt"))
+    }
 
 
 def collect(folder: Path) -> list[dict[str, Plain]]:
@@ -153,3 +159,5 @@ def print_sweep(folder: Path) -> None:
         steps, clips = ({str(run.get(name)) for run in runs} for name in ("steps", "synthetic_clips"))
         table.add_row(arm, str(len(runs)), *spread, "/".join(sorted(steps)), "/".join(sorted(clips)))
     Console().print(table)
+    for place, words in failures(folder).items():
+        Console().print(f"[bold]{place} failed:[/bold] {words}")

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-Plain: TypeAlias = "str | int | float | bool | None | list[Plain] | dict[str, Plain]"
+Plain: TypeAlias = str | int | float | bool | list | dict | None
 Values: TypeAlias = dict[str, Plain]
 """What a random stage draws: JSON-able, with string keys, and nothing else."""
 

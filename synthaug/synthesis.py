@@ -191,7 +191,7 @@ class Synthesizer:
         times = recipe.start + torch.arange(recipe.num_frames, dtype=torch.float64) / recipe.fps
         motions = [self._motion(actor, times) for actor in recipe.actors]
         centre = centre_of(motions[0])
-        own = _view_at(lead, times, recipe.size)
+        own = self.view(lead, times, recipe.size)
         camera = self.plan.camera.path(recipe.camera, own, centre)
         scene = self.plan.background.scene(recipe.background, camera.around(centre))
         if (
@@ -221,6 +221,14 @@ class Synthesizer:
             key=recipe.key, video=video, fps=recipe.fps, label=recipe.label, subject=recipe.actors[0].identity,
             camera="synthetic", recipe=recipe, looped=looped,
         )  # fmt: skip
+
+    @staticmethod
+    def view(reference: Reference, times: Float[Tensor, " time"], size: tuple[int, int]) -> Camera:
+        """The reference's own camera at these seconds, looped as the motion is, with a picture of this size."""
+        motion, camera = reference.motion, reference.camera
+        frames = torch.remainder(times * motion.fps, float(motion.num_frames)).long().clamp(max=motion.num_frames - 1)
+        view = replace(camera, viewmats=camera.viewmats[frames], Ks=camera.Ks[frames])
+        return view.scaled(height=size[0], width=size[1])
 
     def _allot(self) -> list[tuple[int, int]]:
         """(reference, identity) of every slot: class by class, references in turn, each in an order of its own."""
@@ -268,14 +276,6 @@ class Synthesizer:
         key = digest_of(self.plan.renderer.fingerprint, picture, camera.viewmats, camera.Ks, *bodies)
         joints = tuple(joint_positions(motion, avatar.skeleton) for avatar, motion in fitted)
         return Staged(tuple(people), camera, scene, joints, key)
-
-
-def _view_at(reference: Reference, times: Float[Tensor, " time"], size: tuple[int, int]) -> Camera:
-    """The reference's own camera at these seconds, looped as the motion is, with a picture of this size."""
-    motion, camera = reference.motion, reference.camera
-    frames = torch.remainder(times * motion.fps, float(motion.num_frames)).long().clamp(max=motion.num_frames - 1)
-    view = replace(camera, viewmats=camera.viewmats[frames], Ks=camera.Ks[frames])
-    return view.scaled(height=size[0], width=size[1])
 
 
 def _same(a: Camera, b: Camera) -> bool:

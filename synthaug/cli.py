@@ -1,0 +1,273 @@
+"""The `synthaug` command: look at, render, extract and check, outside of training.
+
+The only module of the package that composes configurations; everything heavy is imported by the command that needs it.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from synthaug.datamodule import SynthAugDataModule
+    from synthaug.structures import Recipe
+
+_PARTS = ("dataset", "protocol", "synth", "clip", "loading", "augmentation")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    chosen = _parser().parse_args(arguments)
+    try:
+        return chosen.command(chosen)
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        words = _words(error)
+        if words is None:
+            raise
+        print(f"synthaug: {words}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="synthaug", description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    preview = _command(commands, "preview", _preview, "a contact sheet and side-by-side films of what synthesis makes")
+    preview.add_argument("--to", type=Path, default=Path("preview"), metavar="DIR", help="where they are written")
+    preview.add_argument("--count", type=int, default=8, help="references shown (8)")
+    preview.add_argument("--variants", type=int, default=3, help="re-enactments of each (3)")
+    _overrides(preview)
+
+    render = _command(commands, "render", _render, "replay recipes into the cache, or into films that carry them")
+    render.add_argument("recipes", type=Path, help="a run's recipes.jsonl; its config.yaml is looked for beside it")
+    render.add_argument("--to", type=Path, metavar="DIR", help="write mp4 files there instead of filling the cache")
+    render.add_argument("--shard", default="0/1", metavar="I/N", help="render the I-th of N parts (0/1)")
+    render.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (one a core)")
+
+    cache = _command(commands, "cache", _cache, "look after the rendered people on disk")
+    cache.add_argument("verb", choices=("stats", "verify", "gc"))
+    cache.add_argument("--root", type=Path, help="the cache's folder; the default run's otherwise")
+    cache.add_argument("--max-gb", type=float, default=20.0, help="gc: size to shrink to (20)")
+
+    motion = _command(commands, "motion", _motion, "extract the motions of training clips and grade them")
+    motion.add_argument("verb", choices=("extract",))
+    motion.add_argument("--to", type=Path, metavar="DIR", help="also write each motion there as npz")
+    _overrides(motion)
+
+    data = _command(commands, "data", _data_weights, "bring what compute nodes cannot download")
+    data.add_argument("verb", choices=("weights",))
+    data.add_argument("arch", nargs="+", help="torchvision's names, such as resnet18 or r3d_18")
+
+    report = _command(commands, "report", _report, "the table of a sweep's arms, of whatever finished")
+    report.add_argument("folder", type=Path)
+
+    doctor = _command(commands, "doctor", _doctor, "check that this machine can do everything, and say how to mend it")
+    doctor.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    return parser
+
+
+def _command(
+    commands: "argparse._SubParsersAction", name: str, function: object, summary: str
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+    parser.set_defaults(command=function)
+    return parser
+
+
+def _overrides(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("overrides", nargs="*", help="as for train.py: dataset=folder dataset.root=... seed=1")
+
+
+def config_folder() -> Path:
+    """Where the configurations are: in the wheel, or at the top of a checkout."""
+    package = Path(__file__).resolve().parent
+    inside = package / "conf"
+    return inside if inside.is_dir() else package.parent / "conf"
+
+
+def composed(overrides: Sequence[str]) -> "DictConfig":
+    """The configuration that `train.py` would run with these overrides.
+
+    Raises:
+        ValueError: If an override names something that does not exist.
+    """
+    from hydra import compose, initialize_config_dir
+    from hydra.errors import HydraException
+
+    try:
+        with initialize_config_dir(str(config_folder()), version_base="1.3"):
+            return compose("config", overrides=list(overrides))
+    except HydraException as error:
+        raise ValueError(
+            f"{' '.join(overrides)} was given, which does not compose: {error}. Options as in conf/ were wanted; "
+            "a slash selects (synth/renderer=torch), a dot sets (synth.identities=10)."
+        ) from error
+
+
+def data_of(config: "DictConfig") -> "SynthAugDataModule":
+    """The data module that a configuration describes, not yet prepared. Foreign targets are refused first."""
+    from hydra.utils import instantiate
+    from omegaconf import OmegaConf
+
+    from synthaug.datamodule import SynthAugDataModule
+    from synthaug.targets import check_targets
+
+    also = [f"{package}." for package in os.environ.get("SYNTHAUG_TARGETS", "").split(",") if package]
+    tree = OmegaConf.to_container(
+        OmegaConf.masked_copy(config, [key for key in config if key != "hydra"]), resolve=True
+    )
+    check_targets(tree, also=also)
+    parts = {name: instantiate(config[name], _convert_="all") for name in _PARTS}
+    return SynthAugDataModule(parts.pop("dataset"), parts.pop("protocol"), **parts, seed=config.seed)
+
+
+def _prepared(config: "DictConfig") -> "SynthAugDataModule":
+    data = data_of(config)
+    data.prepare_data()
+    data.setup("fit")
+    return data
+
+
+def _preview(chosen: argparse.Namespace) -> int:
+    from synthaug.files import write_atomic
+    from synthaug.previews import rows
+    from synthaug.runs import png
+    from synthaug.sheets import sheet, side_by_side
+    from synthaug.video import write_video
+
+    data = _prepared(composed(chosen.overrides))
+    shown = rows(data, count=chosen.count, variants=chosen.variants)
+    title = f"{len(data.split.train)} filmed clips, {len(data.recipes())} synthetic ones"
+    write_atomic(chosen.to / "contact_sheet.png", png(sheet(shown, title=title)))
+    for number, row in enumerate(shown):
+        film = side_by_side(row.strips, side=max(row.strips[0].video.shape[2], 224))
+        write_video(chosen.to / f"{number:02d}.mp4", film, fps=data.clip.fps, metadata={"comment": row.caption})
+    print(f"{chosen.to / 'contact_sheet.png'} and {len(shown)} films beside it.")
+    return 0
+
+
+def _render(chosen: argparse.Namespace) -> int:
+    from omegaconf import OmegaConf
+
+    from synthaug.replay import replay
+
+    beside = chosen.recipes.parent / "config.yaml"
+    if not chosen.recipes.is_file() or not beside.is_file():
+        raise ValueError(
+            f"'{chosen.recipes}' was given; a run's recipes.jsonl with its config.yaml beside it was wanted. "
+            "Give the file in the folder that train.py left."
+        )
+    recipes = part_of(_recipes(chosen.recipes), chosen.shard)
+    data = _prepared(OmegaConf.load(beside))
+    made = replay(data, recipes, folder=chosen.to, num_workers=chosen.workers)
+    print(f"{made} of {len(recipes)} clips rendered, {len(recipes) - made} were there already.")
+    return 0
+
+
+def _recipes(path: Path) -> "list[Recipe]":
+    from synthaug.structures import Recipe
+
+    return [Recipe.from_json(line) for line in path.read_text().splitlines() if line.strip()]
+
+
+def part_of(recipes: "Sequence[Recipe]", shard: str) -> "list[Recipe]":
+    """The recipes of shard "i/n": those whose digest leaves the remainder i, so that nobody need coordinate.
+
+    Raises:
+        ValueError: If it is not of the form i/n with 0 <= i < n.
+    """
+    first, _, second = shard.partition("/")
+    if not (first.isdigit() and second.isdigit() and int(first) < int(second)):
+        raise ValueError(f"--shard {shard} was given; i/n with 0 <= i < n was wanted, such as 0/4.")
+    return [recipe for recipe in recipes if int(recipe.digest, 16) % int(second) == int(first)]
+
+
+def _cache(chosen: argparse.Namespace) -> int:
+    from synthaug.caching import RenderCache
+    from synthaug.files import user_cache
+
+    cache = RenderCache(chosen.root or user_cache() / "people", max_gb=chosen.max_gb)
+    if chosen.verb == "gc":
+        removed = cache.collect()
+        print(f"{removed.entries} entries, {removed.bytes / 1e6:.1f} MB, removed from {cache.root}.")
+    if chosen.verb == "verify":
+        damaged = cache.verify()
+        for key, reason in damaged.items():
+            print(f"{key}: {reason}")
+        print(
+            f"{len(damaged)} of {cache.stats().entries} entries are damaged; reading one removes and renders it again."
+        )
+        return 1 if damaged else 0
+    stats = cache.stats()
+    print(f"{cache.root}: {stats.entries} entries, {stats.bytes / 1e6:.1f} MB")
+    return 0
+
+
+def _motion(chosen: argparse.Namespace) -> int:
+    from rich.console import Console
+    from rich.table import Table
+
+    from synthaug.files import write_reference
+
+    data = _prepared(composed(chosen.overrides))
+    synthesizer = data.synthesizer
+    if synthesizer is None:
+        raise ValueError("synth=null extracts nothing; a synth group was wanted. Leave it out of the overrides.")
+    references = synthesizer.references
+    table = Table(
+        title=f"{len(references.records)} motions, {len(references.dropped)} clips without", title_justify="left"
+    )
+    for column in ("clip", "seconds", "quality", "notes"):
+        table.add_column(column)
+    for record in references.records:
+        take = references.takes[record.key]
+        grade = "known" if take.quality is None else f"{take.quality:.2f}"
+        notes = ", ".join(f"{name} {value:.3g}" for name, value in take.notes.items())
+        table.add_row(record.key, f"{take.motion.duration:.1f}", grade, notes)
+        if chosen.to is not None:
+            write_reference(chosen.to / f"{record.key.replace('/', '_')}.npz", take)
+    for key, reason in references.dropped.items():
+        table.add_row(key, "-", "-", reason, style="dim")
+    Console().print(table)
+    return 0
+
+
+def _data_weights(chosen: argparse.Namespace) -> int:
+    from synthaug.recognizers.weights import fetch_weights
+
+    for arch in chosen.arch:
+        print(f"{arch}: {fetch_weights(arch)}")
+    return 0
+
+
+def _report(chosen: argparse.Namespace) -> int:
+    from synthaug.reports import print_sweep
+
+    if not chosen.folder.is_dir():
+        raise ValueError(f"'{chosen.folder}' is no folder; one that a multirun left was wanted. See runs/.")
+    print_sweep(chosen.folder)
+    return 0
+
+
+def _doctor(chosen: argparse.Namespace) -> int:
+    from synthaug.doctor import examine, print_findings
+
+    findings = examine()
+    print_findings(findings, as_json=chosen.json)
+    return 0 if all(finding.well or not finding.needed for finding in findings) else 1
+
+
+def _words(error: Exception) -> str | None:
+    from synthaug.failures import plain_words
+
+    return plain_words(error)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

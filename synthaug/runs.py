@@ -1,0 +1,62 @@
+"""What a run leaves in its folder: figures, recipes, motions' grades, and a sheet to look at.
+
+After training; the entry files' last step.
+"""
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from synthaug.datamodule import SynthAugDataModule, motion_report
+from synthaug.files import write_atomic
+from synthaug.previews import rows
+from synthaug.reports import Prediction, Scores, metrics_of, print_scores, score, write_recipes
+from synthaug.sheets import sheet
+from synthaug.structures import Plain
+
+
+def leave_before(data: SynthAugDataModule, folder: Path) -> None:
+    """Write what is known before training: recipes, the motions' grades, and a contact sheet of what it trains on."""
+    write_recipes(folder, data.recipes())
+    _write_json(folder / "motions.json", motion_report(data))
+    shown = rows(data)
+    title = f"What this run trains on: {len(data.split.train)} filmed and {len(data.recipes())} synthetic clips"
+    write_atomic(folder / "contact_sheet.png", png(sheet(shown, title=title)))
+
+
+def leave_after(
+    data: SynthAugDataModule, predictions: list[Prediction], folder: Path, facts: dict[str, Plain]
+) -> Scores:
+    """Grade test predictions, write them and `metrics.json`, and print the table."""
+    scores = score(predictions, data.class_names)
+    split = data.split
+    counted: dict[str, Plain] = {
+        "filmed_clips": len(split.train), "val_clips": len(split.val), "synthetic_clips": len(data.recipes()),
+        "synthetic_share": data.synthetic_share, "notes": dict(split.notes),
+        "quarantined": len(data.dataset.quarantine), "motions_dropped": len(motion_report(data)["dropped"]),
+    }  # fmt: skip
+    _write_json(folder / "predictions.json", predictions)
+    _write_json(folder / "metrics.json", metrics_of(scores, {**counted, **facts}))
+    print_scores(scores, title=f"{len(split.train)} filmed, {len(data.recipes())} synthetic clips")
+    return scores
+
+
+def leave_failure(folder: Path, words: str) -> None:
+    """Say in `failure.txt` why a run ended early, so that a sweep's table can."""
+    write_atomic(folder / "failure.txt", f"{words}\n".encode())
+
+
+def png(picture: UInt8[np.ndarray, "height width 3"]) -> bytes:
+    """An sRGB picture as PNG."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def _write_json(path: Path, content: Mapping | Sequence) -> None:
+    write_atomic(path, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())

@@ -1,0 +1,26 @@
+"""What all tests share: one torch thread, a cache of their own, and where the measured clips lie."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory, monkeypatch):
+    """Nothing that a test keeps reaches the user's cache."""
+    root = tmp_path_factory.getbasetemp() / "synthaug-cache"
+    monkeypatch.setenv("SYNTHAUG_CACHE", str(root))
+    return root
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """The measured clips beside the checkout; tests that need them skip where they are absent."""
+    root = Path(os.environ.get("SYNTHAUG_SHARED_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+    if not root.is_dir():
+        pytest.skip("shared/data is not beside this checkout")
+    return root

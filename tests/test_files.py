@@ -1,0 +1,52 @@
+import numpy as np
+import pytest
+import torch
+
+from synthaug.files import digest_of, motion_digest, read_reference, write_atomic, write_reference
+from synthaug.structures import Camera, Motion, Reference
+
+
+def reference():
+    motion = Motion.from_pose(torch.randn(5, 55, 3), torch.randn(5, 3), fps=29.97)
+    camera = Camera(torch.eye(4).expand(5, 4, 4).clone(), torch.eye(3).expand(5, 3, 3).clone(), 640, 480)
+    return Reference(motion, camera, 0.75, {"jerk": 1.5})
+
+
+def test_a_reference_comes_back_as_it_was(tmp_path):
+    wrote = reference()
+    write_reference(tmp_path / "take.npz", wrote)
+    read = read_reference(tmp_path / "take.npz")
+    assert motion_digest(read.motion) == motion_digest(wrote.motion)
+    assert torch.equal(read.camera.viewmats, wrote.camera.viewmats) and torch.equal(read.camera.Ks, wrote.camera.Ks)
+    assert (read.camera.width, read.camera.height, read.quality, read.notes) == (640, 480, 0.75, {"jerk": 1.5})
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_beside_it(tmp_path, monkeypatch):
+    path = tmp_path / "kept"
+    write_atomic(path, b"old")
+    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        write_atomic(path, b"new")
+    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense", b"PK\x03\x04 torn"])
+def test_other_files_are_refused_in_words(tmp_path, content):
+    path = tmp_path / "take.npz"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="no reference motion"):
+        read_reference(path)
+
+
+def test_pickles_are_never_opened(tmp_path):
+    path = tmp_path / "take.npz"
+    np.savez(path, transl=np.array([object()], dtype=object))
+    with pytest.raises(ValueError, match="no reference motion"):
+        read_reference(path)
+
+
+def test_digests_know_order_shape_and_kind():
+    assert digest_of("ab", "c") != digest_of("a", "bc")
+    assert digest_of("ab") != digest_of(b"ab")
+    assert digest_of(torch.zeros(2, 3)) != digest_of(torch.zeros(3, 2))
+    assert digest_of(torch.zeros(2)) == digest_of(torch.zeros(2))
