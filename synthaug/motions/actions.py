@@ -1,0 +1,189 @@
+"""Parametric actions out of the vocabularies of NTU RGB+D and Toyota Smarthome.
+
+The motions of the embedded demo: no film, no capture, no licence. `gestures`, `postures` and `locomotion` write what
+each action does, `choreography` makes it a motion.
+"""
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from synthaug.motions import MotionSource, UnusableClipError, gestures, locomotion, postures
+from synthaug.motions.choreography import Score, motion_of
+from synthaug.motions.style import FAMILIES, PerformerStyle, draw_style, style_of
+from synthaug.motions.timing import Clock
+from synthaug.structures import Camera, Motion, Plain, Record, Reference
+
+VERSION = 1
+"""Raised whenever the same style would perform differently; part of every cache key."""
+
+
+@dataclass(frozen=True)
+class Action:
+    """One action: how it is written and how long it takes.
+
+    Attributes:
+        score: Writes it.
+        seconds: What it takes at ordinary speed, once. 0 means that it goes on as long as the clip.
+        each: Seconds that every repetition beyond the first adds.
+    """
+
+    score: Callable[[Clock, PerformerStyle], Score]
+    seconds: float
+    each: float = 0.0
+
+
+_ACTIONS: Mapping[str, Action] = {
+    "drink water": Action(gestures.drink_water, 2.6, 0.9),
+    "eat meal": Action(gestures.eat_meal, 2.8, 1.0),
+    "phone call": Action(gestures.phone_call, 3.2),
+    "hand waving": Action(gestures.hand_waving, 2.2, 0.4),
+    "salute": Action(gestures.salute, 2.2),
+    "put palms together": Action(gestures.put_palms_together, 2.4),
+    "clapping": Action(gestures.clapping, 2.0, 0.6),
+    "kicking something": Action(locomotion.kick_something, 1.9),
+    "punch": Action(gestures.punch, 1.8, 0.5),
+    "bow": Action(postures.bow, 2.2),
+    "sit down": Action(postures.sit_down, 2.0),
+    "stand up": Action(postures.stand_up, 1.9),
+    "lie down": Action(postures.lie_down, 4.0),
+    "pick up": Action(postures.pick_up, 2.5),
+    "walk": Action(locomotion.walk, 0.0),
+    "jump up": Action(locomotion.jump_up, 1.8),
+    "throw": Action(gestures.throw, 1.9),
+    "point to something": Action(gestures.point_to_something, 2.1, 0.3),
+    "cross hands in front": Action(gestures.cross_hands_in_front, 2.0, 0.4),
+    "cheer up": Action(gestures.cheer_up, 2.2, 0.4),
+    "stretch": Action(gestures.stretch, 3.4),
+    "read": Action(gestures.read, 3.0, 0.8),
+    "check time": Action(gestures.check_time, 2.3),
+    "touch head": Action(gestures.touch_head, 2.5, 0.3),
+    "squat down": Action(postures.squat_down, 2.2),
+    "running on the spot": Action(locomotion.run_on_the_spot, 0.0),
+}
+ACTIONS: tuple[str, ...] = tuple(_ACTIONS)
+"""Names, in the order of their labels; those of NTU RGB+D where it has the action, shortened."""
+
+FILLED = 0.72
+"""Share of a clip that an action takes at ordinary speed where the clip is too short for its natural length."""
+
+
+def clock_of(action: Action, style: PerformerStyle, *, fps: float, seconds: float) -> Clock:
+    """When an action happens in a clip: as long as it naturally takes, pressed together where the clip is short."""
+    t = torch.arange(max(round(seconds * fps), 1), dtype=torch.float64) / fps
+    if action.seconds == 0:
+        return Clock(t=t, u=(t + 1 / fps) / (seconds + 1 / fps), duration=seconds)
+    natural = action.seconds + action.each * (style.repetitions - 1)
+    duration = min(min(natural, FILLED * seconds) / style.speed, 0.97 * seconds)
+    begin = style.onset * (seconds - duration)
+    return Clock(t=t, u=((t - begin) / duration).clamp(0, 1), duration=duration)
+
+
+def perform(action: str, style: PerformerStyle | Mapping[str, Plain], *, fps: float, seconds: float) -> Motion:
+    """One performance of an action on the mean skeleton.
+
+    World frame: floor at y = 0, facing +z (turned by the style's yaw), the middle of the way over the origin. The
+    lowest point of the body is on the floor in every frame, except in the flight of a jump. Draws nothing.
+
+    Args:
+        action: One of ACTIONS.
+        style: A style, or the values of one as `draw_style` gives them.
+        fps: Frames per second.
+        seconds: Length of the clip.
+
+    Raises:
+        ValueError: If the action or a style's value is unknown, or there is not even one frame.
+    """
+    if action not in _ACTIONS:
+        raise ValueError(f"action={action!r} was given; one of {', '.join(ACTIONS)} was wanted. Choose one of these.")
+    if not (0 < fps < math.inf and 1 / fps <= seconds < 3600):
+        raise ValueError(
+            f"fps={fps} and seconds={seconds} were given; a positive rate and at least one frame, at most an hour, "
+            "were wanted. Correct the numbers."
+        )
+    if not isinstance(style, PerformerStyle):
+        style = style_of(style)
+    chosen = _ACTIONS[action]
+    clock = clock_of(chosen, style, fps=fps, seconds=seconds)
+    return motion_of(chosen.score(clock, style), clock, style, fps=fps)
+
+
+def frontal_camera(
+    frames: int, *, height: int = 224, width: int = 224, distance: float = 3.0, fov_deg: float = 60.0
+) -> Camera:
+    """A camera in front of the origin at the height of the chest, looking back at it horizontally.
+
+    Args:
+        frames: How many; all alike.
+        height: Pixels.
+        width: Pixels.
+        distance: Metres from the origin along +z.
+        fov_deg: Angle of view across the shorter side.
+    """
+    focal = min(height, width) / 2 / math.tan(math.radians(fov_deg) / 2)
+    # Looking along -z with y down: the camera's axes in the world are -x, -y, -z turned about x by half a turn.
+    view = torch.tensor([[1.0, 0, 0, 0], [0, -1, 0, CHEST], [0, 0, -1, distance], [0, 0, 0, 1]])
+    K = torch.tensor([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
+    Ks: Float[Tensor, "time 3 3"] = K.expand(frames, 3, 3)
+    return Camera(viewmats=view.expand(frames, 4, 4), Ks=Ks, width=width, height=height)
+
+
+CHEST = 1.1
+"""Height of the frontal camera, metres: lower than a face, so that feet and raised hands are both seen."""
+
+
+class Actions(MotionSource):
+    """Performs records instead of reading them: a record's key says what is done and by whom.
+
+    Key format:
+        "<action>/<family>/<seed>", such as "drink water/street/17": an action of ACTIONS, a family of
+        `style.FAMILIES`, and the seed from which the performer's style is drawn. The path is ignored, and the label
+        should be the action's index in ACTIONS. What comes before, separated by further slashes, is ignored too.
+
+    Args:
+        fps: Frames per second of the motions.
+    """
+
+    def __init__(self, fps: float = 25.0) -> None:
+        if not 0 < fps < math.inf:
+            raise ValueError(f"fps={fps} was given; a positive number was wanted. Correct it.")
+        self.fps = fps
+
+    @property
+    def fingerprint(self) -> str:
+        """Name, version, rate and ranges of style."""
+        ranges = hashlib.blake2b(repr(sorted(FAMILIES["studio"].items()) + sorted(FAMILIES["street"].items())).encode())
+        return f"actions-{VERSION}-{self.fps:g}-{ranges.hexdigest()[:16]}"
+
+    def load(self, record: Record) -> Reference:
+        """The performance that the record's key names, as long as the record, from in front; quality is None (truth).
+
+        Raises:
+            UnusableClipError: If the key doesn't have the documented form.
+        """
+        action, family, seed = parse_key(record.key)
+        style = draw_style(np.random.default_rng(seed), family)
+        motion = perform(action, style, fps=self.fps, seconds=record.end - record.start)
+        return Reference(motion=motion, camera=frontal_camera(motion.num_frames))
+
+
+def parse_key(key: str) -> tuple[str, str, int]:
+    """Action, family and seed out of a record's key.
+
+    Raises:
+        UnusableClipError: If it doesn't have the form "<action>/<family>/<seed>".
+    """
+    parts = key.split("/")[-3:]
+    if len(parts) == 3 and parts[0] in _ACTIONS and parts[1] in FAMILIES and parts[2].isdecimal():
+        return parts[0], parts[1], int(parts[2])
+    raise UnusableClipError(
+        f"The record's key {key!r} was given; '<action>/<family>/<seed>' was wanted, with an action out of "
+        f"{', '.join(ACTIONS)}, a family out of {', '.join(FAMILIES)} and a whole number. "
+        "Use motions.actions with records made for it, or choose another motion source."
+    )

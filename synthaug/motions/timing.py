@@ -1,0 +1,96 @@
+"""How a movement passes through time: easing, sequences of moves, band-limited sway.
+
+Below `choreography`. Pure functions of time; nothing is drawn.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+@dataclass(frozen=True, eq=False)
+class Clock:
+    """When each frame of a performance lies.
+
+    Attributes:
+        t: Seconds from the first frame.
+        u: Share of the action that is done: 0 while the performer waits, 1 once it is over.
+        duration: Seconds that the action takes.
+    """
+
+    t: Float[Tensor, " time"]
+    u: Float[Tensor, " time"]
+    duration: float
+
+
+def minimum_jerk(x: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+    """Share of a reach that is done at share `x` of its time; 0 before, 1 after.
+
+    Source:
+        Flash and Hogan, "The coordination of arm movements", Journal of Neuroscience 1985, equation 3.
+    """
+    x = x.clamp(0, 1)
+    return x**3 * (10 - 15 * x + 6 * x * x)
+
+
+def eased(u: Float[Tensor, " time"], start: float, end: float) -> Float[Tensor, " time"]:
+    """How far a change from `start` to `end` has come, 0 to 1."""
+    return minimum_jerk((u - start) / max(end - start, 1e-6))
+
+
+def moves(u: Float[Tensor, " time"], first: float, *changes: tuple[float, float, float]) -> Float[Tensor, " time"]:
+    """A value that goes from `first` through changes; changes that overlap in time melt into one another.
+
+    Args:
+        u: Share of the action that is done.
+        first: Value before all changes.
+        *changes: Start, end and the value that is led to.
+    """
+    value, last = torch.full_like(u, first), first
+    for start, end, goal in changes:
+        value, last = value + (goal - last) * eased(u, start, end), goal
+    return value
+
+
+def path(
+    u: Float[Tensor, " time"],
+    first: tuple[float, float, float],
+    *changes: tuple[float, float, tuple[float, float, float]],
+) -> Float[Tensor, "time 3"]:
+    """Like `moves`, for three values that change together."""
+    columns: list[Tensor] = []
+    for axis in range(3):
+        columns.append(moves(u, first[axis], *[(start, end, goal[axis]) for start, end, goal in changes]))
+    return torch.stack(columns, dim=-1)
+
+
+def pulse(u: Float[Tensor, " time"], start: float, peak: float, end: float) -> Float[Tensor, " time"]:
+    """0, rising to 1 at `peak`, and 0 again."""
+    return eased(u, start, peak) - eased(u, peak, end)
+
+
+def repeats(count: int, start: float, end: float) -> Sequence[tuple[float, float]]:
+    """The stretch from `start` to `end` cut into `count` equal ones."""
+    step = (end - start) / count
+    return [(start + i * step, start + (i + 1) * step) for i in range(count)]
+
+
+def cycles(u: Float[Tensor, " time"], count: float, start: float, end: float) -> Float[Tensor, " time"]:
+    """Angle of an oscillation that makes `count` turns between `start` and `end` and rests outside."""
+    return 2 * math.pi * count * ((u - start) / (end - start)).clamp(0, 1)
+
+
+def drift(t: Float[Tensor, " time"], *, rate: float, phase: float) -> Float[Tensor, " time"]:
+    """Smooth wandering within -1..1: three sines with incommensurate rates around `rate` hertz.
+
+    Quiet stance sways between 0.1 and 1 Hz (Winter, "Human balance and posture control", 1995).
+    """
+    ratios, shares = (1.0, 1.618, 0.447), (0.5, 0.2, 0.3)
+    waves = [
+        share * torch.sin(2 * math.pi * rate * ratio * t + phase * (k + 1) + 1.7 * k)
+        for k, (ratio, share) in enumerate(zip(ratios, shares, strict=True))
+    ]
+    return torch.stack(waves).sum(dim=0)
