@@ -279,8 +279,9 @@ def _block_sky(points, blob, projection, kept):
     reach = max((strength / faint) ** np.float32(1 / 3), r)
     top, bottom, left, right = _window(cx, cz, reach, projection, kept.shape)
     for row in range(top, bottom):
-        x, z, line = points[0, row], points[1, row], kept[row]
-        for i in range(left, right):
+        # Slices, so that the index starts at 0: one that might be negative would keep the loop from vectorising.
+        x, z, line = points[0, row, left:right], points[1, row, left:right], kept[row, left:right]
+        for i in range(x.shape[0]):
             dx, dz = cx - x[i], cz - z[i]
             square = dx * dx + dz * dz + h * h
             blocked = min(strength / (square * np.sqrt(square)), np.float32(0.9)) - faint
@@ -303,8 +304,9 @@ def _block_key(points, blob, view, kept):
     )
     fade = min((far - length) / (far - near), one)
     for row in range(top, bottom):
-        x, z, line = points[0, row], points[1, row], kept[row]
-        for i in range(left, right):
+        # Slices, so that the index starts at 0: one that might be negative would keep the loop from vectorising.
+        x, z, line = points[0, row, left:right], points[1, row, left:right], kept[row, left:right]
+        for i in range(x.shape[0]):
             dx, dz = cx - x[i], cz - z[i]
             along = max(dx * lx + h * ly + dz * lz, zero)
             size = r + along * spread
