@@ -31,9 +31,9 @@ PARENTS: tuple[int, ...] = (
 """Parent of each joint; every parent comes before its children."""
 
 SUPPORTS: dict[str, float] = {
-    "pelvis": 0.11, "spine3": 0.065, "head": 0.085, "left_shoulder": 0.065, "right_shoulder": 0.065,
+    "pelvis": 0.095, "spine3": 0.06, "head": 0.085, "left_shoulder": 0.065, "right_shoulder": 0.065,
     "left_elbow": 0.038, "right_elbow": 0.038, "left_wrist": 0.03, "right_wrist": 0.03, "left_middle1": 0.02,
-    "right_middle1": 0.02, "left_knee": 0.065, "right_knee": 0.065, "left_ankle": 0.0775, "right_ankle": 0.0775,
+    "right_middle1": 0.02, "left_knee": 0.06, "right_knee": 0.06, "left_ankle": 0.0775, "right_ankle": 0.0775,
     "left_foot": 0.027, "right_foot": 0.027,
 }  # fmt: skip
 """Joints that a body can rest on, with the thickness of flesh and sole below each in metres (adult mean)."""
