@@ -31,7 +31,7 @@ SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".
 Frame: TypeAlias = UInt8[np.ndarray, "height width 3"]
 
 _HEAD = 64  # frames decoded in order before seeking is believed: several GOPs of ordinary encoders (stack.md, 7.2)
-_SHORT = 160  # packets below which decoding everything costs no more than a head and a tail
+_SHORT = 96  # packets below which decoding everything costs no more than a head and a tail
 _CHUNK = 16  # frames held at full size at once: 100 MB at 1080p
 _LOST = 0.1  # share of packets that may fail at the end before a film counts as broken
 _UNEVEN = 0.25  # frames of drift from a constant rate above which every frame's time is kept
@@ -74,12 +74,19 @@ class VideoInfo:
 
 # ---- What a file holds ----
 
-_Key: TypeAlias = tuple[str, int, int]
-_KNOWN: dict[_Key, VideoInfo] = {}  # files looked at already; a pure function of the file, so sharing it is harmless
+FileKey: TypeAlias = tuple[str, int, int]
+"""Absolute path, bytes and time of change: a file's present content, as far as that shows without reading it."""
+
+_KNOWN: dict[FileKey, VideoInfo] = {}  # files looked at already; a pure function of the file, so sharing it is harmless
 
 
-def _key(path: Path) -> _Key:
-    """Name of the file's present content, as far as that shows without reading it."""
+def file_key(path: Path | str) -> FileKey:
+    """What `probe` remembers a file by.
+
+    Raises:
+        VideoError: If there is no file, a folder, or nothing in it.
+    """
+    path = Path(path)
     try:
         stat = path.stat()
     except OSError as error:
@@ -95,9 +102,9 @@ def _key(path: Path) -> _Key:
     return str(path.absolute()), stat.st_size, stat.st_mtime_ns
 
 
-def remember(path: Path | str, info: VideoInfo) -> None:
-    """Tell `probe` what an index knows of an unchanged file, so that this process need not look again."""
-    _KNOWN[_key(Path(path))] = info
+def remember(known: Mapping[FileKey, VideoInfo]) -> None:
+    """Tell `probe` what an index knows, so that this process need not look at unchanged files again."""
+    _KNOWN.update(known)
 
 
 def probe(path: Path | str) -> VideoInfo:
@@ -112,7 +119,7 @@ def probe(path: Path | str) -> VideoInfo:
         VideoError: If the file is missing, empty, broken, or has no pictures.
     """
     path = Path(path)
-    key = _key(path)
+    key = file_key(path)
     if key not in _KNOWN:
         _KNOWN[key] = _probe(path)
     return _KNOWN[key]
@@ -568,6 +575,6 @@ def read_metadata(path: Path | str) -> dict[str, str]:
         VideoError: If the file cannot be read as film.
     """
     path = Path(path)
-    _key(path)
+    file_key(path)
     with _opened(path) as (container, _):
         return {name.lower(): value for name, value in container.metadata.items()}

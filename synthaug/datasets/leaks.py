@@ -1,0 +1,42 @@
+"""Guards against test film in training; a violation is an error before anything is learnt."""
+
+from typing import Literal
+
+from synthaug.datasets import LeakError, Split
+from synthaug.structures import Record
+
+
+def assert_disjoint(split: Split, by: Literal["subject", "camera", "path", "key"] = "subject") -> None:
+    """Refuse a split in which training or validation shares a subject, a camera or a file with the test.
+
+    Whatever `by` says, no record may stand in two parts. Training and validation may share people: validation then
+    tells less, but nothing leaks.
+
+    Args:
+        split: To be checked.
+        by: What must differ: a protocol's `separates`.
+
+    Raises:
+        LeakError: Naming what is shared and by which clips.
+    """
+    parts = {"training": split.train, "validation": split.val, "test": split.test}
+    for one, other in (("training", "test"), ("validation", "test"), ("training", "validation")):
+        _assert_apart(parts, one, other, by="key")
+        if other == "test":
+            _assert_apart(parts, one, other, by=by)
+
+
+def _assert_apart(parts: dict[str, tuple[Record, ...]], one: str, other: str, *, by: str) -> None:
+    ours = {_trait(record, by): record.key for record in parts[one]}
+    for record in parts[other]:
+        trait = _trait(record, by)
+        if trait in ours:
+            what = "clip" if by == "key" else f"{by} {trait!r}"
+            raise LeakError(
+                f"The {what} is in both {one} and {other} ({ours[trait]!r} and {record.key!r}). Parts that share none "
+                "were wanted, or the result would measure memory. Change the protocol's lists, or leave the clips out."
+            )
+
+
+def _trait(record: Record, by: str) -> str:
+    return {"key": record.key, "subject": record.subject, "camera": record.camera, "path": str(record.path)}[by]

@@ -1,0 +1,337 @@
+"""Ways to divide any data set's records into training, validation and test.
+
+Every draw depends on the seed, the class's name and the records' keys alone: not on the order of files, and not on
+the other classes.
+"""
+
+import difflib
+import fnmatch
+import hashlib
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal, final
+
+import numpy as np
+
+from synthaug.datasets import Protocol, Split
+from synthaug.structures import Record
+
+
+@final
+class CrossSubject(Protocol):
+    """Test people are never trained on: the protocol of NTU RGB+D and Toyota Smarthome.
+
+    Validation never looks at test clips. Without `val_subjects` and with `val_fraction` 0 there is none, and the
+    last checkpoint is taken; a fraction is drawn out of each class's training clips, so it shares their people and
+    flatters.
+
+    Args:
+        test_subjects: Names (numbers will do) of those looked at last.
+        val_subjects: Names of those who choose the checkpoint.
+        train_subjects: Names of those learnt from; None means all others.
+        val_fraction: Share of each class's training clips set aside instead of people, 0 to below 1.
+        shots: Training clips kept of each class, drawn by `seed`; None keeps all. More shots contain fewer.
+        seed: Of the draws.
+    """
+
+    def __init__(
+        self,
+        test_subjects: Sequence[str | int],
+        val_subjects: Sequence[str | int] = (),
+        *,
+        train_subjects: Sequence[str | int] | None = None,
+        val_fraction: float = 0.0,
+        shots: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.groups = _Groups("subject", test_subjects, val_subjects, train_subjects)
+        self.draws = _Draws(val_fraction, shots, seed)
+
+    @property
+    def separates(self) -> str:
+        """People."""
+        return "subject"
+
+    def split(self, records: Sequence[Record], classes: Sequence[str]) -> Split:
+        """Divide by who is seen."""
+        return self.draws.finish(self.groups.divide(records, lambda record: record.subject), classes)
+
+
+@final
+class CrossView(Protocol):
+    """Test cameras are never trained on; the same people are in front of both.
+
+    Args:
+        test_cameras: Names (numbers will do) of the views looked at last.
+        val_cameras: Names of the views that choose the checkpoint.
+        train_cameras: Names of the views learnt from; None means all others.
+        val_fraction: Share of each class's training clips set aside instead of views, 0 to below 1.
+        shots: Training clips kept of each class, drawn by `seed`; None keeps all.
+        seed: Of the draws.
+    """
+
+    def __init__(
+        self,
+        test_cameras: Sequence[str | int],
+        val_cameras: Sequence[str | int] = (),
+        *,
+        train_cameras: Sequence[str | int] | None = None,
+        val_fraction: float = 0.0,
+        shots: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.groups = _Groups("camera", test_cameras, val_cameras, train_cameras)
+        self.draws = _Draws(val_fraction, shots, seed)
+
+    @property
+    def separates(self) -> str:
+        """Views."""
+        return "camera"
+
+    def split(self, records: Sequence[Record], classes: Sequence[str]) -> Split:
+        """Divide by which camera filmed."""
+        return self.draws.finish(self.groups.divide(records, lambda record: record.camera), classes)
+
+
+@final
+class Holdout(Protocol):
+    """A drawn share of the people, or of the files, is the test: for collections without a protocol of their own.
+
+    Groups are drawn class by class, the rarest first, until each class has its share; every class keeps at least
+    one group for training. Drawing files where people are known lets the same person into both parts.
+
+    Args:
+        test_fraction: Share of each class's clips to be looked at last, above 0 and below 1.
+        by: What is kept whole: `subject`, or the file (`path`) with all of its intervals.
+        val_fraction: Share of each class's training clips that chooses the checkpoint, 0 to below 1.
+        shots: Training clips kept of each class; None keeps all.
+        seed: Of the draws.
+    """
+
+    def __init__(
+        self,
+        test_fraction: float = 0.3,
+        *,
+        by: Literal["subject", "path"] = "subject",
+        val_fraction: float = 0.0,
+        shots: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        if not 0 < test_fraction < 1 or by not in ("subject", "path"):
+            raise ValueError(
+                f"test_fraction={test_fraction} and by={by!r} were given; a share above 0 and below 1, and 'subject' "
+                "or 'path', were wanted. Set protocol.test_fraction or protocol.by."
+            )
+        self.test_fraction = test_fraction
+        self.by = by
+        self.draws = _Draws(val_fraction, shots, seed)
+
+    @property
+    def separates(self) -> str:
+        """People, or whole files."""
+        return self.by
+
+    def split(self, records: Sequence[Record], classes: Sequence[str]) -> Split:
+        """Divide by lot."""
+        name: Callable[[Record], str] = (lambda r: r.subject) if self.by == "subject" else (lambda r: str(r.path))
+        held = self._held(records, classes, name)
+        train = tuple(record for record in records if name(record) not in held)
+        test = tuple(record for record in records if name(record) in held)
+        return self.draws.finish(Split(train, (), test), classes)
+
+    def _held(self, records: Sequence[Record], classes: Sequence[str], name: Callable[[Record], str]) -> set[str]:
+        members = {label: [r for r in records if r.label == label] for label in range(len(classes))}
+        # Named by their first clip's key, not by an absolute path, which differs between machines.
+        alias = {name(record): record.key for record in sorted(records, key=lambda r: r.key, reverse=True)}
+        held: set[str] = set()
+        kept: set[str] = set()
+        for label in sorted(members, key=lambda label: (len(members[label]), classes[label])):
+            groups = sorted({name(record) for record in members[label]}, key=lambda group: alias[group])
+            rng = _rng(self.draws.seed, "holdout", classes[label])
+            order = [groups[i] for i in rng.permutation(len(groups))]
+            wanted = math.ceil(self.test_fraction * len(members[label]))
+            for group in order:
+                have = sum(name(record) in held for record in members[label])
+                left = [other for other in order if other not in held and other != group]
+                if group not in held | kept and have < wanted and left:
+                    held.add(group)
+            kept.update(group for group in order if group not in held)
+        return held
+
+
+@final
+class Predefined(Protocol):
+    """Parts given as patterns over the records' keys: `train/*` for folders that are divided already.
+
+    Args:
+        train: Patterns (`*`, `?`, `[ab]`) of the clips learnt from.
+        test: Patterns of the clips looked at last.
+        val: Patterns of the clips that choose the checkpoint; none takes the last checkpoint.
+        shots: Training clips kept of each class, drawn by `seed`; None keeps all.
+        seed: Of the draw.
+    """
+
+    def __init__(
+        self,
+        train: Sequence[str],
+        test: Sequence[str],
+        *,
+        val: Sequence[str] = (),
+        shots: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.patterns = {"train": tuple(train), "val": tuple(val), "test": tuple(test)}
+        self.draws = _Draws(0.0, shots, seed)
+
+    @property
+    def separates(self) -> str:
+        """Nothing but the clips themselves: whoever divided the folder answers for the people."""
+        return "key"
+
+    def split(self, records: Sequence[Record], classes: Sequence[str]) -> Split:
+        """Divide by name; clips that no pattern names are left out and counted."""
+        parts: dict[str, list[Record]] = {"train": [], "val": [], "test": []}
+        for record in records:
+            hits = [part for part, patterns in self.patterns.items() if _matches(record.key, patterns)]
+            if len(hits) > 1:
+                raise ValueError(
+                    f"The clip {record.key!r} is named by the patterns of {' and '.join(hits)}. Patterns that share no "
+                    "clip were wanted. Narrow protocol.train, protocol.val or protocol.test."
+                )
+            if hits:
+                parts[hits[0]].append(record)
+        left_out = len(records) - sum(map(len, parts.values()))
+        notes = {"clips_in_no_part": left_out} if left_out else {}
+        split = Split(tuple(parts["train"]), tuple(parts["val"]), tuple(parts["test"]), notes)
+        return self.draws.finish(split, classes)
+
+
+def _matches(key: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatchcase(key, pattern) for pattern in patterns)
+
+
+@final
+class _Groups:
+    """Lists of names for the three parts, checked for sharing none."""
+
+    def __init__(
+        self,
+        noun: str,
+        test: Sequence[str | int],
+        val: Sequence[str | int],
+        train: Sequence[str | int] | None,
+    ) -> None:
+        self.noun = noun
+        self.test, self.val = _names(test), _names(val)
+        self.train = None if train is None else _names(train)
+        parts = {"test": self.test, "val": self.val, "train": self.train or ()}
+        for one, other in (("test", "val"), ("test", "train"), ("val", "train")):
+            shared = sorted(set(parts[one]) & set(parts[other]))
+            if shared:
+                raise ValueError(
+                    f"{noun} {shared[0]!r} is in both {one}_{noun}s and {other}_{noun}s. Lists that share nobody were "
+                    f"wanted. Take it out of one of them."
+                )
+        if not self.test:
+            raise ValueError(
+                f"test_{noun}s is empty; at least one {noun} to test on was wanted. Set protocol.test_{noun}s=[...]."
+            )
+
+    def divide(self, records: Sequence[Record], name: Callable[[Record], str]) -> Split:
+        """Records by list; those on none of them are left out and counted."""
+        present = sorted({name(record) for record in records})
+        for part, names in (("test", self.test), ("val", self.val), ("train", self.train or ())):
+            for unknown in names:
+                if unknown not in present:
+                    raise ValueError(_unknown(unknown, present, f"{part}_{self.noun}s", self.noun))
+        chosen = self.train
+        if chosen is None:
+            chosen = tuple(group for group in present if group not in self.test and group not in self.val)
+        parts = [tuple(r for r in records if name(r) in names) for names in (chosen, self.val, self.test)]
+        left_out = len(records) - sum(map(len, parts))
+        notes = {f"clips_of_unlisted_{self.noun}s": left_out} if left_out else {}
+        return Split(train=parts[0], val=parts[1], test=parts[2], notes=notes)
+
+
+@final
+class _Draws:
+    """What is drawn out of the training clips: a validation share, then the shots."""
+
+    def __init__(self, val_fraction: float, shots: int | None, seed: int) -> None:
+        if not 0 <= val_fraction < 1 or (shots is not None and shots < 1):
+            raise ValueError(
+                f"val_fraction={val_fraction} and shots={shots} were given; a share from 0 to below 1, and at least "
+                "one clip a class or null for all, were wanted. Set protocol.val_fraction or protocol.shots."
+            )
+        self.val_fraction = val_fraction
+        self.shots = shots
+        self.seed = seed
+
+    def finish(self, split: Split, classes: Sequence[str]) -> Split:
+        """Draw, and refuse a class that nothing can be learnt about."""
+        if self.val_fraction and split.val:
+            raise ValueError(
+                f"Both a val_fraction ({self.val_fraction}) and a list for validation were given; one of them was "
+                "wanted. Set protocol.val_fraction=0, or empty the list."
+            )
+        if not split.test:
+            raise ValueError("No clip is left to test on; at least one was wanted. Widen the protocol's test list.")
+        train: list[Record] = []
+        val = list(split.val)
+        for label, name in enumerate(classes):
+            kept, set_aside = self._draw([r for r in split.train if r.label == label], name)
+            train += kept
+            val += set_aside
+        notes = dict(split.notes)
+        if self.shots is not None:
+            notes["training_clips_beyond_shots"] = len(split.train) + len(split.val) - len(train) - len(val)
+        untested = len(classes) - len({record.label for record in split.test})
+        if untested:
+            notes["classes_without_test_clips"] = untested
+        return Split(_sorted(train), _sorted(val), _sorted(split.test), notes)
+
+    def _draw(self, clips: Sequence[Record], name: str) -> tuple[list[Record], list[Record]]:
+        clips = sorted(clips, key=lambda record: record.key)
+        if not clips:
+            raise ValueError(
+                f"The class {name!r} has no training clip; at least one was wanted. Give its people or views to "
+                f"training, or leave it out of dataset.classes."
+            )
+        order = [clips[i] for i in _rng(self.seed, "val", name).permutation(len(clips))]
+        # A class with any clips to spare gives at least one, and always keeps one.
+        number = min(len(clips) - 1, math.ceil(self.val_fraction * len(clips)))
+        val, train = order[:number], order[number:]
+        if self.shots is None:
+            return train, val
+        if self.shots > len(train):
+            raise ValueError(
+                f"shots={self.shots} training clips of each class were asked for; {name!r} has {len(train)}"
+                f"{f' besides {number} for validation' if number else ''}. Set protocol.shots to {len(train)} or less, "
+                "or leave the class out."
+            )
+        train = sorted(train, key=lambda record: record.key)
+        return [train[i] for i in _rng(self.seed, "shots", name).permutation(len(train))[: self.shots]], val
+
+
+def _names(names: Iterable[str | int]) -> tuple[str, ...]:
+    """As text: the command line reads `[4]` as a number, a CSV as a word."""
+    if isinstance(names, str):
+        raise ValueError(f"The single word {names!r} was given where a list was wanted. Write [{names}].")
+    return tuple(dict.fromkeys(str(name) for name in names))
+
+
+def _unknown(name: str, present: Sequence[str], argument: str, noun: str) -> str:
+    close = difflib.get_close_matches(name, present, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    shown = ", ".join(map(repr, present[:30])) + (f" and {len(present) - 30} more" if len(present) > 30 else "")
+    return f"protocol.{argument} names {noun} {name!r}, which is not in the data.{hint} Choose from: {shown}."
+
+
+def _rng(seed: int, purpose: str, name: str) -> np.random.Generator:
+    """One generator for each seed, purpose and class, whatever classes there are besides."""
+    digest = hashlib.blake2b(f"{purpose}/{name}".encode(), digest_size=8).digest()
+    return np.random.default_rng([seed, int.from_bytes(digest, "little")])
+
+
+def _sorted(records: Iterable[Record]) -> tuple[Record, ...]:
+    return tuple(sorted(records, key=lambda record: record.key))
