@@ -1,0 +1,126 @@
+"""A folder of pictures."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import final
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import UInt8
+
+from synthaug.backgrounds import Background
+from synthaug.structures import Camera, Record, Reference, Scene, Values
+
+SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+"""Endings taken for pictures, in either case."""
+
+
+@final
+class Images(Background):
+    """Pictures out of a folder and the folders in it, cropped at random, never stretched.
+
+    Every file is opened once at construction; what cannot be read is left out and counted in `quarantine`.
+
+    Args:
+        root: The folder.
+        zoom: Largest magnification beyond the crop that just fills the frame.
+    """
+
+    def __init__(self, root: str | Path, zoom: float | int = 1.5) -> None:
+        if zoom < 1:
+            raise ValueError(f"zoom={zoom} was given; 1 or more was wanted. 1 shows as much of a picture as fits.")
+        self.root = Path(root)
+        self.zoom = float(zoom)
+        self.quarantine: dict[str, str] = {}
+        found = self._found()
+        self.files = [name for name in found if self._readable(name)]
+        if not self.files:
+            raise FileNotFoundError(
+                f"None of the {len(found)} pictures in root='{self.root}' can be read "
+                f"({next(iter(self.quarantine.items()))}). At least one whole picture was wanted. Copy them again."
+            )
+        # Sizes and not contents: a cache key must not cost reading gigabytes.
+        listing = repr([(name, (self.root / name).stat().st_size) for name in self.files])
+        self._fingerprint = f"images/{hashlib.blake2b(listing.encode(), digest_size=16).hexdigest()}"
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the names and sizes of the files."""
+        return self._fingerprint
+
+    def sample(self, rng: np.random.Generator) -> Values:
+        """Which file, and place and size of the crop as shares of what the picture leaves free."""
+        name = self.files[int(rng.integers(len(self.files)))]
+        x, y = rng.uniform(size=2)
+        return {"file": name, "zoom": float(rng.uniform(1, self.zoom)), "x": float(x), "y": float(y)}
+
+    def scene(self, values: Values, camera: Camera) -> Scene:
+        """The drawn crop, in every frame.
+
+        Raises:
+            FileNotFoundError: If the file is gone.
+        """
+        picture = cv2.imread(str(self.root / str(values["file"])), cv2.IMREAD_COLOR)
+        if picture is None:
+            raise FileNotFoundError(
+                f"The recipe asks for the picture '{values['file']}' in root='{self.root}', which is not there or "
+                "broken. Bring back the folder that the recipes were drawn from, or draw new ones."
+            )
+        zoom, x, y = (float(values[name]) for name in ("zoom", "x", "y"))  # type: ignore[arg-type]
+        crop = cropped(picture, camera.height, camera.width, place=(zoom, x, y))
+        frame = torch.from_numpy(np.ascontiguousarray(crop[:, :, ::-1].transpose(2, 0, 1)))
+        return Scene(frames=frame[None].repeat(len(camera.viewmats), 1, 1, 1))
+
+    def among(self, films: Sequence[tuple[Record, Reference]]) -> Background:
+        """Itself: pictures are no film of the data set."""
+        return self
+
+    def _found(self) -> list[str]:
+        if not self.root.is_dir():
+            raise FileNotFoundError(
+                f"There is no folder of pictures at root='{self.root}'. A folder with files ending in "
+                f"{', '.join(SUFFIXES)} was wanted. Set synth.background.root, or take synth/background=rooms."
+            )
+        paths = (path for path in self.root.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+        found = sorted(path.relative_to(self.root).as_posix() for path in paths)
+        if not found:
+            raise FileNotFoundError(
+                f"root='{self.root}' holds no pictures. Files ending in {', '.join(SUFFIXES)} were wanted. "
+                "Set synth.background.root, or take synth/background=rooms."
+            )
+        return found
+
+    def _readable(self, name: str) -> bool:
+        path = self.root / name
+        if path.stat().st_size == 0:
+            self.quarantine[name] = "empty file"
+        # An eighth of the size is a fraction of the work for JPEG, and still meets a broken header or body.
+        elif cv2.imread(str(path), cv2.IMREAD_REDUCED_COLOR_8) is None:
+            self.quarantine[name] = "not readable as a picture"
+        return name not in self.quarantine
+
+
+def cropped(
+    picture: UInt8[np.ndarray, "rows columns 3"], height: int, width: int, *, place: tuple[float, float, float]
+) -> UInt8[np.ndarray, "height width 3"]:
+    """A part of a picture with the frame's aspect, resized to the frame.
+
+    Args:
+        picture: Of any size.
+        height: Of the frame.
+        width: Of the frame.
+        place: Magnification beyond the largest part that fits, and where the part lies between the picture's edges:
+            0 at the left or top, 1 at the right or bottom.
+    """
+    zoom, x, y = place
+    rows, columns = picture.shape[:2]
+    scale = min(rows / height, columns / width) / zoom
+    part_rows, part_columns = (
+        max(min(round(side * scale), full), 1) for side, full in ((height, rows), (width, columns))
+    )
+    top, left = round(y * (rows - part_rows)), round(x * (columns - part_columns))
+    part = picture[top : top + part_rows, left : left + part_columns]
+    taps = cv2.INTER_AREA if part_rows > height else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(part, (width, height), interpolation=taps))
