@@ -14,7 +14,8 @@ from synthaug.failures import plain_words
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def main(config: DictConfig) -> float:
     """One run; returns the mean class accuracy on test clips, so that sweepers can maximise it."""
-    from evaluate import build, fitted, test
+    from evaluate import build
+    from synthaug.recognizers import loops
     from synthaug.runs import leave_after, leave_before, leave_failure
 
     folder = Path(HydraConfig.get().runtime.output_dir)
@@ -22,8 +23,10 @@ def main(config: DictConfig) -> float:
         OmegaConf.save(config, folder / "config.yaml", resolve=True)
         run = build(config, folder)
         leave_before(run.data, folder)
-        facts = {**fitted(run), "seed": config.seed, "overrides": list(HydraConfig.get().overrides.task)}
-        return leave_after(run.data, test(run, facts["checkpoint"]), folder, facts).mean_class_accuracy
+        facts = loops.fit(run.trainer, run.training, run.data)
+        facts |= {"seed": config.seed, "overrides": list(HydraConfig.get().overrides.task)}
+        predictions = loops.test(run.trainer, run.training, run.data, facts["checkpoint"])
+        return leave_after(run.data, predictions, folder, facts).mean_class_accuracy
     except Exception as error:
         words = plain_words(error)
         leave_failure(folder, words or repr(error))

@@ -177,7 +177,7 @@ class PseudoReal(FilmMaker):
         rendering = stage.renderer.render([people], camera, depth=scene.depth is not None)
         if scene.depth is not None:
             rendering = hidden(rendering, scene.depth)
-        shadow = contact_shadow(joint_positions(motion, performer.skeleton), camera, scene.light)
+        shadow = contact_shadow(joint_positions(motion, performer.skeleton), camera, scene.light, depth=scene.depth)
         return over(rendering, darkened(scene.frames, shadow))
 
     def _cast(self) -> tuple[str, ...]:

@@ -211,7 +211,7 @@ class Synthesizer:
         frames = scene.frames
         if scene.spot is not None:
             for joints in staged.joints:
-                frames = darkened(frames, contact_shadow(joints, staged.camera, scene.light))
+                frames = darkened(frames, contact_shadow(joints, staged.camera, scene.light, depth=scene.depth))
         video = over(rendering, frames)
         if self.plan.sensor is not None:
             video = self.plan.sensor.apply(video, recipe.sensor)
@@ -266,9 +266,10 @@ class Synthesizer:
 
     def _staged(self, avatars: list[Avatar], motions: list[Motion], camera: Camera, scene: Scene) -> Staged:
         fitted = [
-            retarget(motion, mean_skeleton(), avatar.skeleton) for motion, avatar in zip(motions, avatars, strict=True)
+            (avatar, retarget(motion, mean_skeleton(), avatar.skeleton))
+            for avatar, motion in zip(avatars, motions, strict=True)
         ]
-        people = [avatar.pose(motion) for avatar, motion in zip(avatars, fitted, strict=True)]
+        people = [avatar.pose(motion) for avatar, motion in fitted]
         if scene.light is not None:
             people = [shaded(person, scene.light) for person in people]
         bodies = [part for avatar, motion in fitted for part in (avatar.digest, motion_digest(motion))]

@@ -399,7 +399,7 @@ def _by_decord(path: Path, wanted: Sequence[int]) -> Iterator[tuple[int, Frame]]
         ) from error
 
 
-def resized(frame: Frame, size: tuple[int, int]) -> Frame:
+def resized(frame: Frame, size: tuple[int, int]) -> UInt8[np.ndarray, "new_height new_width 3"]:
     """The picture filled into another size, as `Camera.scaled` fills it: aspect kept, centre kept, the rest cut.
 
     Smaller by the mean over each pixel's area, so that fine stripes do not turn into moire; larger by interpolation.

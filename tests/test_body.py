@@ -74,7 +74,9 @@ def test_mean_skeleton_is_a_standing_adult():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("size", [0.0, 1e-9, 1e-4, 1.0, math.pi - 1e-4, math.pi - 1e-2])
 def test_axis_angle_there_and_back(dtype, size):
-    axis = torch.nn.functional.normalize(torch.randn(200, 3, dtype=dtype, generator=torch.Generator().manual_seed(0)), dim=-1)
+    axis = torch.nn.functional.normalize(
+        torch.randn(200, 3, dtype=dtype, generator=torch.Generator().manual_seed(0)), dim=-1
+    )
     back = matrix_to_axis_angle(axis_angle_to_matrix(axis * size))
     # Near pi the axis' sign is a matter of rounding: compare the rotations.
     tolerance = 2e-5 if dtype == torch.float32 else 1e-9

@@ -1,0 +1,162 @@
+"""Small, real parts to build a whole line of: a film folder, waving people made of beads, a flat background."""
+
+import hashlib
+import math
+
+import numpy as np
+import torch
+
+from synthaug.avatars import Avatar, Cast
+from synthaug.body import JOINT, PARENTS, mean_skeleton, rest_to_world
+from synthaug.cameras.original import Original
+from synthaug.datasets import ActionDataset, Protocol, Split
+from synthaug.motions import MotionSource, MotionVariation, UnusableClipError
+from synthaug.renderers.cpu import CpuRenderer
+from synthaug.structures import Camera, Gaussians, Motion, Record, Reference
+from synthaug.video import write_video
+
+CLASSES = ("wave left", "wave right")
+
+
+def camera(time, *, side=64, distance=3.0):
+    viewmat = torch.tensor([[1.0, 0, 0, 0], [0, -1, 0, 0.95], [0, 0, -1, distance], [0, 0, 0, 1]])
+    K = torch.tensor([[side * 1.2, 0, side / 2], [0, side * 1.2, side / 2], [0, 0, 1]])
+    return Camera(viewmat.expand(time, 4, 4).clone(), K.expand(time, 3, 3).clone(), side, side)
+
+
+def wave(record, *, fps=10.0):
+    """Arms down, one forearm waving, at a speed that the key decides."""
+    time = max(2, round((record.end - record.start) * fps))
+    speed = 2 + int(hashlib.sha256(record.key.encode()).hexdigest(), 16) % 5
+    pose = torch.zeros(time, 55, 3)
+    pose[:, JOINT["left_shoulder"], 2], pose[:, JOINT["right_shoulder"], 2] = -1.2, 1.2
+    side, sign = ("left", 1.0) if record.label == 0 else ("right", -1.0)
+    pose[:, JOINT[f"{side}_elbow"], 2] = sign * (1.2 + 0.5 * torch.sin(torch.arange(time) / fps * speed))
+    transl = torch.tensor([[0.0, 0.98, 0.0]]).repeat(time, 1)
+    return Motion.from_pose(pose, transl, fps=fps)
+
+
+class Waves(MotionSource):
+    """Knows what each film shows; refuses keys that contain `unusable`."""
+
+    fingerprint = "waves"
+
+    def load(self, record):
+        if "unusable" in record.key:
+            raise UnusableClipError("Nobody waves here. A wave was wanted. Leave the clip out.")
+        motion = wave(record)
+        return Reference(motion, camera(motion.num_frames), 0.9, {})
+
+
+class Slower(MotionVariation):
+    """Lifts the pelvis a little: a variation whose effect is seen."""
+
+    def sample(self, rng):
+        return {"lift": float(rng.uniform(0, 0.1))}
+
+    def vary(self, motion, values):
+        pose = motion.pose.clone()
+        pose[:, JOINT["spine1"], 0] += float(values.get("lift", 0.0))
+        return Motion.from_pose(pose, motion.transl, fps=motion.fps)
+
+
+class Beads(Avatar):
+    """Beads along the bones, in the identity's own colours."""
+
+    skeleton = mean_skeleton()
+
+    def __init__(self, identity):
+        self.identity = identity
+
+    @property
+    def digest(self):
+        return hashlib.sha256(self.identity.encode()).hexdigest()
+
+    def pose(self, motion):
+        joints = self.skeleton.joints
+        bones = [(joint, parent) for joint, parent in enumerate(PARENTS) if parent >= 0]
+        shares = torch.linspace(0, 1, 5)
+        means = torch.cat([torch.lerp(joints[parent], joints[joint], shares[:, None]) for joint, parent in bones])
+        ids = torch.tensor([parent for _, parent in bones]).repeat_interleave(5)[:, None]
+        colors = torch.rand(len(means), 3, generator=torch.Generator().manual_seed(int(self.digest[:8], 16)))
+        count = len(means)
+        return Gaussians(
+            means=means, quats=torch.tensor([[1.0, 0, 0, 0]]).repeat(count, 1), scales=torch.full((count, 3), 0.03),
+            opacities=torch.full((count,), 0.95), colors=colors, joint_ids=ids, weights=torch.ones(count, 1),
+            T_world_rest=rest_to_world(motion, self.skeleton),
+        )  # fmt: skip
+
+
+class BeadPeople(Cast):
+    """A thousand of them."""
+
+    def draw(self, count, rng):
+        return tuple(f"bead-{number}" for number in rng.permutation(1000)[:count])
+
+    def load(self, identity):
+        return Beads(identity)
+
+
+class Films(ActionDataset):
+    """Films of moving squares: 2 classes, `subjects` people, one film each."""
+
+    def __init__(self, root, *, subjects=4, seconds=2.0, names=()):
+        self._records = []
+        for label in range(2):
+            for subject in range(subjects):
+                name = names[subject] if subject < len(names) else f"s{subject}"
+                path = root / f"{label}-{name}.mp4"
+                if not path.exists():
+                    write_video(path, square(label, subject, round(seconds * 10)), fps=10.0)
+                self._records.append(Record(f"{label}/{name}", path, label, f"s{subject}", "", 0.0, seconds))
+
+    classes = CLASSES
+    quarantine = {}
+
+    @property
+    def records(self):
+        return tuple(sorted(self._records, key=lambda record: record.key))
+
+    def prepare(self):
+        pass
+
+
+def square(label, subject, time):
+    video = torch.full((time, 3, 64, 64), 90, dtype=torch.uint8)
+    for frame in range(time):
+        x = int(24 + 16 * math.sin(frame / 3 + subject) * (1 if label else -1))
+        video[frame, label, 20:40, x : x + 16] = 220
+    return video
+
+
+class BySubject(Protocol):
+    """Named subjects test, one validates, the rest train."""
+
+    separates = "subject"
+
+    def __init__(self, test=("s3",), val=()):
+        self.test, self.val = test, val
+
+    def split(self, records, classes):
+        part = {
+            name: [r for r in records if r.subject in names] for name, names in (("test", self.test), ("val", self.val))
+        }
+        train = [r for r in records if r.subject not in (*self.test, *self.val)]
+        return Split(tuple(train), tuple(part["val"]), tuple(part["test"]))
+
+
+def plan(**changes):
+    """A whole synthesis of small parts."""
+    from synthaug.backgrounds.plain import Plain
+    from synthaug.synthesis import Synthesis
+
+    parts = {
+        "motion": Waves(), "variation": Slower(), "avatar": BeadPeople(), "camera": Original(),
+        "background": Plain(colors=[[90, 120, 60], [200, 200, 210]]), "renderer": CpuRenderer(),
+        "identities": 2, "backgrounds": 2,
+    }  # fmt: skip
+    return Synthesis(**{**parts, **changes})
+
+
+def generator(seed=0):
+    return np.random.default_rng(seed)

@@ -1,0 +1,78 @@
+import inspect
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
+
+from synthaug.cli import composed
+from synthaug.targets import check_targets
+
+CONF = Path(__file__).resolve().parents[1] / "conf"
+OPTIONS = sorted(path.relative_to(CONF) for path in CONF.rglob("*.yaml") if path.name != "config.yaml")
+EXPERIMENTS = [path for path in OPTIONS if path.parts[0] == "experiment"]
+PASSED = {"recognizer": {"num_classes"}, "training": {"recognizer"}}
+"""Parameters that follow from the data and that the entry file passes."""
+
+
+def target(path):
+    module, name = path.rsplit(".", 1)
+    return getattr(import_module(module), name)
+
+
+def unbound(node, where="", passed=frozenset()):
+    """Keys that no parameter takes, and parameters that nothing fills."""
+    if isinstance(node, list):
+        for index, child in enumerate(node):
+            yield from unbound(child, f"{where}[{index}]")
+    if not isinstance(node, dict):
+        return
+    for key, child in node.items():
+        yield from unbound(child, f"{where}.{key}", PASSED.get(key, frozenset()) if not where else frozenset())
+    if "_target_" in node:
+        signature = inspect.signature(target(node["_target_"]))
+        assert not any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values()), node["_target_"]
+        keys = set(node) - {"_target_"}
+        yield from (f"{where}: {key} is no parameter" for key in keys - set(signature.parameters))
+        needed = {name for name, p in signature.parameters.items() if p.default is p.empty}
+        yield from (f"{where}: {name} is missing" for name in needed - keys - passed)
+
+
+def tree_of(overrides):
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose("config", overrides=overrides)
+    for key in OmegaConf.missing_keys(config):  # what users must give, such as dataset.root
+        OmegaConf.update(config, key, "given")
+    return OmegaConf.to_container(config, resolve=True)
+
+
+def override_of(option):
+    group = "/".join(option.parts[:-1])
+    return f"{group}={option.stem}"
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=str)
+def test_every_option_binds(option):
+    tree = tree_of([override_of(option)])
+    check_targets(tree)
+    assert list(unbound(tree)) == []
+
+
+def test_the_default_binds():
+    assert list(unbound(tree_of([]))) == []
+
+
+def test_a_slip_is_noticed():
+    tree = tree_of([])
+    tree["synth"]["identites"] = 3
+    del tree["dataset"]["films"]
+    assert len(list(unbound(tree))) == 2
+
+
+@pytest.mark.parametrize("name", ["dataset=toyoda", "synth/avatar=nobody", "synth.identites=3", "protocol"])
+def test_unknown_names_are_refused_in_words(name):
+    with pytest.raises(ValueError, match="does not compose"):
+        composed([name])

@@ -1,0 +1,245 @@
+import dataclasses
+
+import lightning
+import numpy as np
+import pytest
+import torch
+from fakes import CLASSES, BySubject, Films, plan
+
+from synthaug.augmentation import Augmentation
+from synthaug.datamodule import (
+    Loading,
+    MixedBatches,
+    SynthAugDataModule,
+    TrainingClips,
+    check_references,
+    normalized,
+    synthetic_places,
+)
+from synthaug.datasets import LeakError, Split
+from synthaug.structures import ClipFormat
+from synthaug.video import read_clip
+
+CLIP = ClipFormat(num_frames=4, fps=5.0, size=48)
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory):
+    return Films(tmp_path_factory.mktemp("films"))
+
+
+def module(films, *, workers=0, protocol=None, layout="video", **changes):
+    data = SynthAugDataModule(
+        films, protocol or BySubject(), synth=plan(**changes), clip=CLIP, augmentation=Augmentation(),
+        loading=Loading(batch_size=4, num_workers=workers, layout=layout),
+    )  # fmt: skip
+    data.prepare_data()
+    data.setup("fit")
+    return data
+
+
+def epoch(data, loader=None):
+    return list(data.train_dataloader() if loader is None else loader)
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_the_number_of_workers_changes_no_pixel(films, workers):
+    alone, many = epoch(module(films)), epoch(module(films, workers=workers))
+    assert len(alone) == len(many) > 0
+    for one, other in zip(alone, many, strict=True):
+        assert one["key"] == other["key"]
+        assert torch.equal(one["video"], other["video"])
+
+
+def plain_batches(films, *, batch_size, epoch, seed=0):
+    """The loader of filmed clips alone, written out: shuffled, cut, augmented, normalised."""
+    from synthaug.datamodule import _ORDER, _WINDOW
+
+    records = BySubject().split(films.records, CLASSES).train
+    lap = lambda number: np.random.default_rng([seed, _ORDER, 0, epoch, number]).permutation(len(records))  # noqa: E731
+    count = -(-len(records) // batch_size)
+    order = np.concatenate([lap(0), lap(1)])[: count * batch_size].reshape(count, batch_size)
+    augmentation = Augmentation()
+    for indices in order:
+        videos = []
+        for index in indices:
+            rng = np.random.default_rng([seed, _WINDOW, epoch, int(index)])
+            record = records[index]
+            spare = max(record.end - record.start - CLIP.seconds, 0.0)
+            clip = read_clip(record, offset=float(rng.uniform()) * spare, fps=5.0, num_frames=4, size=(48, 48))
+            videos.append(augmentation.apply(clip.video, augmentation.sample(rng)))
+        yield [records[index].key for index in indices], normalized(torch.stack(videos)).transpose(1, 2)
+
+
+@pytest.mark.parametrize("none", [{"identities": 0}, {"backgrounds": 0}, {"per_class": 0}])
+def test_zero_identities_is_the_real_loader(films, none):
+    data = module(films, **none)
+    loader = data.train_dataloader()
+    for number in range(2):
+        ours = epoch(data, loader)
+        theirs = list(plain_batches(films, batch_size=4, epoch=number))
+        assert len(ours) == len(theirs)
+        for batch, (keys, video) in zip(ours, theirs, strict=True):
+            assert batch["key"] == keys and batch["synthetic"].sum() == 0
+            assert torch.equal(batch["video"], video)
+
+
+def test_batches_keep_their_share_of_synthetic_clips(films):
+    data = module(films, ratio=0.5)
+    assert data.synthetic_share == 0.5
+    for batch in epoch(data):
+        assert batch["synthetic"].sum() == 2 and len(batch["label"]) == 4
+
+
+def test_labels_of_synthetic_clips_are_their_references(films):
+    data = module(films)
+    by_key = {record.key: record.label for record in films.records}
+    for recipe in data.recipes():
+        assert recipe.label == by_key[recipe.actors[0].motion]
+
+
+def test_every_clip_is_seen_once_a_pass_and_none_is_lost():
+    order = MixedBatches(10, 23, batch_size=6, ratio=0.5, seed=0)
+    tickets = [index for batch in order for _, index in batch]
+    assert len(order) == 8 and set(tickets) == set(range(33))
+    synthetic = [index for index in tickets if index >= 10]
+    assert len(synthetic) == 24 and len(set(synthetic[:23])) == 23
+
+
+def test_the_order_of_films_does_not_depend_on_synthesis():
+    without = MixedBatches(10, 0, batch_size=3, ratio=0.5, seed=0)
+    beside = MixedBatches(10, 99, batch_size=6, ratio=0.5, seed=0)
+    films_of = [index for batch in beside for _, index in batch if index < 10]
+    assert [index for batch in without for _, index in batch][:10] == films_of[:10]
+
+
+def test_epochs_differ_and_come_back(films):
+    data = module(films)
+    loader = data.train_dataloader()
+    first, second = epoch(data, loader), epoch(data, loader)
+    again = epoch(data)
+    assert [b["key"] for b in first] == [b["key"] for b in again]
+    assert all(torch.equal(a["video"], b["video"]) for a, b in zip(first, again, strict=True))
+    assert [b["key"] for b in first] != [b["key"] for b in second]
+
+
+def test_resuming_goes_on_with_the_next_unconsumed_batch(films):
+    data = module(films)
+    whole = epoch(data)
+    loader = data.train_dataloader()
+    running = iter(loader)
+    next(running)
+    next(running)
+    state = loader.state_dict()
+    resumed = data.train_dataloader()
+    resumed.load_state_dict(state)
+    for batch, expected in zip(list(resumed), whole[2:], strict=True):
+        assert batch["key"] == expected["key"] and torch.equal(batch["video"], expected["video"])
+
+
+def test_no_test_subject_reaches_training(films):
+    data = module(films, protocol=BySubject(test=("s1",), val=("s2",)))
+    keys = {record.key for record in films.records if record.subject in ("s1", "s2")}
+    assert not keys & {recipe.actors[0].motion for recipe in data.recipes()}
+    trained = {key for batch in epoch(data) for key in batch["key"]}
+    assert not keys & trained
+
+
+class Leaky(BySubject):
+    def split(self, records, classes):
+        right = super().split(records, classes)
+        return Split(right.train + right.test[:1], right.val, right.test)
+
+
+def test_a_leak_is_an_error_before_training(films):
+    with pytest.raises(LeakError, match="is in both training and test"):
+        module(films, protocol=Leaky())
+
+
+def test_a_reference_of_a_tested_person_is_an_error(films):
+    data = module(films)
+    assert data.synthesizer is not None
+    references, split = data.synthesizer.references, data.split
+    leaked = dataclasses.replace(split.test[0], subject=references.records[0].subject)
+    with pytest.raises(LeakError, match="Only training clips may be re-enacted"):
+        check_references(references, Split(split.train, (), (leaked,)), "subject")
+
+
+@pytest.mark.parametrize("layout", ["video", "tuple", "pixel_values"])
+def test_layouts_hold_the_same_clips(films, layout):
+    expected = epoch(module(films))[0]
+    batch = epoch(module(films, layout=layout))[0]
+    if layout == "tuple":
+        video, label = batch
+    elif layout == "pixel_values":
+        video, label = batch["pixel_values"].transpose(1, 2), batch["labels"]
+    else:
+        video, label = batch["video"], batch["label"]
+    assert video.shape == (4, 3, 4, 48, 48) and video.dtype == torch.float32
+    assert torch.equal(video, expected["video"]) and torch.equal(label, expected["label"])
+
+
+class Foreign(lightning.LightningModule):
+    """A module that knows nothing of synthaug, with its own batch hook."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = torch.nn.Linear(3, 2)
+        self.hooked = 0
+
+    def on_after_batch_transfer(self, batch, dataloader_idx):
+        self.hooked += 1
+        return batch
+
+    def training_step(self, batch, index):
+        video, label = batch
+        return torch.nn.functional.cross_entropy(self.net(video.mean(dim=(2, 3, 4))), label)
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def test_a_foreign_module_trains_and_keeps_its_hook(films, tmp_path):
+    foreign = Foreign()
+    trainer = lightning.Trainer(
+        accelerator="cpu", max_steps=3, logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, default_root_dir=tmp_path,
+    )  # fmt: skip
+    trainer.fit(foreign, datamodule=module(films, layout="tuple"))
+    assert foreign.hooked == 3 and trainer.global_step == 3
+
+
+def test_redrawing_changes_the_synthetic_set_when_it_should(films):
+    clips = TrainingClips(module(films, resample_every=2))
+    first, same, later = (clips[(number, clips.num_filmed)]["key"] for number in (0, 1, 2))
+    assert first == same != later
+
+
+def test_class_weights_balance(films):
+    assert torch.allclose(module(films).class_weights, torch.ones(2))
+
+
+@pytest.mark.parametrize(
+    ("size", "ratio", "places"), [(16, 0.5, 8), (2, 0.9, 1), (16, 0.01, 1), (16, 0.0, 0), (8, 0.99, 7)]
+)
+def test_no_pool_is_rounded_away(size, ratio, places):
+    assert synthetic_places(size, ratio) == places
+
+
+@pytest.mark.parametrize("wrong", [{"layout": "nchw"}, {"batch_size": 0}, {"num_workers": -1}])
+def test_impossible_loading_is_refused(wrong):
+    with pytest.raises(ValueError, match="wanted"):
+        Loading(**wrong)
+
+
+def test_augmentation_of_nothing_is_the_same_object():
+    video = torch.randint(0, 255, (4, 3, 16, 16), dtype=torch.uint8)
+    still = Augmentation(crop=1.0, flip=0.0, color=0.0)
+    assert still.apply(video, still.sample(np.random.default_rng(0))) is video
+
+
+def test_augmentation_draws_once_for_all_frames():
+    frame = torch.randint(0, 255, (1, 3, 32, 32), dtype=torch.uint8)
+    augmentation = Augmentation(crop=0.6, flip=0.5, color=0.3)
+    out = augmentation.apply(frame.expand(5, 3, 32, 32), augmentation.sample(np.random.default_rng(1)))
+    assert all(torch.equal(one, out[0]) for one in out)

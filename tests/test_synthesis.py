@@ -1,0 +1,172 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+from fakes import Films, Waves, plan
+
+from synthaug.caching import RenderCache
+from synthaug.references import gather
+from synthaug.structures import ClipFormat, Recipe
+from synthaug.synthesis import Synthesizer
+
+CLIP = ClipFormat(num_frames=4, fps=5.0, size=48)
+
+
+@pytest.fixture(scope="module")
+def references(tmp_path_factory):
+    return gather(Films(tmp_path_factory.mktemp("films")).records, Waves())
+
+
+def synthesizer(references, *, seed=0, **changes):
+    return Synthesizer(plan(**changes), references, CLIP, seed=seed)
+
+
+def test_render_depends_on_recipe_alone(references):
+    ours = synthesizer(references)
+    recipe = ours.sample(5)
+    first = ours.render(recipe).video
+    for index in (0, 9, 3):  # whatever was rendered in between
+        ours.render(ours.sample(index))
+    other = synthesizer(references, seed=77)
+    assert torch.equal(ours.render(recipe).video, first)
+    assert torch.equal(other.render(Recipe.from_json(recipe.to_json())).video, first)
+
+
+def test_rendering_draws_nothing(references, monkeypatch):
+    ours = synthesizer(references)
+    recipe = ours.sample(0)
+    expected = ours.render(recipe).video
+    before = (np.random.get_state()[1].copy(), torch.get_rng_state())
+    monkeypatch.setattr(np.random, "default_rng", lambda *_: pytest.fail("rendering drew"))
+    assert torch.equal(ours.render(recipe).video, expected)
+    assert np.array_equal(np.random.get_state()[1], before[0]) and torch.equal(torch.get_rng_state(), before[1])
+
+
+def test_recipes_depend_on_seed_and_index_alone(references):
+    forwards = [synthesizer(references).sample(index).digest for index in range(8)]
+    again = synthesizer(references)
+    backwards = [again.sample(index).digest for index in reversed(range(8))]
+    assert forwards == backwards[::-1]
+    assert forwards != [synthesizer(references, seed=1).sample(index).digest for index in range(8)]
+    assert len(set(forwards)) == 8
+
+
+def test_another_generation_is_another_set(references):
+    ours = synthesizer(references)
+    assert ours.sample(0).digest != ours.sample(0, generation=1).digest
+
+
+@pytest.mark.parametrize("depth", [False, True])
+def test_cached_equals_rendered(references, tmp_path, depth):
+    cache = RenderCache(tmp_path / str(depth))
+    plain, cached = synthesizer(references), synthesizer(references, cache=cache)
+    for index in range(4):
+        recipe = plain.sample(index)
+        expected = plain.render(recipe).video
+        assert torch.equal(cached.render(recipe).video, expected)  # written
+        assert torch.equal(cached.render(recipe).video, expected)  # read
+    assert cache.stats().entries > 0
+
+
+def test_the_cache_is_read_and_not_rendered_again(references, tmp_path, monkeypatch):
+    ours = synthesizer(references, cache=RenderCache(tmp_path))
+    recipe = ours.sample(0)
+    expected = ours.render(recipe).video
+    monkeypatch.setattr(type(ours.plan.renderer), "render", lambda *_, **__: pytest.fail("rendered again"))
+    assert torch.equal(ours.render(recipe).video, expected)
+
+
+def test_backgrounds_are_free_in_the_cache(references, tmp_path):
+    cache = RenderCache(tmp_path)
+    ours = synthesizer(references, cache=cache)
+    recipe = ours.sample(0)
+    others = [value for value in (ours.sample(i).background for i in range(16)) if value != recipe.background]
+    one, other = ours.render(recipe), ours.render(dataclasses.replace(recipe, background=others[0]))
+    assert not torch.equal(one.video, other.video)
+    assert cache.stats().entries == 1
+
+
+@pytest.mark.parametrize(
+    ("identities", "backgrounds", "per_class"), [(2, 2, None), (3, 2, 5), (1, 1, 100), (0, 3, None)]
+)
+def test_the_set_is_references_times_identities_times_backgrounds_capped(
+    references, identities, backgrounds, per_class
+):
+    ours = synthesizer(references, identities=identities, backgrounds=backgrounds, per_class=per_class)
+    for label in (0, 1):
+        wanted = len(references.of_class(label)) * identities * backgrounds
+        wanted = wanted if per_class is None else min(wanted, per_class)
+        assert sum(ours.label(index) == label for index in range(len(ours))) == wanted
+
+
+def test_a_capped_set_takes_references_in_turn(references):
+    ours = synthesizer(references, per_class=6)
+    used = [ours.sample(index).actors[0].motion for index in range(len(ours)) if ours.label(index) == 0]
+    counts = [used.count(key) for key in set(used)]
+    assert len(counts) == 4 and max(counts) - min(counts) <= 1
+
+
+def test_every_combination_appears_once_per_background(references):
+    ours = synthesizer(references)
+    pairs = [(r.actors[0].motion, r.actors[0].identity) for r in (ours.sample(i) for i in range(len(ours)))]
+    assert {pairs.count(pair) for pair in pairs} == {2}
+
+
+def test_a_recipe_survives_json_to_the_bit(references):
+    recipe = synthesizer(references).sample(3)
+    line = recipe.to_json()
+    assert Recipe.from_json(line).to_json() == line and "\n" not in line
+    assert json.loads(line)["lineage"]["subject"].startswith("s")
+
+
+@pytest.mark.parametrize("line", ["", "{}", "[1]", '{"label": 0}', '{"label": 0, "actors": 3, "size": [1, 1]}'])
+def test_other_lines_are_no_recipes(line):
+    with pytest.raises(ValueError, match="This is no recipe"):
+        Recipe.from_json(line)
+
+
+def test_a_foreign_recipe_names_the_motion_that_is_missing(references):
+    ours = synthesizer(references)
+    recipe = ours.sample(0)
+    foreign = dataclasses.replace(recipe, actors=(dataclasses.replace(recipe.actors[0], motion="elsewhere/7"),))
+    with pytest.raises(KeyError, match=r"elsewhere/7.*Replay recipes"):
+        ours.render(foreign)
+
+
+def test_short_motions_are_looped_and_counted(tmp_path):
+    short = gather(Films(tmp_path, seconds=0.5).records, Waves())
+    clip = Synthesizer(plan(), short, CLIP, seed=0)
+    made = clip.render(clip.sample(0))
+    assert made.video.shape == (4, 3, 48, 48)
+    assert made.looped == 1  # 0.8 s asked, 0.5 s there: the fourth frame lies at 0.6 s
+
+
+def test_unusable_clips_are_dropped_and_counted(tmp_path):
+    films = Films(tmp_path, names=("good", "unusable-1"))
+    found = gather(films.records, Waves())
+    assert set(found.dropped) == {"0/unusable-1", "1/unusable-1"}
+    assert "Nobody waves here" in found.dropped["0/unusable-1"]
+    assert not set(found.dropped) & set(found.takes)
+
+
+def test_graded_motions_below_the_gate_are_dropped(tmp_path):
+    found = gather(Films(tmp_path).records, Waves(), min_quality=0.95)
+    assert not found.takes and all("min_quality=0.95" in reason for reason in found.dropped.values())
+
+
+def test_motions_are_extracted_once(tmp_path, monkeypatch):
+    films = Films(tmp_path / "films", names=("good", "unusable-1"))
+    first = gather(films.records, Waves(), cache=tmp_path / "motions")
+    monkeypatch.setattr(Waves, "load", lambda *_: pytest.fail("extracted again"))
+    again = gather(films.records, Waves(), cache=tmp_path / "motions")
+    assert set(again.takes) == set(first.takes) and again.dropped == first.dropped
+    for key, take in first.takes.items():
+        assert torch.equal(again.takes[key].motion.pose, take.motion.pose)
+
+
+@pytest.mark.parametrize("wrong", [{"identities": -1}, {"per_class": -1}, {"ratio": 1.0}, {"resample_every": -2}])
+def test_impossible_amounts_are_refused(wrong):
+    with pytest.raises(ValueError, match="wanted"):
+        plan(**wrong)
