@@ -4,7 +4,7 @@ Colours of avatars carry the light of their own photographs already; what is add
 """
 
 import dataclasses
-from typing import NamedTuple
+from typing import NamedTuple, no_type_check
 
 import numba
 import numpy as np
@@ -91,7 +91,8 @@ def _bones(gaussians: Gaussians) -> _Bones:
 
 
 @_kernel
-def _turn(bones, i, block, normal):  # type: ignore[no-untyped-def]
+@no_type_check
+def _turn(bones, i, block, normal):
     """The normal of Gaussian `i` in 16 frames, [3, 16], not normalised."""
     normal[:] = _ZERO
     slots = bones.joint_ids.shape[1]
@@ -109,7 +110,8 @@ def _turn(bones, i, block, normal):  # type: ignore[no-untyped-def]
 
 
 @_kernel
-def _light(normal, lamp, factor):  # type: ignore[no-untyped-def]
+@no_type_check
+def _light(normal, lamp, factor):
     """The factors of one Gaussian in 16 frames, [3, 16]."""
     lx, ly, lz = lamp[0, 0], lamp[0, 1], lamp[0, 2]
     for t in range(_LANES):
@@ -133,7 +135,8 @@ def _light(normal, lamp, factor):  # type: ignore[no-untyped-def]
 
 
 @_kernel
-def _shade(bones, lamp, shade):  # type: ignore[no-untyped-def]
+@no_type_check
+def _shade(bones, lamp, shade):
     """Fill `shade` [time, gaussian, 3]; `lamp` is direction, key, sky, ground."""
     frames, count, _ = shade.shape
     normal, factor = np.empty(3 * LANES, np.float32), np.empty(3 * LANES, np.float32)

@@ -18,7 +18,7 @@ All kernels are in this one file because numba's cache notices changes of the ca
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, no_type_check
 
 import numba
 import numpy as np
@@ -112,7 +112,8 @@ class _Canvas(NamedTuple):
 
 
 @_kernel
-def _blend_joints(rest, joints, block, A):  # type: ignore[no-untyped-def]
+@no_type_check
+def _blend_joints(rest, joints, block, A):
     """The skinning matrices of 16 Gaussians, [12, 16]."""
     for i in range(12 * LANES):
         A[i] = _ZERO
@@ -139,7 +140,8 @@ def _blend_joints(rest, joints, block, A):  # type: ignore[no-untyped-def]
 
 
 @_kernel
-def _to_camera(floats, A, lens, model, centred):  # type: ignore[no-untyped-def]
+@no_type_check
+def _to_camera(floats, A, lens, model, centred):
     """Centres and covariances of 16 Gaussians in the picture, [6, 16]: u, v, z, xx, xy, yy; z is 0 where culled.
 
     `floats` starts at the block's own rows.
@@ -179,7 +181,8 @@ def _to_camera(floats, A, lens, model, centred):  # type: ignore[no-untyped-def]
 
 
 @_kernel
-def _to_footprints(opacities, centred, model, found):  # type: ignore[no-untyped-def]
+@no_type_check
+def _to_footprints(opacities, centred, model, found):
     """What blending needs of 16 Gaussians, [11, 16], rows in the order of a record; depth is 0 where culled."""
     for i in range(_LANES):
         u, v, z = centred[i], centred[i + _ROW[1]], centred[i + _ROW[2]]
@@ -220,7 +223,8 @@ def _to_footprints(opacities, centred, model, found):  # type: ignore[no-untyped
 
 
 @_kernel
-def _project(rest, joints, lens, model, shade, records, depths):  # type: ignore[no-untyped-def]  # noqa: PLR0913
+@no_type_check
+def _project(rest, joints, lens, model, shade, records, depths):  # noqa: PLR0913
     """All Gaussians of a frame: `depths` (0 where culled) and `records` (undefined there)."""
     A, centred = np.empty(12 * LANES, np.float32), np.empty(6 * LANES, np.float32)
     found = np.empty(11 * LANES, np.float32)
@@ -237,13 +241,14 @@ def _project(rest, joints, lens, model, shade, records, depths):  # type: ignore
                 records[base + field] = found[field * LANES + lane]
             for c in range(3):
                 color = rest.colors[3 * slot + c]
-                if shade is not None:
+                if len(shade) > 0:
                     color *= shade[rest.originals[slot], c]
                 records[base + _RED + c] = color
 
 
 @_kernel
-def _order(depths, slots, packed, spare):  # type: ignore[no-untyped-def]
+@no_type_check
+def _order(depths, slots, packed, spare):
     """Slots of what is seen, nearest first, in the low halves of the returned array; equal depths keep their order.
 
     Positive floats sort as their bits do, so this is the exact order, not one of quantised depths.
@@ -277,7 +282,8 @@ def _order(depths, slots, packed, spare):  # type: ignore[no-untyped-def]
 
 
 @_kernel
-def _clear(pixels, at, planes):  # type: ignore[no-untyped-def]
+@no_type_check
+def _clear(pixels, at, planes):
     """Make the block at `at` black with all light passing."""
     for plane in range(planes):
         value = _ONE if plane == 3 else _ZERO
@@ -287,7 +293,8 @@ def _clear(pixels, at, planes):  # type: ignore[no-untyped-def]
 
 
 @_kernel
-def _light(pixels, at):  # type: ignore[no-untyped-def]
+@no_type_check
+def _light(pixels, at):
     """Light that still passes the block at `at`; stopped pixels count nothing."""
     light = _ZERO
     for i in range(_LANES):
@@ -296,7 +303,8 @@ def _light(pixels, at):  # type: ignore[no-untyped-def]
 
 
 @_kernel
-def _paint(records, base, center, max_alpha, pixels, at, depth):  # type: ignore[no-untyped-def]  # noqa: PLR0913
+@no_type_check
+def _paint(records, base, center, max_alpha, pixels, at, depth):  # noqa: PLR0913
     """Lay the Gaussian at `base` behind what is in the block at `at`; `center` is that of the block's first pixel.
 
     No slices, whose reference counts would be atomic operations in the hottest loop.
@@ -331,7 +339,8 @@ def _paint(records, base, center, max_alpha, pixels, at, depth):  # type: ignore
 
 
 @_kernel
-def _gather(queue, records, nearby):  # type: ignore[no-untyped-def]
+@no_type_check
+def _gather(queue, records, nearby):
     """Copy the next records side by side: many cache misses at a time here, instead of one by one between paintings."""
     for n in range(len(queue)):
         source, target = np.uint64((queue[n] & 0xFFFFFFFF) * _RECORD), np.uint64(n * _RECORD)
@@ -340,7 +349,8 @@ def _gather(queue, records, nearby):  # type: ignore[no-untyped-def]
 
 
 @_kernel
-def _splat(queue, records, canvas, max_alpha, depth):  # type: ignore[no-untyped-def]
+@no_type_check
+def _splat(queue, records, canvas, max_alpha, depth):
     """Paint the Gaussians of `queue` in its order."""
     planes = 4 if depth is None else 5
     columns = canvas.states.shape[1]
@@ -370,7 +380,8 @@ def _splat(queue, records, canvas, max_alpha, depth):  # type: ignore[no-untyped
 
 
 @_kernel
-def _to_byte(value):  # type: ignore[no-untyped-def]
+@no_type_check
+def _to_byte(value):
     """A value of 0..1 as 0..255, halves rounded up, the rest of the line cut off."""
     value = _255 * value + _HALF
     value = value if value > _ZERO else _ZERO
@@ -378,7 +389,8 @@ def _to_byte(value):  # type: ignore[no-untyped-def]
 
 
 @_kernel
-def _write(canvas, rgb, alpha, depth):  # type: ignore[no-untyped-def]
+@no_type_check
+def _write(canvas, rgb, alpha, depth):
     """Bring the touched blocks of a frame to where they are wanted; the rest is transparent already."""
     planes = 4 if depth is None else 5
     height, width = alpha.shape[1:]
@@ -401,8 +413,12 @@ def _write(canvas, rgb, alpha, depth):  # type: ignore[no-untyped-def]
 
 
 @_kernel
-def _render(rest, views, model, film, shade, depth):  # type: ignore[no-untyped-def]
-    """A whole clip. `shade` and `depth` are arrays or None, each combination compiled by itself."""
+@no_type_check
+def _render(rest, views, model, film, shade, depth):
+    """A whole clip. `shade` has no Gaussians where nobody is shaded; `depth` is None where it is not wanted.
+
+    Depth is a plane of its own in the framebuffer, so the kernels are compiled once with and once without.
+    """
     frames, _, height, width = film.rgb.shape
     count = len(rest.originals)
     rows, columns = (height + 3) // 4, (width + 3) // 4
@@ -412,7 +428,7 @@ def _render(rest, views, model, film, shade, depth):  # type: ignore[no-untyped-
     packed, spare = np.empty(count, np.int64), np.empty(count, np.int64)
     for t in range(frames):
         canvas.states[:] = _UNTOUCHED
-        _project(rest, views.joints[t], views.lenses[t], model, None if shade is None else shade[t], records, depths)
+        _project(rest, views.joints[t], views.lenses[t], model, shade[t], records, depths)
         queue = _order(depths, rest.slots, packed, spare)
         _splat(queue, records, canvas, model.max_alpha, None if depth is None else depth[t])
         _write(canvas, film.rgb[t], film.alpha[t], None if depth is None else depth[t])
@@ -475,11 +491,11 @@ def _views(people: Sequence[Gaussians], camera: Camera) -> _Views:
     return _Views(joints.reshape(len(T), -1).astype(np.float32), lenses.astype(np.float32))
 
 
-def _shade(people: Sequence[Gaussians]) -> NDArray[np.float32] | None:
-    """The shade of all, or None where nobody has any."""
-    if all(person.shade is None for person in people):
-        return None
+def _shade(people: Sequence[Gaussians]) -> NDArray[np.float32]:
+    """The shade of all, [time, gaussian, 3]; without Gaussians where nobody has any."""
     frames = people[0].num_frames
+    if all(person.shade is None for person in people):
+        return np.zeros((frames, 0, 3), np.float32)
     parts = [torch.ones(frames, len(p.means), 3) if p.shade is None else p.shade for p in people]
     return np.ascontiguousarray(torch.cat(parts, dim=1).numpy(force=True), dtype=np.float32)
 
@@ -496,7 +512,8 @@ def _prepared(person: Gaussians) -> _Rest:
     """
     shape = (person.means, person.quats, person.scales)
     tensors = (*shape, person.opacities, person.colors, person.joint_ids, person.weights)
-    key, versions = tuple(map(id, tensors)), tuple(tensor._version for tensor in tensors)
+    joints = person.T_world_rest.shape[1]
+    key, versions = (joints, *map(id, tensors)), tuple(tensor._version for tensor in tensors)
     found = _memory.get(key)
     if found and found[1] == versions and all(ref() is tensor for ref, tensor in zip(found[0], tensors, strict=True)):
         return found[2]

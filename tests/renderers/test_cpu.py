@@ -1,0 +1,273 @@
+"""The compiled renderer against the specification, and what only it can get wrong: layouts, sorting, bounds, memory."""
+
+import dataclasses
+import gc
+import math
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+
+from synthaug.renderers import Splatting, cpu
+from synthaug.renderers.cpu import CpuRenderer
+from synthaug.renderers.torch import TorchRenderer, splat, together
+from synthaug.structures import Camera, Gaussians
+from synthaug.testing.renderers import check_renderer, dot, example_person, example_view, psnr
+
+
+def before_quantisation(people: list[Gaussians], camera: Camera, splatting: Splatting) -> torch.Tensor:
+    """The first frame's framebuffer as [r g b alpha, height, width], straight from the kernels."""
+    rest = cpu._together([cpu._prepared(person) for person in people], [p.T_world_rest.shape[1] for p in people])
+    views, model = cpu._views(people, camera), cpu._model(splatting, camera)
+    rows, columns, slots = (camera.height + 3) // 4, (camera.width + 3) // 4, len(rest.originals)
+    canvas = cpu._Canvas(np.empty(rows * columns * 64, np.float32), np.full((rows, columns), cpu._UNTOUCHED, np.uint8))
+    records, depths = np.empty(slots * cpu._RECORD, np.float32), np.empty(slots, np.float32)
+    packed, spare = np.empty(slots, np.int64), np.empty(slots, np.int64)
+    cpu._project(rest, views.joints[0], views.lenses[0], model, np.zeros((0, 3), np.float32), records, depths)
+    queue = cpu._order(depths, rest.slots, packed, spare)
+    cpu._splat(queue, records, canvas, model.max_alpha, None)
+    blocks = canvas.pixels.reshape(rows, columns, 4, 4, 4)
+    blocks[canvas.states == cpu._UNTOUCHED] = np.array([0, 0, 0, 1], np.float32)[:, None, None]
+    picture = blocks.transpose(2, 0, 3, 1, 4).reshape(4, 4 * rows, 4 * columns)[:, : camera.height, : camera.width]
+    return torch.from_numpy(np.concatenate([picture[:3], 1 - abs(picture[3:])]))
+
+
+def specified(people: list[Gaussians], camera: Camera, splatting: Splatting) -> torch.Tensor:
+    """The same by the specification in float64."""
+    posed = together([person.posed(0) for person in people])
+    posed = type(posed)(**{f.name: getattr(posed, f.name).double() for f in dataclasses.fields(posed)})
+    rgb, alpha, _ = splat(
+        posed,
+        camera.viewmats[0].double(),
+        camera.Ks[0].double(),
+        height=camera.height,
+        width=camera.width,
+        splatting=splatting,
+    )
+    return torch.cat([rgb, alpha])
+
+
+def test_cpu_renderer_is_a_renderer():
+    check_renderer(CpuRenderer())
+
+
+@pytest.mark.parametrize("splatting", [Splatting(), Splatting(antialiased=False, eps2d=0.3, max_alpha=0.999)])
+@pytest.mark.parametrize("size", [(50, 61), (1, 1), (33, 7), (64, 64)])
+def test_cpu_agrees_with_float64_before_quantisation(splatting: Splatting, size: tuple[int, int]):
+    camera = example_view(frames=1, height=size[0], width=size[1])
+    people = [example_person(frames=1, count=300, seed=seed) for seed in (0, 1)]
+    # 90 dB: float32 itself has 138 dB, and pixels that cross a threshold of 1/255 between the two cost the rest.
+    assert psnr(before_quantisation(people, camera, splatting), specified(people, camera, splatting), peak=1.0) > 90
+
+
+@pytest.mark.parametrize("splatting", [Splatting(), Splatting(antialiased=False, eps2d=0.3, max_alpha=0.999)])
+def test_uint8_is_off_by_one_step_at_most_but_for_a_handful_of_thresholds(splatting: Splatting):
+    people = [example_person(seed=seed, count=700, joints=20, k=4) for seed in (2, 3)]
+    camera = example_view(height=97, width=130)
+    a, b = (R(splatting).render(people, camera, depth=True) for R in (CpuRenderer, TorchRenderer))
+    difference = (torch.cat([a.rgb, a.alpha], 1).int() - torch.cat([b.rgb, b.alpha], 1).int()).abs()
+    assert int(difference.max()) <= 2
+    assert int((difference > 1).sum()) <= 5
+    assert a.depth is not None and b.depth is not None
+    np.testing.assert_allclose(a.depth, b.depth, atol=2e-3)
+
+
+def test_opaque_gaussians_stop_light_where_the_specification_stops_it():
+    person = dataclasses.replace(example_person(count=600), opacities=torch.ones(600))
+    for max_alpha in (0.99, 0.999):
+        splatting = Splatting(antialiased=False, max_alpha=max_alpha)
+        a, b = before_quantisation([person], example_view(), splatting), specified([person], example_view(), splatting)
+        # Float32 excludes a second full Gaussian by a hair that float64 may not see: (1 - 0.99)^2 against 1e-4.
+        assert ((a - b).abs() > 0.0101).sum() == 0
+        assert psnr(a, b, peak=1.0) > 55
+
+
+def test_opacity_just_under_one_step_is_not_drawn_and_just_over_is():
+    renderer, camera = CpuRenderer(Splatting(antialiased=False)), example_view(frames=1)
+    for opacity, drawn in ((0.999 / 255, 0), (1.001 / 255, 1)):
+        person = dataclasses.replace(dot((0.0, 0.0, 0.0), color=(1.0, 1.0, 1.0)), scales=torch.full((1, 3), 1.0))
+        person = dataclasses.replace(person, opacities=torch.tensor([opacity]))
+        assert int(renderer.render([person], camera).alpha.max()) == drawn
+
+
+def test_equal_depths_keep_the_order_of_the_gaussians():
+    camera = dataclasses.replace(example_view(frames=1), viewmats=torch.eye(4)[None])
+    count, generator = 100, torch.Generator().manual_seed(0)
+    person = example_person(count=count, frames=1)
+    places = torch.rand(count, 3, generator=generator) - 0.5
+    places[:, 2] = 3.0
+    person = dataclasses.replace(
+        person,
+        means=places,
+        scales=torch.full((count, 3), 0.2),
+        T_world_rest=torch.eye(4).repeat(1, 5, 1, 1),
+        # Powers of two add up without rounding, so that equal depths stay equal.
+        weights=torch.tensor([[0.5, 0.25, 0.25]]).repeat(count, 1),
+    )
+    a, b = before_quantisation([person], camera, Splatting()), specified([person], camera, Splatting())
+    assert psnr(a, b, peak=1.0) > 90
+    backwards = dataclasses.replace(
+        person, colors=person.colors.flip(0), means=places.flip(0), opacities=person.opacities.flip(0)
+    )
+    assert psnr(before_quantisation([backwards], camera, Splatting()), a, peak=1.0) < 40
+
+
+def test_order_is_the_stable_order_of_floats():
+    generator = np.random.default_rng(0)
+    for count in (0, 1, 5000):
+        depths = generator.choice([0.0, 0.5, 1.0, 3.0, 1e9], count).astype(np.float32)
+        depths[::3] = generator.lognormal(0, 3, len(depths[::3]))
+        slots = generator.permutation(count)
+        queue = cpu._order(depths, slots, np.empty(count, np.int64), np.empty(count, np.int64)) & 0xFFFFFFFF
+        seen = slots[depths[slots] > 0]
+        np.testing.assert_array_equal(queue, seen[np.argsort(depths[seen], kind="stable")])
+
+
+def test_fast_exponential_is_right_to_its_stated_error():
+    # One round opaque Gaussian seen square on: every pixel is the closed form.
+    camera = Camera(
+        viewmats=torch.eye(4)[None], Ks=torch.eye(3)[None] * torch.tensor([100, 100, 1.0]), width=64, height=64
+    )
+    camera.Ks[0, :2, 2] = 0.25
+    person = dataclasses.replace(dot((0.0, 0.0, 1e4), color=(1.0, 1.0, 1.0)), scales=torch.full((1, 3), 1500.0))
+    splatting = Splatting(antialiased=False, eps2d=0.0)
+    alpha = before_quantisation([person], camera, splatting)[3]
+    x = (torch.arange(64) + 0.5 - 0.25).double()
+    truth = 0.95 * torch.exp(-0.5 * (x[:, None] ** 2 + x**2) / 15**2)
+    seen = truth > 1.01 / 255
+    # 2.3e-7 of the polynomial, and float32's rounding of the exponent (up to 8 in base 2) and of 1 - T.
+    np.testing.assert_allclose(alpha[seen], truth[seen], rtol=4e-6, atol=2e-7)
+
+
+def test_gaussians_around_every_border_and_behind_the_camera_stay_inside_the_picture():
+    person = example_person(count=3000, seed=5)
+    person = dataclasses.replace(person, means=person.means * 8, scales=person.scales * 4)
+    for size in ((5, 3), (50, 61)):
+        camera = example_view(height=size[0], width=size[1])
+        a, b = CpuRenderer().render([person], camera), TorchRenderer().render([person], camera)
+        assert psnr(a.rgb, b.rgb) > 55
+
+
+def test_enormous_but_finite_values_neither_crash_nor_write_out_of_bounds():
+    person = example_person(count=64)
+    means, scales = person.means.clone(), person.scales.clone()
+    means[::2] *= 1e30
+    scales[::3] = 1e25
+    CpuRenderer().render([dataclasses.replace(person, means=means, scales=scales)], example_view())
+
+
+def test_nobody_in_view_is_transparent():
+    person = example_person()
+    behind = dataclasses.replace(person, means=person.means + torch.tensor([0.0, 0.0, 100.0]))
+    for people in ([behind], [example_person(count=0)], [behind, example_person(count=0)]):
+        rendering = CpuRenderer().render(people, example_view(), depth=True)
+        assert not rendering.rgb.any() and not rendering.alpha.any()
+        assert rendering.depth is not None and not rendering.depth.any()
+
+
+def test_one_gaussian_can_fill_the_frame():
+    person = dataclasses.replace(dot((0.0, 0.0, 0.0), color=(0.2, 0.4, 0.6)), scales=torch.full((1, 3), 50.0))
+    rendering = CpuRenderer(Splatting(antialiased=False)).render([person], example_view(frames=1))
+    assert rendering.alpha.min() == rendering.alpha.max() == math.floor(0.95 * 255 + 0.5)
+
+
+def test_two_people_are_sorted_as_one():
+    people = [example_person(seed=0), example_person(seed=1)]
+    one_way, other_way = (CpuRenderer().render(p, example_view()) for p in (people, people[::-1]))
+    assert torch.equal(one_way.rgb, other_way.rgb)
+    assert psnr(one_way.rgb, TorchRenderer().render(people, example_view()).rgb) > 55
+
+
+def test_pictures_larger_than_a_thousand_pixels_are_drawn():
+    camera = example_view(frames=1).scaled(height=1090, width=2050)
+    person = example_person(frames=1, count=300)
+    small = example_view(frames=1).scaled(height=109, width=205)
+    large = CpuRenderer(Splatting(eps2d=100 / 12)).render([person], camera).rgb
+    # Blurred as much by eps2d, the large picture seen from afar is the small one.
+    shrunk = torch.nn.functional.avg_pool2d(large[..., :2050].float(), 10)
+    assert psnr(shrunk, CpuRenderer(Splatting(eps2d=1 / 12)).render([person], small).rgb) > 35
+
+
+def test_shade_multiplies_colors():
+    person = example_person()
+    shade = torch.rand(2, 400, 3, generator=torch.Generator().manual_seed(0)) * 1.5
+    lit = CpuRenderer().render([dataclasses.replace(person, shade=shade)], example_view(), depth=True)
+    for t in range(2):
+        painted = dataclasses.replace(person, colors=person.colors * shade[t])
+        assert torch.equal(lit.rgb[t], CpuRenderer().render([painted], example_view(), depth=True).rgb[t])
+
+
+def test_weights_that_do_not_add_up_are_taken_as_posed_takes_them():
+    person = example_person()
+    person = dataclasses.replace(person, weights=person.weights * 0.97)
+    a, b = CpuRenderer().render([person], example_view()), TorchRenderer().render([person], example_view())
+    assert psnr(a.rgb, b.rgb) > 55
+
+
+def test_preparation_is_remembered_for_the_same_tensors_only():
+    person = example_person()
+    first = cpu._prepared(person)
+    assert cpu._prepared(dataclasses.replace(person, T_world_rest=person.T_world_rest.clone())) is first
+    assert cpu._prepared(dataclasses.replace(person, colors=person.colors.clone())) is not first
+    person.colors.mul_(0.5)
+    assert cpu._prepared(person) is not first
+
+
+def test_memory_of_people_is_bounded_and_lets_go():
+    people = [example_person(count=5, seed=seed) for seed in range(cpu._MEMORY + 5)]
+    for person in people:
+        cpu._prepared(person)
+    assert len(cpu._memory) <= cpu._MEMORY
+    del people, person
+    gc.collect()
+    kept = example_person(count=5)
+    cpu._prepared(kept)
+    assert sum(all(ref() is not None for ref in refs) for refs, _, _ in cpu._memory.values()) == 1
+
+
+def test_a_joint_that_the_clip_lacks_is_refused():
+    person = example_person(joints=5)
+    CpuRenderer().render([person], example_view())
+    fewer = dataclasses.replace(person, T_world_rest=person.T_world_rest[:, :4])
+    with pytest.raises(ValueError, match="joint_ids reach from 0 to 4; 0 to 3 was wanted"):
+        CpuRenderer().render([fewer], example_view())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"T_world_rest": torch.full((2, 5, 4, 4), math.nan)}, "T_world_rest holds .* NaN"),
+        ({"T_world_rest": torch.zeros(3, 5, 4, 4)}, "has 3 frames and the camera 2"),
+        ({"opacities": torch.full((400,), math.inf)}, "opacities holds 400 values"),
+        ({"shade": torch.full((2, 400, 3), math.nan)}, "shade holds 2400 values"),
+    ],
+)
+def test_what_would_break_the_kernels_is_refused_in_words(change: dict[str, torch.Tensor], message: str):
+    with pytest.raises(ValueError, match=message):
+        CpuRenderer().render([dataclasses.replace(example_person(), **change)], example_view())
+
+
+def test_cameras_that_are_no_cameras_are_refused():
+    camera = example_view()
+    with pytest.raises(ValueError, match="camera.Ks holds"):
+        CpuRenderer().render([], dataclasses.replace(camera, Ks=camera.Ks * math.nan))
+    with pytest.raises(ValueError, match="no inside"):
+        CpuRenderer().render([], dataclasses.replace(camera, width=0))
+
+
+def test_threads_draw_what_one_draws_alone():
+    people = [example_person(seed=seed) for seed in range(4)]
+    camera, renderer = example_view(), CpuRenderer()
+    alone = [renderer.render([person], camera).rgb for person in people]
+    with ThreadPoolExecutor(4) as pool:
+        together_ = pool.map(lambda i: renderer.render([people[i % 4]], camera).rgb, range(16))
+    assert all(torch.equal(rgb, alone[i % 4]) for i, rgb in enumerate(together_))
+
+
+def test_renderer_survives_pickling_and_names_its_settings():
+    renderer = CpuRenderer(Splatting(eps2d=0.05))
+    again = pickle.loads(pickle.dumps(renderer))
+    assert again == renderer and again.fingerprint == renderer.fingerprint
+    assert renderer.fingerprint != CpuRenderer().fingerprint
