@@ -72,7 +72,7 @@ class Folder(ActionDataset):
         subject_pattern: str | None = None,
         min_seconds: float = 0.25,
     ) -> None:
-        self.root = Path(root).expanduser()
+        self.root = Path(root).expanduser().absolute()
         self.min_seconds = min_seconds
         self.cache = Path(cache).expanduser() if cache else user_cache()
         if not self.root.is_dir():
@@ -127,6 +127,7 @@ class Folder(ActionDataset):
         index = VideoIndex(self.cache)
         infos, faults = index.probe_all(sorted(rows), title="Looking into films")
         found = _Found(quarantine=self._faults | {rows[path][0].file: reason for path, reason in faults.items()})
+        found.count("film_indices_ignored", index.ignored)
         records = []
         for path, info in infos.items():
             found.infos[file_key(path)] = info

@@ -73,28 +73,32 @@ class VideoIndex:
         return {path: both[path] for path in paths if path in both}, faults
 
     def _load(self) -> dict[FileKey, VideoInfo]:
-        if self.file is None or not self.file.exists():
-            return {}
+        """What the file says; nothing, with a warning, where it cannot be read."""
         try:
-            written = json.loads(self.file.read_text(encoding="utf-8"))
-            if written["readers"] != _readers():
-                return {}
-            return {(row["path"], row["bytes"], row["changed"]): _info(row["info"]) for row in written["films"]}
+            return self._stored()
         except (OSError, ValueError, KeyError, TypeError) as error:
             self.ignored += 1
             warnings.warn(
-                f"The film index {str(self.file)!r} is unreadable ({type(error).__name__}) and is ignored. The "
-                "films are looked at again and it is written anew; delete it if this returns.",
+                f"The film index {str(self.file)!r} is unreadable ({type(error).__name__}) and is ignored. The films "
+                "are looked at again and it is written anew; delete it if this returns.",
                 stacklevel=3,
             )
             return {}
 
+    def _stored(self) -> dict[FileKey, VideoInfo]:
+        if self.file is None or not self.file.exists():
+            return {}
+        written = json.loads(self.file.read_text(encoding="utf-8"))
+        if written["readers"] != _readers():
+            return {}
+        return {(row["path"], row["bytes"], row["changed"]): _info(row["info"]) for row in written["films"]}
+
     def _save(self, fresh: Mapping[FileKey, VideoInfo]) -> None:
         if self.file is None:
             return
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the reader was warned before
-            films = self._load()
+        films: dict[FileKey, VideoInfo] = {}
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # told by `_load`
+            films = self._stored()
         # Another process may have written since: its films are kept, old states of changed files are not.
         names = {key[0] for key in fresh}
         films = {key: info for key, info in films.items() if key[0] not in names} | dict(fresh)

@@ -1,12 +1,15 @@
 """Guards against test film in training; a violation is an error before anything is learnt."""
 
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from synthaug.datasets import LeakError, Split
 from synthaug.structures import Record
 
+Trait: TypeAlias = Literal["subject", "camera", "path", "key"]
+"""Fields of a record that parts may be forbidden to share."""
 
-def assert_disjoint(split: Split, by: Literal["subject", "camera", "path", "key"] = "subject") -> None:
+
+def assert_disjoint(split: Split, by: Trait = "subject") -> None:
     """Refuse a split in which training or validation shares a subject, a camera or a file with the test.
 
     Whatever `by` says, no record may stand in two parts. Training and validation may share people: validation then

@@ -1,0 +1,361 @@
+import logging
+import os
+import pickle
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from synthaug import video
+from synthaug.datasets import DatasetNotFoundError
+from synthaug.datasets.folder import Folder
+from synthaug.datasets.index import VideoIndex
+from synthaug.datasets.intervals import TOUCH, Interval, alone, joined
+from synthaug.datasets.protocols import CrossSubject
+from synthaug.datasets.tables import read_table
+from synthaug.testing.datasets import check_dataset, check_protocol, example_film
+from synthaug.video import VideoError, write_video
+
+
+def shoot(path, *, frames=10, fps=10.0):
+    write_video(path, example_film(frames), fps=fps)
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    root = tmp_path_factory.mktemp("tree")
+    for file in ("wave/ann/1.mp4", "wave/bob/1.mkv", "Kick it/ann/1.mp4", "Kick it/2.mov"):
+        shoot(root / file)
+    (root / ".hidden").mkdir()
+    shoot(root / ".hidden" / "1.mp4")
+    shoot(root / "wave" / "._1.mp4")
+    (root / "wave" / "readme.txt").write_text("no film")
+    (root / "empty").mkdir()
+    return root
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory):
+    """One film of 4 s, as bytes: tests write their own tables about copies."""
+    path = tmp_path_factory.mktemp("film") / "a.mp4"
+    shoot(path, frames=40)
+    return path.read_bytes()
+
+
+def table(root, film, text, *, files=("Subject 1/a.mp4",)):
+    for file in files:
+        (root / file).parent.mkdir(parents=True, exist_ok=True)
+        (root / file).write_bytes(film)
+    (root / "clips.csv").write_text(text)
+    return root
+
+
+# ---- Class folders ----
+
+
+def test_folder_of_classes_is_a_data_set(tree):
+    folder = Folder(tree)
+    check_dataset(folder)
+    assert folder.classes == ("Kick it", "wave")
+    assert [(r.key, r.label, r.subject) for r in folder.records] == [
+        ("Kick it/2.mov", 0, "Kick it/2"),
+        ("Kick it/ann/1.mp4", 0, "ann"),
+        ("wave/ann/1.mp4", 1, "ann"),
+        ("wave/bob/1.mkv", 1, "bob"),
+    ]
+    assert not folder.quarantine and not folder.notes
+    assert all((r.start, r.end) == (0.0, pytest.approx(1.0)) for r in folder.records)
+
+
+def test_classes_select_and_order(tree):
+    folder = Folder(tree, classes=["wave"])
+    assert folder.classes == ("wave",)
+    assert {(r.key, r.label) for r in folder.records} == {("wave/ann/1.mp4", 0), ("wave/bob/1.mkv", 0)}
+    assert Folder(tree, classes=["wave", "Kick it"]).classes == ("wave", "Kick it")
+
+
+def test_folders_that_are_divided_already_keep_their_classes(tmp_path, film):
+    table(tmp_path, film, "", files=("train/wave/1.mp4", "test/wave/1.mp4", "test/kick/1.mp4"))
+    folder = Folder(tmp_path)
+    assert folder.classes == ("kick", "wave")
+    assert [r.key for r in folder.records] == ["test/kick/1.mp4", "test/wave/1.mp4", "train/wave/1.mp4"]
+
+
+def test_a_pattern_names_the_subjects(tree, tmp_path, film):
+    table(tmp_path, film, "", files=("wave/v_wave_g01_c01.mp4", "wave/v_wave_g02_c01.mp4"))
+    assert [r.subject for r in Folder(tmp_path, subject_pattern="_g([0-9]+)_").records] == ["01", "02"]
+    with pytest.raises(ValueError, match=r"finds nobody in 'wave/ann/1.mp4'.*was wanted. Widen it"):
+        Folder(tree, subject_pattern="_g([0-9]+)_", classes=["wave"])
+    for pattern in ("(", "ann"):
+        with pytest.raises(ValueError, match="regular expression with one group"):
+            Folder(tree, subject_pattern=pattern, classes=["wave"])
+
+
+def test_every_kind_of_bad_film_is_quarantined_with_its_reason(tmp_path, film):
+    table(tmp_path, film, "", files=("wave/good.mp4",))
+    (tmp_path / "wave/empty.mp4").touch()
+    (tmp_path / "wave/random.mp4").write_bytes(np.random.default_rng(0).bytes(3000))
+    (tmp_path / "wave/header.mp4").write_bytes(film[:200])
+    with av.open(str(tmp_path / "wave/audio.mp4"), "w") as container:
+        stream = container.add_stream("aac", rate=16000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 4096), np.float32), format="fltp", layout="mono")
+        frame.sample_rate = 16000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    folder = Folder(tmp_path)
+    assert [r.key for r in folder.records] == ["wave/good.mp4"]
+    reasons = {key: reason for key, reason in folder.quarantine.items()}
+    assert set(reasons) == {f"wave/{name}.mp4" for name in ("empty", "random", "header", "audio")}
+    assert "0 bytes" in reasons["wave/empty.mp4"]
+    assert "no moving pictures" in reasons["wave/audio.mp4"]
+    assert all("wanted" in reason for reason in reasons.values())
+
+
+def test_where_nothing_is_usable_the_reasons_are_told(tmp_path):
+    (tmp_path / "wave").mkdir()
+    (tmp_path / "wave/1.mp4").touch()
+    with pytest.raises(ValueError, match=r"1 entries were left out \(wave/1.mp4: .*0 bytes.*wanted. Mend the first"):
+        Folder(tmp_path).prepare()
+
+
+def test_missing_root_and_empty_root_say_what_to_do(tmp_path):
+    with pytest.raises(DatasetNotFoundError, match=r"dataset.root='/nowhere'.*was wanted. Set dataset.root"):
+        Folder("/nowhere")
+    with pytest.raises(DatasetNotFoundError, match=r"No labelled film.*wanted. Bring the film"):
+        Folder(tmp_path)
+    with pytest.raises(DatasetNotFoundError, match=r"dataset.csv=.*missing.csv.*was wanted.*correct either"):
+        Folder(tmp_path, csv="missing.csv")
+
+
+def test_unknown_class_is_answered_by_the_likely_one_and_the_list(tree):
+    with pytest.raises(ValueError, match=r"names 'wavee'.*Did you mean 'wave'\? Choose from: Kick it, wave."):
+        Folder(tree, classes=["wavee"])
+    for wrong in ([], ["wave", "wave"]):
+        with pytest.raises(ValueError, match="each class once, and at least one, was wanted"):
+            Folder(tree, classes=wrong)
+
+
+# ---- Tables ----
+
+
+def test_table_with_foreign_names_of_columns_is_a_data_set(tmp_path, film):
+    text = "File ,subject,CLASS,t0,t1,fps,frames\n"
+    text += "Subject 1/a.mp4,1,Falling,0.5,2.00,29,115\nSubject 1/a.mp4,1,Standing,2,,29,1\n"
+    folder = Folder(table(tmp_path, film, text), csv="clips.csv")
+    check_dataset(folder)
+    assert folder.classes == ("Falling", "Standing")
+    assert [(r.key, r.subject, r.start, r.end) for r in folder.records] == [
+        ("Subject 1/a.mp4#0.50-2.00", "1", 0.5, 2.0),
+        ("Subject 1/a.mp4#2.00-4.00", "1", 2.0, pytest.approx(4.0)),
+    ]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_separators_and_byte_order_marks_do_not_matter(tmp_path, film, delimiter):
+    text = "\ufeff" + "file,sign,signer,view\nSubject 1/a.mp4,again,A,left\n".replace(",", delimiter)
+    (record,) = Folder(table(tmp_path, film, text), csv="clips.csv").records
+    assert (record.key, record.subject, record.camera) == ("Subject 1/a.mp4", "A", "left")
+
+
+def test_without_a_subject_a_file_is_its_own(tmp_path, film):
+    (record,) = Folder(table(tmp_path, film, "file,label\nSubject 1/a.mp4,x\n"), csv="clips.csv").records
+    assert record.subject == "Subject 1/a"
+
+
+def test_rows_that_cannot_be_understood_are_quarantined_by_line(tmp_path, film):
+    rows = [
+        "a.mp4,x,0,1",
+        "a.mp4,x,9.7,3",
+        "a.mp4,x,soon,3",
+        "a.mp4,,0,1",
+        ",x,0,1",
+        "a.mp4,x,7,9",
+        "a.mp4,x,-1,1",
+        "a.mp4",
+    ]
+    text = "file,label,t0,t1\n" + "\n".join(rows)
+    folder = Folder(table(tmp_path, film, text, files=("a.mp4",)), csv="clips.csv")
+    assert [r.key for r in folder.records] == ["a.mp4#0.00-1.00"]
+    lines = {key.split("line ")[1].split(":")[0]: reason for key, reason in folder.quarantine.items()}
+    assert set(lines) == {"3", "4", "5", "6", "7", "8", "9"}
+    assert "does not run forwards" in lines["3"] and "no number" in lines["4"] and "no label" in lines["5"]
+    assert "the film ends at 4.00 s" in lines["7"]
+
+
+def test_table_naming_a_missing_file_is_one_error_with_the_first_few(tmp_path, film):
+    text = "file,label\nSubject 1/a.mp4,x\n" + "".join(f"gone{k}.mp4,x\n" for k in range(8))
+    with pytest.raises(
+        ValueError, match=r"8 rows name files that do not exist: 'gone0.mp4' \(clips.csv, line 3\).* and 3 more"
+    ):
+        Folder(table(tmp_path, film, text), csv="clips.csv")
+    # Files of classes that nobody asked for need not be there.
+    assert len(Folder(table(tmp_path, film, text + "Subject 1/a.mp4,y\n"), csv="clips.csv", classes=["y"]).records) == 1
+
+
+@pytest.mark.parametrize("file", ["../outside.mp4", "Subject 1/../../outside.mp4", "/etc/hostname"])
+def test_files_outside_the_root_are_refused(tmp_path, film, file):
+    (tmp_path / "outside.mp4").write_bytes(film)
+    with pytest.raises(ValueError, match=r"lie outside dataset.root.*were wanted. Correct the rows"):
+        Folder(table(tmp_path / "root", film, f"file,label\n{file},x\n"), csv="clips.csv")
+
+
+def test_one_file_under_two_spellings_is_one_file(tmp_path, film):
+    text = f"file,label,t0,t1\n./a.mp4,x,0,1\nb/../a.mp4,x,2,3\n{tmp_path}/a.mp4,y,1,2\n"
+    folder = Folder(table(tmp_path, film, text, files=("a.mp4",)), csv="clips.csv")
+    assert [r.key for r in folder.records] == ["a.mp4#0.00-1.00", "a.mp4#1.00-2.00", "a.mp4#2.00-3.00"]
+
+
+def test_tables_without_the_needed_columns_say_which(tmp_path, film):
+    with pytest.raises(ValueError, match=r"columns \['name', 'label'\].*was wanted for the file. Name it"):
+        Folder(table(tmp_path, film, "name,label\na,b\n"), csv="clips.csv")
+    (tmp_path / "clips.csv").write_bytes(b"file,label\n\xff\xfe\n")
+    with pytest.raises(ValueError, match=r"no UTF-8 text.*was wanted. Save it again"):
+        read_table(tmp_path / "clips.csv")
+    with pytest.raises(DatasetNotFoundError, match="No labelled film"):
+        Folder(table(tmp_path, film, "file,label\n"), csv="clips.csv")
+
+
+# ---- Overlaps ----
+
+
+def test_intervals_beyond_the_film_are_cut_and_counted(tmp_path, film):
+    text = "file,label,t0,t1\nSubject 1/a.mp4,x,3,9\n"
+    folder = Folder(table(tmp_path, film, text), csv="clips.csv")
+    assert folder.records[0].end == pytest.approx(4.0)
+    assert folder.notes == {"intervals_cut_at_the_end": 1}
+
+
+def test_overlapping_intervals_keep_what_they_have_alone(tmp_path, film, caplog):
+    rows = ["fall,1.8,4", "sit,0,2", "read,0,4", "stand,1.9,2.1"]
+    text = "file,label,t0,t1\n" + "".join(f"Subject 1/a.mp4,{row}\n" for row in rows)
+    root = table(tmp_path, film, text)
+    chosen = Folder(root, csv="clips.csv", classes=["fall", "sit"])
+    assert [(r.key, r.label) for r in chosen.records] == [
+        ("Subject 1/a.mp4#0.00-1.80", 1),
+        ("Subject 1/a.mp4#2.00-4.00", 0),
+    ]
+    assert chosen.notes == {"intervals_trimmed": 2}
+    with caplog.at_level(logging.WARNING):
+        three = Folder(root, csv="clips.csv", classes=["fall", "sit", "stand"])
+        assert [r.key for r in three.records] == ["Subject 1/a.mp4#0.00-1.80", "Subject 1/a.mp4#2.10-4.00"]
+    assert "other things are done all the while" in three.quarantine["Subject 1/a.mp4#1.90-2.10"]
+    assert "1 entries left out, 2 intervals trimmed" in caplog.text
+
+
+def test_what_is_left_alone_does_not_depend_on_the_order_of_rows(tmp_path, film):
+    rows = ["fall,1.8,4", "sit,0,2", "sit,1,2.5", "stand,2.4,3"]
+    found = []
+    for number, order in enumerate((rows, rows[::-1], rows[2:] + rows[:2])):
+        text = "file,label,t0,t1\n" + "".join(f"Subject 1/a.mp4,{row}\n" for row in order)
+        folder = Folder(table(tmp_path / str(number), film, text), csv="clips.csv")
+        found.append((folder.notes, [(r.key, r.label) for r in folder.records]))
+    assert found[0] == found[1] == found[2]
+    assert found[0][0]["intervals_joined"] == 1
+
+
+def test_no_instant_has_two_labels():
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        spans = rng.uniform(0, 10, (6, 2)).round(2)
+        given = [Interval(k, "", min(span), max(span) + 0.1) for k, span in enumerate(spans.tolist())]
+        kept = [rest for one in given if (rest := alone(one, [other for other in given if other is not one]))]
+        assert all(a.overlap(b) <= TOUCH + 1e-9 for a in kept for b in kept if a is not b)
+        assert all(given[rest.label].start <= rest.start < rest.end <= given[rest.label].end for rest in kept)
+
+
+def test_touching_intervals_and_one_person_doing_one_thing_are_left_as_they_are():
+    first, second = Interval(0, "a", 0.0, 2.0), Interval(1, "a", 1.96, 3.0)
+    assert alone(first, [second]) == first and alone(second, [first]) == second
+    assert joined([first, Interval(0, "b", 1.0, 3.0)]) == [first, Interval(0, "b", 1.0, 3.0)]
+    assert joined([first, Interval(0, "a", 1.0, 3.0)]) == [Interval(0, "a", 0.0, 3.0)]
+
+
+# ---- The index of films ----
+
+
+def test_films_are_looked_into_once(tmp_path, tree, monkeypatch):
+    records = Folder(tree, cache=tmp_path).records
+    monkeypatch.setattr(video, "_KNOWN", {})
+    monkeypatch.setattr(video, "_probe", lambda path: pytest.fail(f"{path} was looked into again"))
+    assert Folder(tree, cache=tmp_path).records == records
+
+
+def test_a_changed_film_is_looked_into_again(tmp_path, film, monkeypatch):
+    root = table(tmp_path / "root", film, "", files=("x/a.mp4",))
+    Folder(root, cache=tmp_path).prepare()
+    shoot(root / "x/a.mp4", frames=7)
+    os.utime(root / "x/a.mp4", ns=(1, 1))
+    assert Folder(root, cache=tmp_path).records[0].end == pytest.approx(0.7)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"readers": 1}', '{"films": 3}'])
+def test_a_broken_index_is_ignored_with_a_warning_and_mended(tmp_path, tree, content):
+    (tmp_path / "video-index.json").write_text(content)
+    if content == '{"readers": 1}':
+        assert len(Folder(tree, cache=tmp_path).records) == 4  # another version's is no fault
+    else:
+        with pytest.warns(UserWarning, match="is unreadable .* looked at again and it is written anew"):
+            folder = Folder(tree, cache=tmp_path)
+            assert len(folder.records) == 4
+        assert folder.notes == {"film_indices_ignored": 1}
+    index = VideoIndex(tmp_path)
+    assert len(index.probe_all([tree / "wave/ann/1.mp4"], title="")[0]) == 1 and index.ignored == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["video-index.json"]
+
+
+def test_the_index_keeps_other_films_when_it_grows(tmp_path, tree, film, monkeypatch):
+    Folder(tree, cache=tmp_path).prepare()
+    Folder(table(tmp_path / "other", film, "", files=("x/a.mp4",)), cache=tmp_path).prepare()
+    monkeypatch.setattr(video, "_KNOWN", {})
+    monkeypatch.setattr(video, "_probe", lambda path: pytest.fail(f"{path} was looked into again"))
+    Folder(tree, cache=tmp_path).prepare()
+
+
+def test_a_worker_that_starts_afresh_knows_the_films(tree, tmp_path, monkeypatch):
+    folder = Folder(tree, cache=tmp_path)
+    folder.prepare()
+    sent = pickle.dumps(folder)
+    monkeypatch.setattr(video, "_KNOWN", {})
+    monkeypatch.setattr(video, "_probe", lambda path: pytest.fail(f"{path} was looked into again"))
+    for record in pickle.loads(sent).records:
+        video.probe(record.path)
+
+
+def test_a_film_that_vanishes_is_quarantined(tmp_path):
+    infos, faults = VideoIndex(tmp_path).probe_all([Path("/nowhere/a.mp4")], title="")
+    assert not infos and "There is no file" in faults[Path("/nowhere/a.mp4")]
+    with pytest.raises(VideoError):
+        video.probe("/nowhere/a.mp4")
+
+
+# ---- Film of others ----
+
+
+def test_home_film_of_falls_loads_as_it_is(shared_data, tmp_path):
+    root = shared_data / "gmdcsa24"
+    if not (root / "clips.csv").exists():
+        pytest.skip("gmdcsa24 is not in shared/data")
+    # The two rarest: four films, each with intervals of other classes over or beside them.
+    folder = Folder(root, csv="clips.csv", classes=["Sleeping", "Eating"])
+    assert [(r.key, r.label, r.subject) for r in folder.records] == [
+        ("Subject 2/ADL/23.mp4#4.20-5.20", 1, "2"),
+        ("Subject 3/ADL/18.mp4#5.10-5.80", 1, "3"),
+        ("Subject 4/ADL/19.mp4#7.70-9.00", 1, "4"),
+        ("Subject 4/Fall/02.mp4#0.00-1.40", 0, "4"),
+    ]
+    assert not folder.quarantine and not folder.notes
+    check_protocol(CrossSubject([2]), folder)
+
+
+def test_gestures_load_as_they_are(shared_data):
+    root = shared_data / "intel_asl"
+    if not (root / "labels.csv").exists():
+        pytest.skip("intel_asl is not in shared/data")
+    folder = Folder(root, csv="labels.csv", classes=["walk", "book", "yes"])
+    assert [(r.key, r.label, r.subject) for r in folder.records] == [
+        ("asl_gestures/book.mkv", 1, "C"),
+        ("asl_gestures/walk.mkv", 0, "C"),
+        ("asl_gestures/yes.mkv", 2, "A"),
+    ]
+    assert folder.records[0].end == pytest.approx(109 / 30)

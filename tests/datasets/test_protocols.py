@@ -1,0 +1,198 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from synthaug.datasets import ActionDataset, LeakError, Split
+from synthaug.datasets.leaks import assert_disjoint
+from synthaug.datasets.protocols import CrossSubject, CrossView, Holdout, Predefined
+from synthaug.structures import Record
+from synthaug.testing.datasets import check_protocol
+
+CLASSES = ("fall", "sit", "wave")
+
+
+class Listed(ActionDataset):
+    """Records without film."""
+
+    def __init__(self, records):
+        self._records = records
+
+    @property
+    def classes(self):
+        return CLASSES
+
+    @property
+    def records(self):
+        return self._records
+
+    @property
+    def quarantine(self):
+        return {}
+
+    def prepare(self):
+        pass
+
+
+def record(label, subject, camera, take, part="train"):
+    key = f"{part}/{CLASSES[label]}/{subject}-{camera}-{take}.mp4"
+    return Record(key, Path("/films") / key, label, subject, camera, 0.0, 1.0)
+
+
+RECORDS = tuple(
+    sorted(
+        (record(label, s, c, t) for label in range(3) for s in "1234" for c in "ab" for t in range(2)),
+        key=lambda r: r.key,
+    )
+)
+
+PROTOCOLS = {
+    "people": CrossSubject([4]),
+    "people who validate": CrossSubject(["4"], [3]),
+    "people listed": CrossSubject([4], [3], train_subjects=[1]),
+    "people, a share and shots": CrossSubject([4], val_fraction=0.2, shots=3, seed=5),
+    "views": CrossView(["b"]),
+    "lot of people": Holdout(0.3, seed=1),
+    "lot of files": Holdout(0.3, by="path", val_fraction=0.2),
+    "names": Predefined(["train/*/[12]*"], ["*/4-*"], val=["*/3-*"]),
+}
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_every_protocol_keeps_the_contract(name):
+    check_protocol(PROTOCOLS[name], Listed(RECORDS))
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_nothing_is_lost_without_being_counted(name):
+    split = PROTOCOLS[name].split(RECORDS, CLASSES)
+    assert len(split.train) + len(split.val) + len(split.test) + sum(split.notes.values()) == len(RECORDS)
+
+
+def test_subjects_go_where_the_lists_say():
+    split = CrossSubject([4], [3]).split(RECORDS, CLASSES)
+    people = [{r.subject for r in part} for part in (split.train, split.val, split.test)]
+    assert people == [{"1", "2"}, {"3"}, {"4"}]
+    split = CrossSubject([4], train_subjects=[1]).split(RECORDS, CLASSES)
+    assert ({r.subject for r in split.train}, split.val) == ({"1"}, ())
+    assert split.notes == {"clips_of_unlisted_subjects": 24}
+    split = CrossView(["a"]).split(RECORDS, CLASSES)
+    assert {r.camera for r in split.train} == {"b"} and {r.camera for r in split.test} == {"a"}
+
+
+def test_a_validation_share_comes_out_of_training_class_by_class():
+    plain = CrossSubject([4]).split(RECORDS, CLASSES)
+    shared = CrossSubject([4], val_fraction=0.25).split(RECORDS, CLASSES)
+    assert shared.test == plain.test
+    assert set(shared.train) | set(shared.val) == set(plain.train)
+    assert [sum(r.label == label for r in shared.val) for label in range(3)] == [3, 3, 3]
+
+
+def test_fewer_shots_are_contained_in_more():
+    kept = [set(CrossSubject([4], shots=k, seed=3).split(RECORDS, CLASSES).train) for k in (1, 2, 5)]
+    assert [len(part) for part in kept] == [3, 6, 15]
+    assert kept[0] < kept[1] < kept[2]
+
+
+def test_shots_of_a_class_do_not_depend_on_other_classes():
+    alone = CrossSubject([4], shots=2).split([r for r in RECORDS if r.label == 0], CLASSES[:1])
+    together = CrossSubject([4], shots=2).split(RECORDS, CLASSES)
+    assert set(alone.train) < set(together.train)
+
+
+def test_seeds_draw_other_shots():
+    assert len({CrossSubject([4], shots=2, seed=seed).split(RECORDS, CLASSES).train for seed in range(5)}) > 1
+
+
+def test_a_lot_holds_out_its_share_of_whole_groups():
+    for seed in range(20):
+        split = Holdout(0.3, by="path", seed=seed).split(RECORDS, CLASSES)
+        # 16 clips a class, one file each: 4.8 are a share of 0.3, and whole files make 5.
+        assert [sum(r.label == label for r in split.test) for label in range(3)] == [5, 5, 5]
+        assert_disjoint(Holdout(0.3, seed=seed).split(RECORDS, CLASSES))
+
+
+def test_a_lot_does_not_depend_on_where_the_films_lie():
+    moved = tuple(Record(r.key, Path("/elsewhere") / r.key, r.label, r.subject, "", 0.0, 1.0) for r in RECORDS)
+    here = Holdout(by="path", seed=2).split(RECORDS, CLASSES)
+    there = Holdout(by="path", seed=2).split(moved, CLASSES)
+    assert [r.key for r in here.test] == [r.key for r in there.test]
+
+
+def test_a_class_that_only_one_person_does_stays_in_training():
+    records = (*[r for r in RECORDS if r.label < 2], record(2, "1", "a", 0))
+    for seed in range(10):
+        split = Holdout(0.3, seed=seed).split(records, CLASSES)
+        assert any(r.label == 2 for r in split.train)
+        assert split.notes == {"classes_without_test_clips": 1}
+
+
+def test_names_divide_and_the_rest_is_counted():
+    split = Predefined(["train/fall/*", "train/sit/*", "train/wave/1*"], ["train/wave/4*"]).split(RECORDS, CLASSES)
+    assert (len(split.train), len(split.test)) == (36, 4)
+    assert split.notes == {"clips_in_no_part": 8, "classes_without_test_clips": 2}
+    with pytest.raises(ValueError, match=r"named by the patterns of train and test.*were wanted. Narrow"):
+        Predefined(["train/*"], ["*/4-*"]).split(RECORDS, CLASSES)
+
+
+@pytest.mark.parametrize("names", [["5"], [5]])
+def test_unknown_people_are_answered_by_those_who_exist(names):
+    with pytest.raises(ValueError, match=r"test_subjects names subject '5'.*Choose from: '1', '2', '3', '4'"):
+        CrossSubject(names).split(RECORDS, CLASSES)
+    with pytest.raises(ValueError, match=r"val_cameras names camera 'aa'.*Did you mean 'a'\?"):
+        CrossView(["b"], ["aa"]).split(RECORDS, CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: CrossSubject([4], ["4"]), r"'4' is in both test_subjects and val_subjects.*were wanted. Take it out"),
+        (lambda: CrossSubject([4], train_subjects=[3, 4]), "in both test_subjects and train_subjects"),
+        (lambda: CrossSubject([]), "test_subjects is empty; at least one subject"),
+        (lambda: CrossSubject("12"), r"single word '12'.*list was wanted. Write \[12\]"),
+        (lambda: CrossSubject([4], val_fraction=1.0), "val_fraction=1.0 .* were wanted. Set"),
+        (lambda: CrossSubject([4], shots=0), "shots=0 .* were wanted. Set"),
+        (lambda: Holdout(1.0), "test_fraction=1.0 .* were wanted. Set"),
+    ],
+)
+def test_contradictions_are_refused_at_once(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_two_ways_to_validate_are_refused():
+    with pytest.raises(ValueError, match=r"one of them was wanted. Set protocol.val_fraction=0"):
+        CrossSubject([4], [3], val_fraction=0.2).split(RECORDS, CLASSES)
+
+
+def test_too_few_clips_for_the_shots_name_the_class_and_the_number():
+    with pytest.raises(ValueError, match=r"shots=13 .*'fall' has 12. Set protocol.shots to 12 or less"):
+        CrossSubject([4], shots=13).split(RECORDS, CLASSES)
+
+
+def test_a_class_nobody_can_learn_is_an_error_and_an_untested_one_is_counted():
+    with pytest.raises(ValueError, match=r"'wave' has no training clip; at least one was wanted"):
+        CrossSubject([4]).split([r for r in RECORDS if r.label < 2 or r.subject == "4"], CLASSES)
+    split = CrossSubject([4]).split([r for r in RECORDS if r.label < 2 or r.subject != "4"], CLASSES)
+    assert split.notes == {"classes_without_test_clips": 1}
+    with pytest.raises(ValueError, match=r"No clip is left to test on.*Widen"):
+        Predefined(["*"], []).split(RECORDS, CLASSES)
+
+
+def test_leaks_name_the_offender():
+    one, other = record(0, "1", "a", 0), record(1, "1", "b", 0)
+    with pytest.raises(LeakError, match=r"subject '1' is in both training and test.*fall/1-a-0.*sit/1-b-0.*Change"):
+        assert_disjoint(Split((one,), (), (other,)))
+    with pytest.raises(LeakError, match="subject '1' is in both validation and test"):
+        assert_disjoint(Split((), (one,), (other,)))
+    with pytest.raises(LeakError, match="clip is in both training and validation"):
+        assert_disjoint(Split((one,), (one,), (record(1, "2", "a", 0),)))
+    assert_disjoint(Split((one,), (other,), (record(1, "2", "a", 0),)))
+    assert_disjoint(Split((one,), (), (other,)), "camera")
+
+
+def test_protocols_do_not_touch_the_global_generator():
+    np.random.seed(0)
+    before = np.random.get_state()[1].copy()
+    Holdout(seed=3).split(RECORDS, CLASSES)
+    assert np.array_equal(before, np.random.get_state()[1])
