@@ -30,7 +30,7 @@ class CrossSubject(Protocol):
         val_subjects: Names of those who choose the checkpoint.
         train_subjects: Names of those learnt from; None means all others.
         val_fraction: Share of each class's training clips set aside instead of people, 0 to below 1.
-        shots: Training clips kept of each class, drawn by `seed`; None keeps all. More shots contain fewer.
+        n_shot: Training clips kept of each class, drawn by `seed`; None keeps all. More contain fewer.
         seed: Of the draws.
     """
 
@@ -41,11 +41,11 @@ class CrossSubject(Protocol):
         *,
         train_subjects: Sequence[str | int] | None = None,
         val_fraction: float = 0.0,
-        shots: int | None = None,
+        n_shot: int | None = None,
         seed: int = 0,
     ) -> None:
         self.groups = _Groups("subject", test_subjects, val_subjects, train_subjects)
-        self.draws = _Draws(val_fraction, shots, seed)
+        self.draws = _Draws(val_fraction, n_shot, seed)
 
     @property
     def separates(self) -> str:
@@ -66,7 +66,7 @@ class CrossView(Protocol):
         val_cameras: Names of the views that choose the checkpoint.
         train_cameras: Names of the views learnt from; None means all others.
         val_fraction: Share of each class's training clips set aside instead of views, 0 to below 1.
-        shots: Training clips kept of each class, drawn by `seed`; None keeps all.
+        n_shot: Training clips kept of each class, drawn by `seed`; None keeps all.
         seed: Of the draws.
     """
 
@@ -77,11 +77,11 @@ class CrossView(Protocol):
         *,
         train_cameras: Sequence[str | int] | None = None,
         val_fraction: float = 0.0,
-        shots: int | None = None,
+        n_shot: int | None = None,
         seed: int = 0,
     ) -> None:
         self.groups = _Groups("camera", test_cameras, val_cameras, train_cameras)
-        self.draws = _Draws(val_fraction, shots, seed)
+        self.draws = _Draws(val_fraction, n_shot, seed)
 
     @property
     def separates(self) -> str:
@@ -104,7 +104,7 @@ class Holdout(Protocol):
         test_fraction: Share of each class's clips to be looked at last, above 0 and below 1.
         by: What is kept whole: `subject`, or the file (`path`) with all of its intervals.
         val_fraction: Share of each class's training clips that chooses the checkpoint, 0 to below 1.
-        shots: Training clips kept of each class; None keeps all.
+        n_shot: Training clips kept of each class; None keeps all.
         seed: Of the draws.
     """
 
@@ -114,7 +114,7 @@ class Holdout(Protocol):
         *,
         by: Literal["subject", "path"] = "subject",
         val_fraction: float = 0.0,
-        shots: int | None = None,
+        n_shot: int | None = None,
         seed: int = 0,
     ) -> None:
         if not 0 < test_fraction < 1 or by not in ("subject", "path"):
@@ -124,7 +124,7 @@ class Holdout(Protocol):
             )
         self.test_fraction = test_fraction
         self.by = by
-        self.draws = _Draws(val_fraction, shots, seed)
+        self.draws = _Draws(val_fraction, n_shot, seed)
 
     @property
     def separates(self) -> str:
@@ -167,7 +167,7 @@ class Predefined(Protocol):
         train: Patterns (`*`, `?`, `[ab]`) of the clips learnt from.
         test: Patterns of the clips looked at last.
         val: Patterns of the clips that choose the checkpoint; none takes the last checkpoint.
-        shots: Training clips kept of each class, drawn by `seed`; None keeps all.
+        n_shot: Training clips kept of each class, drawn by `seed`; None keeps all.
         seed: Of the draw.
     """
 
@@ -177,11 +177,11 @@ class Predefined(Protocol):
         test: Sequence[str],
         *,
         val: Sequence[str] = (),
-        shots: int | None = None,
+        n_shot: int | None = None,
         seed: int = 0,
     ) -> None:
         self.patterns = {"train": tuple(train), "val": tuple(val), "test": tuple(test)}
-        self.draws = _Draws(0.0, shots, seed)
+        self.draws = _Draws(0.0, n_shot, seed)
 
     @property
     def separates(self) -> str:
@@ -257,14 +257,14 @@ class _Groups:
 class _Draws:
     """What is drawn out of the training clips: a validation share, then the shots."""
 
-    def __init__(self, val_fraction: float, shots: int | None, seed: int) -> None:
-        if not 0 <= val_fraction < 1 or (shots is not None and shots < 1):
+    def __init__(self, val_fraction: float, n_shot: int | None, seed: int) -> None:
+        if not 0 <= val_fraction < 1 or (n_shot is not None and n_shot < 1):
             raise ValueError(
-                f"val_fraction={val_fraction} and shots={shots} were given; a share from 0 to below 1, and at least "
-                "one clip a class or null for all, were wanted. Set protocol.val_fraction or protocol.shots."
+                f"val_fraction={val_fraction} and n_shot={n_shot} were given; a share from 0 to below 1, and at least "
+                "one clip a class or null for all, were wanted. Set protocol.val_fraction or protocol.n_shot."
             )
         self.val_fraction = val_fraction
-        self.shots = shots
+        self.n_shot = n_shot
         self.seed = seed
 
     def finish(self, split: Split, classes: Sequence[str]) -> Split:
@@ -283,7 +283,7 @@ class _Draws:
             train += kept
             val += set_aside
         notes = dict(split.notes)
-        if self.shots is not None:
+        if self.n_shot is not None:
             notes["training_clips_beyond_shots"] = len(split.train) + len(split.val) - len(train) - len(val)
         untested = len(classes) - len({record.label for record in split.test})
         if untested:
@@ -301,16 +301,16 @@ class _Draws:
         # A class with any clips to spare gives at least one, and always keeps one.
         number = min(len(clips) - 1, math.ceil(self.val_fraction * len(clips)))
         val, train = order[:number], order[number:]
-        if self.shots is None:
+        if self.n_shot is None:
             return train, val
-        if self.shots > len(train):
+        if self.n_shot > len(train):
             raise ValueError(
-                f"shots={self.shots} training clips of each class were asked for; {name!r} has {len(train)}"
-                f"{f' besides {number} for validation' if number else ''}. Set protocol.shots to {len(train)} or less, "
+                f"n_shot={self.n_shot} training clips of each class were asked for; {name!r} has {len(train)}"
+                f"{f' besides {number} for validation' if number else ''}. Set protocol.n_shot to {len(train)} or less, "
                 "or leave the class out."
             )
         train = sorted(train, key=lambda record: record.key)
-        return [train[i] for i in _rng(self.seed, "shots", name).permutation(len(train))[: self.shots]], val
+        return [train[i] for i in _rng(self.seed, "n_shot", name).permutation(len(train))[: self.n_shot]], val
 
 
 def _names(names: Iterable[str | int]) -> tuple[str, ...]:

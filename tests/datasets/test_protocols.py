@@ -50,7 +50,7 @@ PROTOCOLS = {
     "people": CrossSubject([4]),
     "people who validate": CrossSubject(["4"], [3]),
     "people listed": CrossSubject([4], [3], train_subjects=[1]),
-    "people, a share and shots": CrossSubject([4], val_fraction=0.2, shots=3, seed=5),
+    "people, a share and n_shot": CrossSubject([4], val_fraction=0.2, n_shot=3, seed=5),
     "views": CrossView(["b"]),
     "lot of people": Holdout(0.3, seed=1),
     "lot of files": Holdout(0.3, by="path", val_fraction=0.2),
@@ -89,19 +89,19 @@ def test_a_validation_share_comes_out_of_training_class_by_class():
 
 
 def test_fewer_shots_are_contained_in_more():
-    kept = [set(CrossSubject([4], shots=k, seed=3).split(RECORDS, CLASSES).train) for k in (1, 2, 5)]
+    kept = [set(CrossSubject([4], n_shot=k, seed=3).split(RECORDS, CLASSES).train) for k in (1, 2, 5)]
     assert [len(part) for part in kept] == [3, 6, 15]
     assert kept[0] < kept[1] < kept[2]
 
 
 def test_shots_of_a_class_do_not_depend_on_other_classes():
-    alone = CrossSubject([4], shots=2).split([r for r in RECORDS if r.label == 0], CLASSES[:1])
-    together = CrossSubject([4], shots=2).split(RECORDS, CLASSES)
+    alone = CrossSubject([4], n_shot=2).split([r for r in RECORDS if r.label == 0], CLASSES[:1])
+    together = CrossSubject([4], n_shot=2).split(RECORDS, CLASSES)
     assert set(alone.train) < set(together.train)
 
 
 def test_seeds_draw_other_shots():
-    assert len({CrossSubject([4], shots=2, seed=seed).split(RECORDS, CLASSES).train for seed in range(5)}) > 1
+    assert len({CrossSubject([4], n_shot=2, seed=seed).split(RECORDS, CLASSES).train for seed in range(5)}) > 1
 
 
 def test_a_lot_holds_out_its_share_of_whole_groups():
@@ -151,7 +151,7 @@ def test_unknown_people_are_answered_by_those_who_exist(names):
         (lambda: CrossSubject([]), "test_subjects is empty; at least one subject"),
         (lambda: CrossSubject("12"), r"single word '12'.*list was wanted. Write \[12\]"),
         (lambda: CrossSubject([4], val_fraction=1.0), "val_fraction=1.0 .* were wanted. Set"),
-        (lambda: CrossSubject([4], shots=0), "shots=0 .* were wanted. Set"),
+        (lambda: CrossSubject([4], n_shot=0), "n_shot=0 .* were wanted. Set"),
         (lambda: Holdout(1.0), "test_fraction=1.0 .* were wanted. Set"),
     ],
 )
@@ -166,8 +166,8 @@ def test_two_ways_to_validate_are_refused():
 
 
 def test_too_few_clips_for_the_shots_name_the_class_and_the_number():
-    with pytest.raises(ValueError, match=r"shots=13 .*'fall' has 12. Set protocol.shots to 12 or less"):
-        CrossSubject([4], shots=13).split(RECORDS, CLASSES)
+    with pytest.raises(ValueError, match=r"n_shot=13 .*'fall' has 12. Set protocol.n_shot to 12 or less"):
+        CrossSubject([4], n_shot=13).split(RECORDS, CLASSES)
 
 
 def test_a_class_nobody_can_learn_is_an_error_and_an_untested_one_is_counted():
