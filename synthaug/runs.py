@@ -37,7 +37,7 @@ def leave_after(
     split = data.split
     counted: dict[str, Plain] = {
         "filmed_clips": len(split.train), "val_clips": len(split.val), "synthetic_clips": len(data.recipes()),
-        "synthetic_share": data.synthetic_share, "notes": dict(split.notes),
+        "synthetic_share": data.synthetic_share, "notes": {**data.dataset.notes, **split.notes},
         "quarantined": len(data.dataset.quarantine), "motions_dropped": len(motion_report(data)["dropped"]),
     }  # fmt: skip
     _write_json(folder / "predictions.json", predictions)

@@ -112,6 +112,7 @@ class Films(ActionDataset):
 
     classes = CLASSES
     quarantine = {}
+    notes = {}
 
     @property
     def records(self):

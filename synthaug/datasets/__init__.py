@@ -71,6 +71,11 @@ class ActionDataset(ABC):
     def quarantine(self) -> dict[str, str]:
         """Why each unusable entry was left out, by key. Counted in every run's report."""
 
+    @property
+    @abstractmethod
+    def notes(self) -> dict[str, int]:
+        """What was trimmed, joined or otherwise changed while indexing, counted by name for the run's report."""
+
     @abstractmethod
     def prepare(self) -> None:
         """Bring the files into being or check them; called by one process before any other touches the data."""
