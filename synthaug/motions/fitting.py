@@ -10,7 +10,15 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from synthaug.body import JOINT, PARENTS, Skeleton, matrix_to_axis_angle, rotation_6d_to_matrix
+from synthaug.body import (
+    JOINT,
+    JOINT_NAMES,
+    PARENTS,
+    SUPPORTS,
+    Skeleton,
+    matrix_to_axis_angle,
+    rotation_6d_to_matrix,
+)
 from synthaug.motions.descent import minimise
 from synthaug.motions.markers import NUM_BODY, Markers, Track, noise, smoothed
 from synthaug.motions.starts import HINGES, analytic_start
@@ -22,28 +30,37 @@ class Beliefs:
     """How people move and how far measurements can be trusted: the standard deviations of a fit.
 
     Attributes:
-        least_noise: Metres; no measurement is trusted more than this.
+        least_noise: Metres; no point is trusted more than this.
+        least_pixel_noise: Metres at the person's distance; no pixel position is trusted more than this.
         outlier: Metres; beyond this a measurement is taken for a mistake (Geman and McClure's scale), or beyond ten
             times the track's noise where that is more.
         acceleration: Metres per second squared, of joints.
         angular_acceleration: Radians per second squared, of joints against their parents.
-        rest: Radians from the rest pose, for limbs.
-        stiff_rest: The same for spine, neck, head, collars, wrists and feet, and radians out of a hinge's plane.
+        looseness: Factor on `USUAL_ANGLES`, how far joints turn from rest.
+        hinge: Radians by which knees twist and elbows leave their plane.
+        floor: Metres by which flesh sinks into a track's floor.
         iterations: Descent steps.
     """
 
     least_noise: float = 0.004
+    least_pixel_noise: float = 0.004
     outlier: float = 0.1
     acceleration: float = 5.0
     angular_acceleration: float = 40.0
-    rest: float = 3.0
-    stiff_rest: float = 0.75
+    looseness: float = 1.0
+    hinge: float = 0.3
+    floor: float = 0.02
     iterations: int = 40
 
 
-_STIFF = ("spine1", "spine2", "spine3", "neck", "head", *(
-    f"{side}_{part}" for side in ("left", "right") for part in ("collar", "wrist", "ankle", "foot", "knee")
-))  # fmt: skip
+USUAL_ANGLES: dict[str, float] = {
+    "spine": 0.35, "neck": 0.4, "head": 0.4, "collar": 0.25, "wrist": 0.5, "ankle": 0.4, "foot": 0.2,
+    "hip": 3.0, "knee": 3.0, "shoulder": 3.0, "elbow": 3.0,
+}  # fmt: skip
+"""Radians from rest, one standard deviation, by kind of joint: tight where points see little, loose on limbs.
+
+Of the order of the joints' ranges (Kapandji, "The Physiology of the Joints"): they settle only what points leave open.
+"""
 
 
 def _levels() -> list[list[int]]:
@@ -120,15 +137,15 @@ def body_kinematics(
     """World rotations and positions of the 22 body joints, a whole level of the tree at a time."""
     joints = skeleton.joints.to(local)
     rotations, positions = [local[:, :1]], [root[:, None]]
-    all_R, all_p = local[:, :1], root[:, None]
+    level_rotations, level_positions = local[:, :1], root[:, None]
     known = [0]
     for level in _LEVELS:
         parents = [known.index(PARENTS[j]) for j in level]
         offsets = joints[level] - joints[[PARENTS[j] for j in level]]
-        R = all_R[:, parents]
-        positions.append(all_p[:, parents] + (R @ offsets[:, :, None])[..., 0])
+        R = level_rotations[:, parents]
+        positions.append(level_positions[:, parents] + (R @ offsets[:, :, None])[..., 0])
         rotations.append(R @ local[:, level])
-        all_R, all_p, known = rotations[-1], positions[-1], level
+        level_rotations, level_positions, known = rotations[-1], positions[-1], level
     return torch.cat(rotations, dim=1)[:, _BACK], torch.cat(positions, dim=1)[:, _BACK]
 
 
@@ -147,6 +164,7 @@ class _Problem:
     owner: Int[Tensor, " frame"]
     fps: Float[Tensor, " frame"]
     inner: Int[Tensor, " middle"]
+    floors: Float[Tensor, "frame 4"] | None
 
     @property
     def num_clips(self) -> int:
@@ -167,7 +185,10 @@ def _fit_many(tracks: Sequence[Track], markers: Markers, skeleton: Skeleton, bel
     energy = _energy(problem, markers, skeleton, beliefs)
     waves = _waves(problem, markers, skeleton, beliefs)
     change = minimise(
-        lambda u: energy(rows + _unwaved(u, waves)), torch.zeros_like(rows), problem.owner, iterations=beliefs.iterations
+        lambda u: energy(rows + _unwaved(u, waves)),
+        torch.zeros_like(rows),
+        problem.owner,
+        iterations=beliefs.iterations,
     )
     local, root = _unpacked(rows + _unwaved(change, waves))
     return _motions(local, root, tracks)
@@ -200,7 +221,7 @@ def _problem(tracks: Sequence[Track], markers: Markers, beliefs: Beliefs, roots:
         depth = project(root[:, None], sight.camera)[1][:, 0].clamp(min=0.1)
         metres = depth / sight.camera.Ks[:, 0, 0].to(depth)
         scale.append(metres)
-        error = (noise(sight.pixels, sight.confidence) * metres).clamp(min=beliefs.least_noise)
+        error = (noise(sight.pixels, sight.confidence) * metres).clamp(min=beliefs.least_pixel_noise)
         pixel_weights.append(torch.where(visible, sight.confidence, 0).float() / error[:, None].float() ** 2)
         pixel_limits.append((10 * error[:, None]).clamp(min=beliefs.outlier).float())
         viewmats.append(sight.camera.viewmats.float())
@@ -226,7 +247,17 @@ def _problem(tracks: Sequence[Track], markers: Markers, beliefs: Beliefs, roots:
         owner=owner,
         fps=torch.cat(frames),
         inner=inner,
+        floors=_floors(tracks),
     )
+
+
+def _floors(tracks: Sequence[Track]) -> Float[Tensor, "frame 4"] | None:
+    """The floor under every frame; for tracks without one, a floor that nothing can sink into."""
+    if all(track.floor is None for track in tracks):
+        return None
+    nowhere = torch.tensor([0.0, 0.0, 0.0, 1e3])
+    rows = [(nowhere if t.floor is None else t.floor.float()).expand(len(t.points), 4) for t in tracks]
+    return torch.cat(rows)
 
 
 def _unpacked(rows: Float[Tensor, "frame 135"]) -> tuple[Float[Tensor, "frame 22 3 3"], Float[Tensor, "frame 3"]]:
@@ -237,10 +268,11 @@ def _energy(
     problem: _Problem, markers: Markers, skeleton: Skeleton, beliefs: Beliefs
 ) -> Callable[[Tensor], Float[Tensor, " clip"]]:
     """The energy of every clip: minus twice the log posterior of the movement, up to a constant."""
-    stiffness = torch.full((NUM_BODY,), 1 / (2 * beliefs.rest**2))
-    stiffness[[JOINT[name] for name in _STIFF]] = 1 / (2 * beliefs.stiff_rest**2)
-    stiffness[0] = 0
-    hinges, bones, bends = _hinge_axes(skeleton)
+    stiffness = _stiffness(beliefs)
+    hinges, axes, bones = _hinge_axes(skeleton)
+    bends = torch.linalg.cross(axes, bones)
+    supports = [JOINT[name] for name in SUPPORTS if JOINT[name] < NUM_BODY]
+    flesh = torch.tensor([depth for name, depth in SUPPORTS.items() if JOINT[name] < NUM_BODY])
     inner = problem.inner
     rate = problem.fps[inner, None] ** 2
 
@@ -250,18 +282,23 @@ def _energy(
         placed = markers.placed(R, joints)
         frame = _data_term(placed, problem)
         # |R - I|^2 is twice the squared angle, for small ones.
-        frame = frame + 2 * (stiffness * (3 - local.diagonal(dim1=-2, dim2=-1).sum(-1))).sum(1)
+        frame = frame + (stiffness * (3 - local.diagonal(dim1=-2, dim2=-1).sum(-1))).sum(1)
         turned = torch.einsum("fhij,hj->fhi", local[:, hinges], bones)
-        aside = (turned * torch.linalg.cross(bends, bones)).sum(-1)
+        aside = (turned * axes).sum(-1)
+        # 0.05: hinges stretch a few degrees beyond straight in most people.
         backward = torch.relu(-0.05 - (turned * bends).sum(-1))
-        frame = frame + ((aside**2).sum(1) + 4 * (backward**2).sum(1)) / beliefs.stiff_rest**2
+        twist = torch.einsum("fhij,hj->fhi", local[:, hinges[:2]], axes[:2]) - axes[:2]
+        frame = frame + ((aside**2 + 4 * backward**2).sum(1) + (twist**2).sum((1, 2))) / beliefs.hinge**2
+        if problem.floors is not None:
+            height = (joints[:, supports] * problem.floors[:, None, :3]).sum(-1) + problem.floors[:, 3:] - flesh
+            frame = frame + (torch.relu(-height) ** 2).sum(1) / beliefs.floor**2
         total = rows.new_zeros(problem.num_clips).index_add(0, problem.owner, frame)
         if len(inner) == 0:
             return total
         bend = joints[inner + 1] - 2 * joints[inner] + joints[inner - 1]
         jerk = _charbonnier((bend**2).sum(-1) * (rate / beliefs.acceleration) ** 2)
-        twist = local[inner + 1] - 2 * local[inner] + local[inner - 1]
-        whirl = _charbonnier((twist**2).sum((-1, -2)) / 2 * (rate / beliefs.angular_acceleration) ** 2)
+        wring = local[inner + 1] - 2 * local[inner] + local[inner - 1]
+        whirl = _charbonnier((wring**2).sum((-1, -2)) / 2 * (rate / beliefs.angular_acceleration) ** 2)
         return total.index_add(0, problem.owner[inner], jerk.sum(1) + whirl.sum(1))
 
     return energy
@@ -281,7 +318,7 @@ def _waves(
     rest = skeleton.joints[:NUM_BODY]
     lever = ((markers.rest(skeleton)[None] - rest[:, None]) ** 2).sum(-1) * below[:, main]
     swing = ((rest[None] - rest[:, None]) ** 2).sum(-1) * below
-    stiffness = 1 / beliefs.rest**2
+    stiffness = _stiffness(beliefs)
     for clip in range(problem.num_clips):
         mine = problem.owner == clip
         weight = problem.weights[mine].mean(0)
@@ -337,13 +374,23 @@ def _robust(squares: Tensor, weights: Tensor, scale: Tensor) -> Tensor:
     return (weights * squares / (1 + squares / scale**2)).sum(1)
 
 
-def _hinge_axes(skeleton: Skeleton) -> tuple[Tensor, Tensor, Tensor]:
-    """Hinge joints, the direction of the bone beyond each at rest, and the direction in which it bends."""
+def _stiffness(beliefs: Beliefs) -> Float[Tensor, "22"]:
+    """Weight of 3 - trace(R), which is the squared angle for small ones, by joint; the pelvis is free."""
+    result = torch.zeros(NUM_BODY)
+    for joint in range(1, NUM_BODY):
+        kind = JOINT_NAMES[joint].removeprefix("left_").removeprefix("right_").rstrip("123")
+        result[joint] = 1 / (USUAL_ANGLES[kind] * beliefs.looseness) ** 2
+    return result
+
+
+def _hinge_axes(skeleton: Skeleton) -> tuple[list[int], Tensor, Tensor]:
+    """Hinge joints, knees first, their axes at rest, and the direction of the bone beyond each."""
     ids = [JOINT[name] for name in HINGES]
-    axes = torch.tensor(list(HINGES.values()))
     ends = [next(j for j in range(NUM_BODY) if PARENTS[j] == joint) for joint in ids]
     bones = torch.nn.functional.normalize(skeleton.joints[ends] - skeleton.joints[ids], dim=-1)
-    return torch.tensor(ids), bones, torch.nn.functional.normalize(torch.linalg.cross(axes, bones), dim=-1)
+    axes = torch.tensor(list(HINGES.values()))
+    axes = torch.nn.functional.normalize(axes - (axes * bones).sum(-1, keepdim=True) * bones, dim=-1)
+    return ids, axes, bones
 
 
 def _motions(local: Tensor, root: Tensor, tracks: Sequence[Track]) -> list[Motion]:

@@ -105,12 +105,14 @@ class Track:
         fps: Frames per second.
         sighting: The picture that the points were guessed from. With one, place comes from the picture and only
             shape from `points`: a single view tells shape far better than distance.
+        floor: Unit normal n and offset d of the floor, where n x + d = 0; bodies keep above it. None knows of none.
     """
 
     points: Float[Tensor, "time marker 3"]
     confidence: Float[Tensor, "time marker"]
     fps: float
     sighting: Sighting | None = None
+    floor: Float[Tensor, "4"] | None = None
 
 
 def noise(points: Float[Tensor, "time marker axis"], confidence: Float[Tensor, "time marker"]) -> Float[Tensor, ""]:

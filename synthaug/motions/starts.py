@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from synthaug.body import JOINT, PARENTS, Skeleton
+from synthaug.body import JOINT, PARENTS, Skeleton, axis_angle_to_matrix, matrix_to_axis_angle
 from synthaug.motions.markers import NUM_BODY, Markers
 
 PELVIS = tuple(JOINT[name] for name in ("pelvis", "left_hip", "right_hip", "spine1"))
@@ -91,10 +91,10 @@ def kabsch(
     a = rest[None] - torch.einsum("tm,mi->ti", share, rest)[:, None]
     b = points - torch.einsum("tm,tmi->ti", share, points)[:, None]
     H = torch.einsum("tm,tmi,tmj->tij", weights, b, a) + 1e-4 * prior
-    U, _, Vh = torch.linalg.svd(H)
+    left, _, right = torch.linalg.svd(H)
     sign = torch.ones_like(H[..., 0])
-    sign[:, 2] = torch.linalg.det(U @ Vh).sign()
-    return (U * sign[:, None]) @ Vh
+    sign[:, 2] = torch.linalg.det(left @ right).sign()
+    return (left * sign[:, None]) @ right
 
 
 def turned_onto(a: Float[Tensor, "time 3"], b: Float[Tensor, "time 3"]) -> Float[Tensor, "time 3 3"]:
@@ -117,8 +117,6 @@ def _among(main: Tensor, joints: tuple[int, ...]) -> Tensor:
 
 
 def _power(R: Float[Tensor, "time 3 3"], share: float) -> Float[Tensor, "time 3 3"]:
-    from synthaug.body import axis_angle_to_matrix, matrix_to_axis_angle
-
     return axis_angle_to_matrix(matrix_to_axis_angle(R) * share)
 
 
