@@ -1,0 +1,118 @@
+"""A small ResNet of single frames with a temporal shift, that two CPU cores can train.
+
+A recognizer; the demo's default.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import pad, relu
+
+from synthaug.recognizers import Recognizer
+from synthaug.recognizers.shift import temporal_shift
+from synthaug.recognizers.weights import load_weights
+
+GREY_LEVEL = 1 / 255 / 0.22
+"""One step of uint8 in normalised video, whose standard deviation is 0.22 of full scale: less is no movement."""
+
+
+class SmallResNet(Recognizer):
+    """A ResNet of one block a stage that sees only what moves.
+
+    A network that is shown few clips learns their rooms and clothes by heart. This one is shown what differs from the
+    clip's own mean picture, and what changes from frame to frame, so that a still background is nothing at all;
+    and in units of the clip's own contrast, so that strong light is no evidence. What it cannot do is to learn from a
+    place or a thing that never moves: for that, and with pretrained weights, take ResNet2D.
+
+    Args:
+        num_classes: Actions.
+        widths: Channels of the stages, each at half the resolution of the one before. Multiples of 16 run well on CPUs.
+        shift_share: Share of the channels that is shifted each way.
+        weights: None is from scratch; else the path of a state dict. There are no published weights.
+
+    Source:
+        He et al., "Deep Residual Learning", CVPR 2016 (the block); Lin, Gan and Han, "TSM", ICCV 2019 (the shift);
+        Goyal et al., arXiv 1706.02677, section 5.1 (a branch starts as nothing).
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        widths: Sequence[int] = (16, 32, 64, 128),
+        shift_share: float = 1 / 8,
+        weights: str | None = None,
+    ) -> None:
+        super().__init__()
+        # Stride 4 at once: at 112 px the first full-resolution layer would cost more than all the rest.
+        self.stem = nn.Sequential(
+            nn.Conv2d(6, widths[0], 7, stride=4, padding=3, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU()
+        )
+        before = (widths[0], *widths[:-1])
+        strides = (1, *[2] * (len(widths) - 1))
+        self.stages = nn.ModuleList(
+            ShiftBlock(*sizes, shift_share=shift_share) for sizes in zip(before, widths, strides, strict=True)
+        )
+        self.fc = nn.Linear(widths[-1], num_classes)
+        if weights is not None:
+            load_weights(self, weights)
+
+    @property
+    def num_classes(self) -> int:
+        """Width of the logits."""
+        return self.fc.out_features
+
+    @property
+    def num_features(self) -> int:
+        """Width of the last stage."""
+        return self.fc.in_features
+
+    def features(self, video: Float[Tensor, "batch 3 time height width"]) -> Float[Tensor, "batch feature"]:
+        """The mean over space and time."""
+        time = video.shape[2]
+        x = self.stem(movement(video).transpose(1, 2).flatten(0, 1))
+        for stage in self.stages:
+            x = stage(x, time)
+        return x.mean((2, 3)).unflatten(0, (-1, time)).mean(1)
+
+    def forward(self, video: Float[Tensor, "batch 3 time height width"]) -> Float[Tensor, "batch class"]:
+        """Logits."""
+        return self.fc(self.features(video))
+
+
+class ShiftBlock(nn.Module):
+    """A residual block whose branch sees a few channels of the frames before and after."""
+
+    def __init__(self, channels: int, width: int, stride: int, *, shift_share: float) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, width, 3, stride=stride, padding=1, bias=False)
+        self.norm1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(width)
+        nn.init.zeros_(self.norm2.weight)
+        self.shortcut: nn.Module = nn.Identity()
+        if channels != width or stride != 1:
+            shrink = nn.AvgPool2d(stride, ceil_mode=True, count_include_pad=False)
+            self.shortcut = nn.Sequential(shrink, nn.Conv2d(channels, width, 1, bias=False), nn.BatchNorm2d(width))
+        self.shifted = int(channels * shift_share)
+
+    def forward(
+        self, frames: Float[Tensor, "batch_time channel height width"], time: int
+    ) -> Float[Tensor, "batch_time out out_height out_width"]:
+        """The block's output for clips laid end to end, each `time` frames long."""
+        branch = temporal_shift(frames, time=time, channels=self.shifted)
+        branch = self.norm2(self.conv2(relu(self.norm1(self.conv1(branch)))))
+        return relu(branch + self.shortcut(frames))
+
+
+def movement(video: Float[Tensor, "batch 3 time height width"]) -> Float[Tensor, "batch 6 time height width"]:
+    """What moves in each clip: deviation from its mean picture, and change since the frame before.
+
+    In units of the clip's own standard deviation about that picture. The first frame has not changed.
+    """
+    deviation = video - video.mean(2, keepdim=True)
+    change = pad(video.diff(dim=2), (0, 0, 0, 0, 1, 0))
+    spread = deviation.square().mean((1, 2, 3, 4), keepdim=True).sqrt().clamp(min=GREY_LEVEL)
+    return torch.cat([deviation, change], dim=1) / spread

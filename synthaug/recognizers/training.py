@@ -1,0 +1,282 @@
+"""How a recognizer is trained and tested: the loop's inside, for Lightning's Trainer.
+
+After the DataModule; the only place that knows that some clips of a batch are synthetic.
+"""
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+from torchmetrics.classification import MulticlassConfusionMatrix
+from torchmetrics.functional.classification import multiclass_confusion_matrix
+
+from synthaug.recognizers import Recognizer
+from synthaug.structures import Batch, Plain
+
+
+class Training(LightningModule):
+    """A recognizer with a loss, an optimizer and a schedule, for `Trainer.fit` and `Trainer.test`.
+
+    One batch is one step, so arms of an experiment are compared at equal steps by `Trainer(max_steps=...)`. Batches
+    are dicts (`video`, `label`, and if there, `synthetic` and `key`) or pairs of video and label. AdamW; the learning
+    rate climbs over `warmup_steps` and then falls to nothing along half a cosine, whose length is the Trainer's.
+    Validation logs `val/top1`, `val/mean_class_accuracy` and `val/loss`; nothing here looks at test clips before
+    `Trainer.test`, which logs the same under `test/` and leaves `predictions`.
+
+    Checkpoints hold tensors and plain numbers only: `Training.load_from_checkpoint(path, recognizer=...,
+    weights_only=True)`.
+
+    Args:
+        recognizer: What is trained.
+        lr: Highest learning rate.
+        weight_decay: AdamW's, on kernels and matrices; biases and norms are left alone.
+        warmup_steps: Steps over which the rate climbs.
+        label_smoothing: Share of the target that is spread over all classes, in training only.
+        synthetic_weight: Weight of a synthetic clip's loss where a filmed one's is 1. At 0 synthetic clips change
+            nothing but the running statistics of batch norms.
+
+    Source:
+        Loshchilov and Hutter, "Decoupled Weight Decay Regularization", ICLR 2019 (AdamW); the same, "SGDR", ICLR 2017
+        (the cosine).
+    """
+
+    def __init__(
+        self,
+        recognizer: Recognizer,
+        *,
+        lr: float = 3e-3,
+        weight_decay: float = 0.05,
+        warmup_steps: int = 20,
+        label_smoothing: float = 0.1,
+        synthetic_weight: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if not (lr > 0 and weight_decay >= 0 and warmup_steps >= 0 and synthetic_weight >= 0):
+            raise ValueError(
+                f"lr={lr}, weight_decay={weight_decay}, warmup_steps={warmup_steps} and synthetic_weight="
+                f"{synthetic_weight} were given; lr beyond 0 and the others not below 0 were wanted. Correct them."
+            )
+        self.save_hyperparameters(
+            {
+                "lr": lr,
+                "weight_decay": weight_decay,
+                "warmup_steps": warmup_steps,
+                "label_smoothing": label_smoothing,
+                "synthetic_weight": synthetic_weight,
+            }
+        )
+        self.recognizer = recognizer
+        self.label_smoothing = label_smoothing
+        self.synthetic_weight = synthetic_weight
+        self.confusion = MulticlassConfusionMatrix(recognizer.num_classes)
+        self._tested: list[tuple[str, int, Tensor]] = []
+
+    @property
+    def predictions(self) -> list[dict[str, Plain]]:
+        """What the last `Trainer.test` saw, one for each key: `key`, `label`, `prediction` and `scores` (adding to 1).
+
+        Several temporal clips of one film bear one key; their scores are averaged.
+
+        Raises:
+            ValueError: If clips of one key have different labels.
+        """
+        return merged_predictions(self._tested)
+
+    def forward(self, video: Float[Tensor, "batch 3 time height width"]) -> Float[Tensor, "batch class"]:
+        """Logits."""
+        return self.recognizer(video)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """AdamW, and the schedule over the Trainer's steps."""
+        total = self.trainer.estimated_stepping_batches
+        if math.isinf(total):
+            raise ValueError(
+                "The Trainer has no end (max_steps and max_epochs are both -1, or the loader has no length); the "
+                "cosine needs one. Give Trainer(max_steps=...)."
+            )
+        groups = parameter_groups(self.recognizer, weight_decay=self.hparams["weight_decay"])
+        optimizer = torch.optim.AdamW(groups, lr=self.hparams["lr"])
+        factor = partial(rate_factor, warmup_steps=self.hparams["warmup_steps"], total_steps=int(total))
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def training_step(self, batch: Batch | Sequence[Tensor], batch_idx: int) -> Tensor:
+        """The loss of one batch; logs accuracy on filmed and on synthetic clips apart."""
+        clips = unpack(batch, batch_idx)
+        logits = self(clips.video).float()
+        loss = weighted_cross_entropy(
+            logits,
+            clips.label,
+            clips.synthetic,
+            synthetic_weight=self.synthetic_weight,
+            label_smoothing=self.label_smoothing,
+        )
+        self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(logits))
+        right = (logits.argmax(1) == clips.label).float()
+        for name, chosen in (("real", ~clips.synthetic), ("synthetic", clips.synthetic)):
+            if chosen.any():
+                self._log_epoch(f"train/top1_{name}", right[chosen].mean(), int(chosen.sum()))
+        return loss
+
+    def validation_step(self, batch: Batch | Sequence[Tensor], batch_idx: int) -> None:
+        """Count what is taken for what."""
+        clips = unpack(batch, batch_idx)
+        logits = self(clips.video).float()
+        self.confusion.update(logits.argmax(1), clips.label)
+        self._log_epoch("val/loss", torch.nn.functional.cross_entropy(logits, clips.label), len(logits))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the accuracies, by which a checkpoint is chosen."""
+        self._log_accuracies("val", self.confusion.compute())
+        self.confusion.reset()
+
+    def on_test_epoch_start(self) -> None:
+        """Forget what was tested before."""
+        if self.trainer.world_size > 1:
+            raise ValueError(
+                f"Testing was started on {self.trainer.world_size} devices; one was wanted, because the distributed "
+                "sampler tests some clips twice. Give Trainer(devices=1)."
+            )
+        self._tested = []
+
+    def test_step(self, batch: Batch | Sequence[Tensor], batch_idx: int) -> None:
+        """Keep every clip's scores."""
+        clips = unpack(batch, batch_idx)
+        logits = self(clips.video).float()
+        self._log_epoch("test/loss", torch.nn.functional.cross_entropy(logits, clips.label), len(logits))
+        self._tested.extend(zip(clips.key, clips.label.tolist(), logits.softmax(1).cpu(), strict=True))
+
+    def on_test_epoch_end(self) -> None:
+        """Log the accuracies, each key counted once."""
+        predictions = self.predictions
+        matrix = multiclass_confusion_matrix(
+            torch.tensor([one["prediction"] for one in predictions]),
+            torch.tensor([one["label"] for one in predictions]),
+            num_classes=self.recognizer.num_classes,
+        )
+        self._log_accuracies("test", matrix)
+
+    def _log_epoch(self, name: str, value: Tensor, count: int) -> None:
+        self.log(name, value, on_step=False, on_epoch=True, batch_size=count, sync_dist=True)
+
+    def _log_accuracies(self, stage: str, matrix: Tensor) -> None:
+        self.log(f"{stage}/top1", top1(matrix), prog_bar=True)
+        self.log(f"{stage}/mean_class_accuracy", mean_class_accuracy(matrix), prog_bar=True)
+
+
+class Labelled(NamedTuple):
+    """A batch, whatever its layout was."""
+
+    video: Float[Tensor, "batch 3 time height width"]
+    label: Int[Tensor, " batch"]
+    synthetic: Bool[Tensor, " batch"]
+    key: list[str]
+
+
+def unpack(batch: Batch | Sequence[Tensor], index: int) -> Labelled:
+    """Read a batch in either layout; what does not say that it is synthetic was filmed.
+
+    Args:
+        batch: A dict with `video` and `label`, or a pair of them.
+        index: Of the batch, to name clips without keys.
+
+    Raises:
+        ValueError: If it is neither.
+    """
+    if not isinstance(batch, dict):
+        batch = dict(zip(("video", "label"), batch, strict=False)) if len(batch) == 2 else {}
+    video, label = batch.get("video"), batch.get("label")
+    if not (isinstance(video, Tensor) and isinstance(label, Tensor)):
+        raise ValueError(
+            f"A batch with {sorted(batch) or 'neither names nor two parts'} was given; a dict with 'video' and "
+            "'label', or a pair of them, was wanted. Choose such a layout in the DataModule."
+        )
+    synthetic = batch.get("synthetic", torch.zeros_like(label))
+    key = batch.get("key", [f"{index}/{place}" for place in range(len(label))])
+    return Labelled(video, label, torch.as_tensor(synthetic, device=label.device).bool(), list(key))
+
+
+def weighted_cross_entropy(
+    logits: Float[Tensor, "batch class"],
+    label: Int[Tensor, " batch"],
+    synthetic: Bool[Tensor, " batch"],
+    *,
+    synthetic_weight: float,
+    label_smoothing: float,
+) -> Float[Tensor, ""]:
+    """The weighted mean of the clips' cross-entropies.
+
+    Divided by the sum of weights, so that at `synthetic_weight=0` it is the mean over the filmed clips alone; a batch
+    without any weight costs 0.
+    """
+    losses = torch.nn.functional.cross_entropy(logits, label, reduction="none", label_smoothing=label_smoothing)
+    weights = torch.where(synthetic, synthetic_weight, 1.0).to(losses)
+    return (weights * losses).sum() / weights.sum().clamp(min=torch.finfo(losses.dtype).tiny)
+
+
+def rate_factor(step: int, *, warmup_steps: int, total_steps: int) -> float:
+    """Share of the highest learning rate at `step`, which counts from 0: a straight climb, then half a cosine.
+
+    The first step moves already, at 1 / `warmup_steps`; the rate would be 0 at `total_steps`, one past the last.
+    """
+    if step < warmup_steps:
+        return (step + 1) / warmup_steps
+    progress = (step - warmup_steps) / max(1, total_steps - warmup_steps)
+    return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+
+
+def parameter_groups(network: torch.nn.Module, *, weight_decay: float) -> list[dict[str, object]]:
+    """Kernels and matrices with decay, vectors (biases, norms) without, as is usual."""
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    return [
+        {"params": [parameter for parameter in parameters if parameter.ndim > 1], "weight_decay": weight_decay},
+        {"params": [parameter for parameter in parameters if parameter.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def top1(confusion: Int[Tensor, "class class_predicted"]) -> Float[Tensor, ""]:
+    """Share of clips that are named right; 0 if there are none."""
+    return confusion.diagonal().sum() / confusion.sum().clamp(min=1)
+
+
+def mean_class_accuracy(confusion: Int[Tensor, "class class_predicted"]) -> Float[Tensor, ""]:
+    """The mean over classes of the share of their clips that are named right.
+
+    Only classes that have clips count. (torchmetrics' macro accuracy also counts, as 0, an absent class that some
+    clip was taken for.)
+    """
+    clips = confusion.sum(1)
+    present = clips > 0
+    return (confusion.diagonal()[present] / clips[present]).sum() / present.sum().clamp(min=1)
+
+
+def merged_predictions(tested: Sequence[tuple[str, int, Tensor]]) -> list[dict[str, Plain]]:
+    """One prediction for each key, in the order of first appearance, from the mean of its clips' scores.
+
+    Args:
+        tested: Key, label and scores of every clip.
+
+    Raises:
+        ValueError: If clips of one key have different labels.
+    """
+    groups: dict[str, tuple[int, list[Tensor]]] = {}
+    for key, label, scores in tested:
+        known, gathered = groups.setdefault(key, (label, []))
+        if known != label:
+            raise ValueError(
+                f"Clips of key {key!r} with labels {known} and {label} were tested; one label a key was wanted. "
+                "Give intervals with different labels different keys."
+            )
+        gathered.append(scores)
+    predictions: list[dict[str, Plain]] = []
+    for key, (label, gathered) in groups.items():
+        mean = torch.stack(gathered).mean(0)
+        scores_plain: list[Plain] = list(mean.tolist())
+        predictions.append({"key": key, "label": label, "prediction": int(mean.argmax()), "scores": scores_plain})
+    return predictions

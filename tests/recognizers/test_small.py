@@ -1,0 +1,63 @@
+import pytest
+import torch
+
+from synthaug.recognizers.small import SmallResNet, movement
+from synthaug.recognizers.weights import WeightsNotFoundError
+from synthaug.testing.recognizers import check_recognizer
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+
+
+def video(batch=2, time=8, size=48):
+    return torch.randn(batch, 3, time, size, size, generator=torch.Generator().manual_seed(1))
+
+
+def test_small_resnet_is_a_recognizer():
+    check_recognizer(SmallResNet(5))
+
+
+@pytest.mark.parametrize("size", [(112, 112), (97, 130)])
+def test_any_size_will_do(size):
+    with torch.no_grad():
+        assert SmallResNet(5).eval()(torch.randn(1, 3, 4, *size)).shape == (1, 5)
+
+
+def test_order_matters():
+    network = SmallResNet(5).eval()
+    for stage in network.stages:
+        torch.nn.init.ones_(stage.norm2.weight)  # it starts at nothing, and the shift is in the branch
+    with torch.no_grad():
+        assert not torch.allclose(network(video()), network(video().flip(2)), rtol=1e-2, atol=1e-3)
+
+
+def test_a_still_background_is_nothing():
+    clips = video(time=4)
+    moved = movement(clips)
+    torch.testing.assert_close(movement(clips + torch.randn(2, 3, 1, 48, 48)), moved, rtol=1e-4, atol=1e-4)
+    assert torch.equal(movement(torch.ones(1, 3, 4, 8, 8)), torch.zeros(1, 6, 4, 8, 8))
+
+
+def test_contrast_is_no_evidence():
+    clips = video(time=4)
+    torch.testing.assert_close(movement(0.5 * clips), movement(clips), rtol=1e-4, atol=1e-5)
+
+
+def test_movement_is_the_literal_difference():
+    clips = video(batch=1, time=3)
+    deviation = torch.stack([clips[0, :, t] - clips[0].mean(1) for t in range(3)], 1)
+    change = torch.stack([torch.zeros(3, 48, 48), clips[0, :, 1] - clips[0, :, 0], clips[0, :, 2] - clips[0, :, 1]], 1)
+    expected = torch.cat([deviation, change]) / deviation.std(correction=0)
+    torch.testing.assert_close(movement(clips)[0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_weights_come_from_a_path_only(tmp_path):
+    saved = SmallResNet(5)
+    torch.save(saved.state_dict(), tmp_path / "small.pth")
+    loaded = SmallResNet(5, weights=str(tmp_path / "small.pth"))
+    assert torch.equal(saved.stem[0].weight, loaded.stem[0].weight)
+    with pytest.raises(WeightsNotFoundError, match="nobody has published weights for SmallResNet"):
+        SmallResNet(5, weights="DEFAULT")
