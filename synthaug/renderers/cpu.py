@@ -524,8 +524,8 @@ def _prepared(person: Gaussians) -> _Rest:
     rest = _prepare(person)
     for old in [k for k, (refs, _, _) in list(_memory.items()) if any(ref() is None for ref in refs)]:
         _memory.pop(old, None)
-    while len(_memory) >= _MEMORY:
-        _memory.pop(next(iter(_memory)), None)
+    for old in list(_memory)[: max(0, len(_memory) - _MEMORY + 1)]:
+        _memory.pop(old, None)
     _memory[key] = (tuple(map(weakref.ref, tensors)), versions, rest)
     return rest
 

@@ -215,7 +215,8 @@ def test_preparation_is_remembered_for_the_same_tensors_only():
     assert cpu._prepared(person) is not first
 
 
-def test_memory_of_people_is_bounded_and_lets_go():
+def test_memory_of_people_is_bounded_and_lets_go(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(cpu, "_MEMORY", 4)
     people = [example_person(count=5, seed=seed) for seed in range(cpu._MEMORY + 5)]
     for person in people:
         cpu._prepared(person)
