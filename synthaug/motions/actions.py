@@ -8,17 +8,17 @@ import hashlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import final
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from synthaug.motions import MotionSource, UnusableClipError, gestures, locomotion, postures
 from synthaug.motions.choreography import Score, motion_of
 from synthaug.motions.style import FAMILIES, PerformerStyle, draw_style, style_of
 from synthaug.motions.timing import Clock
-from synthaug.structures import Camera, Motion, Plain, Record, Reference
+from synthaug.motions.views import frontal_camera
+from synthaug.structures import Motion, Plain, Record, Reference
 
 VERSION = 1
 """Raised whenever the same style would perform differently; part of every cache key."""
@@ -74,18 +74,20 @@ FILLED = 0.72
 """Share of a clip that an action takes at ordinary speed where the clip is too short for its natural length."""
 
 
-def clock_of(action: Action, style: PerformerStyle, *, fps: float, seconds: float) -> Clock:
+def clock_of(action: Action, style: PerformerStyle, *, fps: float | int, seconds: float | int) -> Clock:
     """When an action happens in a clip: as long as it naturally takes, pressed together where the clip is short."""
     t = torch.arange(max(round(seconds * fps), 1), dtype=torch.float64) / fps
     if action.seconds == 0:
-        return Clock(t=t, u=(t + 1 / fps) / (seconds + 1 / fps), duration=seconds)
+        return Clock(t=t, u=(t + 1 / fps) / (seconds + 1 / fps), duration=float(seconds))
     natural = action.seconds + action.each * (style.repetitions - 1)
     duration = min(min(natural, FILLED * seconds) / style.speed, 0.97 * seconds)
     begin = style.onset * (seconds - duration)
     return Clock(t=t, u=((t - begin) / duration).clamp(0, 1), duration=duration)
 
 
-def perform(action: str, style: PerformerStyle | Mapping[str, Plain], *, fps: float, seconds: float) -> Motion:
+def perform(
+    action: str, style: PerformerStyle | Mapping[str, Plain], *, fps: float | int, seconds: float | int
+) -> Motion:
     """One performance of an action on the mean skeleton.
 
     World frame: floor at y = 0, facing +z (turned by the style's yaw), the middle of the way over the origin. The
@@ -111,33 +113,10 @@ def perform(action: str, style: PerformerStyle | Mapping[str, Plain], *, fps: fl
         style = style_of(style)
     chosen = _ACTIONS[action]
     clock = clock_of(chosen, style, fps=fps, seconds=seconds)
-    return motion_of(chosen.score(clock, style), clock, style, fps=fps)
+    return motion_of(chosen.score(clock, style), clock, style, fps=float(fps))
 
 
-def frontal_camera(
-    frames: int, *, height: int = 224, width: int = 224, distance: float = 3.0, fov_deg: float = 60.0
-) -> Camera:
-    """A camera in front of the origin at the height of the chest, looking back at it horizontally.
-
-    Args:
-        frames: How many; all alike.
-        height: Pixels.
-        width: Pixels.
-        distance: Metres from the origin along +z.
-        fov_deg: Angle of view across the shorter side.
-    """
-    focal = min(height, width) / 2 / math.tan(math.radians(fov_deg) / 2)
-    # Looking along -z with y down: the camera's axes in the world are -x, -y, -z turned about x by half a turn.
-    view = torch.tensor([[1.0, 0, 0, 0], [0, -1, 0, CHEST], [0, 0, -1, distance], [0, 0, 0, 1]])
-    K = torch.tensor([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
-    Ks: Float[Tensor, "time 3 3"] = K.expand(frames, 3, 3)
-    return Camera(viewmats=view.expand(frames, 4, 4), Ks=Ks, width=width, height=height)
-
-
-CHEST = 1.1
-"""Height of the frontal camera, metres: lower than a face, so that feet and raised hands are both seen."""
-
-
+@final
 class Actions(MotionSource):
     """Performs records instead of reading them: a record's key says what is done and by whom.
 
@@ -150,7 +129,7 @@ class Actions(MotionSource):
         fps: Frames per second of the motions.
     """
 
-    def __init__(self, fps: float = 25.0) -> None:
+    def __init__(self, fps: float | int = 25.0) -> None:
         if not 0 < fps < math.inf:
             raise ValueError(f"fps={fps} was given; a positive number was wanted. Correct it.")
         self.fps = fps

@@ -4,13 +4,13 @@ Between the actions, which write scores in words such as "the grip goes to the m
 written for a right-handed performer who faces +z with the pelvis over the origin; float64 inside.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from synthaug.body import (
     JOINT,
@@ -18,110 +18,15 @@ from synthaug.body import (
     joint_positions,
     lowest,
     matrix_to_axis_angle,
-    matrix_to_quat,
     mean_skeleton,
     moved,
-    quat_to_axis_angle,
-    slerp,
 )
-from synthaug.motions.hands import hand_pose
-from synthaug.motions.limbs import (
-    ANKLE_DEG,
-    ELBOW_FLEXION_DEG,
-    KNEE_FLEXION_DEG,
-    PRONATION_DEG,
-    SIDES,
-    SOLE,
-    WRIST_DEVIATION_DEG,
-    WRIST_FLEXION_DEG,
-    apply,
-    bend,
-    frame,
-    rig,
-    turn,
-    twist_of,
-    vector,
-)
+from synthaug.motions.arms import Key, Stage, blended, put_arm
+from synthaug.motions.limbs import ANKLE_DEG, KNEE_FLEXION_DEG, SIDES, SOLE, apply, bend, rig, turn, vector
 from synthaug.motions.style import PerformerStyle
 from synthaug.motions.symmetry import mirrored
-from synthaug.motions.timing import Clock, drift, eased
-from synthaug.structures import Motion, quats_to_matrices
-
-Triple = tuple[float, float, float]
-
-
-@dataclass(frozen=True, eq=False)
-class Spot:
-    """A place that a hand goes to.
-
-    Attributes:
-        landmark: A name out of `Rig.landmarks` ("ear" and the like mean the arm's own side, "other_ear" the other
-            one's), or "world", whose origin is the floor under the performer.
-        offset: From there: outwards (away from the body's middle on the arm's side), up, forward; metres, in the frame
-            of the joint that carries the landmark.
-    """
-
-    landmark: str
-    offset: Triple | Float[Tensor, "time 3"] = (0.0, 0.0, 0.0)
-
-
-@dataclass(frozen=True, eq=False)
-class Reach:
-    """An arm that goes somewhere: a place on the hand meets a place in the world.
-
-    Directions are outwards, up, forward.
-
-    Attributes:
-        spot: Where to.
-        contact: Which place on the hand, out of `Hand.contacts`.
-        palm: Where the palm shall face; None leaves the hand in line with the forearm, turned by `wrist`.
-        fingers: Where the fingers shall point, if `palm` is given.
-        aim: Joint in whose frame `palm` and `fingers` are meant, or "world".
-        pole: Where the elbow shall point, in the frame of the chest.
-        wrist: Pronation, flexion and radial deviation, radians, if `palm` is None.
-        shape: Of the hand, out of `hands.SHAPES`.
-    """
-
-    spot: Spot
-    contact: str = "wrist"
-    palm: Triple | Float[Tensor, "time 3"] | None = None
-    fingers: Triple | Float[Tensor, "time 3"] = (0.0, 1.0, 0.0)
-    aim: str = "spine3"
-    pole: Triple = (0.5, -1.0, -0.2)
-    wrist: Triple = (0.0, 0.0, 0.0)
-    shape: str = "relaxed"
-
-
-@dataclass(frozen=True, eq=False)
-class Hang:
-    """An arm that hangs or swings from the shoulder. Radians.
-
-    Attributes:
-        swing: Forward.
-        abduct: Away from the body's middle.
-        flex: Of the elbow.
-        rotate: Of the upper arm about itself, inwards.
-        pronate: Of the forearm.
-        gravity: 0 to 1: how much the arm hangs down when the trunk tilts.
-        shape: Of the hand.
-    """
-
-    swing: float | Float[Tensor, " time"] = 0.05
-    abduct: float | Float[Tensor, " time"] = 0.17
-    flex: float | Float[Tensor, " time"] = 0.3
-    rotate: float = 0.25
-    pronate: float = 0.15
-    gravity: float = 0.6
-    shape: str = "relaxed"
-
-
-@dataclass(frozen=True, eq=False)
-class Key:
-    """One change of an arm: from `start` to `end`, shares of the action, it comes to `pose`."""
-
-    start: float
-    end: float
-    pose: Reach | Hang
+from synthaug.motions.timing import Clock, drift
+from synthaug.structures import Motion
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,27 +75,6 @@ class Score:
     sway: Float[Tensor, " time"]
 
 
-@dataclass(frozen=True, eq=False)
-class Stage:
-    """The trunk once it is posed: orientations and positions of its joints in the world, and who performs."""
-
-    R: dict[str, Tensor]
-    p: dict[str, Tensor]
-    clock: Clock
-    style: PerformerStyle
-
-
-@dataclass(frozen=True, eq=False)
-class Arm:
-    """One arm's angles: local rotations as quaternions (wxyz), and scalars in radians."""
-
-    collar: Float[Tensor, "time 2"]
-    shoulder: Float[Tensor, "time 4"]
-    elbow: Float[Tensor, "time 4"]
-    wrist: Float[Tensor, "time 3"]
-    fingers: Float[Tensor, "time 15 3"]
-
-
 def still(clock: Clock, style: PerformerStyle) -> Score:
     """Standing with hanging arms: what every action starts from."""
     zeros = torch.zeros(len(clock.t), 3, dtype=torch.float64)
@@ -210,10 +94,10 @@ def still(clock: Clock, style: PerformerStyle) -> Score:
 def planted(clock: Clock, style: PerformerStyle, side: str) -> Foot:
     """A foot flat on the floor beside the other one."""
     ball = rig().bone(f"{side}_ankle", f"{side}_foot")
-    across = float(rig().at(f"{side}_hip")[0]) * style.stance + float(ball[0])
     # Feet turn out by about 8 degrees, and the feet of different people unequally (McIlroy and Maki, 1997).
     yaw = 0.14 + 0.05 * style.asymmetry * SIDES[side]
-    # The ankle, not the ball, stays under the hip.
+    # The foot turns out about its ankle, which stays under the hip.
+    across = float(rig().at(f"{side}_hip")[0]) * style.stance + SIDES[side] * float(ball[2]) * math.sin(yaw)
     forward = float(rig().at(f"{side}_foot")[2]) + 0.02 * style.asymmetry * SIDES[side]
     zero = torch.zeros_like(clock.t)
     return Foot(ball=vector(across, 0.0, forward).expand(len(clock.t), 3), yaw=zero + yaw, pitch=zero, free=zero)
@@ -231,10 +115,10 @@ def motion_of(score: Score, clock: Clock, style: PerformerStyle, *, fps: float) 
     stage = _trunk(score, r_pelvis, transl, (clock, style))
     local = _identity(len(clock.t))
     _put_trunk(local, score, r_pelvis)
-    arms = {side: _blended(score.arms[side], side, stage) for side in SIDES}
+    arms = {side: blended(score.arms[side], side, stage) for side in SIDES}
     for side in SIDES:
         _put_leg(local, side, score.feet[side], ankles[side], stage)
-        _put_arm(local, side, arms[side], stage)
+        put_arm(local, side, arms[side], stage)
     pose = matrix_to_axis_angle(local)
     pose[:, 25:55] = torch.cat([arms["left"].fingers, arms["right"].fingers], dim=1)
     pose[:, JOINT["jaw"]] = torch.stack([score.jaw, 0 * score.jaw, 0 * score.jaw], dim=-1)
@@ -242,7 +126,7 @@ def motion_of(score: Score, clock: Clock, style: PerformerStyle, *, fps: float) 
     motion = _centred(grounded(motion, score.air))
     if style.handedness == "left":
         motion = mirrored(motion)
-    r_yaw = turn(vector(0, 1, 0), vector(style.yaw)[0]).float()
+    r_yaw = axis_angle_to_matrix(vector(0, style.yaw, 0)).float()
     return moved(motion, r_yaw, torch.zeros(3))
 
 
@@ -301,8 +185,7 @@ def _ankle(foot: Foot, side: str) -> tuple[Tensor, Tensor]:
     to_ankle = rig().bone(f"{side}_foot", f"{side}_ankle")
     r_yaw = turn(vector(0, 1, 0), sign * foot.yaw)
     r_foot = r_yaw @ turn(vector(1, 0, 0), foot.pitch)
-    # The heel's lowest point: on the sole's plane, behind the ankle by a seventh of the foot (Winter, 2009).
-    heel = to_ankle + vector(0, -float(to_ankle[1]) - SOLE, -0.3 * float(to_ankle.norm()))
+    heel = to_ankle - heel_to_ankle(side)
     floor = foot.ball + vector(0, SOLE, 0)
     about_ball = floor + apply(r_foot, to_ankle)
     about_heel = floor + apply(r_yaw, heel) + apply(r_foot, to_ankle - heel)
@@ -310,20 +193,29 @@ def _ankle(foot: Foot, side: str) -> tuple[Tensor, Tensor]:
     return ankle, r_foot
 
 
+def heel_to_ankle(side: str) -> Float[Tensor, "3"]:
+    """From the heel's lowest point to the ankle of a standing foot.
+
+    The heel is on the sole's plane, behind the ankle by a seventh of the foot (Winter, 2009).
+    """
+    to_ankle = rig().bone(f"{side}_foot", f"{side}_ankle")
+    return vector(0, float(to_ankle[1]) + SOLE, 0.3 * float(to_ankle.norm()))
+
+
 def _carried(score: Score, r_pelvis: Tensor, ankles: dict[str, tuple[Tensor, Tensor]]) -> Tensor:
     """Position of the pelvis: where the score wants it, but no higher than the legs allow.
 
-    A soft minimum with a radius of 4 mm, so that knees don't snap straight.
+    A soft minimum with a radius of 1 mm, so that knees don't snap straight.
     """
     place = score.pelvis + vector(0, rig().standing, 0)
     heights = [place[:, 1]]
     for side, (ankle, _) in ankles.items():
         hip = apply(r_pelvis, rig().at(f"{side}_hip"))
         across = (place + hip - ankle)[:, [0, 2]].square().sum(-1)
-        # A standing knee is bent by some 8 degrees, never locked.
-        rise = ((0.9985 * rig().legs[side].reach) ** 2 - across).clamp(min=1e-4).sqrt()
+        # A standing knee is bent by some 7 degrees in all, never locked.
+        rise = ((0.9992 * rig().legs[side].reach) ** 2 - across).clamp(min=1e-4).sqrt()
         heights.append(ankle[:, 1] + rise - hip[:, 1] + 2 * score.feet[side].free)
-    softest = -0.004 * torch.logsumexp(-torch.stack(heights) / 0.004, dim=0)
+    softest = -0.001 * torch.logsumexp(-torch.stack(heights) / 0.001, dim=0)
     return torch.stack([place[:, 0], softest, place[:, 2]], dim=-1)
 
 
@@ -359,177 +251,18 @@ def _put_leg(local: Tensor, side: str, foot: Foot, ankle: tuple[Tensor, Tensor],
     r_pelvis = stage.R["pelvis"]
     hip = stage.p["pelvis"] + apply(r_pelvis, rig().at(f"{side}_hip"))
     toes = apply(turn(vector(0, 1, 0), SIDES[side] * foot.yaw), vector(0, 0, 1))
-    pole = apply(r_pelvis, vector(0.12 * SIDES[side], 0, 1)) + toes
+    # Knees point forward; up where the leg itself goes forward, as on the floor or in a kick.
+    pole = apply(r_pelvis, vector(0.12 * SIDES[side], 0.6, 1)) + toes
     r_thigh, r_shank = bend(rig().legs[side], place - hip, pole, flexion_deg=KNEE_FLEXION_DEG)
     local[:, JOINT[f"{side}_hip"]] = r_pelvis.mT @ r_thigh
     local[:, JOINT[f"{side}_knee"]] = r_thigh.mT @ r_shank
-    low, high = (torch.deg2rad(vector(degrees)) for degrees in ANKLE_DEG)
+    low, high = (math.radians(degrees) for degrees in ANKLE_DEG)
     turned = matrix_to_axis_angle(r_shank.mT @ r_foot)
     # Dorsiflexion lifts the toes: a negative turn about x.
     held = torch.stack(
-        [turned[:, 0].clamp(-float(high), -float(low)), turned[:, 1].clamp(-0.5, 0.5), turned[:, 2].clamp(-0.5, 0.5)],
+        [turned[:, 0].clamp(-high, -low), turned[:, 1].clamp(-0.5, 0.5), turned[:, 2].clamp(-0.5, 0.5)],
         dim=-1,
     )
     local[:, JOINT[f"{side}_ankle"]] = axis_angle_to_matrix(held)
     # Toes stay flat while the heel rises; they bend up to 60 degrees.
     local[:, JOINT[f"{side}_foot"]] = turn(vector(-1, 0, 0), foot.pitch.clamp(0, 1.05) * (1 - foot.free))
-
-
-def _put_arm(local: Tensor, side: str, arm: Arm, stage: Stage) -> None:
-    """Write one arm; the forearm's turn is shared by elbow and wrist, so that skin doesn't wring."""
-    sign = SIDES[side]
-    lift, forward = arm.collar.unbind(-1)
-    local[:, JOINT[f"{side}_collar"]] = _collar(lift, forward, sign)
-    t, phase = stage.clock.t, stage.style.phase + sign
-    unrest = 0.012 * (0.4 + stage.style.energy)
-    wander = torch.stack([drift(t, rate=0.4, phase=phase + k) for k in range(3)], dim=-1) * unrest
-    local[:, JOINT[f"{side}_shoulder"]] = axis_angle_to_matrix(wander) @ quats_to_matrices(arm.shoulder)
-    twist = turn(_forearm(side), 0.5 * arm.wrist[:, 0])
-    local[:, JOINT[f"{side}_elbow"]] = quats_to_matrices(arm.elbow) @ twist
-    local[:, JOINT[f"{side}_wrist"]] = twist @ _bent(arm.wrist[:, 1], arm.wrist[:, 2], sign)
-
-
-def _collar(lift: Tensor, forward: Tensor, sign: float) -> Tensor:
-    """Rotation of a collar that lifts its shoulder and brings it forward."""
-    return turn(vector(0, 0, 1), sign * lift) @ turn(vector(0, 1, 0), -sign * forward)
-
-
-def _forearm(side: str) -> Tensor:
-    """Axis about which positive angles pronate: on both sides the one that points to +x at rest."""
-    return normalize(rig().arms[side].lower, dim=0) * SIDES[side]
-
-
-def _bent(flexion: Tensor, deviation: Tensor, sign: float) -> Tensor:
-    """Rotation of a wrist without twist."""
-    zero = torch.zeros_like(flexion)
-    return axis_angle_to_matrix(torch.stack([zero, -sign * deviation, -sign * flexion], dim=-1))
-
-
-def _blended(keys: tuple[Key, ...], side: str, stage: Stage) -> Arm:
-    """One arm over time: each key's angles, one laid over the other as they come.
-
-    The hand follows the shoulder by a moment, as in every unhurried reach.
-    """
-    arm = _hanging(Hang(), side, stage)
-    u = stage.clock.u
-    for key in keys:
-        goal = _arm(key.pose, side, stage)
-        late = 0.25 * (key.end - key.start)
-        s = eased(u, key.start, key.end - 0.4 * late)
-        hand = eased(u, key.start + late, key.end)
-        arm = Arm(
-            collar=torch.lerp(arm.collar, goal.collar, s[:, None]),
-            shoulder=slerp(arm.shoulder, goal.shoulder, s[:, None]),
-            elbow=slerp(arm.elbow, goal.elbow, eased(u, key.start, key.end)[:, None]),
-            wrist=torch.lerp(arm.wrist, goal.wrist, hand[:, None]),
-            fingers=torch.lerp(arm.fingers, goal.fingers, hand[:, None, None]),
-        )
-    return arm
-
-
-def _arm(pose: Reach | Hang, side: str, stage: Stage) -> Arm:
-    """One pose of an arm in every frame, as if it were held all the time."""
-    return _hanging(pose, side, stage) if isinstance(pose, Hang) else _reaching(pose, side, stage)
-
-
-def _hanging(pose: Hang, side: str, stage: Stage) -> Arm:
-    """Angles of an arm that hangs or swings."""
-    sign, zero = SIDES[side], torch.zeros_like(stage.clock.t)
-    chest = stage.R["spine3"]
-    # Seen from above, the chest faces where its left side says, which stays level when it bends.
-    left = chest[..., 0] * vector(1, 0, 1)
-    upright = frame(left, vector(0, 1, 0).expand_as(left))
-    share = (zero + pose.gravity)[:, None]
-    R = quats_to_matrices(slerp(matrix_to_quat(chest), matrix_to_quat(upright), share))
-    R = R @ turn(vector(1, 0, 0), -(zero + pose.swing))
-    lowered = torch.pi / 2 - (zero + pose.abduct + 0.3 * stage.style.elbow)
-    R = R @ turn(vector(0, 0, -sign), lowered) @ turn(vector(1, 0, 0), zero + pose.rotate)
-    return Arm(
-        collar=torch.stack([zero, zero], dim=-1),
-        shoulder=matrix_to_quat(chest.mT @ R),
-        elbow=matrix_to_quat(turn(rig().arms[side].hinge, zero + pose.flex)),
-        wrist=torch.stack([zero + pose.pronate, zero, zero], dim=-1),
-        fingers=hand_pose(pose.shape, side).expand(len(zero), 15, 3),
-    )
-
-
-def _sided(direction: Triple | Tensor, side: str) -> Tensor:
-    """Outwards, up, forward as x, y, z."""
-    value = direction if isinstance(direction, Tensor) else vector(*direction)
-    return value * vector(SIDES[side], 1, 1)
-
-
-def place_of(spot: Spot, side: str, stage: Stage) -> Float[Tensor, "time 3"]:
-    """A spot's position in the world."""
-    if spot.landmark == "world":
-        return _sided(spot.offset, side).expand_as(stage.p["world"])
-    name = spot.landmark
-    if name.startswith("other_"):
-        name = ("left_" if side == "right" else "right_") + name.removeprefix("other_")
-    elif name not in rig().landmarks:
-        name = f"{side}_{name}"
-    joint, rest = rig().landmarks[name]
-    return stage.p[joint] + apply(stage.R[joint], rest + _sided(spot.offset, side))
-
-
-def _shrug(to: Tensor, chest: Tensor, side: str) -> tuple[Tensor, Tensor]:
-    """Lift and forward turn of the collar that go with reaching somewhere, radians.
-
-    The shoulder blade gives about a third of the arm's elevation (Inman, Saunders, Abbott, 1944), of which the collar
-    joint of SMPL-X carries a part.
-    """
-    seen = normalize(apply(chest.mT, to), dim=-1) * vector(SIDES[side], 1, 1)
-    lift = 0.24 * (seen[:, 1].clamp(-1, 1).asin() + 0.35).clamp(min=0)
-    forward = 0.16 * seen[:, 2].clamp(min=-0.5) + 0.14 * (-seen[:, 0]).clamp(min=0)
-    return lift, forward
-
-
-def _reaching(pose: Reach, side: str, stage: Stage) -> Arm:
-    """Angles of an arm whose hand is somewhere.
-
-    The wrist's limits may turn the hand away from its aim, which moves the contact: three rounds bring it back, each
-    moving the wrist by what was missed.
-    """
-    sign, chest = SIDES[side], stage.R["spine3"]
-    limb, zero = rig().arms[side], torch.zeros_like(stage.clock.t)
-    contact = rig().hands[side].contacts[pose.contact]
-    goal = place_of(pose.spot, side, stage)
-    collar = stage.p["spine3"] + apply(chest, rig().bone("spine3", f"{side}_collar"))
-    to_shoulder = rig().bone(f"{side}_collar", f"{side}_shoulder")
-    lift, forward = _shrug(goal - collar - apply(chest, to_shoulder), chest, side)
-    r_collar = chest @ _collar(lift, forward, sign)
-    shoulder = collar + apply(r_collar, to_shoulder)
-    out, up, ahead = pose.pole
-    pole = apply(chest, vector(sign * (out + stage.style.elbow), up, ahead)).expand_as(goal)
-    wrist = goal
-    for _ in range(4):
-        r_upper, r_lower = bend(limb, wrist - shoulder, pole, flexion_deg=ELBOW_FLEXION_DEG)
-        bends = _wrist(pose, side, r_lower, stage)
-        r_hand = r_lower @ turn(_forearm(side), bends[:, 0]) @ _bent(bends[:, 1], bends[:, 2], sign)
-        end = shoulder + apply(r_upper, limb.upper) + apply(r_lower, limb.lower)
-        wrist = wrist + (goal - end - apply(r_hand, contact))
-    return Arm(
-        collar=torch.stack([lift, forward], dim=-1),
-        shoulder=matrix_to_quat(r_collar.mT @ r_upper),
-        elbow=matrix_to_quat(r_upper.mT @ r_lower),
-        wrist=bends,
-        fingers=hand_pose(pose.shape, side).expand(len(zero), 15, 3),
-    )
-
-
-def _wrist(pose: Reach, side: str, r_lower: Tensor, stage: Stage) -> Tensor:
-    """Pronation, flexion and deviation that bring the hand as near to its aim as a wrist can."""
-    if pose.palm is None:
-        return vector(*pose.wrist).expand(len(r_lower), 3)
-    sign, hand = SIDES[side], rig().hands[side]
-    r_aim = stage.R[pose.aim]
-    fingers, palm = (apply(r_aim, _sided(d, side).expand(len(r_aim), 3)) for d in (pose.fingers, pose.palm))
-    r_hand = frame(fingers, palm) @ frame(hand.fingers, hand.palm).mT
-    local = r_lower.mT @ r_hand
-    axis = _forearm(side)
-    twist = twist_of(local, axis).clamp(-torch.pi * PRONATION_DEG / 180, torch.pi * PRONATION_DEG / 180)
-    rest = quat_to_axis_angle(matrix_to_quat(turn(axis, -twist) @ local))
-    low, high = torch.deg2rad(vector(*WRIST_FLEXION_DEG)).tolist()
-    flexion = (-sign * rest[:, 2]).clamp(low, high)
-    low, high = torch.deg2rad(vector(*WRIST_DEVIATION_DEG)).tolist()
-    return torch.stack([twist, flexion, (-sign * rest[:, 1]).clamp(low, high)], dim=-1)

@@ -8,7 +8,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from synthaug.motions.choreography import Foot, Hang, Key, Reach, Score, Spot, still
+from synthaug.motions.arms import Hang, Key, Reach, Spot
+from synthaug.motions.choreography import Foot, Score, still
 from synthaug.motions.style import PerformerStyle
 from synthaug.motions.timing import Clock, cycles, eased, minimum_jerk, moves, pulse, repeats
 
@@ -33,7 +34,7 @@ def drink_water(clock: Clock, style: PerformerStyle) -> Score:
         palm=(-0.55, 0.0, -0.8),
         fingers=(-0.75, 0.35, 0.5),
         aim="head",
-        pole=(0.75, -1.0, 0.1),
+        pole=(0.4, -1.0, 0.15),
         shape="grip",
     )
     keys, tip = [Key(0.0, 0.2, carry)], torch.zeros_like(u)
@@ -58,11 +59,11 @@ def eat_meal(clock: Clock, style: PerformerStyle) -> Score:
     )  # fmt: skip
     fetch = Reach(
         Spot("belly", (0.04, 0.15, 0.22)), "fingertips", palm=(-0.4, -0.8, 0), fingers=(-0.6, -0.4, 0.7),
-        pole=(0.8, -0.8, -0.1), shape="pinch",
+        pole=(0.5, -1.0, -0.1), shape="pinch",
     )  # fmt: skip
     bite = Reach(
         Spot("mouth", (0.0, -0.01, 0.03)), "fingertips", palm=(-0.3, -0.4, -0.85), fingers=(-0.6, 0.55, -0.5),
-        aim="head", pole=(0.85, -0.8, 0.1), shape="pinch",
+        aim="head", pole=(0.4, -1.0, 0.1), shape="pinch",
     )  # fmt: skip
     keys, nod = [Key(0.0, 0.16, fetch)], moves(u, 0.0, (0.0, 0.16, 0.7), (0.88, 1.0, 0.0))
     chew = torch.zeros_like(u)
@@ -357,8 +358,8 @@ def punch(clock: Clock, style: PerformerStyle) -> Score:
     ready = eased(u, 0.0, 0.18) * (1 - eased(u, 0.82, 1.0))
     turning = 0.55 * hit - 0.2 * wind - 0.25 * ready
     feet = {
-        "left": stepping(base.feet["left"], ready, forward=0.2),
-        "right": stepping(base.feet["right"], ready, forward=-0.16),
+        "left": stepping(base.feet["left"], eased(u, 0.0, 0.1) - eased(u, 0.84, 0.94), forward=0.2),
+        "right": stepping(base.feet["right"], eased(u, 0.09, 0.19) - eased(u, 0.9, 1.0), forward=-0.16),
     }
     return replace(
         base, tilt=angles(0.06 * ready, 0.4 * turning, 0 * u), spine=angles(0.1 * ready + 0.06 * hit, turning, 0 * u),

@@ -29,11 +29,11 @@ class Shape:
         spread: Between neighbouring fingers.
     """
 
-    index: tuple[float, float, float]
-    middle: tuple[float, float, float]
-    ring: tuple[float, float, float]
-    pinky: tuple[float, float, float]
-    thumb: tuple[float, float, float]
+    index: tuple[int, int, int]
+    middle: tuple[int, int, int]
+    ring: tuple[int, int, int]
+    pinky: tuple[int, int, int]
+    thumb: tuple[int, int, int]
     spread: float = 0.0
 
 

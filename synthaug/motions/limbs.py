@@ -12,12 +12,12 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from synthaug.body import JOINT, axis_angle_to_matrix, matrix_to_quat, mean_skeleton
+from synthaug.body import JOINT, SUPPORTS, axis_angle_to_matrix, matrix_to_quat, mean_skeleton
 
 SIDES: dict[str, float] = {"left": 1.0, "right": -1.0}
 """Sign of x on each side of the body."""
 
-OUTSTRETCHED = 0.9985
+OUTSTRETCHED = 0.9995
 """Share of its full length to which a limb is ever stretched: beyond, the middle joint would snap."""
 
 # Passive ranges of healthy adults in degrees. Source: AAOS, "Joint motion", 1965, and Norkin and White,
@@ -31,7 +31,7 @@ ANKLE_DEG = (-50.0, 42.0)
 """Plantar flexion, and dorsiflexion under the body's weight (the lunge test's upper end; 20 degrees unloaded)."""
 
 
-def vector(*xyz: float) -> Float[Tensor, "3"]:
+def vector(*xyz: float | int) -> Float[Tensor, "3"]:
     """A direction or place, float64."""
     return torch.tensor(xyz, dtype=torch.float64)
 
@@ -152,8 +152,8 @@ class Rig:
         return self.at(end) - self.at(start)
 
 
-SOLE = 0.025
-"""Flesh and sole below the ball of the foot, metres: `body.SUPPORTS`'s value for the joint there."""
+SOLE = SUPPORTS["left_foot"]
+"""Flesh and sole below the ball of the foot, metres."""
 
 
 @functools.cache
@@ -189,10 +189,10 @@ def _hand(at: dict[str, Tensor], side: str) -> Hand:
     across = at[f"{side}_index1"] - at[f"{side}_pinky1"]
     # On the left the fingers (x) cross towards the thumb (z) give the palm's outside (-y): the sign turns on the right.
     palm = normalize(torch.linalg.cross(fingers, across) * SIDES[side], dim=0)
-    # Depths are half a hand's thickness (28 mm) and the radius of a cup or a phone's edge on top of it.
+    # Depths: from the bones to the skin of the palm, and half a cup or a phone more.
     contacts = {
         "wrist": torch.zeros_like(wrist),
-        "palm": 0.75 * knuckles + 0.015 * palm,
+        "palm": 0.75 * knuckles + 0.022 * palm,
         "grip": 0.95 * knuckles + 0.045 * palm,
         "fingertips": at[f"{side}_middle3"] - wrist + 0.022 * fingers + 0.005 * palm,
         "index": at[f"{side}_index3"] - wrist + 0.022 * fingers,
@@ -204,8 +204,8 @@ def _hand(at: dict[str, Tensor], side: str) -> Hand:
 def _landmarks(at: dict[str, Tensor]) -> dict[str, tuple[str, Tensor]]:
     """Places on the body that hands go to.
 
-    The face is laid out in units of the distance between the pupils (63 mm in adults), by the proportions of Farkas,
-    "Anthropometry of the head and face", 1994: mouth 1.05 below and ear 1.4 behind the eyes, and so on.
+    The face is laid out in units of the distance between the eyes, as measured on the mean body's skin (the mouth is
+    1.13 below the eyes, the ears are 1.27 behind them, and so on), the trunk in units of that between the shoulders.
     """
     eyes = (at["left_eye_smplhf"] + at["right_eye_smplhf"]) / 2
     pupils = float((at["left_eye_smplhf"] - at["right_eye_smplhf"]).norm())
@@ -216,17 +216,16 @@ def _landmarks(at: dict[str, Tensor]) -> dict[str, tuple[str, Tensor]]:
     sternum = (at["left_collar"] + at["right_collar"]) / 2
     shoulders = float((at["left_shoulder"] - at["right_shoulder"]).norm())
     places = {
-        "mouth": face(0, -1.05, 0.45),
-        "eyes": face(0, 0, 0.3),
-        "forehead": face(0, 0.8, 0.3),
-        "crown": face(0, 1.6, -1.2),
-        # A chest is about 0.31 shoulder-joint distances deep before the line of the collar joints.
-        "chest": ("spine3", sternum + vector(0, -0.2, 0.34) * shoulders - at["spine3"]),
-        "belly": ("spine1", vector(0, 0.0, 0.38) * shoulders),
+        "mouth": face(0.0, -1.13, 0.55),
+        "eyes": face(0.0, 0.0, 0.3),
+        "forehead": face(0.0, 0.8, 0.3),
+        "crown": face(0.0, 1.85, -0.9),
+        "chest": ("spine3", sternum + vector(0, -0.2, 0.3) * shoulders - at["spine3"]),
+        "belly": ("spine1", vector(0, 0.0, 0.44) * shoulders),
     }
     for side, sign in SIDES.items():
         hip = at[f"{side}_hip"]
-        places[f"{side}_ear"] = face(1.25 * sign, -0.25, -1.35)
+        places[f"{side}_ear"] = face(1.28 * sign, -0.27, -1.27)
         places[f"{side}_temple"] = face(1.1 * sign, 0.55, -0.25)
         places[f"{side}_shoulder"] = ("spine3", at[f"{side}_shoulder"] - at["spine3"])
         places[f"{side}_pocket"] = ("pelvis", hip + vector(0.28 * sign, 0.1, 0.12) * shoulders)

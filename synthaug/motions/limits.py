@@ -27,11 +27,11 @@ class Range:
         swing: Least and most about each of the axes x, y and z; those along the bone are not looked at.
     """
 
-    twist: tuple[float, float]
-    swing: tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
+    twist: tuple[int, int]
+    swing: tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
 
-_ANY = (-180.0, 180.0)
+_ANY = (-180, 180)
 # Sources: AAOS, "Joint motion: method of measuring and recording", 1965; Norkin and White, "Measurement of joint
 # motion", 5th edition, 2016, for the limbs; White and Panjabi, "Clinical biomechanics of the spine", 1990, for the
 # trunk, whose 24 vertebrae are three joints here. Some degrees are added where the girdles move along, as they do in
@@ -88,7 +88,10 @@ def _beyond(local: Tensor, allowed: Range, part: str, side: str) -> Tensor:
     # A foot's bone is neither along nor across an axis; its turning about the shank is what counts as twist.
     axis = vector(0, 1, 0) if part == "ankle" else bone / bone.norm()
     twist = twist_of(local, axis)
-    swing = quat_to_axis_angle(matrix_to_quat(local @ axis_angle_to_matrix(-twist[:, None] * axis)))
+    untwist = axis_angle_to_matrix(-twist[:, None] * axis)
+    # The forearm's turn comes before the bending of the wrist; everywhere else the bone turns after it has swung.
+    rest = untwist @ local if part == "wrist" else local @ untwist
+    swing = quat_to_axis_angle(matrix_to_quat(rest))
     values = torch.cat([twist[:, None], swing], dim=1) * (180 / math.pi)
     ranges = torch.tensor([allowed.twist, *allowed.swing], dtype=torch.float64)
     outside = torch.maximum(ranges[:, 0] - values, values - ranges[:, 1]).clamp(min=0)

@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from synthaug.motions.choreography import Foot, Hang, Key, Reach, Score, Spot, still
+from synthaug.motions.arms import Hang, Key, Reach, Spot
+from synthaug.motions.choreography import Foot, Score, still
 from synthaug.motions.gestures import angles
 from synthaug.motions.limbs import SIDES, rig
 from synthaug.motions.style import PerformerStyle
@@ -48,9 +49,9 @@ class Gait:
 
 def _gait(clock: Clock, style: PerformerStyle) -> Gait:
     """The walk of this performer: cadence and step length as people of this tempo choose them."""
-    # 1.9 steps a second and 0.68 m for comfortable walking; both grow about alike with speed (Winter, 1991).
-    period = 2 / (1.85 * style.speed**0.6)
-    step = 0.62 * style.amplitude * style.speed**0.4 * rig().legs["left"].reach / 0.81
+    # About 1.9 steps a second of 0.6 m indoors; cadence grows a little more with speed than length (Winter, 1991).
+    period = 2 / (1.9 * style.speed**0.6)
+    step = 0.58 * style.amplitude * style.speed**0.4 * rig().legs["left"].reach / 0.81
     speed, span = 2 * step / period, float(clock.t[-1]) + 1e-6
     length, curvature = speed * span, style.curve
     if length > ROOM:
@@ -71,8 +72,9 @@ def _walking_foot(base: Foot, gait: Gait, t: Tensor, side: str) -> Foot:
     across = float(base.ball[0, 0]) * 0.75
 
     def print_of(number: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        # The foot stands where the body is in the middle of its stance.
-        x, z, heading = gait.place((number - offset + 0.5 * STANCE) * gait.period)
+        # The body is over the foot a quarter of a cycle after the heel's strike: before the middle of the stance, whose
+        # end the rising heel prolongs.
+        x, z, heading = gait.place((number - offset + 0.25) * gait.period)
         ahead = float(rig().at(f"{side}_foot")[2]) - 0.02
         return (
             x + across * torch.cos(heading) + ahead * torch.sin(heading),
@@ -86,14 +88,14 @@ def _walking_foot(base: Foot, gait: Gait, t: Tensor, side: str) -> Foot:
     lift = 0.055 * torch.sin(math.pi * swing) ** 2
     # Heel strike with the toes up, flat, heel rise, push-off, toes clear of the floor: degrees by Perry.
     pitch = moves(
-        f, -0.32, (0.0, 0.1, 0.0), (0.3, STANCE, 0.75), (STANCE, 0.76, 0.6), (0.72, 0.92, -0.2), (0.9, 1.0, -0.32)
+        f, -0.32, (0.0, 0.1, 0.0), (0.2, STANCE, 1.0), (STANCE, 0.76, 0.7), (0.7, 0.92, -0.2), (0.9, 1.0, -0.32)
     )
     sign = SIDES[side]
     return Foot(
         ball=angles(torch.lerp(x0, x1, s), lift, torch.lerp(z0, z1, s)),
         yaw=base.yaw * 0.7 + sign * torch.lerp(h0, h1, s),
         pitch=pitch,
-        free=0.5 * torch.sin(math.pi * swing) ** 2,
+        free=torch.zeros_like(t),
     )
 
 
@@ -159,7 +161,7 @@ def kick_something(clock: Clock, style: PerformerStyle) -> Score:
     high = 0.1 + 0.3 * style.amplitude * (0.35 + 0.65 * style.variant)
     far = 0.56 * style.amplitude
     shift = path(
-        u, (0, 0, 0), (0.1, 0.36, (0.0, 0.17, -0.36)), (0.36, 0.56, (0.04, high, far)), (0.58, 0.78, (0.0, 0.1, -0.02)),
+        u, (0.0, 0.0, 0.0), (0.1, 0.36, (0.0, 0.17, -0.36)), (0.36, 0.56, (0.04, high, far)), (0.58, 0.78, (0.0, 0.1, -0.02)),
         (0.74, 0.92, (0.0, 0.0, 0.0)),
     )  # fmt: skip
     up = eased(u, 0.1, 0.2) * (1 - eased(u, 0.84, 0.92))

@@ -4,21 +4,24 @@ Scores for a right-handed performer; `actions` lists them. Directions are outwar
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from synthaug.motions.choreography import Foot, Hang, Key, Reach, Score, Spot, still
+from synthaug.body import SUPPORTS
+from synthaug.motions.arms import Hang, Key, Reach, Spot, Triple
+from synthaug.motions.choreography import Foot, Score, heel_to_ankle, still
 from synthaug.motions.gestures import angles
-from synthaug.motions.limbs import SIDES, rig
+from synthaug.motions.limbs import SIDES, apply, rig, turn, vector
 from synthaug.motions.style import PerformerStyle
 from synthaug.motions.timing import Clock, eased, moves, pulse
 
 SEAT = 0.45
 """Height of the chair that nobody sees, metres: the common one (EN 1729, sizes 6 and 7)."""
-FLESH = 0.10
-"""From the pelvis joint down to what one sits on, metres: `body.SUPPORTS`'s value."""
+FLESH = SUPPORTS["pelvis"]
+"""From the pelvis joint down to what one sits on, metres."""
 
 
 def bow(clock: Clock, style: PerformerStyle) -> Score:
@@ -70,7 +73,7 @@ def sit_down(clock: Clock, style: PerformerStyle) -> Score:
     return replace(
         base, pelvis=angles(0 * u, down * sunk, back * gone), tilt=angles(0.5 * lean - 0.1 * settled, 0 * u, 0 * u),
         spine=angles(0.42 * lean + 0.12 * settled, 0.2 * peek, 0 * u),
-        head=angles(-0.3 * lean + 0.25 * pulse(u, 0, 0.14, 0.4), 0.5 * peek, 0 * u),
+        head=angles(-0.3 * lean + 0.25 * pulse(u, 0.0, 0.14, 0.4), 0.5 * peek, 0 * u),
         arms={"right": arms, "left": arms}, sway=1 - 0.8 * sunk,
     )  # fmt: skip
 
@@ -145,15 +148,27 @@ def _behind(foot: Foot, back: float) -> Foot:
     return replace(foot, ball=foot.ball + shift)
 
 
-def _floor_feet(base: Score, slid: Tensor, to: tuple[float, float], *, flat: Tensor) -> dict[str, Foot]:
-    """Feet that slide along the floor by (to the left, forward) and tip up on their heels."""
+def _floor_feet(base: Score, slid: Tensor, goal: Mapping[str, Triple], *, flat: Tensor) -> dict[str, Foot]:
+    """Feet that slide over the floor, as `slid` goes from 0 to 1, until the ankles are at their goals.
+
+    Args:
+        base: Where they stand.
+        slid: Share of the way.
+        goal: Place of each ankle in the end: across, up, forward, metres.
+        flat: 0 to 1: how far the toes are let fall back, about the heel.
+    """
     feet = {}
-    for side, sign in SIDES.items():
+    for side in SIDES:
         foot = base.feet[side]
-        shift = angles(to[0] * slid - 0.02 * sign * slid, 0.012 * flat, to[1] * slid)
+        to_ball = rig().bone(f"{side}_ankle", f"{side}_foot")
+        heel = heel_to_ankle(side)
+        fallen = heel - apply(turn(vector(1, 0, 0), -flat), heel.expand_as(foot.ball))
+        end = vector(*goal[side]) + to_ball * vector(1, 0, 1) + fallen
+        # The ankle lies on its own flesh, above where a standing foot would have it.
+        rest = vector(0, float(rig().at(f"{side}_ankle")[1]) + rig().standing, 0)
         feet[side] = replace(
-            foot, ball=foot.ball + shift, pitch=foot.pitch - 1.0 * flat, free=torch.ones_like(slid),
-            yaw=foot.yaw + 0.12 * flat,
+            foot, ball=torch.lerp(foot.ball, end - rest, slid[:, None]),
+            pitch=foot.pitch - 1.0 * flat, free=eased(slid, 0.0, 0.3),
         )  # fmt: skip
     return feet
 
@@ -180,13 +195,17 @@ def _lie_on_back(clock: Clock, style: PerformerStyle) -> Score:
     """Lying down backwards."""
     base, u = still(clock, style), clock.u
     sunk, gone, lean = _to_floor(u)
-    down, back = FLESH + 0.01 - rig().standing, -0.4
+    # On the floor with the knees up, the pelvis rolls back and the lower back rounds.
+    seated = eased(u, 0.16, 0.42)
+    down, back = FLESH + 0.01 - rig().standing, -0.5
     recline = eased(u, 0.4, 0.84)
     curl = pulse(u, 0.36, 0.56, 0.92)
-    legs = float(rig().legs["left"].reach)
-    drawn = 0.28 * style.amplitude if style.variant < 0.25 else 0.02
-    out = eased(u, 0.5, 0.88)
-    feet = _floor_feet(base, out, (0.0, legs + back + 0.02 - drawn), flat=out if drawn < 0.1 else 0 * out)
+    drawn = style.variant < 0.2
+    slid = eased(u, 0.5, 0.9)
+    # Lying, the hips are below the pelvis joint along the floor; drawn up, the feet come to two thirds of the legs.
+    far = back - float(rig().at("left_hip")[1]) + (0.62 if drawn else 0.985) * rig().legs["left"].reach
+    goal = {side: (0.11 * sign * style.stance, 0.08, far) for side, sign in SIDES.items()}
+    feet = _floor_feet(base, slid, goal, flat=0 * slid if drawn else slid)
     lying = Hang(swing=0.0, abduct=0.3, flex=0.25, gravity=0.0, rotate=0.2)
     belly = Reach(Spot("belly", (0.02, 0.02, 0.03)), "palm", palm=(-0.2, 0, -1), fingers=(-1, 0.1, 0.1),
                   pole=(1, -0.6, -0.5), shape="relaxed")  # fmt: skip
@@ -194,8 +213,9 @@ def _lie_on_back(clock: Clock, style: PerformerStyle) -> Score:
     left = (Key(0.12, 0.4, _support(0.16, 0.1)), Key(0.52, 0.88, lying))
     return replace(
         base, pelvis=angles(0 * u, down * sunk, back * gone), feet=feet,
-        tilt=angles(0.5 * lean - 1.52 * recline - 0.15 * eased(u, 0.3, 0.42) * (1 - recline), 0 * u, 0 * u),
-        spine=angles(0.6 * lean + 0.55 * curl, 0 * u, 0 * u), head=angles(0.35 * curl + 0.06 * recline, 0 * u, 0 * u),
+        tilt=angles(0.1 * lean - 0.5 * seated * (1 - recline) - 1.52 * recline, 0 * u, 0 * u),
+        spine=angles(0.8 * lean + 0.5 * seated * (1 - recline) + 0.4 * curl, 0 * u, 0 * u),
+        head=angles(0.35 * curl + 0.06 * recline, 0 * u, 0 * u),
         arms={"right": right, "left": left}, sway=(1 - sunk).clamp(min=0),
     )  # fmt: skip
 
@@ -204,26 +224,27 @@ def _lie_on_side(clock: Clock, style: PerformerStyle) -> Score:
     """Lying down on the right side, knees drawn up."""
     base, u = still(clock, style), clock.u
     sunk, gone, lean = _to_floor(u)
-    down, back = FLESH + 0.01 - rig().standing, -0.36
-    over = eased(u, 0.42, 0.86)
-    slid = eased(u, 0.46, 0.88)
-    feet = _floor_feet(base, slid, (0.5 * style.amplitude, back + 0.24), flat=0 * slid)
-    for side, sign in SIDES.items():
-        foot = feet[side]
-        # One foot comes to lie upon the other.
-        shift = angles(-0.06 * sign * slid, (0.05 + 0.05 * sign) * slid, 0.02 * sign * slid)
-        feet[side] = replace(foot, ball=foot.ball + shift, pitch=foot.pitch + 0.5 * slid)
+    # On the floor with the knees up, the pelvis rolls back and the lower back rounds.
+    seated = eased(u, 0.16, 0.42)
+    down, back = FLESH + 0.01 - rig().standing, -0.5
+    over = eased(u, 0.42, 0.84)
+    slid = eased(u, 0.44, 0.86)
+    # Thighs forward and shanks back: the feet end beyond the hips, a little before them, one upon the other.
+    leg = rig().legs["left"].reach
+    goal = {"right": (0.56 * leg, 0.07, back + 0.3 * leg), "left": (0.62 * leg, 0.17, back + 0.16 * leg)}
+    feet = _floor_feet(base, slid, goal, flat=0 * slid)
+    feet = {side: replace(foot, pitch=foot.pitch + 0.4 * slid) for side, foot in feet.items()}
     pillow = Reach(Spot("ear", (0.03, -0.02, 0.02)), "palm", palm=(-1, 0, 0), fingers=(0.1, 1, -0.2), aim="head",
                    pole=(0.2, 0.2, 1), shape="flat")  # fmt: skip
     front = Reach(Spot("chest", (-0.1, -0.12, 0.2)), "palm", palm=(-1, -0.2, 0.1), fingers=(-0.3, 0.5, 0.8),
                   pole=(0.6, -1, 0.2), shape="relaxed")  # fmt: skip
     right = (Key(0.12, 0.42, _support(0.24, 0.06)), Key(0.5, 0.88, pillow))
     left = (Key(0.14, 0.4, _on_lap(style)), Key(0.46, 0.84, front))
-    rise = moves(u, 0.0, (0.42, 0.86, 0.1))
+    rise = moves(u, 0.0, (0.42, 0.84, 0.08))
     return replace(
         base, pelvis=angles(-0.06 * over, down * sunk + rise, back * gone), feet=feet,
-        tilt=angles(0.5 * lean - 0.05 * over, 0 * u, 1.45 * over),
-        spine=angles(0.6 * lean + 0.2 * over, 0 * u, -0.2 * pulse(u, 0.42, 0.62, 0.86)),
+        tilt=angles(0.1 * lean - 0.5 * seated * (1 - over) - 0.05 * over, 0 * u, 1.4 * over),
+        spine=angles(0.8 * lean + 0.5 * seated * (1 - over) + 0.2 * over, 0 * u, -0.2 * pulse(u, 0.42, 0.62, 0.86)),
         head=angles(0.1 * over, 0 * u, -0.25 * pulse(u, 0.42, 0.64, 0.9) + 0.1 * over),
         arms={"right": right, "left": left}, sway=(1 - sunk).clamp(min=0),
     )  # fmt: skip

@@ -41,7 +41,7 @@ def eased(u: Float[Tensor, " time"], start: float, end: float) -> Float[Tensor, 
     return minimum_jerk((u - start) / max(end - start, 1e-6))
 
 
-def moves(u: Float[Tensor, " time"], first: float, *changes: tuple[float, float, float]) -> Float[Tensor, " time"]:
+def moves(u: Float[Tensor, " time"], first: float | int, *changes: tuple[float | int, float | int, float | int]) -> Float[Tensor, " time"]:
     """A value that goes from `first` through changes; changes that overlap in time melt into one another.
 
     Args:
@@ -57,8 +57,8 @@ def moves(u: Float[Tensor, " time"], first: float, *changes: tuple[float, float,
 
 def path(
     u: Float[Tensor, " time"],
-    first: tuple[float, float, float],
-    *changes: tuple[float, float, tuple[float, float, float]],
+    first: tuple[float | int, float | int, float | int],
+    *changes: tuple[float, float, tuple[float | int, float | int, float | int]],
 ) -> Float[Tensor, "time 3"]:
     """Like `moves`, for three values that change together."""
     columns: list[Tensor] = []
@@ -78,7 +78,7 @@ def repeats(count: int, start: float, end: float) -> Sequence[tuple[float, float
     return [(start + i * step, start + (i + 1) * step) for i in range(count)]
 
 
-def cycles(u: Float[Tensor, " time"], count: float, start: float, end: float) -> Float[Tensor, " time"]:
+def cycles(u: Float[Tensor, " time"], count: int, start: float, end: float) -> Float[Tensor, " time"]:
     """Angle of an oscillation that makes `count` turns between `start` and `end` and rests outside."""
     return 2 * math.pi * count * ((u - start) / (end - start)).clamp(0, 1)
 
