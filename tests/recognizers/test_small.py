@@ -31,7 +31,8 @@ def test_order_matters():
     for stage in network.stages:
         torch.nn.init.ones_(stage.norm2.weight)  # it starts at nothing, and the shift is in the branch
     with torch.no_grad():
-        assert not torch.allclose(network(video()), network(video().flip(2)), rtol=1e-2, atol=1e-3)
+        forwards, backwards = network.features(video()), network.features(video().flip(2))
+        assert (forwards - backwards).norm() > 0.05 * forwards.norm()  # rounding alone would be some 1e-6
 
 
 def test_a_still_background_is_nothing():
