@@ -16,7 +16,7 @@ import lz4.frame
 import numpy as np
 import torch
 
-from synthaug.files import write_atomic
+from synthaug.files import user_cache, write_atomic
 from synthaug.structures import Rendering
 
 logger = logging.getLogger(__name__)
@@ -51,14 +51,14 @@ class RenderCache:
     Keys are deterministic, so two writers of one key write the same thing and the last one wins.
 
     Args:
-        root: The folder; made when first written to.
+        root: The folder, made when first written to; None is `people` in the user's cache.
         max_gb: Size beyond which the longest unread entries go, in 10^9 bytes.
     """
 
-    def __init__(self, root: str | Path, *, max_gb: float = 20.0) -> None:
+    def __init__(self, root: str | Path | None = None, *, max_gb: float = 20.0) -> None:
         if max_gb <= 0:
             raise ValueError(f"max_gb={max_gb} was given; a positive size was wanted. Set cache: null to keep nothing.")
-        self.root = Path(root).expanduser()
+        self.root = Path(root).expanduser() if root else user_cache() / "people"
         self.max_gb = max_gb
         self._written = 0
 

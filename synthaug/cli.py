@@ -104,8 +104,9 @@ def composed(overrides: Sequence[str]) -> "DictConfig":
         with initialize_config_dir(str(config_folder()), version_base="1.3"):
             return compose("config", overrides=list(overrides))
     except HydraException as error:
+        said = " ".join(str(error).split()) or " ".join(str(error.__cause__).split())
         raise ValueError(
-            f"{' '.join(overrides)} was given, which does not compose: {error}. Options as in conf/ were wanted; "
+            f"{' '.join(overrides)} was given, which does not compose: {said}. Options as in conf/ were wanted; "
             "a slash selects (synth/renderer=torch), a dot sets (synth.identities=10)."
         ) from error
 
@@ -190,9 +191,8 @@ def part_of(recipes: "Sequence[Recipe]", shard: str) -> "list[Recipe]":
 
 def _cache(chosen: argparse.Namespace) -> int:
     from synthaug.caching import RenderCache
-    from synthaug.files import user_cache
 
-    cache = RenderCache(chosen.root or user_cache() / "people", max_gb=chosen.max_gb)
+    cache = RenderCache(chosen.root, max_gb=chosen.max_gb)
     if chosen.verb == "gc":
         removed = cache.collect()
         print(f"{removed.entries} entries, {removed.bytes / 1e6:.1f} MB, removed from {cache.root}.")

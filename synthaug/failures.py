@@ -3,6 +3,7 @@
 For the entry files and the command line.
 """
 
+from pathlib import Path
 from types import TracebackType
 
 
@@ -28,4 +29,4 @@ def _raised_by_us(traceback: TracebackType | None) -> bool:
         return False
     while traceback.tb_next is not None:
         traceback = traceback.tb_next
-    return str(traceback.tb_frame.f_globals.get("__name__", "")).split(".")[0] == "synthaug"
+    return Path(traceback.tb_frame.f_code.co_filename).is_relative_to(Path(__file__).parent)
