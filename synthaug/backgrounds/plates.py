@@ -1,0 +1,310 @@
+"""Real rooms without the people in them, taken out of the training clips themselves."""
+
+import functools
+import json
+import logging
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Bool, UInt8
+from rich.progress import track
+
+from synthaug.backgrounds import Background
+from synthaug.backgrounds.emptying import PlateError, emptied, silhouettes
+from synthaug.body import joint_positions, mean_skeleton
+from synthaug.files import digest_of, motion_digest, write_atomic
+from synthaug.structures import Camera, Light, Record, Reference, Scene, Values
+from synthaug.video import VideoError, VideoInfo, indices_at, probe, read_frames
+
+logger = logging.getLogger(__name__)
+
+_VERSION = 1
+"""Raise when the same film would give another plate."""
+LARGEST = 544
+"""Shorter side in pixels above which plates are made smaller: clips of 512 and their crops."""
+CHEST = 0.9
+"""Height in metres of the point that a crop keeps in the middle, as far as the plate reaches."""
+
+
+@dataclass(frozen=True, eq=False)
+class Plate:
+    """One empty scene.
+
+    Attributes:
+        picture: The file that holds it.
+        camera: That filmed it; one frame, the picture's size.
+        spot: Where the filmed person stood, on the floor.
+        level: Mean colour, sRGB 0..1.
+    """
+
+    picture: Path
+    camera: Camera
+    spot: tuple[float, float, float]
+    level: tuple[float, float, float]
+
+
+@final
+class Plates(Background):
+    """Empty scenes of the training clips, with the cameras that filmed them.
+
+    The person is put where the filmed one stood. Records cut from one file share one plate. Films whose camera moves,
+    or that never show what is behind the person, are left out and counted in `refused`. Until `among` has been called
+    there is nothing to choose from.
+
+    Args:
+        cache: Folder that keeps plates between runs; None keeps them for this process and its workers alone.
+        samples: Frames looked at in each file.
+        max_hole: Largest share of a picture that may be made up because nobody ever uncovered it.
+        max_shift: Largest motion of the camera, pixels at a width of 320.
+        light: Whether people take on the brightness and tint of the plate: 0 not at all, 1 fully.
+    """
+
+    def __init__(
+        self,
+        cache: str | Path | None = None,
+        samples: int = 40,
+        max_hole: float = 0.12,
+        max_shift: float = 0.6,
+        light: float = 0.5,
+    ) -> None:
+        if samples < 3 or not 0 <= max_hole < 1 or max_shift < 0 or not 0 <= light <= 1:
+            raise ValueError(
+                f"samples={samples}, max_hole={max_hole}, max_shift={max_shift}, light={light} were given; at least 3 "
+                "samples, a share below 1, a shift of 0 or more and a share in 0..1 were wanted."
+            )
+        self._temporary = tempfile.TemporaryDirectory(prefix="synthaug-plates-") if cache is None else None
+        self.cache = Path(self._temporary.name if self._temporary else str(cache)).expanduser()
+        self.samples = samples
+        self.max_hole = max_hole
+        self.max_shift = max_shift
+        self.light = light
+        self.plates: dict[str, Plate] = {}
+        self.refused: dict[str, str] = {}
+        self._fingerprint = f"plates/{_VERSION}/none"
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the plates to choose from and of how they are shown."""
+        return self._fingerprint
+
+    def sample(self, rng: np.random.Generator) -> Values:
+        """Which plate, by the key of the record that it was taken from.
+
+        Raises:
+            ValueError: If there are none yet.
+        """
+        if not self.plates:
+            raise ValueError(
+                "Plates have nothing to choose from: they are taken out of training clips. "
+                "Call `among` with the training records and their references first."
+            )
+        keys = sorted(self.plates)
+        return {"plate": keys[int(rng.integers(len(keys)))]}
+
+    def scene(self, values: Values, camera: Camera) -> Scene:
+        """The empty scene, and the camera that filmed it, both cut to the size asked for.
+
+        Raises:
+            KeyError: If the recipe's plate is not among these.
+        """
+        key = str(values["plate"])
+        if key not in self.plates:
+            raise KeyError(
+                f"The recipe asks for the plate '{key}', which is not among these {len(self.plates)} "
+                f"({', '.join(sorted(self.plates)[:3])}, ...). Replay recipes with the data set and protocol that "
+                "they were made with."
+            )
+        plate, count = self.plates[key], len(camera.viewmats)
+        view, picture = framed(plate, camera.height, camera.width)
+        frame = torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))
+        held = Camera(view.viewmats.repeat(count, 1, 1), view.Ks.repeat(count, 1, 1), view.width, view.height)
+        return Scene(
+            frames=frame[None].repeat(count, 1, 1, 1),
+            camera=held,
+            spot=plate.spot,
+            light=None if self.light == 0 else tinted(plate.level, self.light),
+        )
+
+    def among(self, films: Sequence[tuple[Record, Reference]]) -> Background:
+        """The plates of these films, extracted where the cache lacks them.
+
+        Raises:
+            ValueError: If no film gives one; the message counts why.
+        """
+        found = Plates(self.cache, self.samples, self.max_hole, self.max_shift, self.light)
+        found._temporary = self._temporary  # keeps the folder alive
+        files: dict[Path, list[tuple[Record, Reference]]] = {}
+        for record, reference in sorted(films, key=lambda film: film[0].key):
+            files.setdefault(record.path, []).append((record, reference))
+        for path in track(files, description="Taking out plates", transient=True, disable=len(files) < 4):
+            key = files[path][0][0].key
+            plate = self._plate(path, files[path])
+            if isinstance(plate, Plate):
+                found.plates[key] = plate
+            else:
+                found.refused[key] = plate
+        if not found.plates:
+            reasons = next(iter(found.refused.values()), "no film was given")
+            raise ValueError(
+                f"None of {len(files)} training films gives a plate (the first: {reasons}) Film from a tripod in "
+                "which people move about was wanted. Take synth/background=rooms, or raise max_hole or max_shift."
+            )
+        if found.refused:
+            logger.warning("%d of %d films give no plate.", len(found.refused), len(files))
+        stems = (f"{key}:{plate.picture.stem}" for key, plate in sorted(found.plates.items()))
+        found._fingerprint = f"plates/{_VERSION}/{self.light}/{digest_of(*stems)}"
+        return found
+
+    def _plate(self, path: Path, films: list[tuple[Record, Reference]]) -> Plate | str:
+        """The plate of one file, out of the cache where it has it, or why there is none."""
+        state = path.stat() if path.exists() else None
+        settings = repr((_VERSION, self.samples, self.max_hole, self.max_shift, LARGEST))
+        seen = [digest_of(motion_digest(ref.motion), ref.camera.viewmats, ref.camera.Ks) for _, ref in films]
+        times = repr([(record.start, record.end) for record, _ in films])
+        mark = "" if state is None else f"{state.st_size}:{state.st_mtime_ns}"
+        name = digest_of(path.name, mark, settings, times, *seen)
+        note = self.cache / name[:2] / f"{name}.json"
+        kept = _read_note(note)
+        if kept is None:
+            _extract(path, films, note, plates=self)
+            kept = _read_note(note)
+        assert kept is not None, "a note that was just written can be read"
+        return kept
+
+
+def _read_note(note: Path) -> Plate | str | None:
+    """What the cache holds: a plate, the reason for a refusal, or nothing that can be trusted."""
+    try:
+        about = json.loads(note.read_text())
+        if "refused" in about:
+            return str(about["refused"])
+        picture = note.with_suffix(".png")
+        if digest_of(picture.read_bytes()) != about["digest"]:
+            return None
+        viewmats, Ks = torch.tensor(about["viewmat"])[None], torch.tensor(about["K"])[None]
+        camera = Camera(viewmats, Ks, int(about["width"]), int(about["height"]))
+        return Plate(picture, camera, tuple(about["spot"]), tuple(about["level"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _extract(path: Path, films: list[tuple[Record, Reference]], note: Path, *, plates: Plates) -> None:
+    """Take the plate out and write it beside its note; or write why not. The note comes last: it makes it whole."""
+    try:
+        info = probe(path)
+        size = _size(info)
+        indices = sorted({round(k) for k in np.linspace(0, info.num_frames - 1, plates.samples)})
+        frames = read_frames(path, indices, info=info, size=size).permute(0, 2, 3, 1).numpy()
+        people = _people(films, info, indices, size)
+        empty = emptied(frames, people, max_hole=plates.max_hole, max_shift=plates.max_shift)
+    except (PlateError, VideoError) as error:
+        write_atomic(note, json.dumps({"refused": str(error)}).encode())
+        return
+    done, png = cv2.imencode(".png", cv2.cvtColor(empty.picture, cv2.COLOR_RGB2BGR))
+    assert done, "OpenCV encodes any uint8 picture"
+    content = png.tobytes()
+    write_atomic(note.with_suffix(".png"), content)
+    reference = _best(films)
+    camera = reference.camera.scaled(height=size[0], width=size[1])
+    place = reference.motion.transl.median(dim=0).values
+    about = {
+        "records": [record.key for record, _ in films],
+        "viewmat": camera.viewmats[0].tolist(),
+        "K": camera.Ks[0].tolist(),
+        "width": camera.width,
+        "height": camera.height,
+        "spot": [float(place[0]), 0.0, float(place[2])],
+        "level": (empty.picture.reshape(-1, 3).mean(0) / 255).tolist(),
+        "hole": empty.hole,
+        "shift": empty.shift,
+        "digest": digest_of(content),
+    }
+    write_atomic(note, json.dumps(about, sort_keys=True).encode())
+
+
+def _size(info: VideoInfo) -> tuple[int, int]:
+    scale = min(LARGEST / min(info.height, info.width), 1.0)
+    return round(info.height * scale), round(info.width * scale)
+
+
+def _best(films: list[tuple[Record, Reference]]) -> Reference:
+    """The reference of the best grade, of equals the longest: its camera and floor serve the file."""
+    return max(
+        (ref for _, ref in films), key=lambda ref: (1.0 if ref.quality is None else ref.quality, ref.motion.num_frames)
+    )
+
+
+def _people(
+    films: list[tuple[Record, Reference]], info: VideoInfo, indices: list[int], size: tuple[int, int]
+) -> Bool[np.ndarray, "sample height width"]:
+    """Where the known people are in each sampled frame; frames outside all records are taken as they are."""
+    height, width = size
+    people = np.zeros((len(indices), height, width), np.bool_)
+    for record, reference in films:
+        motion, camera = reference.motion, reference.camera.scaled(height=height, width=width)
+        times = record.start + np.arange(motion.num_frames) / motion.fps
+        at = np.array(indices_at(info, [float(time) for time in times]))
+        inside = [k for k, index in enumerate(indices) if at[0] <= index <= at[-1]]
+        if not inside:
+            continue
+        nearest = torch.tensor([int(np.abs(at - indices[k]).argmin()) for k in inside])
+        joints = joint_positions(motion, mean_skeleton())[nearest]
+        # A motion may have more frames than its camera, where that stands still.
+        views = nearest.clamp(max=len(camera.viewmats) - 1)
+        seen = (
+            torch.einsum("tij,tkj->tki", camera.viewmats[views, :3, :3], joints) + camera.viewmats[views, None, :3, 3]
+        )
+        depth = seen[..., 2:]
+        pixels = torch.einsum("tij,tkj->tki", camera.Ks[views], seen / depth.clamp(min=0.05))[..., :2]
+        scales = camera.Ks[views, 0, 0][:, None] / depth[..., 0]
+        people[inside] |= silhouettes(pixels.double().numpy(), scales.double().numpy(), height=height, width=width)
+    return people
+
+
+@functools.lru_cache(maxsize=16)
+def _picture(path: Path) -> UInt8[np.ndarray, "height width 3"]:
+    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if picture is None:
+        raise FileNotFoundError(
+            f"The plate {str(path)!r} is gone or broken, and was there when the run began. Leave the cache alone "
+            "while a run uses it; start again, and it is extracted anew."
+        )
+    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
+
+
+def framed(plate: Plate, height: int, width: int) -> tuple[Camera, UInt8[np.ndarray, "height width 3"]]:
+    """A plate and its camera cut to a size: the largest crop of that aspect, about the spot where the person stands.
+
+    The centre crop of `Camera.scaled` would cut off whoever stands at the side of a wide picture.
+    """
+    picture = _picture(plate.picture)
+    camera = plate.camera
+    scale = max(height / camera.height, width / camera.width)
+    tall, wide = max(round(camera.height * scale), height), max(round(camera.width * scale), width)
+    taps = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    whole = cv2.resize(picture, (wide, tall), interpolation=taps)
+    chest = torch.tensor([plate.spot[0], CHEST, plate.spot[2]]).to(camera.viewmats)
+    seen = camera.viewmats[0, :3, :3] @ chest + camera.viewmats[0, :3, 3]
+    u, v = ((camera.Ks[0] @ seen)[:2] / seen[2].clamp(min=1e-3)).tolist()
+    left = round(min(max(u * wide / camera.width - width / 2, 0), wide - width))
+    top = round(min(max(v * tall / camera.height - height / 2, 0), tall - height))
+    Ks = camera.Ks.clone()
+    Ks[:, 0] *= wide / camera.width
+    Ks[:, 1] *= tall / camera.height
+    Ks[:, 0, 2] -= left
+    Ks[:, 1, 2] -= top
+    return Camera(camera.viewmats, Ks, width, height), whole[top : top + height, left : left + width]
+
+
+def tinted(level: tuple[float, float, float], share: float) -> Light:
+    """An even light of a plate's brightness and tint: 1 where the mean of the plate is a middle grey of 0.45."""
+    red, green, blue = (min(max((part / 0.45) ** share, 0.6), 1.25) for part in level)
+    color = (red, green, blue)
+    ground = (0.8 * red, 0.8 * green, 0.8 * blue)
+    return Light(direction=(0.0, 1.0, 0.0), key=(0.12 * red, 0.12 * green, 0.12 * blue), sky=color, ground=ground)

@@ -1,0 +1,207 @@
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from synthaug.backgrounds.emptying import PlateError, camera_shift, emptied, masked_median, silhouettes
+from synthaug.backgrounds.plates import Plates
+from synthaug.body import joint_positions, mean_skeleton
+from synthaug.structures import Motion, Record, Reference
+from synthaug.testing.backgrounds import check_background
+from synthaug.testing.cameras import example_camera
+from synthaug.video import write_video
+
+FRAMES, HEIGHT, WIDTH = 48, 96, 160
+
+
+def scenery(height: int = HEIGHT, width: int = WIDTH, seed: int = 0) -> np.ndarray:
+    """A picture with edges: coloured boxes on a gradient."""
+    rng = np.random.default_rng(seed)
+    picture = np.linspace(60, 190, width)[None, :, None] * np.ones((height, 1, 3))
+    for _ in range(25):
+        x, y, w, h = rng.integers(0, [width, height, 40, 30])
+        picture[y : y + h + 6, x : x + w + 6] = rng.integers(20, 235, 3)
+    return picture.astype(np.uint8)
+
+
+def blob_film(count: int = FRAMES, *, step: float = 3.0) -> tuple[np.ndarray, np.ndarray]:
+    """A dark blob that walks across the scenery, in noise, and its mask."""
+    frames, masks = np.repeat(scenery()[None], count, 0), np.zeros((count, HEIGHT, WIDTH), np.uint8)
+    for k in range(count):
+        centre = (int(10 + step * k), 55)
+        cv2.circle(frames[k], centre, 14, (15, 10, 30), -1)
+        cv2.circle(masks[k], centre, 17, 1, -1)
+    noise = np.random.default_rng(1).normal(0, 3, frames.shape)
+    return np.clip(frames + noise, 0, 255).astype(np.uint8), masks > 0
+
+
+def psnr(a: np.ndarray, b: np.ndarray) -> float:
+    return float(10 * np.log10(255**2 / max(np.mean((a.astype(float) - b) ** 2), 1e-9)))
+
+
+def test_the_plate_of_a_moving_blob_is_the_true_background():
+    frames, people = blob_film()
+    empty = emptied(frames, people, max_hole=0.1, max_shift=0.6)
+    # Noise of 3 in single frames is 38.6 dB; a median of over 20 samples leaves 1.25 * 3 / sqrt(20), above 48 dB.
+    assert psnr(empty.picture, scenery()) > 44
+    assert empty.hole == 0
+
+
+def test_a_blob_that_lingers_shows_through_a_plain_median_but_not_through_ours():
+    frames, people = blob_film(step=0.6)
+    plain = np.median(frames, axis=0)
+    assert psnr(plain, scenery()) < 25
+    assert psnr(masked_median(frames, people), scenery()) > psnr(plain, scenery()) + 3
+
+
+def test_small_holes_are_filled_and_large_ones_refused():
+    frames, people = blob_film()
+    people[:, 10:14, 10:14] = True
+    assert emptied(frames, people, max_hole=0.1, max_shift=0.6).hole == pytest.approx(16 / HEIGHT / WIDTH)
+    people[:, :, :40] = True
+    with pytest.raises(PlateError, match="25 % of the picture are never without the person"):
+        emptied(frames, people, max_hole=0.1, max_shift=0.6)
+
+
+def test_a_moving_camera_is_refused_and_a_still_one_is_not():
+    wide = scenery(HEIGHT, WIDTH + 60)
+    panned = np.stack([wide[:, k : k + WIDTH] for k in range(0, 48)])
+    nobody = np.zeros(panned.shape[:3], bool)
+    with pytest.raises(PlateError, match="The camera moves"):
+        emptied(panned, nobody, max_hole=0.1, max_shift=0.6)
+    frames, people = blob_film()
+    assert camera_shift(frames, people) < 0.3
+
+
+def test_a_change_of_exposure_is_no_motion():
+    frames = np.stack([scenery() * gain for gain in np.linspace(0.8, 1.0, 12)]).astype(np.uint8)
+    assert camera_shift(frames, np.zeros(frames.shape[:3], bool)) < 0.3
+
+
+def test_a_silhouette_covers_every_joint_and_nothing_far_away():
+    camera = example_camera(frames=1, height=HEIGHT, width=WIDTH)
+    joints = mean_skeleton().joints[None] + torch.tensor([0.0, 0.95, 0.0])
+    seen = joints @ camera.viewmats[0, :3, :3].T + camera.viewmats[0, :3, 3]
+    pixels = ((seen / seen[..., 2:]) @ camera.Ks[0].T)[..., :2].double().numpy()
+    scales = (camera.Ks[0, 0, 0] / seen[..., 2]).double().numpy()
+    mask = silhouettes(pixels, scales, height=HEIGHT, width=WIDTH)[0]
+    inside = [p for p in np.floor(pixels[0]).astype(int) if 0 <= p[0] < WIDTH and 0 <= p[1] < HEIGHT]
+    assert all(mask[y, x] for x, y in inside)
+    assert not mask[:, : int(pixels[0, :, 0].min() - 0.3 * scales.max())].any()
+    assert mask.mean() < 0.4
+
+
+def walking(count: int = FRAMES, fps: float = 24.0) -> Motion:
+    """A stiff walk from left to right, 2.6 m."""
+    transl = torch.zeros(count, 3)
+    transl[:, 0] = torch.linspace(-1.3, 1.3, count)
+    transl[:, 1] = 0.95
+    return Motion.from_pose(torch.zeros(count, 55, 3), transl, fps=fps)
+
+
+def film(root: Path, name: str = "walk", *, pan: int = 0) -> tuple[Record, Reference]:
+    """A file in which a figure of discs walks before the scenery, and what is known of it."""
+    camera = example_camera(frames=FRAMES, height=HEIGHT, width=WIDTH, distance=4.0)
+    motion = walking()
+    joints = joint_positions(motion, mean_skeleton())
+    seen = torch.einsum("tij,tkj->tki", camera.viewmats[:, :3, :3], joints) + camera.viewmats[:, None, :3, 3]
+    pixels = torch.einsum("tij,tkj->tki", camera.Ks, seen / seen[..., 2:])[..., :2]
+    wide = scenery(HEIGHT, WIDTH + pan)
+    frames = []
+    for k, joint in enumerate(pixels.round().int().tolist()):
+        frame = wide[:, k * pan // FRAMES :][:, :WIDTH].copy()
+        for x, y in joint:
+            cv2.circle(frame, (x, y), 3, (20, 20, 60), -1)
+        frames.append(frame)
+    video = torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).contiguous()
+    path = root / f"{name}.mp4"
+    write_video(path, video, fps=24.0)
+    return Record(name, path, 0, "s1", "", 0.0, FRAMES / 24.0), Reference(motion, camera)
+
+
+def test_plates_come_out_of_film_and_are_backgrounds(tmp_path):
+    record, reference = film(tmp_path)
+    plates = Plates(tmp_path / "cache").among([(record, reference)])
+    check_background(plates)
+    scene = plates.scene({"plate": "walk"}, example_camera(frames=3, height=HEIGHT, width=WIDTH))
+    # H.264 at its usual quality is what limits this.
+    assert psnr(scene.frames[0].permute(1, 2, 0).numpy(), scenery()) > 27
+    torch.testing.assert_close(scene.camera.viewmats, reference.camera.viewmats[:3])
+    torch.testing.assert_close(scene.camera.Ks, reference.camera.Ks[:3])
+    assert scene.spot == pytest.approx((0.0, 0.0, 0.0), abs=0.05)
+
+
+def test_a_crop_follows_the_spot_and_its_camera_agrees(tmp_path):
+    record, reference = film(tmp_path)
+    aside = replace(
+        reference, motion=replace(reference.motion, transl=reference.motion.transl + torch.tensor([1.0, 0, 0]))
+    )
+    plates = Plates(tmp_path / "cache", max_hole=0.5).among([(record, aside)])
+    scene = plates.scene({"plate": "walk"}, example_camera(frames=1, height=64, width=64))
+    spot = torch.tensor([scene.spot[0], 0.9, scene.spot[2]])
+    seen = scene.camera.viewmats[0, :3, :3] @ spot + scene.camera.viewmats[0, :3, 3]
+    u = float((scene.camera.Ks[0] @ seen)[0] / seen[2])
+    assert 24 < u < 40
+    whole = plates.scene({"plate": "walk"}, example_camera(frames=1, height=HEIGHT, width=WIDTH))
+    full = (whole.camera.Ks[0] @ seen)[0] / seen[2]
+    shift = round(float(full) * 64 / HEIGHT - u)
+    small = cv2.resize(
+        whole.frames[0].permute(1, 2, 0).numpy(), (round(WIDTH * 64 / HEIGHT), 64), interpolation=cv2.INTER_AREA
+    )
+    assert psnr(small[:, shift : shift + 64], scene.frames[0].permute(1, 2, 0).numpy()) > 30
+
+
+def test_records_of_one_file_share_one_plate(tmp_path):
+    record, reference = film(tmp_path)
+    half = replace(record, key="walk-again", end=1.0)
+    plates = Plates(tmp_path / "cache").among([(record, reference), (half, reference)])
+    assert list(plates.plates) == ["walk"]
+
+
+def test_the_cache_is_used_and_a_damaged_one_renewed(tmp_path):
+    record, reference = film(tmp_path)
+    cache = tmp_path / "cache"
+    first = Plates(cache).among([(record, reference)])
+    (picture,) = cache.rglob("*.png")
+    time = picture.stat().st_mtime_ns
+    again = Plates(cache).among([(record, reference)])
+    assert picture.stat().st_mtime_ns == time
+    assert again.fingerprint == first.fingerprint
+    picture.write_bytes(b"damaged")
+    Plates(cache).among([(record, reference)])
+    assert picture.stat().st_size > 100
+
+
+def test_moving_cameras_and_broken_files_are_counted(tmp_path):
+    good, panned = film(tmp_path), film(tmp_path, "panned", pan=70)
+    (tmp_path / "empty.mp4").touch()
+    empty = (replace(good[0], key="empty", path=tmp_path / "empty.mp4"), good[1])
+    plates = Plates(tmp_path / "cache").among([good, panned, empty])
+    assert list(plates.plates) == ["walk"]
+    assert "The camera moves" in plates.refused["panned"]
+    assert "empty" in plates.refused["empty"]
+    again = Plates(tmp_path / "cache").among([good, panned, empty])
+    assert again.refused == plates.refused
+
+
+def test_without_film_there_is_nothing_to_choose_from(tmp_path):
+    with pytest.raises(ValueError, match="Call `among`"):
+        Plates(tmp_path).sample(np.random.default_rng(0))
+    with pytest.raises(ValueError, match="None of 0 training films.*synth/background=rooms"):
+        Plates(tmp_path).among([])
+    with pytest.raises(ValueError, match="The camera moves.*synth/background=rooms"):
+        Plates(tmp_path / "cache").among([film(tmp_path, pan=70)])
+
+
+def test_a_plate_of_other_film_is_refused(tmp_path):
+    plates = Plates(tmp_path / "cache").among([film(tmp_path)])
+    with pytest.raises(KeyError, match="'elsewhere'"):
+        plates.scene({"plate": "elsewhere"}, example_camera())
+
+
+def test_impossible_settings_are_refused():
+    with pytest.raises(ValueError, match="at least 3 samples"):
+        Plates(samples=1)
