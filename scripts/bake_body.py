@@ -475,19 +475,21 @@ def point_density(source: Source, mean: np.ndarray, joints: np.ndarray, masks: n
     eyes = (joints[J["left_eye"]] + joints[J["right_eye"]]) / 2
     mask = {name: masks[source.faces, i].mean(1) for i, name in enumerate(MASK_TARGETS)}
     density = np.ones(len(source.faces))
-    density[part["head"]] = 2.0
+    density[part["head"]] = 1.4
     face = part["head"] & (centre[:, 2] > eyes[2] - 0.06) & (centre[:, 1] > eyes[1] - 0.14)
-    density[face & (centre[:, 1] < eyes[1] + 0.06)] = 9
+    density[face & (centre[:, 1] < eyes[1] + 0.06)] = 7
     around_eye = np.minimum(
         *(np.linalg.norm(centre - joints[J[f"{side}_eye"]] - [0, 0, 0.03], axis=1) for side in ("left", "right"))
     )
-    density[face & (around_eye < 0.03)] = 20
-    density[part["head"] & (mask["upper_lip"] + mask["lower_lip"] > 0.3)] = 24
-    density[part["head"] & (mask["ear"] > 0.3)] = 5
-    density[part["left_eye"] | part["right_eye"]] = 45
-    density[part["left_hand"] | part["right_hand"]] = 5
-    density[part["left_foot"] | part["right_foot"]] = 1.6
+    density[face & (around_eye < 0.03)] = 15
+    density[part["head"] & (mask["upper_lip"] + mask["lower_lip"] > 0.3)] = 15
+    density[part["head"] & (mask["ear"] > 0.6)] = 3
+    density[part["left_eye"] | part["right_eye"]] = 26
+    density[part["left_hand"] | part["right_hand"]] = 3.6
+    density[part["left_foot"] | part["right_foot"]] = 1.3
     density[part["mouth"]] = 0.5
+    neck = (centre[:, 1] > eyes[1] - 0.20) & (np.abs(centre[:, 0]) < 0.12) & (part["body"] | part["head"])
+    density[neck] = np.maximum(density[neck], 2.2)
     return density
 
 

