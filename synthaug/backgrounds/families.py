@@ -6,6 +6,10 @@ and the other stand for the world.
 """
 
 from dataclasses import dataclass
+from typing import TypeAlias
+
+Number: TypeAlias = float | int
+Triple: TypeAlias = tuple[Number, Number, Number]
 
 
 @dataclass(frozen=True)
@@ -14,7 +18,7 @@ class Covering:
 
     pattern: str
     colors: tuple[tuple[str, str], ...]
-    scale: tuple[float, float]
+    scale: tuple[Number, Number]
     gloss: float = 0.0
 
 
@@ -30,11 +34,11 @@ class Lighting:
         sun: Strength and colour of sunlight through panes; zeros for none.
     """
 
-    window: tuple[float, float, float]
-    seen: tuple[float, float, float]
-    skyline: tuple[float, float, float]
-    lamp: tuple[float, float, float]
-    sun: tuple[float, float, float]
+    window: Triple
+    seen: Triple
+    skyline: Triple
+    lamp: Triple
+    sun: Triple
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+Number: TypeAlias = float | int
+Part: TypeAlias = tuple[Number, Number, Number]
+
 BOX, BALL, TUBE = 0, 1, 2
 
 
@@ -28,8 +31,8 @@ class Solid:
     """One part: kind, low and high corner, material, own light, radius of softened edges."""
 
     kind: int
-    low: tuple[float, float, float]
-    high: tuple[float, float, float]
+    low: Part
+    high: Part
     material: Material
     glow: float = 0.0
     bevel: float = 0.012
@@ -48,7 +51,6 @@ class Stuff:
     seed: int
 
 
-Part: TypeAlias = tuple[float, float, float]
 Builder: TypeAlias = Callable[[Stuff], list[Solid]]
 
 
@@ -57,7 +59,7 @@ def box(low: Part, high: Part, material: Material, *, bevel: float = 0.012) -> S
     return Solid(BOX, low, high, material, bevel=bevel)
 
 
-def legs(width: float, depth: float, height: float, material: Material, *, inset: float = 0.05) -> list[Solid]:
+def legs(width: Number, depth: Number, height: Number, material: Material, *, inset: float = 0.05) -> list[Solid]:
     """Four square legs of a piece of this footprint, its back at z = 0."""
     half, thick = width / 2 - inset, 0.022
     return [
@@ -67,7 +69,7 @@ def legs(width: float, depth: float, height: float, material: Material, *, inset
     ]
 
 
-def tube(x: float, z: float, radius: float, low: float, high: float, material: Material) -> Solid:
+def tube(x: Number, z: Number, radius: Number, low: Number, high: Number, material: Material) -> Solid:
     """An upright cylinder."""
     return Solid(TUBE, (x - radius, low, z - radius), (x + radius, high, z + radius), material)
 
@@ -78,7 +80,7 @@ def ball(centre: Part, half: Part, material: Material) -> Solid:
     return Solid(BALL, low, (centre[0] + half[0], centre[1] + half[1], centre[2] + half[2]), material)
 
 
-def seat(stuff: Stuff, width: float, count: int) -> list[Solid]:
+def seat(stuff: Stuff, width: Number, count: int) -> list[Solid]:
     """An upholstered seat with back, arms, cushions and a pillow: sofas and armchairs."""
     depth, arm, cloth = 0.85, 0.13 + 0.07 * stuff.shape[0], stuff.cloth
     high = 0.72 + 0.16 * stuff.shape[1]
@@ -110,7 +112,7 @@ def armchair(stuff: Stuff) -> list[Solid]:
     return seat(stuff, 0.9 * stuff.size, 1)
 
 
-def _rows(width: float, heights: list[float], depth: float, content: list[Material]) -> list[Solid]:
+def _rows(width: Number, heights: list[float], depth: Number, content: list[Material]) -> list[Solid]:
     """What stands in a shelf: one box a compartment."""
     return [
         box((-width / 2 + 0.03, low + 0.02, 0.02), (width / 2 - 0.03, high - 0.005, depth - 0.05), material)
@@ -150,7 +152,7 @@ def bed(stuff: Stuff) -> list[Solid]:
     return parts
 
 
-def _vase(x: float, y: float, z: float, material: Material) -> list[Solid]:
+def _vase(x: Number, y: Number, z: Number, material: Material) -> list[Solid]:
     return [
         ball((x, y + 0.11, z), (0.07, 0.11, 0.07), material),
         tube(x, z, 0.03, y + 0.19, y + 0.25, material),
@@ -207,7 +209,7 @@ def potted_plant(stuff: Stuff) -> list[Solid]:
     return _plant(stuff, 0.16 + 0.06 * stuff.shape[0], 0.30, 1.0 + 0.6 * stuff.shape[1])
 
 
-def _plant(stuff: Stuff, radius: float, pot: float, high: float) -> list[Solid]:
+def _plant(stuff: Stuff, radius: Number, pot: Number, high: Number) -> list[Solid]:
     leaf = Material("leaves", "#3c5a2c", "#7e9a52", seed=stuff.seed)
     bark = Material("wood", "#5b4633")
     middle = radius + 0.12
@@ -219,7 +221,7 @@ def _plant(stuff: Stuff, radius: float, pot: float, high: float) -> list[Solid]:
     return parts
 
 
-def _chair(x: float, z: float, stuff: Stuff, *, back: int) -> list[Solid]:
+def _chair(x: Number, z: Number, stuff: Stuff, *, back: int) -> list[Solid]:
     """Seat, back and legs; the back on the side of +1 or -1 in z."""
     wood, thick = stuff.wood, 0.018
     parts = [box((x - 0.21, 0.43, z - 0.21), (x + 0.21, 0.47, z + 0.21), stuff.accent, bevel=0.02)]

@@ -25,7 +25,7 @@ TURNS = {0: math.pi / 2, 1: -math.pi / 2, 4: 0.0, 5: math.pi}
 """Turn that makes a piece look into the room from each wall."""
 
 
-Corner: TypeAlias = tuple[float, float, float]
+Corner: TypeAlias = tuple[float | int, float | int, float | int]
 Rectangle: TypeAlias = tuple[float, float, float, float]
 
 
@@ -91,6 +91,7 @@ class Plan:
         sun: Towards the sun.
         rug: Middle x, z and half sizes; zeros for none.
         strength: Factor on the windows' light.
+        seed: Tells one skyline from another.
         cameras: Positions.
     """
 
@@ -105,6 +106,7 @@ class Plan:
     sun: tuple[float, float, float]
     rug: tuple[float, float, float, float]
     strength: float
+    seed: int
     cameras: Float[np.ndarray, "time 3"] = field(repr=False)
 
     @property
@@ -130,8 +132,8 @@ def linear(color: str, tone: float = 1.0) -> tuple[float, float, float]:
 def material_row(material: Material, *, tone: float = 1.0, gloss: float = 0.0) -> list[float]:
     """A material in the columns of `textures`."""
     return [
-        PATTERNS.index(material.pattern), *linear(material.color, tone), *linear(material.second, tone),
-        material.scale, gloss, material.fitted, material.seed,
+        float(PATTERNS.index(material.pattern)), *linear(material.color, tone), *linear(material.second, tone),
+        float(material.scale), gloss, float(material.fitted), float(material.seed),
     ]  # fmt: skip
 
 
@@ -169,6 +171,7 @@ def planned(values: Values, camera: Camera, *, free: float) -> Plan:
         sun=(math.cos(above) * math.sin(bearing), math.sin(above), math.cos(above) * math.cos(bearing)),
         rug=(0.0, 0.0, 0.0, 0.0) if rug is None else (*map(_f, rug["at"]), *map(_f, rug["half"])),  # type: ignore
         strength=_f(light["strength"]),
+        seed=int(values["seed"]),  # type: ignore[arg-type]
         cameras=cameras,
     )
 
@@ -329,7 +332,7 @@ def _built(values: Values, family: Family, keep: _Clear) -> list[Standing]:
 
 def _placed(solids: list[Solid], drawn: dict, keep: _Clear, others: list[Standing]) -> list[Standing]:
     """The piece along its wall, at its drawn place or the first other that is free; nothing if there is none."""
-    trial = Standing(tuple(solids), 0, 0, 0)
+    trial = Standing(tuple(solids), 0.0, 0.0, 0.0)
     (left, _, _), (right, top, _) = trial.bounds
     for k in range(TRIES):
         # From wall to wall in turn; the golden ratio spreads the tries along each.

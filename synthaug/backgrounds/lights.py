@@ -70,7 +70,7 @@ def lit(plan: Plan) -> tuple[Room, Light]:
         SKY: [
             [plan.strength * part for part in lighting.window],
             lighting.seen,
-            [7.1 * plan.yaw, 3.3 * plan.yaw, 5.7 * plan.yaw],
+            [7.1 * plan.seed, 3.3 * plan.seed, 5.7 * plan.seed],
             lighting.skyline,
         ],
         BOUNCE: np.zeros((7, 3)),
@@ -143,7 +143,7 @@ def _solid_row(solid: Solid, material: int, piece: int) -> list[float]:
         # Round solids blend six cells by direction.
         slim = solid.kind != BOX or high - low < SLIM
         row[CELLS + axis] = 1 if slim else min(math.ceil((high - low) / CELL["furniture"]) + 1, 9)
-    return row
+    return [float(value) for value in row]
 
 
 def _bounce(room: Room, plan: Plan) -> None:

@@ -228,7 +228,7 @@ def _occluder(family: Family, rng: np.random.Generator) -> Values:
     return {
         "kind": _pick(family.occluders, rng),
         "share": float(rng.uniform(0.5, 0.75)),
-        "beside": float(rng.uniform(-0.4, 0.4)),
+        "beside": float(rng.uniform(-0.3, 0.3)),
         "turn_deg": float(rng.uniform(0, 360)),
         **_stuff(family, rng),
     }
