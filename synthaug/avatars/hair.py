@@ -57,12 +57,12 @@ STYLES: dict[str, Style | None] = {
     "quiff": Style(0.060, 0.016, 0.8, 0.05, "back", thick=0.0018, share=0.10),
     "parted": Style(0.075, 0.034, 0.35, 0.25, "aside", thick=0.0018, share=0.11),
     "pixie": Style(0.070, 0.050, 0.35, 0.35, "aside", thick=0.0018, share=0.12),
-    "afro": Style(0.052, 0.042, 1.0, 0.0, "out", curl=0.003, frequency=55, thick=0.0036, share=0.16),
-    "curly": Style(0.150, 0.160, 0.75, 0.45, "down", curl=0.011, frequency=28, thick=0.0030, share=0.19),
-    "bob": Style(0.230, 0.170, 0.35, 0.6, "down", curl=0.002, frequency=8, thick=0.0026, share=0.18),
-    "straight": Style(0.420, 0.360, 0.3, 0.7, "down", curl=0.002, frequency=5, thick=0.0027, share=0.22),
-    "long": Style(0.460, 0.400, 0.35, 0.7, "down", curl=0.004, frequency=7, thick=0.0027, share=0.23),
-    "wavy": Style(0.360, 0.300, 0.5, 0.6, "down", curl=0.011, frequency=13, thick=0.0028, share=0.22),
+    "afro": Style(0.052, 0.042, 1.0, 0.0, "out", curl=0.003, frequency=55.0, thick=0.0036, share=0.16),
+    "curly": Style(0.150, 0.160, 0.75, 0.45, "down", curl=0.011, frequency=28.0, thick=0.0030, share=0.19),
+    "bob": Style(0.230, 0.170, 0.35, 0.6, "down", curl=0.002, frequency=8.0, thick=0.0026, share=0.18),
+    "straight": Style(0.420, 0.360, 0.3, 0.7, "down", curl=0.002, frequency=5.0, thick=0.0027, share=0.22),
+    "long": Style(0.460, 0.400, 0.35, 0.7, "down", curl=0.004, frequency=7.0, thick=0.0027, share=0.23),
+    "wavy": Style(0.360, 0.300, 0.5, 0.6, "down", curl=0.011, frequency=13.0, thick=0.0028, share=0.22),
     "ponytail": Style(0.170, 0.150, 0.12, 0.0, "gathered", thick=0.0023, share=0.18, tail=0.30),
     "bun": Style(0.170, 0.150, 0.12, 0.0, "gathered", thick=0.0023, share=0.16),
 }
@@ -285,7 +285,7 @@ def _gathering(style: Style, person: Person, figure: Figure, body: Obstacle, cou
     start = tie + 0.012 * spread
     up = np.tile(np.array([0, 0.25, -1.0], np.float32), (number, 1)) + 0.25 * spread
     lengths = (style.tail * (1 + 0.15 * spread[:, 0])).astype(np.float32)
-    tail = Style(0, 0, 0.9, 0.9, "down", curl=0.004, frequency=6, thick=style.thick, tail=style.tail)
+    tail = Style(0.0, 0.0, 0.9, 0.9, "down", curl=0.004, frequency=6.0, thick=style.thick, tail=style.tail)
     paths = _paths(tail, person, start.astype(np.float32), up.astype(np.float32), lengths, figure, body)
     # A tail hangs together: strands keep within a hand's width of their mean.
     mean = paths.mean(1, keepdims=True)

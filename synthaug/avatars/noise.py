@@ -1,5 +1,7 @@
 """Value noise in three dimensions, a pure function of place and seed. Below the procedural people."""
 
+from typing import no_type_check
+
 import numba
 import numpy as np
 from numpy.typing import NDArray
@@ -7,8 +9,9 @@ from numpy.typing import NDArray
 Floats = NDArray[np.floating]
 
 
+@no_type_check
 @numba.njit(cache=True, nogil=True)
-def _hashed(x, y, z, seed):  # type: ignore[no-untyped-def]
+def _hashed(x, y, z, seed):
     """A number in -1..1 for an integer cell (xorshift-multiply after Wang, 2007)."""
     mixed = np.uint32(x) * np.uint32(0x9E3779B1) + np.uint32(y) * np.uint32(0x85EBCA77)
     mixed = np.uint32(mixed + np.uint32(z) * np.uint32(0xC2B2AE3D) + np.uint32(seed))
@@ -18,8 +21,9 @@ def _hashed(x, y, z, seed):  # type: ignore[no-untyped-def]
     return np.float32(mixed) / np.float32(2147483648.0) - np.float32(1)
 
 
+@no_type_check
 @numba.njit(cache=True, nogil=True)
-def _noise(places, seed, out):  # type: ignore[no-untyped-def]
+def _noise(places, seed, out):
     for i in range(len(places)):
         total = np.float32(0)
         fx, fy, fz = np.floor(places[i, 0]), np.floor(places[i, 1]), np.floor(places[i, 2])

@@ -1,0 +1,87 @@
+"""What every avatar and every cast must do, for our classes and for those of other packages."""
+
+import numpy as np
+import torch
+
+from synthaug.avatars import Avatar, Cast
+from synthaug.body import axis_angle_to_matrix, moved
+from synthaug.structures import Gaussians, Motion
+
+
+def check_avatar(avatar: Avatar) -> None:
+    """Assert the contract of `Avatar`: sound Gaussians, the same every time, that move rigidly with the world.
+
+    Args:
+        avatar: Any; it is posed in four frames.
+
+    Raises:
+        AssertionError: If the contract is broken; the message says how.
+    """
+    joints = avatar.skeleton.joints
+    assert joints.shape == (55, 3), f"the skeleton has {tuple(joints.shape)}; 55 joints of 3 were wanted"
+    assert float(joints[0].abs().max()) < 1e-4, "the rest pelvis must be the origin"
+    motion = _wriggle(4)
+    posed = avatar.pose(motion)
+    _check_sound(posed, frames=4)
+    again = avatar.pose(motion)
+    for frame in range(4):
+        assert torch.equal(posed.posed(frame).means, again.posed(frame).means), "posing twice must give the same"
+    assert avatar.digest and avatar.digest == avatar.digest, "the digest must be stable"
+    _check_equivariant(avatar, motion)
+
+
+def check_cast(cast: Cast) -> None:
+    """Assert the contract of `Cast`: different names by the generator alone, each of which can be loaded.
+
+    Raises:
+        AssertionError: If the contract is broken; the message says how.
+    """
+    names = cast.draw(3, np.random.default_rng(5))
+    assert len(set(names)) == 3, f"three different identities were wanted, not {names}"
+    assert names == cast.draw(3, np.random.default_rng(5)), "the same generator must draw the same people"
+    assert cast.draw(0, np.random.default_rng(5)) == (), "nobody must be drawable"
+    first, second = cast.load(names[0]), cast.load(names[1])
+    assert first.digest != second.digest, "two identities must have two digests"
+    assert cast.load(names[0]).digest == first.digest, "loading twice must give the same person"
+    try:
+        cast.load("nobody at all")
+    except KeyError:
+        return
+    raise AssertionError("an unknown identity must raise KeyError")
+
+
+def _wriggle(frames: int) -> Motion:
+    """A motion that moves every joint a little and the body much."""
+    generator = torch.Generator().manual_seed(0)
+    pose = 0.2 * torch.randn(frames, 55, 3, generator=generator)
+    transl = torch.randn(frames, 3, generator=generator)
+    return Motion.from_pose(pose, transl, fps=30.0)
+
+
+def _check_sound(gaussians: Gaussians, *, frames: int) -> None:
+    assert gaussians.num_frames == frames, f"{frames} frames were asked for, {gaussians.num_frames} came"
+    assert gaussians.T_world_rest.shape[1] == 55, "transforms of the 55 joints were wanted"
+    for name in ("means", "quats", "scales", "opacities", "colors", "weights", "T_world_rest"):
+        assert bool(torch.isfinite(getattr(gaussians, name)).all()), f"{name} must be finite"
+    torch.testing.assert_close(gaussians.quats.norm(dim=-1), torch.ones(len(gaussians.quats)), rtol=0, atol=1e-4)
+    assert bool((gaussians.scales > 0).all()), "scales must be positive"
+    for name in ("opacities", "colors"):
+        values = getattr(gaussians, name)
+        assert 0 <= float(values.min()) and float(values.max()) <= 1, f"{name} must lie in 0..1"
+    assert bool((gaussians.weights >= 0).all()), "skinning weights must not be negative"
+    torch.testing.assert_close(gaussians.weights.sum(-1), torch.ones(len(gaussians.weights)), rtol=0, atol=1e-4)
+    assert 0 <= int(gaussians.joint_ids.min()) and int(gaussians.joint_ids.max()) < 55, "joint_ids must be joints"
+    if gaussians.normals is not None:
+        torch.testing.assert_close(gaussians.normals.norm(dim=-1), torch.ones(len(gaussians.means)), rtol=0, atol=1e-3)
+
+
+def _check_equivariant(avatar: Avatar, motion: Motion) -> None:
+    """Moving the motion's world moves every Gaussian with it."""
+    R = axis_angle_to_matrix(torch.tensor([0.3, 1.1, -0.4]))
+    shift = torch.tensor([0.5, -0.2, 2.0])
+    still, carried = avatar.pose(motion), avatar.pose(moved(motion, R, shift))
+    for frame in range(motion.num_frames):
+        here, there = still.posed(frame), carried.posed(frame)
+        # Float32 over metres and a chain of ten joints: a few micrometres.
+        torch.testing.assert_close(there.means, here.means @ R.mT + shift, rtol=0, atol=2e-5)
+        torch.testing.assert_close(there.covars, R @ here.covars @ R.mT, rtol=0, atol=2e-7)
