@@ -51,7 +51,9 @@ def _gait(clock: Clock, style: PerformerStyle) -> Gait:
     """The walk of this performer: cadence and step length as people of this tempo choose them."""
     # About 1.9 steps a second of 0.6 m indoors; cadence grows a little more with speed than length (Winter, 1991).
     period = 2 / (1.9 * style.speed**0.6)
-    step = 0.58 * style.amplitude * style.speed**0.4 * rig().legs["left"].reach / 0.81
+    # Beyond 0.85 of the leg's length a walker would have to run.
+    leg = rig().legs["left"].reach
+    step = leg * min(0.71 * style.amplitude**0.7 * style.speed**0.35, 0.85)
     speed, span = 2 * step / period, float(clock.t[-1]) + 1e-6
     length, curvature = speed * span, style.curve
     if length > ROOM:
@@ -161,8 +163,8 @@ def kick_something(clock: Clock, style: PerformerStyle) -> Score:
     high = 0.1 + 0.3 * style.amplitude * (0.35 + 0.65 * style.variant)
     far = 0.56 * style.amplitude
     shift = path(
-        u, (0.0, 0.0, 0.0), (0.1, 0.36, (0.0, 0.17, -0.36)), (0.36, 0.56, (0.04, high, far)), (0.58, 0.78, (0.0, 0.1, -0.02)),
-        (0.74, 0.92, (0.0, 0.0, 0.0)),
+        u, (0.0, 0.0, 0.0), (0.1, 0.36, (0.0, 0.17, -0.36)), (0.36, 0.56, (0.04, high, far)),
+        (0.58, 0.78, (0.0, 0.1, -0.02)), (0.74, 0.92, (0.0, 0.0, 0.0)),
     )  # fmt: skip
     up = eased(u, 0.1, 0.2) * (1 - eased(u, 0.84, 0.92))
     foot = base.feet["right"]

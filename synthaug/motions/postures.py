@@ -228,7 +228,7 @@ def _lie_on_side(clock: Clock, style: PerformerStyle) -> Score:
     seated = eased(u, 0.16, 0.42)
     down, back = FLESH + 0.01 - rig().standing, -0.5
     over = eased(u, 0.42, 0.84)
-    slid = eased(u, 0.44, 0.86)
+    slid = eased(u, 0.52, 0.92)
     # Thighs forward and shanks back: the feet end beyond the hips, a little before them, one upon the other.
     leg = rig().legs["left"].reach
     goal = {"right": (0.56 * leg, 0.07, back + 0.3 * leg), "left": (0.62 * leg, 0.17, back + 0.16 * leg)}

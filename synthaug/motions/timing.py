@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+
 @dataclass(frozen=True, eq=False)
 class Clock:
     """When each frame of a performance lies.
@@ -41,7 +42,9 @@ def eased(u: Float[Tensor, " time"], start: float, end: float) -> Float[Tensor, 
     return minimum_jerk((u - start) / max(end - start, 1e-6))
 
 
-def moves(u: Float[Tensor, " time"], first: float | int, *changes: tuple[float | int, float | int, float | int]) -> Float[Tensor, " time"]:
+def moves(
+    u: Float[Tensor, " time"], first: float | int, *changes: tuple[float | int, float | int, float | int]
+) -> Float[Tensor, " time"]:
     """A value that goes from `first` through changes; changes that overlap in time melt into one another.
 
     Args:

@@ -98,7 +98,11 @@ def check_motion_variation(variation: MotionVariation, motion: Motion, *, draws:
         check_motion(first)
         assert first.fps == motion.fps, "the frame rate changed"
         height = lowest(joint_positions(first, mean_skeleton()))
-        assert height.amin() > clearance.amin() - 0.02, f"the body sinks by {float(clearance.amin() - height.amin()):.3f} m"
-        assert height.amax() < clearance.amax() + 0.02, f"the body floats by {float(height.amax() - clearance.amax()):.3f} m"
+        assert height.amin() > clearance.amin() - 0.02, (
+            f"the body sinks by {float(clearance.amin() - height.amin()):.3f} m"
+        )
+        assert height.amax() < clearance.amax() + 0.02, (
+            f"the body floats by {float(height.amax() - clearance.amax()):.3f} m"
+        )
     for name, tensor in before.items():
         assert torch.equal(getattr(motion, name), tensor), f"{name} was changed in place"

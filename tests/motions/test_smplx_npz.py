@@ -1,0 +1,239 @@
+import csv
+import io
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from synthaug.body import axis_angle_to_matrix, joint_positions, lowest, mean_skeleton
+from synthaug.motions import UnusableClipError, smplx_npz
+from synthaug.motions.smplx_npz import SmplxNpz
+from synthaug.structures import Record
+from synthaug.testing.motions import check_motion_source, same_motion
+
+FRAMES = 12
+
+
+def arrays(seed=0):
+    """One motion under smplx's own names."""
+    rng = np.random.default_rng(seed)
+    widths = dict(global_orient=3, body_pose=63, left_hand_pose=45, right_hand_pose=45, jaw_pose=3, leye_pose=3,
+                  reye_pose=3, transl=3, expression=10)  # fmt: skip
+    parts = {name: rng.normal(0, 0.2, (FRAMES, width)).astype(np.float32) for name, width in widths.items()}
+    return parts | {"betas": rng.normal(size=10).astype(np.float32), "fps": np.float32(30.00003)}
+
+
+def record(path, start=0.0, end=10.0):
+    return Record(path.stem, path, 0, "s", "", start, end)
+
+
+def written(path, parts):
+    np.savez(path, **parts)
+    return path
+
+
+def as_amass(parts, *, rate="mocap_framerate"):
+    """The same under AMASS's names: everything in `poses`."""
+    names = ("global_orient", "body_pose", "jaw_pose", "leye_pose", "reye_pose", "left_hand_pose", "right_hand_pose")
+    poses = np.concatenate([parts[name] for name in names], axis=1)
+    return {"poses": poses, "trans": parts["transl"], "betas": parts["betas"], rate: parts["fps"],
+            "gender": np.array("neutral")}  # fmt: skip
+
+
+def test_source_keeps_the_contract(tmp_path):
+    check_motion_source(SmplxNpz(), record(written(tmp_path / "a.npz", arrays())))
+
+
+def test_every_field_is_read_as_it_is_where_the_frame_is_ours(tmp_path):
+    parts = arrays()
+    motion = SmplxNpz(transl_is_pelvis=True).load(record(written(tmp_path / "a.npz", parts))).motion
+    assert motion.fps == 30.0
+    for name, part in parts.items():
+        if name != "fps":
+            torch.testing.assert_close(
+                getattr(motion, name).flatten(), torch.from_numpy(part).flatten(), atol=2e-6, rtol=0
+            )
+
+
+@pytest.mark.parametrize("rate", ["mocap_framerate", "mocap_frame_rate"])
+def test_amass_layouts_give_the_same_motion(tmp_path, rate):
+    parts = arrays()
+    ours = SmplxNpz(transl_is_pelvis=True).load(record(written(tmp_path / "a.npz", parts))).motion
+    theirs = (
+        SmplxNpz(transl_is_pelvis=True).load(record(written(tmp_path / "b.npz", as_amass(parts, rate=rate)))).motion
+    )
+    assert same_motion(replace(ours, expression=0 * ours.expression), theirs)
+    packed = {
+        "root_orient": parts["global_orient"], "pose_body": parts["body_pose"].reshape(FRAMES, 21, 3),
+        "pose_hand": np.concatenate([parts["left_hand_pose"], parts["right_hand_pose"]], axis=1),
+        "pose_jaw": parts["jaw_pose"], "pose_eye": np.concatenate([parts["leye_pose"], parts["reye_pose"]], axis=1),
+        "trans": parts["transl"], "betas": parts["betas"], rate: parts["fps"],
+    }  # fmt: skip
+    named = SmplxNpz(transl_is_pelvis=True).load(record(written(tmp_path / "c.npz", packed))).motion
+    assert same_motion(named, theirs)
+
+
+def test_smplh_of_52_joints_has_no_face(tmp_path):
+    parts = as_amass(arrays())
+    parts["poses"] = np.delete(parts["poses"], slice(66, 75), axis=1)
+    motion = SmplxNpz().load(record(written(tmp_path / "a.npz", parts))).motion
+    assert motion.jaw_pose.abs().max() == 0
+    torch.testing.assert_close(motion.left_hand_pose.flatten(1), torch.from_numpy(arrays()["left_hand_pose"]))
+
+
+def test_what_the_file_lacks_is_zero(tmp_path):
+    parts = {name: part for name, part in arrays().items() if name in ("global_orient", "body_pose", "transl", "fps")}
+    motion = SmplxNpz().load(record(written(tmp_path / "a.npz", parts))).motion
+    for name in ("left_hand_pose", "right_hand_pose", "jaw_pose", "leye_pose", "reye_pose", "expression", "betas"):
+        assert getattr(motion, name).abs().max() == 0
+
+
+def test_z_up_is_turned_so_that_height_stays_height_and_directions_keep_together(tmp_path):
+    parts = arrays()
+    path = written(tmp_path / "a.npz", parts)
+    plain = SmplxNpz(transl_is_pelvis=True).load(record(path)).motion
+    turned = SmplxNpz(up="z", transl_is_pelvis=True).load(record(path)).motion
+    torch.testing.assert_close(turned.transl[:, 1], torch.from_numpy(parts["transl"][:, 2]), atol=1e-6, rtol=0)
+    # What changed is one rotation of the whole world, so that every distance to a fixed point stays.
+    before, after = (joint_positions(m, mean_skeleton()) for m in (plain, turned))
+    R = torch.tensor([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
+    torch.testing.assert_close(after, before @ R.mT, atol=1e-5, rtol=0)
+    assert torch.linalg.det(R) == 1
+
+
+def test_transl_of_smplx_is_moved_to_the_pelvis(tmp_path):
+    path = written(tmp_path / "a.npz", arrays())
+    pelvis = SmplxNpz(transl_is_pelvis=True).load(record(path)).motion
+    smplx = SmplxNpz(rest_pelvis=(0.01, -0.35, 0.02)).load(record(path)).motion
+    # smplx poses about its rest pelvis J and adds transl: the pelvis is at J + transl, whatever the orientation.
+    torch.testing.assert_close(smplx.transl - pelvis.transl, torch.tensor([[0.01, -0.35, 0.02]]).expand(FRAMES, 3))
+
+
+def test_interval_is_cut_out_in_seconds(tmp_path):
+    path = written(tmp_path / "a.npz", arrays())
+    source = SmplxNpz()
+    whole = source.load(record(path)).motion
+    part = source.load(record(path, 0.1, 0.3)).motion
+    assert part.num_frames == 6
+    torch.testing.assert_close(part.transl, whole.transl[3:9])
+    torch.testing.assert_close(part.expression, whole.expression[3:9])
+    with pytest.raises(UnusableClipError, match="it lasts 0.4 s.*Correct"):
+        source.load(record(path, 5.0, 6.0))
+
+
+def test_camera_before_the_motion_sees_the_pelvis_in_the_middle_of_the_picture_s_width(tmp_path):
+    parts = arrays() | {"transl": np.tile(np.float32([7.0, 0.9, -4.0]), (FRAMES, 1))}
+    reference = SmplxNpz(transl_is_pelvis=True).load(record(written(tmp_path / "a.npz", parts)))
+    seen = reference.camera.viewmats[0] @ torch.tensor([7.0, 0.9, -4.0, 1.0])
+    pixel = reference.camera.Ks[0] @ seen[:3]
+    assert pixel[0] / pixel[2] == pytest.approx(112, abs=1e-3)
+    assert seen[2] == pytest.approx(3.0)
+
+
+def zipped_with(path, parts, name, content):
+    """A file with one more member, whose bytes are given."""
+    with zipfile.ZipFile(written(path, parts), "a") as archive:
+        archive.writestr(name, content)
+
+
+def lying():
+    """An array whose header announces a terabyte over a body of a few bytes."""
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (10**11, 3)})
+    return header.getvalue() + b"\0" * 64
+
+
+def without(name):
+    return {key: part for key, part in arrays().items() if key != name}
+
+
+DAMAGE = {
+    "text": lambda path: path.write_text("no zip"),
+    "empty": lambda path: path.write_bytes(b""),
+    "cut": lambda path: path.write_bytes(written(path, arrays()).read_bytes()[:-300]),
+    "pickle": lambda path: np.savez(path, **arrays() | {"body_pose": np.array([{"a": 1}], dtype=object)}),
+    "no transl": lambda path: written(path, without("transl")),
+    "no rate": lambda path: written(path, without("fps")),
+    "bad rate": lambda path: written(path, arrays() | {"fps": np.float32(-3)}),
+    "ragged": lambda path: written(path, arrays() | {"transl": arrays()["transl"][:5]}),
+    "nan": lambda path: written(path, arrays() | {"transl": arrays()["transl"] * np.float32("nan")}),
+    "narrow": lambda path: written(path, arrays() | {"body_pose": arrays()["body_pose"][:, :60]}),
+    "poses": lambda path: written(path, {"poses": np.zeros((4, 72)), "trans": np.zeros((4, 3)), "fps": np.array(30)}),
+    "lying header": lambda path: zipped_with(path, without("transl"), "transl.npy", lying()),
+}
+
+
+def damaged(path, kind):
+    """A file that is wrong in one way."""
+    DAMAGE[kind](path)
+    return path
+
+
+CASES = {
+    "text": "not a zip", "empty": "not a zip", "cut": "not a zip", "pickle": "not numbers", "no transl": "no transl",
+    "no rate": "frame rate", "bad rate": "frame rate", "ragged": "frames", "nan": "not finite",
+    "narrow": r"\(time, 63\) was wanted", "poses": r"\(time, 156\)", "lying header": "but has 64 bytes",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_damaged_files_are_named_with_what_is_wrong(tmp_path, kind):
+    path = damaged(tmp_path / "a.npz", kind)
+    with pytest.raises(UnusableClipError, match=f"a.npz' holds no motion.*{CASES[kind]}.*was wanted.*Bring"):
+        SmplxNpz().load(record(path))
+
+
+def test_absurd_sizes_are_refused_before_they_are_unpacked(tmp_path, monkeypatch):
+    monkeypatch.setattr(smplx_npz, "MAX_BYTES", 10_000)
+    path = tmp_path / "a.npz"
+    # Compressed, the zeros take next to nothing on disk.
+    np.savez_compressed(path, **arrays() | {"poses": np.zeros((10_000, 165), np.float32)})
+    with pytest.raises(UnusableClipError, match="unpacks to .* more than 10000"):
+        SmplxNpz().load(record(path))
+
+
+def test_a_rate_that_the_file_lacks_can_be_given(tmp_path):
+    path = damaged(tmp_path / "a.npz", "no rate")
+    assert SmplxNpz(fps=24.0).load(record(path)).motion.fps == 24.0
+
+
+def test_mistakes_are_named(tmp_path):
+    with pytest.raises(ValueError, match="up='x' was given; 'y' or 'z'"):
+        SmplxNpz(up="x")
+    with pytest.raises(ValueError, match="fps=-1.0 was given"):
+        SmplxNpz(fps=-1.0)
+    with pytest.raises(ValueError, match="three finite metres"):
+        SmplxNpz(rest_pelvis=(0.0, float("nan"), 0.0))
+    with pytest.raises(FileNotFoundError, match="There is no .*nowhere.npz.*Check"):
+        SmplxNpz().load(record(Path("nowhere.npz")))
+
+
+def test_fingerprint_names_what_the_numbers_mean():
+    assert SmplxNpz().fingerprint == SmplxNpz().fingerprint
+    prints = {SmplxNpz(**kind).fingerprint for kind in ({}, {"up": "z"}, {"transl_is_pelvis": True}, {"fps": 30.0})}
+    assert len(prints) == 4
+
+
+def test_captured_clips_stand_on_the_floor_and_walk_where_they_face(shared_data):
+    folder = shared_data / "bandai_smplx"
+    if not folder.is_dir():
+        pytest.skip("shared/data/bandai_smplx is not there")
+    source = SmplxNpz(transl_is_pelvis=True)
+    with (folder / "labels.csv").open() as table:
+        rows = [row for row in csv.DictReader(table) if row["style"] == "normal"]
+    heights = []
+    for row in rows:
+        motion = source.load(record(folder / row["file"], 0.0, 4.0)).motion
+        assert motion.fps == 30.0
+        assert motion.num_frames == min(int(row["frames"]), 120)
+        heights.append(float(lowest(joint_positions(motion, mean_skeleton())).median()))
+        if row["action"] == "walk":
+            travelled = motion.transl[-1] - motion.transl[0]
+            facing = axis_angle_to_matrix(motion.global_orient).mean(dim=0)[:, 2]
+            assert torch.nn.functional.cosine_similarity(travelled, facing, dim=0) > 0.9
+    # Made for another skeleton: soles within a hand's breadth of the floor.
+    assert len(heights) >= 16
+    assert max(abs(height) for height in heights) < 0.1
