@@ -20,8 +20,8 @@ from synthaug.body import (
     rotation_6d_to_matrix,
 )
 from synthaug.motions.descent import minimise
-from synthaug.motions.markers import NUM_BODY, Markers, Track, noise, smoothed
-from synthaug.motions.starts import HINGES, analytic_start
+from synthaug.motions.markers import NUM_BODY, Markers, Sighting, Track, noise, smoothed
+from synthaug.motions.starts import HINGES, analytic_start, plausible
 from synthaug.structures import Camera, Motion
 
 
@@ -150,21 +150,29 @@ def body_kinematics(
 
 
 @dataclass(frozen=True, eq=False)
+class _Sights:
+    """What the pictures say about each frame; limits are where errors turn into mistakes, metres."""
+
+    pixels: Float[Tensor, "frame marker 2"]
+    weights: Float[Tensor, "frame marker"]
+    limits: Float[Tensor, "frame 1"]
+    metres_per_pixel: Float[Tensor, "frame 1"]
+    viewmats: Float[Tensor, "frame 4 4"]
+    Ks: Float[Tensor, "frame 3 3"]
+
+
+@dataclass(frozen=True, eq=False)
 class _Problem:
     """All tracks end to end, with what the energy needs of each frame."""
 
     points: Float[Tensor, "frame marker 3"]
     weights: Float[Tensor, "frame marker"]
-    pixels: Float[Tensor, "frame marker 2"] | None
-    pixel_weights: Float[Tensor, "frame marker"]
     limits: Float[Tensor, "frame 1"]
-    pixel_limits: Float[Tensor, "frame 1"]
-    metres_per_pixel: Float[Tensor, " frame"]
-    camera: Camera | None
+    sights: _Sights | None
+    floors: Float[Tensor, "frame 4"] | None
     owner: Int[Tensor, " frame"]
     fps: Float[Tensor, " frame"]
     inner: Int[Tensor, " middle"]
-    floors: Float[Tensor, "frame 4"] | None
 
     @property
     def num_clips(self) -> int:
@@ -175,9 +183,11 @@ def _fit_many(tracks: Sequence[Track], markers: Markers, skeleton: Skeleton, bel
     starts = []
     for track in tracks:
         width = _width(float(noise(track.points, track.confidence).clamp(min=beliefs.least_noise)), track.fps)
-        points, seen = smoothed(track.points.float(), track.confidence.float(), width)
+        # A hundredth, not nothing: where every point is implausible, they still beat the rest pose.
+        trust = torch.where(plausible(track.points, markers, skeleton), 1.0, 0.01) * track.confidence
+        points, seen = smoothed(track.points.float(), trust.float(), width)
         starts.append(analytic_start(points, seen, markers, skeleton))
-    problem = _problem(tracks, markers, beliefs, [root for _, root in starts])
+    problem = _problem(tracks, beliefs, [root for _, root in starts])
     local = torch.cat([local for local, _ in starts])
     root = torch.cat([root for _, root in starts])
     # The first two columns, not rows: then turning the world turns the unknowns rigidly, and the descent with them.
@@ -204,50 +214,53 @@ def _width(sigma: float, fps: float) -> float:
     return float((sigma**2 * fps**4 / (2 * 3.14159**0.5 * usual_acceleration**2)) ** 0.2)
 
 
-def _problem(tracks: Sequence[Track], markers: Markers, beliefs: Beliefs, roots: list[Tensor]) -> _Problem:
-    points, weights, pixels, pixel_weights, scale, viewmats, Ks = [], [], [], [], [], [], []
-    limits, pixel_limits = [], []
-    for track, root in zip(tracks, roots, strict=True):
+def _problem(tracks: Sequence[Track], beliefs: Beliefs, roots: list[Tensor]) -> _Problem:
+    points, weights, limits = [], [], []
+    for track in tracks:
         known = (track.confidence > 0) & track.points.isfinite().all(-1)
+        sigma = noise(track.points, track.confidence).clamp(min=beliefs.least_noise).float()
         points.append(torch.where(known[..., None], track.points, 0).float())
-        sigma = noise(track.points, track.confidence).clamp(min=beliefs.least_noise)
-        weights.append(torch.where(known, track.confidence, 0).float() / sigma.float() ** 2)
-        limits.append((10 * sigma).clamp(min=beliefs.outlier).float().expand(len(points[-1]), 1))
-        sight = track.sighting
-        if sight is None:
-            continue
-        visible = (sight.confidence > 0) & sight.pixels.isfinite().all(-1)
-        pixels.append(torch.where(visible[..., None], sight.pixels, 0).float())
-        depth = project(root[:, None], sight.camera)[1][:, 0].clamp(min=0.1)
-        metres = depth / sight.camera.Ks[:, 0, 0].to(depth)
-        scale.append(metres)
-        error = (noise(sight.pixels, sight.confidence) * metres).clamp(min=beliefs.least_pixel_noise)
-        pixel_weights.append(torch.where(visible, sight.confidence, 0).float() / error[:, None].float() ** 2)
-        pixel_limits.append((10 * error[:, None]).clamp(min=beliefs.outlier).float())
-        viewmats.append(sight.camera.viewmats.float())
-        Ks.append(sight.camera.Ks.float())
-    if pixels and len(pixels) < len(tracks):
-        raise ValueError(
-            f"{len(pixels)} of {len(tracks)} tracks have a sighting. All or none was wanted: fit the two kinds apart."
-        )
-    owner = torch.cat([torch.full((len(p),), index) for index, p in enumerate(points)])
+        weights.append(torch.where(known, track.confidence, 0).float() / sigma**2)
+        limits.append((10 * sigma).clamp(min=beliefs.outlier).expand(len(known), 1))
+    lengths = torch.tensor([len(p) for p in points])
+    owner = torch.arange(len(points)).repeat_interleave(lengths)
     middle = torch.arange(1, max(len(owner) - 1, 1))
-    middle = middle[: max(len(owner) - 2, 0)]
-    inner = middle[owner[middle - 1] == owner[(middle + 1).clamp(max=len(owner) - 1)]]
-    frames = [torch.full((len(p),), float(track.fps)) for p, track in zip(points, tracks, strict=True)]
+    sighted = [track for track in tracks if track.sighting is not None]
+    if 0 < len(sighted) < len(tracks):
+        raise ValueError(
+            f"{len(sighted)} of {len(tracks)} tracks have a sighting. All or none was wanted: fit the two kinds apart."
+        )
     return _Problem(
         points=torch.cat(points),
         weights=torch.cat(weights),
-        pixels=torch.cat(pixels) if pixels else None,
-        pixel_weights=torch.cat(pixel_weights) if pixels else torch.zeros(0, 0),
         limits=torch.cat(limits),
-        pixel_limits=torch.cat(pixel_limits) if pixels else torch.zeros(0, 1),
-        metres_per_pixel=torch.cat(scale) if pixels else torch.zeros(0),
-        camera=Camera(torch.cat(viewmats), torch.cat(Ks), 0, 0) if pixels else None,
-        owner=owner,
-        fps=torch.cat(frames),
-        inner=inner,
+        sights=_sights([(t.sighting, r) for t, r in zip(tracks, roots, strict=True) if t.sighting], beliefs),
         floors=_floors(tracks),
+        owner=owner,
+        fps=torch.tensor([float(track.fps) for track in tracks])[owner],
+        inner=middle[owner[middle - 1] == owner[(middle + 1).clamp(max=len(owner) - 1)]],
+    )
+
+
+def _sights(sightings: list[tuple[Sighting, Tensor]], beliefs: Beliefs) -> _Sights | None:
+    if not sightings:
+        return None
+    pixels, weights, limits, scales = [], [], [], []
+    for sight, root in sightings:
+        visible = (sight.confidence > 0) & sight.pixels.isfinite().all(-1)
+        pixels.append(torch.where(visible[..., None], sight.pixels, 0).float())
+        depth = project(root[:, None], sight.camera)[1].clamp(min=0.1)
+        scales.append(depth / sight.camera.Ks[:, :1, 0].to(depth))
+        error = (noise(sight.pixels, sight.confidence).float() * scales[-1]).clamp(min=beliefs.least_pixel_noise)
+        weights.append(torch.where(visible, sight.confidence, 0).float() / error**2)
+        limits.append((10 * error).clamp(min=beliefs.outlier))
+    return _Sights(
+        pixels=torch.cat(pixels),
+        weights=torch.cat(weights),
+        limits=torch.cat(limits),
+        metres_per_pixel=torch.cat(scales),
+        viewmats=torch.cat([sight.camera.viewmats.float() for sight, _ in sightings]),
+        Ks=torch.cat([sight.camera.Ks.float() for sight, _ in sightings]),
     )
 
 
@@ -322,8 +335,8 @@ def _waves(
     for clip in range(problem.num_clips):
         mine = problem.owner == clip
         weight = problem.weights[mine].mean(0)
-        if problem.pixels is not None:
-            weight = weight + problem.pixel_weights[mine].mean(0)
+        if problem.sights is not None:
+            weight = weight + problem.sights.weights[mine].mean(0)
         time = int(mine.sum())
         order = torch.arange(time, dtype=torch.float32)
         C = torch.cos(torch.pi / time * order[:, None] * (order[None] + 0.5)) * (2 / time) ** 0.5
@@ -356,17 +369,18 @@ def _charbonnier(squares: Tensor) -> Tensor:
     return 2 * ((1 + squares).sqrt() - 1)
 
 
-def _data_term(placed: Float[Tensor, "frame marker 3"], problem: _Problem) -> Tensor:
+def _data_term(placed: Float[Tensor, "frame marker 3"], problem: _Problem) -> Float[Tensor, " frame"]:
     error = placed - problem.points
-    if problem.pixels is None or problem.camera is None:
+    sights = problem.sights
+    if sights is None:
         return _robust((error**2).sum(-1), problem.weights, problem.limits)
     share = problem.weights / problem.weights.sum(1, keepdim=True).clamp(min=1e-9)
     error = error - torch.einsum("fm,fmi->fi", share, error)[:, None]
     shape = _robust((error**2).sum(-1), problem.weights, problem.limits)
-    pixels, depth = project(placed, problem.camera)
-    aside = (pixels - problem.pixels) * problem.metres_per_pixel[:, None, None]
-    weights = torch.where(depth > 0.05, problem.pixel_weights, torch.zeros_like(depth))
-    return shape + _robust((aside**2).sum(-1), weights, problem.pixel_limits)
+    pixels, depth = project(placed, Camera(sights.viewmats, sights.Ks, 0, 0))
+    aside = (pixels - sights.pixels) * sights.metres_per_pixel[..., None]
+    weights = torch.where(depth > 0.05, sights.weights, torch.zeros_like(depth))
+    return shape + _robust((aside**2).sum(-1), weights, sights.limits)
 
 
 def _robust(squares: Tensor, weights: Tensor, scale: Tensor) -> Tensor:

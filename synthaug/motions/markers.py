@@ -135,7 +135,7 @@ def smoothed(
 ) -> tuple[Float[Tensor, "time marker axis"], Float[Tensor, "time marker"]]:
     """Points after a Gaussian over time that counts each by its confidence, and the confidence of the result.
 
-    Gaps are filled on the way; beyond 8 frames by a straight line between their edges. A marker that is never seen
+    Gaps are filled on the way, where the Gaussian does not reach by a straight line between their edges. A marker that is never seen
     comes back as zeros of no confidence.
 
     Args:
@@ -149,17 +149,17 @@ def smoothed(
     time = len(points)
     for shift in range(-min(_REACH, time - 1), min(_REACH, time - 1) + 1):
         kernel = float(torch.exp(torch.tensor(-0.5 * (shift / max(width, 1e-3)) ** 2)))
-        # The far ends of the kernel get a floor, so that they fill a gap that the Gaussian hardly reaches.
-        kernel = max(kernel, 1e-9)
         here, there = slice(max(shift, 0), time + min(shift, 0)), slice(max(-shift, 0), time - max(shift, 0))
         total[here] += kernel * weight[there, :, None] * value[there]
         mass[here] += kernel * weight[there]
-    filled = mass > 0
+    # Beyond 3.7 standard deviations a neighbour says less than a straight line across the gap.
+    filled = mass > 1e-3 * weight.amax(dim=0).clamp(min=1e-9)
     result = torch.where(filled[..., None], total / mass.clamp(min=1e-30)[..., None], torch.zeros_like(total))
     for marker in range(points.shape[1]):
         result[:, marker] = _bridged(result[:, marker], filled[:, marker])
     peak = (2 * torch.pi) ** 0.5 * max(width, 1 / (2 * torch.pi) ** 0.5)
-    return result, (mass / peak).clamp(max=1)
+    # What is bridged is a guess, but a better one than the rest pose.
+    return result, torch.where(filled.any(dim=0), (mass / peak).clamp(min=1e-4, max=1), torch.zeros_like(mass))
 
 
 def _bridged(values: Float[Tensor, "time axis"], known: Tensor) -> Float[Tensor, "time axis"]:

@@ -4,7 +4,7 @@ Between markers and fitting; from the rest pose alone, fitting ends in wrong min
 """
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from synthaug.body import JOINT, PARENTS, Skeleton, axis_angle_to_matrix, matrix_to_axis_angle
@@ -73,6 +73,30 @@ def analytic_start(
     R = torch.stack([world[j] for j in range(NUM_BODY)], dim=1)
     local = torch.stack([R[:, 0], *(R[:, PARENTS[j]].mT @ R[:, j] for j in range(1, NUM_BODY))], dim=1)
     return local, _root(R, points, seen, markers, skeleton)
+
+
+def plausible(
+    points: Float[Tensor, "time marker 3"], markers: Markers, skeleton: Skeleton
+) -> Bool[Tensor, "time marker"]:
+    """False where a joint of a limb lies too far from its neighbours to belong to the body.
+
+    A third of a bone longer or shorter than ours (and 5 cm more) is beyond any performer's proportions. Descent
+    cannot judge this: near a false point it finds a minimum that believes it.
+    """
+    good = torch.ones(points.shape[:2], dtype=torch.bool)
+    direct, joints = markers.direct, skeleton.joints
+    for limb in LIMBS:
+        upper, hinge, end = (JOINT[name] for name in limb)
+        if not {upper, hinge, end} <= direct.keys():
+            continue
+        bad = []
+        for a, b in ((upper, hinge), (hinge, end)):
+            length = (joints[a] - joints[b]).norm()
+            apart = (points[:, direct[a]] - points[:, direct[b]]).norm(dim=-1)
+            bad.append((apart - length).abs() > length / 3 + 0.05)
+        good[:, direct[hinge]] &= ~bad[0]
+        good[:, direct[end]] &= ~(bad[1] & ~bad[0])
+    return good
 
 
 def kabsch(
