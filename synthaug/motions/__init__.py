@@ -43,4 +43,4 @@ class MotionVariation(ABC):
 
     @abstractmethod
     def vary(self, motion: Motion, values: Values) -> Motion:
-        """Apply drawn values; draws nothing."""
+        """Apply drawn values; draws nothing. No values at all give the motion itself, as previews show it."""

@@ -110,11 +110,13 @@ class Variation(MotionVariation):
     def vary(self, motion: Motion, values: Values) -> Motion:
         """The motion performed as drawn; arms, trunk and head change, feet stay where they stood.
 
-        The lowest point of the body keeps its height above the floor in every frame.
+        The lowest point of the body keeps its height above the floor in every frame. No values at all change nothing.
 
         Raises:
             ValueError: If a value is missing or is no number.
         """
+        if not values:
+            return motion
         number = _numbers(values)
         varied = _warped(motion, number["speed"], number["timing"])
         changed = _reposed(varied, number)
