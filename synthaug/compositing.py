@@ -91,12 +91,12 @@ def hidden(rendering: Rendering, depth: Float[Tensor, "height width"]) -> Render
         )
     if rendering.rgb.device.type != "cpu":
         return hidden_plain(rendering, depth)
-    arrays = (rendering.rgb, rendering.alpha, rendering.depth.float(), depth.float())
-    rgb, alpha, distance, scene = (array.contiguous().numpy() for array in arrays)
-    shown = np.full(alpha.shape, 1, np.float32)
-    if not _visibility(alpha, distance, scene, shown):
+    present = (rendering.alpha.contiguous().numpy(), rendering.depth.float().contiguous().numpy())
+    rgb, alpha, distance = rendering.rgb.clone(), rendering.alpha.clone(), rendering.depth.float().clone()
+    left = (rgb.numpy(), alpha.numpy(), distance.numpy())
+    if not _hide(*present, depth.float().contiguous().numpy(), left):
         return rendering
-    return _kept(rendering, torch.from_numpy(shown))
+    return Rendering(rgb=rgb, alpha=alpha, depth=distance.to(rendering.depth))
 
 
 def hidden_plain(rendering: Rendering, depth: Float[Tensor, "height width"]) -> Rendering:
@@ -106,19 +106,16 @@ def hidden_plain(rendering: Rendering, depth: Float[Tensor, "height width"]) -> 
     behind = (rendering.alpha > 0) & (rendering.depth > depth)
     shown = torch.nn.functional.avg_pool2d(weight * ~behind, 3, stride=1, padding=1)
     total = torch.nn.functional.avg_pool2d(weight, 3, stride=1, padding=1)
-    return _kept(rendering, shown / total.clamp(min=1e-6))
-
-
-def _kept(rendering: Rendering, shown: Float[Tensor, "time 1 height width"]) -> Rendering:
-    assert rendering.depth is not None
-    rgb, alpha = ((values * shown + 0.5).to(torch.uint8) for values in (rendering.rgb, rendering.alpha))
+    share = shown / total.clamp(min=1e-6)
+    rgb, alpha = ((values * share + 0.5).to(torch.uint8) for values in (rendering.rgb, rendering.alpha))
     return Rendering(rgb=rgb, alpha=alpha, depth=rendering.depth * (alpha > 0))
 
 
 @no_type_check
 @numba.njit(nogil=True, cache=True)
-def _visibility(alpha, distance, scene, shown):
-    """Write the share of each pixel that stays, and tell whether anything is hidden at all."""
+def _hide(alpha, distance, scene, left):
+    """Take away what is hidden from a copy of colour, alpha and depth; tell whether anything was."""
+    rgb, covered, depth = left
     times, _, height, width = alpha.shape
     found = False
     for t in range(times):
@@ -132,8 +129,15 @@ def _visibility(alpha, distance, scene, shown):
                         weight = np.int64(alpha[t, 0, r, c])
                         total += weight
                         seen += weight * (distance[t, 0, r, c] <= scene[r, c])
-                shown[t, 0, row, i] = np.float32(seen) / np.float32(total)
-                found = found or seen < total
+                if seen == total:
+                    continue
+                found = True
+                share = np.float32(seen) / np.float32(total)
+                for c in range(3):
+                    rgb[t, c, row, i] = np.uint8(rgb[t, c, row, i] * share + np.float32(0.5))
+                covered[t, 0, row, i] = np.uint8(covered[t, 0, row, i] * share + np.float32(0.5))
+                if covered[t, 0, row, i] == 0:
+                    depth[t, 0, row, i] = 0
     return found
 
 
@@ -148,6 +152,9 @@ BLOBS: tuple[tuple[str, str, float, float], ...] = (
 radius in metres of an adult's limb there."""
 TRUNK: tuple[tuple[str, float], ...] = (("pelvis", 0.14), ("spine2", 0.14), ("spine3", 0.15), ("head", 0.11))
 """Spheres of the trunk: joint, radius in metres."""
+DENSITY = 2.5
+"""How many spheres each one stands for: at 15 on a side they cover a bit less than half of the limbs' length, and
+clothes make limbs wider."""
 SPREAD = math.tan(math.radians(14))
 """Tangent of the angular radius of the distant light: a window of 1.2 m seen from 2.5 m."""
 FAINT = 0.004
@@ -265,8 +272,12 @@ def _shadow(blobs, views, light, scene, out):
                 if scene.shape[0] > 1:
                     # 4 %: pixel footprints at grazing angles, and coarse depth.
                     floor = floor and abs(scene[row, i] / points[2, row, i] - np.float32(1)) < np.float32(0.04)
-                lost = light[1] * (np.float32(1) - kept[0, row, i]) + light[2] * (np.float32(1) - kept[1, row, i])
-                out[t, row, i] = np.float32(1) - lost if floor else np.float32(1)
+                sky, key = kept[0, row, i], kept[1, row, i]
+                if floor and sky + key < np.float32(2):
+                    # To the power of 2.5, which is DENSITY.
+                    sky, key = sky * sky * np.sqrt(sky), key * key * np.sqrt(key)
+                    lost = light[1] * (np.float32(1) - sky) + light[2] * (np.float32(1) - key)
+                    out[t, row, i] = np.float32(1) - lost
 
 
 @no_type_check

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from synthaug.body import JOINT, mean_skeleton
-from synthaug.compositing import FAINT, contact_shadow, darkened, hidden, hidden_plain, over, over_plain
+from synthaug.compositing import DENSITY, FAINT, contact_shadow, darkened, hidden, hidden_plain, over, over_plain
 from synthaug.structures import Light, Rendering
 from synthaug.testing.cameras import example_camera
 
@@ -173,7 +173,7 @@ def test_no_strength_no_shadow_and_one_sphere_blocks_what_the_closed_form_says()
     ray = torch.linalg.inv(camera.Ks[0]) @ torch.tensor([48.5, 90.5, 1.0])
     depth = 1.2 / ray[1]
     distance = torch.stack([ray[0] * depth, torch.tensor(h), 3.0 - depth]).norm()
-    expected = torch.stack([1 - (r * r * h / distance**3 - FAINT).clamp(min=0) for r in radii]).prod()
+    expected = torch.stack([1 - (r * r * h / distance**3 - FAINT).clamp(min=0) for r in radii]).prod() ** DENSITY
     assert float(factor[90, 48]) == pytest.approx(float(expected), abs=1e-4)
 
 
