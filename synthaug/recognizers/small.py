@@ -3,12 +3,13 @@
 A recognizer; the demo's default.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import adaptive_avg_pool2d, pad, relu
+from torch.nn.functional import adaptive_avg_pool3d, pad, relu
 
 from synthaug.recognizers import Recognizer
 from synthaug.recognizers.shift import temporal_shift
@@ -18,23 +19,21 @@ GREY_LEVEL = 1 / 255 / 0.22
 """One step of uint8 in normalised video, whose standard deviation is 0.22 of full scale: less is no movement."""
 
 
-GRID = 4
-"""Fields that the picture is divided into each way before classification. At 112 px it is the last stage's own size."""
-
-
 class SmallResNet(Recognizer):
     """A ResNet of one block a stage that sees only what moves.
 
     A network that is shown few clips learns their rooms and clothes by heart. This one is shown what differs from the
     clip's own mean picture, and what changes from frame to frame, so that a still background is nothing at all;
-    and in units of the clip's own contrast, so that strong light is no evidence. It keeps where in the picture
-    something moves, on a coarse grid, since a wave is above a kick and a few hundred steps do not suffice to learn what
-    a person is. What it cannot do is to learn from a place or a thing that never moves, or from people anywhere in the
-    picture: for that, and with pretrained weights, take ResNet2D.
+    and in units of the clip's own contrast, so that strong light is no evidence. It keeps where and when
+    something moves, on a coarse grid, since a wave is above a kick, sitting down ends below, and a few hundred steps do
+    not suffice to learn what a person is. What it cannot do is to learn from a place or a thing that never moves, or
+    from people anywhere in the picture: for that, and with pretrained weights, take ResNet2D.
 
     Args:
         num_classes: Actions.
         widths: Channels of the stages, each at half the resolution of the one before. Multiples of 16 run well on CPUs.
+        grid: Fields that time, height and width are divided into before classification. At 112 px the last stage is
+            4 by 4; a grid of 1, 1, 1 is the usual average over everything.
         shift_share: Share of the channels that is shifted each way.
         weights: None is from scratch; else the path of a state dict. There are no published weights.
 
@@ -48,6 +47,7 @@ class SmallResNet(Recognizer):
         num_classes: int,
         *,
         widths: Sequence[int] = (16, 32, 64, 128),
+        grid: Sequence[int] = (2, 4, 4),
         shift_share: float = 1 / 8,
         weights: str | None = None,
     ) -> None:
@@ -61,7 +61,9 @@ class SmallResNet(Recognizer):
         self.stages = nn.ModuleList(
             ShiftBlock(*sizes, shift_share=shift_share) for sizes in zip(before, widths, strides, strict=True)
         )
-        self.fc = nn.Linear(widths[-1] * GRID**2, num_classes)
+        spans, rows, columns = grid
+        self.grid = (spans, rows, columns)
+        self.fc = nn.Linear(widths[-1] * math.prod(grid), num_classes)
         if weights is not None:
             load_weights(self, weights)
 
@@ -72,16 +74,16 @@ class SmallResNet(Recognizer):
 
     @property
     def num_features(self) -> int:
-        """Width of the last stage times the fields of the grid: 2048."""
+        """Width of the last stage times the fields of the grid: 4096 by default."""
         return self.fc.in_features
 
     def features(self, video: Float[Tensor, "batch 3 time height width"]) -> Float[Tensor, "batch feature"]:
-        """The mean over time, field by field of a coarse grid over the picture."""
+        """The mean in each field of a coarse grid over time and picture."""
         time = video.shape[2]
         x = self.stem(movement(video).transpose(1, 2).flatten(0, 1))
         for stage in self.stages:
             x = stage(x, time)
-        return adaptive_avg_pool2d(x, GRID).flatten(1).unflatten(0, (-1, time)).mean(1)
+        return adaptive_avg_pool3d(x.unflatten(0, (-1, time)).transpose(1, 2), self.grid).flatten(1)
 
     def forward(self, video: Float[Tensor, "batch 3 time height width"]) -> Float[Tensor, "batch class"]:
         """Logits."""

@@ -35,6 +35,14 @@ def test_order_matters():
         assert (forwards - backwards).norm() > 0.05 * forwards.norm()  # rounding alone would be some 1e-6
 
 
+def test_one_field_is_the_plain_average():
+    fine, coarse = SmallResNet(5, grid=(2, 4, 4)).eval(), SmallResNet(5, grid=(1, 1, 1)).eval()
+    coarse.load_state_dict(fine.state_dict() | {"fc.weight": coarse.fc.weight, "fc.bias": coarse.fc.bias})
+    with torch.no_grad():  # at 128 px the last stage is 4 by 4, so all fields are equally large
+        fields = fine.features(video(size=128)).unflatten(1, (128, 2 * 4 * 4))
+        torch.testing.assert_close(coarse.features(video(size=128)), fields.mean(2), rtol=1e-4, atol=1e-5)
+
+
 def test_a_still_background_is_nothing():
     clips = video(time=4)
     moved = movement(clips)
