@@ -88,7 +88,8 @@ class Recipe:
 
     def to_json(self) -> str:
         """One line of `recipes.jsonl`: canonical JSON, keys sorted, no blanks."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        plain = {**vars(self), "actors": [vars(actor) for actor in self.actors]}
+        return json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
     @staticmethod
     def from_json(line: str) -> "Recipe":

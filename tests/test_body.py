@@ -13,6 +13,8 @@ from synthaug.body import (
     axis_angle_to_matrix,
     forward_kinematics,
     joint_positions,
+    joint_transforms,
+    joint_transforms_plain,
     lowest,
     matrix_to_axis_angle,
     matrix_to_quat,
@@ -113,6 +115,23 @@ def test_slerp_moves_at_constant_speed():
 def test_forward_kinematics_agrees_with_walking_the_chain():
     motion = random_motion(1, time=3, dtype=torch.float64)
     assert torch.allclose(joint_positions(motion, mean_skeleton()), naive_positions(motion, mean_skeleton()), atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_compiled_kinematics_agree_with_the_plain_ones(dtype):
+    motion = random_motion(11, dtype=dtype)
+    local, joints = axis_angle_to_matrix(motion.pose), mean_skeleton().joints.to(dtype)
+    fast = joint_transforms(local, motion.transl, mean_skeleton())
+    slow = joint_transforms_plain(local, motion.transl, joints)
+    # 15 products of rotations in a row: some 15 roundings of numbers around 1.
+    assert torch.allclose(fast, slow, atol=40 * torch.finfo(dtype).eps) and fast.dtype == dtype
+
+
+def test_kinematics_have_a_gradient_where_one_is_asked_for():
+    motion = random_motion(12, time=2, dtype=torch.float64)
+    local = axis_angle_to_matrix(motion.pose).requires_grad_()
+    joint_transforms(local, motion.transl, mean_skeleton())[..., :3, 3].sum().backward()
+    assert local.grad is not None and local.grad.abs().sum() > 0
 
 
 def test_identity_pose_is_the_template():
