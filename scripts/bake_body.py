@@ -228,7 +228,7 @@ def joint_weights(source: Source) -> tuple[np.ndarray, np.ndarray]:
         for bone, joints in SIDE_SHARES.items():
             shares[f"{bone}.{s}"] = {f"{side}_{name}": share for name, share in joints.items()}
     matrix = np.zeros((len(source.labels), 55))
-    for row, label in enumerate(source.labels):
+    for row in range(len(source.labels)):
         ancestor = row
         while source.labels[ancestor] not in shares:
             ancestor = source.model.bone_parents[ancestor]
@@ -270,7 +270,7 @@ def shortest(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def straighten(joints: np.ndarray, tips: np.ndarray) -> np.ndarray:
     """World rotations [55, 3, 3] that bring each joint from Anny's A-pose into the T-pose."""
-    G = np.broadcast_to(np.eye(3), (55, 3, 3)).copy()
+    turns = np.broadcast_to(np.eye(3), (55, 3, 3)).copy()
     for side, sign in (("left", 1.0), ("right", -1.0)):
         p = {name: joints[J[f"{side}_{name}"]] for name in
              ("hip", "knee", "ankle", "foot", "shoulder", "elbow", "wrist", "index1", "middle1", "pinky1")}  # fmt: skip
@@ -278,7 +278,7 @@ def straighten(joints: np.ndarray, tips: np.ndarray) -> np.ndarray:
         # Elbows flex forwards in the T-pose, so the hinge (upper arm x forearm) points down on the left.
         upper, fore = p["elbow"] - p["shoulder"], p["wrist"] - p["elbow"]
         hinge, hinge_t = np.cross(upper, fore), np.array([0.0, -sign, 0.0])
-        G[J[f"{side}_shoulder"]] = frame(outward, hinge_t) @ frame(upper, hinge).T
+        turns[J[f"{side}_shoulder"]] = frame(outward, hinge_t) @ frame(upper, hinge).T
         elbow = frame(outward, hinge_t) @ frame(fore, hinge).T
         # Palms face down: the knuckles from little to index finger point forwards. The forearm takes half the twist.
         knuckles = p["index1"] - p["pinky1"]
@@ -286,23 +286,23 @@ def straighten(joints: np.ndarray, tips: np.ndarray) -> np.ndarray:
         turned = elbow @ knuckles
         twist = np.arctan2(turned[1], turned[2]) / 2
         c, s = np.cos(twist), np.sin(twist)
-        G[J[f"{side}_elbow"]] = np.array([[1, 0, 0], [0, c, -s], [0, s, c]]) @ elbow
-        G[J[f"{side}_wrist"]] = wrist
+        turns[J[f"{side}_elbow"]] = np.array([[1, 0, 0], [0, c, -s], [0, s, c]]) @ elbow
+        turns[J[f"{side}_wrist"]] = wrist
         thigh, shin = p["knee"] - p["hip"], p["ankle"] - p["knee"]
-        G[J[f"{side}_hip"]] = shortest(thigh, np.array([sign * 0.06, -1.0, 0.01]))
-        G[J[f"{side}_knee"]] = shortest(shin, np.array([sign * 0.0, -1.0, -0.05]))
+        turns[J[f"{side}_hip"]] = shortest(thigh, np.array([sign * 0.06, -1.0, 0.01]))
+        turns[J[f"{side}_knee"]] = shortest(shin, np.array([sign * 0.0, -1.0, -0.05]))
         foot = p["foot"] - p["ankle"]
         yaw = np.deg2rad(6) * sign - np.arctan2(foot[0], foot[2])
         c, s = np.cos(yaw), np.sin(yaw)
-        G[J[f"{side}_ankle"]] = G[J[f"{side}_foot"]] = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
+        turns[J[f"{side}_ankle"]] = turns[J[f"{side}_foot"]] = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
         for f, finger in enumerate(FINGERS):
             chain = [joints[J[f"{side}_{finger}{k}"]] for k in (1, 2, 3)] + [tips[f + 5 * (side == "right")]]
             flat = (wrist @ (chain[1] - chain[0])) * [1, 0, 1]
             flat = flat / np.linalg.norm(flat) + 0.5 * outward * (finger != "thumb")
             for k in range(3):
                 bone = wrist @ (chain[k + 1] - chain[k])
-                G[J[f"{side}_{finger}{k + 1}"]] = wrist if finger == "thumb" else shortest(bone, flat) @ wrist
-    return G
+                turns[J[f"{side}_{finger}{k + 1}"]] = wrist if finger == "thumb" else shortest(bone, flat) @ wrist
+    return turns
 
 
 def unpose(
@@ -314,11 +314,11 @@ def unpose(
     far, then show the modellers' own shoulders.
     """
     ids, weights = skin
-    G = straighten(joints, tips)
+    turns = straighten(joints, tips)
     rest = np.zeros((55, 3))
     for j in range(1, 55):
-        rest[j] = rest[PARENTS[j]] + G[PARENTS[j]] @ (joints[j] - joints[PARENTS[j]])
-    R = G.transpose(0, 2, 1)
+        rest[j] = rest[PARENTS[j]] + turns[PARENTS[j]] @ (joints[j] - joints[PARENTS[j]])
+    R = turns.transpose(0, 2, 1)
     shift = joints - np.einsum("jab,jb->ja", R, rest)
     A = np.einsum("vk,vkab->vab", weights, R[ids])
     b = np.einsum("vk,vka->va", weights, shift[ids])

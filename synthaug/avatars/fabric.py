@@ -80,8 +80,8 @@ def patterned(name: str, cloth: Cloth, colors: tuple[Color, Color], *, scale: fl
 
 
 def soft(name: str, place: Floats, chart: Chart, *, colors: tuple[Color, Color], scale: float, seed: int) -> Floats:
-    """A pattern averaged over 7 mm: what a Gaussian of that size can carry without a ragged edge."""
-    reach = np.float32(0.0035)
+    """A pattern averaged over 10 mm: what a Gaussian of that size can carry without a ragged edge."""
+    reach = np.float32(0.005)
     offsets = reach * np.array([[1, 1, 0], [1, -1, 0], [-1, 1, 0], [-1, -1, 0]], np.float32)
     samples = [patterned(name, chart(place + offset), colors, scale=scale, seed=seed) for offset in offsets]
     return np.asarray(np.mean(samples, axis=0), np.float32)

@@ -191,11 +191,19 @@ def betas_of(phenotype: dict[str, float]) -> Floats:
     pieces += [p["african"] - 1 / 3, p["asian"] - 1 / 3]
     for value in (p["muscle"], p["weight"], p["cupsize"] * p["gender"], p["firmness"] * p["gender"]):
         pieces += [min(value - 0.5, 0.0), max(value - 0.5, 0.0)]
-    row = [1.0]
-    for degree in (1, 2, 3):
-        for chosen in itertools.combinations_with_replacement(pieces, degree):
-            row.append(float(np.prod(chosen)))
-    return np.array(row, np.float32) @ template().regression
+    padded = np.array([*pieces, 1.0], np.float32)
+    return padded[_products()].prod(axis=1).astype(np.float32) @ template().regression
+
+
+@functools.cache
+def _products() -> Ints:
+    """Which pieces each of the 680 products takes, [680, 3]; index 14 is the 1 that fills up lower degrees."""
+    rows = [
+        [*chosen, *[14] * (3 - degree)]
+        for degree in (0, 1, 2, 3)
+        for chosen in itertools.combinations_with_replacement(range(14), degree)
+    ]
+    return np.array(rows)
 
 
 def normals_of(vertices: Floats, faces: Ints) -> Floats:

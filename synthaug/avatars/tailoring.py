@@ -255,9 +255,7 @@ def skirt_surface(figure: Figure, person: Person, counts: tuple[int, int]) -> tu
         ],
         axis=2,
     ).astype(np.float32)
-    along = np.gradient(positions, axis=0)
-    around = (np.roll(positions, -1, 1) - np.roll(positions, 1, 1)) / 2
-    normals = np.cross(along, around)
+    normals = np.cross(np.gradient(positions, axis=0), np.roll(positions, -1, 1) - np.roll(positions, 1, 1))
     normals /= np.maximum(np.linalg.norm(normals, axis=2, keepdims=True), 1e-9)
     if float((normals[..., [0, 2]] * directions).sum()) < 0:
         normals = -normals

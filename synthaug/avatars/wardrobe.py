@@ -217,8 +217,7 @@ def draw_person(family: str, seed: int) -> Person:
     others = rng.dirichlet([50.0] * (len(styles) - (not female)))
     style = str(rng.choice(styles, p=others if female else [*(others * (1 - thin)), thin]))
     top = pools.tops[str(rng.choice(list(pools.tops)))]
-    bottoms = [name for name, cut in pools.bottoms.items() if female or not cut.skirt]
-    bottom = pools.bottoms[str(rng.choice(bottoms))]
+    bottom = pools.bottoms[str(rng.choice([name for name, cut in pools.bottoms.items() if female or not cut.skirt]))]
     shoe = pools.shoes[str(rng.choice(list(pools.shoes)))]
     sizes = {"sleeve": rng.uniform(*top.sleeve), "top_hem": rng.uniform(*top.hem), "loose": rng.uniform(*top.loose)}
     sizes |= {"hem": rng.uniform(*bottom.hem), "width": rng.uniform(*bottom.width), "pattern": rng.uniform(0.8, 1.3)}
