@@ -166,33 +166,37 @@ def _reposed(motion: Motion, number: dict[str, float]) -> Motion:
     if not any((amplitude, noise, pitch, roll)):
         return motion
     pose = motion.pose.clone()
+    names = list(SHARES)
+    ids = [JOINT[name] for name in names]
+    shares = pose.new_tensor(list(SHARES.values()))
+    local = _scaled(axis_angle_to_matrix(pose[:, ids]), 1 + shares * amplitude)
     t = torch.arange(motion.num_frames, dtype=pose.dtype, device=pose.device) / motion.fps
-    for k, (name, share) in enumerate(SHARES.items()):
-        local = _scaled(axis_angle_to_matrix(pose[:, JOINT[name]]), 1 + share * amplitude)
-        waves = [drift(t, rate=0.5, phase=number["phase"] + 1.3 * k + 2.2 * axis) for axis in range(3)]
-        # Elbows are hinges: they wander about their hinge alone, which is y at rest.
-        free = pose.new_tensor([0.0, 1.0, 0.0] if "elbow" in name else [1.0, 1.0, 1.0])
-        unrest = share * noise * torch.stack(waves, dim=-1) * free
-        lean = _BENDING.get(name, 0.0) * pose.new_tensor([pitch, 0.0, roll])
-        pose[:, JOINT[name]] = matrix_to_axis_angle(axis_angle_to_matrix(lean) @ local @ axis_angle_to_matrix(unrest))
+    phases = [number["phase"] + 1.3 * k + 2.2 * axis for k in range(len(ids)) for axis in range(3)]
+    waves = torch.stack([drift(t, rate=0.5, phase=phase) for phase in phases], dim=-1).unflatten(-1, (-1, 3))
+    # Elbows are hinges: they wander about their hinge alone, which is y at rest.
+    free = pose.new_tensor([[0.0, 1.0, 0.0] if "elbow" in name else [1.0, 1.0, 1.0] for name in names])
+    unrest = axis_angle_to_matrix(waves * (shares * noise)[:, None] * free)
+    bending = pose.new_tensor([_BENDING.get(name, 0.0) for name in names])
+    lean = axis_angle_to_matrix(bending[:, None] * pose.new_tensor([pitch, 0.0, roll]))
+    pose[:, ids] = matrix_to_axis_angle(lean @ local @ unrest)
     changed = Motion.from_pose(pose, motion.transl, fps=motion.fps)
     return replace(changed, expression=motion.expression, betas=motion.betas)
 
 
-def _scaled(rotations: Float[Tensor, "time 3 3"], factor: float) -> Float[Tensor, "time 3 3"]:
-    """Rotations whose angles against their mean are multiplied.
+def _scaled(
+    rotations: Float[Tensor, "time joint 3 3"], factors: Float[Tensor, " joint"]
+) -> Float[Tensor, "time joint 3 3"]:
+    """Rotations whose angles against each joint's mean are multiplied.
 
     Source:
         Moakher, "Means and averaging in the group of rotations", SIAM 2002: the chordal mean is the projection of the
         arithmetic one.
     """
-    if factor == 1:
-        return rotations
     u, _, vh = torch.linalg.svd(rotations.mean(dim=0))
-    sign = torch.ones(3, dtype=rotations.dtype, device=rotations.device)
-    sign[2] = torch.linalg.det(u @ vh).sign()
-    mean = u * sign @ vh
-    return mean @ axis_angle_to_matrix(factor * matrix_to_axis_angle(mean.mT @ rotations))
+    sign = torch.ones_like(u[:, 0])
+    sign[:, 2] = torch.linalg.det(u @ vh).sign()
+    mean = u * sign[:, None] @ vh
+    return mean @ axis_angle_to_matrix(factors[:, None] * matrix_to_axis_angle(mean.mT @ rotations))
 
 
 def _reflected(motion: Motion) -> Motion:

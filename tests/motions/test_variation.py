@@ -118,4 +118,8 @@ def test_mistakes_are_named(wave):
     with pytest.raises(ValueError, match="time stand still.*smaller ranges"):
         Variation(speed=0.8, timing=0.4)
     with pytest.raises(ValueError, match="without the numbers.*another motion variation"):
-        Variation().vary(wave, {})
+        Variation().vary(wave, {"speed": 0.1})
+
+
+def test_no_values_change_nothing(wave):
+    assert Variation().vary(wave, {}) is wave
