@@ -1,0 +1,63 @@
+"""The README's commands run: the first is shortened to two steps inside one process, the second is what runs this."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text()
+BLOCKS = [block.strip().splitlines() for block in re.findall(r"```bash\n(.*?)```", README, re.DOTALL)]
+EXAMPLES = [line.split("  #")[0].strip() for line in BLOCKS[2]]
+
+
+def test_there_are_exactly_two_commands_to_start_with_and_each_sets_itself_up():
+    section = README.split("## Two commands")[1].split("## ")[0]
+    commands = re.findall(r"```bash\n(.*?)```", section, re.DOTALL)
+    assert len(commands) == 2
+    assert all(command.startswith("pip install -q uv && uv run ") for command in commands)
+
+
+def test_ci_calls_the_second_command():
+    second = BLOCKS[1][0].split("&& ")[1]
+    assert second in (ROOT / ".ci" / "run").read_text()
+
+
+@pytest.mark.parametrize("command", EXAMPLES)
+def test_every_example_composes(command):
+    from synthaug.cli import composed
+
+    words = command.replace("'", "").split()
+    if "evaluate.py" in words or words[:2] in (["synthaug", "render"], ["synthaug", "doctor"]):
+        pytest.skip("takes no configuration")
+    overrides = [word for word in words if "=" in word]
+    single = [re.sub(r"=([^\[,]*),.*", r"=\1", word) for word in overrides]  # the first value of each sweep
+    assert composed(single).seed == 0
+
+
+def test_the_first_command_trains_and_evaluates(tmp_path):
+    """Two steps, on fewer and smaller films; everything else is the command's own."""
+    small = [
+        "trainer.max_steps=2", "trainer.val_check_interval=1", "trainer.enable_progress_bar=false", "loading.num_workers=0",
+        "loading.batch_size=2", "dataset.films.performers=3", "dataset.films.classes=[hand waving,bow]",
+        "dataset.films.footage.size=64", "dataset.films.footage.seconds=1.0", "dataset.films.num_workers=0",
+        "dataset.films.stage.avatar.gaussians=2000", "synth.avatar.gaussians=2000", "synth.identities=1",
+        "synth.backgrounds=1", "protocol.test_subjects=[p02]", "protocol.val_subjects=[p01]", "protocol.n_shot=1",
+        "clip.num_frames=4", "clip.size=64", f"hydra.run.dir={tmp_path}/run",
+    ]  # fmt: skip
+    words = BLOCKS[0][0].split("uv run python ")[1].split()
+    run = subprocess.run([sys.executable, *words, *small], cwd=ROOT, capture_output=True, text=True, timeout=900)
+    assert run.returncode == 0, run.stderr[-3000:]
+    left = {path.name for path in (tmp_path / "run").iterdir()}
+    wanted = {"config.yaml", "metrics.json", "recipes.jsonl", "motions.json", "contact_sheet.png", "best.ckpt", "predictions.json"}
+    assert wanted <= left
+    assert "mean class accuracy" in run.stdout
+    assert len((tmp_path / "run" / "recipes.jsonl").read_text().splitlines()) == 2
+    again = subprocess.run(
+        [sys.executable, "evaluate.py", f"run={tmp_path}/run"], cwd=ROOT, capture_output=True, text=True, timeout=900
+    )
+    assert again.returncode == 0, again.stderr[-3000:]
+    first, second = ((tmp_path / "run" / place / "predictions.json").read_text() for place in (".", "evaluation"))
+    assert first == second
