@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -100,7 +101,8 @@ class BeadPeople(Cast):
 class Films(ActionDataset):
     """Films of moving squares: 2 classes, `subjects` people, one film each."""
 
-    def __init__(self, root, *, subjects=4, seconds=2.0, names=()):
+    def __init__(self, root: str, *, subjects: int = 4, seconds: float = 2.0, names: tuple = ()):
+        root = Path(root)
         self._records = []
         for label in range(2):
             for subject in range(subjects):
@@ -135,7 +137,7 @@ class BySubject(Protocol):
 
     separates = "subject"
 
-    def __init__(self, test=("s3",), val=()):
+    def __init__(self, test: tuple = ("s3",), val: tuple = ()):
         self.test, self.val = test, val
 
     def split(self, records, classes):

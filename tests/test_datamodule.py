@@ -209,6 +209,24 @@ def test_a_foreign_module_trains_and_keeps_its_hook(films, tmp_path):
     assert foreign.hooked == 3 and trainer.global_step == 3
 
 
+def test_lightning_cli_builds_it_from_its_signature(tmp_path, monkeypatch):
+    from lightning.pytorch.cli import LightningCLI
+
+    monkeypatch.setenv("JSONARGPARSE_DEBUG", "true")  # errors are raised instead of leaving the process
+    data = LightningCLI(
+        Foreign, SynthAugDataModule, run=False, save_config_callback=None,
+        args=[
+            "--data.dataset=fakes.Films", f"--data.dataset.root={tmp_path}", "--data.protocol=fakes.BySubject",
+            "--data.loading.batch_size=3", "--data.loading.num_workers=0", "--data.clip.size=48",
+            "--data.loading.layout=tuple", "--trainer.accelerator=cpu", "--trainer.logger=false",
+        ],
+    ).datamodule  # fmt: skip
+    data.prepare_data()
+    data.setup("fit")
+    video, label = next(iter(data.train_dataloader()))
+    assert video.shape == (3, 3, 16, 48, 48) and len(label) == 3
+
+
 def test_redrawing_changes_the_synthetic_set_when_it_should(films):
     clips = TrainingClips(module(films, resample_every=2))
     first, same, later = (clips[(number, clips.num_filmed)]["key"] for number in (0, 1, 2))
