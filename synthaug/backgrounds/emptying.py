@@ -19,6 +19,10 @@ TEXTURE = 24.0
 """Slope in grey levels a pixel (Sobel, normalised) from which a shift can be told from noise."""
 STANDARD_WIDTH = 320
 """Width in pixels at which shifts are measured, whatever the film's size."""
+DIFFERENT = 34
+"""Grey levels from which a pixel of an unknown frame is taken for a person, a shadow, or something moved."""
+NEIGHBOURHOOD = 0.09
+"""Share of the picture's width around such pixels where an unknown frame is not believed: half a person's width."""
 HALF_REACH = 6
 """Pixels around holes that inpainting looks at."""
 
@@ -42,40 +46,68 @@ class Emptied:
     shift: float
 
 
-def emptied(
-    frames: UInt8[np.ndarray, "sample height width 3"],
-    people: Bool[np.ndarray, "sample height width"],
-    *,
-    max_hole: float,
-    max_shift: float,
-) -> Emptied:
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Frames from all over a film.
+
+    Attributes:
+        frames: sRGB, in which it is known where people are.
+        people: Where somebody may be in each of them.
+        others: Frames of which nothing is known.
+    """
+
+    frames: UInt8[np.ndarray, "sample height width 3"]
+    people: Bool[np.ndarray, "sample height width"]
+    others: UInt8[np.ndarray, "other height width 3"]
+
+
+def emptied(samples: Samples, *, max_hole: float, max_shift: float) -> Emptied:
     """The scene without people: at each pixel the median of the samples in which nobody is before it.
 
-    Args:
-        frames: sRGB, from all over the film.
-        people: Where somebody may be.
-        max_hole: Largest share of the picture that may be made up.
-        max_shift: Largest motion of the camera, pixels at a width of 320.
+    What no known frame uncovers is looked for in the others, wherever these agree with the scene around the hole:
+    there a person who lingers gives himself away by what sticks out. What is then left is painted in.
 
     Raises:
         PlateError: If the camera moves, or too much of the picture is never uncovered.
     """
-    shift = camera_shift(frames, people)
+    shift = camera_shift(samples.frames, samples.people)
     if shift > max_shift:
         raise PlateError(
             f"The camera moves, by about {shift:.1f} pixels at a width of {STANDARD_WIDTH}; at most {max_shift} were "
             "wanted. Only film from a tripod has an empty scene to take out."
         )
-    hole = (~people).sum(0) < ENOUGH
+    hole = (~samples.people).sum(0) < ENOUGH
+    picture = masked_median(samples.frames, samples.people)
+    if hole.any() and len(samples.others) >= ENOUGH:
+        picture, hole = _filled(picture, hole, samples.others)
     if hole.mean() > max_hole:
         raise PlateError(
             f"{100 * hole.mean():.0f} % of the picture are never without the person; at most {100 * max_hole:.0f} % "
             "were wanted. Film in which people move about, or longer film, shows more."
         )
-    picture = masked_median(frames, people)
     if hole.any():
         picture = cv2.inpaint(picture, hole.astype(np.uint8), HALF_REACH, cv2.INPAINT_TELEA)
     return Emptied(picture, float(hole.mean()), shift)
+
+
+def _filled(
+    picture: UInt8[np.ndarray, "height width 3"],
+    hole: Bool[np.ndarray, "height width"],
+    others: UInt8[np.ndarray, "other height width 3"],
+) -> tuple[UInt8[np.ndarray, "height width 3"], Bool[np.ndarray, "height width"]]:
+    """The picture with its hole filled from frames of which nothing is known, and the hole that is left."""
+    reach = max(round(NEIGHBOURHOOD * picture.shape[1]), 1)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    covered = np.empty((len(others), *hole.shape), np.bool_)
+    for k, frame in enumerate(others):
+        gain = np.median(picture[~hole]) / max(float(np.median(frame[~hole])), 1.0)
+        differs = (np.abs(gain * frame - picture).max(-1) > DIFFERENT) & ~hole
+        # Noise is single pixels; people are not.
+        solid = cv2.morphologyEx(differs.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+        covered[k] = cv2.dilate(solid, disc) > 0
+    found = masked_median(others, covered)
+    free = hole & ((~covered).sum(0) >= ENOUGH)
+    return np.where(free[:, :, None], found, picture), hole & ~free
 
 
 def masked_median(

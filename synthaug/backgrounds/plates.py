@@ -12,11 +12,11 @@ from typing import final
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, Int, UInt8
 from rich.progress import track
 
 from synthaug.backgrounds import Background
-from synthaug.backgrounds.emptying import PlateError, emptied, silhouettes
+from synthaug.backgrounds.emptying import PlateError, Samples, emptied, silhouettes
 from synthaug.body import joint_positions, mean_skeleton
 from synthaug.files import digest_of, motion_digest, write_atomic
 from synthaug.structures import Camera, Light, Record, Reference, Scene, Values
@@ -24,7 +24,7 @@ from synthaug.video import VideoError, VideoInfo, indices_at, probe, read_frames
 
 logger = logging.getLogger(__name__)
 
-_VERSION = 1
+_VERSION = 3
 """Raise when the same film would give another plate."""
 LARGEST = 544
 """Shorter side in pixels above which plates are made smaller: clips of 512 and their crops."""
@@ -59,7 +59,7 @@ class Plates(Background):
 
     Args:
         cache: Folder that keeps plates between runs; None keeps them for this process and its workers alone.
-        samples: Frames looked at in each file.
+        samples: Frames looked at in each file in which the person's place is known, and as many others.
         max_hole: Largest share of a picture that may be made up because nobody ever uncovered it.
         max_shift: Largest motion of the camera, pixels at a width of 320.
         light: Whether people take on the brightness and tint of the plate: 0 not at all, 1 fully.
@@ -198,11 +198,9 @@ def _extract(path: Path, films: list[tuple[Record, Reference]], note: Path, *, p
     """Take the plate out and write it beside its note; or write why not. The note comes last: it makes it whole."""
     try:
         info = probe(path)
-        size = _size(info)
-        indices = sorted({round(k) for k in np.linspace(0, info.num_frames - 1, plates.samples)})
-        frames = read_frames(path, indices, info=info, size=size).permute(0, 2, 3, 1).numpy()
-        people = _people(films, info, indices, size)
-        empty = emptied(frames, people, max_hole=plates.max_hole, max_shift=plates.max_shift)
+        samples = _samples(path, films, info, plates.samples)
+        size = samples.frames.shape[1:3]
+        empty = emptied(samples, max_hole=plates.max_hole, max_shift=plates.max_shift)
     except (PlateError, VideoError) as error:
         write_atomic(note, json.dumps({"refused": str(error)}).encode())
         return
@@ -240,16 +238,41 @@ def _best(films: list[tuple[Record, Reference]]) -> Reference:
     )
 
 
+def _indices(film: tuple[Record, Reference], info: VideoInfo) -> Int[np.ndarray, " time"]:
+    """The frame of the file that each frame of a motion was seen in."""
+    record, reference = film
+    # Motion sources note the seconds by which they cut off a bad beginning.
+    start = record.start + reference.notes.get("offset", 0.0)
+    times = start + np.arange(reference.motion.num_frames) / reference.motion.fps
+    return np.array(indices_at(info, [float(time) for time in times]))
+
+
+def _samples(path: Path, films: list[tuple[Record, Reference]], info: VideoInfo, count: int) -> Samples:
+    """Frames in which the person's place is known, and as many others, evenly over the film."""
+    size = _size(info)
+    known = np.unique(np.concatenate([_indices(film, info) for film in films]))
+    unknown = np.setdiff1d(np.arange(info.num_frames), known)
+    picked = [_spread(indices, count) for indices in (known, unknown)]
+    frames = read_frames(path, [*picked[0], *picked[1]], info=info, size=size).permute(0, 2, 3, 1).numpy()
+    middle = len(picked[0])
+    return Samples(frames[:middle], _people(films, info, picked[0], size), frames[middle:])
+
+
+def _spread(indices: Int[np.ndarray, " index"], count: int) -> list[int]:
+    """So many of these, evenly."""
+    places = np.unique(np.linspace(0, len(indices) - 1, min(count, len(indices))).round().astype(int))
+    return [int(index) for index in indices[places]]
+
+
 def _people(
     films: list[tuple[Record, Reference]], info: VideoInfo, indices: list[int], size: tuple[int, int]
 ) -> Bool[np.ndarray, "sample height width"]:
-    """Where the known people are in each sampled frame; frames outside all records are taken as they are."""
+    """Where the known people are in each sampled frame."""
     height, width = size
     people = np.zeros((len(indices), height, width), np.bool_)
-    for record, reference in films:
-        motion, camera = reference.motion, reference.camera.scaled(height=height, width=width)
-        times = record.start + np.arange(motion.num_frames) / motion.fps
-        at = np.array(indices_at(info, [float(time) for time in times]))
+    for film in films:
+        motion, camera = film[1].motion, film[1].camera.scaled(height=height, width=width)
+        at = _indices(film, info)
         inside = [k for k, index in enumerate(indices) if at[0] <= index <= at[-1]]
         if not inside:
             continue
@@ -257,9 +280,8 @@ def _people(
         joints = joint_positions(motion, mean_skeleton())[nearest]
         # A motion may have more frames than its camera, where that stands still.
         views = nearest.clamp(max=len(camera.viewmats) - 1)
-        seen = (
-            torch.einsum("tij,tkj->tki", camera.viewmats[views, :3, :3], joints) + camera.viewmats[views, None, :3, 3]
-        )
+        turned = torch.einsum("tij,tkj->tki", camera.viewmats[views, :3, :3], joints)
+        seen = turned + camera.viewmats[views, None, :3, 3]
         depth = seen[..., 2:]
         pixels = torch.einsum("tij,tkj->tki", camera.Ks[views], seen / depth.clamp(min=0.05))[..., :2]
         scales = camera.Ks[views, 0, 0][:, None] / depth[..., 0]

@@ -553,7 +553,8 @@ def surfaces(room, view, depth, names):
             pane = _pane(room, face, p)
             on_rug = abs(p[0] - room[rug, 0]) < room[rug, 2] and abs(p[2] - room[rug, 1]) < room[rug, 3]
             busy = pane == 2 or (face == 2 and on_rug)
-            names[row, column] = -1 if busy else -2 - face - 6 * pane
+            low = p[1] < room[materials + TRIM, 7]
+            names[row, column] = -1 if busy else -2 - face - 6 * (2 if low else pane)
 
 
 @no_type_check

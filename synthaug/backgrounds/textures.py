@@ -72,6 +72,16 @@ def _gap(x, period, width, footprint):
 
 
 @no_type_check
+@numba.njit(**_kernel)
+def _alternating(x, footprint):
+    """1 in even cells and -1 in odd ones, softened at the borders by half a pixel; 0 where cells are too small."""
+    cell = math.floor(x)
+    edge = min(x - cell, cell + 1 - x) / max(0.3 * footprint, 1e-3)
+    fade = min(max(1.6 - footprint, 0.0), 1.0)
+    return (1.0 if cell % 2 == 0 else -1.0) * min(edge, 1.0) * fade
+
+
+@no_type_check
 @numba.njit(inline="always", **_kernel)
 def _laid(u, v, length, breadth, offset):
     """Row and column of the plank or brick at a point, and the distance along it."""
@@ -94,8 +104,9 @@ def _floors(pattern, u, v, scale, seed, footprint):
         i, j = math.floor(u / scale), math.floor(v / scale)
         tone = 0.08 * (chance(i, j, seed) - 0.5) + 0.05 * noise(u * 3, v * 3, seed)
         if pattern == CHECKER:
-            fade = min(max(1.6 - footprint / scale, 0.0), 1.0)
-            return 1 + tone, 0.5 + (0.5 if (i + j) % 2 else -0.5) * fade
+            return 1 + tone, 0.5 + 0.5 * _alternating(u / scale, footprint / scale) * _alternating(
+                v / scale, footprint / scale
+            )
         return 1 + tone, max(_gap(u, scale, 0.008, footprint), _gap(v, scale, 0.008, footprint))
     if pattern == BRICK:
         row, column, along = _laid(u, v, 3.2 * scale, scale, 0.5)
@@ -107,8 +118,10 @@ def _floors(pattern, u, v, scale, seed, footprint):
         joint = max(_gap(u, 2.4 * scale, 0.01, footprint), _gap(v, 1.2 * scale, 0.01, footprint))
         return (1 + tone) * (1 - 0.35 * joint), 0.0
     if pattern == TERRAZZO:
-        chip = _fine(u, v, seed, 0.035, footprint)
-        return 1 + 0.05 * noise(u, v, seed + 5), min(max(4 * chip - 1.2, 0.0), 1.0)
+        chip = min(max(4 * noise(u / 0.03, v / 0.03, seed) - 1.4, 0.0), 0.7)
+        # Chips of 3 cm cover about an eighth of the floor.
+        fade = min(max(1.5 - footprint / 0.03, 0.0), 1.0)
+        return 1 + 0.05 * noise(u, v, seed + 5), fade * chip + (1 - fade) * 0.1
     # Carpet: pile, and paths where it lies flatter.
     return 1 + 0.16 * _fine(u, v, seed, 0.02, footprint) + 0.07 * noise(u * 1.7, v * 1.7, seed), 0.0
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from synthaug.backgrounds.emptying import PlateError, camera_shift, emptied, masked_median, silhouettes
+from synthaug.backgrounds.emptying import PlateError, Samples, camera_shift, emptied, masked_median, silhouettes
 from synthaug.backgrounds.plates import Plates
 from synthaug.body import joint_positions, mean_skeleton
 from synthaug.structures import Motion, Record, Reference
@@ -44,7 +44,7 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
 
 def test_the_plate_of_a_moving_blob_is_the_true_background():
     frames, people = blob_film()
-    empty = emptied(frames, people, max_hole=0.1, max_shift=0.6)
+    empty = emptied(Samples(frames, people, frames[:0]), max_hole=0.1, max_shift=0.6)
     # Noise of 3 in single frames is 38.6 dB; a median of over 20 samples leaves 1.25 * 3 / sqrt(20), above 48 dB.
     assert psnr(empty.picture, scenery()) > 44
     assert empty.hole == 0
@@ -60,10 +60,24 @@ def test_a_blob_that_lingers_shows_through_a_plain_median_but_not_through_ours()
 def test_small_holes_are_filled_and_large_ones_refused():
     frames, people = blob_film()
     people[:, 10:14, 10:14] = True
-    assert emptied(frames, people, max_hole=0.1, max_shift=0.6).hole == pytest.approx(16 / HEIGHT / WIDTH)
+    assert emptied(Samples(frames, people, frames[:0]), max_hole=0.1, max_shift=0.6).hole == pytest.approx(
+        16 / HEIGHT / WIDTH
+    )
     people[:, :, :40] = True
     with pytest.raises(PlateError, match="25 % of the picture are never without the person"):
-        emptied(frames, people, max_hole=0.1, max_shift=0.6)
+        emptied(Samples(frames, people, frames[:0]), max_hole=0.1, max_shift=0.6)
+
+
+def test_frames_of_which_nothing_is_known_fill_holes_where_nobody_is():
+    """The blob stands still while it is known, and walks away later: what it hid comes out of the later frames."""
+    frames, people = blob_film()
+    known, mask = np.repeat(frames[6:7], 8, 0), np.repeat(people[6:7], 8, 0)
+    empty = emptied(Samples(known, mask, frames[20:]), max_hole=0.001, max_shift=0.6)
+    assert empty.hole == 0
+    assert psnr(empty.picture[40:70, 10:50], scenery()[40:70, 10:50]) > 38
+    # If it hardly moves, it is seen to stick out, and the hole stays.
+    with pytest.raises(PlateError, match="never without the person"):
+        emptied(Samples(known, mask, frames[9:13]), max_hole=0.001, max_shift=0.6)
 
 
 def test_a_moving_camera_is_refused_and_a_still_one_is_not():
@@ -71,7 +85,7 @@ def test_a_moving_camera_is_refused_and_a_still_one_is_not():
     panned = np.stack([wide[:, k : k + WIDTH] for k in range(0, 48)])
     nobody = np.zeros(panned.shape[:3], bool)
     with pytest.raises(PlateError, match="The camera moves"):
-        emptied(panned, nobody, max_hole=0.1, max_shift=0.6)
+        emptied(Samples(panned, nobody, panned[:0]), max_hole=0.1, max_shift=0.6)
     frames, people = blob_film()
     assert camera_shift(frames, people) < 0.3
 
