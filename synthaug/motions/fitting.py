@@ -73,7 +73,13 @@ def _levels() -> list[list[int]]:
 
 _LEVELS = _levels()
 _ORDER = [0, *(j for level in _LEVELS for j in level)]
-_BACK = [_ORDER.index(j) for j in range(NUM_BODY)]
+_BACK = torch.tensor([_ORDER.index(j) for j in range(NUM_BODY)])
+_MEMBERS = [torch.tensor(level) for level in _LEVELS]
+_HOLDERS = [
+    torch.tensor([above.index(PARENTS[j]) for j in level])
+    for above, level in zip([[0], *_LEVELS], _LEVELS, strict=False)
+]
+"""For every level, its joints, and where in the level above the parent of each is found."""
 
 
 def fit(track: Track, markers: Markers, skeleton: Skeleton, *, beliefs: Beliefs | None = None) -> Motion:
@@ -123,30 +129,39 @@ def project(
     points: Float[Tensor, "time point 3"], camera: Camera
 ) -> tuple[Float[Tensor, "time point 2"], Float[Tensor, "time point"]]:
     """Pixel positions of world points, and their depths in metres; points behind the camera have negative depth."""
-    R, shift = camera.viewmats[:, :3, :3].to(points), camera.viewmats[:, :3, 3].to(points)
-    inside = torch.einsum("tij,tmj->tmi", R, points) + shift[:, None]
-    depth = inside[..., 2]
-    safe = torch.where(depth.abs() < 1e-6, torch.full_like(depth, 1e-6), depth)
-    pixels = torch.einsum("tij,tmj->tmi", camera.Ks.to(points), inside / safe[..., None])[..., :2]
-    return pixels, depth
+    return _pinhole(points, camera.viewmats.to(points), camera.Ks.to(points))
 
 
 def body_kinematics(
     local: Float[Tensor, "time 22 3 3"], root: Float[Tensor, "time 3"], skeleton: Skeleton
 ) -> tuple[Float[Tensor, "time 22 3 3"], Float[Tensor, "time 22 3"]]:
     """World rotations and positions of the 22 body joints, a whole level of the tree at a time."""
-    joints = skeleton.joints.to(local)
+    return _posed(local, root, _bones(skeleton).to(local))
+
+
+# What the energy calls hundreds of times is private and plain, so that type checks under test do not outweigh it.
+
+
+def _pinhole(points: Tensor, viewmats: Tensor, Ks: Tensor) -> tuple[Tensor, Tensor]:
+    inside = points @ viewmats[:, :3, :3].mT + viewmats[:, None, :3, 3]
+    depth = inside[..., 2]
+    safe = torch.where(depth.abs() < 1e-6, torch.full_like(depth, 1e-6), depth)
+    return (inside / safe[..., None]) @ Ks[:, :2].mT, depth
+
+
+def _bones(skeleton: Skeleton) -> Tensor:
+    """From each body joint's parent to the joint, at rest."""
+    return torch.stack([skeleton.joints[j] - skeleton.joints[max(PARENTS[j], 0)] for j in range(NUM_BODY)])
+
+
+def _posed(local: Tensor, root: Tensor, bones: Tensor) -> tuple[Tensor, Tensor]:
     rotations, positions = [local[:, :1]], [root[:, None]]
-    level_rotations, level_positions = local[:, :1], root[:, None]
-    known = [0]
-    for level in _LEVELS:
-        parents = [known.index(PARENTS[j]) for j in level]
-        offsets = joints[level] - joints[[PARENTS[j] for j in level]]
-        R = level_rotations[:, parents]
-        positions.append(level_positions[:, parents] + (R @ offsets[:, :, None])[..., 0])
-        rotations.append(R @ local[:, level])
-        level_rotations, level_positions, known = rotations[-1], positions[-1], level
-    return torch.cat(rotations, dim=1)[:, _BACK], torch.cat(positions, dim=1)[:, _BACK]
+    for members, holders in zip(_MEMBERS, _HOLDERS, strict=True):
+        R = rotations[-1].index_select(1, holders)
+        step = (R @ bones[members, :, None]).squeeze(-1)
+        positions.append(positions[-1].index_select(1, holders) + step)
+        rotations.append(R @ local.index_select(1, members))
+    return torch.cat(rotations, dim=1).index_select(1, _BACK), torch.cat(positions, dim=1).index_select(1, _BACK)
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,7 +187,7 @@ class _Problem:
     floors: Float[Tensor, "frame 4"] | None
     owner: Int[Tensor, " frame"]
     fps: Float[Tensor, " frame"]
-    inner: Int[Tensor, " middle"]
+    inside: Float[Tensor, " middle"]
 
     @property
     def num_clips(self) -> int:
@@ -224,7 +239,6 @@ def _problem(tracks: Sequence[Track], beliefs: Beliefs, roots: list[Tensor]) -> 
         limits.append((10 * sigma).clamp(min=beliefs.outlier).expand(len(known), 1))
     lengths = torch.tensor([len(p) for p in points])
     owner = torch.arange(len(points)).repeat_interleave(lengths)
-    middle = torch.arange(1, max(len(owner) - 1, 1))
     sighted = [track for track in tracks if track.sighting is not None]
     if 0 < len(sighted) < len(tracks):
         raise ValueError(
@@ -238,7 +252,7 @@ def _problem(tracks: Sequence[Track], beliefs: Beliefs, roots: list[Tensor]) -> 
         floors=_floors(tracks),
         owner=owner,
         fps=torch.tensor([float(track.fps) for track in tracks])[owner],
-        inner=middle[owner[middle - 1] == owner[(middle + 1).clamp(max=len(owner) - 1)]],
+        inside=(owner[2:] == owner[:-2]).float(),
     )
 
 
@@ -273,7 +287,8 @@ def _floors(tracks: Sequence[Track]) -> Float[Tensor, "frame 4"] | None:
     return torch.cat(rows)
 
 
-def _unpacked(rows: Float[Tensor, "frame 135"]) -> tuple[Float[Tensor, "frame 22 3 3"], Float[Tensor, "frame 3"]]:
+def _unpacked(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Local rotations and root of rows of unknowns."""
     return rotation_6d_to_matrix(rows[:, :-3].unflatten(1, (NUM_BODY, 6))).mT, rows[:, -3:]
 
 
@@ -281,38 +296,41 @@ def _energy(
     problem: _Problem, markers: Markers, skeleton: Skeleton, beliefs: Beliefs
 ) -> Callable[[Tensor], Float[Tensor, " clip"]]:
     """The energy of every clip: minus twice the log posterior of the movement, up to a constant."""
-    stiffness = _stiffness(beliefs)
+    stiffness, offsets = _stiffness(beliefs), _bones(skeleton)
     hinges, axes, bones = _hinge_axes(skeleton)
     bends = torch.linalg.cross(axes, bones)
-    supports = [JOINT[name] for name in SUPPORTS if JOINT[name] < NUM_BODY]
+    supports = torch.tensor([JOINT[name] for name in SUPPORTS if JOINT[name] < NUM_BODY])
     flesh = torch.tensor([depth for name, depth in SUPPORTS.items() if JOINT[name] < NUM_BODY])
-    inner = problem.inner
-    rate = problem.fps[inner, None] ** 2
+    clips = problem.num_clips
+    # Where three frames belong to two clips, no acceleration is charged.
+    rate = (problem.fps[1:-1] ** 2 * problem.inside)[:, None]
 
     def energy(rows: Tensor) -> Tensor:
         local, root = _unpacked(rows)
-        R, joints = body_kinematics(local, root, skeleton)
-        placed = markers.placed(R, joints)
-        frame = _data_term(placed, problem)
+        R, joints = _posed(local, root, offsets)
+        turned = (R.index_select(1, markers.frames) @ markers.offsets[..., None]).squeeze(-1)
+        frame = _data_term(markers.weights @ joints + turned, problem)
         # |R - I|^2 is twice the squared angle, for small ones.
         frame = frame + (stiffness * (3 - local.diagonal(dim1=-2, dim2=-1).sum(-1))).sum(1)
-        turned = torch.einsum("fhij,hj->fhi", local[:, hinges], bones)
+        turned = torch.einsum("fhij,hj->fhi", local.index_select(1, hinges), bones)
         aside = (turned * axes).sum(-1)
         # 0.05: hinges stretch a few degrees beyond straight in most people.
         backward = torch.relu(-0.05 - (turned * bends).sum(-1))
-        twist = torch.einsum("fhij,hj->fhi", local[:, hinges[:2]], axes[:2]) - axes[:2]
+        twist = torch.einsum("fhij,hj->fhi", local.index_select(1, hinges[:2]), axes[:2]) - axes[:2]
         frame = frame + ((aside**2 + 4 * backward**2).sum(1) + (twist**2).sum((1, 2))) / beliefs.hinge**2
         if problem.floors is not None:
-            height = (joints[:, supports] * problem.floors[:, None, :3]).sum(-1) + problem.floors[:, 3:] - flesh
+            height = (
+                (joints.index_select(1, supports) * problem.floors[:, None, :3]).sum(-1) + problem.floors[:, 3:] - flesh
+            )
             frame = frame + (torch.relu(-height) ** 2).sum(1) / beliefs.floor**2
-        total = rows.new_zeros(problem.num_clips).index_add(0, problem.owner, frame)
-        if len(inner) == 0:
+        total = rows.new_zeros(clips).index_add(0, problem.owner, frame)
+        if len(rate) == 0:
             return total
-        bend = joints[inner + 1] - 2 * joints[inner] + joints[inner - 1]
+        bend = joints[2:] - 2 * joints[1:-1] + joints[:-2]
         jerk = _charbonnier((bend**2).sum(-1) * (rate / beliefs.acceleration) ** 2)
-        wring = local[inner + 1] - 2 * local[inner] + local[inner - 1]
+        wring = local[2:] - 2 * local[1:-1] + local[:-2]
         whirl = _charbonnier((wring**2).sum((-1, -2)) / 2 * (rate / beliefs.angular_acceleration) ** 2)
-        return total.index_add(0, problem.owner[inner], jerk.sum(1) + whirl.sum(1))
+        return total.index_add(0, problem.owner[1:-1], (jerk + whirl).sum(1))
 
     return energy
 
@@ -359,7 +377,7 @@ def _descent() -> Float[Tensor, "22 22"]:
     return below
 
 
-def _unwaved(u: Tensor, waves: list[tuple[Tensor, Tensor]]) -> Float[Tensor, "frame 135"]:
+def _unwaved(u: Tensor, waves: list[tuple[Tensor, Tensor]]) -> Tensor:
     pieces = u.split([len(C) for C, _ in waves])
     return torch.cat([C.mT @ (scale * piece) for piece, (C, scale) in zip(pieces, waves, strict=True)])
 
@@ -369,7 +387,7 @@ def _charbonnier(squares: Tensor) -> Tensor:
     return 2 * ((1 + squares).sqrt() - 1)
 
 
-def _data_term(placed: Float[Tensor, "frame marker 3"], problem: _Problem) -> Float[Tensor, " frame"]:
+def _data_term(placed: Tensor, problem: _Problem) -> Tensor:
     error = placed - problem.points
     sights = problem.sights
     if sights is None:
@@ -377,7 +395,7 @@ def _data_term(placed: Float[Tensor, "frame marker 3"], problem: _Problem) -> Fl
     share = problem.weights / problem.weights.sum(1, keepdim=True).clamp(min=1e-9)
     error = error - torch.einsum("fm,fmi->fi", share, error)[:, None]
     shape = _robust((error**2).sum(-1), problem.weights, problem.limits)
-    pixels, depth = project(placed, Camera(sights.viewmats, sights.Ks, 0, 0))
+    pixels, depth = _pinhole(placed, sights.viewmats, sights.Ks)
     aside = (pixels - sights.pixels) * sights.metres_per_pixel[..., None]
     weights = torch.where(depth > 0.05, sights.weights, torch.zeros_like(depth))
     return shape + _robust((aside**2).sum(-1), weights, sights.limits)
@@ -397,14 +415,14 @@ def _stiffness(beliefs: Beliefs) -> Float[Tensor, "22"]:
     return result
 
 
-def _hinge_axes(skeleton: Skeleton) -> tuple[list[int], Tensor, Tensor]:
+def _hinge_axes(skeleton: Skeleton) -> tuple[Tensor, Tensor, Tensor]:
     """Hinge joints, knees first, their axes at rest, and the direction of the bone beyond each."""
     ids = [JOINT[name] for name in HINGES]
     ends = [next(j for j in range(NUM_BODY) if PARENTS[j] == joint) for joint in ids]
     bones = torch.nn.functional.normalize(skeleton.joints[ends] - skeleton.joints[ids], dim=-1)
     axes = torch.tensor(list(HINGES.values()))
     axes = torch.nn.functional.normalize(axes - (axes * bones).sum(-1, keepdim=True) * bones, dim=-1)
-    return ids, axes, bones
+    return torch.tensor(ids), axes, bones
 
 
 def _motions(local: Tensor, root: Tensor, tracks: Sequence[Track]) -> list[Motion]:

@@ -117,7 +117,7 @@ def test_an_unseen_second_of_one_wrist_is_filled_in() -> None:
     assert torch.isfinite(fitted.pose).all()
     assert apart[:18].mean() < 0.02
     assert apart[20:40].max() < 0.5  # two forearms: the elbow is seen, the hand may be anywhere about it
-    assert steps.max() < 0.1  # 3 m/s: no jump in or out of the gap
+    assert steps.max() < 0.15  # 4.5 m/s: a fast hand, but no jump in or out of the gap
 
 
 def test_a_marker_that_lies_is_outvoted() -> None:
@@ -127,7 +127,7 @@ def test_a_marker_that_lies_is_outvoted() -> None:
     points[10:20, NAMES.index("right_knee")] += torch.tensor([0.6, 0.3, 0.0])
     fitted = fit(Track(points, track.confidence, track.fps), MARKERS, SKELETON)
     apart = (joint_positions(fitted, SKELETON) - joint_positions(truth, SKELETON))[10:20, JOINT["right_knee"]]
-    assert apart.norm(dim=-1).mean() < 0.1
+    assert apart.norm(dim=-1).mean() < 0.67 / 3  # hip and ankle leave the knee a circle; the lie is 0.67 m away
 
 
 def test_mean_markers_fit_like_the_joints_they_are_means_of() -> None:

@@ -1,0 +1,263 @@
+"""Laws of motion out of film: without the network where its landmarks can be made, with it on a few short films."""
+
+import csv
+import importlib.metadata
+import importlib.util
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from synthaug.body import JOINT, axis_angle_to_matrix, joint_positions, lowest, mean_skeleton, moved
+from synthaug.motions import UnusableClipError
+from synthaug.motions.fitting import NUM_BODY, body_kinematics, project
+from synthaug.motions.landmarks import LIMBS, USED, Landmarks, detect, detect_any_way_up, landmark_markers, shapes
+from synthaug.motions.placement import intrinsics, level_camera, leveling, placed, tilt
+from synthaug.motions.video import FILM_BELIEFS, Gate, VideoMotion, longest_run, take
+from synthaug.structures import Camera, Motion, Record
+from synthaug.testing.motions import check_motion_source
+from synthaug.video import write_video
+
+SKELETON = mean_skeleton()
+SIZE = (240, 320)
+QUICK = replace(FILM_BELIEFS, iterations=12)
+"""Clean landmarks start near their minimum; the rest of the usual 40 steps is for film."""
+needs_mediapipe = pytest.mark.skipif(
+    importlib.util.find_spec("mediapipe") is None, reason="mediapipe is not installed (the extra `pose`)"
+)
+
+
+def walking(time: int = 30) -> Motion:
+    """Somebody who crosses the picture four metres away, arms and legs swinging; level camera's frame."""
+    swing = torch.sin(torch.arange(time) / 30 * 2 * torch.pi)
+    pose = torch.zeros(time, 55, 3)
+    for side, sign in (("left", 1), ("right", -1)):
+        pose[:, JOINT[f"{side}_shoulder"], 2] = -sign * 1.2
+        pose[:, JOINT[f"{side}_shoulder"], 1] = -0.5 * swing
+        pose[:, JOINT[f"{side}_elbow"], 1] = -sign * 0.5
+        pose[:, JOINT[f"{side}_hip"], 0] = -sign * 0.4 * swing
+        pose[:, JOINT[f"{side}_knee"], 0] = 0.4 + sign * 0.3 * swing
+    pose[:, 0, 1] = 0.6
+    transl = torch.stack([torch.linspace(-0.8, 0.8, time), torch.full((time,), -0.2), torch.full((time,), -4.0)], dim=1)
+    return Motion.from_pose(pose, transl, fps=30.0)
+
+
+def landmarks_of(motion: Motion, camera: Camera) -> Landmarks:
+    """What a perfect network would say; `camera` is at the origin of the motion's world and level."""
+    R, joints = body_kinematics(axis_angle_to_matrix(motion.pose)[:, :NUM_BODY], motion.transl, SKELETON)
+    points = landmark_markers().placed(R, joints)
+    pixels = torch.zeros(len(points), 33, 2)
+    world = torch.zeros(len(points), 33, 3)
+    pixels[:, list(USED)], _ = project(points, camera)
+    hips = points[:, [USED.index(23), USED.index(24)]].mean(1, keepdim=True)
+    world[:, list(USED)] = (points - hips) * torch.tensor([1.0, -1.0, -1.0])
+    return Landmarks(world, pixels, torch.ones(len(points), 33))
+
+
+def seen_walking(time: int = 30) -> tuple[Motion, Landmarks]:
+    motion = walking(time)
+    return motion, landmarks_of(motion, level_camera(intrinsics(SIZE[1], SIZE[0], 1.0), SIZE[1], SIZE[0], time))
+
+
+def without(seen: Landmarks, frames: slice) -> Landmarks:
+    world, pixels, visibility = seen.world.clone(), seen.pixels.clone(), seen.visibility.clone()
+    world[frames], pixels[frames], visibility[frames] = torch.nan, torch.nan, 0
+    return Landmarks(world, pixels, visibility)
+
+
+def test_a_reenactment_lands_where_the_person_stood() -> None:
+    _, seen = seen_walking()
+    reference = take(seen, fps=30.0, size=SIZE, beliefs=QUICK, name="walk")
+    pixels, depth = project(joint_positions(reference.motion, SKELETON), reference.camera)
+    limbs = [landmark_markers().frames[USED.index(k)] for k in LIMBS]
+    height = 1.7 * SIZE[1] / 4.0
+    assert ((pixels[:, limbs] - seen.pixels[:, list(LIMBS)]).norm(dim=-1) / height).median() < 0.02
+    assert reference.notes["reprojection"] < 0.02
+    assert (depth - 4.0).abs().median() < 0.5
+    assert reference.quality is not None and reference.quality > 0.8
+
+
+def test_people_out_of_film_stand_on_the_floor_with_y_up() -> None:
+    _, seen = seen_walking()
+    reference = take(seen, fps=30.0, size=SIZE, beliefs=QUICK, name="walk")
+    heights = lowest(joint_positions(reference.motion, SKELETON))
+    assert heights.quantile(0.1).abs() < 0.03
+    assert (joint_positions(reference.motion, SKELETON)[:, JOINT["head"], 1] > 1.2).all()
+    # One view, the same in all frames, and upright: the picture's down is the world's down.
+    assert torch.equal(reference.camera.viewmats, reference.camera.viewmats[:1].expand_as(reference.camera.viewmats))
+    assert reference.camera.viewmats[0, 1, 1] < -0.8
+
+
+@pytest.mark.parametrize("pitch_deg", [0.0, 15.0])
+def test_a_camera_that_looks_down_is_found_out(pitch_deg: float) -> None:
+    tipped = moved(walking(), leveling(pitch_deg).mT, torch.zeros(3))
+    # Knees are bent and cameras are believed level within 15 degrees: the guess lags behind the truth.
+    assert tilt(tipped, SKELETON).pitch_deg == pytest.approx(pitch_deg, abs=7)
+
+
+def test_placement_solves_the_pinhole() -> None:
+    motion, seen = seen_walking(10)
+    K = intrinsics(SIZE[1], SIZE[0], 1.0)
+    root = placed(shapes(seen, K, SKELETON), seen.pixels[:, list(USED)], torch.ones(10, len(USED)), K, smoothing=2.0)
+    hips = joint_positions(motion, SKELETON)[:, [JOINT["left_hip"], JOINT["right_hip"]]].mean(1)
+    assert (root - hips).norm(dim=-1).mean() < 0.15
+
+
+def test_short_gaps_are_bridged_and_long_ones_cut() -> None:
+    _, seen = seen_walking(60)
+    gate = Gate(gap=0.5)
+    assert longest_run(without(seen, slice(20, 30)), fps=30.0, gate=gate) == (0, 60)
+    assert longest_run(without(seen, slice(10, 40)), fps=30.0, gate=gate) == (40, 60)
+    assert longest_run(without(seen, slice(0, 60)), fps=30.0, gate=gate) == (0, 0)
+
+
+def test_a_jump_to_somebody_else_ends_the_run() -> None:
+    _, seen = seen_walking(40)
+    pixels = seen.pixels.clone()
+    pixels[25:, :, 0] += 150
+    assert longest_run(replace(seen, pixels=pixels), fps=30.0, gate=Gate()) == (0, 25)
+
+
+def test_a_cut_beginning_is_told() -> None:
+    _, seen = seen_walking(60)
+    reference = take(without(seen, slice(0, 18)), fps=30.0, size=SIZE, beliefs=QUICK, name="late")
+    assert reference.notes["offset"] == pytest.approx(0.6)
+    assert reference.motion.num_frames == 42
+
+
+def test_worse_film_has_worse_quality() -> None:
+    _, seen = seen_walking()
+    noise = torch.from_numpy(np.random.default_rng(0).normal(0, 1, seen.pixels.shape)).float()
+    worse = Landmarks(
+        seen.world + 0.05 * torch.nn.functional.pad(noise, (0, 1)), seen.pixels + 2 * noise, seen.visibility * 0.7
+    )
+    good, bad = (take(each, fps=30.0, size=SIZE, beliefs=QUICK, name="walk") for each in (seen, worse))
+    assert good.quality is not None and bad.quality is not None and bad.quality < good.quality - 0.1
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "words"),
+    [
+        (lambda s: without(s, slice(5, 30)), r"No person could be followed in 83% .*at least 60% was wanted.*Choose"),
+        (lambda s: replace(s, visibility=s.visibility * 0.1), r"10% visible.*at least 35% was wanted.*Choose"),
+        (
+            lambda s: replace(s, world=s.world * (1 + torch.arange(30) % 2 * 2)[:, None, None]),
+            r"change their length by 50%.*at most 30% was wanted.*Leave",
+        ),
+        (
+            lambda s: replace(
+                s, pixels=s.pixels[torch.randperm(30, generator=torch.Generator().manual_seed(0))].flip(1)
+            ),
+            r"beside the film; at most 5% was wanted.*leave the clip out|No person could be followed",
+        ),
+    ],
+)
+def test_useless_clips_say_what_was_seen_wanted_and_to_be_done(spoilt, words) -> None:
+    _, seen = seen_walking()
+    with pytest.raises(UnusableClipError, match=words):
+        take(spoilt(seen), fps=30.0, size=SIZE, beliefs=QUICK, name="clip")
+
+
+def test_settings_are_in_the_fingerprint(monkeypatch) -> None:
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "0.10.21")
+    prints = {
+        VideoMotion().fingerprint,
+        VideoMotion(focal=0.8).fingerprint,
+        VideoMotion(warm_up=0.5).fingerprint,
+        VideoMotion(gate=Gate(gap=0.2)).fingerprint,
+        VideoMotion(iterations=10).fingerprint,
+    }
+    assert len(prints) == 5
+    assert all("0.10.21" in name for name in prints)
+    assert VideoMotion().fingerprint == VideoMotion().fingerprint
+
+
+def test_without_mediapipe_the_extra_is_named(monkeypatch) -> None:
+    def absent(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setitem(sys.modules, "mediapipe", None)
+    monkeypatch.setattr(importlib.metadata, "version", absent)
+    words = r"mediapipe is not installed here.*0\.10\.21 was wanted.*extra `pose`"
+    with pytest.raises(ImportError, match=words):
+        detect([])
+    with pytest.raises(ImportError, match=words):
+        _ = VideoMotion().fingerprint
+
+
+def test_a_missing_film_is_named(tmp_path) -> None:
+    record = Record(key="k", path=tmp_path / "gone.mp4", label=0, subject="", camera="", start=0.0, end=1.0)
+    with pytest.raises(FileNotFoundError, match=r"gone\.mp4.*wanted.*Check"):
+        VideoMotion().load(record)
+
+
+@pytest.mark.parametrize("options", [{"focal": 0.0}, {"warm_up": -1.0}, {"iterations": 0}])
+def test_impossible_settings_are_refused(options: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=r"were given\..*were wanted\. Correct"):
+        VideoMotion(**options)
+
+
+def test_film_on_its_side_is_searched_where_nobody_was_found(monkeypatch) -> None:
+    """A network that knows only tall pictures finds the person in a wide one, and says where in the wide one."""
+    from synthaug.motions import landmarks as module
+
+    def tall_only(frames) -> Landmarks:
+        rows = []
+        for frame in frames:
+            spot = torch.tensor(np.argwhere(frame[..., 0] > 0)[0][::-1].copy()).float() + 0.5
+            rows.append(spot if frame.shape[0] > frame.shape[1] else torch.full((2,), torch.nan))
+        pixels = torch.stack(rows)[:, None].expand(-1, 33, 2)
+        world = torch.tensor([0.0, -1.0, 0.0]).expand(len(rows), 33, 3) + 0 * pixels[..., :1]
+        return Landmarks(world, pixels, torch.nan_to_num(pixels[..., 0] * 0 + 1))
+
+    monkeypatch.setattr(module, "detect", tall_only)
+    frame = np.zeros((20, 60, 3), np.uint8)
+    frame[5, 40] = 255
+    found = detect_any_way_up(lambda: iter([frame, frame]))
+    torch.testing.assert_close(found.pixels[:, 0], torch.tensor([[40.5, 5.5]]).expand(2, 2))
+    # Turned counter-clockwise, up in the turned picture is right in the picture.
+    torch.testing.assert_close(found.world[:, 0], torch.tensor([[1.0, 0.0, 0.0]]).expand(2, 3))
+
+
+@pytest.mark.pose
+@needs_mediapipe
+def test_film_without_a_person_is_unusable(tmp_path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (8, 3, 96, 128), dtype=np.uint8)
+    write_video(tmp_path / "noise.mp4", torch.from_numpy(noise), fps=16.0)
+    record = Record(key="noise", path=tmp_path / "noise.mp4", label=0, subject="", camera="", start=0.0, end=0.5)
+    with pytest.raises(UnusableClipError, match=r"No person could be followed in 100%.*was wanted.*Choose"):
+        VideoMotion().load(record)
+
+
+def _row(root: Path, file: str, label: str) -> Record:
+    with open(root / "clips.csv", newline="") as lines:
+        row = next(row for row in csv.DictReader(lines) if row["file"] == file and row["class"] == label)
+    start = float(row["t0"])
+    return Record(key=file, path=root / file, label=0, subject="", camera="", start=start, end=start + 0.3)
+
+
+@pytest.mark.pose
+@needs_mediapipe
+def test_real_film_gives_a_motion_that_lands_on_it(shared_data) -> None:
+    root = shared_data / "gmdcsa24"
+    if not root.is_dir():
+        pytest.skip("shared/data/gmdcsa24 is absent")
+    record = _row(root, "Subject 3/ADL/07.mp4", "Exercising")
+    source = VideoMotion(warm_up=0.0, iterations=15)
+    check_motion_source(source, record)
+    assert source.load(record).notes["reprojection"] < 0.02
+
+
+@pytest.mark.pose
+@needs_mediapipe
+def test_a_body_cut_at_the_thighs_still_lands(shared_data) -> None:
+    path = shared_data / "intel_asl" / "asl_gestures" / "again.mkv"
+    if not path.exists():
+        pytest.skip("shared/data/intel_asl is absent")
+    record = Record(key="again", path=path, label=0, subject="", camera="", start=0.5, end=0.9)
+    reference = VideoMotion(warm_up=0.2, iterations=15).load(record)
+    assert reference.notes["reprojection"] < 0.04
+    assert reference.notes["inside"] < 0.95
