@@ -6,14 +6,15 @@ from pathlib import Path
 
 import torch
 from hydra.utils import instantiate
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import CSVLogger
 from omegaconf import DictConfig, OmegaConf
 
-from synthaug.cli import data_of
+from synthaug.cli import data_of, loaded
 from synthaug.datamodule import SynthAugDataModule
 from synthaug.failures import plain_words
 from synthaug.recognizers import loops
+from synthaug.recognizers.training import Training
 from synthaug.runs import leave_after
 
 
@@ -22,7 +23,7 @@ class Run:
     """What a configuration builds."""
 
     data: SynthAugDataModule
-    training: LightningModule
+    training: Training
     trainer: Trainer
 
 
@@ -43,7 +44,7 @@ def main(folder: Path) -> None:
     if not (folder / "config.yaml").is_file():
         raise SystemExit(f"'{folder}' has no config.yaml; a folder that train.py left was wanted. Give run=PATH.")
     try:
-        run = build(OmegaConf.load(folder / "config.yaml"), folder)
+        run = build(loaded(folder / "config.yaml"), folder)
         checkpoint = str(folder / "best.ckpt")
         predictions = loops.test(run.trainer, run.training, run.data, checkpoint)
         leave_after(run.data, predictions, folder / "evaluation", {"checkpoint": checkpoint})

@@ -1,5 +1,6 @@
 """Train a recognizer on filmed and synthetic clips: compose, build, fit, test, report."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import hydra
@@ -23,9 +24,9 @@ def main(config: DictConfig) -> float:
         OmegaConf.save(config, folder / "config.yaml", resolve=True)
         run = build(config, folder)
         leave_before(run.data, folder)
-        facts = loops.fit(run.trainer, run.training, run.data)
-        facts |= {"seed": config.seed, "overrides": list(HydraConfig.get().overrides.task)}
-        predictions = loops.test(run.trainer, run.training, run.data, facts["checkpoint"])
+        fitted = loops.fit(run.trainer, run.training, run.data)
+        facts = {**asdict(fitted), "seed": config.seed, "overrides": list(HydraConfig.get().overrides.task)}
+        predictions = loops.test(run.trainer, run.training, run.data, fitted.checkpoint)
         return leave_after(run.data, predictions, folder, facts).mean_class_accuracy
     except Exception as error:
         words = plain_words(error)

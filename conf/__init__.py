@@ -1,0 +1,1 @@
+"""Configurations; a package so that hydra.searchpath=[pkg://synthaug.conf] finds them in the wheel."""

@@ -1,0 +1,1 @@
+"""Re-enact labelled action clips with other people, views and places, and train recognizers on the mix."""

@@ -31,7 +31,7 @@ class Augmentation:
     def __post_init__(self) -> None:
         if not (0 < self.crop <= 1 and 0 <= self.flip <= 1 and 0 <= self.color < 1):
             raise ValueError(
-                f"crop={self.crop}, flip={self.flip}, color={self.color} were given; crop in (0, 1], flip in [0, 1] and "
+                f"crop={self.crop}, flip={self.flip}, color={self.color} were given; crop in (0, 1], flip in [0, 1], "
                 "color in [0, 1) were wanted. crop=1 flip=0 color=0 changes nothing."
             )
 

@@ -111,6 +111,20 @@ def composed(overrides: Sequence[str]) -> "DictConfig":
         ) from error
 
 
+def loaded(path: Path) -> "DictConfig":
+    """The configuration in a run's folder, resolved as it was.
+
+    Raises:
+        ValueError: If the file is no configuration.
+    """
+    from omegaconf import DictConfig, OmegaConf
+
+    config = OmegaConf.load(path)
+    if not isinstance(config, DictConfig):
+        raise ValueError(f"'{path}' is a list; the config.yaml of a run was wanted. Give a folder that train.py left.")
+    return config
+
+
 def data_of(config: "DictConfig") -> "SynthAugDataModule":
     """The data module that a configuration describes, not yet prepared. Foreign targets are refused first."""
     from hydra.utils import instantiate
@@ -120,9 +134,7 @@ def data_of(config: "DictConfig") -> "SynthAugDataModule":
     from synthaug.targets import check_targets
 
     also = [f"{package}." for package in os.environ.get("SYNTHAUG_TARGETS", "").split(",") if package]
-    tree = OmegaConf.to_container(
-        OmegaConf.masked_copy(config, [key for key in config if key != "hydra"]), resolve=True
-    )
+    tree = OmegaConf.to_container(config, resolve=True)
     check_targets(tree, also=also)
     parts = {name: instantiate(config[name], _convert_="all") for name in _PARTS}
     return SynthAugDataModule(parts.pop("dataset"), parts.pop("protocol"), **parts, seed=config.seed)
@@ -154,8 +166,6 @@ def _preview(chosen: argparse.Namespace) -> int:
 
 
 def _render(chosen: argparse.Namespace) -> int:
-    from omegaconf import OmegaConf
-
     from synthaug.replay import replay
 
     beside = chosen.recipes.parent / "config.yaml"
@@ -165,7 +175,7 @@ def _render(chosen: argparse.Namespace) -> int:
             "Give the file in the folder that train.py left."
         )
     recipes = part_of(_recipes(chosen.recipes), chosen.shard)
-    data = _prepared(OmegaConf.load(beside))
+    data = _prepared(loaded(beside))
     made = replay(data, recipes, folder=chosen.to, num_workers=chosen.workers)
     print(f"{made} of {len(recipes)} clips rendered, {len(recipes) - made} were there already.")
     return 0

@@ -140,10 +140,12 @@ def _render() -> str:
 
 
 def _workers() -> str:
-    from torch.utils.data import DataLoader
+    import torch
+    from torch.utils.data import DataLoader, TensorDataset
 
-    loader = DataLoader(list(range(8)), num_workers=2, multiprocessing_context="fork", timeout=60)
-    return f"2 forked loader processes gave {sum(len(batch) for batch in loader)} items"
+    items = TensorDataset(torch.arange(8))
+    loader = DataLoader(items, batch_size=4, num_workers=2, multiprocessing_context="fork", timeout=60)
+    return f"2 forked loader processes gave {sum(len(batch) for (batch,) in loader)} items"
 
 
 def _body() -> str:

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypedDict
+from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -18,13 +18,8 @@ from rich.table import Table
 from synthaug.files import write_lines
 from synthaug.structures import Plain, Recipe
 
-
-class Prediction(TypedDict):
-    """What a recognizer said of one clip."""
-
-    key: str
-    label: int
-    prediction: int
+Prediction: TypeAlias = Mapping[str, Plain]
+"""What a recognizer said of one clip: `key`, `label` and `prediction`, and more that is not looked at."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +55,7 @@ def score(predictions: Sequence[Prediction], classes: Sequence[str], *, resample
     Raises:
         ValueError: If there is no prediction, or one for a clip twice.
     """
-    keys = [prediction["key"] for prediction in predictions]
+    keys = [str(prediction["key"]) for prediction in predictions]
     if not keys or len(set(keys)) != len(keys):
         raise ValueError(
             f"{len(keys)} predictions for {len(set(keys))} clips were given; one for each of at least one clip was "

@@ -30,7 +30,7 @@ def leave_before(data: SynthAugDataModule, folder: Path) -> None:
 
 
 def leave_after(
-    data: SynthAugDataModule, predictions: list[Prediction], folder: Path, facts: dict[str, Plain]
+    data: SynthAugDataModule, predictions: Sequence[Prediction], folder: Path, facts: dict[str, Plain]
 ) -> Scores:
     """Grade test predictions, write them and `metrics.json`, and print the table."""
     scores = score(predictions, data.class_names)

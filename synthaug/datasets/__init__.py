@@ -6,6 +6,7 @@ A data set does not know that it will be extended: nothing here imports synthesi
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from synthaug.structures import Record
 
@@ -41,7 +42,7 @@ class Protocol(ABC):
 
     @property
     @abstractmethod
-    def separates(self) -> str:
+    def separates(self) -> Literal["subject", "camera", "path", "key"]:
         """What training and test never share: a field of Record ("subject", "camera", or "key" for single clips)."""
 
     @abstractmethod

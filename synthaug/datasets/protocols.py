@@ -48,7 +48,7 @@ class CrossSubject(Protocol):
         self.draws = _Draws(val_fraction, n_shot, seed)
 
     @property
-    def separates(self) -> str:
+    def separates(self) -> Literal["subject", "camera", "path", "key"]:
         """People."""
         return "subject"
 
@@ -84,7 +84,7 @@ class CrossView(Protocol):
         self.draws = _Draws(val_fraction, n_shot, seed)
 
     @property
-    def separates(self) -> str:
+    def separates(self) -> Literal["subject", "camera", "path", "key"]:
         """Views."""
         return "camera"
 
@@ -127,7 +127,7 @@ class Holdout(Protocol):
         self.draws = _Draws(val_fraction, n_shot, seed)
 
     @property
-    def separates(self) -> str:
+    def separates(self) -> Literal["subject", "camera", "path", "key"]:
         """People, or whole files."""
         return self.by
 
@@ -184,7 +184,7 @@ class Predefined(Protocol):
         self.draws = _Draws(0.0, n_shot, seed)
 
     @property
-    def separates(self) -> str:
+    def separates(self) -> Literal["subject", "camera", "path", "key"]:
         """Nothing but the clips themselves: whoever divided the folder answers for the people."""
         return "key"
 
@@ -306,7 +306,7 @@ class _Draws:
         if self.n_shot > len(train):
             raise ValueError(
                 f"n_shot={self.n_shot} training clips of each class were asked for; {name!r} has {len(train)}"
-                f"{f' besides {number} for validation' if number else ''}. Set protocol.n_shot to {len(train)} or less, "
+                f"{f' besides {number} for validation' if number else ''}. Set n_shot to {len(train)} or less, "
                 "or leave the class out."
             )
         train = sorted(train, key=lambda record: record.key)

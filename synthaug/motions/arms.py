@@ -309,8 +309,8 @@ def _reaching(poses: tuple[Reach, ...], side: str, stage: Stage) -> list[Arm]:
     split = zip(*(row.chunk(len(poses)) for row in rows), strict=True)
     frames = len(stage.clock.t)
     return [
-        Arm(*angles, fingers=hand_pose(pose.shape, side).expand(frames, 15, 3))
-        for pose, angles in zip(poses, split, strict=True)
+        Arm(collar, upper, lower, bend, fingers=hand_pose(pose.shape, side).expand(frames, 15, 3))
+        for pose, (collar, upper, lower, bend) in zip(poses, split, strict=True)
     ]
 
 

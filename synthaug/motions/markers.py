@@ -135,8 +135,8 @@ def smoothed(
 ) -> tuple[Float[Tensor, "time marker axis"], Float[Tensor, "time marker"]]:
     """Points after a Gaussian over time that counts each by its confidence, and the confidence of the result.
 
-    Gaps are filled on the way, where the Gaussian does not reach by a straight line between their edges. A marker that is never seen
-    comes back as zeros of no confidence.
+    Gaps are filled on the way, where the Gaussian does not reach by a straight line between their edges. A marker
+    that is never seen comes back as zeros of no confidence.
 
     Args:
         points: Values of no confidence may be anything.

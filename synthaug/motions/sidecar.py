@@ -26,7 +26,7 @@ class Sidecar(MotionSource):
         path = record.path.with_suffix(".npz")
         if not path.exists():
             raise FileNotFoundError(
-                f"There is no '{path.name}' beside the film of '{record.key}'. A motion that synthaug wrote was wanted. "
+                f"There is no '{path.name}' beside the film of '{record.key}'. A motion of synthaug's was wanted. "
                 "Make it with `synthaug motion extract`, or choose another synth/motion."
             )
         return read_reference(path)

@@ -4,6 +4,7 @@ Between an entry file's Trainer and the training module.
 """
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from lightning.pytorch import LightningDataModule, Trainer
@@ -21,18 +22,35 @@ def keeping(folder: Path, *, validated: bool) -> ModelCheckpoint:
         validated: Whether there are validation clips: then their mean class accuracy chooses, the earliest of equals.
             Without any, nothing but the end of training does. Test clips never choose.
     """
-    chosen = {"monitor": "val/mean_class_accuracy", "mode": "max"} if validated else {}
-    return ModelCheckpoint(dirpath=folder, filename="best", save_last=True, enable_version_counter=False, **chosen)
+    monitor = "val/mean_class_accuracy" if validated else None
+    return ModelCheckpoint(
+        dirpath=folder, filename="best", monitor=monitor, mode="max", save_last=True, enable_version_counter=False
+    )
 
 
-def fit(trainer: Trainer, training: Training, data: LightningDataModule) -> dict[str, Plain]:
-    """Train; returns steps taken, seconds, and the path of the checkpoint that counts."""
+@dataclass(frozen=True)
+class Fitted:
+    """What a training came to.
+
+    Attributes:
+        steps: Optimizer steps taken.
+        seconds: Wall clock.
+        checkpoint: The one that counts.
+    """
+
+    steps: int
+    seconds: float
+    checkpoint: str
+
+
+def fit(trainer: Trainer, training: Training, data: LightningDataModule) -> Fitted:
+    """Train for as many steps as the trainer is set to."""
     start = time.perf_counter()
     trainer.fit(training, datamodule=data)
     kept = trainer.checkpoint_callback
     assert isinstance(kept, ModelCheckpoint)
     path = kept.best_model_path or kept.last_model_path
-    return {"steps": trainer.global_step, "seconds": round(time.perf_counter() - start, 1), "checkpoint": path}
+    return Fitted(trainer.global_step, round(time.perf_counter() - start, 1), path)
 
 
 def test(trainer: Trainer, training: Training, data: LightningDataModule, checkpoint: str) -> list[dict[str, Plain]]:

@@ -166,7 +166,7 @@ def test_two_ways_to_validate_are_refused():
 
 
 def test_too_few_clips_for_the_shots_name_the_class_and_the_number():
-    with pytest.raises(ValueError, match=r"n_shot=13 .*'fall' has 12. Set protocol.n_shot to 12 or less"):
+    with pytest.raises(ValueError, match=r"n_shot=13 .*'fall' has 12. Set n_shot to 12 or less"):
         CrossSubject([4], n_shot=13).split(RECORDS, CLASSES)
 
 
