@@ -97,14 +97,14 @@ def _filled(
 ) -> tuple[UInt8[np.ndarray, "height width 3"], Bool[np.ndarray, "height width"]]:
     """The picture with its hole filled from frames of which nothing is known, and the hole that is left."""
     reach = max(round(NEIGHBOURHOOD * picture.shape[1]), 1)
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     covered = np.empty((len(others), *hole.shape), np.bool_)
     for k, frame in enumerate(others):
         gain = np.median(picture[~hole]) / max(float(np.median(frame[~hole])), 1.0)
         differs = (np.abs(gain * frame - picture).max(-1) > DIFFERENT) & ~hole
         # Noise is single pixels; people are not.
         solid = cv2.morphologyEx(differs.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-        covered[k] = cv2.dilate(solid, disc) > 0
+        # All within reach of them, by distances: a dilation by so large a disc would take seconds a frame.
+        covered[k] = cv2.distanceTransform(1 - solid, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) <= reach
     found = masked_median(others, covered)
     free = hole & ((~covered).sum(0) >= ENOUGH)
     return np.where(free[:, :, None], found, picture), hole & ~free
