@@ -145,6 +145,9 @@ class SynthAugDataModule(lightning.LightningDataModule):
         split = self._divide()
         if self.synth is not None:
             references = self._gather(split)
+            if references.dropped:
+                count, total = len(references.dropped), len(split.train)
+                logger.warning("%d of %d training clips give no motion; motions.json says why.", count, total)
             self._synthesizer = _synthesizer(self.synth, references, self.clip, self.seed)
             check_references(references, split, self.protocol.separates)
         self._split = split

@@ -63,8 +63,6 @@ def gather(
         if reference.quality is not None and reference.quality < min_quality:
             dropped[key] = f"quality {reference.quality:.2f} is below min_quality={min_quality}"
             del takes[key]
-    if dropped:
-        logger.warning("%d of %d training clips give no motion; motions.json says why.", len(dropped), len(records))
     return References(tuple(record for record in records if record.key in takes), takes, dropped)
 
 
