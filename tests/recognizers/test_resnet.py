@@ -17,9 +17,9 @@ def video(batch=2, time=4, size=32):
     return torch.randn(batch, 3, time, size, size, generator=torch.Generator().manual_seed(1))
 
 
-@pytest.mark.parametrize("temporal", ["average", "shift"])
-def test_resnet_is_a_recognizer(temporal):
-    check_recognizer(ResNet2D(5, temporal=temporal), size=32)
+@pytest.mark.parametrize(("temporal", "frames"), [("average", (2,)), ("shift", (8, 16))])
+def test_resnet_is_a_recognizer(temporal, frames):
+    check_recognizer(ResNet2D(5, temporal=temporal), frames=frames, size=32)
 
 
 def test_resnet_of_50_layers_has_2048_features():

@@ -24,7 +24,7 @@ def test_r3d_takes_8_and_16_frames():
             assert network(torch.zeros(1, 3, time, 32, 32)).shape == (1, 5)
 
 
-@pytest.mark.parametrize("arch", ["r3d_18", "r2plus1d_18"])
+@pytest.mark.parametrize("arch", ["r3d_18"])
 def test_logits_are_torchvisions(arch):
     network = ResNet3D(5, arch=arch).eval()
     plain = get_model(arch, num_classes=5).eval()
