@@ -90,8 +90,8 @@ def phone_call(clock: Clock, style: PerformerStyle) -> Score:
         Spot("chest", (0.08, -0.08, 0.2)), "grip", palm=(-0.25, 0.55, -0.8), fingers=(-0.5, 0.8, 0.4), shape="hold"
     )
     ear = Reach(
-        Spot("ear", (0.015, -0.03, 0.035)), "palm", palm=(-1, 0.0, -0.15), fingers=(-0.1, 0.85, -0.5), aim="head",
-        pole=(0.7, -1, 0.35), shape="hold",
+        Spot("ear", (0.022, -0.035, 0.015)), "palm", palm=(-1, 0.0, -0.1), fingers=(-0.1, 0.85, -0.5), aim="head",
+        pole=(0.8, -1, 0.0), shape="hold",
     )  # fmt: skip
     keys: tuple[Key, ...]
     if style.variant > 0.5:
@@ -204,7 +204,7 @@ def point_to_something(clock: Clock, style: PerformerStyle) -> Score:
 def cross_hands_in_front(clock: Clock, style: PerformerStyle) -> Score:
     """Cross both forearms before the chest to say stop."""
     base, u = still(clock, style), clock.u
-    low, high = -0.02, 0.06 + 0.06 * style.amplitude
+    low, high = -0.04, 0.06 * style.amplitude
     push = moves(u, 0.22, (0.1, 0.3, 0.3))
     for start, end in repeats(style.repetitions, 0.3, 0.8):
         push = push + 0.05 * style.energy * pulse(u, start, (start + end) / 2, end)

@@ -36,11 +36,11 @@ _ANY = (-180, 180)
 # motion", 5th edition, 2016, for the limbs; White and Panjabi, "Clinical biomechanics of the spine", 1990, for the
 # trunk, whose 24 vertebrae are three joints here. Some degrees are added where the girdles move along, as they do in
 # living people whose range is measured from the trunk; throwers lay the arm back beyond the clinical 90 to 100.
-# Hips turn out by 60 degrees when sitting on the floor (Mulholland and Wyss, 2001).
+# Hips flex by 130 and turn out by 60 degrees in people who squat and sit on the floor (Mulholland and Wyss, 2001).
 # About the T-pose's axes for a left limb: shoulder z -85 hangs, +90 is overhead, y -135 is across the chest; hip x
 # -120 is flexion; elbow y -150 and knee x +150 are full flexion.
 RANGES: Mapping[str, Range] = {
-    "hip": Range((-60, 45), ((-125, 30), _ANY, (-30, 50))),
+    "hip": Range((-60, 45), ((-130, 30), _ANY, (-30, 50))),
     "knee": Range((-10, 10), ((-2, 150), _ANY, (-6, 6))),
     "ankle": Range((-30, 30), ((-42, 50), (-30, 30), (-30, 30))),
     "foot": Range((-15, 15), ((-65, 30), (-15, 15), (-15, 15))),

@@ -213,7 +213,7 @@ def _lie_on_back(clock: Clock, style: PerformerStyle) -> Score:
     left = (Key(0.12, 0.4, _support(0.16, 0.1)), Key(0.52, 0.88, lying))
     return replace(
         base, pelvis=angles(0 * u, down * sunk, back * gone), feet=feet,
-        tilt=angles(0.1 * lean - 0.5 * seated * (1 - recline) - 1.52 * recline, 0 * u, 0 * u),
+        tilt=angles(0.1 * lean - 0.62 * seated * (1 - recline) - 1.52 * recline, 0 * u, 0 * u),
         spine=angles(0.8 * lean + 0.5 * seated * (1 - recline) + 0.4 * curl, 0 * u, 0 * u),
         head=angles(0.35 * curl + 0.06 * recline, 0 * u, 0 * u),
         arms={"right": right, "left": left}, sway=(1 - sunk).clamp(min=0),
@@ -243,7 +243,7 @@ def _lie_on_side(clock: Clock, style: PerformerStyle) -> Score:
     rise = moves(u, 0.0, (0.42, 0.84, 0.08))
     return replace(
         base, pelvis=angles(-0.06 * over, down * sunk + rise, back * gone), feet=feet,
-        tilt=angles(0.1 * lean - 0.5 * seated * (1 - over) - 0.05 * over, 0 * u, 1.4 * over),
+        tilt=angles(0.1 * lean - 0.62 * seated * (1 - over) - 0.05 * over, 0 * u, 1.4 * over),
         spine=angles(0.8 * lean + 0.5 * seated * (1 - over) + 0.2 * over, 0 * u, -0.2 * pulse(u, 0.42, 0.62, 0.86)),
         head=angles(0.1 * over, 0 * u, -0.25 * pulse(u, 0.42, 0.64, 0.9) + 0.1 * over),
         arms={"right": right, "left": left}, sway=(1 - sunk).clamp(min=0),
