@@ -30,6 +30,10 @@ class Listed(ActionDataset):
     def quarantine(self):
         return {}
 
+    @property
+    def notes(self):
+        return {}
+
     def prepare(self):
         pass
 

@@ -10,6 +10,7 @@ import torch
 
 from synthaug.body import JOINT, axis_angle_to_matrix, joint_positions, mean_skeleton
 from synthaug.motions import MotionSource
+from synthaug.motions.actions import Actions
 from synthaug.motions.estimated import EstimatedMotion, draw_slips, estimate, refitted
 from synthaug.motions.placement import intrinsics, level_camera
 from synthaug.structures import Camera, Motion, Record, Reference
@@ -61,7 +62,8 @@ def test_an_estimate_keeps_length_rate_and_camera_and_loses_the_hands() -> None:
 
 
 def test_an_estimate_is_as_wrong_as_asked() -> None:
-    fine, rough = (estimate(waving(), rng=np.random.default_rng(0), noise_mm=mm) for mm in (5.0, 40.0))
+    truth = Actions().load(Record("hand waving/studio/1", Path("none"), 0, "s", "", 0.0, 2.0))
+    fine, rough = (estimate(truth, rng=np.random.default_rng(0), noise_mm=mm) for mm in (5.0, 40.0))
     # Fitting takes out part of the mistakes; drift and depth stay.
     assert 0.001 < fine.notes["error"] < 0.015 < rough.notes["error"] < 0.08
     assert fine.quality is not None and rough.quality is not None and fine.quality > rough.quality
@@ -79,7 +81,7 @@ def test_each_record_has_its_own_mistakes_and_each_seed_others() -> None:
 def test_settings_and_truth_are_in_the_fingerprint() -> None:
     prints = {
         EstimatedMotion(Waving(), noise_mm=mm, dropout=share, seed=seed).fingerprint
-        for mm, share, seed in ((15, 0.05, 0), (16, 0.05, 0), (15, 0.06, 0), (15, 0.05, 1))
+        for mm, share, seed in ((15.0, 0.05, 0), (16.0, 0.05, 0), (15.0, 0.06, 0), (15.0, 0.05, 1))
     }
     assert len(prints) == 4
     assert all("waving" in name for name in prints)
