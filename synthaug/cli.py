@@ -156,7 +156,7 @@ def _preview(chosen: argparse.Namespace) -> int:
 
     data = _prepared(composed(chosen.overrides))
     shown = rows(data, count=chosen.count, variants=chosen.variants)
-    title = f"{len(data.split.train)} filmed clips, {len(data.recipes())} synthetic ones"
+    title = f"{len(data.split.train)} clips of the data set, {len(data.recipes())} synthetic ones"
     write_atomic(chosen.to / "contact_sheet.png", png(sheet(shown, title=title)))
     for number, row in enumerate(shown):
         film = side_by_side(row.strips, side=max(row.strips[0].video.shape[2], 224))

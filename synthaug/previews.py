@@ -62,7 +62,7 @@ def strips(synthesizer: Synthesizer, record: Record, variants: int) -> tuple[Str
     faithful = replace(first, actors=tuple(replace(actor, variation={}) for actor in first.actors))
     shown = [synthesizer.render(recipe) for recipe in (faithful, *recipes[1:])]
     return (
-        Strip("filmed reference", film.video),
+        Strip("reference", film.video),
         Strip("motion found in it", overlay),
         *(Strip(_title(clip), clip.video) for clip in shown),
     )

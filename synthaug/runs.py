@@ -25,7 +25,9 @@ def leave_before(data: SynthAugDataModule, folder: Path) -> None:
     write_recipes(folder, data.recipes())
     _write_json(folder / "motions.json", motion_report(data))
     shown = rows(data)
-    title = f"What this run trains on: {len(data.split.train)} filmed and {len(data.recipes())} synthetic clips"
+    title = (
+        f"What this run trains on: {len(data.split.train)} clips of the data set, {len(data.recipes())} synthetic ones"
+    )
     write_atomic(folder / "contact_sheet.png", png(sheet(shown, title=title)))
 
 

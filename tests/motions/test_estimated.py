@@ -80,7 +80,7 @@ def test_each_record_has_its_own_mistakes_and_each_seed_others() -> None:
 
 def test_settings_and_truth_are_in_the_fingerprint() -> None:
     prints = {
-        EstimatedMotion(Waving(), noise_mm=mm, dropout=share, seed=seed).fingerprint
+        EstimatedMotion(Waving(), noise_mm=float(mm), dropout=share, seed=seed).fingerprint
         for mm, share, seed in ((15.0, 0.05, 0), (16.0, 0.05, 0), (15.0, 0.06, 0), (15.0, 0.05, 1))
     }
     assert len(prints) == 4
