@@ -23,6 +23,9 @@ DIFFERENT = 34
 """Grey levels from which a pixel of an unknown frame is taken for a person, a shadow, or something moved."""
 NEIGHBOURHOOD = 0.09
 """Share of the picture's width around such pixels where an unknown frame is not believed: half a person's width."""
+LEFT = 0.2
+"""Share of a hole that must have changed for its person to count as gone: a body fills a third of the tubes around
+its bones."""
 HALF_REACH = 6
 """Pixels around holes that inpainting looks at."""
 
@@ -100,13 +103,20 @@ def _filled(
     covered = np.empty((len(others), *hole.shape), np.bool_)
     for k, frame in enumerate(others):
         gain = np.median(picture[~hole]) / max(float(np.median(frame[~hole])), 1.0)
-        differs = (np.abs(gain * frame - picture).max(-1) > DIFFERENT) & ~hole
+        differs = (np.abs(np.float32(gain) * frame - picture).max(-1) > DIFFERENT) & ~hole
         # Noise is single pixels; people are not.
         solid = cv2.morphologyEx(differs.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
         # All within reach of them, by distances: a dilation by so large a disc would take seconds a frame.
         covered[k] = cv2.distanceTransform(1 - solid, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) <= reach
     found = masked_median(others, covered)
     free = hole & ((~covered).sum(0) >= ENOUGH)
+    # In a hole the picture still shows whoever stood there. Where the others show hardly anything else, he still does.
+    left = np.abs(found.astype(np.int16) - picture).max(-1) > DIFFERENT
+    count, names = cv2.connectedComponents(hole.astype(np.uint8))
+    for name in range(1, count):
+        here = free & (names == name)
+        if here.any() and left[here].mean() < LEFT:
+            free &= ~here
     return np.where(free[:, :, None], found, picture), hole & ~free
 
 

@@ -24,7 +24,7 @@ from synthaug.video import VideoError, VideoInfo, indices_at, probe, read_frames
 
 logger = logging.getLogger(__name__)
 
-_VERSION = 3
+_VERSION = 4
 """Raise when the same film would give another plate."""
 LARGEST = 544
 """Shorter side in pixels above which plates are made smaller: clips of 512 and their crops."""

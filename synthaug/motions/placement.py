@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from synthaug.body import (
@@ -105,15 +105,7 @@ def tilt(motion: Motion, skeleton: Skeleton) -> Tilt:
         motion: In the level camera's frame.
         skeleton: The performer's.
     """
-    joints = joint_positions(motion, skeleton)
-    legs = joints[:, [JOINT["left_ankle"], JOINT["right_ankle"]]].mean(1)
-    trunk = torch.nn.functional.normalize(joints[:, JOINT["neck"]] - joints[:, 0], dim=-1)
-    whole = torch.nn.functional.normalize(joints[:, JOINT["neck"]] - legs, dim=-1)
-    span = (joints[:, JOINT["neck"]] - legs).norm(dim=-1) / (
-        skeleton.joints[JOINT["neck"]] - skeleton.joints[[JOINT["left_ankle"], JOINT["right_ankle"]]].mean(0)
-    ).norm()
-    # Standing: legs stretched, trunk in line with them (20 degrees), the head up in the picture (within 45).
-    standing = (span > 0.92) & ((trunk * whole).sum(-1) > 0.94) & (whole[:, 1] > 0.7)
+    standing, whole = _standing(joint_positions(motion, skeleton), skeleton)
     evidence = float(standing.float().mean())
     if not standing.any():
         return Tilt(pitch_deg=0.0, evidence=0.0)
@@ -130,13 +122,29 @@ def tilt(motion: Motion, skeleton: Skeleton) -> Tilt:
     return Tilt(pitch_deg=best, evidence=evidence)
 
 
+def _standing(
+    joints: Float[Tensor, "time 55 3"], skeleton: Skeleton
+) -> tuple[Bool[Tensor, " time"], Float[Tensor, "time 3"]]:
+    """Frames in which the person stands, and the direction from the ankles to the neck."""
+    ankles = [JOINT["left_ankle"], JOINT["right_ankle"]]
+    legs = joints[:, ankles].mean(1)
+    trunk = torch.nn.functional.normalize(joints[:, JOINT["neck"]] - joints[:, 0], dim=-1)
+    whole = torch.nn.functional.normalize(joints[:, JOINT["neck"]] - legs, dim=-1)
+    tall = (skeleton.joints[JOINT["neck"]] - skeleton.joints[ankles].mean(0)).norm()
+    span = (joints[:, JOINT["neck"]] - legs).norm(dim=-1) / tall
+    # Legs stretched, trunk in line with them (20 degrees), the head up in the picture (within 45).
+    return (span > 0.92) & ((trunk * whole).sum(-1) > 0.94) & (whole[:, 1] > 0.7), whole
+
+
 def floor_plane(
     motion: Motion, trust: Float[Tensor, "time marker"], markers: Markers, skeleton: Skeleton, *, pitch_deg: float
 ) -> Float[Tensor, "4"]:
     """Unit normal and offset of the floor in the level camera's frame, under the parts of the body that are seen.
 
-    The floor is at the 10th percentile over frames of the lowest seen part, flesh included: single sunken frames do
-    not lower it. A part is seen where a marker on it, or on the joint above it, has trust beyond a half.
+    The floor is under the feet of who stands, flesh included (median over such frames): lying bodies are
+    foreshortened, and their distance is guessed badly. Where nobody stands it is the 10th percentile over frames of
+    the lowest seen part: single sunken frames do not lower it. A part is seen where a marker on it, or on the joint
+    above it, has trust beyond a half.
     """
     turned = moved(motion, leveling(pitch_deg), torch.zeros(3))
     joints = joint_positions(turned, skeleton)
@@ -148,8 +156,13 @@ def floor_plane(
     seen = torch.stack([own[:, j] if j == 0 else torch.maximum(own[:, j], own[:, PARENTS[j]]) for j in ids], dim=1)
     heights = joints[:, ids, 1] - flesh
     low = torch.where(seen > 0.5, heights, torch.full_like(heights, torch.inf)).amin(dim=1)
+    standing, _ = _standing(joint_positions(motion, skeleton), skeleton)
+    upright = low[standing & low.isfinite()]
     low = low[low.isfinite()]
-    level = low.quantile(0.1) if len(low) else lowest(joints).quantile(0.1)
+    if len(upright) >= 2:
+        level = upright.median()
+    else:
+        level = low.quantile(0.1) if len(low) else lowest(joints).quantile(0.1)
     normal = leveling(pitch_deg).mT @ torch.tensor([0.0, 1.0, 0.0])
     return torch.cat([normal, -level[None]])
 

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from synthaug.body import Skeleton, joint_positions, mean_skeleton
+from synthaug.body import Skeleton, joint_positions, lowest, mean_skeleton
 from synthaug.motions import MotionSource, UnusableClipError
 from synthaug.motions.fitting import NUM_BODY, Beliefs, fit, project
 from synthaug.motions.landmarks import (
@@ -35,7 +35,7 @@ from synthaug.motions.placement import floor_plane, intrinsics, level_camera, on
 from synthaug.structures import Camera, Motion, Record, Reference
 from synthaug.video import indices_at, probe, read_frames
 
-_VERSION = 1
+_VERSION = 2
 """Raised whenever the same film would yield another motion."""
 
 FILM_BELIEFS = Beliefs(least_noise=0.03, least_pixel_noise=0.01)
@@ -47,7 +47,7 @@ _ROWS = 480
 """Larger film is shrunk to so many rows; the network looks at 256 x 256 anyway."""
 _STATURE = 1.7
 """Metres by which errors in pixels become shares of a person's height."""
-_PARTS = ("detection", "visibility", "steadiness", "inside", "landing")
+_PARTS = ("detection", "visibility", "steadiness", "inside", "landing", "grounding")
 """Notes whose geometric mean is the quality."""
 
 
@@ -82,9 +82,10 @@ class VideoMotion(MotionSource):
     Hands, jaw and eyes are zeros.
 
     Notes of the reference: `detection`, `visibility`, `limb_variation`, `inside` (share of limb landmarks within the
-    picture), `reprojection` (median, share of height), `steadiness` and `landing` (1 is best), `offset` (seconds from
-    the record's start to the first frame of the motion, where a bad beginning was cut off), `pitch_deg`,
-    `pitch_evidence` (share of frames with a person upright), `distance` (metres, median).
+    picture), `grounding` (share of frames within 20 cm of the floor), `reprojection` (median, share of height),
+    `steadiness` and `landing` (1 is best), `offset` (seconds from the record's start to the first frame of the
+    motion, where a bad beginning was cut off), `pitch_deg`, `pitch_evidence` (share of frames with a person upright),
+    `distance` (metres, median).
 
     Args:
         focal: Focal length over the longer side of the picture. 1.0 is a horizontal view of 53 degrees; phones,
@@ -200,6 +201,9 @@ def take(  # noqa: PLR0913 - a clip's rate, size and name belong to it, not to a
     notes |= more | {"offset": first / fps}
     notes["reprojection"] = reprojection(motion, camera, run, skeleton)
     notes["landing"] = max(0.0, 1 - notes["reprojection"] / 0.05)
+    heights = lowest(joint_positions(motion, skeleton))
+    # Never 0, for whole clips are spent on chairs with hidden feet.
+    notes["grounding"] = max(0.1, float((heights.abs() < 0.2).float().mean()))
     if notes["reprojection"] > gate.reprojection:
         raise UnusableClipError(
             f"The body fitted to {name!r} lands {notes['reprojection']:.0%} of a person's height beside the film; at "

@@ -80,6 +80,13 @@ def test_frames_of_which_nothing_is_known_fill_holes_where_nobody_is():
         emptied(Samples(known, mask, frames[9:13]), max_hole=0.001, max_shift=0.6)
 
 
+def test_a_person_who_never_leaves_is_not_taken_for_furniture():
+    frames, people = blob_film()
+    known, mask = np.repeat(frames[6:7], 8, 0), np.repeat(people[6:7], 8, 0)
+    with pytest.raises(PlateError, match="never without the person"):
+        emptied(Samples(known, mask, known), max_hole=0.001, max_shift=0.6)
+
+
 def test_a_moving_camera_is_refused_and_a_still_one_is_not():
     wide = scenery(HEIGHT, WIDTH + 60)
     panned = np.stack([wide[:, k : k + WIDTH] for k in range(0, 48)])
