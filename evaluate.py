@@ -45,7 +45,7 @@ def main(folder: Path) -> None:
         raise SystemExit(f"'{folder}' has no config.yaml; a folder that train.py left was wanted. Give run=PATH.")
     try:
         run = build(loaded(folder / "config.yaml"), folder)
-        checkpoint = str(folder / "best.ckpt")
+        checkpoint = str(next(path for path in (folder / "best.ckpt", folder / "last.ckpt") if path.exists()))
         predictions = loops.test(run.trainer, run.training, run.data, checkpoint)
         leave_after(run.data, predictions, folder / "evaluation", {"checkpoint": checkpoint})
     except Exception as error:
