@@ -16,7 +16,7 @@ from synthaug.body import JOINT, Skeleton
 from synthaug.motions.markers import NUM_BODY, Markers
 from synthaug.motions.starts import turned_onto
 
-_SITES: tuple[tuple[int, str, tuple[float, float, float], float], ...] = (
+SITES: tuple[tuple[int, str, tuple[float, float, float], float], ...] = (
     (0, "head", (0.0, 0.04, 0.115), 0.5),
     (2, "head", (0.03, 0.08, 0.085), 0.5),
     (5, "head", (-0.03, 0.08, 0.085), 0.5),
@@ -47,7 +47,7 @@ _SITES: tuple[tuple[int, str, tuple[float, float, float], float], ...] = (
 
 Tips are trusted less than joints: mediapipe's own tips jitter two to five times as much (stack.md 13 has 0.2).
 """
-USED = tuple(site[0] for site in _SITES)
+USED = tuple(site[0] for site in SITES)
 """mediapipe's numbers of the landmarks that are fitted."""
 
 _SIDES = (
@@ -174,11 +174,11 @@ def _turned_back(landmarks: Landmarks, turns: int, *, width: int, height: int) -
 
 def landmark_markers() -> Markers:
     """Where the landmarks of `USED` sit on the body."""
-    joints = torch.tensor([JOINT[site[1]] for site in _SITES])
+    joints = torch.tensor([JOINT[site[1]] for site in SITES])
     return Markers(
         weights=torch.nn.functional.one_hot(joints, NUM_BODY).float(),
         frames=joints,
-        offsets=torch.tensor([site[2] for site in _SITES]),
+        offsets=torch.tensor([site[2] for site in SITES]),
     )
 
 
@@ -196,7 +196,7 @@ def trust(landmarks: Landmarks, *, width: int, height: int) -> Float[Tensor, "ti
 
 def kinds() -> Float[Tensor, " marker"]:
     """Trust in each kind of landmark of `USED`, whoever was filmed."""
-    return torch.tensor([site[3] for site in _SITES])
+    return torch.tensor([site[3] for site in SITES])
 
 
 def shapes(landmarks: Landmarks, K: Float[Tensor, "3 3"], skeleton: Skeleton) -> Float[Tensor, "time marker 3"]:

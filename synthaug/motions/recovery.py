@@ -1,0 +1,183 @@
+"""Motions recovered from measured joints: the one way from any source of joints to SMPL-X.
+
+Sources read points and say which layout and frame they have; everything else, from bone lengths to which way is up,
+happens here, for many clips at once. Hands, jaw and eyes stay at rest.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from synthaug.body import Skeleton, joint_positions, lowest, mean_skeleton, moved
+from synthaug.motions.fitting import Beliefs, fit_many
+from synthaug.motions.layouts import Layout
+from synthaug.motions.markers import Markers, Track
+from synthaug.motions.placement import FLIP, floor_plane, leveling, tilt
+from synthaug.motions.proportions import Proportions, solve_proportions
+from synthaug.structures import Motion
+
+FRAMES: dict[str, tuple[float, float, float]] = {
+    "world": (1.0, 1.0, 1.0),
+    "level": (1.0, 1.0, 1.0),
+    "camera": (1.0, -1.0, -1.0),
+    "kinect": (1.0, 1.0, -1.0),
+}
+"""Frames of reference of joint sources, and the signs that turn their axes into x right, y up, z towards the viewer.
+
+`world` is ours: y up against gravity, the floor at 0. The others are fixed cameras, whose pitch and floor are
+estimated: `camera` has OpenCV's axes (x right, y down, z forward), `level` x right, y up, z backward, and `kinect`
+x right, y up, z forward as NTU RGB+D's files have it, which is left-handed and fits its sides named as in a mirror.
+"""
+
+
+@dataclass(frozen=True, eq=False)
+class JointTrack:
+    """Joints of one person, as a source measured them.
+
+    Attributes:
+        points: Metres, in the source's frame. Values of no confidence may be anything, nan included.
+        confidence: 0 (missing) to 1.
+        fps: Frames per second.
+        layout: Which points these are.
+        frame: One of `FRAMES`.
+    """
+
+    points: Float[Tensor, "time point 3"]
+    confidence: Float[Tensor, "time point"]
+    fps: float
+    layout: Layout
+    frame: str = "world"
+
+    def __post_init__(self) -> None:
+        if self.frame not in FRAMES:
+            raise ValueError(
+                f"frame={self.frame!r} was given; one of {', '.join(FRAMES)} was wanted. Say in which the points are."
+            )
+        if self.points.shape[1] != self.layout.num_points:
+            raise ValueError(
+                f"{self.points.shape[1]} points a frame were given; {self.layout.name} has {self.layout.num_points}. "
+                "Name the layout that the file has."
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Recovered:
+    """A motion recovered from one track.
+
+    Attributes:
+        motion: On the mean skeleton, world frame, y up, the floor at 0.
+        T_source_world: Our world to the source's frame, whose axes are OpenCV's for all frames but `world`, and whose
+            lengths are multiplied by `scale`. For a source that is a camera this is its viewmat.
+        scale: Of our mean body against the performer: our world is the performer's, enlarged by so much, so that
+            things look the same through the same lens.
+        quality: 0 (useless) to 1 (exact).
+        notes: Parts of the score and other things worth reporting.
+    """
+
+    motion: Motion
+    T_source_world: Float[Tensor, "4 4"]
+    scale: float
+    quality: float
+    notes: dict[str, float]
+
+    def viewmats(self, T_camera_source: Float[Tensor, "*time 4 4"] | None = None) -> Float[Tensor, "*time 4 4"]:
+        """World to camera, for a camera whose place is known in the source's frame and metres.
+
+        Args:
+            T_camera_source: Rigid; OpenCV's axes on the camera's side. None takes the source itself for the camera,
+                which holds for all frames but `world`, and gives one viewmat for every frame of the motion.
+        """
+        if T_camera_source is None:
+            return self.T_source_world.expand(self.motion.num_frames, 4, 4)
+        scaled = T_camera_source.clone()
+        scaled[..., :3, 3] *= self.scale
+        return scaled @ self.T_source_world
+
+
+def recover(tracks: Sequence[JointTrack], *, beliefs: Beliefs | None = None) -> list[Recovered]:
+    """The motions of several tracks, fitted side by side: bone lengths first, then angles, then the ground.
+
+    Deterministic, and no track influences another.
+
+    Args:
+        tracks: All of one layout.
+        beliefs: Weights of the terms; None takes those measured on motion capture.
+
+    Raises:
+        ValueError: If nothing at all was measured, the layouts differ, or a body is of no human size.
+    """
+    if not tracks:
+        return []
+    layout = tracks[0].layout
+    if any(track.layout != layout for track in tracks):
+        names = sorted({track.layout.name for track in tracks})
+        raise ValueError(f"Tracks of the layouts {names} were given; one layout was wanted. Recover each kind apart.")
+    mean = mean_skeleton()
+    levelled = [_levelled(track) for track in tracks]
+    builds = [solve_proportions(t.points, t.confidence, layout.markers(mean), mean) for t in levelled]
+    results = []
+    for track, measured, build in zip(tracks, levelled, builds, strict=True):
+        markers = layout.markers(build.skeleton, size=build.size)
+        motion = fit_many([measured], markers, build.skeleton, beliefs=beliefs)[0]
+        results.append(_recovered(track, measured, motion, markers, build))
+    return results
+
+
+def _levelled(track: JointTrack) -> Track:
+    """The fitted points with y up and z towards the viewer, weighted by what their definition is worth."""
+    signs = track.points.new_tensor(FRAMES[track.frame])
+    points = track.points[:, track.layout.points] * signs
+    confidence = track.confidence[:, track.layout.points] * track.layout.trust.to(track.confidence)
+    finite = points.isfinite().all(-1)
+    return Track(points.float(), torch.where(finite, confidence, 0).float(), track.fps)
+
+
+def _recovered(track: JointTrack, measured: Track, motion: Motion, markers: Markers, build: Proportions) -> Recovered:
+    """The fitted motion on the mean body and on the ground, with its score."""
+    notes = _score(measured, motion, markers, build)
+    T_world_level = torch.eye(4)
+    if track.frame != "world":
+        held = tilt(motion, build.skeleton)
+        floor = floor_plane(motion, measured.confidence, markers, build.skeleton, pitch_deg=held.pitch_deg)
+        T_world_level[:3, :3] = leveling(held.pitch_deg)
+        middle = moved(motion, T_world_level[:3, :3], torch.zeros(3)).transl.median(dim=0).values
+        T_world_level[:3, 3] = torch.stack([-middle[0], floor[3], -middle[2]])
+        notes |= {"pitch_deg": held.pitch_deg, "pitch_evidence": held.evidence}
+    placed = moved(motion, T_world_level[:3, :3], T_world_level[:3, 3])
+    mean = mean_skeleton()
+    scale = mean.leg / build.skeleton.leg
+    T_source_level = torch.eye(4) if track.frame == "world" else FLIP
+    T_level_world = torch.linalg.inv(T_world_level)
+    T_level_world[:3, 3] *= scale
+    quality = (notes["detection"] * notes["agreement"] * notes["rigidity"]) ** (1 / 3)
+    return Recovered(
+        _resized(placed, build.skeleton, mean, scale), T_source_level @ T_level_world, scale, quality, notes
+    )
+
+
+def _resized(motion: Motion, source: Skeleton, target: Skeleton, scale: float) -> Motion:
+    """The motion in a world enlarged about its origin, the lowest point of the body keeping its share of height."""
+    before = lowest(joint_positions(motion, source), scale=1 / scale) * scale
+    grown = replace(motion, transl=motion.transl * scale)
+    lift = torch.zeros_like(grown.transl)
+    lift[:, 1] = before - lowest(joint_positions(grown, target))
+    return replace(grown, transl=grown.transl + lift)
+
+
+def _score(measured: Track, motion: Motion, markers: Markers, build: Proportions) -> dict[str, float]:
+    seen = measured.confidence > 0
+    joints = joint_positions(motion, build.skeleton)[:, markers.frames]
+    direct = list(markers.direct.values())
+    apart = (joints - measured.points).norm(dim=-1)[:, direct][seen[:, direct]]
+    residual = float(apart.median()) if len(apart) else 1.0
+    return {
+        "detection": float(seen.any(1).float().mean()),
+        "residual": residual,
+        "agreement": max(0.0, 1 - residual / 0.1),
+        "limb_variation": build.variation,
+        "rigidity": max(0.0, 1 - build.variation / 0.4),
+        "size": 1 / (mean_skeleton().leg / build.skeleton.leg),
+    }
