@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from synthaug.augmentation import Augmentation
 from synthaug.datasets import ActionDataset, LeakError, Protocol, Split
-from synthaug.datasets.leaks import assert_disjoint
+from synthaug.datasets.leaks import assert_disjoint, assert_strangers
 from synthaug.files import user_cache
 from synthaug.references import References, gather
 from synthaug.structures import Batch, Clip, ClipFormat, Recipe, Record
@@ -150,6 +150,8 @@ class SynthAugDataModule(lightning.LightningDataModule):
                 logger.warning("%d of %d training clips give no motion; motions.json says why.", count, total)
             self._synthesizer = _synthesizer(self.synth, references, self.clip, self.seed)
             check_references(references, split, self.protocol.separates)
+            people = self._synthesizer.identities
+            assert_strangers({name: self.synth.avatar.subject(name) for name in people}, split)
         self._split = split
 
     def recipes(self, generation: int = 0) -> list[Recipe]:

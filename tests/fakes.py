@@ -97,6 +97,9 @@ class BeadPeople(Cast):
     def load(self, identity):
         return Beads(identity)
 
+    def subject(self, identity):
+        return ""
+
 
 class Films(ActionDataset):
     """Films of moving squares: 2 classes, `subjects` people, one film each."""

@@ -4,7 +4,7 @@ import lightning
 import numpy as np
 import pytest
 import torch
-from fakes import CLASSES, BySubject, Films, plan
+from fakes import CLASSES, BeadPeople, BySubject, Films, plan
 
 from synthaug.augmentation import Augmentation
 from synthaug.datamodule import (
@@ -163,6 +163,15 @@ def test_a_reference_of_a_tested_person_is_an_error(films):
     leaked = dataclasses.replace(split.test[0], subject=references.records[0].subject)
     with pytest.raises(LeakError, match="Only training clips may be re-enacted"):
         check_references(references, Split(split.train, (), (leaked,)), "subject")
+
+
+def test_an_avatar_of_a_tested_person_is_an_error(films):
+    class Likenesses(BeadPeople):
+        def subject(self, identity):
+            return "s3"
+
+    with pytest.raises(LeakError, match="shows the subject 's3'"):
+        module(films, avatar=Likenesses())
 
 
 @pytest.mark.parametrize("layout", ["video", "tuple", "pixel_values"])

@@ -51,3 +51,13 @@ class Cast(ABC):
         Raises:
             KeyError: If nobody is called so; the message names some who are.
         """
+
+    @abstractmethod
+    def subject(self, identity: str) -> str:
+        """Name of the data set's subject whose likeness this is; empty where it is none.
+
+        Whoever lays out the data refuses people whom the test is about.
+
+        Raises:
+            KeyError: If nobody is called so.
+        """

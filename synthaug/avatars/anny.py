@@ -98,13 +98,25 @@ class AnnyPeople(Cast):
         Raises:
             KeyError: If the name is of another family or no name at all.
         """
+        return self._build(self._seed(identity))
+
+    def subject(self, identity: str) -> str:
+        """Empty: procedural people are nobody's likeness.
+
+        Raises:
+            KeyError: If the name is of another family or no name at all.
+        """
+        self._seed(identity)
+        return ""
+
+    def _seed(self, identity: str) -> int:
         match = re.fullmatch(rf"{re.escape(self._family)}-(\d{{6}})", identity)
         if match is None:
             raise KeyError(
                 f"Nobody is called {identity!r} here. A name like '{self._family}-000000' was wanted, up to "
                 f"'{self._family}-{SEEDS - 1}'; for another family set it in the cast."
             )
-        return self._build(int(match.group(1)))
+        return int(match.group(1))
 
 
 def _person(family: str, gaussians: int, seed: int) -> AnnyPerson:

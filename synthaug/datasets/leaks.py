@@ -1,5 +1,6 @@
 """Guards against test film in training; a violation is an error before anything is learnt."""
 
+from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
 from synthaug.datasets import LeakError, Split
@@ -27,6 +28,28 @@ def assert_disjoint(split: Split, by: Trait = "subject") -> None:
         _assert_apart(parts, one, other, by="key")
         if other == "test":
             _assert_apart(parts, one, other, by=by)
+
+
+def assert_strangers(subjects: Mapping[str, str], split: Split) -> None:
+    """Refuse synthetic people whom the test is about.
+
+    Whoever is filmed for training as well, as everybody is in cross-view protocols, gives nothing away.
+
+    Args:
+        subjects: Subject of the data set that each identity shows, by identity; empty where it shows none.
+        split: Of the same data set.
+
+    Raises:
+        LeakError: Naming the identity and the subject.
+    """
+    trained = {record.subject for record in split.train}
+    held_out = {record.subject for record in (*split.val, *split.test)} - trained
+    for identity, subject in subjects.items():
+        if subject and subject in held_out:
+            raise LeakError(
+                f"The avatar {identity!r} shows the subject {subject!r}, who is held out. People whom neither "
+                "validation nor test is about were wanted. Move the avatar away, or correct `subject` in its pack."
+            )
 
 
 def _assert_apart(parts: dict[str, tuple[Record, ...]], one: str, other: str, *, by: str) -> None:

@@ -43,11 +43,13 @@ def check_cast(cast: Cast) -> None:
     first, second = cast.load(names[0]), cast.load(names[1])
     assert first.digest != second.digest, "two identities must have two digests"
     assert cast.load(names[0]).digest == first.digest, "loading twice must give the same person"
-    try:
-        cast.load("nobody at all")
-    except KeyError:
-        return
-    raise AssertionError("an unknown identity must raise KeyError")
+    assert isinstance(cast.subject(names[0]), str), "subject must be a name, or empty"
+    for ask in (cast.load, cast.subject):
+        try:
+            ask("nobody at all")
+        except KeyError:
+            continue
+        raise AssertionError("an unknown identity must raise KeyError")
 
 
 def _wriggle(frames: int) -> Motion:
