@@ -18,7 +18,7 @@ from synthaug.motions.fitting import Beliefs, fit
 from synthaug.motions.markers import Track, joint_markers
 from synthaug.structures import Camera, Record, Reference
 
-_VERSION = 1
+_VERSION = 2
 """Raised whenever the same truth would yield another estimate."""
 
 _SPREAD: dict[str, float] = {

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from synthaug.body import Skeleton, joint_positions, lowest, mean_skeleton, moved
-from synthaug.motions.fitting import Beliefs, fit_many
+from synthaug.motions.fitting import Beliefs, Subject, fit_each
 from synthaug.motions.layouts import Layout
 from synthaug.motions.markers import Markers, Track
 from synthaug.motions.placement import FLIP, floor_plane, leveling, tilt
@@ -118,12 +118,15 @@ def recover(tracks: Sequence[JointTrack], *, beliefs: Beliefs | None = None) -> 
     mean = mean_skeleton()
     levelled = [_levelled(track) for track in tracks]
     builds = [solve_proportions(t.points, t.confidence, layout.markers(mean), mean) for t in levelled]
-    results = []
-    for track, measured, build in zip(tracks, levelled, builds, strict=True):
-        markers = layout.markers(build.skeleton, size=build.size)
-        motion = fit_many([measured], markers, build.skeleton, beliefs=beliefs)[0]
-        results.append(_recovered(track, measured, motion, markers, build))
-    return results
+    subjects = [
+        Subject(measured, layout.markers(build.skeleton, size=build.size), build.skeleton)
+        for measured, build in zip(levelled, builds, strict=True)
+    ]
+    motions = fit_each(subjects, beliefs=beliefs)
+    return [
+        _recovered(track, subject.track, motion, subject.markers, build)
+        for track, subject, motion, build in zip(tracks, subjects, motions, builds, strict=True)
+    ]
 
 
 def _levelled(track: JointTrack) -> Track:

@@ -17,7 +17,8 @@ from torch import Tensor
 
 from synthaug.body import Skeleton, joint_positions, lowest, mean_skeleton
 from synthaug.motions import MotionSource, UnusableClipError
-from synthaug.motions.fitting import NUM_BODY, Beliefs, fit, project
+from synthaug.motions.energy import project
+from synthaug.motions.fitting import Beliefs, fit
 from synthaug.motions.landmarks import (
     LIMB_ENDS,
     LIMBS,
@@ -30,7 +31,7 @@ from synthaug.motions.landmarks import (
     shapes,
     trust,
 )
-from synthaug.motions.markers import Sighting, Track
+from synthaug.motions.markers import NUM_BODY, Sighting, Track
 from synthaug.motions.placement import floor_plane, intrinsics, level_camera, on_the_floor, placed, tilt
 from synthaug.structures import Camera, Motion, Record, Reference
 from synthaug.video import indices_at, probe, read_frames

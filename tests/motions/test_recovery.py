@@ -7,7 +7,7 @@ import torch
 
 from synthaug.body import JOINT, Skeleton, axis_angle_to_matrix, forward_kinematics, joint_positions, mean_skeleton
 from synthaug.motions.actions import perform
-from synthaug.motions.fitting import project
+from synthaug.motions.energy import project
 from synthaug.motions.layouts import COCO_17, COCO_WHOLEBODY_133, MEDIAPIPE_33, NTU_25, SMPLX_22, TOYOTA_13, Layout
 from synthaug.motions.placement import intrinsics
 from synthaug.motions.proportions import solve_proportions

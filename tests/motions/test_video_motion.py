@@ -13,8 +13,9 @@ import torch
 
 from synthaug.body import JOINT, axis_angle_to_matrix, joint_positions, lowest, mean_skeleton, moved
 from synthaug.motions import UnusableClipError
-from synthaug.motions.fitting import NUM_BODY, body_kinematics, project
+from synthaug.motions.energy import body_kinematics, project
 from synthaug.motions.landmarks import LIMBS, USED, Landmarks, detect, detect_any_way_up, landmark_markers, shapes
+from synthaug.motions.markers import NUM_BODY
 from synthaug.motions.placement import intrinsics, level_camera, leveling, placed, tilt
 from synthaug.motions.video import FILM_BELIEFS, Gate, VideoMotion, longest_run, take
 from synthaug.structures import Camera, Motion, Record
