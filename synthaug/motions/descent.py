@@ -386,7 +386,7 @@ def _dot(a, b):
 @no_type_check
 @numba.njit(nogil=True, cache=True)
 def descend(rows, terms, waves, iterations):
-    """The rows after at most so many steps of limited-memory BFGS from the rows given.
+    """The rows after at most so many steps of limited-memory BFGS from the rows given, and their energy.
 
     Source:
         Nocedal and Wright, "Numerical Optimization", 2nd edition, algorithm 7.4 (two-loop recursion), with
@@ -438,4 +438,4 @@ def descend(rows, terms, waves, iterations):
         u, g, value, best = trial, trial_g, trial_value, there
         if idle == 2:
             break
-    return best
+    return best, value

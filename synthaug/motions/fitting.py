@@ -131,16 +131,37 @@ def _fitted(subject: Subject, beliefs: Beliefs) -> Motion:
     trust = torch.where(plausible(track.points, markers, skeleton), 1.0, 0.01) * track.confidence
     points, seen = smoothed(track.points.float(), trust.float(), width)
     local, root = analytic_start(points, seen, markers, skeleton)
-    rows, terms = packed(local, root).numpy(), terms_of(subject, beliefs, root)
-    pieces = []
-    for first, last in _windows(len(rows)):
+    return motion_of(descended(packed(local, root), subject, beliefs, root)[0], fps=track.fps)
+
+
+def descended(
+    rows: Float[Tensor, "time 135"], subject: Subject, beliefs: Beliefs, root: Float[Tensor, "time 3"]
+) -> tuple[Float[Tensor, "time 135"], float]:
+    """Rows of unknowns after descent, and their energy.
+
+    Args:
+        rows: Where to start, as `energy.packed` makes them.
+        subject: What is fitted.
+        beliefs: Weights of the terms, and how many steps.
+        root: Where the pelvis is, roughly: a pixel is worth as many metres as it covers there.
+    """
+    start, terms = np.ascontiguousarray(rows.numpy()), terms_of(subject, beliefs, root)
+    pieces, total = [], 0.0
+    for first, last in _windows(len(start)):
         part = _cut(terms, first, last)
-        waves = _waves(part, markers, skeleton, beliefs, track.fps)
-        pieces.append((first, descend(np.ascontiguousarray(rows[first:last]), part, waves, beliefs.iterations)))
-    local, root = unpacked(_joined(pieces, len(rows)))
+        waves = _waves(part, subject, beliefs)
+        found, value = descend(start[first:last], part, waves, beliefs.iterations)
+        pieces.append((first, found))
+        total += value
+    return _joined(pieces, len(start)), total
+
+
+def motion_of(rows: Float[Tensor, "time 135"], *, fps: float) -> Motion:
+    """The motion of rows of unknowns; hands and face at rest."""
+    local, root = unpacked(rows)
     pose = matrix_to_axis_angle(local)
     whole = torch.cat([pose, pose.new_zeros(len(pose), len(PARENTS) - NUM_BODY, 3)], dim=1)
-    return Motion.from_pose(whole, root.contiguous(), fps=track.fps)
+    return Motion.from_pose(whole, root.contiguous(), fps=fps)
 
 
 def _windows(time: int) -> list[tuple[int, int]]:
@@ -263,12 +284,13 @@ def _cut(terms: Terms, first: int, last: int) -> Terms:
     return terms._replace(**{name: np.ascontiguousarray(getattr(terms, name)[first:last]) for name in _TIMED})
 
 
-def _waves(terms: Terms, markers: Markers, skeleton: Skeleton, beliefs: Beliefs, fps: float) -> Waves:
+def _waves(terms: Terms, subject: Subject, beliefs: Beliefs) -> Waves:
     """Cosine waves over the frames and their scales: unknowns in which the energy is nearly round.
 
     Acceleration is dear for fast waves and cheap for slow ones, and a bone's curvature grows with what hangs on it.
     In these unknowns descent needs tens of steps where it needed hundreds. Only speed depends on this, no minimum.
     """
+    markers, skeleton, fps = subject.markers, subject.skeleton, subject.track.fps
     main = torch.where(markers.offsets.abs().amax(1) > 0, markers.frames, markers.weights.argmax(1))
     below = _descent()
     rest = skeleton.joints[:NUM_BODY]

@@ -12,10 +12,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from synthaug.body import Skeleton, joint_positions, lowest, mean_skeleton, moved
+from synthaug.motions.energy import project
 from synthaug.motions.fitting import Beliefs, Subject, fit_each
 from synthaug.motions.layouts import Layout
-from synthaug.motions.markers import Markers, Track
-from synthaug.motions.placement import FLIP, floor_plane, leveling, tilt
+from synthaug.motions.lifting import LIFT_BELIEFS, lift_track
+from synthaug.motions.markers import Markers, Sighting, Track
+from synthaug.motions.placement import FLIP, floor_plane, level_camera, leveling, tilt
 from synthaug.motions.proportions import Proportions, solve_proportions
 from synthaug.structures import Motion
 
@@ -59,6 +61,34 @@ class JointTrack:
         if self.points.shape[1] != self.layout.num_points:
             raise ValueError(
                 f"{self.points.shape[1]} points a frame were given; {self.layout.name} has {self.layout.num_points}. "
+                "Name the layout that the file has."
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class KeypointTrack:
+    """Points of one person in the picture of one fixed camera.
+
+    Attributes:
+        pixels: Pixel centres lie at half-integers. Values of no confidence may be anything, nan included.
+        confidence: 0 (missing) to 1.
+        fps: Frames per second.
+        layout: Which points these are.
+        K: The camera's intrinsics, in pixels; `placement.intrinsics` makes them of a guessed focal length.
+        size: Height and width of the picture.
+    """
+
+    pixels: Float[Tensor, "time point 2"]
+    confidence: Float[Tensor, "time point"]
+    fps: float
+    layout: Layout
+    K: Float[Tensor, "3 3"]
+    size: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        if self.pixels.shape[1] != self.layout.num_points:
+            raise ValueError(
+                f"{self.pixels.shape[1]} points a frame were given; {self.layout.name} has {self.layout.num_points}. "
                 "Name the layout that the file has."
             )
 
@@ -129,6 +159,58 @@ def recover(tracks: Sequence[JointTrack], *, beliefs: Beliefs | None = None) -> 
     ]
 
 
+def lift(track: KeypointTrack, *, beliefs: Beliefs | None = None) -> Recovered:
+    """The motion of points that one camera saw. The performer is given the mean body's size.
+
+    Notes hold `facing`: 0 where front and back could not be told apart, towards 1 where they could.
+
+    Raises:
+        ValueError: If nothing at all was seen.
+    """
+    mean = mean_skeleton()
+    markers = track.layout.markers(mean)
+    finite = track.pixels[:, track.layout.points].isfinite().all(-1)
+    confidence = torch.where(finite, track.confidence[:, track.layout.points] * track.layout.trust, 0).float()
+    if not (confidence > 0).any():
+        raise ValueError(
+            f"No point of any confidence is among the {len(confidence)} frames. At least one in one frame was wanted. "
+            "Was the confidence filled in, and are the values finite?"
+        )
+    camera = level_camera(track.K.float(), track.size[1], track.size[0], len(confidence))
+    sight = Sighting(track.pixels[:, track.layout.points].float(), confidence, camera)
+    motion, facing = lift_track(sight, fps=track.fps, markers=markers, skeleton=mean, beliefs=beliefs or LIFT_BELIEFS)
+    T_world_level, ground = _grounded(motion, confidence, markers, mean)
+    notes = _picture_score(sight, motion, markers, mean) | ground | {"facing": facing}
+    placed = moved(motion, T_world_level[:3, :3], T_world_level[:3, 3])
+    quality = (notes["detection"] * notes["landing"]) ** 0.5
+    return Recovered(placed, FLIP @ torch.linalg.inv(T_world_level), 1.0, quality, notes)
+
+
+def _picture_score(sight: Sighting, motion: Motion, markers: Markers, skeleton: Skeleton) -> dict[str, float]:
+    direct = markers.direct
+    pixels, depth = project(joint_positions(motion, skeleton)[:, list(direct)], sight.camera)
+    seen = (sight.confidence[:, list(direct.values())] > 0.3) & (depth > 0)
+    metres = depth / sight.camera.Ks[:, :1, 0]
+    apart = ((pixels - sight.pixels[:, list(direct.values())]).norm(dim=-1) * metres)[seen]
+    residual = float(apart.median()) / 1.7 if len(apart) else 1.0
+    detection = float((sight.confidence > 0).any(1).float().mean())
+    # 5 % of a person's height: a hand's breadth, beyond which the body is another one.
+    return {"detection": detection, "reprojection": residual, "landing": max(0.0, 1 - residual / 0.05)}
+
+
+def _grounded(
+    motion: Motion, seen: Float[Tensor, "time marker"], markers: Markers, skeleton: Skeleton
+) -> tuple[Float[Tensor, "4 4"], dict[str, float]]:
+    """From a level camera's frame to the world, the middle of the path above the origin; and how it was found."""
+    held = tilt(motion, skeleton)
+    floor = floor_plane(motion, seen, markers, skeleton, pitch_deg=held.pitch_deg)
+    T = torch.eye(4)
+    T[:3, :3] = leveling(held.pitch_deg)
+    middle = moved(motion, T[:3, :3], torch.zeros(3)).transl.median(dim=0).values
+    T[:3, 3] = torch.stack([-middle[0], floor[3], -middle[2]])
+    return T, {"pitch_deg": held.pitch_deg, "pitch_evidence": held.evidence}
+
+
 def _levelled(track: JointTrack) -> Track:
     """The fitted points with y up and z towards the viewer, weighted by what their definition is worth."""
     signs = track.points.new_tensor(FRAMES[track.frame])
@@ -143,12 +225,8 @@ def _recovered(track: JointTrack, measured: Track, motion: Motion, markers: Mark
     notes = _score(measured, motion, markers, build)
     T_world_level = torch.eye(4)
     if track.frame != "world":
-        held = tilt(motion, build.skeleton)
-        floor = floor_plane(motion, measured.confidence, markers, build.skeleton, pitch_deg=held.pitch_deg)
-        T_world_level[:3, :3] = leveling(held.pitch_deg)
-        middle = moved(motion, T_world_level[:3, :3], torch.zeros(3)).transl.median(dim=0).values
-        T_world_level[:3, 3] = torch.stack([-middle[0], floor[3], -middle[2]])
-        notes |= {"pitch_deg": held.pitch_deg, "pitch_evidence": held.evidence}
+        T_world_level, ground = _grounded(motion, measured.confidence, markers, build.skeleton)
+        notes |= ground
     placed = moved(motion, T_world_level[:3, :3], T_world_level[:3, 3])
     mean = mean_skeleton()
     scale = mean.leg / build.skeleton.leg

@@ -295,7 +295,7 @@ def test_descent_lowers_the_energy() -> None:
     flat = Waves(np.eye(20, dtype=np.float32), np.full(rows.shape, 1e-3, np.float32))
     gradient = np.empty(rows.shape, np.float32)
     before = energy(rows.numpy(), terms, gradient)
-    some, more = (energy(descend(rows.numpy(), terms, flat, steps), terms, gradient) for steps in (5, 60))
+    some, more = (descend(rows.numpy(), terms, flat, steps)[1] for steps in (5, 60))
     assert more < some < before
 
 
