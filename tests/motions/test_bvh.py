@@ -1,0 +1,225 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from skeletonfiles import BANDAI, BIPED, LAFAN, MEAN, MIXAMO, POSER, a_pose, along_x, bvh_file, error_mm, performance
+
+from synthaug.body import JOINT, Skeleton, axis_angle_to_matrix, joint_positions, lowest
+from synthaug.motions import UnusableClipError, recordings
+from synthaug.motions.bvh import BvhMotion, parse_bvh, posed
+from synthaug.motions.bvhnames import named
+from synthaug.motions.recordings import FlawError
+from synthaug.motions.retargeting import units_of
+from synthaug.structures import Motion, Record
+from synthaug.testing.motions import check_motion_source
+
+Z_UP = [[1, 0, 0], [0, 0, -1], [0, 1, 0]]
+
+
+def record(path, start=0.0, end=60.0):
+    return Record(path.stem, path, 0, "s", "", start, end)
+
+
+def load(path, text, **options):
+    path.write_text(text)
+    return BvhMotion(**options).load(record(path))
+
+
+@pytest.fixture(scope="module")
+def kicking():
+    return performance("kicking something", 1.0)
+
+
+def test_source_keeps_the_contract(tmp_path, kicking):
+    path = tmp_path / "a.bvh"
+    path.write_text(bvh_file(kicking, MIXAMO))
+    check_motion_source(BvhMotion(), record(path))
+
+
+def test_every_rotation_comes_back_where_the_rest_pose_is_ours(tmp_path, kicking):
+    found = load(tmp_path / "a.bvh", bvh_file(kicking, MIXAMO)).motion
+    R, truth = axis_angle_to_matrix(found.pose), axis_angle_to_matrix(kicking.pose)
+    angle = torch.acos(((R @ truth.mT).diagonal(dim1=-2, dim2=-1).sum(-1).clamp(-1, 3) - 1) / 2)
+    kept = [j for j in range(55) if j not in (22, 23, 24)]
+    # Six decimals of a degree, and acos near 1.
+    assert angle[:, kept].max() < 2e-3
+    assert error_mm(found, kicking) < 8
+
+
+@pytest.mark.parametrize("names", [LAFAN, BANDAI, BIPED, POSER], ids=["cmu", "bandai", "biped", "poser"])
+@pytest.mark.parametrize("order", ["ZXY", "XYZ", "YZX"])
+def test_names_and_channel_orders(tmp_path, kicking, names, order):
+    reference = load(tmp_path / "a.bvh", bvh_file(kicking, names, order=order))
+    assert reference.notes["residual"] < 0.02
+    # Poser has no toes; elsewhere a spine of fewer joints bends in fewer places.
+    assert error_mm(reference.motion, kicking) < 25
+
+
+@pytest.mark.parametrize("unit", [1.0, 0.01, 0.0254, 0.001, 0.0254 / 0.45])
+@pytest.mark.parametrize("up", ["y", "z"])
+def test_units_and_up_axis_are_told_from_the_skeleton(tmp_path, kicking, unit, up):
+    text = bvh_file(kicking, LAFAN, unit=unit, axes=Z_UP if up == "z" else None)
+    reference = load(tmp_path / "a.bvh", text)
+    assert reference.notes["unit_m"] == pytest.approx(unit)
+    assert reference.notes["stature"] == pytest.approx(1.7, abs=0.02)
+    assert error_mm(reference.motion, kicking) < 8
+
+
+def test_rest_poses_with_hanging_arms(tmp_path, kicking):
+    reference = load(tmp_path / "a.bvh", bvh_file(kicking, MIXAMO, rest=a_pose()))
+    assert reference.notes["rest_pose"] == 1
+    assert error_mm(reference.motion, kicking) < 8
+
+
+@pytest.mark.parametrize("action", ["kicking something", "stretch", "squat down"])
+def test_rest_poses_that_are_no_person_are_learnt_from_the_movement(tmp_path, action):
+    truth = performance(action, 2.0)
+    reference = load(tmp_path / "a.bvh", bvh_file(truth, LAFAN, rest=along_x()))
+    assert reference.notes["rest_pose"] == 0
+    assert reference.notes["residual"] < 0.02
+    assert error_mm(reference.motion, truth) < 35
+
+
+def test_other_proportions_are_scaled_away_and_soles_stay_on_the_floor(tmp_path, kicking):
+    tall = Skeleton(joints=MEAN.joints * torch.tensor([1.1, 1.2, 1.1]))
+    lifted = Motion.from_pose(kicking.pose, kicking.transl * 1.2, fps=kicking.fps)
+    reference = load(tmp_path / "a.bvh", bvh_file(lifted, LAFAN, skeleton=tall))
+    assert reference.notes["stature"] == pytest.approx(1.7 * 1.15, abs=0.02)  # limbs' median of 1.1 and 1.2
+    clearance = lowest(joint_positions(reference.motion, MEAN))
+    assert clearance.quantile(0.02).abs() < 0.01
+    assert error_mm(reference.motion, kicking) < 30
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.tuples(*[st.sampled_from([0.0, 1e-7, -1e-5, 1e-3, 0.3, np.pi - 1e-3, np.pi - 1e-6, np.pi])] * 3),
+    st.sampled_from(["XYZ", "XZY", "YXZ", "YZX", "ZXY", "ZYX"]),
+)  # fmt: skip
+def test_rotations_near_0_and_pi_are_read_as_matrices_say(angles, order):
+    # An independent truth: scipy's rotations, written out as degrees in any order of channels.
+    from scipy.spatial.transform import Rotation
+
+    degrees = np.rad2deg(angles)
+    channels = " ".join(f"{axis}rotation" for axis in order)
+    head = f"HIERARCHY\nROOT a {{\nOFFSET 0 0 0\nCHANNELS 3 {channels}\nEnd Site {{\nOFFSET 0 1 0\n}}\n}}\n"
+    text = f"{head}MOTION\nFrames: 1\nFrame Time: 0.0333333\n{' '.join(f'{d:.10f}' for d in degrees)}\n"
+    got = posed(parse_bvh(text)).rotations[0, 0]
+    np.testing.assert_allclose(got, Rotation.from_euler(order, degrees, degrees=True).as_matrix(), atol=1e-9)
+
+
+def test_interval_is_cut_out_in_seconds_and_rates_are_whole(tmp_path, kicking):
+    path = tmp_path / "a.bvh"
+    path.write_text(bvh_file(kicking, LAFAN).replace("0.0333333", "0.033333"))
+    part = BvhMotion().load(record(path, 0.2, 0.5)).motion
+    assert part.fps == 30.0
+    assert part.num_frames == 9
+    with pytest.raises(UnusableClipError, match="from 7 to 60 s, and the recording lasts 1 s"):
+        BvhMotion().load(record(path, 7.0))
+
+
+def test_names_can_be_given(tmp_path, kicking):
+    odd = {**LAFAN, "left_hip": "Bein_L_oben"}
+    with pytest.raises(UnusableClipError, match="do not say which are left_hip; names as in.*names={'left_hip'"):
+        load(tmp_path / "a.bvh", bvh_file(kicking, odd))
+    found = load(tmp_path / "a.bvh", bvh_file(kicking, odd), names={"left_hip": "Bein_L_oben"})
+    assert error_mm(found.motion, kicking) < 8
+    with pytest.raises(ValueError, match="names has 'left_hip': 'nobody'"):
+        load(tmp_path / "a.bvh", bvh_file(kicking, odd), names={"left_hip": "nobody"})
+
+
+def test_shoulders_are_collars_only_where_there_is_an_arm():
+    old = ["Hips", "LeftHip", "LeftKnee", "LeftAnkle", "RightHip", "RightKnee", "RightAnkle", "Chest", "LeftCollar",
+           "LeftShoulder", "LeftElbow", "LeftWrist", "RightCollar", "RightShoulder", "RightElbow", "RightWrist", "Neck",
+           "Head"]  # fmt: skip
+    parents = [-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 9, 10, 7, 12, 13, 14, 7, 16]
+    found = {ours: old[index] for ours, index in named(old, parents, given={}).items()}
+    assert found["left_shoulder"] == "LeftShoulder"
+    assert found["right_collar"] == "RightCollar"
+    assert found["spine1"] == found["spine3"] == "Chest"
+    assert found["neck"] == "Neck"
+
+
+def changed(old, new):
+    return lambda text: text.replace(old, new, 1)
+
+
+DAMAGE = {
+    "no motion": (lambda t: t.split("MOTION")[0], "no MOTION in it"),
+    "no hierarchy": (lambda t: t.replace("HIERARCHY", "Hi"), "does not begin with HIERARCHY"),
+    "empty": (lambda t: "\n", "is empty"),
+    "cut hierarchy": (lambda t: t[: t.index("MOTION") - 60] + "\nMOTION" + t.split("MOTION")[1], "hierarchy"),
+    "open bracket": (changed("}\nMOTION", "\nMOTION"), "brackets open"),
+    "short line": (lambda t: t[: t.rindex(" ")] + "\n", r"line \d+ \(frame 30\) has \d+ values"),
+    "frames missing": (lambda t: "\n".join(t.splitlines()[:-3]), "27 frames and announces 30"),
+    "a billion frames": (changed("Frames: 30", "Frames: 1000000000"), "30 frames and announces 1000000000"),
+    "no frames": (changed("Frames: 30", "Frames: 0"), "0 frames of"),
+    "no time": (changed("Frame Time: 0.0333333", "Frame Time: 0"), "30 frames of 0 s"),
+    "time is a word": (changed("Frame Time: 0.0333333", "Frame Time: fast"), "'fast' as the frame time"),
+    "nan": (lambda t: t[: t.rindex(" ")] + " nan\n", "not finite"),
+    "word": (lambda t: t[: t.rindex(" ")] + " up\n", "no number"),
+    "channel": (changed("Zrotation", "Wrotation"), "has the channels .*Wrotation"),
+    "twice": (changed("Xposition Yposition", "Xposition Xposition"), "has the channels Xposition Xposition"),
+    "offset": (changed("OFFSET 0", "OFFSET inf"), "offset of"),
+    "two roots": (changed("JOINT", "ROOT"), "has 'ROOT'; JOINT, End Site"),
+    "99 channels": (changed("CHANNELS 6", "CHANNELS 99"), "99 channels; 0 to 6"),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_damaged_files_are_named_with_line_and_rule(tmp_path, kicking, kind):
+    change, words = DAMAGE[kind]
+    with pytest.raises(UnusableClipError, match=f"a.bvh' holds no motion.*{words}.*Bring"):
+        load(tmp_path / "a.bvh", change(bvh_file(kicking, LAFAN)))
+
+
+def test_deep_and_huge_files_are_refused(tmp_path, monkeypatch):
+    deep = "HIERARCHY\nROOT a\n{\nOFFSET 0 0 0\nCHANNELS 0\n" + "JOINT b {\nOFFSET 0 0 0\nCHANNELS 0\n" * 5000
+    with pytest.raises(UnusableClipError, match="more than 1024 joints or 256 in a chain"):
+        load(tmp_path / "a.bvh", deep + "MOTION\nFrames: 1\nFrame Time: 0.1\n\n")
+    monkeypatch.setattr(recordings, "MAX_BYTES", 1000)
+    with pytest.raises(UnusableClipError, match="1000 at most"):
+        load(tmp_path / "a.bvh", deep)
+
+
+def test_skeletons_of_no_size_are_asked_about(tmp_path, kicking):
+    text = bvh_file(kicking, LAFAN, unit=3.7e-5)
+    with pytest.raises(UnusableClipError, match="units tall, which no usual unit makes a person of.*unit="):
+        load(tmp_path / "a.bvh", text)
+    assert error_mm(load(tmp_path / "a.bvh", text, unit=3.7e-5).motion, kicking) < 8
+
+
+def test_people_who_lie_or_tumble_are_asked_about(tmp_path):
+    truth = performance("lie down", 2.0)
+    late = Motion.from_pose(truth.pose[-8:], truth.transl[-8:], fps=truth.fps)
+    text = bvh_file(late, LAFAN)
+    with pytest.raises(UnusableClipError, match="y is up in its rest pose and -z from feet.*up='y' or up='-z'"):
+        load(tmp_path / "a.bvh", text)
+    assert error_mm(load(tmp_path / "a.bvh", text, up="y").motion, late) < 12
+    captured = posed(parse_bvh(bvh_file(truth, LAFAN, rest=along_x())))
+    which = named(captured.names, captured.parents, given={})
+    tumbling = captured.positions.copy()
+    tumbling[20:40], tumbling[40:] = tumbling[20:40][:, :, [1, 2, 0]], -tumbling[40:]
+    with pytest.raises(FlawError, match="lies or tumbles.*up='y'"):
+        units_of(type(captured)(**{**vars(captured), "positions": tumbling}), which)
+
+
+def test_mistakes_are_named():
+    with pytest.raises(ValueError, match="up='w' was given; x, y, z"):
+        BvhMotion(up="w")
+    with pytest.raises(ValueError, match="unit=-1.0 was given; a positive number"):
+        BvhMotion(unit=-1.0)
+    assert BvhMotion(up="z").fingerprint != BvhMotion().fingerprint
+
+
+def test_fingers_are_carried_over(tmp_path, kicking):
+    fist = Motion.from_pose(kicking.pose.clone(), kicking.transl, fps=30.0)
+    fist.left_hand_pose[:, 0, 2] = -1.0
+    found = load(tmp_path / "a.bvh", bvh_file(fist, MIXAMO, rest=a_pose())).motion
+    tip = JOINT["left_index3"]
+    for motion in (found, fist):
+        assert motion.num_frames == 30
+    relative = [
+        joint_positions(m, MEAN)[:, tip] - joint_positions(m, MEAN)[:, JOINT["left_wrist"]] for m in (found, fist)
+    ]
+    assert (relative[0] - relative[1]).norm(dim=-1).max() < 0.01

@@ -1,0 +1,246 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from skeletonfiles import (
+    MEAN,
+    aligned_mm,
+    camera_before,
+    ntu_body,
+    ntu_file,
+    performance,
+    points_of,
+    projected,
+    seen,
+)
+
+from synthaug.body import JOINT, joint_positions
+from synthaug.motions import UnusableClipError, recordings
+from synthaug.motions.fitting import project
+from synthaug.motions.layouts import NTU_25
+from synthaug.motions.ntu_skeleton import LENS, NtuSkeleton, colour_camera, parse_skeleton, people
+from synthaug.motions.recordings import FlawError
+from synthaug.structures import Record
+from synthaug.testing.motions import check_motion_source
+
+# The colour camera of the fakes: another focal length, centre and place than the nominal ones.
+K = np.array([[1085.0, 0, 955.0], [0, 1085.0, 548.0], [0, 0, 1]])
+T_COLOUR_DEPTH = np.eye(4)
+T_COLOUR_DEPTH[:3, 3] = [-0.049, 0.004, 0.002]
+MIRROR = np.array([1.0, -1.0, 1.0])
+BIG = "72057594037931101"
+
+
+def record(path, start=0.0, end=60.0):
+    return Record(path.stem, path, 0, "P001", "", start, end)
+
+
+def kinect_of(motion, shift=(0.0, 0.0, 0.0)):
+    """Kinect's points of every frame, in its own axes, and where the colour camera sees them."""
+    inside = seen(points_of(motion, NTU_25) + np.array(shift), camera_before())
+    pixels = projected(seen(inside, T_COLOUR_DEPTH), K) - 0.5
+    return inside * MIRROR, pixels
+
+
+def bodies_of(motion, name=BIG, shift=(0.0, 0.0, 0.0)):
+    return [ntu_body(p, q, name=name) for p, q in zip(*kinect_of(motion, shift), strict=True)]
+
+
+def written(path, frames):
+    path.write_text(ntu_file(frames))
+    return path
+
+
+@pytest.fixture(scope="module")
+def waving():
+    return performance("hand waving", 1.2)
+
+
+@pytest.fixture(scope="module")
+def walking():
+    return performance("walk", 1.2)
+
+
+def test_source_keeps_the_contract(tmp_path, waving):
+    path = written(tmp_path / "S001C001P001R001A023.skeleton", [[body] for body in bodies_of(waving)])
+    check_motion_source(NtuSkeleton(), record(path))
+
+
+def test_motion_camera_and_sides_come_back(tmp_path, waving):
+    path = written(tmp_path / "a.skeleton", [[body] for body in bodies_of(waving)])
+    reference = NtuSkeleton().load(record(path))
+    assert reference.motion.fps == 30.0
+    # 3 cm: hips, hands and feet of the layout carry little trust, and which way is up is guessed from the body.
+    assert aligned_mm(reference.motion, waving) < 40
+    assert reference.notes["camera_error"] < 0.5
+    # The motion lies over the film: the right wrist is where the file says that its left one is, and nowhere else.
+    pixels, _ = project(joint_positions(reference.motion, MEAN), reference.camera)
+    film = torch.from_numpy(kinect_of(waving)[1] + 0.5).float()
+    right = (pixels[:, JOINT["right_wrist"]] - film[:, 6]).norm(dim=-1).median()
+    left = (pixels[:, JOINT["right_wrist"]] - film[:, 10]).norm(dim=-1).median()
+    assert right < 12 < left
+    assert reference.quality > 0.8
+
+
+def test_colour_camera_is_solved_and_the_nominal_one_is_another_choice(tmp_path, waving, walking):
+    frames = parse_skeleton(ntu_file([[body] for body in bodies_of(waving) + bodies_of(walking, shift=(0.6, 0, -1))]))
+    found = colour_camera(frames)
+    assert found.error < 0.2
+    every = np.concatenate([body.points for bodies in frames for body in bodies]) * MIRROR
+    wanted = projected(seen(every, T_COLOUR_DEPTH), K)
+    got = projected(seen(every, found.viewmat), found.K)
+    assert np.abs(got - wanted).max() < 1.5
+    path = written(tmp_path / "a.skeleton", [[body] for body in bodies_of(waving)])
+    nominal = NtuSkeleton(camera="nominal").load(record(path))
+    assert "camera_error" not in nominal.notes
+    assert float(nominal.camera.Ks[0, 0, 0]) == LENS.focal
+
+
+def test_ids_of_64_bits_stay_apart(waving):
+    # As floats both are 72057594037931104.
+    one, two = "72057594037931101", "72057594037931102"
+    frames = parse_skeleton(
+        ntu_file([[a, b] for a, b in zip(bodies_of(waving, one), bodies_of(waving, two, (1.4, 0, -0.4)), strict=True)])
+    )
+    assert {body.name for bodies in frames for body in bodies} == {one, two}
+    assert [one.names for one in people(frames, fps=30.0)] in ([(one,), (two,)], [(two,), (one,)])
+
+
+def test_the_one_who_moves_is_chosen_whatever_the_order_of_bodies(tmp_path, waving):
+    still = [bodies_of(waving, "2", (1.5, 0, -0.3))[0]] * waving.num_frames
+    moving = bodies_of(waving, "1")
+    straight = [[a, b] for a, b in zip(moving, still, strict=True)]
+    shuffled = [pair[:: 1 if k % 3 else -1] for k, pair in enumerate(straight)]
+    motions = [
+        NtuSkeleton().load(record(written(tmp_path / f"{k}.skeleton", frames))).motion
+        for k, frames in enumerate((straight, shuffled))
+    ]
+    assert torch.equal(motions[0].pose, motions[1].pose)
+    second = NtuSkeleton(person=1).load(record(tmp_path / "0.skeleton")).motion
+    wrist = JOINT["right_elbow"]
+    assert motions[0].pose[:, wrist].std(0).norm() > 5 * second.pose[:, wrist].std(0).norm()
+
+
+def test_a_new_id_goes_on_where_the_old_one_ended(waving):
+    half = waving.num_frames // 2
+    bodies = bodies_of(waving, "1")[:half] + bodies_of(waving, "9")[half:]
+    bodies[half - 3 : half] = [None] * 3
+    frames = parse_skeleton(ntu_file([[body] if body else [] for body in bodies]))
+    (one,) = people(frames, fps=30.0)
+    assert one.names == ("1", "9")
+    assert one.present == pytest.approx(1 - 3 / waving.num_frames)
+
+
+def test_ids_that_change_hands_are_found_out(waving):
+    half = waving.num_frames // 2
+    left, right = (kinect_of(waving, shift) for shift in ((0, 0, 0), (1.2, 0, 0)))
+    frames = []
+    for k in range(waving.num_frames):
+        names = ("1", "2") if k < half else ("2", "1")
+        frames.append([ntu_body(p[k], q[k], name=n) for (p, q), n in zip((left, right), names, strict=True)])
+    for one in people(parse_skeleton(ntu_file(frames)), fps=30.0):
+        assert np.abs(np.diff(one.points[:, 0], axis=0)).max() < 0.1
+        assert one.present == 1
+
+
+def test_furniture_that_flickers_is_not_the_actor(waving):
+    rng = np.random.default_rng(0)
+    chair = [ntu_body(rng.normal(0, 0.5, (25, 3)) + [1.5, 0, 3], np.full((25, 2), np.nan), name="7")
+             for _ in range(waving.num_frames)]  # fmt: skip
+    frames = parse_skeleton(ntu_file([[c, b] for c, b in zip(chair, bodies_of(waving), strict=True)]))
+    assert people(frames, fps=30.0)[0].names == (BIG,)
+
+
+def test_frames_without_anybody_stay_in_the_time_line(tmp_path, waving):
+    bodies = bodies_of(waving)
+    frames = [[] if 10 <= k < 14 else [body] for k, body in enumerate(bodies)]
+    motion = NtuSkeleton().load(record(written(tmp_path / "a.skeleton", frames))).motion
+    assert motion.num_frames == waving.num_frames
+    assert aligned_mm(motion, waving) < 50
+
+
+def test_colour_that_is_nan_is_no_pair_and_positions_that_are_nan_are_not_seen(tmp_path, waving):
+    points, pixels = kinect_of(waving)
+    pixels[::2, 3] = np.nan
+    points[5, 7], points[6, 7] = np.nan, np.inf
+    frames = [[ntu_body(p, q)] for p, q in zip(points, pixels, strict=True)]
+    reference = NtuSkeleton().load(record(written(tmp_path / "a.skeleton", frames)))
+    assert reference.notes["camera_error"] < 0.5
+    dark = [[ntu_body(p, np.full((25, 2), np.nan))] for p in points]
+    with pytest.raises(UnusableClipError, match="0 of its joints have colorX.*camera='nominal'"):
+        NtuSkeleton().load(record(written(tmp_path / "b.skeleton", dark)))
+
+
+def test_film_finds_its_skeleton_beside_it_or_below_root(tmp_path, waving):
+    frames = [[body] for body in bodies_of(waving)]
+    (tmp_path / "skeletons").mkdir()
+    written(tmp_path / "skeletons" / "S001C001P001R001A023.skeleton", frames)
+    film = tmp_path / "films" / "S001C001P001R001A023_rgb.avi"
+    found = NtuSkeleton(root=str(tmp_path / "skeletons")).load(record(film, 0.0, 0.5))
+    assert found.motion.num_frames == 15
+    with pytest.raises(FileNotFoundError, match="S001C001P001R001A023.skeleton'.*Set root"):
+        NtuSkeleton().load(record(film))
+
+
+def lines_of(waving):
+    return ntu_file([[body] for body in bodies_of(waving)]).splitlines()
+
+
+DAMAGE = {
+    "empty": (lambda lines: [], "empty"),
+    "no frames": (lambda lines: ["0"], "0 frames"),
+    "no bodies": (lambda lines: ["3", "0", "0", "0"], "no body in any of its 3 frames"),
+    "truncated": (lambda lines: lines[:-7], "ends after line .* frame 36 of 36"),
+    "cut in a line": (lambda lines: [*lines[:-1], lines[-1][:20]], "has . values; 12 were wanted, and it is the last"),
+    "more frames announced": (lambda lines: ["37", *lines[1:]], "ends after line .* before the number of bodies of"),
+    "a billion frames": (lambda lines: ["1000000000", *lines[1:]], "0 to 1000000 was wanted"),
+    "goes on": (lambda lines: ["35", *lines[1:]], "goes on for 28 lines after its last frame"),
+    "a crowd": (lambda lines: [lines[0], "3000", *lines[2:]], "'3000' as the number of bodies of frame 1"),
+    "20 joints": (lambda lines: [*lines[:3], "20", *lines[4:]], "20 joints; Kinect's 25"),
+    "words": (lambda lines: [*lines[:5], lines[5].replace("250.1", "left"), *lines[6:]], "line 6 .*no number"),
+    "id": (lambda lines: [*lines[:2], "x" + lines[2], *lines[3:]], "bodyID in frame 1 of 36 is 'x72"),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_damaged_files_are_named_with_line_and_rule(tmp_path, waving, kind):
+    change, words = DAMAGE[kind]
+    path = tmp_path / "a.skeleton"
+    path.write_text("\n".join(change(lines_of(waving))))
+    with pytest.raises(UnusableClipError, match=f"a.skeleton' holds no motion.*{words}.*Bring"):
+        NtuSkeleton().load(record(path))
+
+
+def test_binary_and_huge_files_are_refused_before_they_are_parsed(tmp_path, monkeypatch):
+    path = tmp_path / "a.skeleton"
+    path.write_bytes(b"3\n\xff\xfe\x00")
+    with pytest.raises(UnusableClipError, match="byte 2 is no text; UTF-8"):
+        NtuSkeleton().load(record(path))
+    monkeypatch.setattr(recordings, "MAX_BYTES", 1000)
+    path.write_text("1\n" * 1000)
+    with pytest.raises(UnusableClipError, match="2000 bytes; 1000 at most"):
+        NtuSkeleton().load(record(path))
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.text(alphabet="0123456789 .-naxe\n", max_size=40), max_size=30))
+def test_no_text_makes_anything_but_frames_or_a_flaw(lines):
+    try:
+        frames = parse_skeleton("\n".join(lines))
+    except FlawError:
+        return
+    assert all(body.points.shape == (25, 3) for bodies in frames for body in bodies)
+
+
+def test_mistakes_are_named(tmp_path, waving):
+    with pytest.raises(ValueError, match="camera='rgb'.*were given"):
+        NtuSkeleton(camera="rgb")
+    path = written(tmp_path / "a.skeleton", [[body] for body in bodies_of(waving)])
+    with pytest.raises(UnusableClipError, match="1 people are in it; number 1"):
+        NtuSkeleton(person=1).load(record(path))
+    with pytest.raises(UnusableClipError, match="from 5 to 60 s, and the recording lasts 1.2 s"):
+        NtuSkeleton().load(record(path, 5.0))
+    few = [[body] if k < 14 else [] for k, body in enumerate(bodies_of(waving))]
+    with pytest.raises(UnusableClipError, match="in 39% of 36 frames; at least 50%"):
+        NtuSkeleton().load(record(written(tmp_path / "b.skeleton", few)))

@@ -1,0 +1,296 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from scipy.spatial.transform import Rotation
+from skeletonfiles import MEAN, aligned_mm, camera_before, performance, projected, seen
+
+from synthaug.body import JOINT, axis_angle_to_matrix, forward_kinematics, joint_positions, matrix_to_axis_angle, moved
+from synthaug.motions import UnusableClipError, recordings
+from synthaug.motions.exavatar import ExAvatar
+from synthaug.motions.fitting import project
+from synthaug.motions.hands import hand_pose
+from synthaug.motions.lhm import Lhm
+from synthaug.motions.paramfiles import ParamFrames, on_a_clock
+from synthaug.motions.recordings import FlawError
+from synthaug.motions.smplx_models import NEUTRAL_PELVIS, hand_means, rest_pelvis
+from synthaug.structures import Motion, Record
+from synthaug.testing.motions import check_motion_source
+
+VIEW = camera_before()
+PARTS = {"root_pose": "global_orient", "body_pose": "body_pose", "jaw_pose": "jaw_pose", "leye_pose": "leye_pose",
+         "reye_pose": "reye_pose", "lhand_pose": "left_hand_pose", "rhand_pose": "right_hand_pose"}  # fmt: skip
+
+
+def record(path, start=0.0, end=60.0):
+    return Record(path.name, path, 0, "s", "", start, end)
+
+
+@pytest.fixture(scope="module")
+def waving():
+    return performance("hand waving", 0.8)
+
+
+def in_camera(motion, view=VIEW):
+    """The motion in the axes of a camera, `transl` as smplx has it."""
+    R = torch.from_numpy(view[:3, :3]).float()
+    inside = moved(motion, R, torch.from_numpy(view[:3, 3]).float())
+    return replace(inside, transl=inside.transl - torch.tensor(NEUTRAL_PELVIS))
+
+
+def frame_of(motion, k, *, flat):
+    fields = {theirs: getattr(motion, ours)[k] for theirs, ours in PARTS.items()}
+    if not flat:
+        fields["lhand_pose"] = fields["lhand_pose"] - hand_pose("relaxed", "left")
+        fields["rhand_pose"] = fields["rhand_pose"] - hand_pose("relaxed", "right")
+    return {name: value.tolist() for name, value in fields.items()} | {"trans": motion.transl[k].tolist()}
+
+
+def write(path, document):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document))
+
+
+def exavatar(folder, motion, *, first=0, step=1, view=None, picture=(640, 360)):
+    """A subject's directory as ExAvatar's fitting leaves it."""
+    smoothed = folder / "smplx_optimized" / "smplx_params_smoothed"
+    for k in range(motion.num_frames):
+        number = first + k * step
+        own = np.eye(4) if view is None else view(k)
+        inside = in_camera(motion, own @ VIEW)
+        write(smoothed / f"{number}.json", frame_of(inside, k, flat=False) | {"expr": [0.1] * 50})
+        write(folder / "cam_params" / f"{number}.json", {
+            "R": own[:3, :3].tolist(), "t": own[:3, 3].tolist(), "focal": [500.0, 500.0], "princpt": [330.0, 175.0],
+        })  # fmt: skip
+    write(folder / "smplx_optimized" / "shape_param.json", [0.5] * 100)
+    if picture:
+        (folder / "frames").mkdir()
+        for k in range(motion.num_frames):
+            Image.new("RGB", picture).save(folder / "frames" / f"{first + k * step}.png")
+    return folder
+
+
+def lhm(folder, motion, *, skip=(), pad=0.2):
+    """A motion's directory as LHM's video2motion leaves it."""
+    inside = in_camera(motion)
+    width, height = round(640 * (1 + pad)), round(360 * (1 + pad))
+    for k in set(range(motion.num_frames)) - set(skip):
+        write(folder / "smplx_params" / f"{k + 1:05d}.json", frame_of(inside, k, flat=True) | {
+            "betas": [0.1] * 10, "focal": [500.0, 500.0], "princpt": [width / 2, height / 2],
+            "img_size_wh": [width, height], "pad_ratio": pad,
+        })  # fmt: skip
+    return folder
+
+
+def test_sources_keep_the_contract(tmp_path, waving):
+    check_motion_source(ExAvatar(), record(exavatar(tmp_path / "subject", waving)))
+    check_motion_source(Lhm(), record(lhm(tmp_path / "motion", waving)))
+
+
+@pytest.mark.parametrize("kind", ["exavatar", "lhm"])
+def test_motion_comes_back_upright_and_lies_over_the_film(tmp_path, waving, kind):
+    if kind == "exavatar":
+        reference = ExAvatar().load(record(exavatar(tmp_path / "a", waving)))
+        K = np.array([[500.0, 0, 330], [0, 500.0, 175], [0, 0, 1]])
+    else:
+        reference = Lhm().load(record(lhm(tmp_path / "a", waving)))
+        K = np.array([[500.0, 0, 320], [0, 500.0, 180], [0, 0, 1]])
+    assert (reference.camera.width, reference.camera.height) == (640, 360)
+    wanted = projected(seen(joint_positions(waving, MEAN).double().numpy(), VIEW), K)
+    got, _ = project(joint_positions(reference.motion, MEAN), reference.camera)
+    # The whole chain of changes of frame is one rigid motion: what is seen does not move.
+    assert np.abs(got.numpy() - wanted).max() < 0.05
+    assert reference.notes["pitch_deg"] == pytest.approx(8, abs=4)
+    assert aligned_mm(reference.motion, waving) < 60
+    torch.testing.assert_close(reference.motion.left_hand_pose, waving.left_hand_pose, atol=1e-4, rtol=0)
+    assert len(reference.motion.betas) == (100 if kind == "exavatar" else 10)
+
+
+def test_a_moving_camera_moves_and_the_person_does_not(tmp_path, waving):
+    def view(k):
+        T = np.eye(4)
+        T[:3, :3] = Rotation.from_rotvec([0, 0.01 * k, 0]).as_matrix()
+        T[:3, 3] = [0.02 * k, 0, 0.01 * k]
+        return T
+
+    still = ExAvatar().load(record(exavatar(tmp_path / "a", waving)))
+    filmed = ExAvatar().load(record(exavatar(tmp_path / "b", waving, view=view)))
+    assert aligned_mm(filmed.motion, still.motion) < 1
+    assert (filmed.camera.viewmats[-1] - filmed.camera.viewmats[0]).abs().max() > 0.1
+    K = np.array([[500.0, 0, 330], [0, 500.0, 175], [0, 0, 1]])
+    wanted = projected(seen(joint_positions(waving, MEAN)[-1].double().numpy(), view(waving.num_frames - 1) @ VIEW), K)
+    got, _ = project(joint_positions(filmed.motion, MEAN), filmed.camera)
+    assert np.abs(got[-1].numpy() - wanted).max() < 0.05
+
+
+def test_flat_lists_are_nested_ones_and_missing_parts_are_rests(tmp_path, waving):
+    nested, flat = exavatar(tmp_path / "a", waving), exavatar(tmp_path / "b", waving)
+    for path in (flat / "smplx_optimized" / "smplx_params_smoothed").glob("*.json"):
+        document = {k: np.ravel(v).tolist() for k, v in json.loads(path.read_text()).items() if k not in ("expr",)}
+        path.write_text(json.dumps(document))
+    one, other = (ExAvatar().load(record(folder)).motion for folder in (nested, flat))
+    assert torch.equal(one.pose, other.pose)
+    for path in (flat / "smplx_optimized" / "smplx_params_smoothed").glob("*.json"):
+        document = json.loads(path.read_text())
+        path.write_text(json.dumps({k: document[k] for k in ("root_pose", "body_pose", "trans")}))
+    (flat / "smplx_optimized" / "shape_param.json").unlink()
+    bare = ExAvatar().load(record(flat)).motion
+    torch.testing.assert_close(bare.left_hand_pose[0], hand_pose("relaxed", "left").float())
+    assert bare.jaw_pose.abs().max() == 0
+    assert bare.betas.abs().max() == 0
+
+
+def models(folder, rng):
+    """A body model with SMPL-X's keys and shapes of our own making."""
+    folder.mkdir()
+    vertices = 60
+    arrays = {
+        "v_template": rng.normal(size=(vertices, 3)), "shapedirs": rng.normal(size=(vertices, 3, 20)),
+        "J_regressor": rng.dirichlet(np.ones(vertices), size=55), "hands_meanl": rng.normal(0, 0.2, 45),
+        "hands_meanr": rng.normal(0, 0.2, 45),
+    }  # fmt: skip
+    np.savez(folder / "SMPLX_MALE.npz", **arrays, more=np.array([{"a": 1}], dtype=object))
+    return arrays
+
+
+def test_user_s_own_model_files_give_mean_hands_and_the_rest_pelvis(tmp_path, waving):
+    arrays = models(tmp_path / "models", np.random.default_rng(0))
+    betas = np.full(10, 0.3)
+    vertices = arrays["v_template"] + arrays["shapedirs"][:, :, :10] @ betas
+    np.testing.assert_allclose(rest_pelvis(tmp_path / "models", "male", betas), arrays["J_regressor"][0] @ vertices)
+    np.testing.assert_allclose(hand_means(tmp_path / "models", "male")[1].ravel(), arrays["hands_meanr"])
+    folder = exavatar(tmp_path / "a", waving)
+    found = ExAvatar(models=str(tmp_path / "models")).load(record(folder))
+    stored = waving.left_hand_pose - hand_pose("relaxed", "left").float()
+    wanted = stored + torch.from_numpy(arrays["hands_meanl"]).float().reshape(15, 3)
+    torch.testing.assert_close(found.motion.left_hand_pose, wanted, atol=1e-4, rtol=0)
+    assert (found.notes["hand_mean"], ExAvatar().load(record(folder)).notes["hand_mean"]) == (1, 0)
+    with pytest.raises(FileNotFoundError, match="no '.*SMPLX_FEMALE.npz'.*set models"):
+        ExAvatar(models=str(tmp_path / "models"), gender="female").load(record(folder))
+
+
+def frames_at(numbers, poses):
+    return ParamFrames(tuple(numbers), poses, np.zeros((len(numbers), 3)), ({},) * len(numbers))
+
+
+def test_frame_numbers_are_a_clock(tmp_path):
+    poses = np.zeros((4, 55, 3))
+    poses[:, 0, 1] = [0.0, 0.1, 0.2, 0.5]
+    motion, nearest = on_a_clock(frames_at((3, 4, 5, 8), poses), fps=30.0)
+    torch.testing.assert_close(motion.global_orient[:, 1], torch.tensor([0, 0.1, 0.2, 0.3, 0.4, 0.5]))
+    assert nearest == (0, 1, 2, 2, 3, 3)
+    every_fifth, _ = on_a_clock(frames_at((0, 5, 10, 20), poses), fps=30.0)
+    assert every_fifth.fps == 6.0
+    assert every_fifth.num_frames == 5
+    with pytest.raises(FlawError, match="frames 6 to 79 are missing, 2.5 s; gaps of at most 1 s"):
+        on_a_clock(frames_at((3, 4, 5, 80), poses), fps=30.0)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.sampled_from([0.0, 1e-9, 1e-5, 1e-3, 1.0, np.pi - 1e-4, np.pi - 1e-7, np.pi]), st.integers(0, 9))
+def test_rotations_near_0_and_pi_pass_through(angle, seed):
+    axis = np.random.default_rng(seed).normal(size=(2, 55, 3))
+    poses = angle * axis / np.linalg.norm(axis, axis=-1, keepdims=True)
+    motion, _ = on_a_clock(frames_at((0, 1), poses), fps=30.0)
+    wanted = Rotation.from_rotvec(poses.reshape(-1, 3)).as_matrix().reshape(2, 55, 3, 3)
+    np.testing.assert_allclose(axis_angle_to_matrix(motion.pose).numpy(), wanted, atol=2e-6)
+
+
+def test_frames_that_lhm_lost_are_filled_in(tmp_path, waving):
+    reference = Lhm().load(record(lhm(tmp_path / "a", waving, skip=(5, 6, 11))))
+    assert reference.motion.num_frames == waving.num_frames
+    whole = Lhm().load(record(lhm(tmp_path / "b", waving))).motion
+    assert aligned_mm(reference.motion, whole) < 20
+
+
+def test_film_finds_its_motion_and_size_is_the_pictures_or_twice_the_centre(tmp_path, waving):
+    exavatar(tmp_path / "motions" / "clip", waving, picture=None)
+    film = tmp_path / "films" / "clip.mp4"
+    found = ExAvatar(root=str(tmp_path / "motions")).load(record(film, 0.1, 0.5))
+    assert found.motion.num_frames == 12
+    assert (found.camera.width, found.camera.height) == (660, 350)
+    # A subject's film lies in its directory.
+    inside = ExAvatar().load(record(tmp_path / "motions" / "clip" / "video.mp4", 0.1, 0.5))
+    assert torch.equal(inside.motion.pose, found.motion.pose)
+    with pytest.raises(FileNotFoundError, match="no folder '.*films/clip/smplx.*Set root"):
+        ExAvatar().load(record(film))
+
+
+def edit(path, **changes):
+    document = json.loads(path.read_text())
+    document.update(changes)
+    path.write_text(json.dumps({k: v for k, v in document.items() if v is not None}))
+
+
+FRAME = "smplx_optimized/smplx_params_smoothed/3.json"
+DAMAGE = {
+    "truncated": (lambda f: (f / FRAME).write_text((f / FRAME).read_text()[:200]), "3.json line 1 is no JSON"),
+    "empty": (lambda f: (f / FRAME).write_text(""), "3.json it is empty"),
+    "list": (lambda f: (f / FRAME).write_text("[1, 2]"), "the document is a list; an object"),
+    "deep": (lambda f: (f / FRAME).write_text("[" * 100000), "nested thousands deep|no JSON"),
+    "no trans": (lambda f: edit(f / FRAME, trans=None), "there is no trans"),
+    "long": (lambda f: edit(f / FRAME, body_pose=[0.0] * 66), "body_pose has 66 numbers; 63"),
+    "ragged": (lambda f: edit(f / FRAME, body_pose=[[0.0], [1.0, 2.0]]), "body_pose is a ragged list"),
+    "words": (lambda f: edit(f / FRAME, root_pose=["a", "b", "c"]), "root_pose holds .*numbers were wanted"),
+    "nan": (lambda f: edit(f / FRAME, root_pose=[0.0, float("nan"), 0.0]), "root_pose holds nan; finite"),
+    "twice": (lambda f: write(f / FRAME.replace("3.json", "03.json"), {}), "frame 3 is there twice"),
+    "no frames": (lambda f: [p.unlink() for p in (f / FRAME).parent.glob("*")], "0 files named by frame"),
+    "no camera": (lambda f: (f / "cam_params/3.json").unlink(), "no cam_params/3.json"),
+    "no cameras": (lambda f: (f / "cam_params").rename(f / "sparse"), "no cam_params/.*COLMAP's"),
+    "no rotation": (lambda f: edit(f / "cam_params/3.json", R=np.ones((3, 3)).tolist()), "R of cam_params/3.json is"),
+    "focal": (lambda f: edit(f / "cam_params/3.json", focal=[-1, 5]), "focal of cam_params/3.json is"),
+    "picture": (lambda f: (f / "frames/0.png").write_text("no"), "frames/0.png is no picture"),
+    "betas": (lambda f: (f / "smplx_optimized/shape_param.json").write_text("{}"), "no list of betas"),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_damage_in_an_exavatar_directory_is_named(tmp_path, waving, kind):
+    folder = exavatar(tmp_path / "subject", Motion.from_pose(waving.pose[:6], waving.transl[:6], fps=30.0))
+    change, words = DAMAGE[kind]
+    change(folder)
+    with pytest.raises(UnusableClipError, match=f"subject' holds no motion.*({words}).*Bring"):
+        ExAvatar().load(record(folder))
+
+
+def test_damage_in_an_lhm_directory_is_named(tmp_path, waving):
+    short = Motion.from_pose(waving.pose[:4], waving.transl[:4], fps=30.0)
+    for number, (changes, words) in enumerate([
+        ({"focal": [0, 500]}, "focal of frame 2 is"), ({"pad_ratio": -3}, "pad_ratio -3; positive pixels"),
+        ({"img_size_wh": [900, 432]}, "img_size_wh changes"), ({"img_size_wh": [1e9, 1e9]}, "8.33.* by 8.33.* pixels"),
+        ({"betas": [1]}, None),
+    ]):  # fmt: skip
+        folder = lhm(tmp_path / str(number), short)
+        edit(folder / "smplx_params" / "00002.json", **changes)
+        if words is None:  # betas of the first frame are the clip's
+            Lhm().load(record(folder))
+            continue
+        with pytest.raises(UnusableClipError, match=f"holds no motion.*{words}"):
+            Lhm().load(record(folder))
+
+
+def test_huge_documents_are_refused(tmp_path, waving, monkeypatch):
+    folder = exavatar(tmp_path / "a", Motion.from_pose(waving.pose[:3], waving.transl[:3], fps=30.0))
+    monkeypatch.setattr(recordings, "MAX_BYTES", 100)
+    with pytest.raises(UnusableClipError, match=r"in smplx_params_smoothed/0.json it has \d+ bytes; 100 at most"):
+        ExAvatar().load(record(folder))
+
+
+def test_mistakes_are_named():
+    with pytest.raises(ValueError, match="gender='other' was given"):
+        ExAvatar(gender="other")
+    with pytest.raises(ValueError, match="fps=0.0 was given; a positive number"):
+        Lhm(fps=0.0)
+
+
+def test_upright_is_pi_about_x_in_the_camera_s_axes(tmp_path):
+    # ExAvatar's own check: who stands upright before a level camera has a root pose of half a turn about x.
+    pose = torch.zeros(3, 55, 3)
+    pose[:, 0, 0] = np.pi
+    T = forward_kinematics(Motion.from_pose(pose, torch.tensor([[0, 0, 3.0]]).repeat(3, 1), fps=30.0), MEAN)
+    assert (T[0, JOINT["head"], 1, 3] < T[0, 0, 1, 3]) and matrix_to_axis_angle(T[0, 0, :3, :3]).norm() > 3.1
