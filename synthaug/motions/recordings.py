@@ -40,6 +40,8 @@ def reading(path: Path) -> Iterator[None]:
         )
     try:
         yield
+    except FileNotFoundError:
+        raise  # says which file, and is no fault of this one
     except (FlawError, OSError) as error:
         raise UnusableClipError(
             f"'{path}' holds no motion that could be read: {error}. Bring the file again, or leave the clip out."
