@@ -1,0 +1,331 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from skeletonfiles import MEAN, aligned_mm, camera_before, performance, points_of, projected, seen
+
+from synthaug.body import joint_positions
+from synthaug.motions import UnusableClipError, recordings
+from synthaug.motions.coco_wholebody import CocoWholebody, parse_frame, parse_wholebody
+from synthaug.motions.energy import project
+from synthaug.motions.layouts import COCO_WHOLEBODY_133, TOYOTA_13
+from synthaug.motions.recordings import FlawError
+from synthaug.motions.toyota_skeleton import ToyotaSkeleton, parse_toyota
+from synthaug.structures import Record
+from synthaug.testing.motions import check_motion_source
+from synthaug.video import write_video
+
+VIEW = camera_before(distance=3.4)
+K_TOYOTA = np.array([[531.2, 0, 320], [0, 531.2, 240], [0, 0, 1]])
+K_FILM = np.array([[640.0, 0, 320], [0, 640.0, 180], [0, 0, 1]])
+
+
+def record(path, start=0.0, end=60.0):
+    return Record(path.stem, path, 0, "s", "", start, end)
+
+
+@pytest.fixture(scope="module")
+def waving():
+    return performance("hand waving", 1.0, fps=20.0)
+
+
+def written(path, document):
+    path.write_text(json.dumps(document))
+    return path
+
+
+def beside(pixels, joints=None, *, by=(0.0, 0.0)):
+    """What a person further along the picture looks like."""
+    return pixels + np.array(by)
+
+
+# Toyota ------------------------------------------------------------------------------------------------------------
+
+
+def toyota_pixels(motion):
+    return projected(seen(points_of(motion, TOYOTA_13), VIEW), K_TOYOTA)
+
+
+def toyota_person(pixels, shape=None):
+    person = {"pose2d": pixels.T.ravel().tolist()}
+    return person if shape is None else person | {"pose3d": shape.T.ravel().tolist()}
+
+
+def toyota_file(frames):
+    return {"njts": 13, "K": 100, "frames": frames}
+
+
+def toyota_frames(motion, *, axes=None, unit=1.0):
+    pixels = toyota_pixels(motion)
+    if axes is None:
+        return [[toyota_person(p)] for p in pixels]
+    inside = seen(points_of(motion, TOYOTA_13), VIEW)
+    shapes = (inside - inside[:, 4:6].mean(axis=1, keepdims=True)) * np.array(axes) / unit
+    return [[toyota_person(p, s)] for p, s in zip(pixels, shapes, strict=True)]
+
+
+def test_toyota_keeps_the_contract_and_lands_on_the_film(tmp_path, waving):
+    path = written(tmp_path / "Cook_p02_r00_v02_c03.json", toyota_file(toyota_frames(waving)))
+    source = ToyotaSkeleton(fps=20.0)
+    check_motion_source(source, record(path))
+    reference = source.load(record(path))
+    pixels, _ = project(joint_positions(reference.motion, MEAN), reference.camera)
+    off = np.linalg.norm(pixels[:, [20, 21]].numpy() - toyota_pixels(waving)[:, [7, 6]], axis=-1)
+    assert np.median(off) < 8
+    assert (reference.camera.width, reference.camera.height) == (640, 480)
+
+
+@pytest.mark.parametrize(
+    ("axes", "unit"), [((1, 1, 1), 1.0), ((1, -1, -1), 1.0), ((1, 1, 1), 0.001), ((-1, -1, 1), 0.001)]
+)
+def test_toyota_shapes_in_any_right_handed_axes_and_unit_give_the_motion(tmp_path, waving, axes, unit):
+    path = written(tmp_path / "a_pose3d.json", toyota_file(toyota_frames(waving, axes=axes, unit=unit)))
+    reference = ToyotaSkeleton(pose="3d", fps=20.0).load(record(path))
+    assert aligned_mm(reference.motion, waving) < 70
+
+
+def test_planar_and_interleaved_are_not_the_same(waving):
+    (frame,) = parse_toyota(toyota_file([[toyota_person(np.arange(26.0).reshape(13, 2))]]))
+    np.testing.assert_array_equal(frame[0].pixels, np.arange(26.0).reshape(13, 2))
+
+
+def test_toyota_frames_without_people_and_joints_at_zero_are_gaps(tmp_path, waving):
+    frames = toyota_frames(waving)
+    for k in (4, 5):
+        frames[k] = []
+    frames[8][0]["pose2d"][6] = frames[8][0]["pose2d"][19] = 0.0  # right wrist
+    motion = ToyotaSkeleton(fps=20.0).load(record(written(tmp_path / "a.json", toyota_file(frames)))).motion
+    assert motion.num_frames == waving.num_frames
+    whole = ToyotaSkeleton(fps=20.0).load(record(written(tmp_path / "b.json", toyota_file(toyota_frames(waving)))))
+    assert aligned_mm(motion, whole.motion) < 30
+
+
+def test_toyota_follows_who_moves_whatever_the_order(tmp_path, waving):
+    pixels = toyota_pixels(waving)
+    still = toyota_person(pixels[0] + [150, 0])
+    frames = [[toyota_person(p), still][:: 1 if k % 2 else -1] for k, p in enumerate(pixels)]
+    reference = ToyotaSkeleton(fps=20.0).load(record(written(tmp_path / "a.json", toyota_file(frames))))
+    alone = ToyotaSkeleton(fps=20.0).load(
+        record(written(tmp_path / "b.json", toyota_file([[toyota_person(p)] for p in pixels])))
+    )
+    assert reference.notes["people"] == 2
+    assert torch.equal(reference.motion.pose, alone.motion.pose)
+
+
+def test_rate_is_the_film_s_where_it_is_there(tmp_path, waving):
+    written(tmp_path / "a.json", toyota_file(toyota_frames(waving)))
+    film = tmp_path / "a.mp4"
+    write_video(film, torch.zeros(20, 3, 48, 64, dtype=torch.uint8), fps=10.0)
+    assert ToyotaSkeleton().load(record(film)).motion.fps == pytest.approx(10)
+    with pytest.raises(UnusableClipError, match="does not say its film's fps; the film beside it, or fps as set"):
+        ToyotaSkeleton().load(record(tmp_path / "a.json"))
+
+
+PERSON = {"pose2d": [1.0] * 26}
+TOYOTA_DAMAGE = {
+    "list": ([], "the document is a list; an object"),
+    "17 joints": ({"njts": 17, "frames": []}, "njts is 17; LCR-Net's 13"),
+    "no frames": ({"njts": 13}, "frames is missing; a list"),
+    "0 frames": (toyota_file([]), "frames has 0 entries"),
+    "nobody": (toyota_file([[], []]), "nobody in any of its 2 frames"),
+    "short": (toyota_file([[PERSON], [{"pose2d": [1.0] * 24}]]), "pose2d of person 0 of frame 1 has 24 numbers; 26"),
+    "no pose": (toyota_file([[{"pose3d": [1.0] * 39}]]), "person 0 of frame 0 has no pose2d"),
+    "person": (toyota_file([[7]]), "person 0 of frame 0 is a number; an object"),
+    "words": (toyota_file([[{"pose2d": ["a"] * 26}]]), "numbers were wanted"),
+    "crowd": (toyota_file([[PERSON] * 65]), "frame 0 has 65 people; 64 at most"),
+    "absent": (toyota_file([[PERSON]] + [[]] * 9), "in 10% of 10 frames; at least 50%"),
+}
+
+
+@pytest.mark.parametrize("kind", TOYOTA_DAMAGE)
+def test_damaged_toyota_files_are_named_with_field_and_rule(tmp_path, kind):
+    document, words = TOYOTA_DAMAGE[kind]
+    path = written(tmp_path / "a.json", document)
+    with pytest.raises(UnusableClipError, match=f"a.json' holds no motion.*{words}.*Bring"):
+        ToyotaSkeleton(fps=20.0).load(record(path))
+
+
+def test_toyota_shapes_that_contradict_the_picture_are_refused(tmp_path, waving):
+    rng = np.random.default_rng(0)
+    frames = toyota_frames(waving, axes=(1, 1, 1))
+    for frame in frames:
+        frame[0]["pose3d"] = (np.array(frame[0]["pose3d"]) + rng.normal(0, 9, 39)).tolist()
+    with pytest.raises(UnusableClipError, match="pose3d's bones are .* times a person's; metres or millimetres"):
+        ToyotaSkeleton(pose="3d", fps=20.0).load(record(written(tmp_path / "a.json", toyota_file(frames))))
+    with pytest.raises(UnusableClipError, match="a person of frame 0 has no pose3d; one was wanted, or pose='2d'"):
+        ToyotaSkeleton(pose="3d", fps=20.0).load(
+            record(written(tmp_path / "b.json", toyota_file(toyota_frames(waving))))
+        )
+
+
+# COCO whole body ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def keypoints(waving):
+    return projected(seen(points_of(waving, COCO_WHOLEBODY_133), VIEW), K_FILM)
+
+
+def instances(pixels, score=0.9, **more):
+    return [{"keypoints": pixels.tolist(), "keypoint_scores": [score] * 133, "bbox": [[1, 2, 3, 4]], **more}]
+
+
+def mmpose_demo(keypoints):
+    info = [{"frame_id": k + 1, "instances": instances(p)} for k, p in enumerate(keypoints)]
+    return {"meta_info": {"dataset_name": "coco_wholebody"}, "instance_info": info}
+
+
+def mmpose_inferencer(keypoints):
+    return [{"frame_id": k, "instances": instances(p)} for k, p in enumerate(keypoints)]
+
+
+def lists_of_people(keypoints):
+    return [instances(p) for p in keypoints]
+
+
+def coco_results(keypoints):
+    rows = [np.concatenate([p, np.full((133, 1), 0.9)], axis=1).ravel().tolist() for p in keypoints]
+    return [{"image_id": k, "category_id": 1, "keypoints": row, "score": 0.9} for k, row in enumerate(rows)]
+
+
+def openpose(keypoints, *, share=False):
+    """As plug-ins for DWPose write it: OpenPose's 18 body points, face and hands, in pixels or shares of the canvas."""
+    coco_of = (0, None, 6, 8, 10, 5, 7, 9, 12, 14, 16, 11, 13, 15, 2, 1, 4, 3)
+    frames = []
+    for p in keypoints / ([640, 360] if share else 1):
+        rows = np.concatenate([p, np.full((133, 1), 0.9)], axis=1)
+        neck = rows[[5, 6]].mean(axis=0)
+        body = [neck if coco is None else rows[coco] for coco in coco_of]
+        frames.append({"canvas_width": 640, "canvas_height": 360, "people": [{
+            "pose_keypoints_2d": np.ravel(body).tolist(), "face_keypoints_2d": rows[23:91].ravel().tolist(),
+            "hand_left_keypoints_2d": rows[91:112].ravel().tolist(), "hand_right_keypoints_2d": None,
+        }]})  # fmt: skip
+    return frames
+
+
+@pytest.mark.parametrize("layout", [mmpose_demo, mmpose_inferencer, lists_of_people, coco_results])
+def test_layouts_of_all_tools_say_the_same(keypoints, layout):
+    frames, size = parse_wholebody(layout(keypoints))
+    assert size is None
+    assert len(frames) == len(keypoints)
+    np.testing.assert_allclose(np.stack([people[0].points for people in frames]), keypoints)
+    assert {score for people in frames for score in people[0].confidence} == {0.9}
+
+
+@pytest.mark.parametrize("share", [False, True])
+def test_openpose_names_are_coco_s(keypoints, share):
+    frames, size = parse_wholebody(openpose(keypoints, share=share))
+    assert size == (360, 640)
+    got = frames[3][0]
+    here = np.r_[0:17, 23:112]
+    np.testing.assert_allclose(got.points[here], keypoints[3][here], atol=1e-9)
+    assert got.confidence[17:23].max() == got.confidence[112:].max() == 0
+
+
+def test_wholebody_keeps_the_contract_and_lands_on_the_film(tmp_path, keypoints):
+    path = written(tmp_path / "a.json", mmpose_demo(keypoints))
+    source = CocoWholebody(fps=20.0, size=[360, 640])
+    check_motion_source(source, record(path))
+    reference = source.load(record(path))
+    pixels, _ = project(joint_positions(reference.motion, MEAN), reference.camera)
+    off = np.linalg.norm(pixels[:, [20, 21, 7, 8]].numpy() - keypoints[:, [9, 10, 15, 16]], axis=-1)
+    assert np.median(off) < 8
+    assert (reference.camera.width, reference.camera.height) == (640, 360)
+
+
+def test_folders_of_frames_are_read_in_the_order_of_their_numbers(tmp_path, keypoints):
+    folder = tmp_path / "subject" / "keypoints_whole_body"
+    folder.mkdir(parents=True)
+    for k, p in enumerate(keypoints):
+        rows = np.concatenate([p, np.full((133, 1), 0.9)], axis=1)
+        written(folder / f"{k}.json", rows.tolist())
+    (folder / "7.json").unlink()
+    source = CocoWholebody(fps=20.0, size=[360, 640])
+    reference = source.load(record(tmp_path / "subject"))
+    assert reference.motion.num_frames == len(keypoints)
+    assert reference.notes["present"] == pytest.approx(1 - 1 / len(keypoints))
+    (folder / "3.json").write_text("[[1, 2]]")
+    with pytest.raises(UnusableClipError, match="in 3.json .*frame 0 is a number|in 3.json person 0"):
+        source.load(record(tmp_path / "subject"))
+
+
+def test_low_scores_zeros_and_nan_are_missing(keypoints):
+    p = keypoints[0].copy()
+    p[3], p[4] = 0, np.nan
+    entry = instances(p)[0]
+    entry["keypoint_scores"][5], entry["keypoint_scores"][6] = 0.1, 7.0
+    (found,), _ = parse_frame([entry])
+    assert found.confidence[[3, 4, 5]].max() == 0
+    assert found.confidence[6] == 1
+
+
+def test_track_ids_and_nearness_follow_people(tmp_path, keypoints):
+    other = keypoints[0] + [140, 0]
+    document = [
+        {"frame_id": k, "instances": [*instances(other, track_id=4), *instances(p, track_id=9)][:: 1 if k % 2 else -1]}
+        for k, p in enumerate(keypoints)
+    ]
+    reference = CocoWholebody(fps=20.0, size=[360, 640]).load(record(written(tmp_path / "a.json", document)))
+    alone = CocoWholebody(fps=20.0, size=[360, 640]).load(
+        record(written(tmp_path / "b.json", mmpose_inferencer(keypoints)))
+    )
+    assert reference.notes["people"] == 2
+    assert torch.equal(reference.motion.pose, alone.motion.pose)
+
+
+def numbered(*ids):
+    return [{"frame_id": k, "instances": [{"keypoints": [[1.0, 2.0]] * 133}]} for k in ids]
+
+
+COCO_DAMAGE = {
+    "number": (7, "the document is a number; a list"),
+    "empty list": ([], "it has 0 entries"),
+    "17 points": ([[{"keypoints": [[1, 2]] * 17}]], "keypoints of person 0 of frame 0 are 34 numbers; 133 pairs"),
+    "scores": ([[{"keypoints": [[1, 2]] * 133, "keypoint_scores": [1] * 17}]], "scores .* has 17 numbers; 133"),
+    "twice": (numbered(0, 1, 1), "frame_id 1 comes after 1; every frame once"),
+    "backwards": (numbered(0, 2, 1), "frame_id 1 comes after 2"),
+    "far": (numbered(0, 10**9), "frames go from 0 to 1000000000"),
+    "no instances": ([{"frame_id": 3}], "instances of frame 0 is missing; a list"),
+    "nobody": ([[], []], "nobody in any of its 2 frames"),
+    "image": ([{"image_id": "a", "keypoints": []}], "image_id of entry 0 is 'a'; a number"),
+    "openpose": ([{"people": [{"pose_keypoints_2d": [1.0] * 51}]}], "pose_keypoints_2d .* has 51 numbers; 18 or 25"),
+    "canvas": ([{"people": [], "canvas_width": 0, "canvas_height": 4}], "the canvas of frame 0 is 0 by 4"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", COCO_DAMAGE)
+def test_damaged_wholebody_files_are_named_with_field_and_rule(tmp_path, kind):
+    document, words = COCO_DAMAGE[kind]
+    path = written(tmp_path / "a.json", document)
+    with pytest.raises(UnusableClipError, match=f"a.json' holds no motion.*{words}.*Bring"):
+        CocoWholebody(fps=20.0, size=[360, 640]).load(record(path))
+
+
+def test_truncated_and_huge_files_are_refused(tmp_path, keypoints, monkeypatch):
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(mmpose_demo(keypoints))[:-40])
+    with pytest.raises(UnusableClipError, match="line 1 is no JSON"):
+        CocoWholebody(fps=20.0, size=[360, 640]).load(record(path))
+    monkeypatch.setattr(recordings, "MAX_BYTES", 1000)
+    with pytest.raises(UnusableClipError, match="1000 at most were wanted"):
+        CocoWholebody(fps=20.0, size=[360, 640]).load(record(path))
+
+
+def test_size_and_rate_are_asked_for_where_nothing_says_them(tmp_path, keypoints):
+    path = written(tmp_path / "a.json", mmpose_demo(keypoints))
+    with pytest.raises(UnusableClipError, match="film's fps and size; the film beside it, or fps and size as set"):
+        CocoWholebody().load(record(path))
+    with pytest.raises(FileNotFoundError, match="films/clip.json', '.*films/clip'.*Set root"):
+        CocoWholebody().load(record(tmp_path / "films" / "clip.mp4"))
+
+
+def test_mistakes_are_named():
+    with pytest.raises(ValueError, match=r"size=\(0, 3\) was given"):
+        CocoWholebody(size=[0, 3])
+    with pytest.raises(ValueError, match="pose='4d' was given"):
+        ToyotaSkeleton(pose="4d")
+    with pytest.raises(ValueError, match="person=-1, present=0.5 and focal=1.0 were given"):
+        CocoWholebody(person=-1)
+    with pytest.raises(FlawError, match="frame_id of frame 0 holds nan"):
+        parse_wholebody([{"frame_id": float("nan"), "instances": []}])
