@@ -23,7 +23,6 @@ from synthaug.cameras import CameraPath
 from synthaug.compositing import contact_shadow, darkened, hidden, over
 from synthaug.datasets.demo import FilmMaker
 from synthaug.files import digest_of, read_reference, write_reference
-from synthaug.lighting import shaded
 from synthaug.motions import MotionSource
 from synthaug.renderers import Renderer
 from synthaug.sensor import Sensor
@@ -173,7 +172,7 @@ class PseudoReal(FilmMaker):
         scene = stage.background.scene(stage.background.sample(rng), camera.around(centre_of(motion)))
         people = performer.pose(motion)
         if scene.light is not None:
-            people = shaded(people, scene.light)
+            people = replace(people, light=scene.light)
         rendering = stage.renderer.render([people], camera, depth=scene.depth is not None)
         if scene.depth is not None:
             rendering = hidden(rendering, scene.depth)

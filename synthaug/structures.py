@@ -9,10 +9,10 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int, Int16, UInt8
 from torch import Tensor
 
 Plain: TypeAlias = str | int | float | bool | list | dict | None
@@ -266,6 +266,73 @@ class Reference:
     notes: dict[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Light:
+    """A distant light and the light of the surroundings, for relighting people and rooms alike.
+
+    Attributes:
+        direction: From the person towards the light, world frame, unit length.
+        key: Colour and strength of the distant light, linear factor for each channel.
+        sky: Ambient colour from above.
+        ground: Ambient colour from below.
+    """
+
+    WRAP: ClassVar[float] = 0.5
+    """How far light reaches beyond the terminator, as the cosine at which it ends: skin and cloth scatter."""
+    BRIGHTEST: ClassVar[float] = 1.6
+    """Cap on shade. Beyond it the colours of fitted avatars clip to flat white at uint8."""
+
+    direction: tuple[float, float, float]
+    key: tuple[float, float, float]
+    sky: tuple[float, float, float]
+    ground: tuple[float, float, float]
+
+    def shade(self, normals: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
+        """Factors on display-referred colours of surfaces that look this way, in [0, BRIGHTEST].
+
+        The surroundings light each normal by how far it looks up (hemisphere light), the distant light by a Lambert
+        term wrapped around the terminator. Nothing casts shadows. Avatars' colours carry the light of their own
+        photographs already, so what is multiplied on is gentle and relative to it.
+
+        Args:
+            normals: World frame, of any length.
+
+        Source:
+            Green, "Real-Time Approximations to Subsurface Scattering", GPU Gems, 2004 (wrapped diffuse).
+        """
+        n = torch.nn.functional.normalize(normals, dim=-1)
+        direction, key, sky, ground = (n.new_tensor(part) for part in (self.direction, self.key, self.sky, self.ground))
+        direction = torch.nn.functional.normalize(direction, dim=-1, eps=1e-6)
+        lambert = ((n @ direction + self.WRAP) / (1 + self.WRAP)).clamp(min=0)
+        ambient = ground + (sky - ground) * (0.5 + 0.5 * n[..., 1:2])
+        return (ambient + key * lambert[..., None]).clamp(0, self.BRIGHTEST)
+
+
+@dataclass(frozen=True, eq=False)
+class Level:
+    """A person at rest with fewer Gaussians than it has: what a small picture can show of it.
+
+    Attributes:
+        means: See `Gaussians`, here as below.
+        quats: wxyz, unit.
+        scales: Linear metres.
+        opacities: 0..1.
+        colors: Display-referred sRGB, 0..1.
+        joint_ids: Joints of the same body.
+        weights: Adding up to 1.
+        normals: Outward unit normals; None where unknown.
+    """
+
+    means: Float[Tensor, "gaussian 3"]
+    quats: Float[Tensor, "gaussian 4"]
+    scales: Float[Tensor, "gaussian 3"]
+    opacities: Float[Tensor, " gaussian"]
+    colors: Float[Tensor, "gaussian 3"]
+    joint_ids: Int[Tensor, "gaussian k"]
+    weights: Float[Tensor, "gaussian k"]
+    normals: Float[Tensor, "gaussian 3"] | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Gaussians:
     """A person over time: rest Gaussians, skinning and joint transforms, world frame.
@@ -281,8 +348,9 @@ class Gaussians:
         joint_ids: Joints that move each Gaussian.
         weights: Their shares, non-negative, adding up to 1.
         T_world_rest: Rest to world, for each frame and joint. Rigid.
-        normals: Outward unit normals at rest; None where unknown, and then nobody can relight.
-        shade: Factor on the colours in each frame, as lighting made it; None is 1.
+        normals: Outward unit normals at rest; None where unknown, and then light does nothing.
+        light: Multiplies the colours by what `Light.shade` says of the turned normals; None leaves them.
+        levels: The same person with ever fewer Gaussians, finest first.
     """
 
     means: Float[Tensor, "gaussian 3"]
@@ -294,12 +362,17 @@ class Gaussians:
     weights: Float[Tensor, "gaussian k"]
     T_world_rest: Float[Tensor, "time joint 4 4"]
     normals: Float[Tensor, "gaussian 3"] | None = None
-    shade: Float[Tensor, "time gaussian 3"] | None = None
+    light: Light | None = None
+    levels: tuple[Level, ...] = ()
 
     @property
     def num_frames(self) -> int:
         """Length in frames."""
         return self.T_world_rest.shape[0]
+
+    def at(self, level: Level) -> "Gaussians":
+        """The same performance at this level, which has no coarser ones."""
+        return Gaussians(**vars(level), T_world_rest=self.T_world_rest, light=self.light)
 
     def posed(self, frame: int) -> "PosedGaussians":
         """Materialise one frame by linear blend skinning.
@@ -310,7 +383,9 @@ class Gaussians:
         A = torch.einsum("gk,gkij->gij", self.weights, self.T_world_rest[frame][self.joint_ids.long()])
         means = torch.einsum("gij,gj->gi", A[:, :3, :3], self.means) + A[:, :3, 3]
         M = A[:, :3, :3] @ (quats_to_matrices(self.quats) * self.scales[:, None, :])
-        colors = self.colors if self.shade is None else self.colors * self.shade[frame]
+        colors = self.colors
+        if self.light is not None and self.normals is not None:
+            colors = colors * self.light.shade((A[:, :3, :3] @ self.normals[:, :, None])[..., 0])
         return PosedGaussians(means=means, covars=M @ M.mT, opacities=self.opacities, colors=colors)
 
 
@@ -333,23 +408,6 @@ def quats_to_matrices(quats: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch
         2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y),
     ]  # fmt: skip
     return torch.stack(rows, dim=-1).unflatten(-1, (3, 3))
-
-
-@dataclass(frozen=True)
-class Light:
-    """A distant light and the light of the surroundings, for relighting people and rooms alike.
-
-    Attributes:
-        direction: From the person towards the light, world frame, unit length.
-        key: Colour and strength of the distant light, linear factor for each channel.
-        sky: Ambient colour from above.
-        ground: Ambient colour from below.
-    """
-
-    direction: tuple[float, float, float]
-    key: tuple[float, float, float]
-    sky: tuple[float, float, float]
-    ground: tuple[float, float, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -379,11 +437,14 @@ class Rendering:
         rgb: Multiplied by alpha already.
         alpha: Coverage.
         depth: Alpha-weighted mean camera depth, metres, 0 where alpha is 0; None unless asked for.
+        labels: The part that contributes most: 1 + the joint that moves it most, plus all joints of the people before
+            (55 each); 0 where there is nobody. None unless asked for.
     """
 
     rgb: UInt8[Tensor, "time 3 height width"]
     alpha: UInt8[Tensor, "time 1 height width"]
     depth: Float[Tensor, "time 1 height width"] | None = None
+    labels: Int16[Tensor, "time 1 height width"] | None = None
 
 
 Batch: TypeAlias = dict[str, Tensor | list[str]]

@@ -19,7 +19,6 @@ from synthaug.caching import FORMAT, RenderCache
 from synthaug.cameras import CameraPath
 from synthaug.compositing import contact_shadow, darkened, hidden, over
 from synthaug.files import digest_of, motion_digest
-from synthaug.lighting import shaded
 from synthaug.motions import MotionSource, MotionVariation
 from synthaug.references import References
 from synthaug.renderers import Renderer
@@ -271,7 +270,7 @@ class Synthesizer:
         ]
         people = [avatar.pose(motion) for avatar, motion in fitted]
         if scene.light is not None:
-            people = [shaded(person, scene.light) for person in people]
+            people = [replace(person, light=scene.light) for person in people]
         bodies = [part for avatar, motion in fitted for part in (avatar.digest, motion_digest(motion))]
         picture = repr((FORMAT, camera.height, camera.width, scene.light, scene.depth is not None))
         key = digest_of(self.plan.renderer.fingerprint, picture, camera.viewmats, camera.Ks, *bodies)

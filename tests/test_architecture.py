@@ -5,7 +5,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 STATIONS = ("motions", "avatars", "cameras", "backgrounds", "renderers")
-PURE = {"structures", "body", "files", "video"}
+PURE = {"structures", "body", "files", "video", "levels"}
 
 MAY = {
     "structures": set(),
@@ -13,7 +13,7 @@ MAY = {
     "body": {"structures"},
     "video": {"structures", "files"},
     "compositing": {"structures", "body"},
-    "lighting": {"structures", "body"},
+    "levels": {"structures"},
     "sensor": {"structures"},
     "augmentation": {"structures"},
     "targets": {"structures"},
@@ -22,7 +22,7 @@ MAY = {
     **{station: PURE for station in STATIONS},
     "references": {"structures", "files", "motions"},
     "synthesis": {
-        "structures", "body", "files", "caching", "compositing", "lighting", "sensor", "references", *STATIONS,
+        "structures", "body", "files", "caching", "compositing", "sensor", "references", *STATIONS,
     },
     "datasets": {"structures", "files", "video"},
     "recognizers": {"structures"},

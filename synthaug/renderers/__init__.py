@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from synthaug.levels import PER_PIXEL
 from synthaug.structures import Camera, Gaussians, Rendering
 
 
@@ -17,17 +18,21 @@ class Splatting:
     Attributes:
         antialiased: Scale opacities by what the dilation added, as `rasterize_mode="antialiased"` does; False is
             gsplat's "classic", which swells silhouettes at low resolution.
-        eps2d: Variance added to every footprint, pixels squared. 1/12 is that of a pixel's own box.
+        eps2d: Variance added to every footprint, pixels squared. A pixel's own box has 1/12; 0.05 is nearest to the
+            truth, since Gaussians have no edges to soften.
         max_alpha: Cap on one Gaussian's coverage (0.999 in gsplat 1.5.3, 0.99 in 1.6 and INRIA's rasteriser).
         near: Nearest camera depth that is drawn, metres.
         far: Farthest, metres.
+        per_pixel: Gaussians of a person for each pixel of the silhouette, by which a coarser level is chosen where the
+            person has some (`synthaug.levels`); None draws all.
     """
 
     antialiased: bool = True
-    eps2d: float = 1 / 12
+    eps2d: float = 0.05
     max_alpha: float = 0.99
     near: float = 0.01
     far: float = 1e10
+    per_pixel: float | None = PER_PIXEL
 
 
 class Renderer(ABC):
@@ -39,13 +44,16 @@ class Renderer(ABC):
         """Names the renderer and all its settings; part of every cache key."""
 
     @abstractmethod
-    def render(self, people: Sequence[Gaussians], camera: Camera, *, depth: bool = False) -> Rendering:
+    def render(
+        self, people: Sequence[Gaussians], camera: Camera, *, depth: bool = False, labels: bool = False
+    ) -> Rendering:
         """Draw people together, depth-sorted as one.
 
         Args:
             people: All with as many frames as the camera. None at all gives a transparent picture.
             camera: One view for each frame.
             depth: Also return depth.
+            labels: Also return whose part is seen in each pixel.
 
         Raises:
             ValueError: If frame counts differ or a value is not finite.

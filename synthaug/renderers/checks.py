@@ -11,9 +11,12 @@ from torch import Tensor
 
 from synthaug.structures import Camera, Gaussians
 
+LARGEST = 32_767
+"""Pixels a side: compiled kernels keep two of them in 32 bits."""
+
 
 def check_frames(people: Sequence[Gaussians], camera: Camera) -> None:
-    """Refuse what differs from clip to clip: frame counts, sizes, joint transforms, shade and camera.
+    """Refuse what differs from clip to clip: frame counts, sizes, joint transforms and camera.
 
     Raises:
         ValueError: If frame counts or shapes differ, or a value is not finite.
@@ -28,6 +31,11 @@ def check_frames(people: Sequence[Gaussians], camera: Camera) -> None:
         raise ValueError(
             f"A picture of {camera.width} x {camera.height} pixels has no inside; both sides must be 1 or more. "
             "Set the camera's width and height."
+        )
+    if max(camera.width, camera.height) > LARGEST:
+        raise ValueError(
+            f"A picture of {camera.width} x {camera.height} pixels was asked for; at most {LARGEST} a side "
+            "were wanted. Render parts of it."
         )
     _check_finite("camera.viewmats", camera.viewmats)
     _check_finite("camera.Ks", camera.Ks)
@@ -48,14 +56,9 @@ def _check_person(index: int, person: Gaussians, frames: int) -> None:
             "Resample the motion or the camera path before rendering."
         )
     _check_finite(f"people[{index}].T_world_rest", T)
-    if person.shade is None:
-        return
-    if person.shade.shape != (frames, len(person.means), 3):
-        raise ValueError(
-            f"people[{index}].shade has shape {tuple(person.shade.shape)}; {(frames, len(person.means), 3)} was "
-            "wanted. Shade the same frames and Gaussians that are drawn, or leave shade None."
-        )
-    _check_finite(f"people[{index}].shade", person.shade)
+    if person.light is not None:
+        numbers = [*person.light.direction, *person.light.key, *person.light.sky, *person.light.ground]
+        _check_finite(f"people[{index}].light", torch.tensor(numbers))
 
 
 def check_rest(person: Gaussians) -> None:
@@ -75,6 +78,13 @@ def check_rest(person: Gaussians) -> None:
                 f"{tuple(person.joint_ids.shape)}. Give every Gaussian one row in every field."
             )
         _check_finite(f"Gaussians.{name}", value)
+    if person.normals is not None:
+        if tuple(person.normals.shape) != (count, 3):
+            raise ValueError(
+                f"Gaussians.normals has shape {tuple(person.normals.shape)}; {(count, 3)} was wanted. Give every "
+                "Gaussian a normal, or leave normals None."
+            )
+        _check_finite("Gaussians.normals", person.normals)
     joints = person.T_world_rest.shape[1]
     if count * k > 0 and not 0 <= int(person.joint_ids.min()) <= int(person.joint_ids.max()) < joints:
         raise ValueError(

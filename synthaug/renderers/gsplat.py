@@ -13,6 +13,7 @@ from jaxtyping import Float
 from packaging.version import Version
 from torch import Tensor
 
+from synthaug.levels import fitting
 from synthaug.renderers import Renderer, Splatting
 from synthaug.renderers.checks import check_frames, check_rest
 from synthaug.structures import Camera, Gaussians, Rendering, quats_to_matrices
@@ -54,9 +55,21 @@ class GsplatRenderer(Renderer):
         """Names the versions too: rasterisation on GPUs is not the same to the bit between them."""
         return f"gsplat 1 {version('gsplat')} torch {torch.__version__} cuda {torch.version.cuda} {self.splatting}"
 
-    def render(self, people: Sequence[Gaussians], camera: Camera, *, depth: bool = False) -> Rendering:
-        """Draw people together; see `Renderer.render`. The result is in main memory."""
+    def render(
+        self, people: Sequence[Gaussians], camera: Camera, *, depth: bool = False, labels: bool = False
+    ) -> Rendering:
+        """Draw people together; see `Renderer.render`. The result is in main memory.
+
+        Raises:
+            ValueError: Also if labels are wanted, which gsplat's kernels cannot give.
+        """
+        if labels:
+            raise ValueError(
+                "Labels were asked of the gsplat renderer, whose kernels tell no Gaussian from another; a renderer "
+                "that can was wanted. Choose the cpu renderer for ground truth."
+            )
         check_frames(people, camera)
+        people = [fitting(person, camera, self.splatting.per_pixel) for person in people]
         for person in people:
             check_rest(person)
         frames = len(camera.viewmats)
@@ -124,8 +137,9 @@ def pose_frames(
     axes = quats_to_matrices(person.quats) * person.scales[:, None, :]
     M = A[..., :3] @ axes.to(device, torch.float32)
     colors = person.colors.to(device, torch.float32).expand(len(T), -1, -1)
-    if person.shade is not None:
-        colors = colors * person.shade[part].to(device, torch.float32)
+    if person.light is not None and person.normals is not None:
+        normals = person.normals.to(device, torch.float32)
+        colors = colors * person.light.shade((A[..., :3] @ normals[:, :, None])[..., 0])
     return means, M @ M.mT, colors
 
 

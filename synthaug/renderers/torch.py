@@ -4,13 +4,15 @@ Between avatars and compositing. The module is called after its library; imports
 the library here as everywhere.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int16
 from torch import Tensor
 
+from synthaug.levels import fitting
 from synthaug.renderers import Renderer, Splatting
 from synthaug.renderers.checks import check_frames, check_rest
 from synthaug.structures import Camera, Gaussians, PosedGaussians, Rendering
@@ -174,15 +176,23 @@ def _nearest_first(seen: Footprints) -> Footprints:
 def _blend(
     seen: Footprints, box: tuple[int, int, int, int], max_alpha: float
 ) -> Float[Tensor, "5 tile_height tile_width"]:
-    """Colour, alpha and alpha-weighted depth of the pixels in a box (top, left, bottom, right).
+    """Colour, alpha and alpha-weighted depth of the pixels in a box (top, left, bottom, right)."""
+    top, left, bottom, right = box
+    low = seen.means2d.new_tensor([left, top])
+    high = seen.means2d.new_tensor([right, bottom])
+    seen = seen.where(((seen.means2d + seen.extents > low) & (seen.means2d - seen.extents < high)).all(dim=1))
+    values = torch.cat([seen.colors, torch.ones_like(seen.depths)[:, None], seen.depths[:, None]], dim=1)
+    return (_shares(seen, box, max_alpha) @ values).mT.reshape(5, bottom - top, right - left)
+
+
+def _shares(seen: Footprints, box: tuple[int, int, int, int], max_alpha: float) -> Float[Tensor, "pixel gaussian"]:
+    """What each Gaussian contributes to each pixel of a box (top, left, bottom, right).
 
     The pixel loop of the paper as running products: transmittance only falls, so "stop at the first Gaussian that
     would leave too little light" is "keep those after which enough is left".
     """
     top, left, bottom, right = box
     low = seen.means2d.new_tensor([left, top])
-    high = seen.means2d.new_tensor([right, bottom])
-    seen = seen.where(((seen.means2d + seen.extents > low) & (seen.means2d - seen.extents < high)).all(dim=1))
     ys = torch.arange(top, bottom, dtype=low.dtype, device=low.device) + 0.5
     xs = torch.arange(left, right, dtype=low.dtype, device=low.device) + 0.5
     pixels = torch.cartesian_prod(ys, xs).flip(-1)
@@ -195,9 +205,7 @@ def _blend(
 
     left_after = torch.cumprod(1 - alphas, dim=1)
     left_before = torch.cat([torch.ones_like(left_after[:, :1]), left_after[:, :-1]], dim=1)
-    weights = torch.where(left_after > MIN_TRANSMITTANCE, alphas * left_before, 0.0)
-    values = torch.cat([seen.colors, torch.ones_like(seen.depths)[:, None], seen.depths[:, None]], dim=1)
-    return (weights @ values).mT.reshape(5, bottom - top, right - left)
+    return torch.where(left_after > MIN_TRANSMITTANCE, alphas * left_before, 0.0)
 
 
 @dataclass(frozen=True)
@@ -215,16 +223,21 @@ class TorchRenderer(Renderer):
         """Names the renderer and its image model."""
         return f"torch 1 {self.splatting}"
 
-    def render(self, people: Sequence[Gaussians], camera: Camera, *, depth: bool = False) -> Rendering:
+    def render(
+        self, people: Sequence[Gaussians], camera: Camera, *, depth: bool = False, labels: bool = False
+    ) -> Rendering:
         """Draw people together; see `Renderer.render`."""
         check_frames(people, camera)
+        people = [fitting(person, camera, self.splatting.per_pixel) for person in people]
         for person in people:
             check_rest(person)
         rgb = torch.zeros(len(camera.viewmats), 3, camera.height, camera.width, dtype=torch.uint8)
         alpha, depths = torch.zeros_like(rgb[:, :1]), torch.zeros(rgb[:, :1].shape)
+        parts = torch.zeros(rgb[:, :1].shape, dtype=torch.int16)
         for t in range(len(rgb)) if people else ():
+            posed = together([person.posed(t) for person in people])
             colour, cover, distance = splat(
-                together([person.posed(t) for person in people]),
+                posed,
                 camera.viewmats[t],
                 camera.Ks[t],
                 height=camera.height,
@@ -232,7 +245,35 @@ class TorchRenderer(Renderer):
                 splatting=self.splatting,
             )
             rgb[t], alpha[t], depths[t] = to_uint8(colour), to_uint8(cover), distance
-        return Rendering(rgb=rgb, alpha=alpha, depth=depths if depth else None)
+            if labels:
+                parts[t, 0] = strongest_parts(posed, part_labels(people), camera, t, self.splatting)
+        return Rendering(rgb=rgb, alpha=alpha, depth=depths if depth else None, labels=parts if labels else None)
+
+
+def part_labels(people: Sequence[Gaussians]) -> Int16[Tensor, " gaussian"]:
+    """The label of each Gaussian of all people together: see `Rendering.labels`."""
+    parts, before = [], 1
+    for person in people:
+        strongest = person.joint_ids.long().gather(1, person.weights.argmax(dim=1, keepdim=True))[:, 0]
+        parts.append(strongest + before)
+        before += person.T_world_rest.shape[1]
+    return torch.cat(parts).to(torch.int16)
+
+
+def strongest_parts(
+    posed: PosedGaussians, parts: Int16[Tensor, " gaussian"], camera: Camera, frame: int, splatting: Splatting
+) -> Int16[Tensor, "height width"]:
+    """The label of the Gaussian that contributes most to each pixel; of equal ones the nearer; 0 where none does."""
+    height, width = camera.height, camera.width
+    numbers = torch.arange(len(parts)).to(posed.means)[:, None].expand(-1, 3)
+    numbered = dataclasses.replace(posed, colors=numbers)
+    view = (camera.viewmats[frame], camera.Ks[frame])
+    seen = project(numbered, *view, height=height, width=width, splatting=splatting)
+    shares = _shares(seen, (0, 0, height, width), splatting.max_alpha)
+    # A first column of next to nothing, so that pixels to which nobody contributes point to label 0.
+    shares = torch.cat([shares.new_full((len(shares), 1), 1e-12), shares], dim=1)
+    labels = torch.cat([parts.new_zeros(1), parts[seen.colors[:, 0].long()]])
+    return labels[shares.argmax(dim=1)].reshape(height, width)
 
 
 def together(people: Sequence[PosedGaussians]) -> PosedGaussians:

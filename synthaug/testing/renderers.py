@@ -7,7 +7,7 @@ import torch
 from synthaug.body import axis_angle_to_matrix
 from synthaug.renderers import Renderer, Splatting
 from synthaug.renderers.torch import TorchRenderer
-from synthaug.structures import Camera, Gaussians, Rendering
+from synthaug.structures import Camera, Gaussians, Light, Rendering
 
 SPLATTING = Splatting()
 LEAST_PSNR = 45.0
@@ -38,6 +38,12 @@ def example_person(*, count: int = 400, frames: int = 2, seed: int = 0, joints: 
         weights=weights / weights.sum(dim=1, keepdim=True),
         T_world_rest=T,
     )
+
+
+def with_normals(person: Gaussians) -> Gaussians:
+    """The same Gaussians with random normals, so that light does something to them."""
+    normals = torch.randn(len(person.means), 3, generator=torch.Generator().manual_seed(1))
+    return dataclasses.replace(person, normals=torch.nn.functional.normalize(normals, dim=1))
 
 
 def dot(position: tuple[float, float, float], *, color: tuple[float, float, float], frames: int = 1) -> Gaussians:
@@ -148,7 +154,8 @@ def _check_moves(renderer: Renderer) -> None:
 
 def _check_agrees(renderer: Renderer, splatting: Splatting) -> None:
     people = [example_person(seed=seed) for seed in (0, 1)]
-    people[1] = dataclasses.replace(people[1], shade=0.5 + torch.rand(2, 400, 3, generator=torch.Generator()))
+    light = Light((0.3, 0.5, -0.7), (0.9, 0.8, 0.7), (0.6, 0.7, 0.8), (0.4, 0.3, 0.1))
+    people[1] = dataclasses.replace(with_normals(people[1]), light=light)
     camera = example_view()
     specified = TorchRenderer(splatting).render(people, camera, depth=True)
     rendering = renderer.render(people, camera, depth=True)
