@@ -12,6 +12,7 @@ import numba
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from numpy.typing import NDArray
 from torch import Tensor
 
 from synthaug.structures import Motion
@@ -67,8 +68,27 @@ def mean_skeleton() -> Skeleton:
         return Skeleton(joints=torch.from_numpy(body["joints"].astype(np.float32)))
 
 
+def _compiled(*tensors: Tensor) -> bool:
+    """Whether a compiled loop may do it: in main memory, and nothing has to be differentiated.
+
+    A clip has a few thousand rotations, for which a chain of tensor operations costs thirty times the arithmetic.
+    """
+    tracked = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+    return not tracked and all(tensor.device.type == "cpu" and tensor.is_floating_point() for tensor in tensors)
+
+
+def _rows(tensor: Tensor, axes: int) -> NDArray[np.floating]:
+    """The last axes of a tensor as rows of an array."""
+    return np.ascontiguousarray(tensor.detach().numpy()).reshape(-1, *tensor.shape[tensor.ndim - axes :])
+
+
 def axis_angle_to_matrix(axis_angle: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
     """Rotation matrices of axis-angle vectors (Rodrigues' formula), smooth through zero."""
+    if _compiled(axis_angle):
+        rows = _rows(axis_angle, 1)
+        out = np.empty((len(rows), 3, 3), rows.dtype)
+        _rodrigues(rows, out)
+        return torch.from_numpy(out).reshape(*axis_angle.shape, 3)
     square = (axis_angle * axis_angle).sum(-1)
     # Below 1e-8 rad^2 the series is exact to the last bit of float32 and its gradient is finite.
     small = square < 1e-8
@@ -88,6 +108,11 @@ def matrix_to_quat(R: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 4"]:
     Source:
         Shepperd, "Quaternion from rotation matrix", 1978: divide by the largest of the four.
     """
+    if _compiled(R):
+        rows = _rows(R, 2)
+        out = np.empty((len(rows), 4), rows.dtype)
+        _shepperd(rows, out)
+        return torch.from_numpy(out).reshape(*R.shape[:-2], 4)
     m = [[R[..., i, j] for j in range(3)] for i in range(3)]
     squares = torch.stack(
         [
@@ -114,6 +139,11 @@ def matrix_to_quat(R: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 4"]:
 
 def quat_to_axis_angle(quat: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 3"]:
     """Axis-angle vectors, of length at most pi, of unit quaternions (wxyz)."""
+    if _compiled(quat):
+        rows = _rows(quat, 1)
+        out = np.empty((len(rows), 3), rows.dtype)
+        _turns(rows, out)
+        return torch.from_numpy(out).reshape(*quat.shape[:-1], 3)
     quat = torch.where(quat[..., :1] < 0, -quat, quat)
     sine = quat[..., 1:].norm(dim=-1, keepdim=True)
     angle = 2 * torch.atan2(sine, quat[..., :1])
@@ -147,6 +177,11 @@ def slerp(
     Source:
         Shoemake, "Animating rotation with quaternion curves", SIGGRAPH 1985.
     """
+    if _compiled(a, b, t) and a.dtype == b.dtype == t.dtype:
+        ours, theirs = torch.broadcast_tensors(a, b)
+        out = np.empty((ours.numel() // 4, 4), a.detach().numpy().dtype)
+        _between(_rows(ours, 1), _rows(theirs, 1), _rows(t.expand(*ours.shape[:-1], 1), 1), out)
+        return torch.from_numpy(out).reshape(ours.shape)
     dot = (a * b).sum(-1, keepdim=True)
     b = torch.where(dot < 0, -b, b)
     angle = torch.acos(dot.abs().clamp(max=1))
@@ -156,6 +191,85 @@ def slerp(
     wa = torch.where(near, 1 - t, ((1 - t) * angle).sin() / safe)
     wb = torch.where(near, t, (t * angle).sin() / safe)
     return torch.nn.functional.normalize(wa * a + wb * b, dim=-1)
+
+
+_loop = numba.njit(nogil=True, cache=True, error_model="numpy")
+
+
+@no_type_check
+@_loop
+def _rodrigues(axis_angles, out):
+    """See `axis_angle_to_matrix`."""
+    for n in range(len(axis_angles)):
+        x, y, z = axis_angles[n, 0], axis_angles[n, 1], axis_angles[n, 2]
+        square = x * x + y * y + z * z
+        if square < 1e-8:
+            sinc, cosc = 1 - square / 6, 0.5 - square / 24
+        else:
+            angle = np.sqrt(square)
+            sinc, cosc = np.sin(angle) / angle, (1 - np.cos(angle)) / square
+        out[n, 0, 0], out[n, 1, 1], out[n, 2, 2] = (
+            1 - cosc * (y * y + z * z), 1 - cosc * (x * x + z * z), 1 - cosc * (x * x + y * y),
+        )  # fmt: skip
+        out[n, 0, 1], out[n, 1, 0] = cosc * x * y - sinc * z, cosc * x * y + sinc * z
+        out[n, 0, 2], out[n, 2, 0] = cosc * x * z + sinc * y, cosc * x * z - sinc * y
+        out[n, 1, 2], out[n, 2, 1] = cosc * y * z - sinc * x, cosc * y * z + sinc * x
+
+
+@no_type_check
+@_loop
+def _shepperd(matrices, out):
+    """See `matrix_to_quat`."""
+    for n in range(len(matrices)):
+        m = matrices[n]
+        a, b, c = m[0, 0], m[1, 1], m[2, 2]
+        trace = a + b + c
+        if trace >= a and trace >= b and trace >= c:
+            w, x, y, z = 1 + trace, m[2, 1] - m[1, 2], m[0, 2] - m[2, 0], m[1, 0] - m[0, 1]
+        elif a >= b and a >= c:
+            w, x, y, z = m[2, 1] - m[1, 2], 1 + a - b - c, m[1, 0] + m[0, 1], m[0, 2] + m[2, 0]
+        elif b >= c:
+            w, x, y, z = m[0, 2] - m[2, 0], m[1, 0] + m[0, 1], 1 - a + b - c, m[2, 1] + m[1, 2]
+        else:
+            w, x, y, z = m[1, 0] - m[0, 1], m[0, 2] + m[2, 0], m[2, 1] + m[1, 2], 1 - a - b + c
+        length = np.sqrt(w * w + x * x + y * y + z * z)
+        scale = (-1 if w < 0 else 1) / (length if length > 1e-12 else 1e-12)
+        out[n, 0], out[n, 1], out[n, 2], out[n, 3] = w * scale, x * scale, y * scale, z * scale
+
+
+@no_type_check
+@_loop
+def _turns(quats, out):
+    """See `quat_to_axis_angle`."""
+    for n in range(len(quats)):
+        sign = -1 if quats[n, 0] < 0 else 1
+        w, x, y, z = sign * quats[n, 0], sign * quats[n, 1], sign * quats[n, 2], sign * quats[n, 3]
+        sine = np.sqrt(x * x + y * y + z * z)
+        factor = 2 / max(w, 1e-6) if sine < 1e-6 else 2 * np.arctan2(sine, w) / sine
+        out[n, 0], out[n, 1], out[n, 2] = x * factor, y * factor, z * factor
+
+
+@no_type_check
+@_loop
+def _between(ours, theirs, shares, out):
+    """See `slerp`."""
+    for n in range(len(ours)):
+        dot, t = 0 * ours[n, 0], shares[n, 0]
+        for i in range(4):
+            dot += ours[n, i] * theirs[n, i]
+        angle = np.arccos(min(abs(dot), 1.0))
+        sine = np.sin(angle)
+        wa, wb = 1 - t, t
+        if sine >= 1e-4:
+            wa, wb = np.sin((1 - t) * angle) / sine, np.sin(t * angle) / sine
+        wb = -wb if dot < 0 else wb
+        square = 0 * dot
+        for i in range(4):
+            out[n, i] = wa * ours[n, i] + wb * theirs[n, i]
+            square += out[n, i] * out[n, i]
+        length = max(np.sqrt(square), 1e-12)
+        for i in range(4):
+            out[n, i] /= length
 
 
 def global_rotations(pose: Float[Tensor, "time 55 3"]) -> Float[Tensor, "time 55 3 3"]:
@@ -175,7 +289,7 @@ def joint_transforms(
     Where nothing has to be differentiated a compiled loop does it, some thirty times faster.
     """
     joints = skeleton.joints.to(local)
-    if not (torch.is_grad_enabled() and (local.requires_grad or transl.requires_grad)) and local.device.type == "cpu":
+    if _compiled(local, transl):
         T = np.zeros((len(local), len(PARENTS), 4, 4), dtype=local.detach().numpy().dtype)
         _chained(local.detach().numpy(), transl.detach().numpy(), joints.numpy(), _PARENTS, T)
         return torch.from_numpy(T)
@@ -218,6 +332,17 @@ def _chained(local, transl, joints, parents, T):
                 T[t, j, r, 3] = place
 
 
+@no_type_check
+@_loop
+def _from_rest(T, joints):
+    """Joint to world becomes rest to world, in place."""
+    for t in range(T.shape[0]):
+        for j in range(T.shape[1]):
+            for r in range(3):
+                for c in range(3):
+                    T[t, j, r, 3] -= T[t, j, r, c] * joints[j, c]
+
+
 def forward_kinematics(motion: Motion, skeleton: Skeleton) -> Float[Tensor, "time 55 4 4"]:
     """Joint to world of a motion on a skeleton; the last column holds the joints' positions."""
     return joint_transforms(axis_angle_to_matrix(motion.pose), motion.transl, skeleton)
@@ -231,6 +356,9 @@ def joint_positions(motion: Motion, skeleton: Skeleton) -> Float[Tensor, "time 5
 def rest_to_world(motion: Motion, skeleton: Skeleton) -> Float[Tensor, "time 55 4 4"]:
     """Rest to world for each joint: what linear blend skinning blends."""
     T = forward_kinematics(motion, skeleton)
+    if _compiled(T, skeleton.joints):
+        _from_rest(T.numpy(), skeleton.joints.numpy())
+        return T
     shift = T[..., :3, 3] - torch.einsum("tjik,jk->tji", T[..., :3, :3], skeleton.joints.to(T))
     T = T.clone()
     T[..., :3, 3] = shift

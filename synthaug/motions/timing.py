@@ -86,8 +86,10 @@ def cycles(u: Float[Tensor, " time"], count: int, start: float, end: float) -> F
     return 2 * math.pi * count * ((u - start) / (end - start)).clamp(0, 1)
 
 
-def drift(t: Float[Tensor, " time"], *, rate: float, phase: float) -> Float[Tensor, " time"]:
+def drift(t: Float[Tensor, "*time"], *, rate: float, phase: float | Tensor) -> Float[Tensor, "*wave"]:
     """Smooth wandering within -1..1: three sines with incommensurate rates around `rate` hertz.
+
+    Several phases, broadcast against the times, give as many wanderings.
 
     Quiet stance sways between 0.1 and 1 Hz (Winter, "Human balance and posture control", 1995).
     """

@@ -172,7 +172,7 @@ def _reposed(motion: Motion, number: dict[str, float]) -> Motion:
     local = _scaled(axis_angle_to_matrix(pose[:, ids]), 1 + shares * amplitude)
     t = torch.arange(motion.num_frames, dtype=pose.dtype, device=pose.device) / motion.fps
     phases = [number["phase"] + 1.3 * k + 2.2 * axis for k in range(len(ids)) for axis in range(3)]
-    waves = torch.stack([drift(t, rate=0.5, phase=phase) for phase in phases], dim=-1).unflatten(-1, (-1, 3))
+    waves = drift(t[:, None], rate=0.5, phase=pose.new_tensor(phases)).unflatten(-1, (-1, 3))
     # Elbows are hinges: they wander about their hinge alone, which is y at rest.
     free = pose.new_tensor([[0.0, 1.0, 0.0] if "elbow" in name else [1.0, 1.0, 1.0] for name in names])
     unrest = axis_angle_to_matrix(waves * (shares * noise)[:, None] * free)
