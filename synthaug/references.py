@@ -61,9 +61,18 @@ def gather(
             _read(record, source, cache, takes, dropped)
     for key, reference in list(takes.items()):
         if reference.quality is not None and reference.quality < min_quality:
-            dropped[key] = f"quality {reference.quality:.2f} is below min_quality={min_quality}"
+            dropped[key] = f"quality {reference.quality:.2f} is below min_quality={min_quality}{_blamed(reference)}"
             del takes[key]
     return References(tuple(record for record in records if record.key in takes), takes, dropped)
+
+
+def _blamed(reference: Reference) -> str:
+    """The part of the score that is to blame, where the source says its parts."""
+    parts = {name.removeprefix("part_"): value for name, value in reference.notes.items() if name.startswith("part_")}
+    if not parts:
+        return ""
+    worst = min(parts, key=lambda name: parts[name])
+    return f", mostly for its {worst} ({parts[worst]:.2f})"
 
 
 def _path(record: Record, source: MotionSource, cache: Path | None) -> Path | None:

@@ -19,6 +19,7 @@ from synthaug.motions.lifting import LIFT_BELIEFS, lift_track
 from synthaug.motions.markers import Markers, Sighting, Track
 from synthaug.motions.placement import FLIP, floor_plane, level_camera, leveling, tilt
 from synthaug.motions.proportions import Proportions, solve_proportions
+from synthaug.motions.quality import assess, assess_lifted
 from synthaug.structures import Motion
 
 FRAMES: dict[str, tuple[float, float, float]] = {
@@ -182,8 +183,8 @@ def lift(track: KeypointTrack, *, beliefs: Beliefs | None = None) -> Recovered:
     T_world_level, ground = _grounded(motion, confidence, markers, mean)
     notes = _picture_score(sight, motion, markers, mean) | ground | {"facing": facing}
     placed = moved(motion, T_world_level[:3, :3], T_world_level[:3, 3])
-    quality = (notes["detection"] * notes["landing"]) ** 0.5
-    return Recovered(placed, FLIP @ torch.linalg.inv(T_world_level), 1.0, quality, notes)
+    quality = assess_lifted(sight, motion, reprojection=notes["reprojection"])
+    return Recovered(placed, FLIP @ torch.linalg.inv(T_world_level), 1.0, quality.score, notes | quality.notes())
 
 
 def _picture_score(sight: Sighting, motion: Motion, markers: Markers, skeleton: Skeleton) -> dict[str, float]:
@@ -194,8 +195,7 @@ def _picture_score(sight: Sighting, motion: Motion, markers: Markers, skeleton: 
     apart = ((pixels - sight.pixels[:, list(direct.values())]).norm(dim=-1) * metres)[seen]
     residual = float(apart.median()) / 1.7 if len(apart) else 1.0
     detection = float((sight.confidence > 0).any(1).float().mean())
-    # 5 % of a person's height: a hand's breadth, beyond which the body is another one.
-    return {"detection": detection, "reprojection": residual, "landing": max(0.0, 1 - residual / 0.05)}
+    return {"detection": detection, "reprojection": residual}
 
 
 def _grounded(
@@ -233,10 +233,9 @@ def _recovered(track: JointTrack, measured: Track, motion: Motion, markers: Mark
     T_source_level = torch.eye(4) if track.frame == "world" else FLIP
     T_level_world = torch.linalg.inv(T_world_level)
     T_level_world[:3, 3] *= scale
-    quality = (notes["detection"] * notes["agreement"] * notes["rigidity"]) ** (1 / 3)
-    return Recovered(
-        _resized(placed, build.skeleton, mean, scale), T_source_level @ T_level_world, scale, quality, notes
-    )
+    quality = assess(measured, motion, markers, build.skeleton)
+    resized = _resized(placed, build.skeleton, mean, scale)
+    return Recovered(resized, T_source_level @ T_level_world, scale, quality.score, notes | quality.notes())
 
 
 def _resized(motion: Motion, source: Skeleton, target: Skeleton, scale: float) -> Motion:
@@ -257,8 +256,6 @@ def _score(measured: Track, motion: Motion, markers: Markers, build: Proportions
     return {
         "detection": float(seen.any(1).float().mean()),
         "residual": residual,
-        "agreement": max(0.0, 1 - residual / 0.1),
         "limb_variation": build.variation,
-        "rigidity": max(0.0, 1 - build.variation / 0.4),
         "size": 1 / (mean_skeleton().leg / build.skeleton.leg),
     }
