@@ -1,31 +1,36 @@
-"""Rendered people on disk: digest to file, written whole, verified when read.
+"""Rendered people and places on disk: digest to file, written whole, verified when read.
 
-Between renderers and compositing. What is kept is the person over nothing, lossless, so that backgrounds stay free.
+Between renderers and compositing. People are kept over nothing, and places without people, lossless, so that each can
+be put before or behind any other.
 """
 
+import dataclasses
 import hashlib
 import json
 import logging
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import lz4.frame
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from synthaug.files import user_cache, write_atomic
-from synthaug.structures import Rendering
+from synthaug.structures import Camera, Light, Rendering, Scene
 
 logger = logging.getLogger(__name__)
+_T = TypeVar("_T")
 
-FORMAT = 1
+FORMAT = 2
 """Version of the file's layout; part of every key, so that older files are simply not found."""
 _MAGIC = b"synthaug"
 _MAX_PIXELS = 2**33
-_SUFFIX = ".people"
+_PEOPLE, _SCENE = ".people", ".scene"
 
 
 class DamagedEntryError(ValueError):
@@ -46,7 +51,7 @@ class CacheStats:
 
 
 class RenderCache:
-    """A folder of rendered people, safe for any number of readers and writers at once.
+    """A folder of rendered people and places, safe for any number of readers and writers at once.
 
     Keys are deterministic, so two writers of one key write the same thing and the last one wins.
 
@@ -64,39 +69,32 @@ class RenderCache:
 
     def read(self, key: str) -> Rendering | None:
         """The rendering of this key, or None where there is none. A damaged file is removed, said so, and is none."""
-        path = self._path(key)
-        try:
-            content = path.read_bytes()
-        except FileNotFoundError:
-            return None
-        try:
-            rendering = _decode(content)
-        except DamagedEntryError as error:
-            logger.warning("Damaged cache entry %s removed (%s); it is rendered again.", path, error)
-            path.unlink(missing_ok=True)
-            return None
-        os.utime(path)
-        return rendering
+        return self._read(key, _PEOPLE, _decode)
 
     def write(self, key: str, rendering: Rendering) -> None:
         """Keep a rendering; every 256th time, make room as well."""
-        write_atomic(self._path(key), _encode(rendering))
-        self._written += 1
-        if self._written % 256 == 0:
-            self.collect()
+        self._write(key, _PEOPLE, _encode(rendering))
+
+    def read_scene(self, key: str, camera: Camera) -> Scene | None:
+        """The place of this key as this camera saw it, or None, as for `read`."""
+        return self._read(key, _SCENE, lambda content: _decode_scene(content, camera))
+
+    def write_scene(self, key: str, scene: Scene) -> None:
+        """Keep what a background built for a camera; still pictures are kept once, whatever the clip's length."""
+        self._write(key, _SCENE, _encode_scene(scene))
 
     def keys(self) -> Iterator[str]:
         """Keys of all entries, sorted."""
-        yield from sorted(path.stem for path in self.root.glob(f"*/*{_SUFFIX}"))
+        yield from sorted({path.stem for path in self._paths()})
 
     def verify(self) -> dict[str, str]:
         """What is wrong with each damaged entry, by key; nothing is removed."""
         damaged = {}
-        for key in self.keys():
+        for path in sorted(self._paths()):
             try:
-                _decode(self._path(key).read_bytes())
+                _unpacked(path.read_bytes())
             except DamagedEntryError as error:
-                damaged[key] = str(error)
+                damaged[path.stem] = str(error)
         return damaged
 
     def stats(self) -> CacheStats:
@@ -117,14 +115,38 @@ class RenderCache:
             removed, freed = removed + 1, freed + stat.st_size
         return CacheStats(entries=removed, bytes=freed)
 
-    def _path(self, key: str) -> Path:
+    def _read(self, key: str, suffix: str, decode: Callable[[bytes], _T]) -> _T | None:
+        path = self._path(key, suffix)
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        try:
+            entry = decode(content)
+        except DamagedEntryError as error:
+            logger.warning("Damaged cache entry %s removed (%s); it is rendered again.", path, error)
+            path.unlink(missing_ok=True)
+            return None
+        os.utime(path)
+        return entry
+
+    def _write(self, key: str, suffix: str, content: bytes) -> None:
+        write_atomic(self._path(key, suffix), content)
+        self._written += 1
+        if self._written % 256 == 0:
+            self.collect()
+
+    def _path(self, key: str, suffix: str) -> Path:
         if not key.isalnum():
             raise ValueError(f"{key!r} is no key of a cache; letters and digits were wanted, as digests have them.")
-        return self.root / key[:2] / f"{key}{_SUFFIX}"
+        return self.root / key[:2] / f"{key}{suffix}"
+
+    def _paths(self) -> list[Path]:
+        return [path for suffix in (_PEOPLE, _SCENE) for path in self.root.glob(f"*/*{suffix}")]
 
     def _entries(self) -> list[tuple[Path, os.stat_result]]:
         found = []
-        for path in self.root.glob(f"*/*{_SUFFIX}"):
+        for path in self._paths():
             try:
                 found.append((path, path.stat()))
             except FileNotFoundError:  # another job made room meanwhile
@@ -136,26 +158,78 @@ def _encode(rendering: Rendering) -> bytes:
     planes = [rendering.rgb.numpy().tobytes(), rendering.alpha.numpy().tobytes()]
     if rendering.depth is not None:
         planes.append(rendering.depth.numpy().astype("<f4").tobytes())
-    body = lz4.frame.compress(b"".join(planes), content_checksum=True)
-    header = {
-        "format": FORMAT,
-        "shape": list(rendering.alpha.shape),
-        "depth": rendering.depth is not None,
-        "blake2b": hashlib.blake2b(body, digest_size=16).hexdigest(),
-    }
-    text = json.dumps(header, sort_keys=True).encode()
-    return _MAGIC + struct.pack("<I", len(text)) + text + body
+    return _packed({"shape": list(rendering.alpha.shape), "depth": rendering.depth is not None}, planes)
 
 
 def _decode(content: bytes) -> Rendering:
+    header, planes = _unpacked(content)
+    time, _, height, width = header["shape"]
+    pixels = time * height * width
+    depth = None
+    if header["depth"]:
+        depth = torch.from_numpy(planes[pixels * 4 :].view("<f4").reshape(time, 1, height, width))
+    return Rendering(
+        rgb=torch.from_numpy(planes[: pixels * 3].reshape(time, 3, height, width)),
+        alpha=torch.from_numpy(planes[pixels * 3 : pixels * 4].reshape(time, 1, height, width)),
+        depth=depth,
+    )
+
+
+def _encode_scene(scene: Scene) -> bytes:
+    frames = scene.frames[:1] if bool((scene.frames == scene.frames[:1]).all()) else scene.frames
+    time, _, height, width = frames.shape
+    planes = [frames.numpy().tobytes(), np.zeros(time * height * width, np.uint8).tobytes()]
+    if scene.depth is not None:
+        planes.append(scene.depth.expand(time, 1, height, width).numpy().astype("<f4").tobytes())
+    light = None if scene.light is None else dataclasses.asdict(scene.light)
+    header = {"shape": [time, 1, height, width], "depth": scene.depth is not None, "spot": scene.spot, "light": light}
+    return _packed(header, planes)
+
+
+def _decode_scene(content: bytes, camera: Camera) -> Scene:
+    header, _ = _unpacked(content)
+    kept = _decode(content)
+    times = len(camera.viewmats)
+    if kept.rgb.shape[2:] != (camera.height, camera.width) or len(kept.rgb) not in (1, times):
+        raise DamagedEntryError("it is of another camera")
+    try:
+        light = None if header["light"] is None else Light(**{k: tuple(v) for k, v in header["light"].items()})
+        spot = None if header["spot"] is None else tuple(header["spot"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DamagedEntryError(str(error)) from error
+    return Scene(
+        frames=kept.rgb.expand(times, 3, camera.height, camera.width),
+        camera=camera,
+        spot=spot,
+        depth=None if kept.depth is None else kept.depth[0, 0],
+        light=light,
+    )
+
+
+def _packed(header: dict[str, Any], planes: list[bytes]) -> bytes:
+    """One file: a magic word, a header and the planes, compressed and summed."""
+    body = lz4.frame.compress(b"".join(planes), content_checksum=True)
+    summed = {**header, "format": FORMAT, "blake2b": hashlib.blake2b(body, digest_size=16).hexdigest()}
+    text = json.dumps(summed, sort_keys=True).encode()
+    text_sum = hashlib.blake2b(text, digest_size=16).digest()
+    return _MAGIC + struct.pack("<I", len(text)) + text_sum + text + body
+
+
+def _unpacked(content: bytes) -> tuple[dict[str, Any], NDArray[np.uint8]]:
+    """Header and planes of a file.
+
+    Raises:
+        DamagedEntryError: If it is not what was written.
+    """
     try:
         if content[: len(_MAGIC)] != _MAGIC:
             raise ValueError("it does not begin as a cache entry does")
         (length,) = struct.unpack_from("<I", content, len(_MAGIC))
         start = len(_MAGIC) + 4
-        header = json.loads(content[start : start + length])
-        body = content[start + length :]
-        if hashlib.blake2b(body, digest_size=16).hexdigest() != header["blake2b"]:
+        text, body = content[start + 16 : start + 16 + length], content[start + 16 + length :]
+        header = json.loads(text)
+        sums = [hashlib.blake2b(part, digest_size=16) for part in (text, body)]
+        if sums[0].digest() != content[start : start + 16] or sums[1].hexdigest() != header["blake2b"]:
             raise ValueError("its checksum differs")
         time, one, height, width = (int(side) for side in header["shape"])
         pixels = time * height * width
@@ -166,10 +240,4 @@ def _decode(content: bytes) -> Rendering:
             raise ValueError("its length differs")
     except (ValueError, KeyError, TypeError, struct.error, RuntimeError) as error:
         raise DamagedEntryError(str(error)) from error
-    planes = np.frombuffer(bytearray(raw), dtype=np.uint8)
-    rgb = torch.from_numpy(planes[: pixels * 3].reshape(time, 3, height, width))
-    alpha = torch.from_numpy(planes[pixels * 3 : pixels * 4].reshape(time, 1, height, width))
-    depth = None
-    if header["depth"]:
-        depth = torch.from_numpy(planes[pixels * 4 :].view("<f4").reshape(time, 1, height, width))
-    return Rendering(rgb=rgb, alpha=alpha, depth=depth)
+    return header, np.frombuffer(bytearray(raw), dtype=np.uint8)

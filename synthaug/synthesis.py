@@ -3,6 +3,7 @@
 Where motions, avatars, cameras, backgrounds and renderers meet, known by their interfaces alone.
 """
 
+import json
 import math
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -59,7 +60,7 @@ class Synthesis:
         ratio: Share of synthetic clips in a training batch; None mixes as they come.
         min_quality: Motions graded lower are dropped and counted.
         resample_every: Epochs after which all recipes are drawn anew; 0 keeps the finite set.
-        cache: Keeps rendered people; None renders every time.
+        cache: Keeps rendered people, and places that take long to build; None renders every time.
     """
 
     motion: MotionSource
@@ -192,7 +193,7 @@ class Synthesizer:
         centre = centre_of(motions[0])
         own = self.view(lead, times, recipe.size)
         camera = self.plan.camera.path(recipe.camera, own, centre)
-        scene = self.plan.background.scene(recipe.background, camera.around(centre))
+        scene = self._scene(recipe.background, camera.around(centre))
         if (
             scene.camera is not None
             and not _same(scene.camera, camera)
@@ -247,6 +248,19 @@ class Synthesizer:
             ]
             slots += turns if self.plan.per_class is None else turns[: self.plan.per_class]
         return slots
+
+    def _scene(self, values: Values, camera: Camera) -> Scene:
+        """The place, out of the cache where it is worth keeping."""
+        cache, background = self.plan.cache, self.plan.background
+        if cache is None or not background.costly(values):
+            return background.scene(values, camera)
+        words = json.dumps([FORMAT, background.fingerprint, values, camera.height, camera.width], sort_keys=True)
+        key = digest_of("scene", words, camera.viewmats, camera.Ks)
+        scene = cache.read_scene(key, camera)
+        if scene is None:
+            scene = background.scene(values, camera)
+            cache.write_scene(key, scene)
+        return scene
 
     def _take(self, actor: Actor) -> Reference:
         try:

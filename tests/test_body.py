@@ -198,11 +198,11 @@ def test_compiled_rotations_are_those_of_the_tensor_operations(dtype, angle):
     axes = torch.nn.functional.normalize(torch.randn(3, 40, 3, generator=rng, dtype=dtype), dim=-1)
     turns, share = angle * axes, torch.rand(3, 40, 1, generator=rng, dtype=dtype)
     twin = turns.clone().requires_grad_()
-    R, R_twin = axis_angle_to_matrix(turns), axis_angle_to_matrix(twin)
-    quats, quats_twin = matrix_to_quat(R), matrix_to_quat(R_twin)
+    R, turned = axis_angle_to_matrix(turns), axis_angle_to_matrix(twin)
+    quats, quats_twin = matrix_to_quat(R), matrix_to_quat(turned)
     between = slerp(quats, quats.flip(1), share)
     between_twin = slerp(quats_twin, quats_twin.flip(1), share)
     back, back_twin = quat_to_axis_angle(between), quat_to_axis_angle(between_twin)
-    for ours, theirs in ((R, R_twin), (between.abs(), between_twin.abs()), (back.norm(dim=-1), back_twin.norm(dim=-1))):
+    for ours, theirs in ((R, turned), (between.abs(), between_twin.abs()), (back.norm(dim=-1), back_twin.norm(dim=-1))):
         assert theirs.requires_grad and not ours.requires_grad and ours.dtype == dtype
         torch.testing.assert_close(ours, theirs.detach(), atol=2e-3 if dtype == torch.float32 else 1e-7, rtol=0)

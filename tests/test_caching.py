@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from synthaug.caching import CacheStats, RenderCache
-from synthaug.structures import Rendering
+from synthaug.structures import Light, Rendering, Scene
+from synthaug.testing.renderers import example_view
 
 
 def rendering(seed=0, *, depth=False, time=4, height=7, width=9):
@@ -75,3 +76,47 @@ def test_a_key_cannot_leave_the_folder(tmp_path):
 def test_a_limit_must_be_positive(tmp_path):
     with pytest.raises(ValueError, match="positive size was wanted"):
         RenderCache(tmp_path, max_gb=0.0)
+
+
+def place(camera, *, moving=False, depth=True):
+    rng = torch.Generator().manual_seed(3)
+    times, size = len(camera.viewmats), (camera.height, camera.width)
+    frames = torch.randint(0, 256, (times if moving else 1, 3, *size), generator=rng, dtype=torch.uint8)
+    light = Light((0.1, 0.9, 0.2), (0.5, 0.4, 0.3), (1.0, 1.0, 1.1), (0.2, 0.2, 0.2))
+    return Scene(
+        frames=frames.expand(times, 3, *size),
+        camera=camera,
+        spot=(0.0, 0.0, 0.0),
+        depth=torch.rand(*size, generator=rng) if depth else None,
+        light=light,
+    )
+
+
+@pytest.mark.parametrize("moving", [False, True])
+@pytest.mark.parametrize("depth", [False, True])
+def test_a_place_comes_back_as_it_was(tmp_path, moving, depth):
+    camera = example_view(frames=4, height=9, width=11)
+    cache, wrote = RenderCache(tmp_path), place(camera, moving=moving, depth=depth)
+    cache.write_scene("ab12", wrote)
+    read = cache.read_scene("ab12", camera)
+    assert torch.equal(read.frames, wrote.frames) and read.light == wrote.light and read.spot == wrote.spot
+    assert read.camera is camera
+    assert (read.depth is None) if not depth else torch.equal(read.depth, wrote.depth)
+    assert cache.read("ab12") is None, "people and places are told apart"
+    assert list(cache.keys()) == ["ab12"] and not cache.verify() and cache.stats().entries == 1
+
+
+def test_a_still_place_is_kept_once_whatever_the_length(tmp_path):
+    sizes = []
+    for frames in (1, 64):
+        cache = RenderCache(tmp_path / str(frames))
+        cache.write_scene("ab12", place(example_view(frames=frames)))
+        sizes.append(cache.stats().bytes)
+    assert sizes[0] == sizes[1]
+
+
+def test_a_place_of_another_camera_is_not_taken(tmp_path, caplog):
+    cache = RenderCache(tmp_path)
+    cache.write_scene("ab12", place(example_view(frames=2, height=9, width=11)))
+    assert cache.read_scene("ab12", example_view(frames=2, height=9, width=12)) is None
+    assert "another camera" in caplog.text

@@ -32,6 +32,13 @@ class Background(ABC):
                 it together with a spot on its floor, so that the person is put there and turned.
         """
 
+    def costly(self, values: Values) -> bool:
+        """Whether a scene takes so long to make that it is worth keeping on disk; where so, it has no camera but ours.
+
+        Places that are built and lit cost tens of milliseconds; pictures are read as fast as a cache is.
+        """
+        return False
+
     @abstractmethod
     def among(self, films: Sequence[tuple[Record, Reference]]) -> "Background":
         """The same background restricted to what these training films allow, with all that must be made made.

@@ -48,15 +48,25 @@ class Mixture(Background):
         Raises:
             KeyError: If the recipe names a part that is not here.
         """
-        name = values["part"]
-        if name not in self.parts:
-            raise KeyError(
-                f"The recipe asks for the background '{name}', and this mixture has {sorted(self.parts)}. "
-                "Replay recipes with the backgrounds that they were made with."
-            )
-        return self.parts[name].scene(values["values"], camera)  # type: ignore[index,arg-type]
+        part, drawn = self._part(values)
+        return part.scene(drawn, camera)
+
+    def costly(self, values: Values) -> bool:
+        """As the part that was drawn says."""
+        part, drawn = self._part(values)
+        return part.costly(drawn)
 
     def among(self, films: Sequence[tuple[Record, Reference]]) -> Background:
         """The same mixture of the parts restricted; parts of weight 0 are left out."""
         kept = {name: weight for name, weight in self.weights.items() if weight > 0}
         return Mixture({name: self.parts[name].among(films) for name in kept}, kept)
+
+    def _part(self, values: Values) -> tuple[Background, Values]:
+        name, drawn = values["part"], values["values"]
+        if name not in self.parts:
+            raise KeyError(
+                f"The recipe asks for the background '{name}', and this mixture has {sorted(self.parts)}. "
+                "Replay recipes with the backgrounds that they were made with."
+            )
+        assert isinstance(name, str) and isinstance(drawn, dict)
+        return self.parts[name], drawn

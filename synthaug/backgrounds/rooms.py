@@ -3,6 +3,7 @@
 Values name every choice; `layout`, `lights` and `raycasting` obey them.
 """
 
+import functools
 import hashlib
 import math
 from collections.abc import Sequence
@@ -105,6 +106,10 @@ class Rooms(Background):
             light=_turned(light, plan.yaw),
         )
 
+    def costly(self, values: Values) -> bool:
+        """Always: every ray is traced."""
+        return True
+
     def among(self, films: Sequence[tuple[Record, Reference]]) -> Background:
         """Itself: no film is in it."""
         return self
@@ -137,6 +142,7 @@ def _turned(light: Light, yaw: float) -> Light:
     return Light((cos * x + sin * z, y, -sin * x + cos * z), light.key, light.sky, light.ground)
 
 
+@functools.cache
 def _source_digest() -> str:
     """Of the files that decide the pixels, so that an edit renews every cache."""
     digest = hashlib.blake2b(digest_size=8)
