@@ -1,0 +1,88 @@
+"""How fast are gradients? `python -m benchmarks.gradients` times one frame's way there and back, for fitting.
+
+The compiled kernels against the specification's autograd, with skinning (torch's on both sides) and without, in
+interleaved rounds of this thread's CPU time. Prints a table, then one line of JSON. `agreement` is the norm of the
+difference of the two float32 gradients over that of the specification's, the worst of all fields.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import platform
+import statistics
+from collections.abc import Callable
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from benchmarks.render import interleaved, person_like, view
+from synthaug.renderers import Splatting, gradients
+from synthaug.renderers import torch as specification
+from synthaug.structures import Camera, Gaussians, PosedGaussians
+
+FITTED = ("means", "quats", "scales", "opacities", "colors")
+
+
+def backward(splat: Callable, posed: PosedGaussians, camera: Camera) -> None:
+    values = splat(
+        posed, camera.viewmats[0], camera.Ks[0], height=camera.height, width=camera.width, splatting=Splatting()
+    )
+    # Of a loss that weighs all pixels and channels differently, as a photograph does.
+    sum((value * torch.linspace(-1, 1, value.numel()).view_as(value)).sum() for value in values).backward()
+
+
+def of_person(splat: Callable, person: Gaussians, camera: Camera) -> dict[str, Tensor]:
+    """Gradients of all fields, through skinning."""
+    leaves = {name: getattr(person, name).clone().requires_grad_() for name in FITTED}
+    backward(splat, dataclasses.replace(person, **leaves).posed(0), camera)
+    return {name: leaf.grad for name, leaf in leaves.items()}
+
+
+def of_posed(splat: Callable, posed: PosedGaussians, camera: Camera) -> None:
+    fields = {f.name: getattr(posed, f.name).clone().requires_grad_() for f in dataclasses.fields(posed)}
+    backward(splat, PosedGaussians(**fields), camera)
+
+
+def agreement(person: Gaussians, camera: Camera) -> float:
+    a, b = (of_person(module.splat, person, camera) for module in (gradients, specification))
+    return max(float((a[name] - b[name]).norm() / b[name].norm()) for name in FITTED)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--gaussians", type=int, nargs="+", default=[4_000, 8_000, 32_000])
+    parser.add_argument("--size", type=int, default=112)
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    load, camera = os.getloadavg()[0], view(options.size, frames=1)
+    table = Table(
+        f"Gaussians @ {options.size} px", "ms a frame, median", "specification", "ratio", "posed", "agreement"
+    )
+    rows = []
+    for count in options.gaussians:
+        person = person_like(count, frames=1)
+        posed = person.posed(0)
+        tasks: dict[str, Callable[[], object]] = {
+            "ms": lambda person=person: of_person(gradients.splat, person, camera),
+            "specification_ms": lambda person=person: of_person(specification.splat, person, camera),
+            "posed_ms": lambda posed=posed: of_posed(gradients.splat, posed, camera),
+        }
+        times = interleaved(tasks, rounds=options.rounds)
+        row = {name: statistics.median(values) for name, values in times.items()}
+        # Of each round, since both are slowed by the same neighbours.
+        pairs = zip(times["specification_ms"], times["ms"], strict=True)
+        row |= {"ratio": statistics.median(slow / fast for slow, fast in pairs)}
+        row |= {"agreement": agreement(person, camera)}
+        columns = ("ms", "specification_ms", "ratio", "posed_ms")
+        table.add_row(str(count), *(f"{row[name]:.1f}" for name in columns), f"{row['agreement']:.1e}")
+        rows.append({"gaussians": count} | {name: float(f"{value:.3g}") for name, value in row.items()})
+    Console().print(table)
+    print(json.dumps({"gradients": rows, "size": options.size, "load": round(load, 2), "machine": platform.machine()}))
+
+
+if __name__ == "__main__":
+    main()
