@@ -159,18 +159,17 @@ def _exponent(dx, dy, a, b, c):
 
 @_kernel
 @no_type_check
-def _blend(order, seen, boxes, colors, model, size, film):  # noqa: PLR0913
-    """Lay each Gaussian of the order behind those before it."""
+def _blend(seen, boxes, colors, model, size, film):
+    """Lay each Gaussian behind those before it; all come in the order of depth, and so side by side in memory."""
     picture, light, stops = film
-    for n in range(len(order)):
-        g = order[n]
+    for g in range(len(seen)):
         u, v, o, z = seen[g, _U], seen[g, _V], seen[g, _O], seen[g, _Z]
         a, b, c = seen[g, _A], seen[g, _B], seen[g, _C]
         red, green, blue = colors[g, 0], colors[g, 1], colors[g, 2]
         for y in range(boxes[g, 2], boxes[g, 3] + 1):
             for x in range(boxes[g, 0], boxes[g, 1] + 1):
                 i = np.uint64(y * size[1] + x)
-                if stops[i] < n:
+                if stops[i] < g:
                     continue
                 sigma = _exponent(u - (x + 0.5), v - (y + 0.5), a, b, c)
                 alpha = min(o * math.exp(-sigma), model.max_alpha)
@@ -178,7 +177,7 @@ def _blend(order, seen, boxes, colors, model, size, film):  # noqa: PLR0913
                     continue
                 after = light[i] * (1.0 - alpha)
                 if not after > model.min_transmittance:
-                    stops[i] = n
+                    stops[i] = g
                     continue
                 w = alpha * light[i]
                 light[i] = after
@@ -192,7 +191,7 @@ def _blend(order, seen, boxes, colors, model, size, film):  # noqa: PLR0913
 
 @_kernel
 @no_type_check
-def _unblend(order, seen, boxes, colors, model, size, film, grads):  # noqa: PLR0913
+def _unblend(seen, boxes, colors, model, size, film, grads):  # noqa: PLR0913
     """Gradients of the projections and colours, [gaussian, _FIELDS + 3], from that of the picture in `film.picture`.
 
     `film.light` is brought back to what it was before the first Gaussian.
@@ -200,8 +199,7 @@ def _unblend(order, seen, boxes, colors, model, size, film, grads):  # noqa: PLR
     picture, light, stops = film
     # Of each pixel: its gradient times what the Gaussians farther than the present one have given it.
     behind = np.zeros_like(light)
-    for n in range(len(order) - 1, -1, -1):
-        g = order[n]
+    for g in range(len(seen) - 1, -1, -1):
         u, v, o, z = seen[g, _U], seen[g, _V], seen[g, _O], seen[g, _Z]
         a, b, c = seen[g, _A], seen[g, _B], seen[g, _C]
         red, green, blue = colors[g, 0], colors[g, 1], colors[g, 2]
@@ -209,7 +207,7 @@ def _unblend(order, seen, boxes, colors, model, size, film, grads):  # noqa: PLR
         for y in range(boxes[g, 2], boxes[g, 3] + 1):
             for x in range(boxes[g, 0], boxes[g, 1] + 1):
                 i = np.uint64(y * size[1] + x)
-                if stops[i] <= n:
+                if stops[i] <= g:
                     continue
                 dx, dy = u - (x + 0.5), v - (y + 0.5)
                 sigma = _exponent(dx, dy, a, b, c)
@@ -293,10 +291,10 @@ def _unlens(axis, p, R, dm, found, model, camera):  # noqa: PLR0913
 
 @_kernel
 @no_type_check
-def _unproject(order, posed, model, grads, given, camera):  # noqa: PLR0913
+def _unproject(posed, model, grads, given, camera):
     """Gradients of means, covariances and opacities into `given`, and of the camera, summed, into `camera`."""
     p, M, dm, R = np.empty(3), np.empty((2, 3)), np.empty((2, 3)), model.R
-    for g in order:
+    for g in range(len(grads)):
         found = grads[g]
         if not _any(found):
             continue  # unseen: zero, even where overflow has made something of it infinite
@@ -343,7 +341,8 @@ class _Splat(torch.autograd.Function):
         order = np.argsort(depths, kind="stable")
         order = order[np.searchsorted(depths[order], 0, side="right") :]
         film = _Film(np.zeros(pixels * _CHANNELS), np.ones(pixels), np.full(pixels, len(order), np.int32))
-        _blend(order, seen, boxes, posed.colors, model, size, film)
+        seen, boxes = seen[order], boxes[order]
+        _blend(seen, boxes, posed.colors[order], model, size, film)
         ctx.save_for_backward(*tensors)
         ctx.kept = (size, splatting, order, seen, boxes, film.light, film.stops)
         return torch.from_numpy(film.picture.reshape(*size, _CHANNELS)).to(tensors[0].dtype)
@@ -354,11 +353,13 @@ class _Splat(torch.autograd.Function):
         tensors = ctx.saved_tensors
         size, splatting, order, seen, boxes, light, stops = ctx.kept
         posed, model = _Posed(*map(_array, tensors[:4])), _model(tensors[4], tensors[5], size, splatting)
-        grads, camera = np.zeros((len(seen), _FIELDS + 3)), np.zeros(_CAMERA)
+        count = len(posed.means)
+        sorted_, grads, camera = np.empty((len(seen), _FIELDS + 3)), np.zeros((count, _FIELDS + 3)), np.zeros(_CAMERA)
         film = _Film(_array(picture).reshape(-1), light.copy(), stops)
-        _unblend(order, seen, boxes, posed.colors, model, size, film, grads)
-        given = _Posed(np.zeros_like(posed.means), np.zeros_like(posed.covars), np.zeros(len(seen)), grads[:, _FIELDS:])
-        _unproject(order, posed, model, grads, given, camera)
+        _unblend(seen, boxes, posed.colors[order], model, size, film, sorted_)
+        grads[order] = sorted_
+        given = _Posed(np.zeros_like(posed.means), np.zeros_like(posed.covars), np.zeros(count), grads[:, _FIELDS:])
+        _unproject(posed, model, grads, given, camera)
         found = [torch.from_numpy(array) for array in (*given, *_camera_gradients(camera))]
         return None, None, *(grad.to(tensor.dtype) for grad, tensor in zip(found, tensors, strict=True))
 
@@ -438,8 +439,8 @@ def splat_clip(
 ]:
     """All frames of people together, through skinning, with gradients for all that `Gaussians` holds but `joint_ids`.
 
-    What is kept for the way back grows with frames times Gaussians: fit a few frames a step, cut out of
-    `T_world_rest`, `shade` and the camera alike.
+    What is kept for the way back grows with frames times Gaussians: fit a few frames a step, cut out of people and
+    camera alike.
 
     Args:
         people: All with as many frames as the camera. None at all gives a transparent picture.

@@ -109,17 +109,15 @@ def test_float32_gradients_are_within_a_thousandth_of_float64s(splatting: Splatt
         assert float((found[name] - value).norm() / value.norm()) < 1e-3, name
 
 
-def test_gradients_reach_people_over_time_through_skinning_and_shade():
+def test_gradients_reach_people_over_time_through_skinning():
     camera = example_view(frames=2, height=20, width=24)
-    shade = 0.5 + torch.rand(2, 60, 3, generator=torch.Generator().manual_seed(0))
 
     def gradients_of(clip: Callable) -> list[Tensor]:
         people = [leaves(example_person(seed=seed, count=60), torch.float32) for seed in (0, 1)]
-        people[0] = dataclasses.replace(people[0], shade=shade.clone().requires_grad_())
         rgb, alpha, depth = clip(people)
         (rgb.square().sum() + (alpha * depth).sum()).backward()
         fields = [getattr(person, name).grad for person in people for name in FITTED]
-        return [rgb.detach(), alpha.detach(), depth.detach(), *fields, people[0].shade.grad]
+        return [rgb.detach(), alpha.detach(), depth.detach(), *fields]
 
     def specified(people: list[Gaussians]) -> list[Tensor]:
         frames = [
