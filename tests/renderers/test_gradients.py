@@ -14,7 +14,7 @@ from synthaug.renderers import Splatting, gradients
 from synthaug.renderers import torch as specification
 from synthaug.renderers.checks import check_posed
 from synthaug.renderers.gradients import splat_clip
-from synthaug.structures import Camera, Gaussians, PosedGaussians
+from synthaug.structures import Camera, Gaussians, Light, PosedGaussians
 from synthaug.testing.renderers import dot, example_person, example_view
 
 MODELS = [
@@ -109,15 +109,18 @@ def test_float32_gradients_are_within_a_thousandth_of_float64s(splatting: Splatt
         assert float((found[name] - value).norm() / value.norm()) < 1e-3, name
 
 
-def test_gradients_reach_people_over_time_through_skinning():
+def test_gradients_reach_people_over_time_through_skinning_and_light():
     camera = example_view(frames=2, height=20, width=24)
+    light = Light((0.3, 0.8, 0.5), key=(0.7, 0.6, 0.5), sky=(0.5, 0.5, 0.6), ground=(0.3, 0.3, 0.2))
 
     def gradients_of(clip: Callable) -> list[Tensor]:
         people = [leaves(example_person(seed=seed, count=60), torch.float32) for seed in (0, 1)]
+        normals = torch.nn.functional.normalize(people[0].means.detach(), dim=1).requires_grad_()
+        people[0] = dataclasses.replace(people[0], normals=normals, light=light)
         rgb, alpha, depth = clip(people)
         (rgb.square().sum() + (alpha * depth).sum()).backward()
         fields = [getattr(person, name).grad for person in people for name in FITTED]
-        return [rgb.detach(), alpha.detach(), depth.detach(), *fields]
+        return [rgb.detach(), alpha.detach(), depth.detach(), *fields, normals.grad]
 
     def specified(people: list[Gaussians]) -> list[Tensor]:
         frames = [

@@ -22,7 +22,7 @@ from synthaug.renderers import Renderer, Splatting
 from synthaug.renderers import torch as specification
 from synthaug.renderers.cpu import CpuRenderer
 from synthaug.renderers.torch import TorchRenderer, splat, together
-from synthaug.structures import Camera, Gaussians, PosedGaussians, Rendering
+from synthaug.structures import Camera, Gaussians, Light, PosedGaussians, Rendering
 from synthaug.testing.renderers import dot, example_person, example_view
 
 NUDGE = 1e-3
@@ -106,20 +106,25 @@ def assert_in_band(rendering: Rendering, people: Sequence[Gaussians], camera: Ca
     height=sides,
     width=sides,
     splatting=models,
+    lit=st.booleans(),
 )
 def test_random_people_are_drawn_as_specified(
-    seed: int, counts: list[int], height: int, width: int, splatting: Splatting
+    seed: int, counts: list[int], height: int, width: int, splatting: Splatting, lit: bool
 ):
     people = [
         example_person(seed=seed + i, count=count, frames=1, joints=3 + i, k=1 + i) for i, count in enumerate(counts)
     ]
+    if lit:
+        normals = torch.nn.functional.normalize(people[0].means, dim=1)
+        light = Light((0.3, -0.8, 0.5), key=(0.7, 0.6, 0.5), sky=(0.5, 0.5, 0.6), ground=(0.3, 0.3, 0.2))
+        people[0] = dataclasses.replace(people[0], normals=normals, light=light)
     assert_specified(people, random_camera(seed, height=height, width=width), splatting)
 
 
 def test_a_picture_of_another_model_is_noticed():
     person, camera = example_person(count=60, frames=1), example_view(frames=1, height=30, width=30)
     people = [dataclasses.replace(person, opacities=torch.ones(60), scales=person.scales + 0.05)]
-    for other in (Splatting(eps2d=0.087), Splatting(max_alpha=0.98), Splatting(antialiased=False), Splatting(near=2.4)):
+    for other in (Splatting(eps2d=0.06), Splatting(max_alpha=0.9), Splatting(antialiased=False), Splatting(near=2.4)):
         drawn = CpuRenderer(other).render(people, camera, depth=True)
         with pytest.raises(AssertionError, match="was specified"):
             assert_in_band(drawn, people, camera, Splatting())
@@ -259,7 +264,7 @@ def test_finite_values_of_any_size_give_pictures_without_nan(
 def test_quaternions_of_any_length_are_the_same_rotation(seed: int, count: int, length: float):
     person, camera = example_person(seed=seed, count=count, frames=1), random_camera(seed, height=20, width=20)
     stretched = dataclasses.replace(person, quats=person.quats * length)
-    a, b = (CpuRenderer().render([p], camera) for p in (person, stretched))
+    a, b = (CpuRenderer().render([p], camera, depth=True) for p in (person, stretched))
     assert ((a.rgb.int() - b.rgb.int()).abs() <= 1).all()
 
 
