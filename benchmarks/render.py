@@ -1,7 +1,16 @@
-"""How fast is rendering? `python -m benchmarks.render` times the CPU renderer on people and on clouds.
+"""What a synthetic clip costs, and how near to the truth it is: `python -m benchmarks.render`.
 
-Interleaved rounds, least and median CPU time of this thread: on a busy machine the least is nearer to the truth, and
-only ratios carry over to another machine. Prints a table, then one line of JSON.
+Costs are milliseconds of CPU of one process, medians of interleaved rounds: on a busy machine a single figure says
+little, and only ratios carry over to another one. The last line is one JSON object:
+
+clips_per_s_112, clips_per_s_224    posing, rendering and laying over of 16 frames at 4,000 and 8,000 Gaussians
+vs_decode_340x256, vs_decode_640x480    recipe to composited uint8 at 112 px, sensor left out, over stills in memory,
+                                    against reading 16 frames at stride 2 with the better of decord and PyAV
+..._sensor, ..._rooms               the same with the sensor model; before rooms that are lit for the first time
+parity_db                           the compiled renderer against the specification in float32, before quantisation
+truth_db_112, truth_db_224          the level that the renderer chooses against full detail supersampled 8 and 4 times
+truth_db_112_classic_full           stock classic splatting of all Gaussians against the same
+loader_mixed_vs_real                clips a second of a half synthetic loader over those of a real-only one, 2 workers
 """
 
 import argparse
@@ -10,102 +19,305 @@ import json
 import os
 import platform
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
+import av
+import cv2
+import decord
+import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
+from torch import Tensor
 
+from synthaug.avatars.anny import AnnyPeople
+from synthaug.backgrounds import Background
+from synthaug.backgrounds.images import Images
+from synthaug.backgrounds.rooms import Rooms
+from synthaug.body import mean_skeleton, resample, retarget
+from synthaug.cameras.orbit import Orbit
+from synthaug.compositing import over
+from synthaug.datamodule import Loading, SynthAugDataModule
+from synthaug.datasets.folder import Folder
+from synthaug.datasets.protocols import CrossSubject
+from synthaug.motions.actions import ACTIONS, Actions
+from synthaug.motions.variation import Variation
+from synthaug.references import gather
 from synthaug.renderers import Splatting
-from synthaug.renderers.cpu import CpuRenderer
-from synthaug.renderers.torch import TorchRenderer
-from synthaug.structures import Camera, Gaussians
+from synthaug.renderers.cpu import CpuRenderer, framebuffer
+from synthaug.renderers.torch import splat
+from synthaug.sensor import Sensor
+from synthaug.structures import Camera, ClipFormat, Gaussians, Record
+from synthaug.synthesis import Synthesis, Synthesizer
 from synthaug.testing.renderers import psnr
+from synthaug.video import write_video
 
-FRAMES = 16
-
-
-def person_like(count: int, *, frames: int) -> Gaussians:
-    """Discs on a body-sized ellipsoid, 1.7 m tall, swaying on 55 joints: stands for an avatar of `count` Gaussians."""
-    generator = torch.Generator().manual_seed(count)
-    normals = torch.nn.functional.normalize(torch.randn(count, 3, generator=generator), dim=1)
-    means = normals * torch.tensor([0.22, 0.85, 0.16])
-    # 1.9 square metres of skin shared out: the spacing of the discs, and their sigma.
-    spacing = (1.9 / max(count, 1)) ** 0.5
-    first = ((means[:, 1] + 0.85) / 1.7 * 50).long().clamp(0, 51)
-    weights = torch.rand(count, 4, generator=generator) + 0.05
-    T = torch.eye(4).repeat(frames, 55, 1, 1)
-    sway = torch.linspace(0, 1, frames)[:, None] * torch.linspace(-0.3, 0.3, 55)
-    T[..., 0, 0], T[..., 0, 2], T[..., 2, 0], T[..., 2, 2] = sway.cos(), sway.sin(), -sway.sin(), sway.cos()
-    half = (1 + normals[:, 2:]).clamp(min=1e-6)
-    quats = torch.cat([half, -normals[:, 1:2], normals[:, :1], torch.zeros(count, 1)], dim=1)
-    return Gaussians(
-        means=means,
-        quats=torch.nn.functional.normalize(quats, dim=1),
-        scales=spacing * torch.tensor([0.7, 0.7, 0.15]).repeat(count, 1),
-        opacities=0.9 + 0.1 * torch.rand(count, generator=generator),
-        colors=torch.rand(count, 3, generator=generator),
-        joint_ids=first[:, None] + torch.arange(4),
-        weights=weights / weights.sum(dim=1, keepdim=True),
-        T_world_rest=T,
-        normals=normals,
-    )
+FRAMES, STRIDE, FPS = 16, 2, 30
+FILMS = {"340x256": (256, 340), "640x480": (480, 640)}
+GREY = 118
+"""Behind people whose pictures are compared: one flat colour."""
+PIXELS_A_METRE = 0.7 / 1.7
+"""Of a picture's height: a person 1.7 m tall fills 70 percent of it."""
 
 
-def view(size: int, *, frames: int) -> Camera:
-    """3 m away, the person filling 70 percent of the frame's height."""
-    viewmat = torch.diag(torch.tensor([1.0, -1.0, -1.0, 1.0]))
-    viewmat[2, 3] = 3.0
-    focal = 0.7 * size * 3.0 / 1.7
+def synthesizer(background: Background, *, size: int, sensor: Sensor | None = None) -> Synthesizer:
+    """Every action, performed once, re-enacted by three people."""
+    records = [
+        Record(f"{action}/studio/0", Path(action), label, "", "", 0.0, 4.0) for label, action in enumerate(ACTIONS)
+    ]
+    plan = Synthesis(
+        motion=Actions(), variation=Variation(), avatar=AnnyPeople(), camera=Orbit(), background=background,
+        renderer=CpuRenderer(), sensor=sensor, identities=3, backgrounds=2,
+    )  # fmt: skip
+    return Synthesizer(plan, gather(records, plan.motion), ClipFormat(FRAMES, FPS / STRIDE, size), seed=0)
+
+
+def view(size: int, *, azimuth: float = 0.4) -> Camera:
+    """From 3 m away at a height of 1.2 m, the person filling 70 percent of the height."""
+    place = np.array([3 * np.sin(azimuth), 1.2, 3 * np.cos(azimuth)])
+    forward = np.array([0, 0.9, 0]) - place
+    forward /= np.linalg.norm(forward)
+    right = np.cross(forward, [0, 1, 0])
+    right /= np.linalg.norm(right)
+    R = np.stack([right, np.cross(forward, right), forward])
+    viewmat = torch.eye(4)
+    viewmat[:3, :3], viewmat[:3, 3] = torch.from_numpy(R), torch.from_numpy(-R @ place)
+    focal = PIXELS_A_METRE * size * 3
     K = torch.tensor([[focal, 0, size / 2], [0, focal, size / 2], [0, 0, 1]])
-    return Camera(viewmat.repeat(frames, 1, 1), K.repeat(frames, 1, 1), width=size, height=size)
+    return Camera(viewmat.repeat(FRAMES, 1, 1), K.repeat(FRAMES, 1, 1), width=size, height=size)
 
 
-def interleaved(tasks: dict[str, Callable[[], object]], *, rounds: int) -> dict[str, list[float]]:
-    """CPU milliseconds of each task in each round; the first, which compiles, is not counted."""
+def performance(seed: int, action: str, *, frames: int = FRAMES) -> Gaussians:
+    """A person with levels of detail, performing."""
+    person = AnnyPeople().load(f"studio-{seed:06d}")
+    take = Actions().load(Record(f"{action}/studio/{seed}", Path(), 0, "", "", 0.0, 4.0))
+    motion = resample(take.motion, torch.linspace(0.2, 3.6, frames, dtype=torch.float64))
+    return person.pose(retarget(motion, mean_skeleton(), person.skeleton))
+
+
+def at(person: Gaussians, count: int) -> Gaussians:
+    """The person at the level of about this many Gaussians."""
+    return person.at(min(person.levels, key=lambda level: abs(len(level.means) - count)))
+
+
+def film(path: Path, height: int, width: int) -> None:
+    """Four seconds of H.264 in which a person moves before a picture with detail, and the sensor is noisy."""
+    rng = np.random.default_rng(0)
+    clip = synthesizer(Rooms(), size=256).render(synthesizer(Rooms(), size=256).sample(5)).video.numpy()
+    small = [cv2.resize(frame.transpose(1, 2, 0), (width, height)) for frame in clip]
+    texture = cv2.resize(rng.integers(0, 40, (height // 4, width // 4, 3)).astype(np.uint8), (width, height))
+    frames = []
+    for t in range(4 * FPS):
+        shown = small[t * len(small) // (4 * FPS)].astype(np.int16) + texture
+        frames.append(np.clip(shown + rng.normal(0, 2, shown.shape), 0, 255).astype(np.uint8).transpose(2, 0, 1))
+    write_video(path, torch.from_numpy(np.stack(frames)), fps=FPS, metadata={}, crf=23)
+
+
+def by_pyav(path: Path, start: int, size: int) -> np.ndarray:
+    """16 frames at stride 2, made smaller by the decoder's own scaler."""
+    wanted, found = {start + STRIDE * i for i in range(FRAMES)}, []
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        stream.thread_type, stream.codec_context.thread_count = "NONE", 1
+        container.seek(int(start / FPS / stream.time_base), stream=stream)
+        for frame in container.decode(stream):
+            if round(float(frame.pts * stream.time_base) * FPS) in wanted:
+                found.append(frame.reformat(width=size, height=size, format="rgb24").to_ndarray())
+            if len(found) == FRAMES:
+                break
+    return np.stack(found)
+
+
+def by_decord(path: Path, start: int, size: int) -> np.ndarray:
+    """The same by decord."""
+    reader = decord.VideoReader(str(path), width=size, height=size, num_threads=1)
+    return reader.get_batch([start + STRIDE * i for i in range(FRAMES)]).asnumpy()
+
+
+def interleaved(tasks: dict[str, Callable[[int], object]], *, rounds: int) -> dict[str, list[float]]:
+    """CPU milliseconds of each task in each round; the first two, which compile and fill caches, are not counted."""
     times: dict[str, list[float]] = {name: [] for name in tasks}
-    for number in range(rounds + 1):
+    for number in range(-2, rounds):
         for name, task in tasks.items():
-            start = time.thread_time()
-            task()
-            if number > 0:
-                times[name].append(1e3 * (time.thread_time() - start))
+            start = time.process_time()
+            task(number % 60)
+            if number >= 0:
+                times[name].append(1e3 * (time.process_time() - start))
     return times
 
 
-def agreement(people: list[Gaussians], size: int) -> float:
-    """PSNR of the first frame against the specification, dB in uint8."""
-    first = [dataclasses.replace(person, T_world_rest=person.T_world_rest[:1]) for person in people]
-    camera = view(size, frames=1)
-    return psnr(CpuRenderer().render(first, camera).rgb, TorchRenderer().render(first, camera).rgb)
+def costs(folder: Path, *, rounds: int) -> dict[str, list[float]]:
+    """Everything that is timed, by name."""
+    stills = folder / "stills"
+    stills.mkdir()
+    rng = np.random.default_rng(1)
+    for number in range(4):
+        picture = cv2.resize(rng.integers(0, 256, (12, 16, 3)).astype(np.uint8), (320, 240))
+        cv2.imwrite(str(stills / f"{number}.png"), picture)
+    sensor = Sensor()
+    plans = {
+        "recipe to pixels, 112 px": synthesizer(Images(stills), size=112),
+        "the same with sensor": synthesizer(Images(stills), size=112, sensor=sensor),
+        "the same before new rooms": synthesizer(Rooms(), size=112),
+        "recipe to pixels, 224 px": synthesizer(Images(stills), size=224),
+    }
+    tasks: dict[str, Callable[[int], object]] = {
+        name: lambda number, ours=ours: ours.render(ours.sample(number)) for name, ours in plans.items()
+    }
+    for size, count in ((112, 4_000), (224, 8_000)):
+        tasks[f"pose, render, over: {count} at {size} px"] = _bare(size, count)
+    for name, (height, width) in FILMS.items():
+        path = folder / f"{name}.mp4"
+        film(path, height, width)
+        starts = np.random.default_rng(2).integers(0, 4 * FPS - FRAMES * STRIDE, 60)
+        for reader in (by_decord, by_pyav):
+            tasks[f"{reader.__name__} {name}"] = lambda number, read=reader, path=path, starts=starts: read(
+                path, int(starts[number]), 112
+            )
+    return interleaved(tasks, rounds=rounds)
+
+
+def _bare(size: int, count: int) -> Callable[[int], Tensor]:
+    """A clip of one person at one level, from the motion to the laid over picture."""
+    person, camera = AnnyPeople().load("studio-000001"), view(size)
+    level = min(person.pose(_still()).levels, key=lambda level: abs(len(level.means) - count))
+    take = Actions().load(Record("hand waving/studio/1", Path(), 0, "", "", 0.0, 4.0))
+    motion = retarget(
+        resample(take.motion, torch.linspace(0.2, 3.6, FRAMES, dtype=torch.float64)), mean_skeleton(), person.skeleton
+    )
+    frames = torch.full((FRAMES, 3, size, size), GREY, dtype=torch.uint8)
+    renderer = CpuRenderer(Splatting(per_pixel=None))
+    return lambda _: over(renderer.render([person.pose(motion).at(level)], camera), frames)
+
+
+def _still():
+    return resample(
+        Actions().load(Record("walk/studio/1", Path(), 0, "", "", 0.0, 1.0)).motion, torch.zeros(1, dtype=torch.float64)
+    )
+
+
+def truth(size: int, factor: int) -> dict[str, float]:
+    """DB of the chosen level and of stock classic splatting against supersampled full detail, over four scenes."""
+    errors: dict[str, list[float]] = {"chosen": [], "classic": []}
+    for seed, (action, azimuth) in enumerate(
+        (("hand waving", 0.2), ("kicking something", 1.2), ("sit down", 2.5), ("walk", 4.0))
+    ):
+        person, camera = performance(seed, action, frames=4), view(size, azimuth=azimuth)
+        camera = dataclasses.replace(camera, viewmats=camera.viewmats[:4], Ks=camera.Ks[:4])
+        Ks = camera.Ks.clone()
+        Ks[:, :2] *= factor
+        large = dataclasses.replace(camera, Ks=Ks, height=size * factor, width=size * factor)
+        full = torch.nn.functional.avg_pool2d(_over_grey(person, large, Splatting(per_pixel=None)), factor)
+        stock = Splatting(antialiased=False, eps2d=0.3, per_pixel=None)
+        for name, splatting in (("chosen", Splatting()), ("classic", stock)):
+            errors[name].append(float((_over_grey(person, camera, splatting) - full).square().mean()))
+    return {name: float(10 * np.log10(255**2 / np.mean(found))) for name, found in errors.items()}
+
+
+def _over_grey(person: Gaussians, camera: Camera, splatting: Splatting) -> Tensor:
+    rendering = CpuRenderer(splatting).render([person], camera)
+    return rendering.rgb.double() + (1 - rendering.alpha.double() / 255) * GREY
+
+
+def parity() -> tuple[float, float]:
+    """DB against the specification in float32, and the largest difference, of a person at two sizes."""
+    worst, largest = np.inf, 0.0
+    for size in (64, 112):
+        person, camera = at(performance(3, "punch", frames=1), 4_000), view(size)
+        camera = dataclasses.replace(camera, viewmats=camera.viewmats[:1], Ks=camera.Ks[:1])
+        ours = framebuffer([person], camera, Splatting())[0]
+        rgb, alpha, _ = splat(
+            person.posed(0), camera.viewmats[0], camera.Ks[0], height=size, width=size, splatting=Splatting()
+        )
+        theirs = torch.cat([rgb, alpha])
+        worst = min(worst, psnr(ours, theirs, peak=1.0))
+        largest = max(largest, float((ours - theirs).abs().max()))
+    return worst, largest
+
+
+def loader_ratio(folder: Path, *, rounds: int) -> tuple[float, float]:
+    """Clips a second of real-only and of half synthetic batches, two workers, the same films; medians over epochs."""
+    root = folder / "films"
+    for action in ("wave", "walk"):
+        for subject in ("a", "b", "c"):
+            path = root / action / f"{subject}.mp4"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.symlink_to(folder / "340x256.mp4")
+    rows = [f"{action}/{subject}.mp4,{action},{subject}" for action in ("wave", "walk") for subject in "abc"]
+    (root / "clips.csv").write_text("file,label,subject\n" + "\n".join(rows * 1))
+    speeds: dict[bool, list[float]] = {False: [], True: []}
+    plan = dataclasses.replace(synthesizer(Images(folder / "stills"), size=112).plan, motion=_AnyMotion(), identities=3)
+    modules = {}
+    for mixed in speeds:
+        module = SynthAugDataModule(
+            Folder(root, csv="clips.csv"), CrossSubject(test_subjects=["c"]),
+            synth=dataclasses.replace(plan, identities=3 if mixed else 0, backgrounds=16),
+            clip=ClipFormat(FRAMES, FPS / STRIDE, 112), loading=Loading(batch_size=8, num_workers=2),
+        )  # fmt: skip
+        module.prepare_data()
+        module.setup("fit")
+        modules[mixed] = module.train_dataloader()
+    for number in range(rounds + 1):
+        for mixed, loader in modules.items():
+            start, clips = time.perf_counter(), 0
+            while clips < 96:
+                clips += sum(len(batch["label"]) for batch in loader)
+            if number:
+                speeds[mixed].append(clips / (time.perf_counter() - start))
+    return statistics.median(speeds[False]), statistics.median(speeds[True])
+
+
+class _AnyMotion(Actions):
+    """A performance for whatever film: the benchmark's films show nobody in particular."""
+
+    def load(self, record: Record):  # noqa: D102 - as Actions
+        return super().load(dataclasses.replace(record, key="hand waving/studio/3", end=record.start + 4.0))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--gaussians", type=int, nargs="+", default=[4_000, 8_000, 32_000])
-    parser.add_argument("--sizes", type=int, nargs="+", default=[112, 224])
-    parser.add_argument("--rounds", type=int, default=7)
-    options = parser.parse_args()
+    parser.add_argument("--rounds", type=int, default=15)
+    rounds = parser.parse_args().rounds
     torch.set_num_threads(1)
-    renderer, tasks, cases = CpuRenderer(Splatting()), {}, {}
-    for count in options.gaussians:
-        people = [person_like(count, frames=FRAMES)]
-        for size in options.sizes:
-            camera = view(size, frames=FRAMES)
-            cases[f"{count} @ {size}"] = (count, size, agreement(people, size))
-            tasks[f"{count} @ {size}"] = lambda people=people, camera=camera: renderer.render(people, camera)
+    cv2.setNumThreads(1)
     load = os.getloadavg()[0]
-    times = interleaved(tasks, rounds=options.rounds)
-
-    table = Table("Gaussians @ pixels", "ms a frame, least", "median", "frames/s, least", "dB to specification")
-    rows = []
-    for name, (count, size, decibels) in cases.items():
-        least, median = (f(times[name]) / FRAMES for f in (min, statistics.median))
-        table.add_row(name, f"{least:.2f}", f"{median:.2f}", f"{1e3 / least:.0f}", f"{decibels:.1f}")
-        rows.append({"gaussians": count, "size": size, "ms": round(least, 4), "median_ms": round(median, 4)})
+    with tempfile.TemporaryDirectory() as folder:
+        times = costs(Path(folder), rounds=rounds)
+        real, mixed = loader_ratio(Path(folder), rounds=max(rounds // 5, 1))
+    middle = {name: statistics.median(found) for name, found in times.items()}
+    decode = {name: min(middle[f"by_decord {name}"], middle[f"by_pyav {name}"]) for name in FILMS}
+    table = Table("16 frames", "CPU ms, median", "least", *(f"share of {name}" for name in FILMS))
+    for name, found in times.items():
+        shares = (f"{middle[name] / decode[against]:.2f}" for against in FILMS)
+        table.add_row(name, f"{middle[name]:.1f}", f"{min(found):.1f}", *shares)
     Console().print(table)
-    print(json.dumps({"renders": rows, "frames": FRAMES, "load": round(load, 2), "machine": platform.machine()}))
+    decibels, largest = parity()
+    small, large = truth(112, 8), truth(224, 4)
+    ratios = {
+        f"vs_decode_{name}{suffix}": round(middle[task] / decode[name], 3)
+        for name in FILMS
+        for suffix, task in (
+            ("", "recipe to pixels, 112 px"), ("_sensor", "the same with sensor"),
+            ("_rooms", "the same before new rooms"),
+        )
+    }  # fmt: skip
+    found = {
+        "clips_per_s_112": round(1e3 / min(times["pose, render, over: 4000 at 112 px"]), 1),
+        "clips_per_s_224": round(1e3 / min(times["pose, render, over: 8000 at 224 px"]), 1),
+        **ratios,
+        "parity_db": round(decibels, 1),
+        "parity_largest": round(largest, 6),
+        "truth_db_112": round(small["chosen"], 2),
+        "truth_db_224": round(large["chosen"], 2),
+        "truth_db_112_classic_full": round(small["classic"], 2),
+        "loader_mixed_vs_real": round(mixed / real, 3),
+        "load": round(load, 2),
+        "machine": platform.machine(),
+    }
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

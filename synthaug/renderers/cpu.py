@@ -25,7 +25,9 @@ from typing import NamedTuple, no_type_check
 import numba
 import numpy as np
 import torch
+from jaxtyping import Float
 from numpy.typing import NDArray
+from torch import Tensor
 
 from synthaug.levels import fitting
 from synthaug.renderers import Renderer, Splatting
@@ -522,12 +524,13 @@ def _splat(order, rest, queue, canvas, max_alpha, kind):  # noqa: PLR0913
     records, colors, pixels = queue.records, queue.colors, canvas.pixels
     pitch = np.uint64(_planes(kind)) * _stride(kind)
     _clear(order, queue, canvas, kind)
+    finished = 0
     for n in range(len(order)):
         slot = np.uint64(order[n] & 0xFFFFFFFF)
         r, c = slot * _8, slot * _4
         x0, x1 = _first_and_last(records[r + _6])
         y0, y1 = _first_and_last(records[r + _7])
-        if _hidden(canvas, x0, x1, y0, y1):
+        if finished > 0 and _hidden(canvas, x0, x1, y0, y1):
             continue
         u, v = records[r] - _HALF, records[r + _1] - _HALF
         record = (records[r + _2], records[r + _3], records[r + _4], records[r + _5])
@@ -541,7 +544,9 @@ def _splat(order, rest, queue, canvas, max_alpha, kind):  # noqa: PLR0913
         tx, ty = (x0 + x1) // (2 * TILE), (y0 + y1) // (2 * TILE)
         visits = canvas.tiles[ty, tx]
         if visits == 1:
-            canvas.tiles[ty, tx] = _FINISHED if _dark(canvas, tx, ty, kind) else _VISITS
+            dark = _dark(canvas, tx, ty, kind)
+            canvas.tiles[ty, tx] = _FINISHED if dark else _VISITS
+            finished += dark
         elif visits > 1:
             canvas.tiles[ty, tx] = visits - 1
 
@@ -583,18 +588,28 @@ def _write(canvas, film, t, kind):
 
 @_kernel
 @no_type_check
+def _canvas(height, width, kind):
+    """Room for a picture, as it comes from the allocator."""
+    pixels = np.empty(height * _planes(kind) * np.int64(_stride(kind)), np.float32)
+    tiles = np.empty(((height + TILE - 1) // TILE, (width + TILE - 1) // TILE), np.uint8)
+    return _Canvas(pixels, tiles, np.empty(4, np.int64))
+
+
+@_kernel
+@no_type_check
+def _queue(count):
+    """Room for a frame's Gaussians."""
+    records, colors = np.empty(count * _RECORD, np.float32), np.empty(count * 4, np.float32)
+    depths = np.empty(count, np.float32)
+    return _Queue(records, colors, depths, np.empty(count, np.int64), np.empty(count, np.int64))
+
+
+@_kernel
+@no_type_check
 def _render(rest, views, model, film, kind):
     """A whole clip."""
     frames, _, height, width = film.rgb.shape
-    count = len(rest.labels)
-    canvas = _Canvas(
-        np.empty(height * _planes(kind) * np.int64(_stride(kind)), np.float32),
-        np.empty(((height + TILE - 1) // TILE, (width + TILE - 1) // TILE), np.uint8), np.empty(4, np.int64),
-    )  # fmt: skip
-    queue = _Queue(
-        np.empty(count * _RECORD, np.float32), np.empty(count * 4, np.float32), np.empty(count, np.float32),
-        np.empty(count, np.int64), np.empty(count, np.int64),
-    )  # fmt: skip
+    canvas, queue = _canvas(height, width, kind), _queue(len(rest.labels))
     _unlit(rest, queue.colors)
     for t in range(frames):
         _project(rest, views.joints[t], views.lenses[t], model, queue)
@@ -644,6 +659,28 @@ class CpuRenderer(Renderer):
             depth=torch.from_numpy(film.depth) if depth else None,
             labels=torch.from_numpy(film.labels) if labels else None,
         )
+
+
+def framebuffer(
+    people: Sequence[Gaussians], camera: Camera, splatting: Splatting
+) -> Float[Tensor, "time 4 height width"]:
+    """Premultiplied colour and alpha before they become bytes: what measurements compare."""
+    rest = _together([_prepared(person) for person in people], [p.T_world_rest.shape[1] for p in people])
+    views, model, kind = _views(people, camera), _model(splatting, camera), _kind(camera.width, ())
+    height, width, pitch = camera.height, camera.width, _PITCH * len(_kind(camera.width, ()).pitch)
+    canvas, queue = _canvas(height, width, kind), _queue(len(rest.labels))
+    pixels = canvas.pixels.reshape(height, 4, pitch)
+    out = np.empty((len(views.joints), 4, height, width), np.float32)
+    _unlit(rest, queue.colors)
+    for t in range(len(out)):
+        pixels[:] = np.array([0, 0, 0, 1], np.float32)[:, None]
+        _project(rest, views.joints[t], views.lenses[t], model, queue)
+        _illuminate(rest, views.joints[t], views.lamps[t], views.lit, queue)
+        order = _order(queue.depths, rest.slots, queue.packed, queue.spare)
+        _splat(order, rest, queue, canvas, model.max_alpha, kind)
+        out[t] = pixels[:, :, :width].transpose(1, 0, 2)
+    out[:, 3] = 1 - abs(out[:, 3])
+    return torch.from_numpy(out)
 
 
 def _kind(width: int, wanted: tuple[bool, ...]) -> _Kind:

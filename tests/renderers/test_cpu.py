@@ -18,24 +18,8 @@ from synthaug.testing.renderers import check_renderer, dot, example_person, exam
 
 
 def before_quantisation(people: list[Gaussians], camera: Camera, splatting: Splatting) -> torch.Tensor:
-    """The first frame's framebuffer as [r g b alpha, height, width], straight from the kernels."""
-    rest = cpu._together([cpu._prepared(person) for person in people], [p.T_world_rest.shape[1] for p in people])
-    views, model, kind = cpu._views(people, camera), cpu._model(splatting, camera), cpu._kind(camera.width, ())
-    height, width, slots, pitch = camera.height, camera.width, len(rest.labels), 64 * len(kind.pitch)
-    tiles = np.empty((-(-height // cpu.TILE), -(-width // cpu.TILE)), np.uint8)
-    canvas = cpu._Canvas(np.zeros(height * 4 * pitch, np.float32), tiles, np.empty(4, np.int64))
-    canvas.pixels.reshape(height, 4, pitch)[:, 3] = 1
-    queue = cpu._Queue(
-        np.empty(slots * cpu._RECORD, np.float32), np.empty(slots * 4, np.float32), np.empty(slots, np.float32),
-        np.empty(slots, np.int64), np.empty(slots, np.int64),
-    )  # fmt: skip
-    cpu._unlit(rest, queue.colors)
-    cpu._project(rest, views.joints[0], views.lenses[0], model, queue)
-    cpu._illuminate(rest, views.joints[0], views.lamps[0], views.lit, queue)
-    order = cpu._order(queue.depths, rest.slots, queue.packed, queue.spare)
-    cpu._splat(order, rest, queue, canvas, model.max_alpha, kind)
-    picture = canvas.pixels.reshape(height, 4, pitch)[:, :, :width].transpose(1, 0, 2)
-    return torch.from_numpy(np.concatenate([picture[:3], 1 - abs(picture[3:])]))
+    """The first frame's framebuffer as [r g b alpha, height, width], of the kernels."""
+    return cpu.framebuffer(people, camera, splatting)[0]
 
 
 def specified(people: list[Gaussians], camera: Camera, splatting: Splatting) -> torch.Tensor:
