@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from synthaug.avatars import Cast
     from synthaug.datamodule import SynthAugDataModule
+    from synthaug.motions import MotionSource
+    from synthaug.renderers import Renderer
     from synthaug.structures import Recipe
 
 _PARTS = ("dataset", "protocol", "synth", "clip", "loading", "augmentation")
@@ -21,7 +24,7 @@ _PARTS = ("dataset", "protocol", "synth", "clip", "loading", "augmentation")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
-    chosen = _parser().parse_args(arguments)
+    chosen = _chosen(arguments)
     try:
         return chosen.command(chosen)
     except KeyboardInterrupt:
@@ -32,6 +35,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"synthaug: {words}", file=sys.stderr)
         return 2
+
+
+def _chosen(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = _parser()
+    chosen, rest = parser.parse_known_args(arguments)
+    # argparse loses overrides that come after an option: they are positional, and so is what stands before it.
+    if rest and not ("overrides" in chosen and all("=" in word and word[0] != "-" for word in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        chosen.overrides = [*chosen.overrides, *rest]
+    return chosen
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -55,10 +69,17 @@ def _parser() -> argparse.ArgumentParser:
     cache.add_argument("--root", type=Path, help="the cache's folder; the default run's otherwise")
     cache.add_argument("--max-gb", type=float, default=20.0, help="gc: size to shrink to (20)")
 
-    motion = _command(commands, "motion", _motion, "extract the motions of training clips and grade them")
-    motion.add_argument("verb", choices=("extract",))
-    motion.add_argument("--to", type=Path, metavar="DIR", help="also write each motion there as npz")
-    _overrides(motion)
+    motion = commands.add_parser("motion", help="extract motions, and look at one", description="Motions.")
+    verbs = motion.add_subparsers(required=True, metavar="VERB")
+    extract = _command(verbs, "extract", _motion, "extract the motions of training clips and grade them")
+    extract.add_argument("--to", type=Path, metavar="DIR", help="also write each motion there as npz")
+    _overrides(extract)
+    inspect = _command(verbs, "inspect", _inspect, "say what is understood of one recorded motion, and show it")
+    inspect.add_argument("file", type=Path, help="a film, a motion file or a motion's folder")
+    inspect.add_argument("--kind", help="an option of synth/motion; told from the file otherwise")
+    inspect.add_argument("--to", type=Path, default=Path("preview"), metavar="DIR", help="where pictures are written")
+    inspect.add_argument("--seconds", type=float, default=10.0, help="of the motion that are shown (10)")
+    _overrides(inspect)
 
     data = _command(commands, "data", _data_weights, "bring what compute nodes cannot download")
     data.add_argument("verb", choices=("weights",))
@@ -128,16 +149,21 @@ def loaded(path: Path) -> "DictConfig":
 def data_of(config: "DictConfig") -> "SynthAugDataModule":
     """The data module that a configuration describes, not yet prepared. Foreign targets are refused first."""
     from hydra.utils import instantiate
-    from omegaconf import OmegaConf
 
     from synthaug.datamodule import SynthAugDataModule
+
+    _refuse_foreign(config)
+    parts = {name: instantiate(config[name], _convert_="all") for name in _PARTS}
+    return SynthAugDataModule(parts.pop("dataset"), parts.pop("protocol"), **parts, seed=config.seed)
+
+
+def _refuse_foreign(config: "DictConfig") -> None:
+    from omegaconf import OmegaConf
+
     from synthaug.targets import check_targets
 
     also = [f"{package}." for package in os.environ.get("SYNTHAUG_TARGETS", "").split(",") if package]
-    tree = OmegaConf.to_container(config, resolve=True)
-    check_targets(tree, also=also)
-    parts = {name: instantiate(config[name], _convert_="all") for name in _PARTS}
-    return SynthAugDataModule(parts.pop("dataset"), parts.pop("protocol"), **parts, seed=config.seed)
+    check_targets(OmegaConf.to_container(config, resolve=True), also=also)
 
 
 def _prepared(config: "DictConfig") -> "SynthAugDataModule":
@@ -246,6 +272,47 @@ def _motion(chosen: argparse.Namespace) -> int:
         table.add_row(key, "-", "-", reason, style="dim")
     Console().print(table)
     return 0
+
+
+def _inspect(chosen: argparse.Namespace) -> int:
+    import numpy
+    from rich.console import Console
+    from rich.table import Table
+
+    from synthaug.recognition import recognised
+
+    kind = chosen.kind or recognised(chosen.file)
+    # Heavy imports come after the file was found and recognised: mistakes are told at once.
+    from synthaug.files import write_atomic
+    from synthaug.inspection import Preview, facts, film_of, rows_of, views, whole_record
+    from synthaug.runs import png
+    from synthaug.sheets import sheet, side_by_side
+    from synthaug.video import write_video
+
+    preview = Preview(seconds=chosen.seconds)
+    source, cast, renderer = _stations(composed([f"synth/motion={kind}", *chosen.overrides]))
+    reference = source.load(whole_record(chosen.file))
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for name, value in facts(reference, kind=kind, path=chosen.file):
+        table.add_row(name, value, style="bold yellow" if name == "look at" else None)
+    Console().print(table)
+    (identity,) = cast.draw(1, numpy.random.default_rng(0))
+    strips = views(reference, cast.load(identity), renderer, preview=preview, film=film_of(chosen.file))
+    title = f"{chosen.file.name}: {kind}, {reference.motion.duration:.2f} s"
+    at = chosen.to / chosen.file.stem
+    write_atomic(at.with_suffix(".png"), png(sheet(rows_of(strips), title=title, frames=8, side=160)))
+    rate = len(strips[0].video) / min(chosen.seconds, reference.motion.duration)
+    write_video(at.with_suffix(".mp4"), side_by_side(strips, side=preview.side), fps=rate)
+    print(f"{at.with_suffix('.png')} and {at.with_suffix('.mp4')}")
+    return 0
+
+
+def _stations(config: "DictConfig") -> "tuple[MotionSource, Cast, Renderer]":
+    """The motion source, the cast and the renderer of a configuration. Foreign targets are refused first."""
+    from hydra.utils import instantiate
+
+    _refuse_foreign(config)
+    return tuple(instantiate(config.synth[name], _convert_="all") for name in ("motion", "avatar", "renderer"))
 
 
 def _data_weights(chosen: argparse.Namespace) -> int:

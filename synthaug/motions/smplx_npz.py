@@ -6,7 +6,7 @@ A motion source for captured motion. The file is read member by member, each che
 import io
 import math
 import zipfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
@@ -15,9 +15,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from synthaug.body import moved
+from synthaug.body import axis_angle_to_matrix, joint_positions, mean_skeleton, moved
 from synthaug.files import digest_of
 from synthaug.motions import MotionSource, UnusableClipError
+from synthaug.motions.recordings import FlawError, cut, frames_between, npy
+from synthaug.motions.smplx_models import NEUTRAL_PELVIS
+from synthaug.motions.smplx_models import rest_pelvis as rest_pelvis_of
 from synthaug.motions.views import overlooking
 from synthaug.structures import Motion, Record, Reference
 
@@ -56,20 +59,23 @@ class Axes:
     """What a file means by its numbers.
 
     Attributes:
-        up: The axis that points up: "z" in AMASS, "y" here.
+        up: The axis that points up: "z" in AMASS, "y" here; None has it told from the body.
         transl_is_pelvis: True where `transl` is where the pelvis is; False where it is what smplx adds after posing
             about its rest pelvis, as in AMASS and in everything fitted with smplx.
         rest_pelvis: The model's rest pelvis, metres, in the model's own frame, added to `transl` if that is not the
             pelvis. The default is SMPL-X's for neutral gender and mean shape; other betas move it by centimetres.
+        models: Folder of the user's own SMPL-X model files, from which the rest pelvis of the file's own gender and
+            betas is taken; None takes `rest_pelvis`.
     """
 
-    up: str = "y"
+    up: str | None = "y"
     transl_is_pelvis: bool = False
-    rest_pelvis: tuple[float, float, float] = (0.0031, -0.3514, 0.0120)
+    rest_pelvis: tuple[float, float, float] = NEUTRAL_PELVIS
+    models: Path | None = None
 
     def __post_init__(self) -> None:
-        if self.up not in ("y", "z"):
-            raise ValueError(f"up={self.up!r} was given; 'y' or 'z' was wanted. AMASS files need 'z'.")
+        if self.up not in ("y", "z", None):
+            raise ValueError(f"up={self.up!r} was given; 'y', 'z' or None was wanted. AMASS files need 'z'.")
         if len(self.rest_pelvis) != 3 or not all(math.isfinite(x) for x in self.rest_pelvis):
             raise ValueError(f"rest_pelvis={self.rest_pelvis} was given; three finite metres were wanted. Correct it.")
 
@@ -79,28 +85,32 @@ class SmplxNpz(MotionSource):
     """Reads npz files of AMASS or smplx and converts them to our frame: y up, `transl` is the pelvis.
 
     File format:
-        Either `poses` (time, 156 or 165: root, 21 body joints, for 165 also jaw and eyes, both hands), or smplx's
-        names (`global_orient`, `body_pose`, ... with (time, 3 x joints) or (time, joints, 3)), or AMASS's
-        (`root_orient`, `pose_body`, `pose_hand`, ...). `transl` or `trans`. Optional: `betas`, `expression`, and the
-        frame rate as `fps`, `mocap_framerate` or `mocap_frame_rate`. Anything else, gender included, is ignored. Hands
-        are taken relative to the flat hand, and are zeros where the file has none, as are jaw, eyes and expression.
+        Either `poses` (time, 156 or 165, or time, 52 or 55, 3: root, 21 body joints, for 55 also jaw and eyes, both
+        hands), or smplx's names (`global_orient`, `body_pose`, ... with (time, 3 x joints) or (time, joints, 3)), or
+        AMASS's (`root_orient`, `pose_body`, `pose_hand`, ...). `transl` or `trans`. Optional: `betas`, `expression`,
+        the frame rate as `fps`, `mocap_framerate` or `mocap_frame_rate`, and `gender`, which matters with `models`
+        alone. Anything else is ignored. Hands are taken relative to the flat hand, and are zeros where the file has
+        none, as are jaw, eyes and expression.
 
     Args:
-        up: The axis of the file that points up, "y" or "z".
+        up: The axis of the file that points up, "y" or "z"; None has it told from the body, where that is clear.
         transl_is_pelvis: Whether `transl` is the pelvis's position; see `Axes`.
         rest_pelvis: See `Axes`.
+        models: See `Axes`.
         fps: Frame rate of files that don't say theirs.
     """
 
     def __init__(
         self,
         *,
-        up: str = "y",
+        up: str | None = "y",
         transl_is_pelvis: bool = False,
-        rest_pelvis: tuple[float, float, float] = Axes.rest_pelvis,
+        rest_pelvis: tuple[float, float, float] = NEUTRAL_PELVIS,
+        models: str | None = None,
         fps: float | None = None,
     ) -> None:
-        self._axes = Axes(up, transl_is_pelvis, (rest_pelvis[0], rest_pelvis[1], rest_pelvis[2]))
+        folder = None if models is None else Path(models).expanduser()
+        self._axes = Axes(up, transl_is_pelvis, (rest_pelvis[0], rest_pelvis[1], rest_pelvis[2]), folder)
         if fps is not None and not 0 < fps < math.inf:
             raise ValueError(f"fps={fps} was given; a positive number, or None, was wanted. Correct it.")
         self._fps = fps
@@ -118,14 +128,11 @@ class SmplxNpz(MotionSource):
             UnusableClipError: If it is no such file, damaged, too large, or has no frame in the interval.
         """
         whole = read_smplx_npz(record.path, self._axes, fps=self._fps)
-        first = max(round(record.start * whole.fps), 0)
-        last = min(max(round(record.end * whole.fps), first + 1), whole.num_frames)
-        if first >= last:
-            raise UnusableClipError(
-                f"'{record.path}' was given from {record.start:g} to {record.end:g} s; it lasts {whole.duration:g} s. "
-                "An interval inside it was wanted. Correct the record's start and end."
-            )
-        motion = _cut(whole, first, last)
+        try:
+            first, last = frames_between(record, whole.num_frames, whole.fps)
+        except FlawError as error:
+            raise UnusableClipError(f"'{record.path}': {error}. Correct the record's start and end.") from error
+        motion = cut(whole, first, last)
         return Reference(motion=motion, camera=overlooking(motion))
 
 
@@ -141,7 +148,7 @@ def read_smplx_npz(path: Path, axes: Axes, *, fps: float | None = None) -> Motio
             f"There is no '{path}'. An npz of SMPL-X parameters was wanted. Check the data set's root, or bring it."
         )
     try:
-        return _motion(_arrays(path), axes, fps)
+        return _motion(_arrays(path), _gender(path), axes, fps)
     except (ValueError, OSError, EOFError, KeyError, NotImplementedError, RuntimeError, zipfile.BadZipFile) as error:
         raise UnusableClipError(
             f"'{path}' holds no motion that could be read: {error}. An npz with poses and transl as AMASS or smplx "
@@ -165,25 +172,11 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
             with archive.open(entry) as member:
                 # A damaged directory may promise less than there is: one byte more than promised is too much.
                 content = member.read(entry.file_size + 1)
-            arrays[name] = _array(content, entry.filename)
+            arrays[name] = npy(content, entry.filename)
     return arrays
 
 
-def _array(content: bytes, name: str) -> np.ndarray:
-    """An npy array of numbers out of its bytes; never a pickle, never larger than its bytes."""
-    stream = io.BytesIO(content)
-    version = np.lib.format.read_magic(stream)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = read(stream)
-    if dtype.kind not in "fiu":
-        raise ValueError(f"{name} holds {dtype} and not numbers")
-    body = content[stream.tell() :]
-    if math.prod(shape) * dtype.itemsize != len(body):
-        raise ValueError(f"{name} says that it is {shape} of {dtype} but has {len(body)} bytes")
-    return np.frombuffer(body, dtype=dtype).reshape(shape, order="F" if fortran else "C")
-
-
-def _motion(arrays: dict[str, np.ndarray], axes: Axes, fps: float | None) -> Motion:
+def _motion(arrays: dict[str, np.ndarray], gender: str, axes: Axes, fps: float | None) -> Motion:
     """The motion in our frame out of the arrays of a file."""
     parts = _parts(arrays)
     frames = {name: len(part) for name, part in parts.items()}
@@ -195,12 +188,51 @@ def _motion(arrays: dict[str, np.ndarray], axes: Axes, fps: float | None) -> Mot
     betas = torch.from_numpy(np.atleast_2d(arrays.get("betas", np.zeros(10)))[0].astype(np.float32))
     motion = Motion(fps=_rate(arrays, fps), betas=betas, **parts)
     if not axes.transl_is_pelvis:
-        motion = _shifted(motion, axes.rest_pelvis)
-    if axes.up == "z":
+        pelvis = axes.rest_pelvis
+        if axes.models is not None:
+            pelvis = rest_pelvis_of(axes.models, gender, betas.double().numpy())
+        motion = _shifted(motion, pelvis)
+    if (axes.up or told_up(motion)) == "z":
         # -90 degrees about x: z becomes y, y becomes -z.
         quarter = torch.tensor([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
         motion = moved(motion, quarter, torch.zeros(3))
     return motion
+
+
+def told_up(motion: Motion) -> str:
+    """Which of a file's axes is up, "y" or "z": the one that the trunk rises along, from feet on a floor near 0.
+
+    Raises:
+        FlawError: If the two disagree, as in clips of people lying, or neither is seen.
+    """
+    trunk = axis_angle_to_matrix(motion.global_orient)[:, :, 1]
+    joints = joint_positions(motion, mean_skeleton())
+    upright = {axis: float((trunk[:, k] > 0.7).float().mean()) for k, axis in ((1, "y"), (2, "z"))}
+    # 30 cm: soles and the fit's own floor, but no table.
+    grounded = {axis: abs(float(joints[..., k].amin(dim=1).quantile(0.1))) < 0.3 for k, axis in ((1, "y"), (2, "z"))}
+    for axis, other in (("y", "z"), ("z", "y")):
+        if upright[axis] > 0.5 and (grounded[axis] or not grounded[other]):
+            return axis
+    raise FlawError(
+        f"its trunk rises along y in {upright['y']:.0%} of the frames and along z in {upright['z']:.0%}, which does "
+        "not say what is up; up='y' or up='z' was wanted"
+    )
+
+
+def _gender(path: Path) -> str:
+    """The file's gender, "neutral" where it says nothing."""
+    with zipfile.ZipFile(path) as archive:
+        entry = next((entry for entry in archive.infolist() if entry.filename == "gender.npy"), None)
+        if entry is None:
+            return "neutral"
+        if entry.file_size > 4096:
+            raise FlawError(f"gender unpacks to {entry.file_size} bytes; a word was wanted")
+        with archive.open(entry) as member:
+            word = str(np.load(io.BytesIO(member.read(4097)), allow_pickle=False).reshape(-1)[0])
+    word = word.removeprefix("b'").removesuffix("'").lower()
+    if word not in ("neutral", "male", "female"):
+        raise FlawError(f"its gender is {word[:40]!r}; 'neutral', 'male' or 'female' was wanted")
+    return word
 
 
 def _shifted(motion: Motion, shift: tuple[float, float, float]) -> Motion:
@@ -259,6 +291,8 @@ def _flat(arrays: dict[str, np.ndarray], name: str, *, frames: int = 0) -> np.nd
 
 def _split(poses: np.ndarray) -> dict[str, np.ndarray]:
     """SMPL+H's 52 or SMPL-X's 55 joints in one array, taken apart."""
+    if poses.ndim == 3 and poses.shape[2] == 3:
+        poses = poses.reshape(len(poses), -1)
     if poses.ndim != 2 or poses.shape[1] not in (156, 165):
         raise ValueError(f"poses is {poses.shape}; (time, 156) for SMPL+H or (time, 165) for SMPL-X was wanted")
     hands = poses.shape[1] - 90
@@ -269,9 +303,3 @@ def _split(poses: np.ndarray) -> dict[str, np.ndarray]:
     if hands == 75:
         parts |= {"jaw_pose": poses[:, 66:69], "leye_pose": poses[:, 69:72], "reye_pose": poses[:, 72:75]}
     return parts
-
-
-def _cut(motion: Motion, first: int, last: int) -> Motion:
-    """Frames of a motion, from `first` to before `last`."""
-    part = Motion.from_pose(motion.pose[first:last], motion.transl[first:last], fps=motion.fps)
-    return replace(part, betas=motion.betas, expression=motion.expression[first:last])

@@ -1,5 +1,6 @@
 import csv
 import io
+import tempfile
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from synthaug.body import axis_angle_to_matrix, joint_positions, lowest, mean_skeleton
 from synthaug.motions import UnusableClipError, smplx_npz
@@ -76,6 +79,62 @@ def test_amass_layouts_give_the_same_motion(tmp_path, rate):
     assert same_motion(named, theirs)
 
 
+def test_up_is_told_from_who_stands_and_asked_about_who_lies(tmp_path):
+    parts = {name: np.zeros_like(part) for name, part in arrays().items()} | {"fps": np.float32(30)}
+    standing = parts | {"transl": np.tile(np.float32([2.0, 0.95, -3.0]), (FRAMES, 1))}
+    path = written(tmp_path / "a.npz", standing)
+    by_body, as_said = (SmplxNpz(up=up, transl_is_pelvis=True).load(record(path)).motion for up in (None, "y"))
+    assert same_motion(by_body, as_said)
+    quarter = np.tile(np.float32([np.pi / 2, 0, 0]), (FRAMES, 1))
+    amass = parts | {"transl": standing["transl"][:, [0, 2, 1]], "global_orient": quarter}
+    path = written(tmp_path / "b.npz", amass)
+    by_body, as_said = (SmplxNpz(up=up, transl_is_pelvis=True).load(record(path)).motion for up in (None, "z"))
+    assert same_motion(by_body, as_said)
+    lying = parts | {"transl": np.tile(np.float32([2.0, 0.1, -3.0]), (FRAMES, 1)), "global_orient": quarter}
+    path = written(tmp_path / "c.npz", lying)
+    with pytest.raises(UnusableClipError, match="rises along y in 0% of the frames and along z in 100%.*up='y'"):
+        SmplxNpz(up=None, transl_is_pelvis=True).load(record(path))
+
+
+def test_rest_pelvis_is_that_of_the_file_s_gender_and_betas(tmp_path):
+    rng = np.random.default_rng(0)
+    model = {"v_template": rng.normal(size=(30, 3)), "shapedirs": rng.normal(size=(30, 3, 16)),
+             "J_regressor": rng.dirichlet(np.ones(30), size=55)}  # fmt: skip
+    np.savez(tmp_path / "SMPLX_FEMALE.npz", **model)
+    parts = arrays()
+    path = written(tmp_path / "a.npz", parts | {"gender": np.array("female")})
+    plain = SmplxNpz(transl_is_pelvis=True).load(record(path)).motion
+    found = SmplxNpz(models=str(tmp_path)).load(record(path)).motion
+    pelvis = model["J_regressor"][0] @ (model["v_template"] + model["shapedirs"][:, :, :10] @ parts["betas"])
+    wanted = torch.from_numpy(pelvis).float().expand(FRAMES, 3)
+    torch.testing.assert_close(found.transl - plain.transl, wanted, atol=1e-5, rtol=0)
+    odd = written(tmp_path / "b.npz", parts | {"gender": np.array("x" * 50)})
+    with pytest.raises(UnusableClipError, match="its gender is 'xxx.*'neutral', 'male' or 'female'"):
+        SmplxNpz().load(record(odd))
+
+
+def test_poses_may_be_joints_by_three(tmp_path):
+    flat = as_amass(arrays())
+    deep = flat | {"poses": flat["poses"].reshape(FRAMES, 55, 3)}
+    one, other = (
+        SmplxNpz().load(record(written(tmp_path / f"{k}.npz", parts))).motion for k, parts in enumerate((flat, deep))
+    )
+    assert same_motion(one, other)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.sampled_from([0.0, 1e-7, 1e-4, 1.0, np.pi - 1e-3, np.pi - 1e-6, np.pi]), st.integers(0, 9))
+def test_z_up_turns_rotations_near_0_and_pi_alike(angle, seed):
+    axis = np.random.default_rng(seed).normal(size=(FRAMES, 3))
+    orient = (angle * axis / np.linalg.norm(axis, axis=1, keepdims=True)).astype(np.float32)
+    with tempfile.TemporaryDirectory() as folder:
+        path = written(Path(folder) / "a.npz", arrays() | {"global_orient": orient})
+        motion = SmplxNpz(up="z").load(record(path)).motion
+    R = torch.tensor([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
+    wanted = R @ axis_angle_to_matrix(torch.from_numpy(orient))
+    torch.testing.assert_close(axis_angle_to_matrix(motion.global_orient), wanted, atol=2e-6, rtol=0)
+
+
 def test_smplh_of_52_joints_has_no_face(tmp_path):
     parts = as_amass(arrays())
     parts["poses"] = np.delete(parts["poses"], slice(66, 75), axis=1)
@@ -120,7 +179,7 @@ def test_interval_is_cut_out_in_seconds(tmp_path):
     assert part.num_frames == 6
     torch.testing.assert_close(part.transl, whole.transl[3:9])
     torch.testing.assert_close(part.expression, whole.expression[3:9])
-    with pytest.raises(UnusableClipError, match="it lasts 0.4 s.*Correct"):
+    with pytest.raises(UnusableClipError, match="the recording lasts 0.4 s.*Correct"):
         source.load(record(path, 5.0, 6.0))
 
 
@@ -201,7 +260,7 @@ def test_a_rate_that_the_file_lacks_can_be_given(tmp_path):
 
 
 def test_mistakes_are_named(tmp_path):
-    with pytest.raises(ValueError, match="up='x' was given; 'y' or 'z'"):
+    with pytest.raises(ValueError, match="up='x' was given; 'y', 'z' or None"):
         SmplxNpz(up="x")
     with pytest.raises(ValueError, match="fps=-1.0 was given"):
         SmplxNpz(fps=-1.0)
