@@ -61,7 +61,7 @@ def _frame(motion: Motion) -> str:
     return (
         f"world, y up, floor at 0: x {low[0]:.2f} to {high[0]:.2f}, y {low[1]:.2f} to {high[1]:.2f}, "
         f"z {low[2]:.2f} to {high[2]:.2f} m; pelvis at {float(motion.transl[:, 1].median()):.2f} m, "
-        f"goes {float(path):.2f} m; faces {degrees:.0f} degrees from +z"
+        f"goes {float(path):.2f} m; faces {round(degrees)} degrees from +z"
     )
 
 
@@ -86,7 +86,7 @@ def _camera(reference: Reference) -> str:
     moves = "moves" if float((camera.viewmats - camera.viewmats[:1]).abs().max()) > 1e-4 else "stands still"
     return (
         f"{camera.width} x {camera.height} pixels, focal length {float(camera.Ks[0, 0, 0]):.0f} pixels, {moves}; "
-        f"{away:.1f} m away, {float(positions[0, 1]):.2f} m high, looks down by {down:.0f} degrees"
+        f"{away:.1f} m away, {float(positions[0, 1]):.2f} m high, looks down by {round(down)} degrees"
     )
 
 

@@ -46,8 +46,12 @@ def test_files_without_a_telling_name_are_told_by_what_is_in_them(tmp_path):
 
 @pytest.mark.parametrize(
     ("first", "kind"),
-    [({"root_pose": [], "betas": [], "focal": []}, "lhm"), ({"root_pose": []}, "exavatar"), ([[1, 2, 3]], "coco_wholebody")],
-)  # fmt: skip
+    [
+        ({"root_pose": [], "betas": [], "focal": []}, "lhm"),
+        ({"root_pose": []}, "exavatar"),
+        ([[1, 2, 3]], "coco_wholebody"),
+    ],
+)
 def test_bare_folders_are_told_by_their_first_frame(tmp_path, first, kind):
     text(tmp_path / "00003.json", first)
     assert recognised(tmp_path) == kind
