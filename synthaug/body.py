@@ -49,7 +49,7 @@ class Skeleton:
 
     joints: Float[Tensor, "55 3"]
 
-    @property
+    @functools.cached_property
     def leg(self) -> float:
         """Length from hip to ankle along the bones, mean of both sides: the measure that retargeting scales by."""
         bones = [("hip", "knee"), ("knee", "ankle")]

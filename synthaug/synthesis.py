@@ -15,7 +15,7 @@ from torch import Tensor
 
 from synthaug.avatars import Avatar, Cast
 from synthaug.backgrounds import Background
-from synthaug.body import centre_of, joint_positions, mean_skeleton, moved, resample, retarget
+from synthaug.body import centre_of, joint_positions, mean_skeleton, moved, retarget
 from synthaug.caching import FORMAT, RenderCache
 from synthaug.cameras import CameraPath
 from synthaug.compositing import contact_shadow, darkened, hidden, over
@@ -274,8 +274,7 @@ class Synthesizer:
             ) from None
 
     def _motion(self, actor: Actor, times: Float[Tensor, " time"]) -> Motion:
-        varied = self.plan.variation.vary(self._take(actor).motion, actor.variation)
-        return resample(varied, times)
+        return self.plan.variation.vary(self._take(actor).motion, actor.variation, times)
 
     def _staged(self, avatars: list[Avatar], motions: list[Motion], camera: Camera, scene: Scene) -> Staged:
         fitted = [

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from synthaug.avatars import Avatar, Cast
-from synthaug.body import JOINT, PARENTS, mean_skeleton, rest_to_world
+from synthaug.body import JOINT, PARENTS, mean_skeleton, resample, rest_to_world
 from synthaug.cameras.original import Original
 from synthaug.datasets import ActionDataset, Protocol, Split
 from synthaug.motions import MotionSource, MotionVariation, UnusableClipError
@@ -55,7 +55,8 @@ class Slower(MotionVariation):
     def sample(self, rng):
         return {"lift": float(rng.uniform(0, 0.1))}
 
-    def vary(self, motion, values):
+    def vary(self, motion, values, times):
+        motion = resample(motion, times)
         pose = motion.pose.clone()
         pose[:, JOINT["spine1"], 0] += float(values.get("lift", 0.0))
         return Motion.from_pose(pose, motion.transl, fps=motion.fps)

@@ -15,6 +15,8 @@ from synthaug.structures import Camera, Record, Reference, Scene, Values
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """Endings taken for pictures, in either case."""
+KEPT_BYTES = 16 * 2**20
+"""Memory for decoded pictures, in each process: some hundred at 112 px."""
 
 
 @final
@@ -34,6 +36,7 @@ class Images(Background):
         self.root = Path(root)
         self.zoom = float(zoom)
         self.quarantine: dict[str, str] = {}
+        self._kept: dict[tuple[str, int, int], np.ndarray] = {}
         found = self._found()
         self.files = [name for name in found if self._readable(name)]
         if not self.files:
@@ -62,16 +65,35 @@ class Images(Background):
         Raises:
             FileNotFoundError: If the file is gone.
         """
-        picture = cv2.imread(str(self.root / str(values["file"])), cv2.IMREAD_COLOR)
-        if picture is None:
-            raise FileNotFoundError(
-                f"The recipe asks for the picture '{values['file']}' in root='{self.root}', which is not there or "
-                "broken. Bring back the folder that the recipes were drawn from, or draw new ones."
-            )
+        picture = self._picture(str(values["file"]), camera.height, camera.width)
         zoom, x, y = (float(values[name]) for name in ("zoom", "x", "y"))  # type: ignore[arg-type]
         crop = cropped(picture, camera.height, camera.width, place=(zoom, x, y))
         frame = torch.from_numpy(np.ascontiguousarray(crop[:, :, ::-1].transpose(2, 0, 1)))
         return Scene(frames=frame[None].repeat(len(camera.viewmats), 1, 1, 1))
+
+    def _picture(self, name: str, height: int, width: int) -> UInt8[np.ndarray, "rows columns 3"]:
+        """The picture, no larger than frames of this size can show of it, which is small enough to keep.
+
+        Decoding a photograph takes longer than rendering a clip.
+        """
+        kept = self._kept.get((name, height, width))
+        if kept is not None:
+            return kept
+        picture = cv2.imread(str(self.root / name), cv2.IMREAD_COLOR)
+        if picture is None:
+            raise FileNotFoundError(
+                f"The recipe asks for the picture '{name}' in root='{self.root}', which is not there or "
+                "broken. Bring back the folder that the recipes were drawn from, or draw new ones."
+            )
+        rows, columns = picture.shape[:2]
+        scale = self.zoom * max(height / rows, width / columns)
+        if scale < 1:
+            size = (max(round(columns * scale), 1), max(round(rows * scale), 1))
+            picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA))
+        while self._kept and sum(one.nbytes for one in self._kept.values()) + picture.nbytes > KEPT_BYTES:
+            self._kept.pop(next(iter(self._kept)))
+        self._kept[name, height, width] = picture
+        return picture
 
     def among(self, films: Sequence[tuple[Record, Reference]]) -> Background:
         """Itself: pictures are no film of the data set."""

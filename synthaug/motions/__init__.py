@@ -6,6 +6,8 @@ Between data sets, whose records name the film, and avatars, which perform the m
 from abc import ABC, abstractmethod
 
 import numpy as np
+from jaxtyping import Float
+from torch import Tensor
 
 from synthaug.structures import Motion, Record, Reference, Values
 
@@ -42,5 +44,13 @@ class MotionVariation(ABC):
         """Draw plain values."""
 
     @abstractmethod
-    def vary(self, motion: Motion, values: Values) -> Motion:
-        """Apply drawn values; draws nothing. No values at all give the motion itself, as previews show it."""
+    def vary(self, motion: Motion, values: Values, times: Float[Tensor, " sample"]) -> Motion:
+        """The motion as it is performed with drawn values, at these seconds; draws nothing.
+
+        At given times and not as a whole, since a clip shows a sixth of a motion, and varying costs by the frame.
+
+        Args:
+            motion: World frame.
+            values: What `sample` drew; none at all give the motion itself, as previews show it.
+            times: Seconds into the performance, which starts over at its end, as for `synthaug.body.resample`.
+        """

@@ -46,9 +46,9 @@ class Unvaried(MotionVariation):
         """Draw nothing."""
         return {}
 
-    def vary(self, motion: Motion, values: Values) -> Motion:
+    def vary(self, motion: Motion, values: Values, times: Float[Tensor, " sample"]) -> Motion:
         """The motion itself."""
-        return motion
+        return resample(motion, times)
 
 
 @final
@@ -107,7 +107,7 @@ class Variation(MotionVariation):
             "mirror": bool(rng.random() < self._mirror),
         }
 
-    def vary(self, motion: Motion, values: Values) -> Motion:
+    def vary(self, motion: Motion, values: Values, times: Float[Tensor, " sample"]) -> Motion:
         """The motion performed as drawn; arms, trunk and head change, feet stay where they stood.
 
         The lowest point of the body keeps its height above the floor in every frame. No values at all change nothing.
@@ -116,18 +116,18 @@ class Variation(MotionVariation):
             ValueError: If a value is missing or is no number.
         """
         if not values:
-            return motion
+            return resample(motion, times)
         number = _numbers(values)
-        varied = _warped(motion, number["speed"], number["timing"])
-        changed = _reposed(varied, number)
+        place = torch.remainder(times.double() * motion.fps, float(motion.num_frames)).clamp(max=motion.num_frames - 1)
+        varied = _warped(motion, place, number["speed"], number["timing"])
+        varied = replace(varied, fps=1 / float(times[1] - times[0]) if len(times) > 1 else motion.fps)
+        changed = _reposed(motion, varied, place / motion.fps, number)
         if changed is not varied:
-            height = lowest(joint_positions(varied, mean_skeleton())) - lowest(
-                joint_positions(changed, mean_skeleton())
-            )
+            before, after = (lowest(joint_positions(one, mean_skeleton())) for one in (varied, changed))
             up = torch.zeros_like(changed.transl)
-            up[:, 1] = height
+            up[:, 1] = before - after
             varied = replace(changed, transl=changed.transl + up)
-        return _reflected(varied) if number["mirror"] else varied
+        return _reflected(varied, motion) if number["mirror"] else varied
 
 
 _NAMES = ("speed", "timing", "amplitude", "noise_deg", "lean_deg", "roll_deg", "phase", "mirror")
@@ -145,48 +145,56 @@ def _numbers(values: Values) -> dict[str, float]:
     return {name: float(numbers[name]) for name in _NAMES}
 
 
-def _warped(motion: Motion, speed: float, timing: float) -> Motion:
-    """The motion with its middle, or its first half, faster; both ends stay where they are.
+def _warped(motion: Motion, place: Float[Tensor, " sample"], speed: float, timing: float) -> Motion:
+    """The motion at these frames, with its middle, or its first half, faster; both ends stay where they are.
 
     The share of the motion that is done at share x is x - (s sin(2 pi x) - t (1 - cos(2 pi x))) / (2 pi). Its slope is
     1 + s in the middle and 1 + t after a quarter, and above 0 throughout while s + t is below 1.
     """
-    if (speed == 0 and timing == 0) or motion.num_frames < 3:
-        return motion
-    x = torch.linspace(0, 1, motion.num_frames, dtype=torch.float64)
-    done = x - (speed * torch.sin(2 * math.pi * x) - timing * (1 - torch.cos(2 * math.pi * x))) / (2 * math.pi)
-    last = (motion.num_frames - 1) / motion.fps
-    return replace(resample(motion, done.clamp(0, 1) * last, loop=False), fps=motion.fps)
+    last = motion.num_frames - 1
+    if last > 1 and (speed != 0 or timing != 0):
+        x = place / last
+        bend = speed * torch.sin(2 * math.pi * x) - timing * (1 - torch.cos(2 * math.pi * x))
+        place = (x - bend / (2 * math.pi)).clamp(0, 1) * last
+    return resample(motion, place / motion.fps, loop=False)
 
 
-def _reposed(motion: Motion, number: dict[str, float]) -> Motion:
-    """The motion with other angles of arms, trunk and head; the very same object if nothing is to change."""
+def _reposed(motion: Motion, varied: Motion, t: Float[Tensor, " sample"], number: dict[str, float]) -> Motion:
+    """`varied` with other angles of arms, trunk and head; the very same object if nothing is to change.
+
+    Angles are measured against their mean over the whole motion, of which `varied` has the frames at `t` seconds.
+    """
     amplitude, noise = number["amplitude"], math.radians(number["noise_deg"])
     pitch, roll = math.radians(number["lean_deg"]), math.radians(number["roll_deg"])
     if not any((amplitude, noise, pitch, roll)):
-        return motion
-    pose = motion.pose.clone()
+        return varied
+    pose = varied.pose.clone()
     names = list(SHARES)
     ids = [JOINT[name] for name in names]
     shares = pose.new_tensor(list(SHARES.values()))
-    local = _scaled(axis_angle_to_matrix(pose[:, ids]), 1 + shares * amplitude)
-    t = torch.arange(motion.num_frames, dtype=pose.dtype, device=pose.device) / motion.fps
+    rotations = axis_angle_to_matrix(pose[:, ids])
+    local = _scaled(rotations, _mean(axis_angle_to_matrix(motion.pose[:, ids])), 1 + shares * amplitude)
     phases = [number["phase"] + 1.3 * k + 2.2 * axis for k in range(len(ids)) for axis in range(3)]
-    waves = drift(t[:, None], rate=0.5, phase=pose.new_tensor(phases)).unflatten(-1, (-1, 3))
+    waves = drift(t.to(pose)[:, None], rate=0.5, phase=pose.new_tensor(phases)).unflatten(-1, (-1, 3))
     # Elbows are hinges: they wander about their hinge alone, which is y at rest.
     free = pose.new_tensor([[0.0, 1.0, 0.0] if "elbow" in name else [1.0, 1.0, 1.0] for name in names])
     unrest = axis_angle_to_matrix(waves * (shares * noise)[:, None] * free)
     bending = pose.new_tensor([_BENDING.get(name, 0.0) for name in names])
     lean = axis_angle_to_matrix(bending[:, None] * pose.new_tensor([pitch, 0.0, roll]))
     pose[:, ids] = matrix_to_axis_angle(lean @ local @ unrest)
-    changed = Motion.from_pose(pose, motion.transl, fps=motion.fps)
-    return replace(changed, expression=motion.expression, betas=motion.betas)
+    changed = Motion.from_pose(pose, varied.transl, fps=varied.fps)
+    return replace(changed, expression=varied.expression, betas=varied.betas)
 
 
 def _scaled(
-    rotations: Float[Tensor, "time joint 3 3"], factors: Float[Tensor, " joint"]
+    rotations: Float[Tensor, "time joint 3 3"], mean: Float[Tensor, "joint 3 3"], factors: Float[Tensor, " joint"]
 ) -> Float[Tensor, "time joint 3 3"]:
-    """Rotations whose angles against each joint's mean are multiplied.
+    """Rotations whose angles against each joint's mean are multiplied."""
+    return mean @ axis_angle_to_matrix(factors[:, None] * matrix_to_axis_angle(mean.mT @ rotations))
+
+
+def _mean(rotations: Float[Tensor, "time joint 3 3"]) -> Float[Tensor, "joint 3 3"]:
+    """The mean rotation of each joint.
 
     Source:
         Moakher, "Means and averaging in the group of rotations", SIAM 2002: the chordal mean is the projection of the
@@ -195,14 +203,13 @@ def _scaled(
     u, _, vh = torch.linalg.svd(rotations.mean(dim=0))
     sign = torch.ones_like(u[:, 0])
     sign[:, 2] = torch.linalg.det(u @ vh).sign()
-    mean = u * sign[:, None] @ vh
-    return mean @ axis_angle_to_matrix(factors[:, None] * matrix_to_axis_angle(mean.mT @ rotations))
+    return u * sign[:, None] @ vh
 
 
-def _reflected(motion: Motion) -> Motion:
-    """The mirror image in the upright plane through the middle of the path, so that it stays where it was."""
+def _reflected(varied: Motion, motion: Motion) -> Motion:
+    """The mirror image in the upright plane through the middle of the whole motion's path: it stays where it was."""
     low, high = motion.transl[:, 0].amin(), motion.transl[:, 0].amax()
-    image = mirrored(motion)
+    image = mirrored(varied)
     shift = torch.zeros_like(image.transl[0])
     shift[0] = low + high
     return replace(image, transl=image.transl + shift)

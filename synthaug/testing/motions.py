@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from synthaug.body import joint_positions, lowest, mean_skeleton
 from synthaug.motions import MotionSource, MotionVariation
@@ -74,12 +76,17 @@ def _check_missing(source: MotionSource, record: Record) -> None:
         raise AssertionError("a missing file gave a motion")
 
 
+def frame_times(motion: Motion) -> Float[Tensor, " time"]:
+    """Seconds at which the frames of a motion lie."""
+    return torch.arange(motion.num_frames, dtype=torch.float64) / motion.fps
+
+
 def check_motion_variation(variation: MotionVariation, motion: Motion, *, draws: int = 5) -> None:
     """Raise AssertionError unless the variation keeps its contract on a motion.
 
     Checked: the same generator state draws the same values; values survive a trip through JSON; equal values give
-    equal motions, whatever was drawn in between; the result is a motion of the same rate; the lowest point of the body
-    stays within 2 cm of the heights that it had; the motion is not changed in place.
+    equal motions, whatever was drawn in between; frames do not depend on which are asked for; the lowest point of the
+    body stays within 2 cm of the heights that it had; the motion is not changed in place.
 
     Args:
         variation: What is checked.
@@ -88,15 +95,21 @@ def check_motion_variation(variation: MotionVariation, motion: Motion, *, draws:
     """
     before = {name: getattr(motion, name).clone() for name in (*_OVER_TIME, "betas")}
     clearance = lowest(joint_positions(motion, mean_skeleton()))
+    times = frame_times(motion)
+    part = times[1::2] + 3 * motion.duration
     for seed in range(draws):
         values = variation.sample(np.random.default_rng(seed))
         assert variation.sample(np.random.default_rng(seed)) == values, "the same generator drew other values"
-        first = variation.vary(motion, values)
-        variation.vary(motion, variation.sample(np.random.default_rng(seed + 1000)))
-        again = variation.vary(motion, json.loads(json.dumps(values, allow_nan=False)))
+        first = variation.vary(motion, values, times)
+        variation.vary(motion, variation.sample(np.random.default_rng(seed + 1000)), times)
+        again = variation.vary(motion, json.loads(json.dumps(values, allow_nan=False)), times)
         assert same_motion(first, again), "values changed on their way through JSON, or something was drawn"
         check_motion(first)
-        assert first.fps == motion.fps, "the frame rate changed"
+        assert abs(first.fps - motion.fps) < 1e-3 * motion.fps, "the frame rate is not that of the times"
+        later = joint_positions(variation.vary(motion, values, part), mean_skeleton())
+        assert torch.allclose(later, joint_positions(first, mean_skeleton())[1::2], atol=1e-3), (
+            "a frame depends on which others were asked for, or the performance does not start over at its end"
+        )
         height = lowest(joint_positions(first, mean_skeleton()))
         assert height.amin() > clearance.amin() - 0.02, (
             f"the body sinks by {float(clearance.amin() - height.amin()):.3f} m"
