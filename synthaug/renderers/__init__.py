@@ -3,6 +3,7 @@
 `renderers/torch.py` is the specification; every other renderer is held to it.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ class Splatting:
         far: Farthest, metres.
         per_pixel: Gaussians of a person for each pixel of the silhouette, by which a coarser level is chosen where the
             person has some (`synthaug.levels`); None draws all.
+
+    Raises:
+        ValueError: If no camera and no covariance are like that.
     """
 
     antialiased: bool = True
@@ -33,6 +37,19 @@ class Splatting:
     near: float = 0.01
     far: float = 1e10
     per_pixel: float | None = PER_PIXEL
+
+    def __post_init__(self) -> None:
+        wanted = {
+            "eps2d": (0 <= self.eps2d < math.inf, "0 or more, such as 0.05"),
+            "max_alpha": (0 < self.max_alpha <= 1, "more than 0 and at most 1, such as 0.99"),
+            "near": (0 < self.near < math.inf, "more than 0 metres, such as 0.01"),
+            "far": (self.far >= self.near, f"no less than near={self.near} metres"),
+        }
+        for name, (fits, rule) in wanted.items():
+            if not fits:
+                raise ValueError(
+                    f"Splatting has {name}={getattr(self, name)}; {rule}, was wanted. Set it, or leave it out."
+                )
 
 
 class Renderer(ABC):

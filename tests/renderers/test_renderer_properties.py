@@ -350,3 +350,19 @@ def test_cameras_that_are_none_are_refused_by_name_and_rule(renderer: Renderer, 
         object.__setattr__(camera, name, value)
     with pytest.raises(ValueError, match=message):
         renderer.render([FEW], camera)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "rule"),
+    [
+        ("eps2d", -0.1, "0 or more"),
+        ("eps2d", NAN, "0 or more"),
+        ("max_alpha", 0.0, "more than 0 and at most 1"),
+        ("max_alpha", 1.5, "more than 0 and at most 1"),
+        ("near", 0.0, "more than 0 metres"),
+        ("far", 0.001, "no less than near=0.01"),
+    ],
+)
+def test_image_models_that_are_none_are_refused_by_name_and_rule(name: str, value: float, rule: str):
+    with pytest.raises(ValueError, match=f"Splatting has {name}={value}; {rule}"):
+        Splatting(**{name: value})
