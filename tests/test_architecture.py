@@ -13,6 +13,7 @@ MAY = {
     "body": {"structures"},
     "video": {"structures", "files"},
     "compositing": {"structures", "body"},
+    "footing": {"structures", "body"},
     "levels": {"structures"},
     "sensor": {"structures"},
     "augmentation": {"structures"},
@@ -22,7 +23,7 @@ MAY = {
     **{station: PURE for station in STATIONS},
     "references": {"structures", "files", "motions"},
     "synthesis": {
-        "structures", "body", "files", "caching", "compositing", "sensor", "references", *STATIONS,
+        "structures", "body", "files", "caching", "compositing", "sensor", "references", "footing", *STATIONS,
     },
     "datasets": {"structures", "files", "video"},
     "recognizers": {"structures"},

@@ -1,0 +1,278 @@
+"""Feet that stand where they stand: re-enactment on another body without sliding and sinking.
+
+Above body, whose `retarget` carries angles over; below synthesis, which re-enacts everything through here. Pure.
+"""
+
+from dataclasses import replace
+from typing import no_type_check
+
+import numba
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from synthaug.body import (
+    JOINT,
+    SUPPORTS,
+    Skeleton,
+    axis_angle_to_matrix,
+    joint_transforms,
+    lowest,
+    matrix_to_axis_angle,
+)
+from synthaug.structures import Motion
+
+_SIDES = ("left", "right")
+_POINTS = ("ankle", "foot")
+_LEGS = np.array([[JOINT[f"{side}_{part}"] for part in ("hip", "knee", "ankle", "foot")] for side in _SIDES])
+_FLESH = np.array([SUPPORTS["left_ankle"], SUPPORTS["left_foot"]])
+_SLOW = 0.3
+"""Metres per second: feet on the ground are slower, whatever the capture; swinging ones are ten times as fast."""
+_LOW = 0.05
+"""Metres of clearance up to which a slow foot counts as standing: what captures leave under planted soles."""
+_RELEASE = 0.2
+"""Seconds in which a foot that has left the ground returns to its own path: half a swing."""
+_REACH = 0.999
+"""Share of a leg's length at which it is as straight as legs get."""
+
+
+def contacts(joints: Float[Tensor, "time 55 3"], *, fps: float) -> Bool[Tensor, "time 2 2"]:
+    """Which soles stand on the floor at y = 0: for each frame and side, heel and ball.
+
+    A point stands while it is low and slow, seen from the slower of the steps before and after. The source's own
+    joints are asked, since those of another body have been moved already.
+    """
+    return torch.from_numpy(_standing(_feet(joints), fps))
+
+
+def reenacted(motion: Motion, source: Skeleton, target: Skeleton) -> Motion:
+    """The same action on another skeleton, with feet that neither slide nor sink where the source's stood.
+
+    Angles, path and clearance as `body.retarget` has them. Then each foot is brought to where it belongs by its leg
+    alone, turning hip and knee and keeping the foot's own attitude: for as long as it stands, to one place; in the
+    air, back to its own path within a fifth of a second. Where a leg is too short the pelvis gives way. Arms and
+    trunk keep their angles.
+
+    Args:
+        motion: On `source`, world frame with the floor at y = 0.
+        source: The skeleton that the motion was made for.
+        target: The skeleton that shall perform it.
+    """
+    size = target.leg / source.leg
+    local = axis_angle_to_matrix(motion.pose)
+    before = joint_transforms(local, motion.transl, source)[..., :3, 3]
+    start = motion.transl[:1] * motion.transl.new_tensor([1.0, 0.0, 1.0])
+    transl = start + (motion.transl - start) * size
+    T = joint_transforms(local, transl, target)
+    lift = lowest(before) - lowest(T[..., :3, 3], scale=size)
+    turned, rise = _grounded(T.double().numpy(), _feet(before), lift.double().numpy(), motion.fps, size)
+    transl[:, 1] += torch.from_numpy(rise).to(transl)
+    body_pose = motion.body_pose.clone()
+    # The body's 21 joints leave the pelvis out.
+    body_pose[:, torch.from_numpy(_LEGS[:, :3] - 1)] = matrix_to_axis_angle(torch.from_numpy(turned)).to(body_pose)
+    return replace(motion, body_pose=body_pose, transl=transl)
+
+
+def _grounded(
+    T: NDArray[np.float64], feet: NDArray[np.float64], lift: NDArray[np.float64], fps: float, size: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Rotations of hips, knees and ankles, [time, side, 3, 3, 3], and how far the body rises, [time]."""
+    points = _standing(feet, fps)
+    clearance = feet[..., 1] - _FLESH
+    # Captures put the floor a few centimetres off: it is where standing feet are.
+    off = float(np.median(clearance[points])) if points.any() else 0.0
+    lift = lift - off * size
+    T[:, :, 1, 3] += lift[:, None]
+    own = np.ascontiguousarray(T[..., :3, 3][:, _LEGS[:, 2:]])
+    goals = _goals(own, points, clearance - off, max(1, round(_RELEASE * fps)), size)
+    drop = _given_way(goals, T, max(1, round(0.1 * fps)))
+    T[:, :, 1, 3] -= drop[:, None]
+    rotations = np.empty((len(T), 2, 3, 3, 3))
+    _bent(T, _LEGS, goals, rotations)
+    return rotations, lift - drop
+
+
+def _feet(joints: Float[Tensor, "time 55 3"]) -> NDArray[np.float64]:
+    """Ankle and ball of both feet, [time, side, point, 3]."""
+    return joints[:, torch.from_numpy(_LEGS[:, 2:])].double().numpy()
+
+
+@no_type_check
+@numba.njit(nogil=True, cache=True)
+def _standing(feet, fps):
+    """Which points stand, [time, side, point]."""
+    time = len(feet)
+    standing, slow = np.zeros((time, 2, 2), np.bool_), np.zeros((time, 2, 2), np.bool_)
+    for side in range(2):
+        for k in range(2):
+            for t in range(time):
+                least = 0.0 if time == 1 else np.inf
+                for a, b in ((t - 1, t), (t, t + 1)):
+                    if a >= 0 and b < time:
+                        x = feet[b, side, k, 0] - feet[a, side, k, 0]
+                        z = feet[b, side, k, 2] - feet[a, side, k, 2]
+                        least = min(least, np.sqrt(x * x + z * z) * fps)
+                low = feet[t, side, k, 1] - _FLESH[k] < _LOW
+                slow[t, side, k] = low and least < _SLOW
+                standing[t, side, k] = slow[t, side, k]
+            for t in range(1, time - 1):
+                # A frame between two that stand stands, too.
+                low = feet[t, side, k, 1] - _FLESH[k] < _LOW
+                standing[t, side, k] |= slow[t - 1, side, k] and slow[t + 1, side, k] and low
+    return standing
+
+
+@no_type_check
+@numba.njit(nogil=True, cache=True)
+def _goals(own, standing, clearance, release, size):
+    """Where the ankles shall be, [time, side, 3]: their own path, shifted so that what stands, stands still.
+
+    `own` and `standing` hold heel and ball of both feet, `clearance` their height above the floor on the old body.
+    """
+    time = len(own)
+    goals = own[:, :, 0].copy()
+    point = np.empty(time, np.int64)
+    for side in range(2):
+        for t in range(time):
+            # The ball carries where both could: heels leave first.
+            point[t] = 1 if standing[t, side, 1] else (0 if standing[t, side, 0] else -1)
+            lowest = min(own[t, side, 0, 1] - size * _FLESH[0], own[t, side, 1, 1] - size * _FLESH[1])
+            if point[t] >= 0:
+                allowed = max(0.0, min(clearance[t, side, 0], clearance[t, side, 1])) * size
+                goals[t, side, 1] += min(allowed, _LOW) - lowest
+            else:
+                goals[t, side, 1] += max(0.0, -lowest)
+        shift = _planted(own[:, side], point)
+        _released(shift, point, release)
+        for t in range(time):
+            goals[t, side, 0] += shift[t, 0]
+            goals[t, side, 2] += shift[t, 1]
+    return goals
+
+
+@no_type_check
+@numba.njit(nogil=True, cache=True)
+def _planted(path, point):
+    """Shifts of a foot's path, [time, 2], that hold it at one place while it stands on one point."""
+    time = len(point)
+    shift = np.zeros((time, 2))
+    first = 0
+    while first < time:
+        last = first + 1
+        while last < time and point[last] == point[first]:
+            last += 1
+        k = point[first]
+        if k >= 0:
+            rolls = first > 0 and point[first - 1] >= 0
+            for c in range(2):
+                if rolls:
+                    # From heel to ball the foot goes on from where the heel held it, lest it hop.
+                    place = path[first, k, 2 * c] + shift[first - 1, c]
+                else:
+                    place = path[first:last, k, 2 * c].mean()
+                for t in range(first, last):
+                    shift[t, c] = place - path[t, k, 2 * c]
+        first = last
+    return shift
+
+
+@no_type_check
+@numba.njit(nogil=True, cache=True)
+def _released(shift, point, release):
+    """Let a foot that leaves the ground, or nears it, fade between its own path and the place that holds it."""
+    held, time = shift.copy(), len(point)
+    for t in range(time):
+        if point[t] >= 0:
+            continue
+        for k in range(1, release + 1):
+            share = 0.5 * (1 + np.cos(np.pi * k / (release + 1)))
+            for at, inner in ((t - k, t - k + 1), (t + k, t + k - 1)):
+                if 0 <= at < time and point[at] >= 0 and point[inner] < 0:
+                    shift[t] += share * held[at]
+
+
+@no_type_check
+@numba.njit(nogil=True, cache=True)
+def _given_way(goals, T, width):
+    """Metres by which the pelvis sinks in each frame so that both legs reach, smooth over time."""
+    time = len(goals)
+    need, peaks, drop = np.zeros(time), np.zeros(time), np.zeros(time)
+    for t in range(time):
+        for side in range(2):
+            reach = 0.0
+            for k in range(2):
+                bone = T[t, _LEGS[side, k + 1], :3, 3] - T[t, _LEGS[side, k], :3, 3]
+                reach += _REACH * np.sqrt((bone * bone).sum())
+            away = goals[t, side] - T[t, _LEGS[side, 0], :3, 3]
+            # The highest that a hip may be over a goal that lies so far aside.
+            highest = np.sqrt(max(reach * reach - away[0] * away[0] - away[2] * away[2], 0.0))
+            # More than a hand's breadth is no knee that was a little too straight, but a foot out of reach.
+            need[t] = max(need[t], min(-away[1] - highest, 0.1))
+    for t in range(time):
+        for s in range(max(0, t - width), min(time, t + width + 1)):
+            peaks[t] = max(peaks[t], need[s])
+    for t in range(time):
+        low, high = max(0, t - width), min(time, t + width + 1)
+        drop[t] = peaks[low:high].mean()
+    return drop
+
+
+@no_type_check
+@numba.njit(nogil=True, cache=True)
+def _turn(a, b, R):
+    """The smallest rotation that turns direction a onto direction b."""
+    a, b = a / np.sqrt((a * a).sum()), b / np.sqrt((b * b).sum())
+    x, y, z = a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
+    c = max((a * b).sum(), -0.999)
+    f = 1 / (1 + c)
+    R[0, 0], R[0, 1], R[0, 2] = c + f * x * x, f * x * y - z, f * x * z + y
+    R[1, 0], R[1, 1], R[1, 2] = f * x * y + z, c + f * y * y, f * y * z - x
+    R[2, 0], R[2, 1], R[2, 2] = f * x * z - y, f * y * z + x, c + f * z * z
+
+
+@no_type_check
+@numba.njit(nogil=True, cache=True)
+def _about(axis, angle, R):
+    """Rotation about a unit axis."""
+    c, s = np.cos(angle), np.sin(angle)
+    x, y, z = axis[0], axis[1], axis[2]
+    f = 1 - c
+    R[0, 0], R[0, 1], R[0, 2] = c + f * x * x, f * x * y - s * z, f * x * z + s * y
+    R[1, 0], R[1, 1], R[1, 2] = f * x * y + s * z, c + f * y * y, f * y * z - s * x
+    R[2, 0], R[2, 1], R[2, 2] = f * x * z - s * y, f * y * z + s * x, c + f * z * z
+
+
+@no_type_check
+@numba.njit(nogil=True, cache=True)
+def _bent(T, legs, goals, rotations):
+    """Rotations of hip, knee and ankle against their parents that bring each ankle to its goal.
+
+    The knee opens or closes about its own axis until the leg is as long as the way; then the leg swings onto the way.
+    """
+    swing, bend = np.empty((3, 3)), np.empty((3, 3))
+    for t in range(T.shape[0]):
+        for side in range(2):
+            hip, knee, ankle = legs[side, 0], legs[side, 1], legs[side, 2]
+            start = T[t, hip, :3, 3]
+            thigh, shin = T[t, knee, :3, 3] - start, T[t, ankle, :3, 3] - T[t, knee, :3, 3]
+            a, b = np.sqrt((thigh * thigh).sum()), np.sqrt((shin * shin).sum())
+            way = goals[t, side] - start
+            far = min(max(np.sqrt((way * way).sum()), abs(a - b) + 1e-4), 0.9995 * (a + b))
+            axis = T[t, hip, :3, 0].copy()  # knees flex about x of the thigh
+            axis -= (axis * thigh).sum() / (a * a) * thigh
+            axis /= np.sqrt((axis * axis).sum())
+            flat = shin - (shin * axis).sum() * axis
+            now = np.arctan2((flat * np.cross(axis, thigh)).sum() / a, (flat * thigh).sum() / a)
+            aside = (shin * axis).sum()
+            inner = np.sqrt(max(b * b - aside * aside, 1e-12))
+            cosine = (far * far - aside * aside - a * a - inner * inner) / (2 * a * inner)
+            wanted = np.arccos(min(max(cosine, -1.0), 1.0))
+            _about(axis, wanted - now, bend)
+            _turn(thigh + bend @ shin, way, swing)
+            upper = swing @ np.ascontiguousarray(T[t, hip, :3, :3])
+            lower = swing @ bend @ np.ascontiguousarray(T[t, knee, :3, :3])
+            rotations[t, side, 0] = np.ascontiguousarray(T[t, 0, :3, :3].T) @ upper
+            rotations[t, side, 1] = np.ascontiguousarray(upper.T) @ lower
+            rotations[t, side, 2] = np.ascontiguousarray(lower.T) @ np.ascontiguousarray(T[t, ankle, :3, :3])

@@ -1,0 +1,103 @@
+"""Laws of footing: feet that stood stand still on every body, on the floor, and nothing above the hips is changed."""
+
+import pytest
+import torch
+
+from synthaug.body import JOINT, SUPPORTS, Skeleton, global_rotations, joint_positions, mean_skeleton, retarget
+from synthaug.footing import contacts, reenacted
+from synthaug.motions.actions import perform
+from synthaug.motions.style import PerformerStyle
+from synthaug.structures import Motion
+
+MEAN = mean_skeleton()
+FEET = torch.tensor([[JOINT[f"{side}_{part}"] for part in ("ankle", "foot")] for side in ("left", "right")])
+FLESH = torch.tensor([SUPPORTS["left_ankle"], SUPPORTS["left_foot"]])
+
+
+def body(thigh: float, shin: float, hips: float) -> Skeleton:
+    """The mean body with other legs: what makes planted feet slide under the same angles."""
+    joints = MEAN.joints.clone()
+    for side in ("left", "right"):
+        hip, knee, ankle, foot = (JOINT[f"{side}_{part}"] for part in ("hip", "knee", "ankle", "foot"))
+        joints[hip, 0] = MEAN.joints[hip, 0] * hips
+        joints[knee] = joints[hip] + thigh * (MEAN.joints[knee] - MEAN.joints[hip])
+        joints[ankle] = joints[knee] + shin * (MEAN.joints[ankle] - MEAN.joints[knee])
+        joints[foot] = joints[ankle] + MEAN.joints[foot] - MEAN.joints[ankle]
+    return Skeleton(joints)
+
+
+BODIES = [body(1.12, 0.9, 0.9), body(0.85, 1.05, 1.3), body(1.2, 1.2, 1.1), body(0.75, 0.8, 1.0)]
+
+
+def performance(action: str, fps: float) -> Motion:
+    motion = perform(action, PerformerStyle(), fps=fps, seconds=3.0)
+    return Motion.from_pose(motion.pose.float(), motion.transl.float(), fps=fps)
+
+
+def slide_and_sink(motion: Motion, source: Motion, target: Skeleton) -> tuple[float, float]:
+    """Largest way of a standing point within a frame, and largest depth of a standing sole, metres."""
+    standing = contacts(joint_positions(source, MEAN), fps=source.fps)
+    joints = joint_positions(motion, target)[:, FEET]
+    way = joints[..., [0, 2]].diff(dim=0).norm(dim=-1)
+    # The ball carries where both stand, and the heel rolls over it.
+    carrying = torch.stack([standing[..., 0] & ~standing[..., 1], standing[..., 1]], dim=-1)
+    still = carrying[1:] & carrying[:-1]
+    depth = (FLESH * target.leg / MEAN.leg - joints[..., 1]).amax(-1)[standing.any(-1)]
+    return float(way[still].max()), float(depth.max())
+
+
+@pytest.mark.parametrize("fps", [30.0, 8.0])
+@pytest.mark.parametrize("action", ["walk", "kicking something", "squat down"])
+def test_standing_feet_neither_slide_nor_sink_on_any_body(action: str, fps: float) -> None:
+    source = performance(action, fps)
+    for target in BODIES:
+        slide, sink = slide_and_sink(reenacted(source, MEAN, target), source, target)
+        assert slide < 0.01
+        assert sink < 0.01
+
+
+def test_without_it_feet_slide_on_bodies_with_other_legs() -> None:
+    source = performance("walk", 8.0)
+    assert max(slide_and_sink(retarget(source, MEAN, target), source, target)[0] for target in BODIES) > 0.01
+
+
+def test_trunk_arms_and_the_attitude_of_the_feet_are_kept() -> None:
+    source = performance("walk", 20.0)
+    legs = [JOINT[f"{side}_{part}"] for side in ("left", "right") for part in ("hip", "knee", "ankle")]
+    others = [joint for joint in range(55) if joint not in legs]
+    after = reenacted(source, MEAN, BODIES[0])
+    torch.testing.assert_close(after.pose[:, others], source.pose[:, others], atol=0, rtol=0)
+    ankles = FEET[:, 0]
+    turned = [global_rotations(motion.pose)[:, ankles] for motion in (source, after)]
+    torch.testing.assert_close(turned[1], turned[0], atol=1e-4, rtol=0)
+
+
+def test_on_its_own_body_a_motion_that_stands_right_hardly_changes() -> None:
+    source = performance("kicking something", 20.0)
+    apart = joint_positions(reenacted(source, MEAN, MEAN), MEAN) - joint_positions(source, MEAN)
+    assert apart.norm(dim=-1).max() < 0.02
+
+
+def test_a_floor_that_was_measured_too_high_is_lowered() -> None:
+    source = performance("walk", 20.0)
+    sunk = Motion.from_pose(source.pose, source.transl - torch.tensor([0.0, 0.08, 0.0]), fps=source.fps)
+    level, raised = (reenacted(motion, MEAN, BODIES[2]) for motion in (source, sunk))
+    assert (level.transl - raised.transl).abs().max() < 0.02
+
+
+def test_feet_return_to_their_path_without_a_jerk() -> None:
+    source = performance("walk", 30.0)
+    for target in BODIES:
+        ankles = [
+            joint_positions(motion, target)[:, FEET[:, 0]]
+            for motion in (retarget(source, MEAN, target), reenacted(source, MEAN, target))
+        ]
+        jerks = [path.diff(n=2, dim=0).norm(dim=-1).max() for path in ankles]
+        assert jerks[1] < jerks[0] + 0.02  # 2 cm a frame and frame: what a soft landing takes
+
+
+@pytest.mark.parametrize("time", [1, 2])
+def test_the_shortest_clips_are_re_enacted_too(time: int) -> None:
+    source = performance("walk", 20.0)
+    short = Motion.from_pose(source.pose[:time], source.transl[:time], fps=20.0)
+    assert reenacted(short, MEAN, BODIES[1]).num_frames == time
