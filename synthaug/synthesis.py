@@ -15,11 +15,12 @@ from torch import Tensor
 
 from synthaug.avatars import Avatar, Cast
 from synthaug.backgrounds import Background
-from synthaug.body import centre_of, joint_positions, mean_skeleton, moved, retarget
+from synthaug.body import centre_of, joint_positions, mean_skeleton, moved
 from synthaug.caching import FORMAT, RenderCache
 from synthaug.cameras import CameraPath
 from synthaug.compositing import contact_shadow, darkened, hidden, over
 from synthaug.files import digest_of, motion_digest
+from synthaug.footing import reenacted
 from synthaug.motions import MotionSource, MotionVariation
 from synthaug.references import References
 from synthaug.renderers import Renderer
@@ -278,7 +279,7 @@ class Synthesizer:
 
     def _staged(self, avatars: list[Avatar], motions: list[Motion], camera: Camera, scene: Scene) -> Staged:
         fitted = [
-            (avatar, retarget(motion, mean_skeleton(), avatar.skeleton))
+            (avatar, reenacted(motion, mean_skeleton(), avatar.skeleton))
             for avatar, motion in zip(avatars, motions, strict=True)
         ]
         people = [avatar.pose(motion) for avatar, motion in fitted]
