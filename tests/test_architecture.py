@@ -30,6 +30,8 @@ MAY = {
     "fewshot": {"recognizers", "structures"},
     "reports": {"structures", "files"},
     "sheets": {"structures", "body"},
+    "recognition": {"structures", "motions", "video"},
+    "inspection": {"structures", "body", "sheets", "compositing", "video", "motions", "avatars", "renderers"},
 }  # fmt: skip
 BASES_ONLY = ("synthesis", "references", "datamodule")
 HEAVY = {

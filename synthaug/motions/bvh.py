@@ -75,11 +75,12 @@ def parse_bvh(text: str) -> Bvh:
         raise FlawError("there is no MOTION in it; HIERARCHY and then MOTION were wanted")
     joints = _hierarchy(head)
     before = head.count("\n")
-    lines = [(before + k + 1, line.split()) for k, line in enumerate(tail.splitlines()) if line.strip()]
-    if len(lines) < 2 or lines[0][1][0] != "Frames:" or lines[1][1][:2] != ["Frame", "Time:"]:
+    lines = [(before + k + 1, line) for k, line in enumerate(tail.splitlines()) if line.strip()]
+    heads = [line.split() for _, line in lines[:2]]
+    if len(heads) < 2 or heads[0][0] != "Frames:" or heads[1][:2] != ["Frame", "Time:"]:
         raise FlawError("'Frames:' and 'Frame Time:' do not follow MOTION; both were wanted")
-    announced = _number(lines[0][1][-1], lines[0][0], "the number of frames")
-    seconds = _number(lines[1][1][-1], lines[1][0], "the frame time")
+    announced = _number(heads[0][-1], lines[0][0], "the number of frames")
+    seconds = _number(heads[1][-1], lines[1][0], "the frame time")
     if not (0 < seconds <= 10) or announced != int(announced) or announced < 1:
         raise FlawError(
             f"it has {announced:g} frames of {seconds:g} s; a whole number from 1 and a time of more than 0 and at "
@@ -91,7 +92,8 @@ def parse_bvh(text: str) -> Bvh:
         where = f"it ends after line {rows[-1][0]}" if rows else "it ends with its head"
         raise FlawError(f"it has {len(rows)} frames and announces {announced:.0f} ({where}); all of them were wanted")
     values = np.empty((len(rows), width))
-    for k, (at, words) in enumerate(rows):
+    for k, (at, line) in enumerate(rows):
+        words = line.split()
         if len(words) != width:
             raise FlawError(f"line {at} (frame {k + 1}) has {len(words)} values; {width} were wanted")
         try:

@@ -76,7 +76,7 @@ class ExAvatar(MotionSource):
         return f"exavatar-{_VERSION}-{digest_of(repr(self._fps), repr(self._models), self._gender)}"
 
     def load(self, record: Record) -> Reference:
-        """The motion between the record's start and end, and the cameras that saw it; quality is None.
+        """The motion between the record's start and end, and the cameras that saw it.
 
         Raises:
             FileNotFoundError: If the directory is not there.
@@ -88,14 +88,14 @@ class ExAvatar(MotionSource):
             frames = read_frames(inside if inside.is_dir() else folder)
             top = folder if inside.is_dir() else folder.parents[1]
             betas = _betas(top / "smplx_optimized" / "shape_param.json")
-            motion, nearest = on_a_clock(frames, fps=self._fps)
+            clocked = on_a_clock(frames, fps=self._fps)
             pelvis = rest_pelvis(self._models, self._gender, betas.numpy().astype(np.float64))
-            motion = at_the_pelvis(motion, pelvis)
+            motion = at_the_pelvis(clocked.motion, pelvis)
             first, last = frames_between(record, motion.num_frames, motion.fps)
-            views, Ks, size = _cameras(top, frames, nearest[first:last])
+            views, Ks, size = _cameras(top, frames, clocked.nearest[first:last])
         motion = replace(self._handed(cut(motion, first, last)), betas=betas)
         motion, viewmats = _in_first(motion, views)
-        reference = stood_up(motion, Camera(viewmats, Ks, *size))
+        reference = stood_up(motion, Camera(viewmats, Ks, *size), clocked.known[first:last])
         notes = {**reference.notes, "hand_mean": float(self._models is not None)}
         return replace(reference, notes=notes)
 

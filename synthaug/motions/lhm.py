@@ -62,7 +62,7 @@ class Lhm(MotionSource):
         return f"lhm-{_VERSION}-{digest_of(repr(self._fps), repr(self._models))}"
 
     def load(self, record: Record) -> Reference:
-        """The motion between the record's start and end, and the camera that saw it; quality is None.
+        """The motion between the record's start and end, and the camera that saw it.
 
         Raises:
             FileNotFoundError: If the directory is not there.
@@ -72,13 +72,13 @@ class Lhm(MotionSource):
         with reading(folder):
             inside = folder / _INSIDE
             frames = read_frames(inside if inside.is_dir() else folder)
-            motion, nearest = on_a_clock(frames, fps=self._fps)
+            clocked = on_a_clock(frames, fps=self._fps)
             betas = _first(frames, "betas", 10)
-            motion = at_the_pelvis(motion, rest_pelvis(self._models, "neutral", betas))
+            motion = at_the_pelvis(clocked.motion, rest_pelvis(self._models, "neutral", betas))
             first, last = frames_between(record, motion.num_frames, motion.fps)
-            camera = _camera(frames, nearest[first:last])
+            camera = _camera(frames, clocked.nearest[first:last])
         motion = replace(cut(motion, first, last), betas=torch.from_numpy(betas).float())
-        return stood_up(motion, camera)
+        return stood_up(motion, camera, clocked.known[first:last])
 
 
 def _first(frames: ParamFrames, name: str, count: int) -> np.ndarray:

@@ -10,20 +10,22 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from synthaug.body import (
     JOINT_NAMES,
     axis_angle_to_matrix,
+    joint_positions,
     matrix_to_quat,
     mean_skeleton,
     moved,
     quat_to_axis_angle,
     slerp,
 )
-from synthaug.motions.markers import NUM_BODY, joint_markers
+from synthaug.motions.markers import NUM_BODY, Track, joint_markers
 from synthaug.motions.placement import FLIP, floor_plane, on_the_floor, tilt
+from synthaug.motions.quality import assess
 from synthaug.motions.recordings import FlawError, finite, frame_numbers, mapping, read_json
 from synthaug.structures import Camera, Motion, Plain, Record, Reference
 
@@ -116,8 +118,23 @@ def _needed(document: dict[str, Plain], name: str) -> Plain:
     return document[name]
 
 
-def on_a_clock(frames: ParamFrames, *, fps: float) -> tuple[Motion, tuple[int, ...]]:
-    """The frames as a motion without gaps, still in camera axes, and the entry of `frames` nearest to each.
+@dataclass(frozen=True, eq=False)
+class Clocked:
+    """Frames as a motion without gaps.
+
+    Attributes:
+        motion: Still in camera axes, `transl` as smplx has it.
+        nearest: Entry of the `ParamFrames` nearest to each frame.
+        known: True where that entry is the frame itself.
+    """
+
+    motion: Motion
+    nearest: tuple[int, ...]
+    known: Bool[Tensor, " time"]
+
+
+def on_a_clock(frames: ParamFrames, *, fps: float) -> Clocked:
+    """The frames evenly in time.
 
     Numbers in steps of n are every n-th frame of the film: the motion's rate is fps / n. Missing frames turn evenly
     from the one before to the one after.
@@ -148,10 +165,10 @@ def on_a_clock(frames: ParamFrames, *, fps: float) -> tuple[Motion, tuple[int, .
     trans = torch.from_numpy(frames.trans).float()
     near = np.where(share[:, 0].numpy() < 0.5, left, right)
     motion = Motion.from_pose(pose, torch.lerp(trans[left], trans[right], share), fps=rate)
-    return motion, tuple(int(k) for k in near)
+    return Clocked(motion, tuple(int(k) for k in near), torch.from_numpy(left == right))
 
 
-def stood_up(motion: Motion, camera: Camera) -> Reference:
+def stood_up(motion: Motion, camera: Camera, known: Bool[Tensor, " time"]) -> Reference:
     """A motion in the axes of its camera's first frame, brought into a world with y up and the floor at 0.
 
     Pitch and floor are estimated from the body itself (`placement.tilt`, `placement.floor_plane`); the notes say how
@@ -160,6 +177,10 @@ def stood_up(motion: Motion, camera: Camera) -> Reference:
     Args:
         motion: OpenCV's axes, metres, `transl` is the pelvis.
         camera: In the same frame: the identity for a camera that stands still.
+        known: Frames that have a file; the others were filled in.
+
+    Returns:
+        With the grade that `quality.assess` gives the joints as they are: what an estimator made of film is no truth.
     """
     skeleton = mean_skeleton()
     markers = joint_markers(JOINT_NAMES[:NUM_BODY], skeleton)
@@ -169,8 +190,11 @@ def stood_up(motion: Motion, camera: Camera) -> Reference:
     floor = floor_plane(level, trust, markers, skeleton, pitch_deg=held.pitch_deg)
     view = replace(camera, viewmats=camera.viewmats @ FLIP)
     world, seen = on_the_floor(level, view, floor, pitch_deg=held.pitch_deg)
-    notes = {"pitch_deg": held.pitch_deg, "pitch_evidence": held.evidence}
-    return Reference(motion=world, camera=seen, quality=None, notes=notes)
+    joints = joint_positions(world, skeleton)[:, :NUM_BODY]
+    confidence = known.float()[:, None].expand(-1, NUM_BODY)
+    grade = assess(Track(joints, confidence, world.fps), world, markers, skeleton)
+    notes = {"pitch_deg": held.pitch_deg, "pitch_evidence": held.evidence, **grade.notes()}
+    return Reference(motion=world, camera=seen, quality=grade.score, notes=notes)
 
 
 def lens(focal: Float[np.ndarray, "2"], centre: Float[np.ndarray, "2"]) -> Float[Tensor, "3 3"]:

@@ -27,7 +27,7 @@ def record(path, start=0.0, end=60.0):
 
 @pytest.fixture(scope="module")
 def waving():
-    return performance("hand waving", 1.0, fps=20.0)
+    return performance("hand waving", 0.6, fps=20.0)
 
 
 def written(path, document):

@@ -107,6 +107,7 @@ def test_motion_comes_back_upright_and_lies_over_the_film(tmp_path, waving, kind
     assert np.abs(got.numpy() - wanted).max() < 0.05
     assert reference.notes["pitch_deg"] == pytest.approx(8, abs=4)
     assert aligned_mm(reference.motion, waving) < 60
+    assert reference.quality > 0.7
     torch.testing.assert_close(reference.motion.left_hand_pose, waving.left_hand_pose, atol=1e-4, rtol=0)
     assert len(reference.motion.betas) == (100 if kind == "exavatar" else 10)
 
@@ -181,10 +182,11 @@ def frames_at(numbers, poses):
 def test_frame_numbers_are_a_clock(tmp_path):
     poses = np.zeros((4, 55, 3))
     poses[:, 0, 1] = [0.0, 0.1, 0.2, 0.5]
-    motion, nearest = on_a_clock(frames_at((3, 4, 5, 8), poses), fps=30.0)
-    torch.testing.assert_close(motion.global_orient[:, 1], torch.tensor([0, 0.1, 0.2, 0.3, 0.4, 0.5]))
-    assert nearest == (0, 1, 2, 2, 3, 3)
-    every_fifth, _ = on_a_clock(frames_at((0, 5, 10, 20), poses), fps=30.0)
+    clocked = on_a_clock(frames_at((3, 4, 5, 8), poses), fps=30.0)
+    torch.testing.assert_close(clocked.motion.global_orient[:, 1], torch.tensor([0, 0.1, 0.2, 0.3, 0.4, 0.5]))
+    assert clocked.nearest == (0, 1, 2, 2, 3, 3)
+    assert clocked.known.tolist() == [True, True, True, False, False, True]
+    every_fifth = on_a_clock(frames_at((0, 5, 10, 20), poses), fps=30.0).motion
     assert every_fifth.fps == 6.0
     assert every_fifth.num_frames == 5
     with pytest.raises(FlawError, match="frames 6 to 79 are missing, 2.5 s; gaps of at most 1 s"):
@@ -196,7 +198,7 @@ def test_frame_numbers_are_a_clock(tmp_path):
 def test_rotations_near_0_and_pi_pass_through(angle, seed):
     axis = np.random.default_rng(seed).normal(size=(2, 55, 3))
     poses = angle * axis / np.linalg.norm(axis, axis=-1, keepdims=True)
-    motion, _ = on_a_clock(frames_at((0, 1), poses), fps=30.0)
+    motion = on_a_clock(frames_at((0, 1), poses), fps=30.0).motion
     wanted = Rotation.from_rotvec(poses.reshape(-1, 3)).as_matrix().reshape(2, 55, 3, 3)
     np.testing.assert_allclose(axis_angle_to_matrix(motion.pose).numpy(), wanted, atol=2e-6)
 
@@ -206,6 +208,7 @@ def test_frames_that_lhm_lost_are_filled_in(tmp_path, waving):
     assert reference.motion.num_frames == waving.num_frames
     whole = Lhm().load(record(lhm(tmp_path / "b", waving))).motion
     assert aligned_mm(reference.motion, whole) < 20
+    assert reference.notes["part_detection"] < 1
 
 
 def test_film_finds_its_motion_and_size_is_the_pictures_or_twice_the_centre(tmp_path, waving):
