@@ -43,11 +43,13 @@ from synthaug.compositing import over
 from synthaug.datamodule import Loading, SynthAugDataModule
 from synthaug.datasets.folder import Folder
 from synthaug.datasets.protocols import CrossSubject
+from synthaug.levels import Pyramid
 from synthaug.motions.actions import ACTIONS, Actions
 from synthaug.motions.variation import Variation
 from synthaug.references import gather
 from synthaug.renderers import Splatting
 from synthaug.renderers.cpu import CpuRenderer, framebuffer
+from synthaug.renderers.refinement import Refinement
 from synthaug.renderers.torch import splat
 from synthaug.sensor import Sensor
 from synthaug.structures import Camera, ClipFormat, Gaussians, Record
@@ -59,6 +61,7 @@ FRAMES, STRIDE, FPS = 16, 2, 30
 FILMS = {"340x256": (256, 340), "640x480": (480, 640)}
 GREY = 118
 """Behind people whose pictures are compared: one flat colour."""
+PEOPLE = AnnyPeople(levels=Pyramid(refine=Refinement()))
 PIXELS_A_METRE = 0.7 / 1.7
 """Of a picture's height: a person 1.7 m tall fills 70 percent of it."""
 
@@ -69,7 +72,7 @@ def synthesizer(background: Background, *, size: int, sensor: Sensor | None = No
         Record(f"{action}/studio/0", Path(action), label, "", "", 0.0, 4.0) for label, action in enumerate(ACTIONS)
     ]
     plan = Synthesis(
-        motion=Actions(), variation=Variation(), avatar=AnnyPeople(), camera=Orbit(), background=background,
+        motion=Actions(), variation=Variation(), avatar=PEOPLE, camera=Orbit(), background=background,
         renderer=CpuRenderer(), sensor=sensor, identities=3, backgrounds=2,
     )  # fmt: skip
     return Synthesizer(plan, gather(records, plan.motion), ClipFormat(FRAMES, FPS / STRIDE, size), seed=0)
@@ -92,7 +95,7 @@ def view(size: int, *, azimuth: float = 0.4) -> Camera:
 
 def performance(seed: int, action: str, *, frames: int = FRAMES) -> Gaussians:
     """A person with levels of detail, performing."""
-    person = AnnyPeople().load(f"studio-{seed:06d}")
+    person = PEOPLE.load(f"studio-{seed:06d}")
     take = Actions().load(Record(f"{action}/studio/{seed}", Path(), 0, "", "", 0.0, 4.0))
     motion = resample(take.motion, torch.linspace(0.2, 3.6, frames, dtype=torch.float64))
     return person.pose(retarget(motion, mean_skeleton(), person.skeleton))
@@ -182,7 +185,7 @@ def costs(folder: Path, *, rounds: int) -> dict[str, list[float]]:
 
 def _bare(size: int, count: int) -> Callable[[int], Tensor]:
     """A clip of one person at one level, from the motion to the laid over picture."""
-    person, camera = AnnyPeople().load("studio-000001"), view(size)
+    person, camera = PEOPLE.load("studio-000001"), view(size)
     level = min(person.pose(_still()).levels, key=lambda level: abs(len(level.means) - count))
     take = Actions().load(Record("hand waving/studio/1", Path(), 0, "", "", 0.0, 4.0))
     motion = retarget(

@@ -149,6 +149,7 @@ class SynthAugDataModule(lightning.LightningDataModule):
                 count, total = len(references.dropped), len(split.train)
                 logger.warning("%d of %d training clips give no motion; motions.json says why.", count, total)
             self._synthesizer = _synthesizer(self.synth, references, self.clip, self.seed)
+            self._synthesizer.meet()
             check_references(references, split, self.protocol.separates)
             people = self._synthesizer.identities
             assert_strangers({name: self.synth.avatar.subject(name) for name in people}, split)

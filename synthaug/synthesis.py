@@ -5,12 +5,15 @@ Where motions, avatars, cameras, backgrounds and renderers meet, known by their 
 
 import json
 import math
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 
 import numpy as np
 import torch
 from jaxtyping import Float
+from rich.progress import track
 from torch import Tensor
 
 from synthaug.avatars import Avatar, Cast
@@ -132,6 +135,13 @@ class Synthesizer:
         self.lineage: Values = {**(lineage or {}), "synthaug": version("synthaug"), "seed": seed}
         self.identities = plan.avatar.draw(plan.identities, np.random.default_rng([seed, _CAST]))
         self._slots = self._allot()
+
+    def meet(self) -> None:
+        """Load all people, several at a time: before workers fork, so that they share what was built or read."""
+        who, load = self.identities, self.plan.avatar.load
+        with ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, 8)) as pool:
+            for _ in track(pool.map(load, who), "Meeting people", len(who), transient=True, disable=len(who) < 2):
+                pass
 
     def __len__(self) -> int:
         """Number of synthetic clips."""

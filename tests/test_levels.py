@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from synthaug.avatars.anny import AnnyPeople, AnnyPerson
-from synthaug.levels import PER_PIXEL, fitting, level_of, merged, pyramid, with_levels
+from synthaug.levels import PER_PIXEL, Pyramid, fitting, level_of, merged, pyramid
 from synthaug.renderers import Splatting
 from synthaug.renderers.cpu import CpuRenderer
+from synthaug.renderers.refinement import Refinement
 from synthaug.structures import Camera, Gaussians, Level, Motion, quats_to_matrices
 from synthaug.testing.renderers import example_person, psnr, with_normals
 
@@ -20,7 +21,7 @@ def person() -> Gaussians:
     pose = torch.zeros(1, 55, 3)
     pose[:, 16, 2], pose[:, 17, 2] = -1.0, 1.0
     still = Motion.from_pose(pose, torch.tensor([[0.0, 0.9, 0.0]]), fps=1.0)
-    return with_levels(AnnyPerson("studio", 1, gaussians=12_000).pose(still), (6000, 2500))
+    return Pyramid((6000, 2500)).of(AnnyPerson("studio", 1, gaussians=12_000).pose(still))
 
 
 def view(size: int, *, distance: float = 3.0) -> Camera:
@@ -66,18 +67,18 @@ def test_larger_and_nearer_pictures_take_finer_levels(person: Gaussians):
     def count(camera: Camera, per_pixel: float | None = PER_PIXEL) -> int:
         return len(fitting(person, camera, per_pixel).means)
 
-    assert count(view(48)) < count(view(150)) < count(view(500))
-    assert count(view(112)) < count(view(112, distance=2.3)) < count(view(112, distance=0.7))
+    assert count(view(48)) < count(view(224)) < count(view(500))
+    assert count(view(170)) < count(view(170, distance=2.0)) < count(view(170, distance=0.7))
     assert count(view(16), None) == count(view(2000)) == 12_000
     # A camera inside the person asks for the finest, not for infinitely many.
-    assert count(view(112, distance=-1.0)) == 12_000
+    assert count(view(170, distance=-1.0)) == 12_000
 
 
 def test_a_clip_has_one_level_throughout(person: Gaussians):
     """That of its nearest frame, for levels that change would flicker."""
     T = person.T_world_rest.repeat(2, 1, 1, 1)
-    far, near = view(112), view(112, distance=0.7)
-    both = Camera(torch.cat([far.viewmats, near.viewmats]), far.Ks.repeat(2, 1, 1), 112, 112)
+    far, near = view(170), view(170, distance=0.7)
+    both = Camera(torch.cat([far.viewmats, near.viewmats]), far.Ks.repeat(2, 1, 1), 170, 170)
     assert len(fitting(dataclasses.replace(person, T_world_rest=T), both, PER_PIXEL).means) == 12_000
 
 
@@ -113,6 +114,28 @@ def test_the_same_person_gives_the_same_levels():
     rest = level_of(with_normals(example_person(count=500)))
     for a, b in zip(pyramid(rest, (200, 50)), pyramid(rest, (200, 50)), strict=True):
         assert torch.equal(a.means, b.means) and torch.equal(a.quats, b.quats)
+
+
+def test_refined_levels_look_more_like_the_whole_in_views_that_they_have_not_seen(person: Gaussians):
+    turns = torch.linspace(0, 2 * torch.pi, 9)[:-1]
+    poses = torch.zeros(8, 55, 3)
+    poses[:, 16, 2], poses[:, 17, 2] = -1.0 + 0.3 * turns.sin(), 1.0 + 0.3 * turns.cos()
+    seen = AnnyPerson("studio", 1, gaussians=12_000).pose(Motion.from_pose(poses, torch.zeros(8, 3), fps=1.0))
+    coarse = person.levels[-1]
+    better = Refinement(steps=25)(seen, coarse)
+    everything = Splatting(per_pixel=None)
+    truth = torch.nn.functional.avg_pool2d(over_grey(person, view(8 * 112), everything), 8)
+    before, after = (psnr(over_grey(person.at(level), view(112), everything), truth) for level in (coarse, better))
+    assert after > before + 1
+    assert torch.equal(better.weights, coarse.weights) and better.normals is coarse.normals
+    again = Refinement(steps=25)(seen, coarse)
+    assert torch.equal(again.colors, better.colors) and torch.equal(again.means, better.means)
+
+
+def test_a_pyramid_names_all_that_decides_it():
+    plain, refined = Pyramid(), Pyramid(refine=Refinement())
+    assert len({one.fingerprint for one in (plain, refined, Pyramid((5,)), Pyramid(refine=Refinement(steps=2)))}) == 4
+    assert Pyramid(refine_below=7).fingerprint == plain.fingerprint
 
 
 def test_two_gaussians_merge_by_their_moments():
@@ -159,7 +182,7 @@ def test_people_with_levels_are_kept_in_the_cache_and_come_back_the_same(own_cac
     kept = list((own_cache / "avatars").glob("anny-*"))
     assert len(kept) == 1 and len(first.pose(_still()).levels) == 1
     again = AnnyPeople(gaussians=3000).load("studio-000007")
-    assert again.digest == first.digest != AnnyPeople(gaussians=3000, levels=False).load("studio-000007").digest
+    assert again.digest == first.digest != AnnyPeople(gaussians=3000, levels=None).load("studio-000007").digest
     assert torch.equal(again.pose(_still()).means, first.pose(_still()).means)
     assert torch.equal(again.pose(_still()).levels[0].means, first.pose(_still()).levels[0].means)
 

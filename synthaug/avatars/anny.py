@@ -21,17 +21,18 @@ from synthaug.avatars.pack import SUFFIX, Pack, PackFile, write_pack
 from synthaug.avatars.rig import Rig
 from synthaug.avatars.terms import About, PackError, Provenance
 from synthaug.avatars.wardrobe import FAMILIES, draw_person
-from synthaug.body import Skeleton, matrix_to_quat, rest_to_world
+from synthaug.body import JOINT, Skeleton, matrix_to_quat, rest_to_world
 from synthaug.files import user_cache
-from synthaug.levels import with_levels
+from synthaug.levels import Pyramid
 from synthaug.structures import Gaussians, Motion
 
 logger = logging.getLogger(__name__)
 
 VERSION = 1
 """Of the looks: raised whenever the same seed would look different."""
-LEVELS = 1
-"""Version of the levels of detail: raised whenever `synthaug.levels` would merge otherwise."""
+REHEARSED = 24
+"""Poses in which levels of detail are made to look right."""
+_PYRAMID = Pyramid()
 FEWEST, MOST = 1_000, 36_000
 """Gaussians a person can have: below, hands fall apart; the asset has no more surface points above."""
 SEEDS = 1_000_000
@@ -45,19 +46,20 @@ class AnnyPerson(Avatar):
         family: Pools of clothes and hair, see `synthaug.avatars.wardrobe.FAMILIES`.
         seed: Which person.
         gaussians: How many; fewer give the same person, coarser.
-        levels: With levels of detail. They take seconds, so such a person is kept in the user's cache as an avatar
-            pack, which workers share.
+        levels: How its levels of detail are made; None makes none. They take seconds, so such a person is kept in the
+            user's cache as an avatar pack, which workers share.
 
     Raises:
         ValueError: If the family is unknown, or the count out of range.
     """
 
-    def __init__(self, family: str, seed: int, *, gaussians: int = 32_000, levels: bool = False) -> None:
+    def __init__(self, family: str, seed: int, *, gaussians: int = 32_000, levels: Pyramid | None = None) -> None:
         _check(family, gaussians)
-        words = f"anny {VERSION} {template().digest} {family} {seed} {gaussians} {LEVELS if levels else 0}"
+        made = "" if levels is None else levels.fingerprint
+        words = f"anny {VERSION} {template().digest} {family} {seed} {gaussians} {made}"
         self._digest = hashlib.blake2b(words.encode(), digest_size=16).hexdigest()
         build = functools.partial(_built, family, seed, gaussians)
-        self._skeleton, self._rest = _kept(self._digest, build) if levels else build()
+        self._skeleton, self._rest = build() if levels is None else _kept(self._digest, levels, build)
 
     @property
     def digest(self) -> str:
@@ -80,14 +82,16 @@ class AnnyPeople(Cast):
     Args:
         family: "studio" for synthetic clips or "street" for the pseudo-real side; they share no clothes and no hair.
         gaussians: For each person, at full detail.
-        levels: With levels of detail, of which renderers take what the picture needs.
+        levels: How their levels of detail are made, of which renderers take what the picture needs; None makes none.
         kept: People held in memory once built (about 4 MB each at 32,000).
 
     Raises:
         ValueError: If the family is unknown, or the count out of range.
     """
 
-    def __init__(self, *, family: str = "studio", gaussians: int = 32_000, levels: bool = True, kept: int = 64) -> None:
+    def __init__(
+        self, *, family: str = "studio", gaussians: int = 32_000, levels: Pyramid | None = _PYRAMID, kept: int = 64
+    ) -> None:
         _check(family, gaussians)
         self._family = family
         self._build = functools.lru_cache(maxsize=kept)(functools.partial(_person, family, gaussians, levels))
@@ -132,7 +136,7 @@ class AnnyPeople(Cast):
         return int(match.group(1))
 
 
-def _person(family: str, gaussians: int, levels: bool, seed: int) -> AnnyPerson:
+def _person(family: str, gaussians: int, levels: Pyramid | None, seed: int) -> AnnyPerson:
     return AnnyPerson(family, seed, gaussians=gaussians, levels=levels)
 
 
@@ -141,7 +145,7 @@ def _built(family: str, seed: int, gaussians: int) -> tuple[Skeleton, Gaussians]
     return Skeleton(joints=torch.from_numpy(np.ascontiguousarray(joints, np.float32))), _tensors(patch)
 
 
-def _kept(digest: str, build: Callable[[], tuple[Skeleton, Gaussians]]) -> tuple[Skeleton, Gaussians]:
+def _kept(digest: str, levels: Pyramid, build: Callable[[], tuple[Skeleton, Gaussians]]) -> tuple[Skeleton, Gaussians]:
     """A person with levels of detail, out of the user's cache, where it is put when it is not there."""
     path = user_cache() / "avatars" / f"anny-{digest}{SUFFIX}"
     for _ in range(2):
@@ -153,10 +157,10 @@ def _kept(digest: str, build: Callable[[], tuple[Skeleton, Gaussians]]) -> tuple
         except PackError as error:
             logger.warning("A kept person is damaged and is built again: %s", error)
         skeleton, rest = build()
-        rest = with_levels(rest)
-        levels = (replace(rest, levels=()), *(rest.at(level) for level in rest.levels))
-        about = About(digest, Provenance("anny", tool=f"synthaug anny {VERSION} {LEVELS}"))
-        write_pack(path, Pack(about, Rig(skeleton.joints, torch.zeros(55, 3)), levels))
+        posed = levels.of(replace(rest, T_world_rest=rest_to_world(_rehearsal(REHEARSED), skeleton).float()))
+        parts = (rest, *(posed.at(level) for level in posed.levels))
+        about = About(digest, Provenance("anny", tool=f"synthaug anny {VERSION} {levels.fingerprint}"))
+        write_pack(path, Pack(about, Rig(skeleton.joints, torch.zeros(55, 3)), parts))
     raise OSError(
         f"'{path}' was written and could not be read back. A folder that keeps what is written was wanted. Set "
         "SYNTHAUG_CACHE to one, or choose people without levels."
@@ -191,3 +195,14 @@ def _tensors(patch: Patch) -> Gaussians:
         T_world_rest=torch.eye(4).expand(1, 55, 4, 4),
         normals=torch.nn.functional.normalize(torch.from_numpy(patch.normals.astype(np.float32)), dim=-1),
     )
+
+
+def _rehearsal(count: int) -> Motion:
+    """Standing people with arms down to raised and every joint of the body bent, for levels of detail to be seen in."""
+    generator = torch.Generator().manual_seed(0)
+    pose = torch.zeros(count, 55, 3)
+    pose[:, 1:22] = 0.3 * torch.randn(count, 21, 3, generator=generator)
+    lowered = 1.3 - 1.8 * torch.rand(count, 2, generator=generator)
+    pose[:, JOINT["left_shoulder"], 2] -= lowered[:, 0]
+    pose[:, JOINT["right_shoulder"], 2] += lowered[:, 1]
+    return Motion.from_pose(pose, torch.zeros(count, 3), fps=1.0)

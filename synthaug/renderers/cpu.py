@@ -713,7 +713,7 @@ def _views(people: Sequence[Gaussians], camera: Camera) -> _Views:
     lights = [None if person.normals is None else person.light for person in people]
     lamps = np.stack([_lamp(light, rotations) for light in lights], axis=1)
     return _Views(
-        joints=joints.reshape(len(T), -1).astype(np.float32),
+        joints=joints.reshape(len(T), 12 * T.shape[1]).astype(np.float32),
         lenses=lenses.astype(np.float32),
         lamps=lamps.astype(np.float32),
         lit=np.array([light is not None for light in lights]),

@@ -278,7 +278,6 @@ def test_flat_and_pointlike_gaussians_are_drawn_as_specified(antialiased: bool):
         assert bool(rendering.alpha.any()) == (not antialiased or sum(flat) == 2)
 
 
-@pytest.mark.xfail(reason="renderers/cpu.py cannot reshape joints of no frames", raises=ValueError)
 def test_a_clip_of_no_frames_has_none():
     for people in ([], [example_person(frames=0)]):
         rendering = CpuRenderer().render(people, example_view(frames=0, height=5, width=7))
