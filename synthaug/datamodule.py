@@ -23,6 +23,7 @@ from synthaug.references import References, gather
 from synthaug.structures import Batch, Clip, ClipFormat, Recipe, Record
 from synthaug.synthesis import Synthesis, Synthesizer
 from synthaug.video import read_clip
+from synthaug.workers import single_threaded
 
 logger = logging.getLogger(__name__)
 
@@ -397,6 +398,7 @@ def _loader(clips: Dataset, order: Sampler[list[Ticket]], loading: Loading) -> D
         num_workers=workers,
         multiprocessing_context=loading.start_method if workers else None,
         persistent_workers=workers > 0,
+        worker_init_fn=single_threaded,
     )
 
 

@@ -1,0 +1,20 @@
+"""What a loader's process does before its first clip: be one thread.
+
+Parallelism is over clips. A library that starts threads of its own in each worker takes cores from the other workers:
+numpy's OpenBLAS wakes its pool for the inverse of a 3x3 matrix, and the pool then spins for milliseconds.
+"""
+
+import cv2
+import torch
+from threadpoolctl import threadpool_limits
+
+
+def single_threaded(worker: int = 0) -> None:
+    """Limit torch, OpenCV and the BLAS libraries of this process to one thread, for good; a `worker_init_fn`.
+
+    Args:
+        worker: Number of the loader's process; does not matter.
+    """
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    threadpool_limits(1)
