@@ -56,6 +56,7 @@ from synthaug.structures import Camera, ClipFormat, Gaussians, Record
 from synthaug.synthesis import Synthesis, Synthesizer
 from synthaug.testing.renderers import psnr
 from synthaug.video import write_video
+from synthaug.workers import single_threaded
 
 FRAMES, STRIDE, FPS = 16, 2, 30
 FILMS = {"340x256": (256, 340), "640x480": (480, 640)}
@@ -284,8 +285,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=15)
     rounds = parser.parse_args().rounds
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
+    single_threaded()
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
         times = costs(Path(folder), rounds=rounds)

@@ -28,6 +28,7 @@ from synthaug.renderers import Renderer
 from synthaug.sensor import Sensor
 from synthaug.structures import Camera, Motion, Record, Reference
 from synthaug.video import write_video
+from synthaug.workers import single_threaded
 
 _VERSION = 1
 """Raise when the same arguments would make other film."""
@@ -133,7 +134,7 @@ class PseudoReal(FilmMaker):
             rest = _Shots(self, root, missing[1:])
             loader = DataLoader(
                 rest, batch_size=None, num_workers=self._num_workers,
-                multiprocessing_context="fork" if self._num_workers else None,
+                multiprocessing_context="fork" if self._num_workers else None, worker_init_fn=single_threaded,
             )  # fmt: skip
             title = f"Shooting {len(missing)} pseudo-real clips"
             for _ in track(loader, total=len(rest), description=title):

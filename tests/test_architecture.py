@@ -19,6 +19,7 @@ MAY = {
     "augmentation": {"structures"},
     "targets": {"structures"},
     "failures": set(),
+    "workers": set(),
     "caching": {"structures", "files"},
     **{station: PURE for station in STATIONS},
     "references": {"structures", "files", "motions"},
