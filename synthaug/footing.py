@@ -86,7 +86,8 @@ def _grounded(
     lift = lift - off * size
     T[:, :, 1, 3] += lift[:, None]
     own = np.ascontiguousarray(T[..., :3, 3][:, _LEGS[:, 2:]])
-    goals = _goals(own, points, clearance - off, max(1, round(_RELEASE * fps)), size)
+    stride = 2 * _SLOW / fps + 0.05
+    goals = _goals(own, points, size * (clearance - off), size * _FLESH, max(1, round(_RELEASE * fps)), stride)
     drop = _given_way(goals, T, max(1, round(0.1 * fps)))
     T[:, :, 1, 3] -= drop[:, None]
     rotations = np.empty((len(T), 2, 3, 3, 3))
@@ -126,10 +127,10 @@ def _standing(feet, fps):
 
 @no_type_check
 @numba.njit(nogil=True, cache=True)
-def _goals(own, standing, clearance, release, size):
+def _goals(own, standing, clearance, flesh, release, stride):
     """Where the ankles shall be, [time, side, 3]: their own path, shifted so that what stands, stands still.
 
-    `own` and `standing` hold heel and ball of both feet, `clearance` their height above the floor on the old body.
+    `own` and `standing` hold heel and ball of both feet, `clearance` their height above the floor as it was before.
     """
     time = len(own)
     goals = own[:, :, 0].copy()
@@ -138,13 +139,13 @@ def _goals(own, standing, clearance, release, size):
         for t in range(time):
             # The ball carries where both could: heels leave first.
             point[t] = 1 if standing[t, side, 1] else (0 if standing[t, side, 0] else -1)
-            lowest = min(own[t, side, 0, 1] - size * _FLESH[0], own[t, side, 1, 1] - size * _FLESH[1])
+            lowest = min(own[t, side, 0, 1] - flesh[0], own[t, side, 1, 1] - flesh[1])
             if point[t] >= 0:
-                allowed = max(0.0, min(clearance[t, side, 0], clearance[t, side, 1])) * size
+                allowed = max(0.0, min(clearance[t, side, 0], clearance[t, side, 1]))
                 goals[t, side, 1] += min(allowed, _LOW) - lowest
             else:
                 goals[t, side, 1] += max(0.0, -lowest)
-        shift = _planted(own[:, side], point)
+        shift = _planted(own[:, side], point, stride)
         _released(shift, point, release)
         for t in range(time):
             goals[t, side, 0] += shift[t, 0]
@@ -154,18 +155,31 @@ def _goals(own, standing, clearance, release, size):
 
 @no_type_check
 @numba.njit(nogil=True, cache=True)
-def _planted(path, point):
-    """Shifts of a foot's path, [time, 2], that hold it at one place while it stands on one point."""
+def _strode(path, t, point, stride):
+    """Whether a foot went farther than a stride since the frame before."""
+    if t == 0 or point < 0:
+        return False
+    x, z = path[t, point, 0] - path[t - 1, point, 0], path[t, point, 2] - path[t - 1, point, 2]
+    return x * x + z * z > stride * stride
+
+
+@no_type_check
+@numba.njit(nogil=True, cache=True)
+def _planted(path, point, stride):
+    """Shifts of a foot's path, [time, 2], that hold it at one place while it stands on one point.
+
+    A foot that went farther than a stride between two frames has stepped, or the clip has started over.
+    """
     time = len(point)
     shift = np.zeros((time, 2))
     first = 0
     while first < time:
         last = first + 1
-        while last < time and point[last] == point[first]:
+        while last < time and point[last] == point[first] and not _strode(path, last, point[first], stride):
             last += 1
         k = point[first]
         if k >= 0:
-            rolls = first > 0 and point[first - 1] >= 0
+            rolls = first > 0 and point[first - 1] >= 0 and not _strode(path, first, k, stride)
             for c in range(2):
                 if rolls:
                     # From heel to ball the foot goes on from where the heel held it, lest it hop.

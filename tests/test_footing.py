@@ -3,7 +3,16 @@
 import pytest
 import torch
 
-from synthaug.body import JOINT, SUPPORTS, Skeleton, global_rotations, joint_positions, mean_skeleton, retarget
+from synthaug.body import (
+    JOINT,
+    SUPPORTS,
+    Skeleton,
+    global_rotations,
+    joint_positions,
+    mean_skeleton,
+    resample,
+    retarget,
+)
 from synthaug.footing import contacts, reenacted
 from synthaug.motions.actions import perform
 from synthaug.motions.style import PerformerStyle
@@ -94,6 +103,13 @@ def test_feet_return_to_their_path_without_a_jerk() -> None:
         ]
         jerks = [path.diff(n=2, dim=0).norm(dim=-1).max() for path in ankles]
         assert jerks[1] < jerks[0] + 0.02  # 2 cm a frame and frame: what a soft landing takes
+
+
+def test_a_clip_that_starts_over_does_not_hold_on_to_where_it_ended() -> None:
+    source = performance("walk", 8.0)
+    twice = resample(source, torch.arange(40) / 8.0)
+    apart = joint_positions(reenacted(twice, MEAN, MEAN), MEAN) - joint_positions(twice, MEAN)
+    assert apart.norm(dim=-1).max() < 0.15  # a stride is half a metre
 
 
 @pytest.mark.parametrize("time", [1, 2])

@@ -1,0 +1,304 @@
+"""How faithful are motions, from measured joints to rendered frames? `python -m benchmarks.pose`, or `--quick`.
+
+Fitting is asked for known joints under noise, the gate for planted mistakes, and whole re-enactments for what a pose
+detector sees in their frames. Known motions (actions, bandai_smplx) had no part in the detector, so its error is
+independent; film was read by the same detector, and its figure is called consistency. The gate never sees a figure that
+judges it. Needs the pose extra; bandai_smplx (Bandai Namco Research Inc., CC BY-NC 4.0) and GMDCSA24 (Alam and others,
+2024, MIT) are used where they lie in `shared/data`.
+"""
+
+import argparse
+import csv
+import json
+import os
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from benchmarks.people import LANDMARKS
+from synthaug.avatars.anny import AnnyPeople
+from synthaug.backgrounds.plain import Plain
+from synthaug.body import JOINT, JOINT_NAMES, joint_positions, mean_skeleton
+from synthaug.cameras.original import Original
+from synthaug.motions import MotionSource
+from synthaug.motions.actions import ACTIONS, Actions
+from synthaug.motions.energy import project
+from synthaug.motions.estimated import draw_slips
+from synthaug.motions.fitting import fit_many
+from synthaug.motions.markers import Track, joint_markers
+from synthaug.motions.quality import QualityGate, assess, tally
+from synthaug.motions.smplx_npz import SmplxNpz
+from synthaug.motions.variation import Unvaried
+from synthaug.motions.video import VideoMotion
+from synthaug.references import gather
+from synthaug.renderers.cpu import CpuRenderer
+from synthaug.structures import ClipFormat, Motion, Record
+from synthaug.synthesis import Synthesis, Synthesizer
+from synthaug.testing.corruption import CORRUPTIONS
+from synthaug.video import indices_at, probe, read_frames
+
+SHARED = Path(__file__).resolve().parents[2] / "shared/data"
+IDS = [JOINT[name] for name in LANDMARKS.values()]
+NOISES = (0.0, 10.0, 30.0)
+STATURE = 1.07
+"""Crown to sole over head joint to foot joint, of Anny's mean adult."""
+
+
+def action_records(count: int) -> list[Record]:
+    """So many performances, one action after the other."""
+    names = [ACTIONS[k % len(ACTIONS)] for k in range(count)]
+    return [Record(f"{a}/studio/{k}", Path(a), ACTIONS.index(a), "", "", 0.0, 3.0) for k, a in enumerate(names)]
+
+
+def bandai_records(count: int) -> list[Record]:
+    """So many motions of bandai_smplx, spread over its labels; none where it is not at hand."""
+    files = sorted((SHARED / "bandai_smplx").glob("*.npz"))
+    chosen = files[:: max(1, len(files) // max(count, 1))][:count] if files else []
+    return [Record(f.stem, f, 0, "", "", 0.0, 3.0) for f in chosen]
+
+
+def motions_of(source: MotionSource, records: Sequence[Record], *, frames: int) -> dict[str, Motion]:
+    """The first frames of each record's motion, single precision."""
+    result = {}
+    for record in records:
+        whole = source.load(record).motion
+        first = Motion.from_pose(whole.pose[:frames].float(), whole.transl[:frames].float(), fps=whole.fps)
+        result[record.key] = first
+    return result
+
+
+def fitted_error(motions: Sequence[Motion], *, mm: float) -> tuple[list[float], list[float], float]:
+    """MPJPE and procrustes-aligned MPJPE of each motion, millimetres, and frames fitted in a second of one core."""
+    skeleton = mean_skeleton()
+    markers = joint_markers(JOINT_NAMES[:22], skeleton)
+    truths = [joint_positions(motion, skeleton)[:, :22] for motion in motions]
+    rng = np.random.default_rng(int(mm))
+    tracks = [
+        Track(p + torch.from_numpy(rng.normal(0, mm / 1000, p.shape)).float(), torch.ones(p.shape[:2]), m.fps)
+        for p, m in zip(truths, motions, strict=True)
+    ]
+    fit_many([Track(tracks[0].points[:8], tracks[0].confidence[:8], tracks[0].fps)], markers, skeleton)
+    start = time.process_time()
+    fits = fit_many(tracks, markers, skeleton)
+    spent = time.process_time() - start
+    found = [joint_positions(fit, skeleton)[:, :22] for fit in fits]
+    plain = [1000 * float((a - b).norm(dim=-1).mean()) for a, b in zip(found, truths, strict=True)]
+    aligned = [1000 * float(np.mean(procrustes(a.numpy(), b.numpy()))) for a, b in zip(found, truths, strict=True)]
+    return plain, aligned, sum(len(p) for p in truths) / spent
+
+
+def procrustes(points: NDArray[np.float32], truth: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Distances after the best similarity of each frame (Gower 1975), [time, joint]."""
+    a = points - points.mean(1, keepdims=True)
+    b = truth - truth.mean(1, keepdims=True)
+    u, s, vt = np.linalg.svd(np.einsum("tmi,tmj->tij", b, a))
+    s[:, 2] *= np.sign(np.linalg.det(u @ vt))
+    u[..., 2] *= np.sign(np.linalg.det(u @ vt))[:, None]
+    scale = s.sum(1) / np.maximum((a**2).sum((1, 2)), 1e-12)
+    return np.asarray(np.linalg.norm(scale[:, None, None] * np.einsum("tij,tmj->tmi", u @ vt, a) - b, axis=-1))
+
+
+def gate_scores(motions: Sequence[Motion], *, seed: int) -> tuple[list[float], dict[str, list[float]], str]:
+    """Scores of honest estimates and of such with planted mistakes, and what the gate did to the latter."""
+    skeleton = mean_skeleton()
+    names = (*JOINT_NAMES[:22], "left_middle1", "right_middle1")
+    markers = joint_markers(names, skeleton)
+    rng = np.random.default_rng(seed)
+    honest = []
+    for motion in motions:
+        slips = draw_slips(rng, num_frames=motion.num_frames, fps=motion.fps, noise_mm=rng.uniform(5, 25), dropout=0.05)
+        kept = [k % slips.errors.shape[1] for k in range(len(names))]
+        points = joint_positions(motion, skeleton)[:, [JOINT[name] for name in names]] + slips.errors[:, kept]
+        seen = ~slips.unseen[:, kept]
+        honest.append(Track(torch.where(seen[..., None], points, torch.nan), seen.float(), motion.fps))
+    gate, judged = QualityGate(), {}
+    sets = {"honest": honest} | {
+        kind: [plant(one, markers, np.random.default_rng([seed, k])) for k, one in enumerate(honest)]
+        for kind, plant in CORRUPTIONS.items()
+    }
+    for kind, tracks in track(sets.items(), description="Planted mistakes"):
+        fits = fit_many(tracks, markers, skeleton)
+        judged[kind] = [assess(one, fit, markers, skeleton) for one, fit in zip(tracks, fits, strict=True)]
+    scores = {kind: [quality.score for quality in found] for kind, found in judged.items()}
+    counts = {kind: tally(gate.judge(quality) for quality in found) for kind, found in judged.items()}
+    said = "; ".join(f"{k}: {c.kept} kept, {sum(c.lowered.values())} lowered" for k, c in counts.items())
+    return scores.pop("honest"), scores, said
+
+
+def auc(good: Sequence[float], bad: Sequence[float]) -> float:
+    """Probability that a good one scores higher than a bad one; ties count half."""
+    a, b = np.asarray(good)[:, None], np.asarray(bad)[None]
+    return float(((a > b) + 0.5 * (a == b)).mean())
+
+
+def detected(frames: NDArray[np.uint8], pose: object) -> NDArray[np.float64]:
+    """Landmarks of LANDMARKS in each frame, pixels, nan where nobody is found: [time, landmark, 2]."""
+    result = np.full((len(frames), len(LANDMARKS), 2), np.nan)
+    for k, frame in enumerate(frames):
+        seen = pose.process(np.ascontiguousarray(frame)).pose_landmarks  # type: ignore[attr-defined]
+        if seen is not None:
+            size = np.array([frame.shape[1], frame.shape[0]])
+            result[k] = np.array([[seen.landmark[i].x, seen.landmark[i].y] for i in LANDMARKS]) * size
+    return result
+
+
+def drift(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> float:
+    """Median distance after the best scale and shift of each frame, as a share of the person's height; nan unseen.
+
+    Bodies differ in size and stand where their motion puts them: what is asked for is the pose. The height is 1.75
+    times the larger extent of shoulders to ankles in the picture, as in standing adults with their arms down.
+    """
+    errors = []
+    for a, b in zip(ours, theirs, strict=True):
+        if not (np.isfinite(a).all() and np.isfinite(b).all()):
+            continue
+        tall = 1.75 * np.ptp(b, axis=0).max()
+        a, b = a - a.mean(0), b - b.mean(0)
+        errors.append(np.linalg.norm(a * (a * b).sum() / (a**2).sum() - b, axis=-1) / tall)
+    return float(np.median(errors)) if errors else float("nan")
+
+
+def re_enacted(source: MotionSource, records: Sequence[Record], *, film: bool) -> list[dict[str, float | str]]:
+    """Each record on one other body from its own view: 3D error of the staged joints, 2D drift of the frames."""
+    from mediapipe.python.solutions.pose import Pose
+
+    references = gather(records, source)
+    plan = Synthesis(
+        motion=source, variation=Unvaried(), avatar=AnnyPeople(family="studio"), camera=Original(),
+        background=Plain(colors=((96, 110, 120),)), renderer=CpuRenderer(), identities=1, backgrounds=1,
+    )  # fmt: skip
+    ours = Synthesizer(plan, references, ClipFormat(num_frames=6, fps=3.0, size=320), seed=0)
+    rows: list[dict[str, float | str]] = []
+    with Pose(static_image_mode=True, model_complexity=1) as pose:
+        for index in track(range(len(ours)), description="Re-enactments"):
+            recipe = replace(ours.sample(index), start=0.0)
+            reference = references.takes[recipe.actors[0].motion]
+            record = next(r for r in references.records if r.key == recipe.actors[0].motion)
+            staged = ours.stage(recipe)
+            video = ours.finish(recipe, staged, ours.people(staged)).video.permute(0, 2, 3, 1).numpy()
+            times = torch.arange(recipe.num_frames, dtype=torch.float64) / recipe.fps
+            motion = plan.variation.vary(reference.motion, {}, times)
+            truth = joint_positions(motion, mean_skeleton())
+            ratio = mean_skeleton().leg / plan.avatar.load(recipe.actors[0].identity).skeleton.leg
+            body = staged.joints[0] * ratio
+            apart = (body - body[:, :1] - truth + truth[:, :1])[:, :22].norm(dim=-1)
+            if film:
+                seen = detected(_filmed(record, reference.notes["offset"], times.tolist()), pose)
+            else:
+                seen = project(truth[:, IDS], ours.view(reference, times, recipe.size))[0].double().numpy()
+            aligned = procrustes(body[:, :22].numpy(), truth[:, :22].numpy())
+            rows.append(
+                {
+                    "action": record.key.split("/")[0].removeprefix("dataset-1_").split("_")[0],
+                    "mm": 1000 * float(apart.mean()),
+                    "aligned_mm": 1000 * float(aligned.mean()),
+                    "drift": drift(detected(video, pose), seen),
+                }
+            )
+    return rows
+
+
+def _filmed(record: Record, offset: float, times: Sequence[float]) -> NDArray[np.uint8]:
+    info = probe(record.path)
+    span = max(record.end - record.start - offset, 1e-3)
+    indices = indices_at(info, [record.start + offset + at % span for at in times])
+    video = read_frames(record.path, indices, info=info, size=(480, round(480 * info.width / info.height)))
+    return np.asarray(video.permute(0, 2, 3, 1).numpy())
+
+
+def film_records(count: int) -> list[Record]:
+    """Intervals of GMDCSA24 of a second and more."""
+    table = SHARED / "gmdcsa24/clips.csv"
+    if not table.exists():
+        return []
+    rows = [row for row in csv.DictReader(table.open()) if float(row["t1"]) - float(row["t0"]) >= 1.0]
+    classes = sorted({row["class"] for row in rows})
+    step = max(1, len(rows) // max(count, 1))
+    return [
+        Record(
+            f"{row['class']}/{k}", table.parent / row["file"], classes.index(row["class"]), row["subject"], "",
+            float(row["t0"]), float(row["t1"]),
+        )
+        for k, row in enumerate(rows[::step][:count])
+    ]  # fmt: skip
+
+
+def shown(title: str, rows: Sequence[dict[str, float | str]]) -> None:
+    """A table by action."""
+    table = Table(title=title, title_justify="left")
+    for column in ("action", "clips", "3D mm", "aligned mm", "2D median", "beyond 10 %"):
+        table.add_column(column, justify="left" if column == "action" else "right")
+    groups: dict[str, list[dict[str, float | str]]] = defaultdict(list)
+    for row in rows:
+        groups[str(row["action"])].append(row)
+    for name, members in [*groups.items(), ("all", list(rows))]:
+        drifts = np.array([float(row["drift"]) for row in members])
+        errors = [f"{np.mean([float(row[key]) for row in members]):.0f}" for key in ("mm", "aligned_mm")]
+        middle = f"{np.nanmedian(drifts):.1%}" if np.isfinite(drifts).any() else "-"
+        table.add_row(name, str(len(members)), *errors, middle, f"{np.nanmean(drifts > 0.1):.0%}")
+    Console().print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="fewer clips and no film: a few minutes")
+    parser.add_argument("--clips", type=int, default=0, help="clips of each source; 0 takes 12 with --quick, else 52")
+    parser.add_argument("--film", type=int, default=30, help="intervals of film")
+    chosen = parser.parse_args()
+    count = chosen.clips or (12 if chosen.quick else 52)
+    torch.set_num_threads(1)
+    print(f"load {os.getloadavg()[0]:.1f}")
+    bandai = SmplxNpz(transl_is_pelvis=True)
+    kinds: dict[str, tuple[MotionSource, list[Record]]] = {
+        "actions": (Actions(), action_records(count)), "bandai_smplx": (bandai, bandai_records(count)),
+    }  # fmt: skip
+    motions = {kind: motions_of(source, records, frames=64) for kind, (source, records) in kinds.items()}
+    known = [motion for found in motions.values() for motion in found.values()]
+    fits = {mm: fitted_error(known, mm=mm) for mm in NOISES}
+    for mm, (plain, aligned, speed) in fits.items():
+        cut = len(motions["actions"])
+        parts = " / ".join(f"{np.mean(part):.1f}" for part in (plain[:cut], plain[cut:]) if part)
+        print(f"fit at {mm:.0f} mm: {np.mean(plain):.2f} mm (actions / bandai {parts})", end=", ")
+        print(f"aligned {np.mean(aligned):.2f}, {speed:.0f} frames/s")
+    honest, planted, said = gate_scores(known[:: 1 if not chosen.quick else 2], seed=0)
+    for kind, scores in planted.items():
+        print(f"gate, {kind}: ROC-AUC {auc(honest, scores):.3f}")
+    print(f"gate: {said}")
+    drifts: list[float] = []
+    for kind, (source, records) in kinds.items():
+        if records:
+            rows = re_enacted(source, records, film=False)
+            drifts += [float(row["drift"]) for row in rows]
+            shown(f"{kind}: known motions, independent detector", rows)
+    consistency: list[float] = []
+    if not chosen.quick:
+        records = film_records(chosen.film)
+        if records:
+            rows = re_enacted(VideoMotion(), records, film=True)
+            consistency = [float(row["drift"]) for row in rows]
+            shown(f"film (GMDCSA24), {len(rows)} of {len(records)} kept: consistency", rows)
+    figures = {
+        "mpjpe_mm_clean": round(float(np.mean(fits[0.0][0])), 2),
+        "mpjpe_mm_noise10": round(float(np.mean(fits[10.0][0])), 2),
+        "mpjpe_mm_noise30": round(float(np.mean(fits[30.0][0])), 2),
+        "median_2d": round(float(np.nanmedian(drifts)), 4),
+        "beyond_10pct": round(float(np.nanmean(np.array(drifts) > 0.1)), 4),
+        "gate_auc": round(auc(honest, [score for scores in planted.values() for score in scores]), 4),
+        "frames_per_s": round(min(speed for _, _, speed in fits.values())),
+        "median_2d_film": round(float(np.nanmedian(consistency)), 4) if consistency else None,
+        "beyond_10pct_film": round(float(np.nanmean(np.array(consistency) > 0.1)), 4) if consistency else None,
+    }
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()
