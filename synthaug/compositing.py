@@ -96,7 +96,7 @@ def hidden(rendering: Rendering, depth: Float[Tensor, "height width"]) -> Render
     left = (rgb.numpy(), alpha.numpy(), distance.numpy())
     if not _hide(*present, depth.float().contiguous().numpy(), left):
         return rendering
-    return Rendering(rgb=rgb, alpha=alpha, depth=distance.to(rendering.depth))
+    return Rendering(rgb=rgb, alpha=alpha, depth=distance.to(rendering.depth), labels=rendering.labels)
 
 
 def hidden_plain(rendering: Rendering, depth: Float[Tensor, "height width"]) -> Rendering:
@@ -108,7 +108,7 @@ def hidden_plain(rendering: Rendering, depth: Float[Tensor, "height width"]) -> 
     total = torch.nn.functional.avg_pool2d(weight, 3, stride=1, padding=1)
     share = shown / total.clamp(min=1e-6)
     rgb, alpha = ((values * share + 0.5).to(torch.uint8) for values in (rendering.rgb, rendering.alpha))
-    return Rendering(rgb=rgb, alpha=alpha, depth=rendering.depth * (alpha > 0))
+    return Rendering(rgb=rgb, alpha=alpha, depth=rendering.depth * (alpha > 0), labels=rendering.labels)
 
 
 @no_type_check

@@ -41,6 +41,7 @@ from synthaug.structures import (
     Scene,
     Values,
 )  # fmt: skip
+from synthaug.truth import GroundTruth, ground_truth
 
 _SLOTS, _CAST, _RECIPES = 1, 2, 3
 """Streams of chance: drawing from one never moves another."""
@@ -185,6 +186,19 @@ class Synthesizer:
         """The clip that a recipe decides; draws nothing, and does not depend on what was rendered before."""
         staged = self.stage(recipe)
         return self.finish(recipe, staged, self.people(staged))
+
+    def truth(self, recipe: Recipe) -> GroundTruth:
+        """Exact masks, parts and joints of the clip that a recipe decides, before its sensor: rendered anew.
+
+        Raises:
+            ValueError: If the renderer cannot label parts.
+        """
+        staged = self.stage(recipe)
+        depth = staged.scene.depth
+        rendering = self.plan.renderer.render(staged.people, staged.camera, depth=depth is not None, labels=True)
+        if depth is not None:
+            rendering = hidden(rendering, depth)
+        return ground_truth(rendering, staged.joints, staged.camera)
 
     def people(self, staged: Staged) -> Rendering:
         """The staged people over nothing, out of the cache where it has them."""

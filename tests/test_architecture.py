@@ -20,11 +20,12 @@ MAY = {
     "targets": {"structures"},
     "failures": set(),
     "workers": set(),
+    "truth": {"structures", "body"},
     "caching": {"structures", "files"},
     **{station: PURE for station in STATIONS},
     "references": {"structures", "files", "motions"},
     "synthesis": {
-        "structures", "body", "files", "caching", "compositing", "sensor", "references", "footing", *STATIONS,
+        "structures", "body", "files", "caching", "compositing", "truth", "sensor", "references", "footing", *STATIONS,
     },
     "datasets": {"structures", "files", "video"},
     "recognizers": {"structures"},

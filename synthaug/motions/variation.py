@@ -4,6 +4,7 @@ Between a motion source and an avatar. The length in frames stays, so that the r
 """
 
 import math
+import weakref
 from dataclasses import replace
 from typing import final
 
@@ -173,7 +174,9 @@ def _reposed(motion: Motion, varied: Motion, t: Float[Tensor, " sample"], number
     ids = [JOINT[name] for name in names]
     shares = pose.new_tensor(list(SHARES.values()))
     rotations = axis_angle_to_matrix(pose[:, ids])
-    local = _scaled(rotations, _mean(axis_angle_to_matrix(motion.pose[:, ids])), 1 + shares * amplitude)
+    if motion not in _MEANS:
+        _MEANS[motion] = _mean(axis_angle_to_matrix(motion.pose[:, ids]))
+    local = _scaled(rotations, _MEANS[motion], 1 + shares * amplitude)
     phases = [number["phase"] + 1.3 * k + 2.2 * axis for k in range(len(ids)) for axis in range(3)]
     waves = drift(t.to(pose)[:, None], rate=0.5, phase=pose.new_tensor(phases)).unflatten(-1, (-1, 3))
     # Elbows are hinges: they wander about their hinge alone, which is y at rest.
@@ -184,6 +187,10 @@ def _reposed(motion: Motion, varied: Motion, t: Float[Tensor, " sample"], number
     pose[:, ids] = matrix_to_axis_angle(lean @ local @ unrest)
     changed = Motion.from_pose(pose, varied.transl, fps=varied.fps)
     return replace(changed, expression=varied.expression, betas=varied.betas)
+
+
+_MEANS: "weakref.WeakKeyDictionary[Motion, Tensor]" = weakref.WeakKeyDictionary()
+"""Mean rotations of motions in use: each is varied some thirty times."""
 
 
 def _scaled(
