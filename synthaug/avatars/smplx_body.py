@@ -173,8 +173,14 @@ def _as_buffers(arrays: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
 
 
 def with_cavity(faces: NDArray[np.int64], lips: tuple[int, ...]) -> NDArray[np.int64]:
-    """The faces, and six more that close the mouth inside a ring of eight lip vertices."""
+    """The faces, and six more that close the mouth inside a ring of eight lip vertices.
+
+    Raises:
+        ValueError: If the body has no such vertices.
+    """
     ring = np.array(lips)
+    if ring.max() > faces.max():
+        raise ValueError(f"the body has {faces.max() + 1} vertices, and SMPL-X's lips reach to number {ring.max()}")
     return np.concatenate([faces, ring[np.array(_CAVITY)]])
 
 
