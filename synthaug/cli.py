@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from synthaug.avatarcommands import add_avatar
+
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
@@ -84,6 +86,13 @@ def _parser() -> argparse.ArgumentParser:
     data = _command(commands, "data", _data_weights, "bring what compute nodes cannot download")
     data.add_argument("verb", choices=("weights",))
     data.add_argument("arch", nargs="+", help="torchvision's names, such as resnet18 or r3d_18")
+
+    add_avatar(commands)
+    licenses = _command(
+        commands, "licenses", _licenses, "the terms of what a configuration uses, or of everything known"
+    )
+    licenses.add_argument("--all", action="store_true", help="everything known, whatever the configuration")
+    _overrides(licenses)
 
     report = _command(commands, "report", _report, "the table of a sweep's arms, of whatever finished")
     report.add_argument("folder", type=Path)
@@ -320,6 +329,29 @@ def _data_weights(chosen: argparse.Namespace) -> int:
 
     for arch in chosen.arch:
         print(f"{arch}: {fetch_weights(arch)}")
+    return 0
+
+
+def _licenses(chosen: argparse.Namespace) -> int:
+    from omegaconf import OmegaConf
+    from rich.console import Console
+    from rich.table import Table
+
+    from synthaug.licences import TABLE, pack_roots, used
+
+    config = composed(chosen.overrides)
+    tree = OmegaConf.to_container(config, resolve=False)
+    table = Table(title="A summary, no legal advice; see docs/licences.md", title_justify="left")
+    for column in ("source", "licence", "keep", "share", "train", "where"):
+        table.add_column(column, overflow="fold")
+    for terms in TABLE if chosen.all else used(tree):
+        table.add_row(terms.name, terms.licence, terms.keep, terms.share, terms.train, terms.source)
+    for root in pack_roots(tree):
+        from synthaug.packing import licences_of
+
+        for name, licence in licences_of(Path(root)).items():
+            table.add_row(f"pack {name}", licence.name, "", "", licence.terms, licence.source)
+    Console().print(table)
     return 0
 
 

