@@ -1,0 +1,191 @@
+"""How fast, exact and lean are avatar packs and their importers? `python -m benchmarks.avatars`.
+
+Opening packs; a full-size synthetic ExAvatar checkpoint against the slow transcription, with the peak memory of its
+import in a process of its own; scans of procedural people, plain and spoiled, re-posed beside the originals.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from synthaug.avatars.anny import AnnyPerson
+from synthaug.avatars.exavatar import Importing, import_exavatar
+from synthaug.avatars.pack import SUFFIX, Pack, write_pack
+from synthaug.avatars.packs import PackedPerson, Packs
+from synthaug.avatars.ply import write_ply
+from synthaug.avatars.rig import Rig
+from synthaug.avatars.scan import import_ply
+from synthaug.avatars.smplx_body import LIP_RING
+from synthaug.avatars.terms import About, Provenance
+from synthaug.body import centre_of, resample, retarget
+from synthaug.body import mean_skeleton as mean_person
+from synthaug.motions.actions import ACTIONS, Actions
+from synthaug.renderers.cpu import CpuRenderer
+from synthaug.structures import Camera, Gaussians, Motion, Record, Rendering
+from synthaug.testing.exavatar import animated, smplx, write_checkpoint
+from synthaug.testing.scans import scanned, spoiled
+
+SIDE = 256
+"""Pixels; the person is some 200 of them tall."""
+UPS = ("y", "z", "-y")
+
+
+def opening(folder: Path) -> dict[str, float]:
+    """Median milliseconds to open a person of 32,000 Gaussians, and seconds to index a thousand packs."""
+    person = AnnyPerson("studio", 3, gaussians=32_000)
+    rest = person.pose(still())
+    pack = Pack(About("x", Provenance("anny")), Rig(person.skeleton.joints, torch.zeros(55, 3)), (rest,))
+    first = folder / f"0000{SUFFIX}"
+    write_pack(first, pack)
+    for number in range(1, 1000):
+        os.link(first, folder / f"{number:04d}{SUFFIX}")
+    times = []
+    for _ in range(9):
+        start = time.perf_counter()
+        PackedPerson(first)
+        times.append(time.perf_counter() - start)
+    start = time.perf_counter()
+    assert len(Packs(folder).headers) == 1000
+    return {"pack_load_ms": 1e3 * float(np.median(times)), "index_1000_s": time.perf_counter() - start}
+
+
+def exavatar(folder: Path, vertices: int) -> dict[str, float]:
+    """Largest distance from the transcription, metres; and what an import costs in a process of its own."""
+    lips = LIP_RING if vertices > max(LIP_RING) else tuple(range(8, 88, 10))
+    network = write_checkpoint(folder, vertices=vertices, lips=lips)
+    command = [sys.executable, "-m", "benchmarks.avatars", "--importing", str(folder), "--vertices", str(vertices)]
+    cost = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+    pack = import_exavatar(folder / "snapshot_4.pth", "x", Importing(identity=folder, lips=lips))
+    rng = np.random.default_rng(0)
+    sizes = {"root_pose": 1, "body_pose": 21, "jaw_pose": 1, "leye_pose": 1, "reye_pose": 1, "lhand_pose": 15,
+             "rhand_pose": 15}  # fmt: skip
+    frame = {name: 0.4 * rng.standard_normal((count, 3)) for name, count in sizes.items()}
+    pose = np.concatenate([frame[name] for name in sizes])
+    layer = {key.removeprefix("smplx_layer."): value.double().numpy() for key, value in network.items()
+             if key.startswith("smplx_layer.")}  # fmt: skip
+    pose[25:] += np.concatenate([layer["left_hand_mean"], layer["right_hand_mean"]]).reshape(30, 3)
+    face = np.array(json.loads((folder / "face_offset.json").read_text()))
+    offset = network["human_gaussian.joint_offset"].double().numpy().copy()
+    offset[0] = 0
+    betas = network["human_gaussian.shape_param"].double().numpy()
+    root = smplx(layer, betas, face, offset, np.zeros((55, 3)))[2][0]
+    motion = Motion.from_pose(torch.from_numpy(pose)[None].float(), torch.from_numpy(root)[None].float(), fps=1.0)
+    truth = animated(network, face, {**frame, "trans": np.zeros(3)}, lips)
+    ours = replace(pack.levels[0], T_world_rest=pack.rig.transforms(motion)).posed(0).means.double().numpy()
+    return {"exavatar_max_error_m": float(np.linalg.norm(ours - truth, axis=1).max()),
+            "exavatar_gaussians": float(len(ours)), **cost}  # fmt: skip
+
+
+def importing(folder: Path, vertices: int) -> dict[str, float]:
+    """Seconds and peak memory of one import, measured in this very process."""
+    torch.set_num_threads(1)
+    lips = LIP_RING if vertices > max(LIP_RING) else tuple(range(8, 88, 10))
+    start = time.perf_counter()
+    pack = import_exavatar(folder / "snapshot_4.pth", "x", Importing(identity=folder, lips=lips))
+    write_pack(folder / f"x{SUFFIX}", pack)
+    seconds = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return {"import_s": seconds, "import_peak_gb": peak / 1e9}
+
+
+def scans(folder: Path, people: int, table: Table) -> dict[str, float]:
+    """Errors of scanned people over plain and spoiled scans: worst and mean over people and motions."""
+    errors, ratios = [], []
+    for seed in range(people):
+        for floaters, holes in ((0, 0), (500, 4)):
+            person, splats, truth, height = scanned(seed, up=UPS[seed % 3])
+            if floaters:
+                splats = spoiled(splats, truth, floaters=floaters, holes=holes, seed=seed)
+            write_ply(folder / "scan.ply", splats)
+            start = time.process_time()
+            pack = import_ply(folder / "scan.ply", "x", height=height)
+            seconds = time.process_time() - start
+            away = (pack.rig.joints - person.skeleton.joints)[:22].norm(dim=1)
+            found = [psnr(*both(person, pack, motion)) for motion in motions(person)]
+            errors.append(float(away.mean()))
+            ratios.append(found)
+            kind = "spoiled" if floaters else "plain"
+            table.add_row(f"{seed} {UPS[seed % 3]} {kind}", f"{1e3 * away.mean():.1f}", f"{1e3 * away.max():.1f}",
+                          f"{min(found):.1f}", f"{np.mean(found):.1f}", f"{seconds:.0f}")  # fmt: skip
+    return {
+        "ply_joint_error_m": max(errors), "ply_psnr_db": float(np.min(ratios)),
+        "ply_joint_error_mean_m": float(np.mean(errors)), "ply_psnr_mean_db": float(np.mean(ratios)),
+    }  # fmt: skip
+
+
+def motions(person: AnnyPerson) -> list[Motion]:
+    """Ten actions on this person's body, four frames each, on the spot."""
+    source, found = Actions(), []
+    for name in list(ACTIONS)[:10]:
+        whole = source.load(Record(f"{name}/studio/0", Path(name), 0, "", "", 0.0, 3.0)).motion
+        motion = retarget(resample(whole, 0.4 + 0.6 * torch.arange(4)), mean_person(), person.skeleton)
+        centre = centre_of(motion) * torch.tensor([1.0, 0.0, 1.0])
+        found.append(replace(motion, transl=motion.transl - centre))
+    return found
+
+
+def both(person: AnnyPerson, pack: Pack, motion: Motion) -> tuple[Rendering, Rendering]:
+    """The original and the imported person in the same motion."""
+    imported = replace(pack.levels[0], T_world_rest=pack.rig.transforms(motion))
+    original = replace(person.pose(motion), levels=())
+    return drawn(original), drawn(imported)
+
+
+def drawn(person: Gaussians) -> Rendering:
+    frames = person.num_frames
+    viewmat = torch.tensor([[1.0, 0, 0, 0], [0, -1, 0, 0.9], [0, 0, -1, 4.0], [0, 0, 0, 1]])
+    K = torch.tensor([[1.7 * SIDE, 0, SIDE / 2], [0, 1.7 * SIDE, SIDE / 2], [0, 0, 1]])
+    camera = Camera(viewmat.repeat(frames, 1, 1), K.repeat(frames, 1, 1), SIDE, SIDE)
+    return CpuRenderer().render((person,), camera)
+
+
+def psnr(ours: Rendering, theirs: Rendering) -> float:
+    """Over the whole picture, before mid-grey."""
+    a, b = (one.rgb.float() + (255 - one.alpha.float()) / 255 * 128 for one in (ours, theirs))
+    return float(10 * torch.log10(255**2 / ((a - b) ** 2).mean()))
+
+
+def still() -> Motion:
+    return Motion.from_pose(torch.zeros(1, 55, 3), torch.zeros(1, 3), fps=1.0)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--people", type=int, default=4, help="scanned, each plain and spoiled (4)")
+    parser.add_argument("--vertices", type=int, default=10_475, help="of the synthetic ExAvatar's body (10475)")
+    parser.add_argument("--importing", type=Path, help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    torch.set_num_threads(1)
+    if chosen.importing is not None:
+        print(json.dumps(importing(chosen.importing, chosen.vertices)))
+        return
+    table = Table(title=f"Scans (load {os.getloadavg()[0]:.1f})", title_justify="left")
+    for column in ("scan", "joints, mean mm", "worst mm", "PSNR, worst dB", "mean dB", "CPU s"):
+        table.add_column(column, justify="right")
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        for name in ("packs", "exavatar", "scans"):
+            (place / name).mkdir()
+        figures = opening(place / "packs")
+        print(figures, flush=True)
+        figures |= exavatar(place / "exavatar", chosen.vertices)
+        print(figures, flush=True)
+        figures |= scans(place / "scans", chosen.people, table)
+    Console().print(table)
+    print(json.dumps({name: float(f"{value:.4g}") for name, value in figures.items()}))
+
+
+if __name__ == "__main__":
+    main()
