@@ -168,7 +168,7 @@ def views(
     side_ground = floored(motion, aside)
     return (
         Strip("as its camera saw it", with_skeleton(under, joints, own)),
-        Strip("from the performer's left", with_skeleton(side_ground, joints, aside)),
+        Strip("from the performer's left (mean facing)", with_skeleton(side_ground, joints, aside)),
         Strip("re-enacted, same camera", over(renderer.render([person], own), ground)),
         Strip("re-enacted, from the left", over(renderer.render([person], aside), side_ground)),
     )
