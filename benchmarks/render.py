@@ -11,14 +11,20 @@ parity_db                           the compiled renderer against the specificat
 truth_db_112, truth_db_224          the level that the renderer chooses against full detail supersampled 8 and 4 times
 truth_db_112_classic_full           stock classic splatting of all Gaussians against the same
 loader_mixed_vs_real                clips a second of a half synthetic loader over those of a real-only one, 2 workers
+worker_private_mb                   memory of a forked worker's own after twenty clips
+warm_start_s                        CPU from an interpreter with torch to the first rendered clip, kernels on disk
 """
 
 import argparse
 import dataclasses
 import json
+import multiprocessing
+import multiprocessing.queues
 import os
 import platform
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -274,6 +280,45 @@ def loader_ratio(folder: Path, *, rounds: int) -> tuple[float, float]:
     return statistics.median(speeds[False]), statistics.median(speeds[True])
 
 
+def worker_memory(folder: Path) -> float:
+    """Megabytes that a forked worker has for itself after twenty clips, when its parent has made one of each."""
+    ours = synthesizer(Images(folder / "stills"), size=112)
+    for number in range(20):
+        ours.render(ours.sample(number))
+    ours = synthesizer(Images(folder / "stills"), size=112)
+    ours.meet()
+    context = multiprocessing.get_context("fork")
+    queue = context.SimpleQueue()
+    child = context.Process(target=_private_after, args=(ours, queue))
+    child.start()
+    child.join()
+    return float(queue.get()) / 1e3
+
+
+def _private_after(ours: Synthesizer, queue: "multiprocessing.queues.SimpleQueue[int]") -> None:
+    single_threaded()
+    for number in range(20):
+        ours.render(ours.sample(number))
+    queue.put(_private())
+
+
+def _private() -> int:
+    """Kilobytes of this process that no other shares (Linux)."""
+    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))
+
+
+def warm_start() -> float:
+    """Seconds of CPU, median of three: numba, the renderer, its kernels from disk, and a first picture."""
+    code = (
+        "import time, torch\nstart = time.process_time()\nfrom synthaug.renderers.cpu import CpuRenderer\n"
+        "from synthaug.testing.renderers import example_person, example_view\n"
+        "CpuRenderer().render([example_person()], example_view())\nprint(time.process_time() - start)"
+    )
+    runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(3)]
+    return statistics.median(float(run.stdout.split()[-1]) for run in runs)
+
+
 class _AnyMotion(Actions):
     """A performance for whatever film: the benchmark's films show nobody in particular."""
 
@@ -290,6 +335,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         times = costs(Path(folder), rounds=rounds)
         real, mixed = loader_ratio(Path(folder), rounds=max(rounds // 5, 1))
+        private = worker_memory(Path(folder))
     middle = {name: statistics.median(found) for name, found in times.items()}
     decode = {name: min(middle[f"by_decord {name}"], middle[f"by_pyav {name}"]) for name in FILMS}
     table = Table("16 frames", "CPU ms, median", "least", *(f"share of {name}" for name in FILMS))
@@ -317,6 +363,8 @@ def main() -> None:
         "truth_db_224": round(large["chosen"], 2),
         "truth_db_112_classic_full": round(small["classic"], 2),
         "loader_mixed_vs_real": round(mixed / real, 3),
+        "worker_private_mb": round(private, 1),
+        "warm_start_s": round(warm_start(), 2),
         "load": round(load, 2),
         "machine": platform.machine(),
     }

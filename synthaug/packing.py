@@ -20,14 +20,16 @@ from synthaug.avatars.lhm import import_lhm
 from synthaug.avatars.pack import SUFFIX, Pack, PackFile, read_header, read_pack, with_about, write_pack
 from synthaug.avatars.packs import PackedPerson, Packs
 from synthaug.avatars.ply import Splats, write_ply
+from synthaug.avatars.rig import rehearsal
 from synthaug.avatars.scan import import_ply
 from synthaug.avatars.terms import About, Consent, Licence, PackError, from_plain
 from synthaug.body import JOINT, axis_angle_to_matrix, matrix_to_quat, mean_skeleton, retarget
 from synthaug.files import write_atomic
-from synthaug.levels import with_levels
+from synthaug.levels import Pyramid
 from synthaug.motions.actions import ACTIONS, Actions
 from synthaug.motions.smplx_npz import Axes, read_smplx_npz
 from synthaug.renderers.cpu import CpuRenderer
+from synthaug.renderers.refinement import Refinement
 from synthaug.sheets import Row, Strip
 from synthaug.structures import Camera, Gaussians, Motion, Recipe, Record
 
@@ -101,9 +103,10 @@ def _of_kind(source: Path, wanted: Wanted, name: str) -> Pack:
 
 
 def detailed(pack: Pack) -> Pack:
-    """The pack with ever coarser levels after its finest."""
+    """The pack with ever coarser levels after its finest, taught to look like it in many poses."""
     finest = replace(pack.levels[0], levels=())
-    person = with_levels(finest)
+    posed = replace(finest, T_world_rest=pack.rig.transforms(rehearsal()))
+    person = Pyramid(refine=Refinement()).of(posed)
     return replace(pack, levels=(finest, *(person.at(level) for level in person.levels)))
 
 

@@ -18,10 +18,10 @@ from synthaug.avatars import Avatar, Cast
 from synthaug.avatars.dressing import OPAQUE, Patch, dressed
 from synthaug.avatars.figure import template
 from synthaug.avatars.pack import SUFFIX, Pack, PackFile, write_pack
-from synthaug.avatars.rig import Rig
+from synthaug.avatars.rig import Rig, rehearsal
 from synthaug.avatars.terms import About, PackError, Provenance
 from synthaug.avatars.wardrobe import FAMILIES, draw_person
-from synthaug.body import JOINT, Skeleton, matrix_to_quat, rest_to_world
+from synthaug.body import Skeleton, matrix_to_quat, rest_to_world
 from synthaug.files import user_cache
 from synthaug.levels import Pyramid
 from synthaug.structures import Gaussians, Motion
@@ -30,8 +30,6 @@ logger = logging.getLogger(__name__)
 
 VERSION = 1
 """Of the looks: raised whenever the same seed would look different."""
-REHEARSED = 24
-"""Poses in which levels of detail are made to look right."""
 _PYRAMID = Pyramid()
 FEWEST, MOST = 1_000, 36_000
 """Gaussians a person can have: below, hands fall apart; the asset has no more surface points above."""
@@ -157,7 +155,7 @@ def _kept(digest: str, levels: Pyramid, build: Callable[[], tuple[Skeleton, Gaus
         except PackError as error:
             logger.warning("A kept person is damaged and is built again: %s", error)
         skeleton, rest = build()
-        posed = levels.of(replace(rest, T_world_rest=rest_to_world(_rehearsal(REHEARSED), skeleton).float()))
+        posed = levels.of(replace(rest, T_world_rest=rest_to_world(rehearsal(), skeleton).float()))
         parts = (rest, *(posed.at(level) for level in posed.levels))
         about = About(digest, Provenance("anny", tool=f"synthaug anny {VERSION} {levels.fingerprint}"))
         write_pack(path, Pack(about, Rig(skeleton.joints, torch.zeros(55, 3)), parts))
@@ -195,14 +193,3 @@ def _tensors(patch: Patch) -> Gaussians:
         T_world_rest=torch.eye(4).expand(1, 55, 4, 4),
         normals=torch.nn.functional.normalize(torch.from_numpy(patch.normals.astype(np.float32)), dim=-1),
     )
-
-
-def _rehearsal(count: int) -> Motion:
-    """Standing people with arms down to raised and every joint of the body bent, for levels of detail to be seen in."""
-    generator = torch.Generator().manual_seed(0)
-    pose = torch.zeros(count, 55, 3)
-    pose[:, 1:22] = 0.3 * torch.randn(count, 21, 3, generator=generator)
-    lowered = 1.3 - 1.8 * torch.rand(count, 2, generator=generator)
-    pose[:, JOINT["left_shoulder"], 2] -= lowered[:, 0]
-    pose[:, JOINT["right_shoulder"], 2] += lowered[:, 1]
-    return Motion.from_pose(pose, torch.zeros(count, 3), fps=1.0)

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from synthaug.body import Skeleton, forward_kinematics, rest_to_world
+from synthaug.body import JOINT, Skeleton, forward_kinematics, rest_to_world
 from synthaug.structures import Motion
 
 _HANDS = slice(25, 55)
@@ -72,3 +72,14 @@ def _inverted(T: Float[Tensor, "*batch 4 4"]) -> Float[Tensor, "*batch 4 4"]:
     inverse[..., :3, :3] = R
     inverse[..., :3, 3] = -torch.einsum("...ij,...j->...i", R, T[..., :3, 3])
     return inverse
+
+
+def rehearsal(count: int = 24) -> Motion:
+    """Poses in which levels of detail shall look right: standing, arms down to raised, every joint of the body bent."""
+    generator = torch.Generator().manual_seed(0)
+    pose = torch.zeros(count, 55, 3)
+    pose[:, 1:22] = 0.3 * torch.randn(count, 21, 3, generator=generator)
+    lowered = 1.3 - 1.8 * torch.rand(count, 2, generator=generator)
+    pose[:, JOINT["left_shoulder"], 2] -= lowered[:, 0]
+    pose[:, JOINT["right_shoulder"], 2] += lowered[:, 1]
+    return Motion.from_pose(pose, torch.zeros(count, 3), fps=1.0)
