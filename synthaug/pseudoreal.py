@@ -24,6 +24,7 @@ from synthaug.compositing import contact_shadow, darkened, hidden, over
 from synthaug.datasets.demo import FilmMaker
 from synthaug.files import digest_of, read_reference, write_reference
 from synthaug.motions import MotionSource
+from synthaug.recording import recorded
 from synthaug.renderers import Renderer
 from synthaug.sensor import Sensor
 from synthaug.structures import Camera, Motion, Record, Reference
@@ -46,7 +47,7 @@ class Set:
         camera: The views.
         background: The rooms.
         renderer: Draws supersampled pictures.
-        sensor: What the picture goes through before the codec.
+        sensor: Draws what the picture goes through before the codec; `recording` applies it.
     """
 
     motion: MotionSource
@@ -163,7 +164,7 @@ class PseudoReal(FilmMaker):
                       Ks=take.camera.Ks[:1].expand(len(times), 3, 3)).scaled(height=side, width=side)  # fmt: skip
         camera = stage.camera.path(stage.camera.sample(rng), own, centre_of(motion))
         video = _downscaled(self._pictures(motion, camera, who, rng), footage.supersampling)
-        video = stage.sensor.apply(video, stage.sensor.sample(rng))
+        video = recorded(video, stage.sensor.sample(rng))
         return Reference(motion, camera.scaled(height=footage.size, width=footage.size)), video
 
     def _pictures(self, motion: Motion, camera: Camera, who: int, rng: np.random.Generator) -> Tensor:

@@ -1,36 +1,47 @@
 """What a camera and its recorder do to a picture: small, soft, tinted, noisy, compressed.
 
-The last station of a clip, filmed look for rendered people; families differ by the ranges alone.
+The last station of a clip, filmed look for rendered people; families differ by the ranges alone. `imaging` has the
+compiled half; `recording` makes the same imperfections with a real codec, slowly.
 """
 
 import functools
+import math
 from collections.abc import Sequence
-from typing import final, no_type_check
+from typing import final
 
-import cv2
-import numba
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int8, Int64, UInt8
 from torch import Tensor
 
+from synthaug.imaging import LANES, MACRO, TAPS, Codec, Filter, Lens, Player, Sizes, Tone, mix_areas, record
 from synthaug.structures import Values
 
 Range = Sequence[float | int]
 
-_STRENGTH = 32
+STRENGTH = 32
 """Steps of the stored noise for one standard deviation; +-4 of them fit into int8."""
 _LENGTH = 1 << 20
-"""Stored noise values, 1 MB. Each frame takes a stretch of its own, from a place that the seed decides."""
-_BLOCK = 16
-"""Side in pixels of the largest JPEG block, 2 x 2 subsampled chroma."""
+"""Stored noise values, 1 MB. Each frame's planes take stretches of their own, from places that the seed decides."""
+_NARROW = 0.15
+"""Blur in pixels below which a Gaussian's neighbours weigh less than a step of uint8."""
+# The example tables of the JPEG standard, annex K, that every encoder scales by its quality.
+_LUMA = (
+    16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55, 14, 13, 16, 24, 40, 57, 69, 56,
+    14, 17, 22, 29, 51, 87, 80, 62, 18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92,
+    49, 64, 78, 87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99,
+)  # fmt: skip
+_CHROMA = (
+    17, 18, 24, 47, 99, 99, 99, 99, 18, 21, 26, 66, 99, 99, 99, 99, 24, 26, 56, 99, 99, 99, 99, 99,
+    47, 66, 99, 99, 99, 99, 99, 99, *[99] * 32,
+)  # fmt: skip
 
 
 @final
 class Sensor:
     """A camera's imperfections, in two halves: `sample` draws them, `apply` gives a clip them.
 
-    In the order of a real camera: resolution, blur, tone, noise, compression. Every default range contains no
+    In the order of a real camera: tone, resolution, blur, noise, compression. Every default range contains no
     effect; with every range at no effect the clip comes back exactly.
 
     Args:
@@ -82,30 +93,30 @@ class Sensor:
     ) -> UInt8[Tensor, "time 3 height width"]:
         """The clip as this camera would have recorded it; draws nothing.
 
+        Compression is that of a JPEG or a video's key frame with halved chroma, without the lossless part of a codec.
+
         Args:
             video: sRGB.
             values: What `sample` drew. An effect that is missing is not applied.
+
+        Raises:
+            ValueError: A value is none that `sample` could have drawn.
         """
+        checked_values(values)
         height, width = video.shape[2:]
-        frames = [cv2.merge([*frame]) for frame in video.cpu().contiguous().numpy()]
-        share = _number(values, "resolution", 1.0)
-        small = (max(round(width * share), 1), max(round(height * share), 1))
-        if small != (width, height):
-            # Down to a half, bilinear taps still reach every pixel, at a quarter of the area filter's cost.
-            taps = cv2.INTER_LINEAR if share > 0.5 else cv2.INTER_AREA
-            frames = [cv2.resize(frame, small, interpolation=taps) for frame in frames]
-        frames = _softened(frames, _number(values, "blur", 0.0))
-        frames = _exposed(frames, values)
-        quality = int(_number(values, "quality", 0.0))
-        if quality:
-            frames = _compressed(frames, quality)
-        if small != (width, height):
-            frames = [cv2.resize(frame, (width, height), interpolation=cv2.INTER_LINEAR) for frame in frames]
-        out = np.empty(video.shape, np.uint8)
-        for frame, planes in zip(frames, out, strict=True):
-            for channel in range(3):
-                cv2.extractChannel(frame, channel, dst=planes[channel])
-        return torch.from_numpy(out).to(video.device)
+        share, sigma = number(values, "resolution", 1.0), number(values, "blur", 0.0)
+        small = recorded_size(height, width, share)
+        tone, codec = _tone(values, len(video)), _codec(round(number(values, "quality", 0.0)))
+        same = small == (height, width) and sigma <= _NARROW
+        if video.numel() == 0 or (same and not codec.on and tone.sigma == 0 and _is_plain(tone.curve)):
+            return video.clone()
+        lens = Lens(_filter(height, small[0], sigma), _filter(width, small[1], sigma))
+        players = [Player(_shown(height, small[0], by), _shown(width, small[1], by)) for by in (1, 2)]
+        sizes = Sizes(height, width, *small, *(-(-side // MACRO) * MACRO for side in small))
+        out = torch.empty(video.shape, dtype=torch.uint8)
+        source = video.cpu().contiguous().numpy().reshape(-1)
+        record(source, lens, tone, codec, tuple(players), sizes, out.numpy().reshape(-1))
+        return out.to(video.device)
 
 
 def _checked(name: str, bounds: Range, low: float, high: float) -> tuple[float, float]:
@@ -117,77 +128,131 @@ def _checked(name: str, bounds: Range, low: float, high: float) -> tuple[float, 
     return float(bounds[0]), float(bounds[1])
 
 
-def _number(values: Values, name: str, default: float) -> float:
+def number(values: Values, name: str, default: float) -> float:
+    """A value of a recipe, or what stands for no effect."""
     return float(values.get(name, default))  # type: ignore[arg-type]
 
 
-def _softened(frames: list[np.ndarray], sigma: float) -> list[np.ndarray]:
-    # Narrower than 0.15 pixels a Gaussian's neighbours weigh less than a step of uint8.
-    if sigma <= 0.15:
-        return frames
-    return [cv2.GaussianBlur(frame, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE) for frame in frames]
+BOUNDS: dict[str, tuple[float, float]] = {
+    "resolution": (0.05, 1.0), "blur": (0.0, 50.0), "exposure": (-8.0, 8.0), "gamma": (0.1, 10.0),
+    "noise": (0.0, 1.0), "quality": (0.0, 100.0),
+}  # fmt: skip
+"""What each effect may be, from none to absurd."""
+
+
+def checked_values(values: Values) -> None:
+    """Refuse what `Sensor.sample` could not have drawn.
+
+    Raises:
+        ValueError: Naming the value and its bounds.
+    """
+    for name, (low, high) in BOUNDS.items():
+        value = values.get(name, low)
+        if not isinstance(value, int | float) or not low <= value <= high:
+            raise ValueError(
+                f"sensor.{name}={value!r} was given; a number between {low:g} and {high:g} was wanted. "
+                "Draw the recipe with Sensor.sample, or mend it."
+            )
+    gains = np.asarray(values.get("balance", [1.0, 1.0, 1.0]), np.float64)
+    if gains.shape != (3,) or not ((gains >= 0) & (gains <= 2)).all():
+        raise ValueError(
+            f"sensor.balance={values['balance']} was given; three gains between 0 and 2 were wanted. "
+            "Draw the recipe with Sensor.sample, or mend it."
+        )
+
+
+def recorded_size(height: int, width: int, share: float) -> tuple[int, int]:
+    """Height and width at which a share of the resolution is recorded."""
+    return max(round(height * share), 1), max(round(width * share), 1)
 
 
 def tone_curve(values: Values) -> Float[np.ndarray, "3 256"]:
     """What each display value becomes, in 0..255, unrounded: gains on linear light, then the exponent."""
     balance = values.get("balance", [1.0, 1.0, 1.0])
-    gains = 2.0 ** _number(values, "exposure", 0.0) * np.asarray(balance, np.float64)[:, None]
+    gains = 2.0 ** number(values, "exposure", 0.0) * np.asarray(balance, np.float64)[:, None]
     display = np.linspace(0, 1, 256)
     linear = np.where(display <= 0.04045, display / 12.92, ((display + 0.055) / 1.055) ** 2.4)
     bright = np.clip(gains * linear, 0, 1)
     shown = np.where(bright <= 0.0031308, 12.92 * bright, 1.055 * np.maximum(bright, 1e-12) ** (1 / 2.4) - 0.055)
-    return (255 * np.clip(shown, 0, 1) ** _number(values, "gamma", 1.0)).astype(np.float32)
+    return (255 * np.clip(shown, 0, 1) ** number(values, "gamma", 1.0)).astype(np.float32)
+
+
+def _is_plain(curve: Float[np.ndarray, "3 256"]) -> bool:
+    return np.allclose(curve, np.arange(256), atol=1e-3)
 
 
 @functools.cache
-def _noise() -> np.ndarray:
+def noise_bank() -> Int8[np.ndarray, " place"]:
     """Stored Gaussian noise in int8: drawing 600,000 values for a clip would cost more than all other effects."""
     drawn = np.random.default_rng(0).standard_normal(_LENGTH, dtype=np.float32)
     # Rounding alone would bring its own mean; shifting first leaves less than 1e-4 of a standard deviation.
-    return np.clip(np.round((drawn - drawn.mean()) * _STRENGTH), -127, 127).astype(np.int8)
+    return np.clip(np.round((drawn - drawn.mean()) * STRENGTH), -127, 127).astype(np.int8)
 
 
-def _exposed(frames: list[np.ndarray], values: Values) -> list[np.ndarray]:
-    """Tone and noise in one pass, since noise arises before the value is rounded."""
-    curve = tone_curve(values)
-    level = _number(values, "noise", 0.0)
-    if level == 0 and np.allclose(curve, np.arange(256), atol=1e-3):
-        return frames
-    # Half of the variance at mid grey is shot noise.
-    sigma = 255 * level * np.sqrt(0.5 * curve / 127.5 + 0.5) / _STRENGTH
-    size = frames[0].size
-    # Frames beyond the stored length, 591 pixels square, see it repeated.
-    noise = _noise() if size < _LENGTH else np.resize(_noise(), size + 1)
-    starts = np.random.default_rng(int(_number(values, "seed", 0.0))).integers(0, len(noise) - size, len(frames))
-    for frame, start in zip(frames, starts, strict=True):
-        _expose(frame.reshape(-1, 3), curve, sigma.astype(np.float32), noise[start : start + size].reshape(-1, 3))
-    return frames
+def _places(seed: int, frames: int) -> Int64[np.ndarray, "time 3"]:
+    """Where the noise of each plane begins: the seed and the plane's number, mixed so that neighbours differ.
+
+    Source:
+        Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014 (the finaliser).
+    """
+    mixed = np.uint64(seed % 2**64) + np.arange(1, 3 * frames + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return (mixed ^ (mixed >> np.uint64(31))).astype(np.int64).reshape(frames, 3) & (_LENGTH - 1)
 
 
-@no_type_check
-@numba.njit(nogil=True, cache=True)
-def _expose(pixels, curve, sigma, noise):
-    for i in range(pixels.shape[0]):
-        for c in range(3):
-            old = pixels[i, c]
-            new = curve[c, old] + sigma[c, old] * np.float32(noise[i, c]) + np.float32(0.5)
-            pixels[i, c] = np.uint8(min(max(new, np.float32(0)), np.float32(255)))
+def _tone(values: Values, frames: int) -> Tone:
+    level = number(values, "noise", 0.0)
+    starts = _places(int(number(values, "seed", 0.0)), frames)
+    return Tone(tone_curve(values), np.float32(255 * level / STRENGTH), noise_bank(), starts)
 
 
-def _compressed(frames: list[np.ndarray], quality: int) -> list[np.ndarray]:
-    """Through JPEG and back, all frames in one picture, each on blocks of its own."""
-    height, width = frames[0].shape[:2]
-    # Half a chroma block above and below: decoders interpolate chroma across the border of two blocks.
-    above, below, beside = _BLOCK // 2, _BLOCK // 2 + -height % _BLOCK, -width % _BLOCK
-    padded = [cv2.copyMakeBorder(frame, above, below, 0, beside, cv2.BORDER_REPLICATE) for frame in frames]
-    tall_height = above + height + below
-    limit = 65_000 // tall_height  # JPEG's sides end at 65,535
-    out: list[np.ndarray] = []
-    for first in range(0, len(padded), limit):
-        tall = np.concatenate(padded[first : first + limit])
-        # Red and blue change places, which costs nothing to leave out but would weigh them wrongly in the luma.
-        done, data = cv2.imencode(".jpg", cv2.cvtColor(tall, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
-        assert done, "OpenCV encodes any uint8 picture of these sizes"
-        read = cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
-        out += [frame[above : above + height, :width] for frame in read.reshape(-1, tall_height, width + beside, 3)]
-    return out
+def quantisation(quality: int) -> tuple[Float[np.ndarray, " 64"], Float[np.ndarray, " 64"]]:
+    """Steps of luma and chroma coefficients, row by row, as libjpeg scales the standard's tables.
+
+    Args:
+        quality: 1 to 100.
+    """
+    scale = 5000 // quality if quality < 50 else 200 - 2 * quality
+    luma, chroma = (np.clip((np.array(table) * scale + 50) // 100, 1, 255) for table in (_LUMA, _CHROMA))
+    return luma.astype(np.float32), chroma.astype(np.float32)
+
+
+@functools.lru_cache(maxsize=101)
+def _codec(quality: int) -> Codec:
+    tables = []
+    for steps in quantisation(quality or 100):
+        # Pictures are stored column by column there.
+        spread = np.repeat(steps.reshape(8, 8).T.ravel(), LANES)
+        tables.append(np.concatenate([1 / spread, spread]).astype(np.float32))
+    return Codec(tables[0], tables[1], quality > 0)
+
+
+def _gaussian(sigma: float) -> Float[np.ndarray, " tap"]:
+    """A Gaussian's weights, cut at three standard deviations."""
+    if sigma <= _NARROW:
+        return np.ones(1)
+    reach = max(round(3 * sigma), 1)
+    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+    return weights / weights.sum()
+
+
+def _filter(length: int, small: int, sigma: float) -> Filter:
+    """What recorded pixels are made of: the mean over their areas, then the blur between them; edges repeat."""
+    scale, weights = length / small, _gaussian(sigma)
+    # As many as all areas under the blur can reach into, in whole groups.
+    taps = -(-(math.ceil(len(weights) * scale) + (scale > 1)) // TAPS) * TAPS
+    return mix_areas(length, small, weights, taps)
+
+
+@functools.lru_cache(maxsize=256)
+def _shown(length: int, small: int, halving: int) -> Filter:
+    """What shown pixels are made of: the two decoded ones, perhaps of every second pixel, about their centre."""
+    count = -(-small // halving)
+    places = (np.arange(length) + 0.5) * (small / length / halving) - 0.5
+    first = np.clip(np.floor(places), 0, count - 1)
+    second = np.minimum(first + 1, count - 1)
+    share = np.clip(places - first, 0, 1)
+    return Filter(
+        np.column_stack([first, second]).astype(np.uint64), np.column_stack([1 - share, share]).astype(np.float32)
+    )
