@@ -92,10 +92,12 @@ def hidden(rendering: Rendering, depth: Float[Tensor, "height width"]) -> Render
     if rendering.rgb.device.type != "cpu":
         return hidden_plain(rendering, depth)
     present = (rendering.alpha.contiguous().numpy(), rendering.depth.float().contiguous().numpy())
-    rgb, alpha, distance = rendering.rgb.clone(), rendering.alpha.clone(), rendering.depth.float().clone()
-    left = (rgb.numpy(), alpha.numpy(), distance.numpy())
-    if not _hide(*present, depth.float().contiguous().numpy(), left):
+    nearer = depth.float().contiguous().numpy()
+    boxes = np.empty((len(rendering.alpha), 4), np.int64)
+    if not _behind(*present, nearer, boxes):
         return rendering
+    rgb, alpha, distance = rendering.rgb.clone(), rendering.alpha.clone(), rendering.depth.float().clone()
+    _hide(*present, nearer, boxes, (rgb.numpy(), alpha.numpy(), distance.numpy()))
     return Rendering(rgb=rgb, alpha=alpha, depth=distance.to(rendering.depth), labels=rendering.labels)
 
 
@@ -113,14 +115,37 @@ def hidden_plain(rendering: Rendering, depth: Float[Tensor, "height width"]) -> 
 
 @no_type_check
 @numba.njit(nogil=True, cache=True)
-def _hide(alpha, distance, scene, left):
-    """Take away what is hidden from a copy of colour, alpha and depth; tell whether anything was."""
-    rgb, covered, depth = left
+def _behind(alpha, distance, scene, boxes):
+    """The box of what is hidden in each frame: rows from, to, columns from, to. Tells whether anything is."""
     times, _, height, width = alpha.shape
     found = False
     for t in range(times):
+        top, bottom, left, right = height, 0, width, 0
         for row in range(height):
+            here, far, near = alpha[t, 0, row], distance[t, 0, row], scene[row]
+            count = np.int32(0)
             for i in range(width):
+                count += np.int32((far[i] > near[i]) & (here[i] > 0))
+            if count == 0:
+                continue
+            top, bottom = min(top, row), row + 1
+            for i in range(width):
+                if far[i] > near[i] and here[i] > 0:
+                    left, right = min(left, i), max(right, i + 1)
+        boxes[t] = (top, bottom, left, right)
+        found |= bottom > top
+    return found
+
+
+@no_type_check
+@numba.njit(nogil=True, cache=True)
+def _hide(alpha, distance, scene, boxes, left):
+    """Take away what is hidden from a copy of colour, alpha and depth: in its box and one pixel around it."""
+    rgb, covered, depth = left
+    times, _, height, width = alpha.shape
+    for t in range(times):
+        for row in range(max(boxes[t, 0] - 1, 0), min(boxes[t, 1] + 1, height)):
+            for i in range(max(boxes[t, 2] - 1, 0), min(boxes[t, 3] + 1, width)):
                 if alpha[t, 0, row, i] == 0:
                     continue
                 seen, total = 0, 0
@@ -131,14 +156,12 @@ def _hide(alpha, distance, scene, left):
                         seen += weight * (distance[t, 0, r, c] <= scene[r, c])
                 if seen == total:
                     continue
-                found = True
                 share = np.float32(seen) / np.float32(total)
                 for c in range(3):
                     rgb[t, c, row, i] = np.uint8(rgb[t, c, row, i] * share + np.float32(0.5))
                 covered[t, 0, row, i] = np.uint8(covered[t, 0, row, i] * share + np.float32(0.5))
                 if covered[t, 0, row, i] == 0:
                     depth[t, 0, row, i] = 0
-    return found
 
 
 BLOBS: tuple[tuple[str, str, float, float], ...] = (
@@ -160,6 +183,11 @@ SPREAD = math.tan(math.radians(14))
 FAINT = 0.004
 """Share of the surroundings below which a sphere's shadow is not drawn, and by which all are weakened, so that no
 border shows: one step of uint8."""
+COARSE = 4
+"""Pixels between the points where what HIGH spheres hide of the surroundings is reckoned; bilinear between them."""
+HIGH = 0.6
+"""Metres above which a sphere's share changes so slowly along the floor (its second derivative is 3 r^2 / h^4) that
+COARSE points do: 63 dB and at most 1.6 / 255 off in the factor, on a standing person at 112 pixels."""
 NEAR = (0.7, 1.6)
 """The distant light's shadow fades over these metres from the body: farther off it would cross walls and furniture
 that the floor plane knows nothing of."""
@@ -188,17 +216,17 @@ def contact_shadow(
     Source:
         Quilez, "Sphere ambient occlusion" (share r^2 h / d^3 of the sky above a floor), iquilezles.org.
     """
-    centres, radii = _spheres(joints_world.detach().cpu().double())
+    centres, radii = _spheres(joints_world.numpy(force=True).astype(np.float64))
     direction, shares = _shares(light)
     out = np.ones((len(centres), camera.height, camera.width), np.float32)
-    rotations = camera.viewmats[:, :3, :3].cpu().double()
-    places = -(rotations.mT @ camera.viewmats[:, :3, 3:].cpu().double())[:, :, 0]
-    rays = rotations.mT @ torch.linalg.inv(camera.Ks.cpu().double())
-    projections = camera.Ks.cpu().double() @ camera.viewmats[:, :3].cpu().double()
+    viewmats, Ks = (array.numpy(force=True).astype(np.float64) for array in (camera.viewmats, camera.Ks))
+    turned = viewmats[:, :3, :3].swapaxes(1, 2)
+    places = -(turned @ viewmats[:, :3, 3:])[:, :, 0]
+    views = (places, turned @ np.linalg.inv(Ks), Ks @ viewmats[:, :3])
     scene = np.zeros((1, 1), np.float32) if depth is None else depth.cpu().float().contiguous().numpy()
     _shadow(
-        (centres.float().numpy(), radii.float().numpy()),
-        (places.float().numpy(), rays.float().numpy(), projections.float().contiguous().numpy()),
+        (centres.astype(np.float32), radii.astype(np.float32)),
+        tuple(np.ascontiguousarray(view, np.float32) for view in views),
         (direction, np.float32(shares[0] * strength), np.float32(shares[1] * strength)),
         scene,
         out,
@@ -206,20 +234,23 @@ def contact_shadow(
     return torch.from_numpy(out)[:, None].to(joints_world.device)
 
 
+_LIMBS = [
+    (side + start, side + end, share, radius) for side in ("left_", "right_") for start, end, share, radius in BLOBS
+]
+_STARTS = np.array([JOINT[name] for name, _ in TRUNK] + [JOINT[start] for start, *_ in _LIMBS])
+_ENDS = np.array([JOINT[name] for name, _ in TRUNK] + [JOINT[end] for _, end, *_ in _LIMBS])
+_ALONG = np.array([0.0 for _ in TRUNK] + [share for _, _, share, _ in _LIMBS])[:, None]
+_RADII = np.array([radius for _, radius in TRUNK] + [radius for *_, radius in _LIMBS])
+
+
 def _spheres(
-    joints: Float[Tensor, "time 55 3"],
-) -> tuple[Float[Tensor, "time blob 3"], Float[Tensor, " blob"]]:
+    joints: Float[np.ndarray, "time 55 3"],
+) -> tuple[Float[np.ndarray, "time blob 3"], Float[np.ndarray, " blob"]]:
     """Centres, lifted so that none lies under the floor, and radii."""
-    centres = [joints[:, JOINT[name]] for name, _ in TRUNK]
-    radii = [radius for _, radius in TRUNK]
-    for side in ("left_", "right_"):
-        for start, end, share, radius in BLOBS:
-            a, b = joints[:, JOINT[side + start]], joints[:, JOINT[side + end]]
-            centres.append(torch.lerp(a, b, share))
-            radii.append(radius)
-    stacked, sizes = torch.stack(centres, dim=1), joints.new_tensor(radii)
-    stacked[:, :, 1] = torch.maximum(stacked[:, :, 1], 0.5 * sizes)
-    return stacked, sizes
+    starts = joints[:, _STARTS]
+    centres = starts + _ALONG * (joints[:, _ENDS] - starts)
+    centres[:, :, 1] = np.maximum(centres[:, :, 1], 0.5 * _RADII)
+    return centres, _RADII
 
 
 def _shares(light: Light | None) -> tuple[np.ndarray, tuple[float, float]]:
@@ -235,13 +266,13 @@ def _shares(light: Light | None) -> tuple[np.ndarray, tuple[float, float]]:
 
 @no_type_check
 @numba.njit(nogil=True, cache=True, error_model="numpy", fastmath=_FAST)
-def _floor(place, rays, points):
-    """Where each pixel's ray meets the floor: x, z, and camera depth, which is negative where it does not."""
+def _floor(place, rays, step, points):
+    """Where the ray of every step-th pixel meets the floor: x, z, and camera depth, negative where it does not."""
     _, height, width = points.shape
     for row in range(height):
-        v = np.float32(row + 0.5)
+        v = np.float32(step * row + 0.5)
         for i in range(width):
-            u = np.float32(i + 0.5)
+            u = np.float32(step * i + 0.5)
             down = -(rays[1, 0] * u + rays[1, 1] * v + rays[1, 2])
             # The ray's camera depth is 1, so the parameter of the hit is the floor's camera depth.
             s = place[1] / down if down > np.float32(1e-4) else np.float32(-1)
@@ -256,28 +287,76 @@ def _shadow(blobs, views, light, scene, out):
     centres, radii = blobs
     places, rays, projections = views
     times, height, width = out.shape
-    points = np.empty((3, height, width), np.float32)
-    kept = np.empty((2, height, width), np.float32)
+    points, kept = np.empty((3, height, width), np.float32), np.empty((2, height, width), np.float32)
+    # One more than covers the picture, since each pixel lies between two.
+    coarse = (3, (height - 1) // COARSE + 2, (width - 1) // COARSE + 2)
+    far_points, far_kept = np.empty(coarse, np.float32), np.empty(coarse, np.float32)
+    coarser = np.empty((3, 4), np.float32)
     for t in range(times):
         if t == 0 or (places[t] != places[t - 1]).any() or (rays[t] != rays[t - 1]).any():
-            _floor(places[t], rays[t], points)
-        kept[:] = np.float32(1)
+            _floor(places[t], rays[t], 1, points)
+            _floor(places[t], rays[t], COARSE, far_points)
+            _push_away(far_points)
+        coarser[:] = projections[t]
+        coarser[:2] /= np.float32(COARSE)
+        far_kept[:] = np.float32(1)
         for k in range(radii.shape[0]):
-            _block_sky(points, (centres[t, k], radii[k]), projections[t], kept[0])
+            if centres[t, k, 1] > np.float32(HIGH):
+                _block_sky(far_points, (centres[t, k], radii[k]), coarser, far_kept[0])
+        _spread(far_kept[0], kept[0])
+        kept[1] = np.float32(1)
+        for k in range(radii.shape[0]):
+            if centres[t, k, 1] <= np.float32(HIGH):
+                _block_sky(points, (centres[t, k], radii[k]), projections[t], kept[0])
             if light[2] > 0:
                 _block_key(points, (centres[t, k], radii[k]), (projections[t], light[0]), kept[1])
-        for row in range(height):
-            for i in range(width):
-                floor = points[2, row, i] > 0
-                if scene.shape[0] > 1:
-                    # 4 %: pixel footprints at grazing angles, and coarse depth.
-                    floor = floor and abs(scene[row, i] / points[2, row, i] - np.float32(1)) < np.float32(0.04)
-                sky, key = kept[0, row, i], kept[1, row, i]
-                if floor and sky + key < np.float32(2):
-                    # To the power of 2.5, which is DENSITY.
-                    sky, key = sky * sky * np.sqrt(sky), key * key * np.sqrt(key)
-                    lost = light[1] * (np.float32(1) - sky) + light[2] * (np.float32(1) - key)
-                    out[t, row, i] = np.float32(1) - lost
+        _darkness(points, kept, light, scene, out[t])
+
+
+@no_type_check
+@numba.njit(nogil=True, cache=True, error_model="numpy", fastmath=_FAST)
+def _push_away(points):
+    """Where there is no floor, points so far away that nothing reaches them."""
+    for row in range(points.shape[1]):
+        for i in range(points.shape[2]):
+            if points[2, row, i] <= 0:
+                points[0, row, i] = points[1, row, i] = np.float32(1e6)
+
+
+@no_type_check
+@numba.njit(nogil=True, cache=True, error_model="numpy", fastmath=_FAST)
+def _spread(coarse, fine):
+    """Bilinear: the fine grid's every COARSE-th point is one of the coarse grid."""
+    line = np.empty(coarse.shape[1], np.float32)
+    whole = np.empty(coarse.shape[1] * COARSE, np.float32)
+    for row in range(fine.shape[0]):
+        above, below = coarse[row // COARSE], coarse[row // COARSE + 1]
+        share = np.float32(row % COARSE) / np.float32(COARSE)
+        for i in range(line.shape[0]):
+            line[i] = above[i] + share * (below[i] - above[i])
+        for i in range(line.shape[0] - 1):
+            step = (line[i + 1] - line[i]) * np.float32(1 / COARSE)
+            for j in range(COARSE):
+                whole[COARSE * i + j] = line[i] + np.float32(j) * step
+        for i in range(fine.shape[1]):
+            fine[row, i] = whole[i]
+
+
+@no_type_check
+@numba.njit(nogil=True, cache=True, error_model="numpy", fastmath=_FAST)
+def _darkness(points, kept, light, scene, out):
+    """What is left of both lights on the floor, and 1 elsewhere."""
+    one, tolerance = np.float32(1), np.float32(0.04)
+    for row in range(out.shape[0]):
+        depth, skies, keys, line = points[2, row], kept[0, row], kept[1, row], out[row]
+        seen = scene[row] if scene.shape[0] > 1 else depth
+        for i in range(line.shape[0]):
+            sky, key = skies[i], keys[i]
+            # To the power of 2.5, which is DENSITY.
+            lost = light[1] * (one - sky * sky * np.sqrt(sky)) + light[2] * (one - key * key * np.sqrt(key))
+            # 4 %: pixel footprints at grazing angles, and coarse depth.
+            floor = (depth[i] > 0) & (abs(seen[i] - depth[i]) <= tolerance * depth[i])
+            line[i] = one - lost if floor else one
 
 
 @no_type_check

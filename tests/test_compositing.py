@@ -174,7 +174,8 @@ def test_no_strength_no_shadow_and_one_sphere_blocks_what_the_closed_form_says()
     depth = 1.2 / ray[1]
     distance = torch.stack([ray[0] * depth, torch.tensor(h), 3.0 - depth]).norm()
     expected = torch.stack([1 - (r * r * h / distance**3 - FAINT).clamp(min=0) for r in radii]).prod() ** DENSITY
-    assert float(factor[90, 48]) == pytest.approx(float(expected), abs=1e-4)
+    # Bilinear between every fourth pixel, which errs by less than a tenth of a step of uint8 at this height.
+    assert float(factor[90, 48]) == pytest.approx(float(expected), abs=4e-4)
 
 
 def test_a_distant_light_throws_the_shadow_away_from_itself():
