@@ -331,6 +331,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     rounds = parser.parse_args().rounds
     single_threaded()
+    cv2.setNumThreads(1)
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
         times = costs(Path(folder), rounds=rounds)
