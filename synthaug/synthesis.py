@@ -6,6 +6,7 @@ Where motions, avatars, cameras, backgrounds and renderers meet, known by their 
 import json
 import math
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -34,6 +35,7 @@ from synthaug.structures import (
     Clip,
     ClipFormat,
     Gaussians,
+    Light,
     Motion,
     Recipe,
     Reference,
@@ -105,6 +107,7 @@ class Staged:
         camera: The view.
         scene: The place.
         joints: World positions of the joints of each person.
+        motions: What each person performs, fitted to their proportions.
         key: Names the rendering's pixels, whatever the background.
     """
 
@@ -112,6 +115,7 @@ class Staged:
     camera: Camera
     scene: Scene
     joints: tuple[Float[Tensor, "time 55 3"], ...]
+    motions: tuple[Motion, ...]
     key: str
 
 
@@ -202,13 +206,25 @@ class Synthesizer:
 
     def people(self, staged: Staged) -> Rendering:
         """The staged people over nothing, out of the cache where it has them."""
-        cache = self.plan.cache
-        rendering = None if cache is None else cache.read(staged.key)
+        rendering = self.kept(staged)
         if rendering is None:
             rendering = self.plan.renderer.render(staged.people, staged.camera, depth=staged.scene.depth is not None)
-            if cache is not None:
-                cache.write(staged.key, rendering)
+            self.keep(staged, rendering)
         return rendering
+
+    def kept(self, staged: Staged) -> Rendering | None:
+        """The staged people out of the cache, or None where it has them not."""
+        return None if self.plan.cache is None else self.plan.cache.read(staged.key)
+
+    def keep(self, staged: Staged, rendering: Rendering) -> None:
+        """Put the staged people's rendering into the cache, if there is one."""
+        if self.plan.cache is not None:
+            self.plan.cache.write(staged.key, rendering)
+
+    def peopled(self, recipe: Recipe, staged: Staged) -> Staged:
+        """The staging with its people, for one that came without: between processes motions travel, not avatars."""
+        avatars = [self.plan.avatar.load(actor.identity) for actor in recipe.actors]
+        return replace(staged, people=_lit(avatars, staged.motions, staged.scene.light))
 
     def stage(self, recipe: Recipe) -> Staged:
         """Make a recipe concrete: who stands where, seen by which camera, before what, in which light."""
@@ -306,14 +322,17 @@ class Synthesizer:
             (avatar, reenacted(motion, mean_skeleton(), avatar.skeleton))
             for avatar, motion in zip(avatars, motions, strict=True)
         ]
-        people = [avatar.pose(motion) for avatar, motion in fitted]
-        if scene.light is not None:
-            people = [replace(person, light=scene.light) for person in people]
+        people = _lit(avatars, [motion for _, motion in fitted], scene.light)
         bodies = [part for avatar, motion in fitted for part in (avatar.digest, motion_digest(motion))]
         picture = repr((FORMAT, camera.height, camera.width, scene.light, scene.depth is not None))
         key = digest_of(self.plan.renderer.fingerprint, picture, camera.viewmats, camera.Ks, *bodies)
         joints = tuple(joint_positions(motion, avatar.skeleton) for avatar, motion in fitted)
-        return Staged(tuple(people), camera, scene, joints, key)
+        return Staged(people, camera, scene, joints, tuple(motion for _, motion in fitted), key)
+
+
+def _lit(avatars: Sequence[Avatar], motions: Sequence[Motion], light: Light | None) -> tuple[Gaussians, ...]:
+    people = [avatar.pose(motion) for avatar, motion in zip(avatars, motions, strict=True)]
+    return tuple(people if light is None else [replace(person, light=light) for person in people])
 
 
 def _same(a: Camera, b: Camera) -> bool:
