@@ -75,3 +75,37 @@ class Renderer(ABC):
         Raises:
             ValueError: If frame counts differ or a value is not finite.
         """
+
+
+@dataclass(frozen=True, eq=False)
+class Shot:
+    """What is drawn of one clip.
+
+    Attributes:
+        people: All with as many frames as the camera; nobody gives a transparent picture.
+        camera: One view for each frame.
+        depth: Whether depth is wanted too.
+    """
+
+    people: tuple[Gaussians, ...]
+    camera: Camera
+    depth: bool = False
+
+
+class BatchRenderer(Renderer):
+    """Draws many clips at once, in the main process and never in a loader's workers: what GPUs are for.
+
+    Whoever loads batches sends it the clips of a whole batch; `render` draws one, as every renderer does.
+    """
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Whatever takes long the first time, such as compiling: called in one process of a node before it trains."""
+
+    @abstractmethod
+    def render_clips(self, shots: Sequence[Shot]) -> list[Rendering]:
+        """Draw clips, each as `render` would draw it alone, whatever else is in the batch. In main memory.
+
+        Raises:
+            ValueError: As for `render`.
+        """

@@ -1,26 +1,66 @@
-"""Pictures by gsplat's CUDA kernels, many frames in one call. Between avatars and compositing, where there is a GPU.
+"""Pictures by gsplat's CUDA kernels, a whole batch of clips in few calls. Between avatars and compositing, on a GPU.
 
 The only file that knows gsplat, and it does so inside one function: gsplat compiles CUDA code at its first call, on
 machines without a GPU too, so nothing here reaches it before CUDA is known to be there.
+
+How a batch is drawn: clips of one picture size and length share a call, [clip, frame, gaussian], padded with Gaussians
+of opacity 0. People at rest stay on the device between calls; joints, cameras and lights are sent. Skinning is written
+without matrix products, for those may run in TF32, whose ten bits move a person by millimetres.
 """
 
-from collections.abc import Sequence
+import functools
+import logging
+import math
+import os
+import sys
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import accumulate
+from pathlib import Path
+from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int, UInt8
 from packaging.version import Version
 from torch import Tensor
+from torch.nn.functional import normalize, pad
+from torch.nn.utils.rnn import pad_sequence
 
 from synthaug.levels import fitting
-from synthaug.renderers import Renderer, Splatting
+from synthaug.renderers import BatchRenderer, Shot, Splatting
+from synthaug.renderers.building import BuildError, build_once
 from synthaug.renderers.checks import check_frames, check_rest
-from synthaug.structures import Camera, Gaussians, Rendering, quats_to_matrices
+from synthaug.structures import Camera, Gaussians, Light, Rendering, quats_to_matrices
+
+logger = logging.getLogger(__name__)
+
+COMPILE_LIMIT_S = 3600.0
+"""Two cores took 11 to 14 minutes for gsplat 1.5.3; slower machines are given four times that."""
+_JOBS = 4
+"""Compilers at once where MAX_JOBS does not say: gsplat's own default of 10 takes some 20 GB of memory."""
+_PIXELS = 10
+"""Pixels of a picture that take as much memory as one Gaussian: about 40 bytes against 400."""
+_UNLIT = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+"""A light whose shade is exactly 1: direction, key, sky, ground."""
+_PROBE = """
+import torch
+from gsplat import rasterization
+eye = torch.eye(4, device="cuda")
+K = torch.tensor([[16.0, 0, 8], [0, 16.0, 8], [0, 0, 1]], device="cuda")
+_, alpha, _ = rasterization(
+    means=torch.tensor([[[0.0, 0, 2]]], device="cuda"), quats=None, scales=None, covars=0.1 * eye[None, None, :3, :3],
+    opacities=torch.full((1, 1), 0.9, device="cuda"), colors=torch.ones(1, 1, 3, device="cuda"),
+    viewmats=eye[None, None], Ks=K[None, None], width=16, height=16, packed=False,
+)
+assert 0.5 < float(alpha[0, 0, 8, 8, 0]) < 1, "gsplat draws nothing where something is"
+"""
 
 
 @dataclass(frozen=True)
-class GsplatRenderer(Renderer):
+class GsplatRenderer(BatchRenderer):
     """Draws on the GPU, in the main process and never in DataLoader workers.
 
     gsplat's cap on alpha is compiled in. A lower one is imitated by capping opacities first, which differs by at most
@@ -28,8 +68,9 @@ class GsplatRenderer(Renderer):
 
     Attributes:
         splatting: The image model.
-        gaussians_per_call: Frames times Gaussians in one call of gsplat; bounds GPU memory at about 150 bytes each.
-        device: A CUDA device.
+        gaussians_per_call: Frames times Gaussians in one call of gsplat, a tenth of the pixels counted in; bounds GPU
+            memory at about 400 bytes each (by count of our own arrays and gsplat's, not measured).
+        device: A CUDA device; "cuda" is the current one, which Lightning sets for each rank.
     """
 
     splatting: Splatting = Splatting()
@@ -37,11 +78,7 @@ class GsplatRenderer(Renderer):
     device: str = "cuda"
 
     def __post_init__(self) -> None:
-        if not torch.cuda.is_available():
-            raise ValueError(
-                f"The gsplat renderer was chosen with device={self.device!r}, and torch sees no CUDA device; gsplat "
-                "draws on NVIDIA GPUs only. Choose the cpu renderer, which draws the same pictures, or auto."
-            )
+        _check_cuda(self.device)
         if self.gaussians_per_call < 1:
             raise ValueError(f"gaussians_per_call={self.gaussians_per_call}; 1 or more was wanted. Try the default.")
         if self.splatting.max_alpha > compiled_max_alpha():
@@ -53,7 +90,17 @@ class GsplatRenderer(Renderer):
     @property
     def fingerprint(self) -> str:
         """Names the versions too: rasterisation on GPUs is not the same to the bit between them."""
-        return f"gsplat 1 {version('gsplat')} torch {torch.__version__} cuda {torch.version.cuda} {self.splatting}"
+        return f"gsplat 2 {version('gsplat')} torch {torch.__version__} cuda {torch.version.cuda} {self.splatting}"
+
+    def prepare(self) -> None:
+        """Compile gsplat's kernels, once on this machine and for these versions, and try them on one Gaussian.
+
+        Raises:
+            BuildError: If that fails or takes more than COMPILE_LIMIT_S; the message has the compiler's last words.
+        """
+        _check_cuda(self.device)
+        if torch.device(self.device).type == "cuda":
+            _compile()
 
     def render(
         self, people: Sequence[Gaussians], camera: Camera, *, depth: bool = False, labels: bool = False
@@ -68,55 +115,73 @@ class GsplatRenderer(Renderer):
                 "Labels were asked of the gsplat renderer, whose kernels tell no Gaussian from another; a renderer "
                 "that can was wanted. Choose the cpu renderer for ground truth."
             )
-        check_frames(people, camera)
-        people = [fitting(person, camera, self.splatting.per_pixel) for person in people]
-        for person in people:
-            check_rest(person)
-        frames = len(camera.viewmats)
-        rgb = torch.zeros(frames, 3, camera.height, camera.width, dtype=torch.uint8)
-        alpha, depths = torch.zeros_like(rgb[:, :1]), torch.zeros(rgb[:, :1].shape)
-        count = sum(len(person.means) for person in people)
-        step = max(1, self.gaussians_per_call // max(count, 1))
-        for start in range(0, frames, step) if count else ():
-            part = slice(start, start + step)
-            colour, cover, distance = self._draw(people, camera, part, depth=depth)
-            rgb[part], alpha[part] = _to_uint8(colour).cpu(), _to_uint8(cover).cpu()
-            if distance is not None:
-                depths[part] = distance.cpu()
-        return Rendering(rgb=rgb, alpha=alpha, depth=depths if depth else None)
+        return self.render_clips([Shot(tuple(people), camera, depth)])[0]
+
+    @torch.no_grad()
+    def render_clips(self, shots: Sequence[Shot]) -> list[Rendering]:
+        """Draw clips in few calls of gsplat; see `BatchRenderer.render_clips`. Pinned memory where there is CUDA."""
+        for shot in shots:
+            check_frames(shot.people, shot.camera)
+        self.prepare()
+        device = torch.device(self.device)
+        with _aside(device):
+            people = [self._fitted(shot) for shot in shots]
+            counts = [sum(len(person.means) for person in each) for each in people]
+            results = [_blank(shot, count, device) for shot, count in zip(shots, counts, strict=True)]
+            for members, part in _calls(shots, counts, self.gaussians_per_call):
+                drawn = self._draw([people[i] for i in members], [shots[i] for i in members], part)
+                for place, i in enumerate(members):
+                    _put(results[i], part, [None if plane is None else plane[place] for plane in drawn])
+            if device.type == "cuda":
+                torch.cuda.current_stream(device).synchronize()
+        return results
+
+    def _fitted(self, shot: Shot) -> list[Gaussians]:
+        """The people at the level of detail that the picture needs; whoever has no Gaussian is left out."""
+        fitted = [fitting(person, shot.camera, self.splatting.per_pixel) for person in shot.people]
+        for person in fitted:
+            if not len(person.means):
+                check_rest(person)
+        return [person for person in fitted if len(person.means)]
 
     def _draw(
-        self, people: Sequence[Gaussians], camera: Camera, part: slice, *, depth: bool
+        self, people: Sequence[Sequence[Gaussians]], shots: Sequence[Shot], part: slice
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Some frames: premultiplied colour, alpha and, if wanted, depth, each time-channel-height-width."""
+        """Some frames of clips of one size: colour and alpha in uint8 and depth, [clip time channel height width]."""
         # Here and not above: importing is harmless, but the first call compiles for minutes (module docstring).
         from gsplat import rasterization
 
-        posed = [pose_frames(person, part, device=self.device) for person in people]
-        opacities = torch.cat([person.opacities for person in people]).to(self.device, torch.float32)
-        if self.splatting.max_alpha < compiled_max_alpha():
-            opacities = opacities.clamp(max=self.splatting.max_alpha)
-        means = torch.cat([means for means, _, _ in posed], dim=1)
+        device, splatting, camera, depth = torch.device(self.device), self.splatting, shots[0].camera, shots[0].depth
+        posed = pose_clips(people, part, device=device)
+        clips, frames = posed.means.shape[:2]
+        opacities = posed.opacities
+        if splatting.max_alpha < compiled_max_alpha():
+            opacities = opacities.clamp(max=splatting.max_alpha)
+        views = torch.stack([shot.camera.viewmats[part] for shot in shots]).to(device, torch.float32)
+        Ks = torch.stack([shot.camera.Ks[part] for shot in shots]).to(device, torch.float32)
         picture, alphas, _ = rasterization(
-            means=means,
+            means=posed.means.flatten(0, 1),
             quats=None,
             scales=None,
-            covars=torch.cat([covars for _, covars, _ in posed], dim=1),
-            opacities=opacities.expand(len(means), -1).contiguous(),
-            colors=torch.cat([colors for _, _, colors in posed], dim=1),
-            viewmats=camera.viewmats[part, None].to(self.device, torch.float32),
-            Ks=camera.Ks[part, None].to(self.device, torch.float32),
+            covars=posed.covars.flatten(0, 1),
+            opacities=opacities[:, None].expand(-1, frames, -1).flatten(0, 1),
+            colors=posed.colors.flatten(0, 1),
+            viewmats=views.flatten(0, 1)[:, None],
+            Ks=Ks.flatten(0, 1)[:, None],
             width=camera.width,
             height=camera.height,
-            near_plane=self.splatting.near,
-            far_plane=self.splatting.far,
-            eps2d=self.splatting.eps2d,
+            near_plane=splatting.near,
+            far_plane=splatting.far,
+            eps2d=splatting.eps2d,
             packed=False,
             render_mode="RGB+ED" if depth else "RGB",
-            rasterize_mode="antialiased" if self.splatting.antialiased else "classic",
+            rasterize_mode="antialiased" if splatting.antialiased else "classic",
         )
-        picture, alphas = picture[:, 0].permute(0, 3, 1, 2), alphas[:, 0].permute(0, 3, 1, 2)
-        return picture[:, :3], alphas, torch.where(alphas > 0, picture[:, 3:4], 0.0) if depth else None
+        picture, alphas = (
+            planes[:, 0].permute(0, 3, 1, 2).unflatten(0, (clips, frames)) for planes in (picture, alphas)
+        )
+        distance = torch.where(alphas > 0, picture[:, :, 3:4], 0.0) if depth else None
+        return _to_uint8(picture[:, :, :3]), _to_uint8(alphas), distance
 
 
 def compiled_max_alpha() -> float:
@@ -124,24 +189,253 @@ def compiled_max_alpha() -> float:
     return 0.999 if Version(version("gsplat")) < Version("1.6.0.dev0") else 0.99
 
 
-def pose_frames(
-    person: Gaussians, part: slice, *, device: str
-) -> tuple[Float[Tensor, "time gaussian 3"], Float[Tensor, "time gaussian 3 3"], Float[Tensor, "time gaussian 3"]]:
-    """Means, covariances and colours of several frames at once: `Gaussians.posed` with a time axis, on a device."""
-    T = person.T_world_rest[part, :, :3].to(device, torch.float32)
-    joint_ids, weights = person.joint_ids.to(device).long(), person.weights.to(device, torch.float32)
-    A = T.new_zeros(len(T), len(joint_ids), 3, 4)
-    for k in range(joint_ids.shape[1]):  # one at a time, so that memory does not grow with the number of weights
-        A += weights[:, k, None, None] * T[:, joint_ids[:, k]]
-    means = (A[..., :3] @ person.means.to(device, torch.float32)[:, :, None])[..., 0] + A[..., 3]
-    axes = quats_to_matrices(person.quats) * person.scales[:, None, :]
-    M = A[..., :3] @ axes.to(device, torch.float32)
-    colors = person.colors.to(device, torch.float32).expand(len(T), -1, -1)
-    if person.light is not None and person.normals is not None:
-        normals = person.normals.to(device, torch.float32)
-        colors = colors * person.light.shade((A[..., :3] @ normals[:, :, None])[..., 0])
-    return means, M @ M.mT, colors
+def _check_cuda(device: str) -> None:
+    if not torch.cuda.is_available():
+        raise ValueError(
+            f"The gsplat renderer was chosen with device={device!r}, and torch sees no CUDA device; gsplat "
+            "draws on NVIDIA GPUs only. Choose the cpu renderer, which draws the same pictures, or auto."
+        )
 
 
-def _to_uint8(values: Tensor) -> Tensor:
-    return torch.clamp(torch.floor(255 * values + 0.5), 0, 255).to(torch.uint8)
+@functools.cache
+def _compile() -> None:
+    """Bring gsplat's kernels into being, in a process of its own: of many ranks one compiles and the rest wait."""
+    from torch.utils.cpp_extension import get_default_build_root
+
+    folder = Path(os.environ.get("TORCH_EXTENSIONS_DIR") or get_default_build_root())
+    names = [version("gsplat"), torch.__version__, torch.version.cuda or "", torch.cuda.get_device_name()]
+    marker = folder / ("synthaug-gsplat-" + "-".join("".join(filter(str.isalnum, name)) for name in names) + ".ready")
+    if not marker.exists():
+        logger.info("Compiling gsplat's kernels, once on this machine; some minutes. Lock and marker: %s", marker)
+    jobs = os.environ.get("MAX_JOBS") or str(min(_JOBS, os.cpu_count() or 1))
+    try:
+        build_once([sys.executable, "-c", _PROBE], marker, limit_s=COMPILE_LIMIT_S, environment={"MAX_JOBS": jobs})
+    except BuildError as error:
+        raise BuildError(
+            f"gsplat {version('gsplat')} could not be made ready on {torch.cuda.get_device_name()}: {error} "
+            "It needs nvcc and a C++ compiler (set CUDA_HOME), or a wheel with its kernels built in. Or choose "
+            "synth/renderer=cpu, which draws the same pictures."
+        ) from error
+
+
+@functools.cache
+def _stream(device: torch.device) -> torch.cuda.Stream:
+    return torch.cuda.Stream(device)
+
+
+def _aside(device: torch.device) -> AbstractContextManager[object]:
+    """On a stream of our own, so that drawing and a training step on the same GPU need not wait for each other."""
+    if device.type != "cuda":
+        return nullcontext()
+    index = torch.cuda.current_device() if device.index is None else device.index
+    return torch.cuda.stream(_stream(torch.device("cuda", index)))
+
+
+def _calls(shots: Sequence[Shot], counts: Sequence[int], most: int) -> Iterator[tuple[list[int], slice]]:
+    """Which clips are drawn together, and which of their frames; clips with nobody in them are left out."""
+    groups: dict[tuple[int, int, bool, int], dict[int, int]] = {}
+    for i, (shot, count) in enumerate(zip(shots, counts, strict=True)):
+        camera = shot.camera
+        if count and len(camera.viewmats):
+            key = (camera.height, camera.width, shot.depth, len(camera.viewmats))
+            groups.setdefault(key, {})[i] = count
+    for (height, width, _, frames), members in groups.items():
+        yield from planned(members, frames, pixels=height * width, most=most)
+
+
+def planned(counts: Mapping[int, int], frames: int, *, pixels: int, most: int) -> Iterator[tuple[list[int], slice]]:
+    """Share clips of one length and size out into calls: several whole ones together, or one in parts.
+
+    Args:
+        counts: Gaussians of each clip. Within a call none has less than half of the largest, so that padding never
+            doubles it.
+        frames: Of every clip.
+        pixels: Of every frame; a tenth of them counts as Gaussians.
+        most: Frames times Gaussians in a call; a single frame may have more.
+    """
+    waiting = sorted(counts, key=lambda clip: counts[clip], reverse=True)
+    while waiting:
+        largest = counts[waiting[0]]
+        cost = largest + pixels // _PIXELS
+        room = most // (frames * cost)
+        together = [clip for clip in waiting[: max(room, 1)] if 2 * counts[clip] >= largest]
+        step = frames if room else max(1, most // cost)
+        for start in range(0, frames, step):
+            yield together, slice(start, min(start + step, frames))
+        waiting = waiting[len(together) :]
+
+
+class Posed(NamedTuple):
+    """Several clips' Gaussians in the world frame, padded with opacity 0."""
+
+    means: Float[Tensor, "clip time gaussian 3"]
+    covars: Float[Tensor, "clip time gaussian 3 3"]
+    colors: Float[Tensor, "clip time gaussian 3"]
+    opacities: Float[Tensor, "clip gaussian"]
+
+
+def pose_clips(people: Sequence[Sequence[Gaussians]], part: slice, *, device: torch.device) -> Posed:
+    """`Gaussians.posed`, light included, with axes for clips and frames, on a device.
+
+    Args:
+        people: Of each clip, one or more; all clips have these frames.
+        part: Frames.
+        device: Where the result is.
+    """
+    rest, lamps = _together(people, device)
+    A = _blended(rest, _joints(people, part).to(device))
+    means, axes, normals, colors, opacities = rest.floats.split([3, 9, 3, 3, 1], dim=-1)
+    posed = _turned(A, means) + A[..., 3]
+    x, y, z = (_turned(A, axis) for axis in axes.split(3, dim=-1))
+    covars = _square(x) + _square(y) + _square(z)
+    if lamps is not None:
+        colors = colors[:, None] * _shade(lamps[:, None], _turned(A, normals))
+    colors = colors if lamps is not None else colors[:, None].expand_as(posed)
+    return Posed(posed, covars, colors, opacities[..., 0])
+
+
+def _square(axis: Tensor) -> Tensor:
+    return axis[..., :, None] * axis[..., None, :]
+
+
+def _turned(A: Tensor, vectors: Tensor) -> Tensor:
+    """Vectors of each clip [clip gaussian 3] by the linear part of matrices [clip time gaussian 3 4]."""
+    x, y, z = vectors[:, None, :, None].unbind(-1)
+    return A[..., 0] * x + A[..., 1] * y + A[..., 2] * z
+
+
+def _blended(rest: "_Rest", T: Float[Tensor, "clip time joint 12"]) -> Float[Tensor, "clip time gaussian 3 4"]:
+    """Skinning matrices; one joint of each Gaussian at a time, so that memory does not grow with their number."""
+    clips, frames, joints = T.shape[:3]
+    first = torch.arange(clips * frames, dtype=torch.int32, device=T.device).mul_(joints).view(clips, frames, 1)
+    A = T.new_zeros(clips, frames, rest.joint_ids.shape[1], 12)
+    for k in range(rest.joint_ids.shape[2]):
+        rows = (first + rest.joint_ids[:, None, :, k]).flatten()
+        A.addcmul_(T.view(-1, 12).index_select(0, rows).view_as(A), rest.weights[:, None, :, k, None])
+    return A.unflatten(-1, (3, 4))
+
+
+def _joints(people: Sequence[Sequence[Gaussians]], part: slice) -> Float[Tensor, "clip time joint 12"]:
+    """Joint matrices of all people of each clip side by side, without their last row."""
+    clips = [torch.cat([person.T_world_rest[part, :, :3].float() for person in each], dim=1) for each in people]
+    most = max(T.shape[1] for T in clips)
+    return torch.stack([pad(T.flatten(2), (0, 0, 0, most - T.shape[1])) for T in clips])
+
+
+class _Rest(NamedTuple):
+    """Gaussians at rest on the device: of a person [gaussian ...], or of clips [clip gaussian ...]."""
+
+    floats: Float[Tensor, "*clip gaussian 19"]  # mean, three axes as long as they are wide, normal, colour, opacity
+    joint_ids: Int[Tensor, "*clip gaussian k"]
+    weights: Float[Tensor, "*clip gaussian k"]
+
+
+def _together(people: Sequence[Sequence[Gaussians]], device: torch.device) -> tuple[_Rest, Tensor | None]:
+    """All people of each clip one after the other, and a light for each Gaussian if any is lit."""
+    rests = [[_resting(person, device) for person in each] for each in people]
+    most = max(rest.weights.shape[1] for each in rests for rest in each)
+    clips = []
+    for each, persons in zip(rests, people, strict=True):
+        firsts = accumulate((person.T_world_rest.shape[1] for person in persons[:-1]), initial=0)
+        ids = [rest.joint_ids + first for rest, first in zip(each, firsts, strict=True)]
+        clips.append(
+            _Rest(
+                torch.cat([rest.floats for rest in each]),
+                torch.cat([pad(of, (0, most - of.shape[1])) for of in ids]),
+                torch.cat([pad(rest.weights, (0, most - rest.weights.shape[1])) for rest in each]),
+            )
+        )
+    rest = _Rest(*(pad_sequence(list(column), batch_first=True) for column in zip(*clips, strict=True)))
+    return rest, _lamps(people, device)
+
+
+def _lamps(people: Sequence[Sequence[Gaussians]], device: torch.device) -> Float[Tensor, "clip gaussian 12"] | None:
+    """The light on each Gaussian, as `_UNLIT` lists it; None where nobody is lit."""
+    lights = [[None if person.normals is None else person.light for person in each] for each in people]
+    if not any(light for each in lights for light in each):
+        return None
+    table = iter(torch.tensor([_lamp(light) for each in lights for light in each]).to(device).unbind(0))
+    return pad_sequence(
+        [torch.cat([next(table).expand(len(person.means), 12) for person in each]) for each in people],
+        batch_first=True,
+    )
+
+
+def _lamp(light: Light | None) -> tuple[float, ...]:
+    if light is None:
+        return _UNLIT
+    length = max(math.hypot(*light.direction), 1e-6)
+    return (*(part / length for part in light.direction), *light.key, *light.sky, *light.ground)
+
+
+def _shade(lamps: Float[Tensor, "clip 1 gaussian 12"], normals: Float[Tensor, "clip time gaussian 3"]) -> Tensor:
+    """`Light.shade` with a light for each Gaussian."""
+    direction, key, sky, ground = lamps.split(3, dim=-1)
+    n = normalize(normals, dim=-1)
+    lambert = (((n * direction).sum(-1, keepdim=True) + Light.WRAP) / (1 + Light.WRAP)).clamp(min=0)
+    return (ground + (sky - ground) * (0.5 + 0.5 * n[..., 1:2]) + key * lambert).clamp(0, Light.BRIGHTEST)
+
+
+_KEPT = 64
+"""People kept on the device, each level counted: 1.3 GB if all had 170,000 Gaussians."""
+_kept: dict[tuple[object, ...], tuple[tuple["weakref.ref[Tensor]", ...], tuple[int, ...], _Rest]] = {}
+
+
+def _resting(person: Gaussians, device: torch.device) -> _Rest:
+    """The person at rest on the device, kept there as long as the very same tensors come again.
+
+    A tensor changed in place counts as another one (torch keeps a version number for autograd).
+    """
+    normals = () if person.normals is None else (person.normals,)
+    tensors = (
+        person.means, person.quats, person.scales, person.opacities, person.colors, person.joint_ids, person.weights,
+        *normals,
+    )  # fmt: skip
+    index = torch.cuda.current_device() if device.type == "cuda" and device.index is None else device.index
+    key = (device.type, index, person.T_world_rest.shape[1], *map(id, tensors))
+    versions = tuple(tensor._version for tensor in tensors)
+    found = _kept.get(key)
+    if found and found[1] == versions and all(ref() is tensor for ref, tensor in zip(found[0], tensors, strict=True)):
+        return found[2]
+    check_rest(person)
+    rest = _sent(person, device)
+    for old in [k for k, (refs, _, _) in list(_kept.items()) if any(ref() is None for ref in refs)]:
+        _kept.pop(old, None)
+    for old in list(_kept)[: max(0, len(_kept) - _KEPT + 1)]:
+        _kept.pop(old, None)
+    _kept[key] = (tuple(map(weakref.ref, tensors)), versions, rest)
+    return rest
+
+
+def _sent(person: Gaussians, device: torch.device) -> _Rest:
+    axes = quats_to_matrices(person.quats.double()) * person.scales.double()[:, None, :]
+    normals = torch.zeros_like(person.means) if person.normals is None else person.normals
+    parts = (person.means, axes.mT.flatten(1), normals, person.colors, person.opacities[:, None])
+    return _Rest(
+        torch.cat([part.float() for part in parts], dim=1).to(device),
+        person.joint_ids.to(device, torch.int32),
+        person.weights.to(device, torch.float32),
+    )
+
+
+def _blank(shot: Shot, count: int, device: torch.device) -> Rendering:
+    """Room for a clip's pictures in main memory; transparent where nobody is there to be drawn."""
+    frames, camera = len(shot.camera.viewmats), shot.camera
+    make, pinned = (torch.empty if count else torch.zeros), device.type == "cuda"
+
+    def plane(channels: int, dtype: torch.dtype) -> Tensor:
+        return make(frames, channels, camera.height, camera.width, dtype=dtype, pin_memory=pinned)
+
+    depth = plane(1, torch.float32) if shot.depth else None
+    return Rendering(rgb=plane(3, torch.uint8), alpha=plane(1, torch.uint8), depth=depth)
+
+
+def _put(result: Rendering, part: slice, drawn: Sequence[Tensor | None]) -> None:
+    """Copy a clip's frames to where they belong, without waiting for them."""
+    for plane, new in zip((result.rgb, result.alpha, result.depth), drawn, strict=True):
+        if plane is not None and new is not None:
+            plane[part].copy_(new, non_blocking=True)
+
+
+def _to_uint8(values: Float[Tensor, "*axes"]) -> UInt8[Tensor, "*axes"]:
+    return torch.floor(255 * values + 0.5).clamp(0, 255).to(torch.uint8, memory_format=torch.contiguous_format)
