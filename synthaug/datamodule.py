@@ -7,6 +7,7 @@ video and the one normalisation are here.
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import lightning
 import numpy as np
@@ -419,16 +420,42 @@ class Batches:
         self.layout = layout
         self.epoch = 0
         self.consumed = 0
+        self._placed = False
+        self._told: int | None = None
 
     def __len__(self) -> int:
         return len(self.order)
 
     def __iter__(self) -> Iterator[Batch | tuple[Tensor, Tensor]]:
-        self.order.epoch, self.order.start = self.epoch, self.consumed
+        self._turn()
         for batch in self.loader:
             self.consumed += 1
             yield arranged(batch, self.layout)
-        self.epoch, self.consumed = self.epoch + 1, 0
+
+    @property
+    def batch_sampler(self) -> SimpleNamespace:
+        """Where Lightning looks for `set_epoch`: at the sampler of a loader's batch sampler."""
+        return SimpleNamespace(sampler=self)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Say which epoch comes next; a loaded state that stands in the middle of it stays there."""
+        self._told = epoch
+
+    def _turn(self) -> None:
+        """Begin the epoch that we were told or the next one, or go on in the one that a loaded state stands in.
+
+        An iterator that was left early ends its epoch too: Lightning never asks for more than the last batch, and so
+        never reaches an iterator's end. And it loads no loader's state from an epoch's end, but tells the epoch.
+        """
+        epoch = self.epoch
+        if self._told is not None:
+            epoch = self._told
+        elif self.consumed >= len(self) or (self.consumed > 0 and not self._placed):
+            epoch += 1
+        if epoch != self.epoch or not self._placed:
+            self.epoch, self.consumed = epoch, 0
+        self._placed, self._told = False, None
+        self.order.epoch, self.order.start = self.epoch, self.consumed
 
     def state_dict(self) -> dict[str, int]:
         """Where training stands, in consumed batches, not in prefetched ones."""
@@ -437,6 +464,7 @@ class Batches:
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Go on where `state_dict` was taken."""
         self.epoch, self.consumed = state["epoch"], state["consumed"]
+        self._placed = True
 
 
 def arranged(batch: Batch, layout: str) -> Batch | tuple[Tensor, Tensor]:

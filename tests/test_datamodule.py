@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from fakes import CLASSES, BeadPeople, BySubject, Films, plan
+from lightning.pytorch.callbacks import ModelCheckpoint
 
 from synthaug.augmentation import Augmentation
 from synthaug.datamodule import (
@@ -216,6 +217,62 @@ def test_a_foreign_module_trains_and_keeps_its_hook(films, tmp_path):
     )  # fmt: skip
     trainer.fit(foreign, datamodule=module(films, layout="tuple"))
     assert foreign.hooked == 3 and trainer.global_step == 3
+
+
+class Diary(Foreign):
+    """Writes down what it was given."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def training_step(self, batch, index):
+        self.seen.append(tuple(batch["key"]))
+        return super().training_step((batch["video"], batch["label"]), index)
+
+    def validation_step(self, batch, index):
+        pass
+
+    def on_save_checkpoint(self, checkpoint):
+        checkpoint["read"] = len(self.seen)
+
+
+def trained(data, folder, *, kept=None, resumed=None, epochs=3):
+    diary = Diary()
+    callbacks = [] if kept is None else [ModelCheckpoint(folder, filename="{step}", save_top_k=-1, **kept)]
+    trainer = lightning.Trainer(
+        accelerator="cpu", max_epochs=epochs, logger=False, enable_checkpointing=bool(callbacks), callbacks=callbacks,
+        enable_progress_bar=False, enable_model_summary=False, default_root_dir=folder,
+    )  # fmt: skip
+    trainer.fit(diary, datamodule=data, ckpt_path=resumed, weights_only=True if resumed else None)
+    return diary.seen
+
+
+def test_every_epoch_of_a_trainer_is_a_whole_one(films, tmp_path):
+    loader = module(films).train_dataloader()
+    expected = [tuple(batch["key"]) for _ in range(3) for batch in loader]
+    assert trained(module(films), tmp_path) == expected
+
+
+@pytest.mark.parametrize(
+    ("kept", "val"), [({"every_n_train_steps": 7}, ()), ({"every_n_epochs": 1}, ()), ({"every_n_epochs": 1}, ("s2",))]
+)
+def test_a_resumed_trainer_sees_what_an_uninterrupted_one_would_have_seen(films, tmp_path, kept, val):
+    protocol = BySubject(val=val)
+    whole = trained(module(films, protocol=protocol), tmp_path, kept=kept, epochs=2)
+    found = sorted(tmp_path.glob("*.ckpt"))
+    assert len(found) == len(whole) // 7 or len(found) == 2
+    for path in found[:2]:
+        read = torch.load(path, weights_only=True)["read"]
+        assert trained(module(films, protocol=protocol), tmp_path, resumed=path, epochs=2) == whole[read:], path.name
+
+
+def test_a_pass_that_was_left_early_is_over(films):
+    data = module(films)
+    loader, whole = data.train_dataloader(), data.train_dataloader()
+    next(iter(loader))
+    epoch(data, whole)
+    assert [batch["key"] for batch in loader] == [batch["key"] for batch in whole]
 
 
 def test_lightning_cli_builds_it_from_its_signature(tmp_path, monkeypatch):
