@@ -4,7 +4,10 @@ Between data sets and synthesis on one side and any recognizer on the other. The
 video and the one normalisation are here.
 """
 
+import functools
 import logging
+import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
@@ -19,9 +22,11 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from synthaug.augmentation import Augmentation
 from synthaug.datasets import ActionDataset, LeakError, Protocol, Split
 from synthaug.datasets.leaks import assert_disjoint, assert_strangers
+from synthaug.drawing import Drawing, Undrawn, packed
 from synthaug.files import user_cache
 from synthaug.references import References, gather
-from synthaug.structures import Batch, Clip, ClipFormat, Recipe, Record
+from synthaug.renderers import BatchRenderer
+from synthaug.structures import Batch, Clip, ClipFormat, Recipe, Record, Rendering
 from synthaug.synthesis import Synthesis, Synthesizer
 from synthaug.video import read_clip
 from synthaug.workers import single_threaded
@@ -32,6 +37,8 @@ Ticket = tuple[int, int]
 """Epoch and index of one clip; filmed clips come first, synthetic ones after them."""
 LAYOUTS = ("video", "tuple", "pixel_values")
 _ORDER, _WINDOW = 11, 12
+_STEPS = 50
+"""Over which times are averaged: Lightning's own interval between two logs."""
 _MEAN = (0.43216, 0.394666, 0.37645)
 _STD = (0.22803, 0.22145, 0.216989)
 """Of Kinetics-400, as torchvision's video weights were trained with."""
@@ -46,6 +53,7 @@ class Loading:
         num_workers: Loader processes; 0 loads in the main one. The data do not depend on it.
         layout: "video": a dict with `video` [B 3 T H W], `label`, `synthetic`, `key`. "tuple": (video, label).
             "pixel_values": a dict with `pixel_values` [B T 3 H W] and `labels`, as Hugging Face models take.
+        ahead: Batches drawn while the step before them runs, where a GPU draws; 0 draws when asked.
         start_method: How workers start. fork shares avatars and compiled kernels; named here, since Python 3.14
             changes the default.
     """
@@ -53,15 +61,16 @@ class Loading:
     batch_size: int = 16
     num_workers: int = 2
     layout: str = "video"
+    ahead: int = 1
     start_method: str = "fork"
 
     def __post_init__(self) -> None:
         if self.layout not in LAYOUTS:
             raise ValueError(f"layout={self.layout!r} was given; one of {', '.join(LAYOUTS)} was wanted.")
-        if self.batch_size < 1 or self.num_workers < 0:
+        if self.batch_size < 1 or self.num_workers < 0 or self.ahead < 0:
             raise ValueError(
-                f"batch_size={self.batch_size} and num_workers={self.num_workers} were given; "
-                "at least 1 and at least 0 were wanted."
+                f"batch_size={self.batch_size}, num_workers={self.num_workers} and ahead={self.ahead} were given; "
+                "at least 1, 0 and 0 were wanted."
             )
 
 
@@ -132,9 +141,11 @@ class SynthAugDataModule(lightning.LightningDataModule):
         return self._synthesizer
 
     def prepare_data(self) -> None:
-        """Bring data set and motions into being, in one process; keeps no state but files."""
+        """Bring data set, motions and a GPU's kernels into being, in one process; keeps no state but files."""
         self.dataset.prepare()
         self._gather(self._divide())
+        if self.synth is not None and isinstance(self.synth.renderer, BatchRenderer):
+            self.synth.renderer.prepare()
 
     def setup(self, stage: str | None = None) -> None:
         """Divide the data and lay out the synthetic set. Idempotent.
@@ -182,7 +193,13 @@ class SynthAugDataModule(lightning.LightningDataModule):
         order = MixedBatches(
             clips.num_filmed, clips.num_synthetic, batch_size=self.loading.batch_size, ratio=ratio, seed=self.seed
         )
-        return Batches(_loader(clips, order, self.loading), order, self.loading.layout)
+        plan, synthesizer = self.synth, self._synthesizer
+        if plan is None or synthesizer is None or not isinstance(plan.renderer, BatchRenderer):
+            return self._batches(clips, order)
+        staged = StagedClips(clips, synthesizer)
+        threads, ahead = max(1, self.loading.num_workers), self.loading.ahead
+        drawing = Drawing(plan.renderer, synthesizer, staged.finished, threads=threads, ahead=ahead)
+        return self._batches(staged, order, drawing)
 
     def val_dataloader(self) -> "Batches":
         """Validation clips in order; none where the protocol has no validation part."""
@@ -194,8 +211,13 @@ class SynthAugDataModule(lightning.LightningDataModule):
 
     def _held_out(self, records: Sequence[Record]) -> "Batches":
         clips = FilmedClips(tuple(records), self.clip)
-        order = InOrder(len(clips), self.loading.batch_size)
-        return Batches(_loader(clips, order, self.loading), order, self.loading.layout)
+        return self._batches(clips, InOrder(len(clips), self.loading.batch_size))
+
+    def _batches(self, clips: Dataset, order: "MixedBatches | InOrder", drawing: Drawing | None = None) -> "Batches":
+        # In plain Python, without a trainer, batches stay in main memory.
+        device = torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
+        loader = _loader(clips, order, self.loading, pinned=device.type == "cuda")
+        return Batches(loader, order, layout=self.loading.layout, drawing=drawing, device=device)
 
     def _divide(self) -> Split:
         split = self.protocol.split(self.dataset.records, self.dataset.classes)
@@ -281,21 +303,70 @@ class TrainingClips(Dataset):
         return self.num_filmed + self.num_synthetic
 
     def __getitem__(self, ticket: Ticket) -> dict[str, Tensor | int | str]:
-        epoch, index = ticket
-        rng = np.random.default_rng([self.seed, _WINDOW, epoch, index])
-        clip = self.clip_at(epoch, index, rng)
+        rng = self.chance(ticket)
+        clip = self.clip_at(*ticket, rng)
+        return {**_sample(clip), "video": self.augmented(clip.video, rng)}
+
+    def augmented(
+        self, video: UInt8[Tensor, "time 3 height width"], rng: np.random.Generator
+    ) -> UInt8[Tensor, "time 3 height width"]:
+        """The video as this draw changes it."""
         if self.augmentation is None:
-            return _sample(clip)
-        video = self.augmentation.apply(clip.video, self.augmentation.sample(rng))
-        return {**_sample(clip), "video": video.contiguous()}
+            return video
+        return self.augmentation.apply(video, self.augmentation.sample(rng)).contiguous()
 
     def clip_at(self, epoch: int, index: int, rng: np.random.Generator) -> Clip:
         """The clip behind a ticket, before augmentation."""
         if index < self.num_filmed:
             return _window(self.records[index], self.clip, float(rng.uniform()))
         assert self.synthesizer is not None
-        generation = epoch // self.resample_every if self.resample_every else 0
-        return self.synthesizer.render(self.synthesizer.sample(index - self.num_filmed, generation=generation))
+        return self.synthesizer.render(self.recipe_at((epoch, index)))
+
+    def recipe_at(self, ticket: Ticket) -> Recipe:
+        """The recipe behind a synthetic clip's ticket."""
+        assert self.synthesizer is not None
+        generation = ticket[0] // self.resample_every if self.resample_every else 0
+        return self.synthesizer.sample(ticket[1] - self.num_filmed, generation=generation)
+
+    def chance(self, ticket: Ticket) -> np.random.Generator:
+        """What decides a clip's window and augmentation."""
+        return np.random.default_rng([self.seed, _WINDOW, *ticket])
+
+
+class StagedClips(Dataset):
+    """Training clips for a loader whose batches are drawn in the main process; the same clips in the end.
+
+    Filmed clips, and synthetic ones that the cache has, come with their pixels. The others come undrawn: `video` is
+    the bare place, and `undrawn` what is missing from it.
+
+    Args:
+        clips: The clips as they are alone.
+        synthesizer: Theirs.
+    """
+
+    def __init__(self, clips: TrainingClips, synthesizer: Synthesizer) -> None:
+        self.clips = clips
+        self.synthesizer = synthesizer
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, ticket: Ticket) -> dict[str, Tensor | int | str | bytes]:
+        if ticket[1] < self.clips.num_filmed:
+            return {**self.clips[ticket], "undrawn": b""}
+        recipe = self.clips.recipe_at(ticket)
+        clip = Undrawn(ticket, recipe, self.synthesizer.stage(recipe))
+        rendering = self.synthesizer.kept(clip.staged)
+        drawn = rendering is not None
+        return {
+            "video": clip.staged.scene.frames if rendering is None else self.finished(clip, rendering),
+            "label": recipe.label, "synthetic": 1, "key": recipe.key, "undrawn": b"" if drawn else packed(clip),
+        }  # fmt: skip
+
+    def finished(self, clip: Undrawn, rendering: Rendering) -> UInt8[Tensor, "time 3 height width"]:
+        """The clip's video, once its people are rendered."""
+        video = self.synthesizer.finish(clip.recipe, clip.staged, rendering).video
+        return self.clips.augmented(video, self.clips.chance(clip.ticket))
 
 
 def _window(record: Record, clip: ClipFormat, share: float) -> Clip:
@@ -391,7 +462,7 @@ def _world() -> tuple[int, int]:
     return 0, 1
 
 
-def _loader(clips: Dataset, order: Sampler[list[Ticket]], loading: Loading) -> DataLoader:
+def _loader(clips: Dataset, order: Sampler[list[Ticket]], loading: Loading, *, pinned: bool) -> DataLoader:
     workers = loading.num_workers
     return DataLoader(
         clips,
@@ -399,6 +470,7 @@ def _loader(clips: Dataset, order: Sampler[list[Ticket]], loading: Loading) -> D
         num_workers=workers,
         multiprocessing_context=loading.start_method if workers else None,
         persistent_workers=workers > 0,
+        pin_memory=pinned,
         worker_init_fn=single_threaded,
     )
 
@@ -407,30 +479,69 @@ class Batches:
     """What Lightning iterates: normalised batches in the user's layout, resumable by consumed batches.
 
     A wrapper around the loader and not a hook of the data module, so that `on_after_batch_transfer` stays the user's.
+    Where the renderer draws on a GPU, workers send staged recipes, and whole batches are drawn here, one ahead.
 
     Args:
         loader: Gives collated uint8 batches.
         order: The loader's batch sampler, told which epoch it is.
         layout: One of LAYOUTS.
+        drawing: Draws what workers left undrawn; None where they draw.
+        device: Where batches are delivered.
     """
 
-    def __init__(self, loader: DataLoader, order: MixedBatches | InOrder, layout: str) -> None:
+    def __init__(
+        self,
+        loader: DataLoader,
+        order: MixedBatches | InOrder,
+        *,
+        layout: str,
+        drawing: Drawing | None,
+        device: torch.device,
+    ) -> None:
         self.loader = loader
         self.order = order
         self.layout = layout
+        self.drawing = drawing
+        self.device = device
         self.epoch = 0
         self.consumed = 0
         self._placed = False
         self._told: int | None = None
+        self._times: dict[str, deque[float]] = {}
 
     def __len__(self) -> int:
         return len(self.order)
 
     def __iter__(self) -> Iterator[Batch | tuple[Tensor, Tensor]]:
         self._turn()
-        for batch in self.loader:
+        asked = time.perf_counter()
+        for batch in self._whole():
+            done = arranged(_moved(batch, self.device), self.layout)
+            given = time.perf_counter()
+            self._note("wait", given - asked)
             self.consumed += 1
-            yield arranged(batch, self.layout)
+            yield done
+            asked = time.perf_counter()
+            self._note("step", asked - given)
+
+    @property
+    def milliseconds(self) -> dict[str, float]:
+        """Means over the last steps: `wait` for a batch, `step` from one to the next, `render` where a GPU draws.
+
+        By the host's clock: a step that only queues work for a GPU looks short until the queue is full.
+        """
+        return {name: 1e3 * sum(times) / len(times) for name, times in self._times.items()}
+
+    def _whole(self) -> Iterator[Batch]:
+        if self.drawing is None:
+            yield from self.loader
+            return
+        for batch, seconds in self.drawing.whole(self.loader):
+            self._note("render", seconds)
+            yield batch
+
+    def _note(self, name: str, seconds: float) -> None:
+        self._times.setdefault(name, deque(maxlen=_STEPS)).append(seconds)
 
     @property
     def batch_sampler(self) -> SimpleNamespace:
@@ -480,9 +591,54 @@ def arranged(batch: Batch, layout: str) -> Batch | tuple[Tensor, Tensor]:
 
 def normalized(video: UInt8[Tensor, "batch time 3 height width"]) -> Float[Tensor, "batch time 3 height width"]:
     """Standardised by the mean and deviation of Kinetics-400, as torchvision's video weights expect."""
-    mean = torch.tensor(_MEAN, device=video.device)[:, None, None] * 255
-    std = torch.tensor(_STD, device=video.device)[:, None, None] * 255
+    mean, std = _standard(video.device)
     return (video - mean) / std
+
+
+@functools.cache
+def _standard(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of a pixel in 0..255, sent once: every sending would wait for the device's whole queue."""
+    mean, std = (torch.tensor(values, device=device)[:, None, None] * 255 for values in (_MEAN, _STD))
+    return mean, std
+
+
+def _moved(batch: Batch, device: torch.device) -> Batch:
+    """The batch on a device; from pinned memory this waits for nothing."""
+    if device.type == "cpu":
+        return batch
+    return {
+        name: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
+        for name, value in batch.items()
+    }
+
+
+class LoaderMonitor(lightning.Callback):
+    """Logs what training waits for: loader/wait_ms, loader/step_ms and, where a GPU draws, loader/render_ms.
+
+    A callback for `Trainer(callbacks=[LoaderMonitor()])`, as Lightning's own monitors of devices and learning rates
+    are; the LightningModule need not know. See `Batches.milliseconds`.
+    """
+
+    def on_train_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        outputs: object,
+        batch: object,
+        batch_idx: int,
+    ) -> None:
+        """Log the means over the last steps.
+
+        Raises:
+            TypeError: If the trainer's batches are not a SynthAugDataModule's.
+        """
+        batches = trainer.train_dataloader
+        if not isinstance(batches, Batches):
+            raise TypeError(
+                f"LoaderMonitor found a train dataloader of type {type(batches).__name__}; the Batches of a "
+                "SynthAugDataModule were wanted. Fit with trainer.fit(module, datamodule=...), or leave it out."
+            )
+        pl_module.log_dict({f"loader/{name}_ms": value for name, value in batches.milliseconds.items()})
 
 
 def motion_report(data: SynthAugDataModule) -> dict[str, dict[str, float | None] | dict[str, str]]:

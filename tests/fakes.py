@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from synthaug.body import JOINT, PARENTS, mean_skeleton, resample, rest_to_world
 from synthaug.cameras.original import Original
 from synthaug.datasets import ActionDataset, Protocol, Split
 from synthaug.motions import MotionSource, MotionVariation, UnusableClipError
+from synthaug.renderers import BatchRenderer
 from synthaug.renderers.cpu import CpuRenderer
 from synthaug.structures import Camera, Gaussians, Motion, Record, Reference
 from synthaug.video import write_video
@@ -100,6 +102,26 @@ class BeadPeople(Cast):
 
     def subject(self, identity):
         return ""
+
+
+class Easel(BatchRenderer):
+    """Draws as the CPU does and behaves as a GPU would: only in the process that made it, whole batches at a time."""
+
+    def __init__(self):
+        self.process, self.batches, self.prepared = os.getpid(), [], 0
+
+    fingerprint = CpuRenderer().fingerprint
+
+    def prepare(self):
+        self.prepared += 1
+
+    def render(self, people, camera, *, depth=False, labels=False):
+        assert os.getpid() == self.process, "drawn in a worker"
+        return CpuRenderer().render(people, camera, depth=depth, labels=labels)
+
+    def render_clips(self, shots):
+        self.batches.append(len(shots))
+        return [self.render(shot.people, shot.camera, depth=shot.depth) for shot in shots]
 
 
 class Films(ActionDataset):

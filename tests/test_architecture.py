@@ -29,6 +29,7 @@ MAY = {
     "synthesis": {
         "structures", "body", "files", "caching", "compositing", "truth", "sensor", "references", "footing", *STATIONS,
     },
+    "drawing": {"structures", "renderers", "synthesis"},
     "datasets": {"structures", "files", "video"},
     "recognizers": {"structures"},
     "fewshot": {"recognizers", "structures"},
@@ -37,7 +38,7 @@ MAY = {
     "recognition": {"structures", "motions", "video"},
     "inspection": {"structures", "body", "sheets", "compositing", "video", "motions", "avatars", "renderers"},
 }  # fmt: skip
-BASES_ONLY = ("synthesis", "references", "datamodule")
+BASES_ONLY = ("synthesis", "references", "drawing", "datamodule")
 HEAVY = {
     "gsplat": {"renderers/gsplat.py"},
     "lightning": {"datamodule.py", "recognizers", "fewshot.py"},

@@ -29,10 +29,10 @@ def films(tmp_path_factory):
     return Films(tmp_path_factory.mktemp("films"))
 
 
-def module(films, *, workers=0, protocol=None, layout="video", **changes):
+def module(films, *, workers=0, protocol=None, layout="video", ahead=1, batch_size=4, **changes):
     data = SynthAugDataModule(
         films, protocol or BySubject(), synth=plan(**changes), clip=CLIP, augmentation=Augmentation(),
-        loading=Loading(batch_size=4, num_workers=workers, layout=layout),
+        loading=Loading(batch_size=batch_size, num_workers=workers, layout=layout, ahead=ahead),
     )  # fmt: skip
     data.prepare_data()
     data.setup("fit")
@@ -310,7 +310,7 @@ def test_no_pool_is_rounded_away(size, ratio, places):
     assert synthetic_places(size, ratio) == places
 
 
-@pytest.mark.parametrize("wrong", [{"layout": "nchw"}, {"batch_size": 0}, {"num_workers": -1}])
+@pytest.mark.parametrize("wrong", [{"layout": "nchw"}, {"batch_size": 0}, {"num_workers": -1}, {"ahead": -1}])
 def test_impossible_loading_is_refused(wrong):
     with pytest.raises(ValueError, match="wanted"):
         Loading(**wrong)
