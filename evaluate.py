@@ -11,7 +11,7 @@ from lightning.pytorch.loggers import CSVLogger
 from omegaconf import DictConfig, OmegaConf
 
 from synthaug.cli import data_of, loaded
-from synthaug.datamodule import SynthAugDataModule
+from synthaug.datamodule import LoaderMonitor, SynthAugDataModule
 from synthaug.failures import plain_words
 from synthaug.recognizers import loops
 from synthaug.recognizers.training import Training
@@ -35,7 +35,8 @@ def build(config: DictConfig, folder: Path) -> Run:
     torch.manual_seed(config.seed)
     recognizer = instantiate(config.recognizer, num_classes=data.num_classes, _convert_="all")
     kept = loops.keeping(folder, validated=len(data.split.val) > 0)
-    trainer = instantiate(config.trainer, callbacks=[kept], logger=CSVLogger(folder, name="", version="logs"))
+    callbacks, logger = [kept, LoaderMonitor()], CSVLogger(folder, name="", version="logs")
+    trainer = instantiate(config.trainer, callbacks=callbacks, logger=logger)
     return Run(data, instantiate(config.training, recognizer=recognizer), trainer)
 
 
