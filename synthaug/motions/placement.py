@@ -137,7 +137,13 @@ def _standing(
 
 
 def floor_plane(
-    motion: Motion, trust: Float[Tensor, "time marker"], markers: Markers, skeleton: Skeleton, *, pitch_deg: float
+    motion: Motion,
+    trust: Float[Tensor, "time marker"],
+    markers: Markers,
+    skeleton: Skeleton,
+    *,
+    pitch_deg: float,
+    roll_deg: float = 0.0,
 ) -> Float[Tensor, "4"]:
     """Unit normal and offset of the floor in the level camera's frame, under the parts of the body that are seen.
 
@@ -146,8 +152,8 @@ def floor_plane(
     the lowest seen part: single sunken frames do not lower it. A part is seen where a marker on it, or on the joint
     above it, has trust beyond a half.
     """
-    turned = moved(motion, leveling(pitch_deg), torch.zeros(3))
-    joints = joint_positions(turned, skeleton)
+    R = leveling(pitch_deg, roll_deg)
+    joints = joint_positions(moved(motion, R, torch.zeros(3)), skeleton)
     ids = [JOINT[name] for name in SUPPORTS if JOINT[name] < NUM_BODY]
     flesh = torch.tensor([depth for name, depth in SUPPORTS.items() if JOINT[name] < NUM_BODY])
     own = torch.zeros(len(trust), NUM_BODY)
@@ -163,21 +169,20 @@ def floor_plane(
         level = upright.median()
     else:
         level = low.quantile(0.1) if len(low) else lowest(joints).quantile(0.1)
-    normal = leveling(pitch_deg).mT @ torch.tensor([0.0, 1.0, 0.0])
-    return torch.cat([normal, -level[None]])
+    return torch.cat([R[1], -level[None]])
 
 
-def leveling(pitch_deg: float) -> Float[Tensor, "3 3"]:
-    """Turns the frame of a camera that looks down by this much until y is up."""
-    angle = torch.tensor([-pitch_deg, 0.0, 0.0]).deg2rad()
-    return axis_angle_to_matrix(angle)
+def leveling(pitch_deg: float, roll_deg: float = 0.0) -> Float[Tensor, "3 3"]:
+    """Turns the frame of a camera that looks down by this much, and is turned clockwise by that, until y is up."""
+    pitch, roll = torch.tensor([[-pitch_deg, 0.0, 0.0], [0.0, 0.0, -roll_deg]]).deg2rad()
+    return axis_angle_to_matrix(pitch) @ axis_angle_to_matrix(roll)
 
 
 def on_the_floor(
-    motion: Motion, camera: Camera, floor: Float[Tensor, "4"], *, pitch_deg: float
+    motion: Motion, camera: Camera, floor: Float[Tensor, "4"], *, pitch_deg: float, roll_deg: float = 0.0
 ) -> tuple[Motion, Camera]:
     """Motion and camera in a world with y up and the floor at 0, the middle of the path above the origin."""
-    R = leveling(pitch_deg)
+    R = leveling(pitch_deg, roll_deg)
     turned = moved(motion, R, torch.zeros(3))
     middle = turned.transl.median(dim=0).values
     shift = torch.stack([-middle[0], floor[3], -middle[2]])

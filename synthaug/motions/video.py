@@ -32,11 +32,12 @@ from synthaug.motions.landmarks import (
     trust,
 )
 from synthaug.motions.markers import NUM_BODY, Sighting, Track
-from synthaug.motions.placement import floor_plane, intrinsics, level_camera, on_the_floor, placed, tilt
+from synthaug.motions.placement import floor_plane, intrinsics, level_camera, on_the_floor, placed
+from synthaug.motions.scenes import Standpoint, Watched, standpoint
 from synthaug.structures import Camera, Motion, Record, Reference
 from synthaug.video import indices_at, probe, read_frames
 
-_VERSION = 2
+_VERSION = 3
 """Raised whenever the same film would yield another motion."""
 
 FILM_BELIEFS = Beliefs(least_noise=0.03, least_pixel_noise=0.01)
@@ -77,29 +78,32 @@ class Gate:
 class VideoMotion(MotionSource):
     """Motion of the most visible person of an ordinary clip, by mediapipe 0.10.21 and a fit of our skeleton.
 
-    The camera is guessed: a pinhole of a fixed focal length, pitch from upright bodies, no roll. What is exact is
-    where things land in the picture: a re-enactment seen through `Reference.camera` stands where the person stood,
-    whatever the true lens was. The performer is given the mean body's size, so small people stand farther away.
-    Hands, jaw and eyes are zeros.
+    The camera, taken to stand still, is estimated from the body and the feet of the clip (`scenes.standpoint`): lens,
+    pitch, roll and height above the floor, each with its standard deviation. Where the clip tells nothing, as of
+    seated people or with feet out of view, these are the prior's: level, 60 degrees of view. What is exact is where
+    things land in the picture: a re-enactment seen through `Reference.camera` stands where the person stood, whatever
+    the true lens was. The performer is given the mean body's size, so small people stand farther away. Hands, jaw and
+    eyes are zeros.
 
     Notes of the reference: `detection`, `visibility`, `limb_variation`, `inside` (share of limb landmarks within the
     picture), `grounding` (share of frames within 20 cm of the floor), `reprojection` (median, share of height),
     `steadiness` and `landing` (1 is best), `offset` (seconds from the record's start to the first frame of the
-    motion, where a bad beginning was cut off), `pitch_deg`, `pitch_evidence` (share of frames with a person upright),
-    `distance` (metres, median).
+    motion, where a bad beginning was cut off), `distance` (metres, median), and the camera's: `focal` (longer sides),
+    `pitch_deg` (positive looks down), `roll_deg`, `camera_height` (metres), the standard deviations `focal_sd`,
+    `pitch_sd_deg`, `roll_sd_deg`, `camera_height_sd`, and `pitch_evidence` (share of frames with somebody standing).
 
     Args:
-        focal: Focal length over the longer side of the picture. 1.0 is a horizontal view of 53 degrees; phones,
-            webcams and Kinects lie between 0.6 and 1.1.
+        focal: Focal length over the longer side of the picture, where it is known: 1.0 is a horizontal view of 53
+            degrees; phones, webcams and Kinects lie between 0.6 and 1.1. None estimates it.
         warm_up: Seconds of film before the interval that the tracker may lock on in.
         gate: What a usable clip shows.
         iterations: Descent steps of the fit.
     """
 
     def __init__(
-        self, *, focal: float = 1.0, warm_up: float = 1.0, gate: Gate | None = None, iterations: int = 40
+        self, *, focal: float | None = None, warm_up: float = 1.0, gate: Gate | None = None, iterations: int = 40
     ) -> None:
-        if not 0.3 <= focal <= 10 or warm_up < 0 or iterations < 1:
+        if not (focal is None or 0.3 <= focal <= 10) or warm_up < 0 or iterations < 1:
             raise ValueError(
                 f"focal={focal}, warm_up={warm_up}, iterations={iterations} were given. A focal length of 0.3 to 10 "
                 "longer sides, a warm-up of 0 s or more and at least one iteration were wanted. Correct the value."
@@ -173,7 +177,7 @@ def take(  # noqa: PLR0913 - a clip's rate, size and name belong to it, not to a
     fps: float,
     size: tuple[int, int],
     name: str,
-    focal: float = 1.0,
+    focal: float | None = None,
     gate: Gate | None = None,
     beliefs: Beliefs = FILM_BELIEFS,
 ) -> Reference:
@@ -184,7 +188,7 @@ def take(  # noqa: PLR0913 - a clip's rate, size and name belong to it, not to a
         fps: Frames per second.
         size: Height and width of the picture.
         name: Of the clip, for messages.
-        focal: Focal length in longer sides of the picture.
+        focal: Focal length in longer sides of the picture; None estimates it.
         gate: What must be seen.
         beliefs: Weights of the fit.
 
@@ -192,13 +196,15 @@ def take(  # noqa: PLR0913 - a clip's rate, size and name belong to it, not to a
         UnusableClipError: If the gate stays shut.
     """
     gate = gate or Gate()
-    height, width = size
     first, last = longest_run(seen, fps=fps, gate=gate)
     notes = _seen_notes(seen, first, last, size)
     _check(notes, gate, name)
     run = seen.between(first, last)
-    skeleton, K = mean_skeleton(), intrinsics(width, height, focal)
-    motion, camera, more = _placed_motion(run, K, (height, width), fps=fps, skeleton=skeleton, beliefs=beliefs)
+    skeleton = mean_skeleton()
+    watched = Watched(run, fps, size)
+    motion, camera, more = _placed_motion(
+        watched, standpoint([watched], skeleton, focal=focal), skeleton=skeleton, beliefs=beliefs
+    )
     notes |= more | {"offset": first / fps}
     notes["reprojection"] = reprojection(motion, camera, run, skeleton)
     notes["landing"] = max(0.0, 1 - notes["reprojection"] / 0.05)
@@ -216,11 +222,11 @@ def take(  # noqa: PLR0913 - a clip's rate, size and name belong to it, not to a
 
 
 def _placed_motion(
-    run: Landmarks, K: Float[Tensor, "3 3"], size: tuple[int, int], *, fps: float, skeleton: Skeleton, beliefs: Beliefs
+    watched: Watched, stand: Standpoint, *, skeleton: Skeleton, beliefs: Beliefs
 ) -> tuple[Motion, Camera, dict[str, float]]:
     """Fit twice: freely, to learn where the floor is, then above it."""
-    height, width = size
-    markers = landmark_markers()
+    run, fps, (height, width) = watched.seen, watched.fps, watched.size
+    K, markers = intrinsics(width, height, stand.focal), landmark_markers()
     seen = trust(run, width=width, height=height)
     confidence = seen * kinds()
     shape, pixels = shapes(run, K, skeleton), run.pixels[:, list(USED)]
@@ -230,15 +236,11 @@ def _placed_motion(
     track = Track(shape + root[:, None], confidence, fps, Sighting(pixels, confidence, camera))
     rough = dataclasses.replace(beliefs, iterations=(beliefs.iterations + 1) // 2)
     motion = fit(track, markers, skeleton, beliefs=rough)
-    held = tilt(motion, skeleton)
-    floor = floor_plane(motion, seen, markers, skeleton, pitch_deg=held.pitch_deg)
+    floor = floor_plane(motion, seen, markers, skeleton, pitch_deg=stand.pitch_deg, roll_deg=stand.roll_deg)
     motion = fit(dataclasses.replace(track, floor=floor), markers, skeleton, beliefs=beliefs)
-    notes = {
-        "pitch_deg": held.pitch_deg,
-        "pitch_evidence": held.evidence,
-        "distance": float(-motion.transl[:, 2].median()),
-    }
-    return *on_the_floor(motion, camera, floor, pitch_deg=held.pitch_deg), notes
+    # The body as fitted knows better than its landmarks how far below the camera its soles are.
+    notes = stand.notes() | {"camera_height": float(floor[3]), "distance": float(-motion.transl[:, 2].median())}
+    return *on_the_floor(motion, camera, floor, pitch_deg=stand.pitch_deg, roll_deg=stand.roll_deg), notes
 
 
 def longest_run(seen: Landmarks, *, fps: float, gate: Gate) -> tuple[int, int]:

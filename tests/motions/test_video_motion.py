@@ -71,7 +71,7 @@ def without(seen: Landmarks, frames: slice) -> Landmarks:
 
 def test_a_reenactment_lands_where_the_person_stood() -> None:
     _, seen = seen_walking()
-    reference = take(seen, fps=30.0, size=SIZE, beliefs=QUICK, name="walk")
+    reference = take(seen, fps=30.0, size=SIZE, focal=1.0, beliefs=QUICK, name="walk")
     pixels, depth = project(joint_positions(reference.motion, SKELETON), reference.camera)
     limbs = [landmark_markers().frames[USED.index(k)] for k in LIMBS]
     height = 1.7 * SIZE[1] / 4.0
