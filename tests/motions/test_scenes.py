@@ -125,7 +125,7 @@ def test_a_walker_before_a_known_lens_tells_pitch_roll_and_height() -> None:
     found = standpoint([clip], SKELETON, focal=0.8)
     assert (found.focal, found.focal_sd) == (pytest.approx(0.8), pytest.approx(0, abs=1e-6))
     assert found.pitch_deg == pytest.approx(12, abs=2)
-    assert found.height == pytest.approx(1.8, rel=0.05)
+    assert found.height == pytest.approx(1.8, rel=0.1)
     # Held towards level by the prior: four degrees are two deviations of it.
     assert 2.5 < found.roll_deg < 4.5
     assert found.evidence > 0.8
