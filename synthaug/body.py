@@ -87,7 +87,7 @@ def axis_angle_to_matrix(axis_angle: Float[Tensor, "*batch 3"]) -> Float[Tensor,
     if _compiled(axis_angle):
         rows = _rows(axis_angle, 1)
         out = np.empty((len(rows), 3, 3), rows.dtype)
-        _rodrigues(rows, out)
+        rodrigues(rows, out)
         return torch.from_numpy(out).reshape(*axis_angle.shape, 3)
     square = (axis_angle * axis_angle).sum(-1)
     # Below 1e-8 rad^2 the series is exact to the last bit of float32 and its gradient is finite.
@@ -142,7 +142,7 @@ def quat_to_axis_angle(quat: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch
     if _compiled(quat):
         rows = _rows(quat, 1)
         out = np.empty((len(rows), 3), rows.dtype)
-        _turns(rows, out)
+        turns(rows, out)
         return torch.from_numpy(out).reshape(*quat.shape[:-1], 3)
     quat = torch.where(quat[..., :1] < 0, -quat, quat)
     sine = quat[..., 1:].norm(dim=-1, keepdim=True)
@@ -198,7 +198,7 @@ _loop = numba.njit(nogil=True, cache=True, error_model="numpy")
 
 @no_type_check
 @_loop
-def _rodrigues(axis_angles, out):
+def rodrigues(axis_angles, out):
     """See `axis_angle_to_matrix`."""
     for n in range(len(axis_angles)):
         x, y, z = axis_angles[n, 0], axis_angles[n, 1], axis_angles[n, 2]
@@ -239,7 +239,7 @@ def _shepperd(matrices, out):
 
 @no_type_check
 @_loop
-def _turns(quats, out):
+def turns(quats, out):
     """See `quat_to_axis_angle`."""
     for n in range(len(quats)):
         sign = -1 if quats[n, 0] < 0 else 1
@@ -270,6 +270,40 @@ def _between(ours, theirs, shares, out):
         length = max(np.sqrt(square), 1e-12)
         for i in range(4):
             out[n, i] /= length
+
+
+@no_type_check
+@_loop
+def to_quat(axis_angle, out):
+    """Unit quaternion of one axis-angle vector."""
+    x, y, z = axis_angle[0], axis_angle[1], axis_angle[2]
+    square = x * x + y * y + z * z
+    if square < 1e-8:
+        out[0], factor = 1 - square / 8, 0.5 - square / 48
+    else:
+        angle = np.sqrt(square)
+        out[0], factor = np.cos(angle / 2), np.sin(angle / 2) / angle
+    out[1], out[2], out[3] = factor * x, factor * y, factor * z
+
+
+@no_type_check
+@_loop
+def _interpolated(pose, before, after, shares, out):
+    """See `_halfway`; what does not turn is not turned into a quaternion."""
+    ours, theirs, mixed = np.empty((1, 4)), np.empty((1, 4)), np.empty((1, 4))
+    share, turn = np.empty((1, 1)), np.empty((1, 3))
+    for n in range(len(out)):
+        share[0, 0] = shares[n, 0]
+        for joint in range(out.shape[1]):
+            a, b = pose[before[n], joint], pose[after[n], joint]
+            if a[0] == b[0] and a[1] == b[1] and a[2] == b[2] and a[0] * a[0] + a[1] * a[1] + a[2] * a[2] < 9:
+                out[n, joint, 0], out[n, joint, 1], out[n, joint, 2] = a[0], a[1], a[2]
+                continue
+            to_quat(a, ours[0])
+            to_quat(b, theirs[0])
+            _between(ours, theirs, share, mixed)
+            turns(mixed, turn)
+            out[n, joint, 0], out[n, joint, 1], out[n, joint, 2] = turn[0, 0], turn[0, 1], turn[0, 2]
 
 
 def global_rotations(pose: Float[Tensor, "time 55 3"]) -> Float[Tensor, "time 55 3 3"]:
@@ -398,12 +432,22 @@ def resample(motion: Motion, times: Float[Tensor, " sample"], *, loop: bool = Tr
     i = position.floor().long().clamp(max=max(motion.num_frames - 2, 0))
     j = (i + 1).clamp(max=motion.num_frames - 1)
     t = (position - i).to(motion.transl)[:, None]
-    quats = matrix_to_quat(axis_angle_to_matrix(motion.pose))
-    pose = quat_to_axis_angle(slerp(quats[i], quats[j], t[:, None].expand(-1, quats.shape[1], 1)))
     fps = 1 / float(times[1] - times[0]) if len(times) > 1 else motion.fps
-    moved = Motion.from_pose(pose, torch.lerp(motion.transl[i], motion.transl[j], t), fps=fps)
+    moved = Motion.from_pose(_halfway(motion.pose, i, j, t), torch.lerp(motion.transl[i], motion.transl[j], t), fps=fps)
     expression = torch.lerp(motion.expression[i], motion.expression[j], t)
     return replace(moved, expression=expression, betas=motion.betas)
+
+
+def _halfway(
+    pose: Float[Tensor, "time 55 3"], i: Int[Tensor, " sample"], j: Int[Tensor, " sample"], t: Float[Tensor, "sample 1"]
+) -> Float[Tensor, "sample 55 3"]:
+    """Axis-angles between frames i and j, slerped."""
+    if _compiled(pose, t):
+        out = np.empty((len(i), *pose.shape[1:]), pose.detach().numpy().dtype)
+        _interpolated(pose.detach().numpy(), i.numpy(), j.numpy(), t.detach().numpy(), out)
+        return torch.from_numpy(out)
+    quats = matrix_to_quat(axis_angle_to_matrix(pose))
+    return quat_to_axis_angle(slerp(quats[i], quats[j], t[:, None].expand(-1, quats.shape[1], 1)))
 
 
 def centre_of(motion: Motion) -> Float[Tensor, "3"]:
@@ -422,6 +466,64 @@ def lowest(joints: Float[Tensor, "time 55 3"], *, scale: float = 1.0) -> Float[T
     ids = [JOINT[name] for name in SUPPORTS]
     flesh = joints.new_tensor(list(SUPPORTS.values())) * scale
     return (joints[:, ids, 1] - flesh).amin(dim=1)
+
+
+def clearances(
+    pose: Float[Tensor, "time 55 3"], transl: Float[Tensor, "time 3"], skeleton: Skeleton
+) -> Float[Tensor, " time"]:
+    """`lowest` of a body in this pose, without working out where all of its joints are.
+
+    Heights need one row of each rotation, and no fingers but those that a hand rests on.
+    """
+    if not _compiled(pose, transl):
+        local = axis_angle_to_matrix(pose)
+        return lowest(joint_transforms_plain(local, transl, skeleton.joints.to(local))[..., :3, 3])
+    out = np.empty(len(pose), pose.detach().numpy().dtype)
+    height = transl.detach()[:, 1].contiguous().numpy()
+    _lowest_points(pose.detach().numpy(), height, skeleton.joints.numpy(), out)
+    return torch.from_numpy(out)
+
+
+_RESTING = np.array([JOINT[name] for name in SUPPORTS])
+_THICKNESS = np.array(list(SUPPORTS.values()))
+
+
+def _bearing() -> NDArray[np.int64]:
+    """The joints between the pelvis and whatever the body can rest on, parents first."""
+    found: set[int] = set()
+    for joint in _RESTING.tolist():
+        while joint >= 0:
+            found.add(joint)
+            joint = PARENTS[joint]
+    return np.array(sorted(found))
+
+
+BEARING = _bearing()
+"""The joints that decide where a body rests, parents first: 24 of the 55."""
+
+
+@no_type_check
+@_loop
+def _lowest_points(pose, height, joints, out):
+    """See `clearances`."""
+    y, row = np.empty(len(joints)), np.empty((len(joints), 3))
+    R = np.empty((1, 3, 3))
+    for t in range(len(pose)):
+        for j in BEARING:
+            rodrigues(pose[t, j : j + 1], R)
+            p = _PARENTS[j]
+            if p < 0:
+                y[j] = height[t]
+                row[j] = R[0, 1]
+                continue
+            y[j] = y[p]
+            for c in range(3):
+                y[j] += row[p, c] * (joints[j, c] - joints[p, c])
+                row[j, c] = row[p, 0] * R[0, 0, c] + row[p, 1] * R[0, 1, c] + row[p, 2] * R[0, 2, c]
+        least = np.inf
+        for k in range(len(_RESTING)):
+            least = min(least, y[_RESTING[k]] - _THICKNESS[k])
+        out[t] = least
 
 
 def retarget(motion: Motion, source: Skeleton, target: Skeleton) -> Motion:

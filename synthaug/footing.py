@@ -14,16 +14,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from synthaug.body import (
+    BEARING,
     JOINT,
+    PARENTS,
     SUPPORTS,
     Skeleton,
-    axis_angle_to_matrix,
-    joint_transforms,
-    lowest,
     matrix_to_axis_angle,
+    rodrigues,
 )
 from synthaug.structures import Motion
 
+_PARENTS = np.array(PARENTS)
 _SIDES = ("left", "right")
 _POINTS = ("ankle", "foot")
 _LEGS = np.array([[JOINT[f"{side}_{part}"] for part in ("hip", "knee", "ankle", "foot")] for side in _SIDES])
@@ -61,18 +62,62 @@ def reenacted(motion: Motion, source: Skeleton, target: Skeleton) -> Motion:
         target: The skeleton that shall perform it.
     """
     size = target.leg / source.leg
-    local = axis_angle_to_matrix(motion.pose)
-    before = joint_transforms(local, motion.transl, source)[..., :3, 3]
-    start = motion.transl[:1] * motion.transl.new_tensor([1.0, 0.0, 1.0])
-    transl = start + (motion.transl - start) * size
-    T = joint_transforms(local, transl, target)
-    lift = lowest(before) - lowest(T[..., :3, 3], scale=size)
-    turned, rise = _grounded(T.double().numpy(), _feet(before), lift.double().numpy(), motion.fps, size)
-    transl[:, 1] += torch.from_numpy(rise).to(transl)
+    pose = motion.pose
+    path = motion.transl.double().numpy()
+    transl = size * path + (1 - size) * path[:1] * _LEVEL
+    skeletons = np.stack([source.joints.double().numpy(), target.joints.double().numpy()])
+    before, T, lift = _both(pose.numpy(), np.stack([path, transl]), skeletons, size)
+    turned, rise = _grounded(T, before, lift, motion.fps, size)
+    transl[:, 1] += rise
     body_pose = motion.body_pose.clone()
     # The body's 21 joints leave the pelvis out.
-    body_pose[:, torch.from_numpy(_LEGS[:, :3] - 1)] = matrix_to_axis_angle(torch.from_numpy(turned)).to(body_pose)
-    return replace(motion, body_pose=body_pose, transl=transl)
+    body_pose[:, _MOVED] = matrix_to_axis_angle(torch.from_numpy(turned)).to(body_pose)
+    return replace(motion, body_pose=body_pose, transl=torch.from_numpy(transl).to(motion.transl))
+
+
+_LEVEL = np.array([1.0, 0.0, 1.0])
+_MOVED = torch.from_numpy(_LEGS[:, :3] - 1)
+_RESTING = np.array([JOINT[name] for name in SUPPORTS])
+_THICKNESS = np.array(list(SUPPORTS.values()))
+
+
+@no_type_check
+@numba.njit(nogil=True, cache=True)
+def _both(pose, paths, skeletons, size):
+    """One pose on two bodies at once, since both turn alike.
+
+    Returns ankle and ball on the first, [time, side, point, 3], joint to world on the second, for `BEARING` alone, and
+    how much higher the second has to stand to be as clear of the floor.
+    """
+    time = len(pose)
+    feet, lift = np.empty((time, 2, 2, 3)), np.empty(time)
+    T = np.zeros((time, pose.shape[1], 4, 4))
+    R, places = np.empty((1, 3, 3)), np.empty((pose.shape[1], 3))
+    for t in range(time):
+        for j in BEARING:
+            rodrigues(pose[t, j : j + 1], R)
+            p = _PARENTS[j]
+            T[t, j, 3, 3] = 1
+            if p < 0:
+                T[t, j, :3, :3], T[t, j, :3, 3], places[j] = R[0], paths[1, t], paths[0, t]
+                continue
+            for r in range(3):
+                ours, theirs = places[p, r], T[t, p, r, 3]
+                for c in range(3):
+                    ours += T[t, p, r, c] * (skeletons[0, j, c] - skeletons[0, p, c])
+                    theirs += T[t, p, r, c] * (skeletons[1, j, c] - skeletons[1, p, c])
+                    turned = T[t, p, r, 0] * R[0, 0, c] + T[t, p, r, 1] * R[0, 1, c]
+                    T[t, j, r, c] = turned + T[t, p, r, 2] * R[0, 2, c]
+                places[j, r], T[t, j, r, 3] = ours, theirs
+        ours, theirs = np.inf, np.inf
+        for k in range(len(_RESTING)):
+            ours = min(ours, places[_RESTING[k], 1] - _THICKNESS[k])
+            theirs = min(theirs, T[t, _RESTING[k], 1, 3] - size * _THICKNESS[k])
+        lift[t] = ours - theirs
+        for side in range(2):
+            for k in range(2):
+                feet[t, side, k] = places[_LEGS[side, 2 + k]]
+    return feet, T, lift
 
 
 def _grounded(
@@ -265,7 +310,8 @@ def _bent(T, legs, goals, rotations):
 
     The knee opens or closes about its own axis until the leg is as long as the way; then the leg swings onto the way.
     """
-    swing, bend = np.empty((3, 3)), np.empty((3, 3))
+    swing, bend, upper = np.empty((3, 3)), np.empty((3, 3)), np.empty((3, 3))
+    lower, both = np.empty((3, 3)), np.empty((3, 3))
     for t in range(T.shape[0]):
         for side in range(2):
             hip, knee, ankle = legs[side, 0], legs[side, 1], legs[side, 2]
@@ -284,9 +330,38 @@ def _bent(T, legs, goals, rotations):
             cosine = (far * far - aside * aside - a * a - inner * inner) / (2 * a * inner)
             wanted = np.arccos(min(max(cosine, -1.0), 1.0))
             _about(axis, wanted - now, bend)
-            _turn(thigh + bend @ shin, way, swing)
-            upper = swing @ np.ascontiguousarray(T[t, hip, :3, :3])
-            lower = swing @ bend @ np.ascontiguousarray(T[t, knee, :3, :3])
-            rotations[t, side, 0] = np.ascontiguousarray(T[t, 0, :3, :3].T) @ upper
-            rotations[t, side, 1] = np.ascontiguousarray(upper.T) @ lower
-            rotations[t, side, 2] = np.ascontiguousarray(lower.T) @ np.ascontiguousarray(T[t, ankle, :3, :3])
+            _turn(thigh + _applied(bend, shin), way, swing)
+            _times(swing, T[t, hip], upper)
+            _times(swing, bend, lower)
+            _times(lower, T[t, knee], both)
+            _unturned(T[t, 0], upper, rotations[t, side, 0])
+            _unturned(upper, both, rotations[t, side, 1])
+            _unturned(both, T[t, ankle], rotations[t, side, 2])
+
+
+@no_type_check
+@numba.njit(nogil=True, cache=True)
+def _applied(A, x):
+    """A x."""
+    out = np.empty(3)
+    for r in range(3):
+        out[r] = A[r, 0] * x[0] + A[r, 1] * x[1] + A[r, 2] * x[2]
+    return out
+
+
+@no_type_check
+@numba.njit(nogil=True, cache=True)
+def _times(one, other, out):
+    """The product of the upper left 3 x 3 parts: a library call costs twenty times as much."""
+    for r in range(3):
+        for c in range(3):
+            out[r, c] = one[r, 0] * other[0, c] + one[r, 1] * other[1, c] + one[r, 2] * other[2, c]
+
+
+@no_type_check
+@numba.njit(nogil=True, cache=True)
+def _unturned(one, other, out):
+    """The same of one transposed and other."""
+    for r in range(3):
+        for c in range(3):
+            out[r, c] = one[0, r] * other[0, c] + one[1, r] * other[1, c] + one[2, r] * other[2, c]

@@ -11,6 +11,7 @@ from synthaug.body import (
     JOINT_NAMES,
     PARENTS,
     axis_angle_to_matrix,
+    clearances,
     forward_kinematics,
     joint_positions,
     joint_transforms,
@@ -206,3 +207,26 @@ def test_compiled_rotations_are_those_of_the_tensor_operations(dtype, angle):
     for ours, theirs in ((R, turned), (between.abs(), between_twin.abs()), (back.norm(dim=-1), back_twin.norm(dim=-1))):
         assert theirs.requires_grad and not ours.requires_grad and ours.dtype == dtype
         torch.testing.assert_close(ours, theirs.detach(), atol=2e-3 if dtype == torch.float32 else 1e-7, rtol=0)
+
+
+def test_clearances_are_the_heights_of_the_lowest_points():
+    generator = torch.Generator().manual_seed(3)
+    pose = torch.randn(9, 55, 3, generator=generator)
+    motion = Motion.from_pose(pose, torch.randn(9, 3, generator=generator), fps=20.0)
+    wanted = lowest(joint_positions(motion, mean_skeleton()))
+    torch.testing.assert_close(clearances(pose, motion.transl, mean_skeleton()), wanted, atol=1e-5, rtol=0)
+    tracked = clearances(pose.requires_grad_(), motion.transl, mean_skeleton())
+    torch.testing.assert_close(tracked, wanted, atol=1e-5, rtol=0)
+
+
+def test_the_compiled_interpolation_is_that_of_quaternions():
+    generator = torch.Generator().manual_seed(4)
+    pose = 1.2 * torch.randn(7, 55, 3, generator=generator)
+    pose[:, :9] = pose[:1, :9] * torch.tensor([0.0, 1e-5, 0.3])[:, None].repeat(3, 1)
+    pose[:, 9] = torch.tensor([math.pi - 1e-3, 0.0, 0.0])
+    pose[:, 10] = torch.tensor([0.0, 4.0, 0.0])
+    motion = Motion.from_pose(pose, torch.zeros(7, 3), fps=10.0)
+    times = torch.linspace(0.0, 0.6, 23, dtype=torch.float64)
+    tracked = resample(Motion.from_pose(pose.clone().requires_grad_(), torch.zeros(7, 3), fps=10.0), times)
+    ours, wanted = (axis_angle_to_matrix(one.pose.detach()) for one in (resample(motion, times), tracked))
+    torch.testing.assert_close(ours, wanted, atol=2e-5, rtol=0)

@@ -6,21 +6,24 @@ Between a motion source and an avatar. The length in frames stays, so that the r
 import math
 import weakref
 from dataclasses import replace
-from typing import final
+from typing import final, no_type_check
 
+import numba
 import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor
 
 from synthaug.body import (
     JOINT,
     axis_angle_to_matrix,
-    joint_positions,
-    lowest,
-    matrix_to_axis_angle,
+    clearances,
+    matrix_to_quat,
     mean_skeleton,
     resample,
+    to_quat,
+    turns,
 )
 from synthaug.motions import MotionVariation
 from synthaug.motions.symmetry import mirrored
@@ -119,16 +122,19 @@ class Variation(MotionVariation):
         if not values:
             return resample(motion, times)
         number = _numbers(values)
-        place = torch.remainder(times.double() * motion.fps, float(motion.num_frames)).clamp(max=motion.num_frames - 1)
-        varied = _warped(motion, place, number["speed"], number["timing"])
-        varied = replace(varied, fps=1 / float(times[1] - times[0]) if len(times) > 1 else motion.fps)
-        changed = _reposed(motion, varied, place / motion.fps, number)
-        if changed is not varied:
-            before, after = (lowest(joint_positions(one, mean_skeleton())) for one in (varied, changed))
-            up = torch.zeros_like(changed.transl)
-            up[:, 1] = before - after
-            varied = replace(changed, transl=changed.transl + up)
-        return _reflected(varied, motion) if number["mirror"] else varied
+        place = _place(motion, times)
+        warped = _warped(motion, place, number["speed"], number["timing"])
+        varied = resample(motion, torch.from_numpy(warped / motion.fps), loop=False)
+        pose, transl = varied.pose, varied.transl
+        changed = _reposed(motion, pose, torch.from_numpy(place / motion.fps), number)
+        if changed is not pose:
+            rise = clearances(pose, transl, mean_skeleton()) - clearances(changed, transl, mean_skeleton())
+            transl = transl.clone()
+            transl[:, 1] += rise
+        fps = 1 / float(times[1] - times[0]) if len(times) > 1 else motion.fps
+        made = Motion.from_pose(changed, transl, fps=fps)
+        made = replace(made, expression=varied.expression, betas=motion.betas)
+        return _reflected(made, motion) if number["mirror"] else made
 
 
 _NAMES = ("speed", "timing", "amplitude", "noise_deg", "lean_deg", "roll_deg", "phase", "mirror")
@@ -146,71 +152,106 @@ def _numbers(values: Values) -> dict[str, float]:
     return {name: float(numbers[name]) for name in _NAMES}
 
 
-def _warped(motion: Motion, place: Float[Tensor, " sample"], speed: float, timing: float) -> Motion:
-    """The motion at these frames, with its middle, or its first half, faster; both ends stay where they are.
+def _place(motion: Motion, times: Float[Tensor, " sample"]) -> NDArray[np.float64]:
+    """Frames at which these seconds of the performance lie; it starts over at its end."""
+    place = np.remainder(times.double().numpy() * motion.fps, float(motion.num_frames))
+    return np.minimum(place, motion.num_frames - 1)
+
+
+def _warped(motion: Motion, place: NDArray[np.float64], speed: float, timing: float) -> NDArray[np.float64]:
+    """Frames with the motion's middle, or its first half, faster; both ends stay where they are.
 
     The share of the motion that is done at share x is x - (s sin(2 pi x) - t (1 - cos(2 pi x))) / (2 pi). Its slope is
     1 + s in the middle and 1 + t after a quarter, and above 0 throughout while s + t is below 1.
     """
     last = motion.num_frames - 1
-    if last > 1 and (speed != 0 or timing != 0):
-        x = place / last
-        bend = speed * torch.sin(2 * math.pi * x) - timing * (1 - torch.cos(2 * math.pi * x))
-        place = (x - bend / (2 * math.pi)).clamp(0, 1) * last
-    return resample(motion, place / motion.fps, loop=False)
+    if last < 2 or (speed == 0 and timing == 0):
+        return place
+    x = place / last
+    bend = speed * np.sin(2 * math.pi * x) - timing * (1 - np.cos(2 * math.pi * x))
+    return np.clip(x - bend / (2 * math.pi), 0, 1) * last
 
 
-def _reposed(motion: Motion, varied: Motion, t: Float[Tensor, " sample"], number: dict[str, float]) -> Motion:
-    """`varied` with other angles of arms, trunk and head; the very same object if nothing is to change.
+_IDS = np.array([JOINT[name] for name in SHARES])
+_WEIGHTS = np.array(list(SHARES.values()))
+# Elbows are hinges: they wander about their hinge alone, which is y at rest.
+_FREE = np.array([[0.0, 1.0, 0.0] if "elbow" in name else [1.0, 1.0, 1.0] for name in SHARES]) * _WEIGHTS[:, None]
+_LEAN = np.array([_BENDING.get(name, 0.0) for name in SHARES])
+_PHASES = 1.3 * np.arange(len(SHARES))[:, None] + 2.2 * np.arange(3)
 
-    Angles are measured against their mean over the whole motion, of which `varied` has the frames at `t` seconds.
+
+def _reposed(
+    motion: Motion, pose: Float[Tensor, "time 55 3"], t: Float[Tensor, " time"], number: dict[str, float]
+) -> Float[Tensor, "time 55 3"]:
+    """`pose` with other angles of arms, trunk and head; the very same object if nothing is to change.
+
+    Angles are measured against their mean over the whole motion; `t` are the performance's own seconds.
     """
     amplitude, noise = number["amplitude"], math.radians(number["noise_deg"])
     pitch, roll = math.radians(number["lean_deg"]), math.radians(number["roll_deg"])
     if not any((amplitude, noise, pitch, roll)):
-        return varied
-    pose = varied.pose.clone()
-    names = list(SHARES)
-    ids = [JOINT[name] for name in names]
-    shares = pose.new_tensor(list(SHARES.values()))
-    rotations = axis_angle_to_matrix(pose[:, ids])
+        return pose
     if motion not in _MEANS:
-        _MEANS[motion] = _mean(axis_angle_to_matrix(motion.pose[:, ids]))
-    local = _scaled(rotations, _MEANS[motion], 1 + shares * amplitude)
-    phases = [number["phase"] + 1.3 * k + 2.2 * axis for k in range(len(ids)) for axis in range(3)]
-    waves = drift(t.to(pose)[:, None], rate=0.5, phase=pose.new_tensor(phases)).unflatten(-1, (-1, 3))
-    # Elbows are hinges: they wander about their hinge alone, which is y at rest.
-    free = pose.new_tensor([[0.0, 1.0, 0.0] if "elbow" in name else [1.0, 1.0, 1.0] for name in names])
-    unrest = axis_angle_to_matrix(waves * (shares * noise)[:, None] * free)
-    bending = pose.new_tensor([_BENDING.get(name, 0.0) for name in names])
-    lean = axis_angle_to_matrix(bending[:, None] * pose.new_tensor([pitch, 0.0, roll]))
-    pose[:, ids] = matrix_to_axis_angle(lean @ local @ unrest)
-    changed = Motion.from_pose(pose, varied.transl, fps=varied.fps)
-    return replace(changed, expression=varied.expression, betas=varied.betas)
+        _MEANS[motion] = _mean(axis_angle_to_matrix(motion.pose[:, torch.from_numpy(_IDS)])).numpy()
+    phases = torch.from_numpy(number["phase"] + _PHASES)
+    waves = drift(t[:, None, None], rate=0.5, phase=phases).numpy() * (noise * _FREE)
+    leans = _LEAN[:, None] * np.array([pitch, 0.0, roll])
+    changed = pose.clone()
+    _turned(changed.numpy(), _IDS, _MEANS[motion], 1 + amplitude * _WEIGHTS, waves, leans)
+    return changed
 
 
-_MEANS: "weakref.WeakKeyDictionary[Motion, Tensor]" = weakref.WeakKeyDictionary()
-"""Mean rotations of motions in use: each is varied some thirty times."""
+_MEANS: "weakref.WeakKeyDictionary[Motion, NDArray[np.floating]]" = weakref.WeakKeyDictionary()
+"""Mean quaternions of motions in use: each is varied some thirty times."""
 
 
-def _scaled(
-    rotations: Float[Tensor, "time joint 3 3"], mean: Float[Tensor, "joint 3 3"], factors: Float[Tensor, " joint"]
-) -> Float[Tensor, "time joint 3 3"]:
-    """Rotations whose angles against each joint's mean are multiplied."""
-    return mean @ axis_angle_to_matrix(factors[:, None] * matrix_to_axis_angle(mean.mT @ rotations))
+@no_type_check
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _turned(pose, ids, means, factors, waves, leans):
+    """Lean, then the mean, then the turn from it made larger or smaller, then unrest, in place."""
+    q, r, s = np.empty((1, 4)), np.empty((1, 4)), np.empty((1, 4))
+    v = np.empty((1, 3))
+    for k in range(len(ids)):
+        mean, back = means[k], np.empty(4)
+        back[0], back[1], back[2], back[3] = mean[0], -mean[1], -mean[2], -mean[3]
+        for t in range(len(pose)):
+            to_quat(pose[t, ids[k]], q[0])
+            _product(back, q[0], r[0])
+            turns(r, v)
+            for c in range(3):
+                v[0, c] *= factors[k]
+            to_quat(v[0], q[0])
+            _product(mean, q[0], r[0])
+            to_quat(leans[k], q[0])
+            _product(q[0], r[0], s[0])
+            to_quat(waves[t, k], q[0])
+            _product(s[0], q[0], r[0])
+            turns(r, v)
+            for c in range(3):
+                pose[t, ids[k], c] = v[0, c]
 
 
-def _mean(rotations: Float[Tensor, "time joint 3 3"]) -> Float[Tensor, "joint 3 3"]:
-    """The mean rotation of each joint.
+@no_type_check
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _product(a, b, out):
+    """Of two quaternions, wxyz."""
+    out[0] = a[0] * b[0] - a[1] * b[1] - a[2] * b[2] - a[3] * b[3]
+    out[1] = a[0] * b[1] + a[1] * b[0] + a[2] * b[3] - a[3] * b[2]
+    out[2] = a[0] * b[2] - a[1] * b[3] + a[2] * b[0] + a[3] * b[1]
+    out[3] = a[0] * b[3] + a[1] * b[2] - a[2] * b[1] + a[3] * b[0]
+
+
+def _mean(rotations: Float[Tensor, "time joint 3 3"]) -> Float[Tensor, "joint 4"]:
+    """The mean rotation of each joint, as a quaternion.
 
     Source:
         Moakher, "Means and averaging in the group of rotations", SIAM 2002: the chordal mean is the projection of the
         arithmetic one.
     """
-    u, _, vh = torch.linalg.svd(rotations.mean(dim=0))
+    u, _, vh = torch.linalg.svd(rotations.double().mean(dim=0))
     sign = torch.ones_like(u[:, 0])
     sign[:, 2] = torch.linalg.det(u @ vh).sign()
-    return u * sign[:, None] @ vh
+    return matrix_to_quat(u * sign[:, None] @ vh)
 
 
 def _reflected(varied: Motion, motion: Motion) -> Motion:

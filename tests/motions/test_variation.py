@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 import torch
 
-from synthaug.body import JOINT, joint_positions, mean_skeleton
+from synthaug.body import JOINT, axis_angle_to_matrix, joint_positions, matrix_to_axis_angle, mean_skeleton
 from synthaug.motions.actions import perform
 from synthaug.motions.limits import excess
 from synthaug.motions.style import PerformerStyle
 from synthaug.motions.symmetry import mirrored_joints
-from synthaug.motions.variation import Unvaried, Variation
+from synthaug.motions.timing import drift
+from synthaug.motions.variation import SHARES, Unvaried, Variation
 from synthaug.testing.motions import check_motion_variation, frame_times, same_motion
 
 NOTHING = dict(speed=0.0, timing=0.0, amplitude=0.0, noise_deg=0.0, lean_deg=0.0, roll_deg=0.0, phase=1.0, mirror=False)
@@ -132,3 +133,24 @@ def test_mistakes_are_named(wave):
 
 def test_no_values_change_nothing(wave):
     assert_same_poses(Variation().vary(wave, {}, frame_times(wave)), wave)
+
+
+def test_the_compiled_loop_does_what_is_specified(wave):
+    change = {"amplitude": 0.15, "noise_deg": 4.0, "lean_deg": 5.0, "roll_deg": -3.0}
+    number = NOTHING | change
+    varied = Variation().vary(wave, number, frame_times(wave))
+    ids = [JOINT[name] for name in SHARES]
+    shares = torch.tensor(list(SHARES.values()), dtype=torch.float64)
+    rotations = axis_angle_to_matrix(wave.pose[:, ids].double())
+    u, _, vh = torch.linalg.svd(rotations.mean(dim=0))
+    mean = u @ torch.diag_embed(torch.stack([torch.ones(13), torch.ones(13), torch.linalg.det(u @ vh)], -1)) @ vh
+    scaled = mean @ axis_angle_to_matrix((1 + 0.15 * shares)[:, None] * matrix_to_axis_angle(mean.mT @ rotations))
+    phases = 1.0 + 1.3 * torch.arange(13)[:, None] + 2.2 * torch.arange(3)
+    unrest = (
+        drift(frame_times(wave)[:, None, None], rate=0.5, phase=phases.double()) * shares[:, None] * np.radians(4.0)
+    )
+    unrest[:, [name.endswith("elbow") for name in SHARES]] *= torch.tensor([0.0, 1.0, 0.0])
+    bending = {"spine1": 0.36, "spine2": 0.34, "spine3": 0.3, "neck": -0.25, "head": -0.25}
+    lean = torch.tensor([bending.get(name, 0.0) for name in SHARES])[:, None] * torch.tensor([5.0, 0.0, -3.0])
+    wanted = axis_angle_to_matrix(lean.deg2rad().double()) @ scaled @ axis_angle_to_matrix(unrest)
+    torch.testing.assert_close(axis_angle_to_matrix(varied.pose[:, ids].double()), wanted, atol=1e-5, rtol=0)
