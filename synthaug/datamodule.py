@@ -161,7 +161,8 @@ class SynthAugDataModule(lightning.LightningDataModule):
             if references.dropped:
                 count, total = len(references.dropped), len(split.train)
                 logger.warning("%d of %d training clips give no motion; motions.json says why.", count, total)
-            self._synthesizer = _synthesizer(self.synth, references, self.clip, self.seed)
+            images = mirror_labels(self.dataset)
+            self._synthesizer = _synthesizer(self.synth, references, self.clip, self.seed, images)
             self._synthesizer.meet()
             check_references(references, split, self.protocol.separates)
             people = self._synthesizer.identities
@@ -232,11 +233,35 @@ class SynthAugDataModule(lightning.LightningDataModule):
         return gather(split.train, plan.motion, cache=user_cache() / "motions", min_quality=plan.min_quality)
 
 
-def _synthesizer(plan: Synthesis, references: References, clip: ClipFormat, seed: int) -> Synthesizer:
+def mirror_labels(dataset: ActionDataset) -> dict[int, int] | None:
+    """Label of the mirror image, by label, of the classes that have one; None where the data set does not say.
+
+    Raises:
+        ValueError: If a class is named that is not there, or two classes claim one image.
+    """
+    pairs, classes = dataset.mirrored_classes, dataset.classes
+    if pairs is None:
+        return None
+    images: dict[str, str | None] = dict(pairs)
+    for one, other in pairs.items():
+        back = images.setdefault(other, one) if other is not None else one
+        if not {one, other} - {None} <= set(classes) or back != one:
+            raise ValueError(
+                f"mirrored_classes says {one!r}: {other!r} and {other!r}: {back!r}, among the classes "
+                f"{', '.join(classes)}. Names of classes were wanted, in pairs that are each other's mirror images, or "
+                "None for a class without one. Mend dataset.mirrored_classes."
+            )
+    shown = {name: images.get(name, name) for name in classes}
+    return {classes.index(name): classes.index(other) for name, other in shown.items() if other is not None}
+
+
+def _synthesizer(
+    plan: Synthesis, references: References, clip: ClipFormat, seed: int, images: dict[int, int] | None
+) -> Synthesizer:
     films = [(record, references.takes[record.key]) for record in references.records]
     if films:
         plan = replace(plan, background=plan.background.among(films))
-    return Synthesizer(plan, references, clip, seed=seed)
+    return Synthesizer(plan, references, clip, seed=seed, images=images)
 
 
 def check_references(references: References, split: Split, separates: str) -> None:

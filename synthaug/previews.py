@@ -59,7 +59,10 @@ def strips(synthesizer: Synthesizer, record: Record, variants: int) -> tuple[Str
     times = first.start + torch.arange(first.num_frames, dtype=torch.float64) / first.fps
     joints = joint_positions(resample(take.motion, times), mean_skeleton())
     overlay = with_skeleton(film.video, joints, synthesizer.view(take, times, first.size))
-    faithful = replace(first, actors=tuple(replace(actor, variation={}) for actor in first.actors))
+    faithful = replace(
+        first,
+        actors=tuple(replace(actor, variation={}, mirrored=False, partner="", share=0.0) for actor in first.actors),
+    )
     shown = [synthesizer.render(recipe) for recipe in (faithful, *recipes[1:])]
     return (
         Strip("reference", film.video),

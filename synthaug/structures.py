@@ -51,11 +51,17 @@ class Actor:
         motion: Key of the reference record that the motion is taken from.
         identity: Name of the avatar within its cast.
         variation: What `MotionVariation.sample` drew.
+        mirrored: Whether the mirror image is performed; the recipe's label is then that of the mirror image.
+        partner: Key of another performance of the same class that the motion is blended with; empty for none.
+        share: Of the partner in the blend, 0 to 1.
     """
 
     motion: str
     identity: str
     variation: Values = field(default_factory=dict)
+    mirrored: bool = False
+    partner: str = ""
+    share: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -63,7 +69,7 @@ class Recipe:
     """Everything that chance decided about one synthetic clip; rendering it draws nothing.
 
     Attributes:
-        label: Class index, the reference's own.
+        label: Class index, the reference's own, or that of its mirror image.
         actors: The people; a tuple from the start, for many classes have two.
         camera: What `CameraPath.sample` drew.
         background: What `Background.sample` drew.

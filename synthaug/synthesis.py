@@ -6,7 +6,7 @@ Where motions, avatars, cameras, backgrounds and renderers meet, known by their 
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -26,6 +26,7 @@ from synthaug.compositing import contact_shadow, darkened, hidden, over
 from synthaug.files import digest_of, motion_digest
 from synthaug.footing import reenacted
 from synthaug.motions import MotionSource, MotionVariation
+from synthaug.performances import Alignment, aligned, blended, middle_of
 from synthaug.references import References
 from synthaug.renderers import Renderer
 from synthaug.sensor import Sensor
@@ -38,15 +39,22 @@ from synthaug.structures import (
     Light,
     Motion,
     Recipe,
+    Record,
     Reference,
     Rendering,
     Scene,
     Values,
 )  # fmt: skip
+from synthaug.symmetry import reflected
 from synthaug.truth import GroundTruth, ground_truth
 
-_SLOTS, _CAST, _RECIPES = 1, 2, 3
+_SLOTS, _CAST, _RECIPES, _MIRROR = 1, 2, 3, 4
 """Streams of chance: drawing from one never moves another."""
+_KIN = 0.08
+"""Metres between joints, root mean square, up to which two performances are done alike. Beyond lie other hands, other
+gaits and other ways down, whose mean would be neither; the procedural actions' own styles lie below 0.07."""
+_ASKED = 6
+"""Candidates that are compared before a clip goes without a partner."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +74,11 @@ class Synthesis:
         per_class: Cap on synthetic clips of a class; None takes references x identities x backgrounds.
         ratio: Share of synthetic clips in a training batch; None mixes as they come.
         min_quality: Motions graded lower are dropped and counted.
+        crop: How far the middle of the action (half of all movement is done) may lie from the middle of a clip: share
+            of half its length. 0 centres it, 1 lets it be anywhere within, None takes any part of the motion, for long
+            footage of one thing going on.
+        mirror: Share of mirror images, whose label is that of the class that the data set names for them. 0 for none.
+        blend: Share of clips in which two performances of one class, done alike, are blended into one.
         resample_every: Epochs after which all recipes are drawn anew; 0 keeps the finite set.
         cache: Keeps rendered people, and places that take long to build; None renders every time.
     """
@@ -82,6 +95,9 @@ class Synthesis:
     per_class: int | None = None
     ratio: float | None = 0.5
     min_quality: float = 0.0
+    crop: float | None = 0.8
+    mirror: float = 0.0
+    blend: float = 0.0
     resample_every: int = 0
     cache: RenderCache | None = None
 
@@ -91,11 +107,32 @@ class Synthesis:
                 raise ValueError(f"{name}={getattr(self, name)} was given; 0 or more was wanted. Raise synth.{name}.")
         if self.per_class is not None and self.per_class < 0:
             raise ValueError(f"per_class={self.per_class} was given; null, 0 or more was wanted.")
+        for name in ("crop", "mirror", "blend"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= 1:
+                raise ValueError(f"{name}={value} was given; a share from 0 to 1 was wanted. Set synth.{name}.")
         if self.ratio is not None and not 0 <= self.ratio < 1:
             raise ValueError(
                 f"ratio={self.ratio} was given; a share in [0, 1) was wanted, or null to mix as they come. "
                 "Every batch keeps real clips."
             )
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One clip to be made, before the rest of it is drawn.
+
+    Attributes:
+        label: Class of the clip.
+        reference: Index of the record that is re-enacted.
+        identity: Index of the person.
+        mirrored: Whether the mirror image is performed.
+    """
+
+    label: int
+    reference: int
+    identity: int
+    mirrored: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,11 +165,29 @@ class Synthesizer:
         clip: How clips are cut.
         seed: Decides every recipe.
         lineage: Written into each recipe beside our own entries.
+        images: Label of the mirror image, by label; a class that is not among them has none. None: nothing is known.
+
+    Raises:
+        ValueError: If mirror images are asked for, and nothing is known of their labels.
     """
 
     def __init__(
-        self, plan: Synthesis, references: References, clip: ClipFormat, *, seed: int, lineage: Values | None = None
+        self,
+        plan: Synthesis,
+        references: References,
+        clip: ClipFormat,
+        *,
+        seed: int,
+        lineage: Values | None = None,
+        images: Mapping[int, int] | None = None,
     ) -> None:
+        if plan.mirror > 0 and images is None:
+            raise ValueError(
+                f"mirror={plan.mirror} was given for a data set that does not say which class the mirror image of each "
+                "belongs to. Set dataset.mirrored_classes ({} if left and right mean nothing), or synth.mirror=0."
+            )
+        self._images: Mapping[int, int] = images or {}
+        self._alignments: dict[tuple[str, str], Alignment] = {}
         self.plan = plan
         self.references = references
         self.clip = clip
@@ -159,7 +214,7 @@ class Synthesizer:
 
     def label(self, index: int) -> int:
         """Class of the clip at this index."""
-        return self.references.records[self._slots[index][0]].label
+        return self._slots[index].label
 
     def sample(self, index: int, *, generation: int = 0) -> Recipe:
         """Draw the recipe at this index. Depends on the seed, the index and the generation, and on nothing else.
@@ -168,18 +223,22 @@ class Synthesizer:
             index: 0 <= index < len(self).
             generation: How often the set has been redrawn.
         """
-        record = self.references.records[self._slots[index][0]]
-        motion = self.references.takes[record.key].motion
+        slot = self._slots[index]
+        record = self.references.records[slot.reference]
         rng = np.random.default_rng([self.seed, _RECIPES, generation, index])
-        plan, spare = self.plan, max(motion.duration - self.clip.seconds, 0.0)
-        actor = Actor(record.key, self.identities[self._slots[index][1]], plan.variation.sample(rng))
+        plan = self.plan
+        actor = Actor(record.key, self.identities[slot.identity], plan.variation.sample(rng), slot.mirrored)
+        camera, background = plan.camera.sample(rng), plan.background.sample(rng)
+        sensor: Values = {} if plan.sensor is None else plan.sensor.sample(rng)
+        start = round(float(rng.uniform(*self._room(actor))), 4)
+        partner, share = self._partner(record, rng)
         return Recipe(
-            label=record.label,
-            actors=(actor,),
-            camera=plan.camera.sample(rng),
-            background=plan.background.sample(rng),
-            sensor={} if plan.sensor is None else plan.sensor.sample(rng),
-            start=round(float(rng.uniform(0, spare)), 4),
+            label=slot.label,
+            actors=(replace(actor, partner=partner, share=share),),
+            camera=camera,
+            background=background,
+            sensor=sensor,
+            start=start,
             fps=self.clip.fps,
             num_frames=self.clip.num_frames,
             size=(self.clip.size, self.clip.size),
@@ -228,7 +287,7 @@ class Synthesizer:
 
     def stage(self, recipe: Recipe) -> Staged:
         """Make a recipe concrete: who stands where, seen by which camera, before what, in which light."""
-        lead = self._take(recipe.actors[0])
+        lead = self._take(recipe.actors[0].motion)
         times = recipe.start + torch.arange(recipe.num_frames, dtype=torch.float64) / recipe.fps
         motions = [self._motion(actor, times) for actor in recipe.actors]
         centre = centre_of(motions[0])
@@ -256,7 +315,7 @@ class Synthesizer:
         video = over(rendering, frames)
         if self.plan.sensor is not None:
             video = self.plan.sensor.apply(video, recipe.sensor)
-        duration = min(self._take(actor).motion.duration for actor in recipe.actors)
+        duration = min(self._take(actor.motion).motion.duration for actor in recipe.actors)
         looped = max(0, recipe.num_frames - math.ceil((duration - recipe.start) * recipe.fps))
         return Clip(
             key=recipe.key, video=video, fps=recipe.fps, label=recipe.label, subject=recipe.actors[0].identity,
@@ -271,9 +330,12 @@ class Synthesizer:
         view = replace(camera, viewmats=camera.viewmats[frames], Ks=camera.Ks[frames])
         return view.scaled(height=size[0], width=size[1])
 
-    def _allot(self) -> list[tuple[int, int]]:
-        """(reference, identity) of every slot: class by class, references in turn, each in an order of its own."""
-        slots: list[tuple[int, int]] = []
+    def _allot(self) -> list[Slot]:
+        """Every slot: class by class, references in turn, each in an order of its own.
+
+        A mirror image counts for the class that it belongs to.
+        """
+        turns: dict[int, list[tuple[int, Slot]]] = {}
         position = {record.key: index for index, record in enumerate(self.references.records)}
         combinations = [who for who in range(len(self.identities)) for _ in range(self.plan.backgrounds)]
         for label in sorted({record.label for record in self.references.records}):
@@ -282,13 +344,49 @@ class Synthesizer:
                 np.random.default_rng([self.seed, _SLOTS, label, place]).permutation(len(combinations))
                 for place in range(len(records))
             ]
-            turns = [
-                (position[record.key], combinations[order[turn]])
-                for turn in range(len(combinations))
-                for record, order in zip(records, orders, strict=True)
-            ]
-            slots += turns if self.plan.per_class is None else turns[: self.plan.per_class]
-        return slots
+            shares = np.random.default_rng([self.seed, _MIRROR, label]).random((len(combinations), len(records)))
+            for turn in range(len(combinations)):
+                for place, (record, order) in enumerate(zip(records, orders, strict=True)):
+                    mirrored = bool(shares[turn, place] < self.plan.mirror) and label in self._images
+                    shown = self._images[label] if mirrored else label
+                    slot = Slot(shown, position[record.key], combinations[order[turn]], mirrored)
+                    turns.setdefault(shown, []).append((turn, slot))
+        ordered = [sorted(turns[label], key=lambda entry: entry[0]) for label in sorted(turns)]
+        return [slot for entries in ordered for _, slot in entries[: self.plan.per_class]]
+
+    def _room(self, actor: Actor) -> tuple[float, float]:
+        """Seconds of the performance between which a clip may start: such that it shows the action's middle."""
+        motion = self._take(actor.motion).motion
+        spare = max(motion.duration - self.clip.seconds, 0.0)
+        if self.plan.crop is None or spare == 0:
+            return 0.0, spare
+        middle = self._performed(motion, actor.variation, torch.tensor([middle_of(motion)]))
+        first = float(middle) - self.clip.seconds / 2
+        off = self.plan.crop * self.clip.seconds / 2
+        return min(max(first - off, 0.0), spare), min(max(first + off, 0.0), spare)
+
+    def _performed(self, motion: Motion, values: Values, seconds: Float[Tensor, " sample"]) -> Float[Tensor, " sample"]:
+        """When a performance shows these seconds of its motion, within one round."""
+        times = np.linspace(0, motion.duration, 8 * motion.num_frames + 1)
+        shown = self.plan.variation.seconds(motion, values, torch.from_numpy(times[:-1])).numpy()
+        return torch.from_numpy(np.interp(seconds.double().numpy(), [*shown, motion.duration], times))
+
+    def _partner(self, record: Record, rng: np.random.Generator) -> tuple[str, float]:
+        """Another performance of the class that is done alike, and its share; none where chance or kinship say so."""
+        if self.plan.blend == 0 or rng.random() >= self.plan.blend:
+            return "", 0.0
+        share = round(float(rng.uniform(0.1, 0.5)), 4)
+        others = [other.key for other in self.references.of_class(record.label) if other.key != record.key]
+        for place in rng.permutation(len(others))[:_ASKED]:
+            if self._alignment(record.key, others[place]).distance <= _KIN:
+                return others[place], share
+        return "", 0.0
+
+    def _alignment(self, lead: str, partner: str) -> Alignment:
+        if (lead, partner) not in self._alignments:
+            motions = [self._take(key).motion for key in (lead, partner)]
+            self._alignments[lead, partner] = aligned(motions[0], motions[1])
+        return self._alignments[lead, partner]
 
     def _scene(self, values: Values, camera: Camera) -> Scene:
         """The place, out of the cache where it is worth keeping."""
@@ -303,19 +401,33 @@ class Synthesizer:
             cache.write_scene(key, scene)
         return scene
 
-    def _take(self, actor: Actor) -> Reference:
+    def _take(self, key: str) -> Reference:
         try:
-            return self.references.takes[actor.motion]
+            return self.references.takes[key]
         except KeyError:
             known = ", ".join(sorted(self.references.takes)[:3])
             raise KeyError(
-                f"The recipe asks for the motion of '{actor.motion}', which is not among the "
+                f"The recipe asks for the motion of '{key}', which is not among the "
                 f"{len(self.references.takes)} references ({known}, ...). Replay recipes with the data set and the "
                 "protocol that they were made with."
             ) from None
 
     def _motion(self, actor: Actor, times: Float[Tensor, " time"]) -> Motion:
-        return self.plan.variation.vary(self._take(actor).motion, actor.variation, times)
+        lead, values = self._take(actor.motion).motion, actor.variation
+        motion = self.plan.variation.vary(lead, values, times)
+        if actor.partner:
+            motion = self._blended(motion, actor, times)
+        return reflected(motion, lead.transl) if actor.mirrored else motion
+
+    def _blended(self, motion: Motion, actor: Actor, times: Float[Tensor, " time"]) -> Motion:
+        """Frames of a performance, blended with its partner's, which shows the same moments with the same values."""
+        lead, partner = self._take(actor.motion).motion, self._take(actor.partner).motion
+        alignment = self._alignment(actor.motion, actor.partner)
+        rounds = torch.floor(times.double() / lead.duration)
+        shown = self.plan.variation.seconds(lead, actor.variation, times.double() - rounds * lead.duration)
+        when = self._performed(partner, actor.variation, alignment.at(shown)) + rounds * partner.duration
+        other = self.plan.variation.vary(partner, actor.variation, when)
+        return blended(motion, other, actor.share, alignment)
 
     def _staged(self, avatars: list[Avatar], motions: list[Motion], camera: Camera, scene: Scene) -> Staged:
         fitted = [

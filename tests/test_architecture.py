@@ -5,7 +5,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 STATIONS = ("motions", "avatars", "cameras", "backgrounds", "renderers")
-PURE = {"structures", "body", "files", "video", "levels"}
+PURE = {"structures", "body", "symmetry", "files", "video", "levels"}
 
 MAY = {
     "structures": set(),
@@ -14,6 +14,8 @@ MAY = {
     "video": {"structures", "files"},
     "compositing": {"structures", "body"},
     "footing": {"structures", "body"},
+    "performances": {"structures", "body"},
+    "symmetry": {"structures", "body"},
     "levels": {"structures"},
     "imaging": set(),
     "sensor": {"structures", "imaging"},
@@ -27,7 +29,8 @@ MAY = {
     **{station: PURE for station in STATIONS},
     "references": {"structures", "files", "motions"},
     "synthesis": {
-        "structures", "body", "files", "caching", "compositing", "truth", "sensor", "references", "footing", *STATIONS,
+        "structures", "body", "files", "caching", "compositing", "truth", "sensor", "references", "footing",
+        "performances", "symmetry", *STATIONS,
     },
     "drawing": {"structures", "renderers", "synthesis"},
     "datasets": {"structures", "files", "video"},

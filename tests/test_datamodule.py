@@ -14,6 +14,7 @@ from synthaug.datamodule import (
     SynthAugDataModule,
     TrainingClips,
     check_references,
+    mirror_labels,
     normalized,
     synthetic_places,
 )
@@ -327,3 +328,27 @@ def test_augmentation_draws_once_for_all_frames():
     augmentation = Augmentation(crop=0.6, flip=0.5, color=0.3)
     out = augmentation.apply(frame.expand(5, 3, 32, 32), augmentation.sample(np.random.default_rng(1)))
     assert all(torch.equal(one, out[0]) for one in out)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "wanted"),
+    [
+        (None, None),
+        ({}, {0: 0, 1: 1}),
+        ({"wave left": "wave right"}, {0: 1, 1: 0}),
+        ({"wave right": "wave left", "wave left": "wave right"}, {0: 1, 1: 0}),
+        ({"wave left": None}, {1: 1}),
+    ],
+)
+def test_mirror_images_have_labels(tmp_path, pairs, wanted):
+    films = Films(tmp_path)
+    films.mirrored_classes = pairs
+    assert mirror_labels(films) == wanted
+
+
+@pytest.mark.parametrize("pairs", [{"wave": "wave left"}, {"wave left": "wave right", "wave right": None}])
+def test_pairs_that_do_not_match_are_refused(tmp_path, pairs):
+    films = Films(tmp_path)
+    films.mirrored_classes = pairs
+    with pytest.raises(ValueError, match=r"in pairs that are each other's mirror images.*dataset\.mirrored_classes"):
+        mirror_labels(films)

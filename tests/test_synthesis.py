@@ -6,7 +6,9 @@ import pytest
 import torch
 from fakes import Films, Waves, plan
 
+from synthaug.body import JOINT
 from synthaug.caching import RenderCache
+from synthaug.performances import middle_of
 from synthaug.references import gather
 from synthaug.structures import ClipFormat, Recipe
 from synthaug.synthesis import Synthesizer
@@ -170,3 +172,62 @@ def test_motions_are_extracted_once(tmp_path, monkeypatch):
 def test_impossible_amounts_are_refused(wrong):
     with pytest.raises(ValueError, match="wanted"):
         plan(**wrong)
+
+
+def test_a_clip_shows_the_middle_of_the_action(references):
+    for record in references.records:
+        assert references.takes[record.key].motion.duration > CLIP.seconds
+    for crop in (0.0, 0.5, 1.0):
+        ours = synthesizer(references, crop=crop, identities=3, backgrounds=4)
+        for index in range(len(ours)):
+            recipe = ours.sample(index)
+            middle = middle_of(references.takes[recipe.actors[0].motion].motion)
+            off = abs(recipe.start + CLIP.seconds / 2 - middle)
+            assert off <= crop * CLIP.seconds / 2 + 1e-3
+
+
+def test_mirror_images_count_for_the_class_that_they_show(references):
+    ours = Synthesizer(plan(mirror=0.5, identities=4), references, CLIP, seed=0, images={0: 1, 1: 0})
+    recipes = [ours.sample(index) for index in range(len(ours))]
+    assert 0.2 < sum(recipe.actors[0].mirrored for recipe in recipes) / len(recipes) < 0.8
+    for index, recipe in enumerate(recipes):
+        own = next(record.label for record in references.records if record.key == recipe.actors[0].motion)
+        assert recipe.label == ours.label(index) == (1 - own if recipe.actors[0].mirrored else own)
+    # A mirrored left-hand wave moves the right arm.
+    recipe = next(recipe for recipe in recipes if recipe.actors[0].mirrored and recipe.label == 1)
+    moves = ours.stage(recipe).joints[0][:, [JOINT["left_wrist"], JOINT["right_wrist"]]].diff(dim=0).norm(dim=-1)
+    assert moves[:, 1].sum() > 5 * moves[:, 0].sum()
+    only = Synthesizer(plan(mirror=1.0), references, CLIP, seed=0, images={0: 0})
+    assert {(only.label(i), only.sample(i).actors[0].mirrored) for i in range(len(only))} == {(0, True), (1, False)}
+
+
+def test_nothing_is_mirrored_where_handedness_is_not_known(references):
+    with pytest.raises(ValueError, match="does not say which class.*mirrored_classes"):
+        synthesizer(references, mirror=0.1)
+    with pytest.raises(ValueError, match=r"mirror=1\.5 was given; a share"):
+        plan(mirror=1.5)
+
+
+def test_blends_take_a_second_performance_of_the_same_class(references):
+    ours = synthesizer(references, blend=1.0, identities=3)
+    recipes = [ours.sample(index) for index in range(len(ours))]
+    labels = {record.key: record.label for record in references.records}
+    partners = [recipe.actors[0] for recipe in recipes if recipe.actors[0].partner]
+    assert partners
+    for actor in partners:
+        assert actor.partner != actor.motion and labels[actor.partner] == labels[actor.motion]
+        assert 0.1 <= actor.share <= 0.5
+    recipe = next(recipe for recipe in recipes if recipe.actors[0].partner)
+    again = Recipe.from_json(recipe.to_json())
+    alone = dataclasses.replace(again, actors=(dataclasses.replace(again.actors[0], share=0.0),))
+    plainly = dataclasses.replace(again, actors=(dataclasses.replace(again.actors[0], partner=""),))
+    assert torch.equal(ours.render(again).video, synthesizer(references, seed=5).render(recipe).video)
+    assert torch.equal(ours.render(alone).video, ours.render(plainly).video)
+    assert not torch.equal(ours.render(again).video, ours.render(plainly).video)
+    long = dataclasses.replace(again, num_frames=30)
+    assert ours.stage(long).joints[0].isfinite().all()
+
+
+def test_variation_blends_and_mirrors_are_off_unless_asked_for(references):
+    actors = [recipe.actors[0] for recipe in map(synthesizer(references).sample, range(8))]
+    assert not any(actor.mirrored or actor.partner or actor.share for actor in actors)

@@ -4,7 +4,7 @@ A data set does not know that it will be extended: nothing here imports synthesi
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -76,6 +76,15 @@ class ActionDataset(ABC):
     @abstractmethod
     def notes(self) -> dict[str, int]:
         """What was trimmed, joined or otherwise changed while indexing, counted by name for the run's report."""
+
+    @property
+    def mirrored_classes(self) -> Mapping[str, str | None] | None:
+        """Which class the mirror image of a class shows, where that is another one, or None where it shows none.
+
+        {"wave left": "wave right"}: either way round is enough. Classes not named are their own mirror images. None
+        here: nothing is known of handedness, and nothing of this data set is mirrored.
+        """
+        return None
 
     @abstractmethod
     def prepare(self) -> None:

@@ -5,6 +5,7 @@ It is handed the maker of its films; that these are rendered, and how, is not it
 
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import final
 
@@ -63,6 +64,11 @@ class Demo(ActionDataset):
             self.prepare()
         assert self._records is not None
         return self._records
+
+    @property
+    def mirrored_classes(self) -> Mapping[str, str | None]:
+        """Every action is its own mirror image: it is performed with either hand."""
+        return {}
 
     @property
     def quarantine(self) -> dict[str, str]:

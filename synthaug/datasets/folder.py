@@ -4,7 +4,7 @@ import difflib
 import logging
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -55,6 +55,8 @@ class Folder(ActionDataset):
         cache: Folder of the index of films; None is the user's cache.
         subject_pattern: Regular expression searched in the relative path; its first group is the subject
             (`_g([0-9]+)_` for UCF101). None as described above.
+        mirrored_classes: Class that the mirror image of a class shows, or None for a class that has none; {} if left
+            and right mean nothing in any. None: nothing is known, and nothing is mirrored.
         min_seconds: Shortest leftover of an overlapping interval worth keeping; 0.25 s is eight frames at 30 a second.
 
     Raises:
@@ -70,10 +72,12 @@ class Folder(ActionDataset):
         classes: Sequence[str] | None = None,
         cache: Path | str | None = None,
         subject_pattern: str | None = None,
+        mirrored_classes: Mapping[str, str | None] | None = None,
         min_seconds: float = 0.25,
     ) -> None:
         self.root = Path(root).expanduser().absolute()
         self.min_seconds = min_seconds
+        self._mirrored_classes = mirrored_classes
         self.cache = Path(cache).expanduser() if cache else user_cache()
         if not self.root.is_dir():
             raise DatasetNotFoundError(
@@ -93,6 +97,11 @@ class Folder(ActionDataset):
     def classes(self) -> tuple[str, ...]:
         """Class names; a record's label is an index into them."""
         return self._classes
+
+    @property
+    def mirrored_classes(self) -> Mapping[str, str | None] | None:
+        """Which class the mirror image of a class shows, as given."""
+        return self._mirrored_classes
 
     @property
     def records(self) -> tuple[Record, ...]:

@@ -43,6 +43,13 @@ class MotionVariation(ABC):
     def sample(self, rng: np.random.Generator) -> Values:
         """Draw plain values."""
 
+    def seconds(self, motion: Motion, values: Values, times: Float[Tensor, " sample"]) -> Float[Tensor, " sample"]:
+        """Which seconds of the motion are shown at these seconds of the performance: growing with them, ends kept.
+
+        Tempo is left alone here; a variation that bends time says how, so that two performances can be kept in step.
+        """
+        return times
+
     @abstractmethod
     def vary(self, motion: Motion, values: Values, times: Float[Tensor, " sample"]) -> Motion:
         """The motion as it is performed with drawn values, at these seconds; draws nothing.

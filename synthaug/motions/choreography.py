@@ -24,9 +24,9 @@ from synthaug.body import (
 from synthaug.motions.arms import Key, Stage, blended, put_arm
 from synthaug.motions.limbs import ANKLE_DEG, KNEE_FLEXION_DEG, SIDES, SOLE, apply, bend, rig, turn, vector
 from synthaug.motions.style import PerformerStyle
-from synthaug.motions.symmetry import mirrored
 from synthaug.motions.timing import Clock, drift
 from synthaug.structures import Motion
+from synthaug.symmetry import mirrored
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""The same action performed a little differently: tempo, size, bearing, unrest, perhaps the mirror image.
+"""The same action performed a little differently: tempo, size, bearing, unrest.
 
 Between a motion source and an avatar. The length in frames stays, so that the reference's camera still fits.
 """
@@ -26,7 +26,6 @@ from synthaug.body import (
     turns,
 )
 from synthaug.motions import MotionVariation
-from synthaug.motions.symmetry import mirrored
 from synthaug.motions.timing import drift
 from synthaug.structures import Motion, Values
 
@@ -66,10 +65,11 @@ class Variation(MotionVariation):
         amplitude: Size of the movements of arms, trunk and head about their mean pose, as a share.
         noise_deg: Smooth wandering of the joints of arms, trunk and head, at most this.
         lean_deg: Constant lean of the trunk, forward and sideways.
-        mirror: Probability of the mirror image. 0 where left and right carry meaning, as in sign language.
+
+    The shape of the body is no part of it: every avatar has bones of its own, and casts draw tall and short people.
 
     Raises:
-        ValueError: If a range is negative, time would run backwards, or `mirror` is no probability.
+        ValueError: If a range is negative or time would run backwards.
     """
 
     def __init__(
@@ -80,7 +80,6 @@ class Variation(MotionVariation):
         amplitude: float = 0.1,
         noise_deg: float = 1.5,
         lean_deg: float = 3.0,
-        mirror: float = 0.0,
     ) -> None:
         ranges = {
             "speed": speed,
@@ -89,9 +88,9 @@ class Variation(MotionVariation):
             "noise_deg": noise_deg,
             "lean_deg": lean_deg,
         }
-        if not all(0 <= value < math.inf for value in ranges.values()) or not 0 <= mirror <= 1:
+        if not all(0 <= value < math.inf for value in ranges.values()):
             raise ValueError(
-                f"{ranges} and mirror={mirror} were given; ranges of 0 or more and a probability were wanted. "
+                f"{ranges} were given; ranges of 0 or more were wanted. "
                 "A range is the largest change in either direction: give 0 for none."
             )
         if speed + timing >= 0.9 or amplitude >= 1:
@@ -99,7 +98,7 @@ class Variation(MotionVariation):
                 f"speed={speed}, timing={timing} and amplitude={amplitude} were given; speed + timing below 0.9, lest "
                 "time stand still, and an amplitude below 1 were wanted. Choose smaller ranges."
             )
-        self._ranges, self._mirror = ranges, mirror
+        self._ranges = ranges
 
     def sample(self, rng: np.random.Generator) -> Values:
         """Draw one value from each range, and the phases of the unrest."""
@@ -108,8 +107,19 @@ class Variation(MotionVariation):
             **drawn,
             "roll_deg": round(float(rng.uniform(-1, 1)) * self._ranges["lean_deg"], 5),
             "phase": round(float(rng.uniform(0, 2 * math.pi)), 5),
-            "mirror": bool(rng.random() < self._mirror),
         }
+
+    def seconds(self, motion: Motion, values: Values, times: Float[Tensor, " sample"]) -> Float[Tensor, " sample"]:
+        """Which seconds of the motion are shown at these seconds of the performance."""
+        if not values:
+            return times
+        number = _numbers(values)
+        place = times.double().numpy() * motion.fps
+        within = np.remainder(place, float(motion.num_frames))
+        # The last frame lasts until the motion starts over: time goes on, the picture does not.
+        shown = np.minimum(within, motion.num_frames - 1)
+        warped = _warped(motion, shown, number["speed"], number["timing"])
+        return torch.from_numpy((place - shown + warped) / motion.fps)
 
     def vary(self, motion: Motion, values: Values, times: Float[Tensor, " sample"]) -> Motion:
         """The motion performed as drawn; arms, trunk and head change, feet stay where they stood.
@@ -133,21 +143,21 @@ class Variation(MotionVariation):
             transl[:, 1] += rise
         fps = 1 / float(times[1] - times[0]) if len(times) > 1 else motion.fps
         made = Motion.from_pose(changed, transl, fps=fps)
-        made = replace(made, expression=varied.expression, betas=motion.betas)
-        return _reflected(made, motion) if number["mirror"] else made
+        return replace(made, expression=varied.expression, betas=motion.betas)
 
 
-_NAMES = ("speed", "timing", "amplitude", "noise_deg", "lean_deg", "roll_deg", "phase", "mirror")
+_NAMES = ("speed", "timing", "amplitude", "noise_deg", "lean_deg", "roll_deg", "phase")
 
 
 def _numbers(values: Values) -> dict[str, float]:
     """The drawn values as numbers."""
     numbers = {name: value for name, value in values.items() if isinstance(value, int | float)}
     missing = [name for name in _NAMES if name not in numbers]
-    if missing:
+    foreign = [name for name, value in values.items() if name not in _NAMES and value is not False]
+    if missing or foreign:
         raise ValueError(
-            f"Values without the numbers {missing} were given; what Variation.sample draws was wanted. "
-            "Was the recipe drawn with another motion variation?"
+            f"Values without the numbers {missing} and with {foreign} were given; what Variation.sample draws was "
+            "wanted. Was the recipe drawn with another motion variation?"
         )
     return {name: float(numbers[name]) for name in _NAMES}
 
@@ -252,12 +262,3 @@ def _mean(rotations: Float[Tensor, "time joint 3 3"]) -> Float[Tensor, "joint 4"
     sign = torch.ones_like(u[:, 0])
     sign[:, 2] = torch.linalg.det(u @ vh).sign()
     return matrix_to_quat(u * sign[:, None] @ vh)
-
-
-def _reflected(varied: Motion, motion: Motion) -> Motion:
-    """The mirror image in the upright plane through the middle of the whole motion's path: it stays where it was."""
-    low, high = motion.transl[:, 0].amin(), motion.transl[:, 0].amax()
-    image = mirrored(varied)
-    shift = torch.zeros_like(image.transl[0])
-    shift[0] = low + high
-    return replace(image, transl=image.transl + shift)

@@ -85,8 +85,9 @@ def check_motion_variation(variation: MotionVariation, motion: Motion, *, draws:
     """Raise AssertionError unless the variation keeps its contract on a motion.
 
     Checked: the same generator state draws the same values; values survive a trip through JSON; equal values give
-    equal motions, whatever was drawn in between; frames do not depend on which are asked for; the lowest point of the
-    body stays within 2 cm of the heights that it had; the motion is not changed in place.
+    equal motions, whatever was drawn in between; `seconds` grows with time and keeps both ends; frames do not depend
+    on which are asked for; the lowest point of the body stays within 2 cm of the heights that it had; the motion is
+    not changed in place.
 
     Args:
         variation: What is checked.
@@ -105,6 +106,9 @@ def check_motion_variation(variation: MotionVariation, motion: Motion, *, draws:
         again = variation.vary(motion, json.loads(json.dumps(values, allow_nan=False)), times)
         assert same_motion(first, again), "values changed on their way through JSON, or something was drawn"
         check_motion(first)
+        shown = variation.seconds(motion, values, times)
+        assert (shown.diff() > 0).all(), "time stands still or runs backwards"
+        assert abs(float(shown[0])) < 1e-6 and abs(float(shown[-1] - times[-1])) < 1e-6, "an end was cut off or moved"
         assert abs(first.fps - motion.fps) < 1e-3 * motion.fps, "the frame rate is not that of the times"
         later = joint_positions(variation.vary(motion, values, part), mean_skeleton())
         assert torch.allclose(later, joint_positions(first, mean_skeleton())[1::2], atol=1e-3), (

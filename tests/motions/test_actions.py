@@ -13,9 +13,9 @@ from synthaug.motions.actions import ACTIONS, Actions, perform
 from synthaug.motions.limbs import Limb, bend, rig, vector
 from synthaug.motions.limits import excess
 from synthaug.motions.style import DISJOINT, FAMILIES, PerformerStyle, draw_style, style_of
-from synthaug.motions.symmetry import mirrored, mirrored_joints
 from synthaug.motions.timing import minimum_jerk, moves
 from synthaug.structures import Motion, Record
+from synthaug.symmetry import mirrored, mirrored_joints
 from synthaug.testing.motions import check_motion, check_motion_source, same_motion
 
 FPS = 20.0

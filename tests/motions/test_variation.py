@@ -9,12 +9,12 @@ from synthaug.body import JOINT, axis_angle_to_matrix, joint_positions, matrix_t
 from synthaug.motions.actions import perform
 from synthaug.motions.limits import excess
 from synthaug.motions.style import PerformerStyle
-from synthaug.motions.symmetry import mirrored_joints
 from synthaug.motions.timing import drift
 from synthaug.motions.variation import SHARES, Unvaried, Variation
+from synthaug.symmetry import mirrored_joints, reflected
 from synthaug.testing.motions import check_motion_variation, frame_times, same_motion
 
-NOTHING = dict(speed=0.0, timing=0.0, amplitude=0.0, noise_deg=0.0, lean_deg=0.0, roll_deg=0.0, phase=1.0, mirror=False)
+NOTHING = dict(speed=0.0, timing=0.0, amplitude=0.0, noise_deg=0.0, lean_deg=0.0, roll_deg=0.0, phase=1.0)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def assert_same_poses(one, other):
     torch.testing.assert_close(one.betas, other.betas)
 
 
-@pytest.mark.parametrize("variation", [Unvaried(), Variation(), Variation(mirror=0.5, lean_deg=8.0, noise_deg=4.0)])
+@pytest.mark.parametrize("variation", [Unvaried(), Variation(), Variation(speed=0.5, lean_deg=8.0, noise_deg=4.0)])
 def test_variations_keep_the_contract(variation, kick):
     check_motion_variation(variation, kick)
 
@@ -48,14 +48,12 @@ def test_zero_ranges_are_the_identity(wave):
 
 
 def test_values_lie_within_their_ranges_and_are_plain():
-    variation = Variation(speed=0.3, timing=0.1, amplitude=0.2, noise_deg=2.0, lean_deg=5.0, mirror=0.5)
+    variation = Variation(speed=0.3, timing=0.1, amplitude=0.2, noise_deg=2.0, lean_deg=5.0)
     drawn = [variation.sample(np.random.default_rng(seed)) for seed in range(60)]
     assert all(json.loads(json.dumps(values)) == values for values in drawn)
     for name, most in (("speed", 0.3), ("timing", 0.1), ("amplitude", 0.2), ("lean_deg", 5.0), ("roll_deg", 5.0)):
         sizes = [abs(values[name]) for values in drawn]
         assert most * 0.8 < max(sizes) <= most
-    assert 10 < sum(values["mirror"] for values in drawn) < 50
-    assert not any(Variation().sample(np.random.default_rng(seed))["mirror"] for seed in range(60))
 
 
 @pytest.mark.parametrize("change", [{"amplitude": 0.2}, {"noise_deg": 3.0}, {"lean_deg": 6.0}, {"roll_deg": -6.0}])
@@ -101,15 +99,25 @@ def test_lean_tilts_the_chest_and_not_the_pelvis(wave):
     assert (after[:, neck, 2] - before[:, neck, 2] > 0.03).all()
 
 
-def test_mirror_reflects_in_place(kick):
+def test_the_mirror_image_stays_in_place(kick):
     shifted = replace(kick, transl=kick.transl + torch.tensor([5.0, 0.0, 1.0]))
-    varied = Variation().vary(shifted, NOTHING | {"mirror": True}, frame_times(shifted))
+    image = reflected(shifted, shifted.transl)
     low, high = shifted.transl[:, 0].min(), shifted.transl[:, 0].max()
     expected = mirrored_joints(joint_positions(shifted, mean_skeleton()))
     expected[..., 0] += low + high
     # The skeleton is symmetric to a tenth of a millimetre, the arms' chains add up.
-    torch.testing.assert_close(joint_positions(varied, mean_skeleton()), expected, atol=2e-3, rtol=0)
-    assert not same_motion(varied, shifted)
+    torch.testing.assert_close(joint_positions(image, mean_skeleton()), expected, atol=2e-3, rtol=0)
+    assert not same_motion(image, shifted)
+
+
+def test_seconds_say_what_is_shown(wave):
+    ramp = replace(wave, transl=torch.linspace(0, 1, wave.num_frames)[:, None].expand(-1, 3).contiguous())
+    values = NOTHING | {"speed": 0.3, "timing": -0.2}
+    shown = Variation().seconds(ramp, values, frame_times(ramp))
+    path = Variation().vary(ramp, values, frame_times(ramp)).transl[:, 0]
+    torch.testing.assert_close(path.double(), shown / shown[-1], atol=1e-5, rtol=0)
+    later = Variation().seconds(ramp, values, frame_times(ramp) + ramp.duration)
+    torch.testing.assert_close(later, shown + ramp.duration)
 
 
 def test_joint_limits_are_kept_by_the_default_variation(wave):
@@ -123,12 +131,12 @@ def test_joint_limits_are_kept_by_the_default_variation(wave):
 def test_mistakes_are_named(wave):
     with pytest.raises(ValueError, match="ranges of 0 or more.*give 0 for none"):
         Variation(amplitude=-0.1)
-    with pytest.raises(ValueError, match="a probability"):
-        Variation(mirror=1.5)
     with pytest.raises(ValueError, match="time stand still.*smaller ranges"):
         Variation(speed=0.8, timing=0.4)
     with pytest.raises(ValueError, match="without the numbers.*another motion variation"):
         Variation().vary(wave, {"speed": 0.1}, frame_times(wave))
+    with pytest.raises(ValueError, match=r"with \['mirror'\].*another motion variation"):
+        Variation().vary(wave, NOTHING | {"mirror": True}, frame_times(wave))
 
 
 def test_no_values_change_nothing(wave):

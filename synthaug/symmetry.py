@@ -1,10 +1,11 @@
 """The mirror image of a motion.
 
-Beside `actions`, where it makes left-handed people, and `variation`.
+For `motions.choreography`, where it makes left-handed people, and for synthesis. Pure.
 """
 
 from dataclasses import replace
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -35,6 +36,19 @@ def mirrored(motion: Motion) -> Motion:
     transl = motion.transl * motion.transl.new_tensor([-1.0, 1.0, 1.0])
     reflected = Motion.from_pose(pose, transl, fps=motion.fps)
     return replace(reflected, expression=motion.expression, betas=motion.betas)
+
+
+def reflected(motion: Motion, path: Float[Tensor, "time 3"]) -> Motion:
+    """The mirror image in the upright plane through the middle of a path along x: it stays where it was.
+
+    Args:
+        motion: Frames of a performance.
+        path: Of the pelvis in the whole of it, metres.
+    """
+    image = mirrored(motion)
+    shift = torch.zeros_like(image.transl[0])
+    shift[0] = path[:, 0].amin() + path[:, 0].amax()
+    return replace(image, transl=image.transl + shift)
 
 
 def mirrored_joints(joints: Float[Tensor, "*batch 55 3"]) -> Float[Tensor, "*batch 55 3"]:
