@@ -183,7 +183,9 @@ def _smoothed(match: NDArray[np.float64], width: int) -> NDArray[np.float64]:
     late = match - np.arange(len(match))
     late = np.concatenate([-late[width:0:-1], late, -late[-2 : -2 - width : -1]])
     even = np.full(2 * width + 1, 1 / (2 * width + 1))
-    return np.arange(len(match), dtype=np.float64) + np.convolve(late, even, mode="valid")
+    smooth = np.arange(len(match), dtype=np.float64) + np.convolve(late, even, mode="valid")
+    smooth[0], smooth[-1] = 0, len(match) - 1
+    return smooth
 
 
 def _carried(
