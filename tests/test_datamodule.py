@@ -341,14 +341,12 @@ def test_augmentation_draws_once_for_all_frames():
     ],
 )
 def test_mirror_images_have_labels(tmp_path, pairs, wanted):
-    films = Films(tmp_path)
-    films.mirrored_classes = pairs
+    films = type("Handed", (Films,), {"mirrored_classes": pairs})(tmp_path)
     assert mirror_labels(films) == wanted
 
 
 @pytest.mark.parametrize("pairs", [{"wave": "wave left"}, {"wave left": "wave right", "wave right": None}])
 def test_pairs_that_do_not_match_are_refused(tmp_path, pairs):
-    films = Films(tmp_path)
-    films.mirrored_classes = pairs
+    films = type("Handed", (Films,), {"mirrored_classes": pairs})(tmp_path)
     with pytest.raises(ValueError, match=r"in pairs that are each other's mirror images.*dataset\.mirrored_classes"):
         mirror_labels(films)
