@@ -254,7 +254,7 @@ def _bake(
     rows = torch.from_numpy(cKDTree(coarse.numpy()).query(means.numpy())[1])
     own = state["is_rhand"].bool() | state["is_lhand"].bool() | state["is_face"].bool()
     rows = torch.where(own, torch.arange(len(rows)), rows)
-    joint_ids, weights = sparse_weights(state["skinning_weight"].double()[rows])
+    joint_ids, weights = sparse_weights(state["skinning_weight"][rows])
     count = len(means)
     normals = torch.from_numpy(normals_of(means.numpy(), faces)).float()
     normals[normals.norm(dim=1) < 0.5] = torch.tensor([0.0, 0.0, 1.0])
@@ -273,13 +273,24 @@ def _bake(
 
 
 def sparse_weights(dense: Float[Tensor, "gaussian 55"]) -> tuple[Tensor, Tensor]:
-    """As few joints a Gaussian as leave out less than a millionth, and their renormalised weights."""
-    weights, ids = dense.clamp(min=0).sort(dim=1, descending=True)
+    """As few joints a Gaussian as leave out less than a millionth, and their renormalised weights.
+
+    Sorted a block of rows at a time: a full-size person in double precision would take half a gigabyte at once.
+    """
+    found = [_strongest(block) for block in dense.split(_ROWS)]
+    k = min(max(needed for _, _, needed in found), MAX_INFLUENCES)
+    ids = torch.cat([joints[:, :k] for joints, _, _ in found])
+    weights = torch.cat([shares[:, :k] for _, shares, _ in found])
+    return ids, weights / weights.sum(1, keepdim=True)
+
+
+def _strongest(dense: Float[Tensor, "gaussian 55"]) -> tuple[Tensor, Tensor, int]:
+    """The most influences that a pack holds, strongest first: joints and shares; and how many rows really need."""
+    weights, ids = dense.double().clamp(min=0).sort(dim=1, descending=True)
     weights = weights / weights.sum(1, keepdim=True)
     beyond = 1 - weights.cumsum(1)
-    k = min(int((beyond.amax(0) > 1e-6).sum()) + 1, MAX_INFLUENCES)
-    kept = weights[:, :k]
-    return ids[:, :k].to(torch.int16), kept / kept.sum(1, keepdim=True)
+    needed = int((beyond.amax(0) > 1e-6).sum()) + 1
+    return ids[:, :MAX_INFLUENCES].to(torch.int16), weights[:, :MAX_INFLUENCES].clone(), needed
 
 
 def _decoded(state: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
