@@ -50,6 +50,7 @@ def _add_import(verbs: "argparse._SubParsersAction") -> None:
     parser.add_argument("--identity", type=Path, help="exavatar: the subject's smplx_optimized folder")
     parser.add_argument("--body", type=Path, help="your own SMPLX_*.npz; lhm needs it")
     parser.add_argument("--template", type=Path, help="lhm: dense_sample_points/1_40000.ply")
+    parser.add_argument("--betas", type=Path, help="lhm: JSON file with the shape, such as a frame of smplx_params")
     parser.add_argument("--papers", type=Path, help="JSON file with licence, consent, subject, attributes, height")
     parser.add_argument("--hands", choices=("exavatar", "composed"), default="exavatar", help="how fingers turn")
     parser.add_argument("--ignore-unknown", action="store_true", help="exavatar: leave out tensors nobody knows")
@@ -68,8 +69,8 @@ def _import(chosen: argparse.Namespace) -> int:
 
     wanted = Wanted(
         kind=chosen.kind, name=chosen.name, height=chosen.height, identity=chosen.identity, body=chosen.body,
-        template=chosen.template, papers=chosen.papers, hands=chosen.hands, ignore_unknown=chosen.ignore_unknown,
-        levels=not chosen.no_levels,
+        template=chosen.template, betas=chosen.betas, papers=chosen.papers, hands=chosen.hands,
+        ignore_unknown=chosen.ignore_unknown, levels=not chosen.no_levels,
     )  # fmt: skip
     if chosen.kind == "random_people":
         return _import_tree(chosen.source, chosen.out, wanted)

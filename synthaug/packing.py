@@ -22,6 +22,7 @@ from synthaug.avatars.packs import PackedPerson, Packs
 from synthaug.avatars.ply import Splats, write_ply
 from synthaug.avatars.rig import rehearsal
 from synthaug.avatars.scan import import_ply
+from synthaug.avatars.smplx_body import MAX_BETAS
 from synthaug.avatars.terms import About, Consent, Licence, PackError, from_plain
 from synthaug.body import JOINT, axis_angle_to_matrix, matrix_to_quat, mean_skeleton, retarget
 from synthaug.files import write_atomic
@@ -51,6 +52,7 @@ class Wanted:
         identity: ExAvatar's `smplx_optimized` folder.
         body: The user's SMPL-X file; `lhm` needs it.
         template: LHM's point template.
+        betas: `lhm`: JSON file with the person's shape, a list or LHM's smplx_params with `betas`; None is the mean.
         papers: JSON file with licence, consent, subject, attributes or height.
         hands: "exavatar" or "composed".
         ignore_unknown: Leave out what an ExAvatar checkpoint has beside.
@@ -63,6 +65,7 @@ class Wanted:
     identity: Path | None = None
     body: Path | None = None
     template: Path | None = None
+    betas: Path | None = None
     papers: Path | None = None
     hands: str = "exavatar"
     ignore_unknown: bool = False
@@ -82,6 +85,24 @@ def imported(source: Path, wanted: Wanted) -> Pack:
     return detailed(pack) if wanted.levels else pack
 
 
+def betas_of(path: Path) -> Float[Tensor, " beta"]:
+    """Shape coefficients of a JSON file: a list of numbers, or an object that has one as `betas`.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it holds no such list.
+    """
+    plain = read_json(path)
+    values = plain.get("betas") if isinstance(plain, dict) else plain
+    numbers = [float(v) for v in values if isinstance(v, int | float)] if isinstance(values, list) else []
+    if not isinstance(values, list) or not 1 <= len(numbers) == len(values) <= MAX_BETAS:
+        raise ValueError(
+            f"'{path}' holds no shape; a JSON list of 1 to {MAX_BETAS} numbers, or an object with one as 'betas', was "
+            "wanted. Give a frame of LHM's smplx_params, say."
+        )
+    return torch.tensor(numbers, dtype=torch.float64)
+
+
 def _of_kind(source: Path, wanted: Wanted, name: str) -> Pack:
     if wanted.kind == "exavatar":
         return import_exavatar(
@@ -92,7 +113,8 @@ def _of_kind(source: Path, wanted: Wanted, name: str) -> Pack:
             raise ValueError(
                 "lhm was given without a body; your own SMPLX_NEUTRAL.npz was wanted. Give it with --body."
             )
-        return import_lhm(source, name, body=wanted.body, template=wanted.template)
+        betas = None if wanted.betas is None else betas_of(wanted.betas)
+        return import_lhm(source, name, body=wanted.body, template=wanted.template, betas=betas)
     if wanted.kind == "ply":
         if wanted.height is None:
             raise ValueError(

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.spatial.transform import Rotation
+from scipy.stats import chi2
 
 from synthaug.avatars.lhm import import_lhm
 from synthaug.avatars.pack import SUFFIX, write_pack
@@ -14,9 +15,11 @@ from synthaug.avatars.registration import (
     WORN,
     Cloud,
     Stance,
+    belonging,
     chain,
     fit_body,
     jacobian,
+    populations,
     posed,
     skin,
     stature,
@@ -24,7 +27,9 @@ from synthaug.avatars.registration import (
 )
 from synthaug.avatars.scan import Cleaning, import_ply, kept, straightened
 from synthaug.avatars.smplx_body import read_smplx_npz
+from synthaug.avatars.wardrobe import draw_person
 from synthaug.body import JOINT, Skeleton, forward_kinematics
+from synthaug.packing import Wanted, betas_of, imported
 from synthaug.structures import Motion
 from synthaug.testing.avatars import check_avatar
 from synthaug.testing.exavatar import write_checkpoint
@@ -153,6 +158,21 @@ def test_the_chain_is_forward_kinematics():
     np.testing.assert_allclose(T[:, :3, 3], at, atol=1e-6)
 
 
+@pytest.mark.parametrize("seed", range(100, 120))
+def test_a_drawn_person_is_believed_and_its_sex_told(seed):
+    """Its shape lies within what 18 independent coefficients of that population do but once in ten thousand."""
+    person = draw_person("studio", seed)
+    betas = person.betas[:BETAS].astype(float)
+    shares = belonging(betas)
+    assert shares.sum() == pytest.approx(1) and shares[int(person.female)] > 0.9
+    crowd = populations()[int(person.female)]
+    assert (betas - crowd.mean) @ crowd.precision @ (betas - crowd.mean) < chi2(BETAS).isf(1e-4)
+
+
+def test_the_mean_body_is_of_neither_sex():
+    np.testing.assert_array_equal(belonging(np.zeros(BETAS)), [0.5, 0.5])
+
+
 def test_a_bare_body_is_found_again_whatever_its_scale_and_side():
     """The body itself, 1,500 points of it: nothing of the fit's model is missing, so little may be lost."""
     truth = stance(3)
@@ -249,6 +269,23 @@ def test_lhm_takes_weights_point_by_point(tmp_path, smplx_file):
     torch.testing.assert_close(dense(ordered), body.lbs_weights[rows[::-1].copy()].float(), rtol=0, atol=1e-4)
     write_pack(tmp_path / f"x{SUFFIX}", plain)
     check_avatar(PackedPerson(tmp_path / f"x{SUFFIX}"))
+
+
+@pytest.mark.parametrize("content", ["[0.5, -1]", '{"betas": [0.5, -1], "focal": [1, 1]}'])
+def test_lhm_takes_the_shape_of_a_file(tmp_path, smplx_file, content):
+    near = read_smplx_npz(smplx_file).v_template.numpy().astype(np.float32)
+    write_ply(tmp_path / "near.ply", dataclasses.replace(splats_of(300), means=near))
+    (tmp_path / "shape.json").write_text(content)
+    wanted = Wanted("lhm", body=smplx_file, betas=tmp_path / "shape.json", levels=False)
+    betas = imported(tmp_path / "near.ply", wanted).extras.betas
+    assert betas is not None and betas.tolist() == [0.5, -1]
+
+
+@pytest.mark.parametrize("content", ["[]", "7", '["a"]', "{}", '{"betas": null}', str([0] * 401)])
+def test_a_file_without_a_shape_is_refused(tmp_path, content):
+    (tmp_path / "shape.json").write_text(content)
+    with pytest.raises(ValueError, match="holds no shape"):
+        betas_of(tmp_path / "shape.json")
 
 
 def test_lhm_in_another_pose_or_with_another_template_is_refused(tmp_path, smplx_file):
