@@ -35,11 +35,11 @@ from synthaug.motions.actions import ACTIONS, Actions
 from synthaug.renderers.cpu import CpuRenderer
 from synthaug.structures import Camera, Gaussians, Motion, Record, Rendering
 from synthaug.testing.exavatar import animated, smplx, write_checkpoint
-from synthaug.testing.scans import scanned, spoiled
+from synthaug.testing.scans import Up, scanned, spoiled
 
 SIDE = 256
 """Pixels; the person is some 200 of them tall."""
-UPS = ("y", "z", "-y")
+UPS: tuple[Up, ...] = ("y", "z", "-y")
 
 
 def opening(folder: Path) -> dict[str, float]:
