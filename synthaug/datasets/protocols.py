@@ -6,14 +6,12 @@ the other classes.
 
 import difflib
 import fnmatch
-import hashlib
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, final
 
-import numpy as np
-
 from synthaug.datasets import Protocol, Split
+from synthaug.datasets.draws import Draws, drawn_by
 from synthaug.structures import Record
 
 
@@ -45,7 +43,7 @@ class CrossSubject(Protocol):
         seed: int = 0,
     ) -> None:
         self.groups = _Groups("subject", test_subjects, val_subjects, train_subjects)
-        self.draws = _Draws(val_fraction, n_shot, seed)
+        self.draws = Draws(val_fraction, n_shot, seed)
 
     @property
     def separates(self) -> Literal["subject", "camera", "path", "key"]:
@@ -81,7 +79,7 @@ class CrossView(Protocol):
         seed: int = 0,
     ) -> None:
         self.groups = _Groups("camera", test_cameras, val_cameras, train_cameras)
-        self.draws = _Draws(val_fraction, n_shot, seed)
+        self.draws = Draws(val_fraction, n_shot, seed)
 
     @property
     def separates(self) -> Literal["subject", "camera", "path", "key"]:
@@ -124,7 +122,7 @@ class Holdout(Protocol):
             )
         self.test_fraction = test_fraction
         self.by = by
-        self.draws = _Draws(val_fraction, n_shot, seed)
+        self.draws = Draws(val_fraction, n_shot, seed)
 
     @property
     def separates(self) -> Literal["subject", "camera", "path", "key"]:
@@ -147,7 +145,7 @@ class Holdout(Protocol):
         kept: set[str] = set()
         for label in sorted(members, key=lambda label: (len(members[label]), classes[label])):
             groups = sorted({name(record) for record in members[label]}, key=lambda group: alias[group])
-            rng = _rng(self.draws.seed, "holdout", classes[label])
+            rng = drawn_by(self.draws.seed, "holdout", classes[label])
             order = [groups[i] for i in rng.permutation(len(groups))]
             wanted = math.ceil(self.test_fraction * len(members[label]))
             for group in order:
@@ -181,7 +179,7 @@ class Predefined(Protocol):
         seed: int = 0,
     ) -> None:
         self.patterns = {"train": tuple(train), "val": tuple(val), "test": tuple(test)}
-        self.draws = _Draws(0.0, n_shot, seed)
+        self.draws = Draws(0.0, n_shot, seed)
 
     @property
     def separates(self) -> Literal["subject", "camera", "path", "key"]:
@@ -253,66 +251,6 @@ class _Groups:
         return Split(train=parts[0], val=parts[1], test=parts[2], notes=notes)
 
 
-@final
-class _Draws:
-    """What is drawn out of the training clips: a validation share, then the shots."""
-
-    def __init__(self, val_fraction: float, n_shot: int | None, seed: int) -> None:
-        if not 0 <= val_fraction < 1 or (n_shot is not None and n_shot < 1):
-            raise ValueError(
-                f"val_fraction={val_fraction} and n_shot={n_shot} were given; a share from 0 to below 1, and at least "
-                "one clip a class or null for all, were wanted. Set protocol.val_fraction or protocol.n_shot."
-            )
-        self.val_fraction = val_fraction
-        self.n_shot = n_shot
-        self.seed = seed
-
-    def finish(self, split: Split, classes: Sequence[str]) -> Split:
-        """Draw, and refuse a class that nothing can be learnt about."""
-        if self.val_fraction and split.val:
-            raise ValueError(
-                f"Both a val_fraction ({self.val_fraction}) and a list for validation were given; one of them was "
-                "wanted. Set protocol.val_fraction=0, or empty the list."
-            )
-        if not split.test:
-            raise ValueError("No clip is left to test on; at least one was wanted. Widen the protocol's test list.")
-        train: list[Record] = []
-        val = list(split.val)
-        for label, name in enumerate(classes):
-            kept, set_aside = self._draw([r for r in split.train if r.label == label], name)
-            train += kept
-            val += set_aside
-        notes = dict(split.notes)
-        if self.n_shot is not None:
-            notes["training_clips_beyond_shots"] = len(split.train) + len(split.val) - len(train) - len(val)
-        untested = len(classes) - len({record.label for record in split.test})
-        if untested:
-            notes["classes_without_test_clips"] = untested
-        return Split(_sorted(train), _sorted(val), _sorted(split.test), notes)
-
-    def _draw(self, clips: Sequence[Record], name: str) -> tuple[list[Record], list[Record]]:
-        clips = sorted(clips, key=lambda record: record.key)
-        if not clips:
-            raise ValueError(
-                f"The class {name!r} has no training clip; at least one was wanted. Give its people or views to "
-                f"training, or leave it out of dataset.classes."
-            )
-        order = [clips[i] for i in _rng(self.seed, "val", name).permutation(len(clips))]
-        # A class with any clips to spare gives at least one, and always keeps one.
-        number = min(len(clips) - 1, math.ceil(self.val_fraction * len(clips)))
-        val, train = order[:number], order[number:]
-        if self.n_shot is None:
-            return train, val
-        if self.n_shot > len(train):
-            raise ValueError(
-                f"n_shot={self.n_shot} training clips of each class were asked for; {name!r} has {len(train)}"
-                f"{f' besides {number} for validation' if number else ''}. Set n_shot to {len(train)} or less, "
-                "or leave the class out."
-            )
-        train = sorted(train, key=lambda record: record.key)
-        return [train[i] for i in _rng(self.seed, "n_shot", name).permutation(len(train))[: self.n_shot]], val
-
-
 def _names(names: Iterable[str | int]) -> tuple[str, ...]:
     """As text: the command line reads `[4]` as a number, a CSV as a word."""
     if isinstance(names, str):
@@ -325,13 +263,3 @@ def _unknown(name: str, present: Sequence[str], argument: str, noun: str) -> str
     hint = f" Did you mean {close[0]!r}?" if close else ""
     shown = ", ".join(map(repr, present[:30])) + (f" and {len(present) - 30} more" if len(present) > 30 else "")
     return f"protocol.{argument} names {noun} {name!r}, which is not in the data.{hint} Choose from: {shown}."
-
-
-def _rng(seed: int, purpose: str, name: str) -> np.random.Generator:
-    """One generator for each seed, purpose and class, whatever classes there are besides."""
-    digest = hashlib.blake2b(f"{purpose}/{name}".encode(), digest_size=8).digest()
-    return np.random.default_rng([seed, int.from_bytes(digest, "little")])
-
-
-def _sorted(records: Iterable[Record]) -> tuple[Record, ...]:
-    return tuple(sorted(records, key=lambda record: record.key))
