@@ -48,14 +48,26 @@ def gather(
         min_quality: References graded lower are dropped. Known truth has no grade and stays.
 
     Returns:
-        The usable ones and the reasons for the rest.
+        The usable ones and the reasons for the rest: clips without a recording beside others that have one are
+        counted, as published sets have such.
+
+    Raises:
+        FileNotFoundError: If no record has anything to take a motion out of; says so of the first.
     """
     takes: dict[str, Reference] = {}
     dropped: dict[str, str] = {}
     missing = [record for record in records if not _kept(_path(record, source, cache))]
     eager = {record.key for record in missing}
+    absent: list[FileNotFoundError] = []
     for record in track(missing, description="Extracting motions", transient=True, disable=len(missing) < 4):
-        _extract(record, source, cache, takes, dropped)
+        try:
+            _extract(record, source, cache, takes, dropped)
+        except FileNotFoundError as error:
+            # Not remembered: the file may be brought.
+            dropped[record.key] = str(error)
+            absent.append(error)
+    if absent and len(absent) == len(records):
+        raise absent[0]
     for record in records:
         if record.key not in eager:
             _read(record, source, cache, takes, dropped)

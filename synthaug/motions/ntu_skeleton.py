@@ -6,7 +6,6 @@ A motion source for NTU RGB+D 60 and 120, and for whatever else keeps that text 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import final
 
 import numpy as np
@@ -18,7 +17,15 @@ from synthaug.motions import MotionSource
 from synthaug.motions.calibration import Calibrated, Lens, calibrated, nominal
 from synthaug.motions.following import Followed, Found, follow
 from synthaug.motions.layouts import NTU_25
-from synthaug.motions.recordings import FlawError, frames_between, positive, read_text, reading, recording_of
+from synthaug.motions.recordings import (
+    FlawError,
+    folders_of,
+    frames_between,
+    positive,
+    read_text,
+    reading,
+    recording_of,
+)
 from synthaug.motions.recovery import JointTrack, recover
 from synthaug.structures import Camera, Record, Reference
 
@@ -196,7 +203,7 @@ class NtuSkeleton(MotionSource):
     of the solved camera; absent for the nominal one), and the fit's own.
 
     Args:
-        root: Folder of the skeletons; None is beside the films.
+        root: Folder of the skeletons, or several, tried in turn; None is beside the films.
         fps: Kinect's frame rate; the files do not say it.
         person: 0 takes who moves most, 1 the next, for classes of two people.
         camera: "colour" solves the colour camera from the file, "nominal" takes Kinect's as built.
@@ -206,7 +213,7 @@ class NtuSkeleton(MotionSource):
     def __init__(
         self,
         *,
-        root: str | None = None,
+        root: str | Sequence[str] | None = None,
         fps: float = 30.0,
         person: int = 0,
         camera: str = "colour",
@@ -218,7 +225,7 @@ class NtuSkeleton(MotionSource):
                 f"camera={camera!r}, person={person} and present={present} were given. 'colour' or 'nominal', a "
                 "number from 0 and a share from 0 to 1 were wanted. Correct the value."
             )
-        self._root = None if root is None else Path(root).expanduser()
+        self._roots = folders_of(root)
         self._fps = float(fps)
         self._person = person
         self._camera = camera
@@ -227,7 +234,7 @@ class NtuSkeleton(MotionSource):
     @property
     def fingerprint(self) -> str:
         """Version and settings."""
-        settings = (self._fps, self._person, self._camera, self._present, self._root)
+        settings = (self._fps, self._person, self._camera, self._present, self._roots)
         return f"ntu_skeleton-{_VERSION}-{digest_of(repr(settings))}"
 
     def load(self, record: Record) -> Reference:
@@ -237,7 +244,7 @@ class NtuSkeleton(MotionSource):
             FileNotFoundError: If there is no skeleton file.
             UnusableClipError: If it is damaged, shows too little of anybody, or nothing is in the interval.
         """
-        path = recording_of(record, [".skeleton"], root=self._root)
+        path = recording_of(record, [".skeleton"], root=self._roots)
         with reading(path):
             frames = parse_skeleton(read_text(path))
             if not frames:

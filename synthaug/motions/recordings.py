@@ -48,7 +48,14 @@ def reading(path: Path) -> Iterator[None]:
         ) from error
 
 
-def recording_of(record: Record, endings: Sequence[str], *, root: Path | None = None) -> Path:
+def folders_of(root: str | Sequence[str] | None) -> tuple[Path, ...]:
+    """The folders that a source's `root` names; none at all stands for the film's own."""
+    if root is None:
+        return ()
+    return tuple(Path(folder).expanduser() for folder in ([root] if isinstance(root, str) else root))
+
+
+def recording_of(record: Record, endings: Sequence[str], *, root: Path | Sequence[Path] | None = None) -> Path:
     """The file that holds a record's motion: the record's own, or one named like its film.
 
     A name is the film's without its suffix and without NTU's `_rgb`, followed by one of the endings.
@@ -56,7 +63,8 @@ def recording_of(record: Record, endings: Sequence[str], *, root: Path | None = 
     Args:
         record: Its path is such a file, or a film.
         endings: What such files end in, the preferred one first.
-        root: Folder that holds them, flat or in sub-folders named like the films' own; None is beside the film.
+        root: Folder that holds them, flat or in sub-folders named like the films' own, or several, of which the first
+            that has one is taken; None and no folder are beside the film.
 
     Raises:
         FileNotFoundError: If it is in none of these places, which are named.
@@ -64,15 +72,18 @@ def recording_of(record: Record, endings: Sequence[str], *, root: Path | None = 
     if any(record.path.name.endswith(ending) for ending in endings):
         return record.path
     stem = record.path.stem.removesuffix("_rgb")
-    folders = [record.path.parent] if root is None else [root, root / record.path.parent.name]
-    places = [folder / f"{stem}{ending}" for ending in endings for folder in folders]
-    for place in places:
-        if place.exists():
-            return place
-    searched = ", ".join(f"'{place}'" for place in places)
+    roots = [root] if isinstance(root, Path) else list(root or ())
+    folders = [place for folder in roots for place in (folder, folder / record.path.parent.name)]
+    folders = folders or [record.path.parent]
+    for ending in endings:
+        for folder in folders:
+            if (folder / f"{stem}{ending}").exists():
+                return folder / f"{stem}{ending}"
+    names = " or ".join(f"'{stem}{ending}'" for ending in endings)
+    searched = ", ".join(f"'{folder}'" for folder in folders)
     raise FileNotFoundError(
-        f"The motion of '{record.key}' is in none of {searched}. A recording named like its film was wanted. Set "
-        "root to the folder that holds the recordings, or leave the clip out."
+        f"The motion of '{record.key}' is not there: no {names} in {searched}. A recording named like its film was "
+        "wanted. Set root to the folder that holds the recordings, or leave the clip out."
     )
 
 

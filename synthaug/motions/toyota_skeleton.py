@@ -5,7 +5,6 @@ A motion source for the JSON files of Toyota Smarthome, v1.1 and v1.2.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import final
 
 import numpy as np
@@ -22,6 +21,7 @@ from synthaug.motions.placement import intrinsics, placed
 from synthaug.motions.recordings import (
     FlawError,
     finite,
+    folders_of,
     frames_between,
     mapping,
     numbers,
@@ -107,7 +107,7 @@ class ToyotaSkeleton(MotionSource):
     Hands and face are at rest. Notes: `people`, `present`, and the fit's own.
 
     Args:
-        root: Folder of the skeletons; None is beside the films.
+        root: Folder of the skeletons, or several, tried in turn; None is beside the films.
         pose: "2d" or "3d".
         fps: Frame rate where the film is not there to tell; the files do not.
         person: 0 takes who moves most, 1 the next.
@@ -118,7 +118,7 @@ class ToyotaSkeleton(MotionSource):
     def __init__(
         self,
         *,
-        root: str | None = None,
+        root: str | Sequence[str] | None = None,
         pose: str = "2d",
         fps: float | None = None,
         person: int = 0,
@@ -128,7 +128,7 @@ class ToyotaSkeleton(MotionSource):
         positive("fps", fps)
         if pose not in ("2d", "3d"):
             raise ValueError(f"pose={pose!r} was given; '2d' or '3d' was wanted. Correct it.")
-        self._root = None if root is None else Path(root).expanduser()
+        self._roots = folders_of(root)
         self._pose = pose
         self._fps = fps
         self._choice = Choice(person=person, present=float(present), focal=float(focal))
@@ -136,7 +136,7 @@ class ToyotaSkeleton(MotionSource):
     @property
     def fingerprint(self) -> str:
         """Version and settings."""
-        settings = (self._root, self._pose, self._fps, self._choice)
+        settings = (self._roots, self._pose, self._fps, self._choice)
         return f"toyota_skeleton-{_VERSION}-{digest_of(repr(settings))}"
 
     def load(self, record: Record) -> Reference:
@@ -146,7 +146,7 @@ class ToyotaSkeleton(MotionSource):
             FileNotFoundError: If there is no skeleton file.
             UnusableClipError: If it is damaged, shows too little of anybody, or nothing is in the interval.
         """
-        path = recording_of(record, ["_pose3d.json", ".json"], root=self._root)
+        path = recording_of(record, ["_pose3d.json", ".json"], root=self._roots)
         with reading(path):
             frames = parse_toyota(read_json(path))
             film = film_of(record, fps=self._fps, size=SIZE)

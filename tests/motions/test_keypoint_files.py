@@ -316,7 +316,7 @@ def test_size_and_rate_are_asked_for_where_nothing_says_them(tmp_path, keypoints
     path = written(tmp_path / "a.json", mmpose_demo(keypoints))
     with pytest.raises(UnusableClipError, match="film's fps and size; the film beside it, or fps and size as set"):
         CocoWholebody().load(record(path))
-    with pytest.raises(FileNotFoundError, match="films/clip.json', '.*films/clip'.*Set root"):
+    with pytest.raises(FileNotFoundError, match="no 'clip.json' or 'clip/' in '.*films'.*Set root"):
         CocoWholebody().load(record(tmp_path / "films" / "clip.mp4"))
 
 
