@@ -44,6 +44,8 @@ def tree_of(overrides):
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose("config", overrides=overrides)
+    if OmegaConf.is_missing(config.dataset, "root"):  # first, since other places are given below it
+        config.dataset.root = "given"
     for key in OmegaConf.missing_keys(config):  # what users must give, such as dataset.root
         OmegaConf.update(config, key, "given")
     return OmegaConf.to_container(config, resolve=True)
