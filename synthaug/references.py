@@ -88,16 +88,27 @@ def _blamed(reference: Reference) -> str:
 
 
 def _path(record: Record, source: MotionSource, cache: Path | None) -> Path | None:
-    """Where a record's motion is kept: named by source, interval and the file's size and time of change."""
+    """Where a record's motion is kept: named by source, interval, and the state of all files that it is read from."""
     if cache is None:
         return None
-    try:
-        stat = record.path.stat()
-        state = f"{stat.st_size}:{stat.st_mtime_ns}"
-    except FileNotFoundError:
-        state = "absent"
-    name = digest_of(source.fingerprint, record.key, record.path.name, state, repr((record.start, record.end)))
+    states = [state for path in (record.path, *source.reads(record)) for state in _states(path)]
+    name = digest_of(source.fingerprint, record.key, record.path.name, *states, repr((record.start, record.end)))
     return cache / name[:2] / f"{name}.npz"
+
+
+def _states(path: Path) -> list[str]:
+    """Size and time of change of a file, or of every file below a folder."""
+    if path.is_dir():
+        return [f"{file.relative_to(path)} {_state(file)}" for file in sorted(path.rglob("*")) if file.is_file()]
+    return [_state(path)]
+
+
+def _state(file: Path) -> str:
+    try:
+        stat = file.stat()
+    except FileNotFoundError:
+        return "absent"
+    return f"{stat.st_size}:{stat.st_mtime_ns}"
 
 
 def _kept(path: Path | None) -> bool:

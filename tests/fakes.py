@@ -44,6 +44,9 @@ class Waves(MotionSource):
 
     fingerprint = "waves"
 
+    def reads(self, record):
+        return ()
+
     def load(self, record):
         if "unusable" in record.key:
             raise UnusableClipError("Nobody waves here. A wave was wanted. Leave the clip out.")

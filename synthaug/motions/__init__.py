@@ -4,6 +4,7 @@ Between data sets, whose records name the film, and avatars, which perform the m
 """
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
@@ -23,6 +24,14 @@ class MotionSource(ABC):
     @abstractmethod
     def fingerprint(self) -> str:
         """Changes whenever the same record would yield another motion; part of every cache key."""
+
+    @abstractmethod
+    def reads(self, record: Record) -> tuple[Path, ...]:
+        """Files, and folders of files, that a record's motion is read from besides the record's own path.
+
+        What was extracted is kept for as long as these and the record's file stay as they are. Those that are not
+        there are left out; nothing is opened.
+        """
 
     @abstractmethod
     def load(self, record: Record) -> Reference:

@@ -8,6 +8,7 @@ import hashlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import final
 
 import numpy as np
@@ -139,6 +140,10 @@ class Actions(MotionSource):
         """Name, version, rate and ranges of style."""
         ranges = hashlib.blake2b(repr(sorted(FAMILIES["studio"].items()) + sorted(FAMILIES["street"].items())).encode())
         return f"actions-{VERSION}-{self.fps:g}-{ranges.hexdigest()[:16]}"
+
+    def reads(self, record: Record) -> tuple[Path, ...]:
+        """Nothing: the motion is made."""
+        return ()
 
     def load(self, record: Record) -> Reference:
         """The performance that the record's key names, as long as the record, from in front; quality is None (truth).

@@ -15,7 +15,16 @@ from jaxtyping import Float
 from synthaug.files import digest_of
 from synthaug.motions import MotionSource
 from synthaug.motions.bvhnames import named
-from synthaug.motions.recordings import FlawError, cut, frames_between, positive, read_text, reading, recording_of
+from synthaug.motions.recordings import (
+    FlawError,
+    cut,
+    found_recordings,
+    frames_between,
+    positive,
+    read_text,
+    reading,
+    recording_of,
+)
 from synthaug.motions.retargeting import Captured, Units, retargeted, units_of
 from synthaug.motions.views import overlooking
 from synthaug.structures import Record, Reference
@@ -291,6 +300,10 @@ class BvhMotion(MotionSource):
         """Version and settings."""
         settings = (self._up, self._unit, sorted(self._names.items()))
         return f"bvh-{_VERSION}-{digest_of(repr(settings))}"
+
+    def reads(self, record: Record) -> tuple[Path, ...]:
+        """The capture."""
+        return found_recordings(record, [".bvh", ".BVH"], root=self._root)
 
     def load(self, record: Record) -> Reference:
         """The motion between the record's start and end, seen by a camera before it; quality is None (captured).

@@ -19,6 +19,7 @@ from synthaug.motions.layouts import COCO_WHOLEBODY_133
 from synthaug.motions.recordings import (
     FlawError,
     finite,
+    found_recordings,
     frame_numbers,
     frames_between,
     mapping,
@@ -240,6 +241,10 @@ class CocoWholebody(MotionSource):
         """Version and settings."""
         settings = (self._root, self._fps, self._size, self._choice)
         return f"coco_wholebody-{_VERSION}-{digest_of(repr(settings))}"
+
+    def reads(self, record: Record) -> tuple[Path, ...]:
+        """The file of keypoints, or the folder of such."""
+        return found_recordings(record, [".json", "/"], root=self._root)
 
     def load(self, record: Record) -> Reference:
         """The motion of the acting person between the record's start and end, and the camera taken to have seen it.

@@ -5,6 +5,7 @@ So that synthetic films are extended from estimates, as filmed ones are, without
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import final
 
 import numpy as np
@@ -190,6 +191,10 @@ class EstimatedMotion(MotionSource):
         body = hashlib.blake2b(mean_skeleton().joints.numpy().tobytes(), digest_size=8).hexdigest()
         own = f"estimated-{_VERSION}:{self._noise_mm}:{self._dropout}:{self._seed}:{body}"
         return f"{own}({self._truth.fingerprint})"
+
+    def reads(self, record: Record) -> tuple[Path, ...]:
+        """What the truth is read from."""
+        return self._truth.reads(record)
 
     def load(self, record: Record) -> Reference:
         """The record's motion as estimated.

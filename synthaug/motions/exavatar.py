@@ -20,6 +20,7 @@ from synthaug.motions.paramfiles import (
     ParamFrames,
     at_the_pelvis,
     folder_of,
+    found_folders,
     lens,
     on_a_clock,
     read_frames,
@@ -74,6 +75,10 @@ class ExAvatar(MotionSource):
     def fingerprint(self) -> str:
         """Version and settings."""
         return f"exavatar-{_VERSION}-{digest_of(repr(self._fps), repr(self._models), self._gender)}"
+
+    def reads(self, record: Record) -> tuple[Path, ...]:
+        """The folder that was fitted."""
+        return found_folders(record, _SMOOTHED, root=self._root)
 
     def load(self, record: Record) -> Reference:
         """The motion between the record's start and end, and the cameras that saw it.

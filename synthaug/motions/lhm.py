@@ -16,6 +16,7 @@ from synthaug.motions.paramfiles import (
     ParamFrames,
     at_the_pelvis,
     folder_of,
+    found_folders,
     lens,
     on_a_clock,
     read_frames,
@@ -60,6 +61,10 @@ class Lhm(MotionSource):
     def fingerprint(self) -> str:
         """Version and settings."""
         return f"lhm-{_VERSION}-{digest_of(repr(self._fps), repr(self._models))}"
+
+    def reads(self, record: Record) -> tuple[Path, ...]:
+        """The folder that was fitted."""
+        return found_folders(record, _INSIDE, root=self._root)
 
     def load(self, record: Record) -> Reference:
         """The motion between the record's start and end, and the camera that saw it.

@@ -6,6 +6,7 @@ A motion source for NTU RGB+D 60 and 120, and for whatever else keeps that text 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import final
 
 import numpy as np
@@ -20,6 +21,7 @@ from synthaug.motions.layouts import NTU_25
 from synthaug.motions.recordings import (
     FlawError,
     folders_of,
+    found_recordings,
     frames_between,
     positive,
     read_text,
@@ -236,6 +238,10 @@ class NtuSkeleton(MotionSource):
         """Version and settings."""
         settings = (self._fps, self._person, self._camera, self._present, self._roots)
         return f"ntu_skeleton-{_VERSION}-{digest_of(repr(settings))}"
+
+    def reads(self, record: Record) -> tuple[Path, ...]:
+        """The skeleton file."""
+        return found_recordings(record, [".skeleton"], root=self._roots)
 
     def load(self, record: Record) -> Reference:
         """The motion of the acting person between the record's start and end, and the colour camera that saw it.

@@ -80,6 +80,14 @@ def folder_of(record: Record, inside: str, *, root: Path | None = None) -> Path:
     )
 
 
+def found_folders(record: Record, inside: str, *, root: Path | None = None) -> tuple[Path, ...]:
+    """What `folder_of` finds, or nothing."""
+    try:
+        return (folder_of(record, inside, root=root),)
+    except FileNotFoundError:
+        return ()
+
+
 def read_frames(folder: Path) -> ParamFrames:
     """All frames of a folder, sorted by the number in their names.
 

@@ -87,6 +87,16 @@ def recording_of(record: Record, endings: Sequence[str], *, root: Path | Sequenc
     )
 
 
+def found_recordings(
+    record: Record, endings: Sequence[str], *, root: Path | Sequence[Path] | None = None
+) -> tuple[Path, ...]:
+    """What `recording_of` finds, or nothing."""
+    try:
+        return (recording_of(record, endings, root=root),)
+    except FileNotFoundError:
+        return ()
+
+
 def read_text(path: Path) -> str:
     """A text file as a whole.
 

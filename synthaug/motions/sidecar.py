@@ -1,5 +1,6 @@
 """Motions that lie beside their film as synthaug's own npz: `clip.mp4` and `clip.npz`."""
 
+from pathlib import Path
 from typing import final
 
 from synthaug.files import read_reference
@@ -15,6 +16,11 @@ class Sidecar(MotionSource):
     def fingerprint(self) -> str:
         """Always the same: what is read is what lies there."""
         return "sidecar-1"
+
+    def reads(self, record: Record) -> tuple[Path, ...]:
+        """The reference beside the film."""
+        path = record.path.with_suffix(".npz")
+        return (path,) if path.exists() else ()
 
     def load(self, record: Record) -> Reference:
         """The motion and camera beside the film.

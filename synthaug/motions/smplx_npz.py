@@ -120,6 +120,10 @@ class SmplxNpz(MotionSource):
         """Version and meaning of the numbers."""
         return f"smplx_npz-{VERSION}-{digest_of(repr(self._axes), repr(self._fps))}"
 
+    def reads(self, record: Record) -> tuple[Path, ...]:
+        """Nothing: the record is the motion."""
+        return ()
+
     def load(self, record: Record) -> Reference:
         """The motion between the record's start and end, seen by a camera before it; quality is None (captured).
 

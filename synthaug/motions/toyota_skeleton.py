@@ -5,6 +5,7 @@ A motion source for the JSON files of Toyota Smarthome, v1.1 and v1.2.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import final
 
 import numpy as np
@@ -22,6 +23,7 @@ from synthaug.motions.recordings import (
     FlawError,
     finite,
     folders_of,
+    found_recordings,
     frames_between,
     mapping,
     numbers,
@@ -138,6 +140,10 @@ class ToyotaSkeleton(MotionSource):
         """Version and settings."""
         settings = (self._roots, self._pose, self._fps, self._choice)
         return f"toyota_skeleton-{_VERSION}-{digest_of(repr(settings))}"
+
+    def reads(self, record: Record) -> tuple[Path, ...]:
+        """The skeleton file."""
+        return found_recordings(record, ["_pose3d.json", ".json"], root=self._roots)
 
     def load(self, record: Record) -> Reference:
         """The motion of the acting person between the record's start and end, and the camera taken to have seen it.

@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import final
 
 import numpy as np
@@ -127,6 +128,10 @@ class VideoMotion(MotionSource):
             "body": hashlib.blake2b(mean_skeleton().joints.numpy().tobytes(), digest_size=8).hexdigest(),
         }
         return json.dumps(settings, sort_keys=True)
+
+    def reads(self, record: Record) -> tuple[Path, ...]:
+        """Nothing but the film."""
+        return ()
 
     def load(self, record: Record) -> Reference:
         """The motion of the most visible person, in the film's frame rate, resampled if that varies.

@@ -48,6 +48,7 @@ def check_motion_source(source: MotionSource, record: Record, *, reads_files: bo
     """
     fingerprint = source.fingerprint
     assert fingerprint, "the fingerprint is empty"
+    assert all(path.exists() for path in source.reads(record)), "it reads from what is not there"
     reference = source.load(record)
     motion, camera = reference.motion, reference.camera
     check_motion(motion)

@@ -39,6 +39,9 @@ class Waving(MotionSource):
     def fingerprint(self) -> str:
         return "waving"
 
+    def reads(self, record: Record) -> tuple[Path, ...]:
+        return ()
+
     def load(self, record: Record) -> Reference:
         return waving(12)
 
