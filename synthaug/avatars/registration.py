@@ -3,7 +3,6 @@
 Below the .ply importer. Needs nothing but the cloud and the person's height, because a splat has no scale of its own.
 """
 
-import functools
 import itertools
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,7 +14,7 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
-from synthaug.avatars.figure import Template, betas_of, figure, nearest, normals_of, points, template
+from synthaug.avatars.figure import Template, figure, nearest, normals_of, points, template
 from synthaug.body import JOINT, JOINT_NAMES, PARENTS
 
 Doubles: TypeAlias = NDArray[np.floating]
@@ -40,8 +39,6 @@ _CLOTH_MEAN, _CLOTH_SPREAD = 0.008, 0.008
 _DOUBT = 4e-6
 """Weight of one standard deviation of belief against data, square metres: (1 cm)^2 of cloth and hair that no body
 explains, over some 25 places where they are independent."""
-_BEYOND = 0.15
-"""Standard deviation by which real shapes leave Anny's phenotypes, in coefficients, along every direction."""
 _LOOSENESS: dict[str, tuple[float, float, float]] = {
     "pelvis": (9.0, 9.0, 9.0), "spine": (0.10, 0.06, 0.06), "neck": (0.2, 0.15, 0.1), "head": (0.2, 0.2, 0.1),
     "collar": (0.05, 0.1, 0.1), "shoulder": (0.3, 0.5, 0.8), "elbow": (0.3, 0.7, 0.1), "wrist": (0.2, 0.2, 0.3),
@@ -329,9 +326,8 @@ def _believe(A: Doubles, b: Doubles, stance: Stance, start: Stance, height: floa
         rows = slice(3 * column, 3 * column + 3)
         A[rows, rows] += tightness
         b[rows] += tightness @ (W[joint] @ turned[column])
-    for share, crowd in zip(belonging(stance.betas), populations(), strict=True):
-        A[_SHAPE, _SHAPE] += share * _DOUBT * crowd.precision
-        b[_SHAPE] += share * _DOUBT * crowd.precision @ (stance.betas - crowd.mean)
+    A[_SHAPE, _SHAPE] += 0.15 * _DOUBT * np.eye(BETAS)
+    b[_SHAPE] += 0.15 * _DOUBT * stance.betas
     A[_CLOTH, _CLOTH] += _DOUBT / _CLOTH_SPREAD**2 * np.eye(len(WORN))
     b[_CLOTH] += _DOUBT / _CLOTH_SPREAD**2 * (stance.cloth - _CLOTH_MEAN)
     crown, sole = _ends(template())
@@ -339,57 +335,6 @@ def _believe(A: Doubles, b: Doubles, stance: Stance, start: Stance, height: floa
     stature = float(np.ptp(template().vertices[:, 1]) + dirs @ stance.betas)
     A[_SHAPE, _SHAPE] += np.outer(dirs, dirs)
     b[_SHAPE] += dirs * (stature - height)
-
-
-@dataclass(frozen=True, eq=False)
-class Population:
-    """Shapes of people of one sex: a normal distribution over the body's coefficients.
-
-    Attributes:
-        mean: [18].
-        precision: Inverse of the covariance, [18, 18].
-        log_det: Of the covariance.
-    """
-
-    mean: Doubles
-    precision: Doubles
-    log_det: float
-
-
-@functools.cache
-def populations() -> tuple[Population, Population]:
-    """Men and women over all of Anny's phenotypes.
-
-    Of the 18 coefficients ten vary freely once the sex is known, and the others follow: a trunk hidden by clothes is
-    told by what is seen.
-    """
-    rng, found = np.random.default_rng(0), []
-    for female in (0.0, 1.0):
-        shapes = np.array([betas_of(_phenotype(rng, female)) for _ in range(500)], float)
-        covariance = np.cov(shapes.T) + _BEYOND**2 * np.eye(BETAS)
-        found.append(
-            Population(shapes.mean(0), np.linalg.inv(covariance), float(np.linalg.slogdet(covariance).logabsdet))
-        )
-    return found[0], found[1]
-
-
-def _phenotype(rng: np.random.Generator, female: float) -> dict[str, float]:
-    """A person of this sex, everything else drawn evenly over what Anny knows, and the height as adults' is spread."""
-    names = ("muscle", "weight", "proportions", "cupsize", "firmness")
-    drawn = {name: float(value) for name, value in zip(names, rng.random(len(names)), strict=True)}
-    african, asian, _ = rng.dirichlet(np.ones(3))
-    # Ages from 18 to 80, which scripts/bake_body.py sampled; 0.1 of Anny's height is some 7 cm.
-    drawn |= {"age": float(rng.uniform(0.68, 0.97)), "height": float(rng.normal(0.4, 0.1))}
-    return drawn | {"gender": female, "african": float(african), "asian": float(asian)}
-
-
-def belonging(betas: Doubles) -> Doubles:
-    """How likely a shape is of each of the populations, summing to one; even for the mean body, which is of none."""
-    if not betas.any():
-        return np.full(2, 0.5)
-    away = [(betas - crowd.mean) @ crowd.precision @ (betas - crowd.mean) + crowd.log_det for crowd in populations()]
-    odds = np.exp(-0.5 * (np.array(away) - min(away)))
-    return np.asarray(odds / odds.sum())
 
 
 def _misfit(cloud: Cloud, thin: Cloud, stance: Stance, surface: Skin) -> float:

@@ -128,18 +128,6 @@ def test_few_joints_are_kept_where_few_matter():
     assert ids.shape == (3, 2) and torch.equal(weights.sum(1), torch.ones(3, dtype=torch.float64))
 
 
-def test_rows_are_sparse_alike_in_one_block_or_in_many():
-    """The last row alone needs four joints, a block after the others; all rows must then keep four."""
-    dense = torch.zeros(40_001, 55)
-    dense[torch.arange(40_001), torch.arange(40_001) % 55] = 1.0
-    dense[-1, :4] = torch.tensor([0.1, 0.2, 0.3, 0.4])
-    dense[-1, 4:] = 0
-    ids, weights = sparse_weights(dense)
-    assert ids.shape == (40_001, 4)
-    back = torch.zeros(40_001, 55, dtype=torch.float64).scatter_add(1, ids.long(), weights)
-    torch.testing.assert_close(back, dense.double(), rtol=0, atol=1e-7)
-
-
 def save(folder, network):
     folder.mkdir(exist_ok=True)
     torch.save({"epoch": 4, "network": network, "optimizer": {}}, folder / "snapshot_4.pth")
