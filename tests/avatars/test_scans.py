@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 from scipy.spatial.transform import Rotation
-from scipy.stats import chi2
 
 from synthaug.avatars.lhm import import_lhm
 from synthaug.avatars.pack import SUFFIX, write_pack
@@ -15,11 +14,9 @@ from synthaug.avatars.registration import (
     WORN,
     Cloud,
     Stance,
-    belonging,
     chain,
     fit_body,
     jacobian,
-    populations,
     posed,
     skin,
     stature,
@@ -27,7 +24,6 @@ from synthaug.avatars.registration import (
 )
 from synthaug.avatars.scan import Cleaning, import_ply, kept, straightened
 from synthaug.avatars.smplx_body import read_smplx_npz
-from synthaug.avatars.wardrobe import draw_person
 from synthaug.body import JOINT, Skeleton, forward_kinematics
 from synthaug.packing import Wanted, betas_of, imported
 from synthaug.structures import Motion
@@ -156,21 +152,6 @@ def test_the_chain_is_forward_kinematics():
     T = forward_kinematics(motion, Skeleton(torch.from_numpy(rest).float()))[0]
     np.testing.assert_allclose(T[:, :3, :3], W, atol=1e-6)
     np.testing.assert_allclose(T[:, :3, 3], at, atol=1e-6)
-
-
-@pytest.mark.parametrize("seed", range(100, 120))
-def test_a_drawn_person_is_believed_and_its_sex_told(seed):
-    """Its shape lies within what 18 independent coefficients of that population do but once in ten thousand."""
-    person = draw_person("studio", seed)
-    betas = person.betas[:BETAS].astype(float)
-    shares = belonging(betas)
-    assert shares.sum() == pytest.approx(1) and shares[int(person.female)] > 0.9
-    crowd = populations()[int(person.female)]
-    assert (betas - crowd.mean) @ crowd.precision @ (betas - crowd.mean) < chi2(BETAS).isf(1e-4)
-
-
-def test_the_mean_body_is_of_neither_sex():
-    np.testing.assert_array_equal(belonging(np.zeros(BETAS)), [0.5, 0.5])
 
 
 def test_a_bare_body_is_found_again_whatever_its_scale_and_side():
