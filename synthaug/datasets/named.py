@@ -5,12 +5,16 @@ Below the data sets that others publish under their own rules of naming.
 
 import logging
 import os
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
+from synthaug.datasets import ActionDataset
 from synthaug.datasets.draws import by_key
 from synthaug.datasets.index import VideoIndex
+from synthaug.files import user_cache
 from synthaug.structures import Record
 from synthaug.video import SUFFIXES, FileKey, VideoInfo, file_key, remember
 
@@ -78,6 +82,60 @@ class UnknownNameError(ValueError):
 
 class OtherClassError(Exception):
     """A file's name is in order, but its class was not asked for; the argument is the note that counts it."""
+
+
+class NamedFilms(ActionDataset):
+    """A collection whose films say by their names what they show.
+
+    Handedness means nothing in the collections that exist, so the mirror image of a class is the class.
+
+    Args:
+        root: The folder.
+        films: What lies in it.
+        title: Of the collection, for bars and logs.
+        cache: Folder of the index of films; None is the user's cache.
+
+    Raises:
+        ValueError: If a clip is there twice.
+    """
+
+    def __init__(self, root: Path, films: Iterator[Path], *, title: str, cache: Path | str | None) -> None:
+        self.root = root
+        self.cache = Path(cache).expanduser() if cache else user_cache()
+        self._title = title
+        self._listing = listed(root, films, self._read)
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """Every whole clip of the classes, sorted by name."""
+        return self._opened.records
+
+    @property
+    def quarantine(self) -> dict[str, str]:
+        """Why films are not used: names that are none, and films that cannot be read."""
+        return self._opened.quarantine
+
+    @property
+    def notes(self) -> dict[str, int]:
+        """Clips of classes that were not asked for, and films shorter than they announce."""
+        return self._opened.notes
+
+    @property
+    def mirrored_classes(self) -> dict[str, str | None]:
+        """No class is another one in the mirror."""
+        return {}
+
+    def prepare(self) -> None:
+        """Look into every film that the index does not know: hours, once, for a hundred thousand of 1920 x 1080."""
+        assert self._opened.records
+
+    @cached_property
+    def _opened(self) -> Opened:
+        return opened(self._listing, cache=self.cache, title=self._title)
+
+    @abstractmethod
+    def _read(self, path: Path) -> Named:
+        """What a film's name says; raises UnknownNameError or OtherClassError."""
 
 
 def films_below(root: Path) -> Iterator[Path]:

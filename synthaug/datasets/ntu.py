@@ -6,24 +6,19 @@ Their protocols are in `ntusplit`, their classes in `ntuactions`.
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import final
 
-from synthaug.datasets import ActionDataset, DatasetNotFoundError
+from synthaug.datasets import DatasetNotFoundError
 from synthaug.datasets.named import (
     Listing,
     Named,
-    Opened,
+    NamedFilms,
     OtherClassError,
     UnknownNameError,
     films_below,
-    listed,
-    opened,
 )
 from synthaug.datasets.ntuactions import ACTIONS, INCOMPLETE_120
-from synthaug.files import user_cache
-from synthaug.structures import Record
 
 NOVEL = tuple(range(1, 116, 6))
 """The 20 action numbers that the one-shot protocol tests on."""
@@ -88,7 +83,7 @@ def class_name(action: int) -> str:
 
 
 @final
-class Ntu(ActionDataset):
+class Ntu(NamedFilms):
     """NTU RGB+D: 114,480 clips of 106 people doing 120 things in 32 setups, 56,880 and 60 of them in its first half.
 
     Dataset format:
@@ -134,11 +129,10 @@ class Ntu(ActionDataset):
                 f"dataset.incomplete={incomplete!r} was given; 'keep' or 'drop' was wanted, for the clips that lack a "
                 "whole skeleton. Set one of them."
             )
-        self.root = Path(root).expanduser().absolute()
-        self.cache = Path(cache).expanduser() if cache else user_cache()
         self._drops = incomplete == "drop"
         self._actions = _chosen(actions)
-        self._listing = listed(self.root, _films(self.root), self._read)
+        folder = Path(root).expanduser().absolute()
+        super().__init__(folder, _films(folder), title="NTU RGB+D", cache=cache)
         if not self._listing.films:
             raise DatasetNotFoundError(_not_there(self.root, self._listing))
 
@@ -148,28 +142,10 @@ class Ntu(ActionDataset):
         return tuple(map(class_name, self._actions))
 
     @property
-    def records(self) -> tuple[Record, ...]:
-        """Every whole clip of the actions, sorted by name."""
-        return self._opened.records
-
-    @property
-    def quarantine(self) -> dict[str, str]:
-        """Why films are not used: names that are none, and films that cannot be read."""
-        return self._opened.quarantine
-
-    @property
     def notes(self) -> dict[str, int]:
         """Clips of other actions, listed clips dropped or kept, and films shorter than they announce."""
         kept = sum(record.key in INCOMPLETE_120 for record in self.records)
         return self._opened.notes | ({"clips_listed_as_without_skeleton": kept} if kept else {})
-
-    def prepare(self) -> None:
-        """Look into every film that the index does not know: hours, once, for a hundred thousand of 1920 x 1080."""
-        assert self._opened.records
-
-    @cached_property
-    def _opened(self) -> Opened:
-        return opened(self._listing, cache=self.cache, title="NTU RGB+D")
 
     def _read(self, path: Path) -> Named:
         if path.stem.endswith("_ir"):

@@ -6,23 +6,18 @@ Its protocols are in `toyotasplit`.
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import final
 
-from synthaug.datasets import ActionDataset, DatasetNotFoundError
+from synthaug.datasets import DatasetNotFoundError
 from synthaug.datasets.named import (
     Listing,
     Named,
-    Opened,
+    NamedFilms,
     OtherClassError,
     UnknownNameError,
     films_below,
-    listed,
-    opened,
 )
-from synthaug.files import user_cache
-from synthaug.structures import Record
 
 CLASSES = (
     "Cook.Cleandishes", "Cook.Cleanup", "Cook.Cut", "Cook.Stir", "Cook.Usestove", "Cutbread", "Drink.Frombottle",
@@ -119,7 +114,7 @@ def our_label(label: int, order: str, classes: Sequence[str] = CLASSES) -> int:
 
 
 @final
-class Toyota(ActionDataset):
+class Toyota(NamedFilms):
     """Toyota Smarthome, trimmed: 16,115 clips of 18 elderly people doing 31 things at home, seen by 7 fixed cameras.
 
     Dataset format:
@@ -150,10 +145,9 @@ class Toyota(ActionDataset):
     def __init__(
         self, root: Path | str, *, classes: str | Sequence[str] = "official", cache: Path | str | None = None
     ) -> None:
-        self.root = Path(root).expanduser().absolute()
-        self.cache = Path(cache).expanduser() if cache else user_cache()
         self._classes = _chosen(classes)
-        self._listing = listed(self.root, _films(self.root), self._read)
+        folder = Path(root).expanduser().absolute()
+        super().__init__(folder, _films(folder), title="Toyota Smarthome", cache=cache)
         if not self._listing.films:
             raise DatasetNotFoundError(_not_there(self.root, self._listing))
 
@@ -161,29 +155,6 @@ class Toyota(ActionDataset):
     def classes(self) -> tuple[str, ...]:
         """Class names; a record's label is an index into them."""
         return self._classes
-
-    @property
-    def records(self) -> tuple[Record, ...]:
-        """Every whole clip of the classes, sorted by name."""
-        return self._opened.records
-
-    @property
-    def quarantine(self) -> dict[str, str]:
-        """Why films are not used: names that are none, and films that cannot be read."""
-        return self._opened.quarantine
-
-    @property
-    def notes(self) -> dict[str, int]:
-        """Clips of Pour.Fromcup and of classes not asked for, and films shorter than they announce."""
-        return self._opened.notes
-
-    def prepare(self) -> None:
-        """Look into every film that the index does not know."""
-        assert self._opened.records
-
-    @cached_property
-    def _opened(self) -> Opened:
-        return opened(self._listing, cache=self.cache, title="Toyota Smarthome")
 
     def _read(self, path: Path) -> Named:
         name = toyota_name(path.stem)
