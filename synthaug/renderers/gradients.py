@@ -333,6 +333,7 @@ class _Splat(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, size: tuple[int, int], splatting: Splatting, *tensors: Tensor) -> Tensor:
+        """Project, sort and blend; keep what the way back needs, by Gaussian and by pixel."""
         posed, model = _Posed(*map(_array, tensors[:4])), _model(tensors[4], tensors[5], size, splatting)
         count, pixels = len(posed.means), size[0] * size[1]
         seen, boxes = np.empty((count, _FIELDS)), np.empty((count, 4), np.int32)
@@ -350,6 +351,7 @@ class _Splat(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, picture: Tensor) -> tuple[Tensor | None, ...]:
+        """From the gradient of the picture, farthest Gaussian first, to those of tensors, viewmat and K."""
         tensors = ctx.saved_tensors
         size, splatting, order, seen, boxes, light, stops = ctx.kept
         posed, model = _Posed(*map(_array, tensors[:4])), _model(tensors[4], tensors[5], size, splatting)
