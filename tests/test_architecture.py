@@ -24,6 +24,7 @@ MAY = {
     "targets": {"structures"},
     "failures": set(),
     "workers": set(),
+    "sampling": set(),
     "truth": {"structures", "body"},
     "caching": {"structures", "files"},
     **{station: PURE for station in STATIONS},

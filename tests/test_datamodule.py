@@ -10,15 +10,14 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from synthaug.augmentation import Augmentation
 from synthaug.datamodule import (
     Loading,
-    MixedBatches,
     SynthAugDataModule,
     TrainingClips,
     check_references,
     mirror_labels,
     normalized,
-    synthetic_places,
 )
 from synthaug.datasets import LeakError, Split
+from synthaug.sampling import MixedBatches, synthetic_places
 from synthaug.structures import ClipFormat
 from synthaug.video import read_clip
 
@@ -55,7 +54,8 @@ def test_the_number_of_workers_changes_no_pixel(films, workers):
 
 def plain_batches(films, *, batch_size, epoch, seed=0):
     """The loader of filmed clips alone, written out: shuffled, cut, augmented, normalised."""
-    from synthaug.datamodule import _ORDER, _WINDOW
+    from synthaug.datamodule import _WINDOW
+    from synthaug.sampling import _ORDER
 
     records = BySubject().split(films.records, CLASSES).train
     lap = lambda number: np.random.default_rng([seed, _ORDER, 0, epoch, number]).permutation(len(records))  # noqa: E731

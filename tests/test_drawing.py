@@ -77,7 +77,7 @@ def test_a_batch_drawn_ahead_and_not_consumed_is_delivered_again(films, expected
 def test_each_rank_draws_its_own_share(films, monkeypatch):
     whole = epoch(module(films, batch_size=8))
     for rank in range(2):
-        monkeypatch.setattr("synthaug.datamodule._world", lambda rank=rank: (rank, 2))
+        monkeypatch.setattr("synthaug.sampling.world", lambda rank=rank: (rank, 2))
         share = epoch(module(films, renderer=Easel()))
         assert len(share) == len(whole)
         for ours, both in zip(share, whole, strict=True):
