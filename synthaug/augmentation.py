@@ -11,28 +11,40 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from synthaug.randaugment import BINS, applied, draw
 from synthaug.structures import Values
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Random crop, flip and colour, in two halves like everything random.
+    """Random crop, flip and colour, and RandAugment, in two halves like everything random.
 
     Attributes:
         crop: Smallest share of the picture's side that a crop keeps; 1 keeps the picture.
-        flip: Chance of mirroring. 0 by default: handedness carries meaning in sign language and in many actions.
+        flip: Chance of mirroring. 0 by default: handedness carries meaning in sign language and in many actions. A
+            mirrored clip bears the label that the data set names for its mirror image; a class without one is never
+            mirrored.
         color: Largest relative change of brightness, contrast and saturation.
+        num_ops: Operations of RandAugment, after those above; 0 for none.
+        magnitude: Their strength, 0 to 30.
     """
 
     crop: float = 0.8
     flip: float = 0.0
     color: float = 0.2
+    num_ops: int = 0
+    magnitude: int = 9
 
     def __post_init__(self) -> None:
         if not (0 < self.crop <= 1 and 0 <= self.flip <= 1 and 0 <= self.color < 1):
             raise ValueError(
                 f"crop={self.crop}, flip={self.flip}, color={self.color} were given; crop in (0, 1], flip in [0, 1], "
                 "color in [0, 1) were wanted. crop=1 flip=0 color=0 changes nothing."
+            )
+        if self.num_ops < 0 or not 0 <= self.magnitude < BINS:
+            raise ValueError(
+                f"num_ops={self.num_ops} and magnitude={self.magnitude} were given; 0 or more operations of a strength "
+                f"from 0 to {BINS - 1} were wanted. num_ops=2 magnitude=9 is RandAugment's usual choice."
             )
 
     def sample(self, rng: np.random.Generator) -> Values:
@@ -43,6 +55,7 @@ class Augmentation:
         return {
             "side": side, "x": float(x), "y": float(y), "mirrored": bool(mirrored < self.flip),
             "brightness": spread[0], "contrast": spread[1], "saturation": spread[2],
+            "operations": draw(rng, num_ops=self.num_ops, magnitude=self.magnitude),
         }  # fmt: skip
 
     def apply(
@@ -53,7 +66,10 @@ class Augmentation:
         video = _cropped(video, drawn["side"], drawn["x"], drawn["y"])
         if values["mirrored"]:
             video = video.flip(-1)
-        return _coloured(video, drawn["brightness"], drawn["contrast"], drawn["saturation"])
+        video = _coloured(video, drawn["brightness"], drawn["contrast"], drawn["saturation"])
+        operations = values["operations"]
+        assert isinstance(operations, list)
+        return applied(video, operations)
 
 
 def _cropped(video: Tensor, side: float, x: float, y: float) -> Tensor:

@@ -8,7 +8,7 @@ import functools
 import logging
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
@@ -27,7 +27,7 @@ from synthaug.files import user_cache
 from synthaug.references import References, gather
 from synthaug.renderers import BatchRenderer
 from synthaug.sampling import InOrder, MixedBatches, Ticket, synthetic_places
-from synthaug.structures import Batch, Clip, ClipFormat, Recipe, Record, Rendering
+from synthaug.structures import Batch, Clip, ClipFormat, Recipe, Record, Rendering, Values
 from synthaug.synthesis import Synthesis, Synthesizer
 from synthaug.video import read_clip
 from synthaug.workers import single_threaded
@@ -108,6 +108,7 @@ class SynthAugDataModule(lightning.LightningDataModule):
         self.augmentation = augmentation
         self.seed = seed
         self._split: Split | None = None
+        self._images: Mapping[int, int] = {}
         self._synthesizer: Synthesizer | None = None
 
     @property
@@ -135,6 +136,11 @@ class SynthAugDataModule(lightning.LightningDataModule):
         return self._split
 
     @property
+    def mirror_labels(self) -> Mapping[int, int]:
+        """Label of the mirror image, by label, after `setup`; a class that is not among them is never mirrored."""
+        return self._images
+
+    @property
     def synthesizer(self) -> Synthesizer | None:
         """Makes the synthetic clips, after `setup`; None without `synth`."""
         return self._synthesizer
@@ -155,12 +161,14 @@ class SynthAugDataModule(lightning.LightningDataModule):
         if self._split is not None:
             return
         split = self._divide()
+        images = mirror_labels(self.dataset)
+        check_flips(self.augmentation, images)
+        self._images = images or {}
         if self.synth is not None:
             references = self._gather(split)
             if references.dropped:
                 count, total = len(references.dropped), len(split.train)
                 logger.warning("%d of %d training clips give no motion; motions.json says why.", count, total)
-            images = mirror_labels(self.dataset)
             self._synthesizer = _synthesizer(self.synth, references, self.clip, self.seed, images)
             self._synthesizer.meet()
             check_references(references, split, self.protocol.separates)
@@ -254,6 +262,20 @@ def mirror_labels(dataset: ActionDataset) -> dict[int, int] | None:
     return {classes.index(name): classes.index(other) for name, other in shown.items() if other is not None}
 
 
+def check_flips(augmentation: Augmentation | None, images: Mapping[int, int] | None) -> None:
+    """Refuse to mirror clips of which nobody knows what their mirror images show.
+
+    Raises:
+        ValueError: Saying which two settings contradict each other.
+    """
+    if augmentation is not None and augmentation.flip > 0 and images is None:
+        raise ValueError(
+            f"augmentation.flip={augmentation.flip} was given for a data set that does not say which class the mirror "
+            "image of each belongs to. Set dataset.mirrored_classes ({} if left and right mean nothing), or "
+            "augmentation.flip=0."
+        )
+
+
 def _synthesizer(
     plan: Synthesis, references: References, clip: ClipFormat, seed: int, images: dict[int, int] | None
 ) -> Synthesizer:
@@ -310,6 +332,7 @@ class TrainingClips(Dataset):
         self.clip = data.clip
         self.seed = data.seed
         self.augmentation = data.augmentation
+        self.images = data.mirror_labels
         self.synthesizer = data.synthesizer
         self.resample_every = 0 if data.synth is None else data.synth.resample_every
 
@@ -329,15 +352,22 @@ class TrainingClips(Dataset):
     def __getitem__(self, ticket: Ticket) -> dict[str, Tensor | int | str]:
         rng = self.chance(ticket)
         clip = self.clip_at(*ticket, rng)
-        return {**_sample(clip), "video": self.augmented(clip.video, rng)}
+        changes, label = self.changes(clip.label, rng)
+        return {**_sample(clip), "label": label, "video": self.augmented(clip.video, changes)}
+
+    def changes(self, label: int, rng: np.random.Generator) -> tuple[Values, int]:
+        """How this draw changes a clip of this label, and the label that it bears then: its mirror image's, perhaps."""
+        if self.augmentation is None:
+            return {}, label
+        values = self.augmentation.sample(rng)
+        mirrored = bool(values["mirrored"]) and label in self.images
+        return {**values, "mirrored": mirrored}, self.images[label] if mirrored else label
 
     def augmented(
-        self, video: UInt8[Tensor, "time 3 height width"], rng: np.random.Generator
+        self, video: UInt8[Tensor, "time 3 height width"], changes: Values
     ) -> UInt8[Tensor, "time 3 height width"]:
-        """The video as this draw changes it."""
-        if self.augmentation is None:
-            return video
-        return self.augmentation.apply(video, self.augmentation.sample(rng)).contiguous()
+        """The video so changed."""
+        return video if self.augmentation is None else self.augmentation.apply(video, changes).contiguous()
 
     def clip_at(self, epoch: int, index: int, rng: np.random.Generator) -> Clip:
         """The clip behind a ticket, before augmentation."""
@@ -382,15 +412,17 @@ class StagedClips(Dataset):
         clip = Undrawn(ticket, recipe, self.synthesizer.stage(recipe))
         rendering = self.synthesizer.kept(clip.staged)
         drawn = rendering is not None
+        _, label = self.clips.changes(recipe.label, self.clips.chance(ticket))
         return {
             "video": clip.staged.scene.frames if rendering is None else self.finished(clip, rendering),
-            "label": recipe.label, "synthetic": 1, "key": recipe.key, "undrawn": b"" if drawn else packed(clip),
+            "label": label, "synthetic": 1, "key": recipe.key, "undrawn": b"" if drawn else packed(clip),
         }  # fmt: skip
 
     def finished(self, clip: Undrawn, rendering: Rendering) -> UInt8[Tensor, "time 3 height width"]:
         """The clip's video, once its people are rendered."""
         video = self.synthesizer.finish(clip.recipe, clip.staged, rendering).video
-        return self.clips.augmented(video, self.clips.chance(clip.ticket))
+        changes, _ = self.clips.changes(clip.recipe.label, self.clips.chance(clip.ticket))
+        return self.clips.augmented(video, changes)
 
 
 def _window(record: Record, clip: ClipFormat, share: float) -> Clip:

@@ -350,3 +350,31 @@ def test_pairs_that_do_not_match_are_refused(tmp_path, pairs):
     films = type("Handed", (Films,), {"mirrored_classes": pairs})(tmp_path)
     with pytest.raises(ValueError, match=r"in pairs that are each other's mirror images.*dataset\.mirrored_classes"):
         mirror_labels(films)
+
+
+def flipped(folder, pairs, chance):
+    films = type("Handed", (Films,), {"mirrored_classes": pairs})(folder)
+    data = SynthAugDataModule(
+        films, BySubject(), synth=plan(), clip=CLIP, augmentation=Augmentation(crop=1.0, flip=chance, color=0.0),
+        loading=Loading(batch_size=4, num_workers=0),
+    )  # fmt: skip
+    data.prepare_data()
+    data.setup("fit")
+    return TrainingClips(data)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "labels"), [({}, [0, 1]), ({"wave left": "wave right"}, [1, 0]), ({"wave left": None}, [0, 1])]
+)
+def test_a_flipped_clip_bears_the_label_of_its_mirror_image(tmp_path, pairs, labels):
+    clips, still = flipped(tmp_path, pairs, 1.0), flipped(tmp_path, pairs, 0.0)
+    for index in (0, len(clips.records) - 1, len(clips) - 1, clips.num_filmed):
+        one, other = clips[0, index], still[0, index]
+        assert one["label"] == labels[other["label"]]
+        turned = pairs.get(CLASSES[other["label"]], "itself") is not None
+        assert torch.equal(one["video"], other["video"].flip(-1) if turned else other["video"])
+
+
+def test_flips_need_to_know_what_a_mirror_image_shows(tmp_path):
+    with pytest.raises(ValueError, match=r"mirrored_classes.*augmentation\.flip=0"):
+        flipped(tmp_path, None, 0.5)
