@@ -26,7 +26,7 @@ from synthaug.drawing import Drawing, Undrawn, packed
 from synthaug.files import user_cache
 from synthaug.references import References, gather
 from synthaug.renderers import BatchRenderer
-from synthaug.sampling import InOrder, MixedBatches, Ticket, synthetic_places
+from synthaug.sampling import LAST, InOrder, MixedBatches, Mixture, Ticket, synthetic_places
 from synthaug.structures import Batch, Clip, ClipFormat, Recipe, Record, Rendering, Values
 from synthaug.synthesis import Synthesis, Synthesizer
 from synthaug.video import read_clip
@@ -55,6 +55,7 @@ class Loading:
         ahead: Batches drawn while the step before them runs, where a GPU draws; 0 draws when asked.
         start_method: How workers start. fork shares avatars and compiled kernels; named here, since Python 3.14
             changes the default.
+        last: The batch that an epoch ends with: "full", filled with clips of the next lap, or "short", what is left.
     """
 
     batch_size: int = 16
@@ -62,8 +63,11 @@ class Loading:
     layout: str = "video"
     ahead: int = 1
     start_method: str = "fork"
+    last: str = "full"
 
     def __post_init__(self) -> None:
+        if self.last not in LAST:
+            raise ValueError(f"last={self.last!r} was given; one of {', '.join(LAST)} was wanted. Choose one.")
         if self.layout not in LAYOUTS:
             raise ValueError(f"layout={self.layout!r} was given; one of {', '.join(LAYOUTS)} was wanted.")
         if self.batch_size < 1 or self.num_workers < 0 or self.ahead < 0:
@@ -185,7 +189,10 @@ class SynthAugDataModule(lightning.LightningDataModule):
 
     @property
     def synthetic_share(self) -> float:
-        """Share of synthetic clips in the training batches as they really are, rounding included."""
+        """Share of synthetic clips in mixed training batches as they really are, rounding included.
+
+        Where batches are of one kind throughout (`pretrain_batches`), `order().exposure` counts them.
+        """
         plan, filmed = self.synth, len(self.split.train)
         synthetic = 0 if self._synthesizer is None else len(self._synthesizer)
         if plan is None or synthetic == 0:
@@ -194,13 +201,17 @@ class SynthAugDataModule(lightning.LightningDataModule):
             return synthetic / (filmed + synthetic)
         return synthetic_places(self.loading.batch_size, plan.ratio) / self.loading.batch_size
 
+    def order(self) -> MixedBatches:
+        """Which clips make up each training batch; its `exposure` counts what training comes to see."""
+        filmed, synthetic = len(self.split.train), 0 if self._synthesizer is None else len(self._synthesizer)
+        mixture = Mixture(last=self.loading.last)
+        if self.synth is not None:
+            mixture = replace(mixture, ratio=self.synth.ratio, pretrain_batches=self.synth.pretrain_batches)
+        return MixedBatches(filmed, synthetic, batch_size=self.loading.batch_size, mixture=mixture, seed=self.seed)
+
     def train_dataloader(self) -> "Batches":
         """Mixed batches, in an order that depends on the seed and the epoch alone."""
-        clips = TrainingClips(self)
-        ratio = None if self.synth is None else self.synth.ratio
-        order = MixedBatches(
-            clips.num_filmed, clips.num_synthetic, batch_size=self.loading.batch_size, ratio=ratio, seed=self.seed
-        )
+        clips, order = TrainingClips(self), self.order()
         plan, synthesizer = self.synth, self._synthesizer
         if plan is None or synthesizer is None or not isinstance(plan.renderer, BatchRenderer):
             return self._batches(clips, order)
@@ -351,7 +362,7 @@ class TrainingClips(Dataset):
 
     def __getitem__(self, ticket: Ticket) -> dict[str, Tensor | int | str]:
         rng = self.chance(ticket)
-        clip = self.clip_at(*ticket, rng)
+        clip = self.clip_at(ticket, rng)
         changes, label = self.changes(clip.label, rng)
         return {**_sample(clip), "label": label, "video": self.augmented(clip.video, changes)}
 
@@ -369,12 +380,12 @@ class TrainingClips(Dataset):
         """The video so changed."""
         return video if self.augmentation is None else self.augmentation.apply(video, changes).contiguous()
 
-    def clip_at(self, epoch: int, index: int, rng: np.random.Generator) -> Clip:
+    def clip_at(self, ticket: Ticket, rng: np.random.Generator) -> Clip:
         """The clip behind a ticket, before augmentation."""
-        if index < self.num_filmed:
-            return _window(self.records[index], self.clip, float(rng.uniform()))
+        if ticket[1] < self.num_filmed:
+            return _window(self.records[ticket[1]], self.clip, float(rng.uniform()))
         assert self.synthesizer is not None
-        return self.synthesizer.render(self.recipe_at((epoch, index)))
+        return self.synthesizer.render(self.recipe_at(ticket))
 
     def recipe_at(self, ticket: Ticket) -> Recipe:
         """The recipe behind a synthetic clip's ticket."""

@@ -31,13 +31,13 @@ class Undrawn:
     """A synthetic clip before it is drawn.
 
     Attributes:
-        ticket: Epoch and index.
+        ticket: Epoch, index, and the lap where it is not the first.
         recipe: What it will be.
         staged: The recipe made concrete. People stay behind on the way between processes, for they are large and both
             sides have them; the place's frames travel as the clip's video.
     """
 
-    ticket: tuple[int, int]
+    ticket: tuple[int, ...]
     recipe: Recipe
     staged: Staged
 

@@ -3,61 +3,137 @@
 Between the sizes of the pools and the loader.
 """
 
+import functools
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch.utils.data import Sampler
 
-Ticket = tuple[int, int]
-"""Epoch and index of one clip; filmed clips come first, synthetic ones after them."""
+Ticket = tuple[int, ...]
+"""Epoch and index of one clip; then the lap, where its pool has begun again within the epoch, so that a clip that comes
+twice is cut and augmented anew. Filmed clips come first among the indices, synthetic ones after them."""
 _ORDER = 11
 """A stream of chance of its own."""
+LAST = ("full", "short")
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """How filmed and synthetic clips share batches.
+
+    Attributes:
+        ratio: Share of synthetic clips in a batch; None shuffles both pools as one, 1 leaves the filmed ones out.
+        pretrain_batches: So many batches at the start of training are synthetic throughout, and all after them filmed
+            throughout, whatever `ratio` says; 0 mixes from the first to the last.
+        last: What an epoch ends with. "full": a whole batch, with clips of the next lap. "short": what is left, made
+            even between processes by one repetition a process at most.
+    """
+
+    ratio: float | None = 0.5
+    pretrain_batches: int = 0
+    last: str = "full"
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """A run of indices, and how many of them a batch takes."""
+
+    number: int
+    first: int
+    size: int
+    count: int
+
+    @property
+    def batches(self) -> int:
+        return -(-self.size // self.count)
 
 
 class MixedBatches(Sampler[list[Ticket]]):
     """Tickets of each batch, a pure function of seed and epoch.
 
-    Every batch is full: a pool that ends starts over in a new order, so that no clip waits and none is lost. The
-    filmed pool's order does not depend on the synthetic one.
+    A pool that ends starts over in a new order, so that no clip waits and none is lost. The filmed pool's order does
+    not depend on the synthetic one. An epoch is as long as the pool that takes longest, once through.
 
     Args:
         num_filmed: Size of the filmed pool.
         num_synthetic: Size of the synthetic pool.
         batch_size: Clips a batch and process.
-        ratio: Share of synthetic clips in a batch; None shuffles both pools as one.
+        mixture: How they share batches.
         seed: Decides the order.
+
+    Raises:
+        ValueError: If batches without filmed clips are wanted and there are no synthetic ones.
     """
 
-    def __init__(self, num_filmed: int, num_synthetic: int, *, batch_size: int, ratio: float | None, seed: int) -> None:
+    def __init__(self, num_filmed: int, num_synthetic: int, *, batch_size: int, mixture: Mixture, seed: int) -> None:
         self.seed = seed
         self.epoch = 0
         self.start = 0
-        total = batch_size * world()[1]
-        if ratio is None or num_synthetic == 0:
-            self._pools = [(0, num_filmed + num_synthetic, total)]
+        self.num_filmed = num_filmed
+        self.mixture = mixture
+        self._total = batch_size * world()[1]
+        if num_synthetic == 0 and (mixture.ratio == 1 or mixture.pretrain_batches > 0):
+            raise ValueError(
+                f"ratio={mixture.ratio} and pretrain_batches={mixture.pretrain_batches} were given, and there are no "
+                "synthetic clips for batches of nothing else. Raise synth.identities, or lower both."
+            )
+        filmed, made = (0, 0, num_filmed), (1, num_filmed, num_synthetic)
+        if mixture.ratio is None or num_synthetic == 0:
+            pools = [_Pool(0, 0, num_filmed + num_synthetic, self._total)]
         else:
-            share = synthetic_places(total, ratio)
-            self._pools = [(0, num_filmed, total - share), (num_filmed, num_synthetic, share)]
-            self._pools = [pool for pool in self._pools if pool[2] > 0]
+            share = synthetic_places(self._total, mixture.ratio)
+            pools = [_Pool(*filmed, self._total - share), _Pool(*made, share)]
+        self._pools = [pool for pool in pools if pool.count > 0]
+        self._phases = [_Pool(*made, self._total), _Pool(*filmed, self._total)]
 
     def __len__(self) -> int:
-        return max(-(-size // count) for _, size, count in self._pools)
+        return max(pool.batches for pool in (self._phases if self.mixture.pretrain_batches else self._pools))
 
     def __iter__(self) -> Iterator[list[Ticket]]:
         rank, ranks = world()
         for batch in range(self.start, len(self)):
-            indices = [index for number, pool in enumerate(self._pools) for index in self._taken(number, pool, batch)]
-            yield [(self.epoch, index) for index in indices[rank::ranks]]
+            yield self.tickets(self.epoch, batch)[rank::ranks]
 
-    def _taken(self, number: int, pool: tuple[int, int, int], batch: int) -> list[int]:
-        first, size, count = pool
-        places = range(batch * count, (batch + 1) * count)
-        orders = {lap: self._order(number, size, lap) for lap in {place // size for place in places}}
-        return [first + int(orders[place // size][place % size]) for place in places]
+    def tickets(self, epoch: int, batch: int) -> list[Ticket]:
+        """One batch of all processes together."""
+        if self.mixture.pretrain_batches > 0:
+            return self._phased(epoch * len(self) + batch)
+        counts = {pool: pool.count for pool in self._pools}
+        longest = max(self._pools, key=lambda pool: pool.batches)
+        if self.mixture.last == "short" and batch == len(self) - 1:
+            ranks = world()[1]
+            others = sum(counts.values()) - longest.count
+            rest = longest.size - batch * longest.count
+            counts[longest] = -(-(rest + others) // ranks) * ranks - others
+        return [
+            (epoch, index, lap) if lap else (epoch, index)
+            for pool, count in counts.items()
+            for lap, index in self._taken(pool, batch * pool.count, count, epoch)
+        ]
 
-    def _order(self, number: int, size: int, lap: int) -> np.ndarray:
-        return np.random.default_rng([self.seed, _ORDER, number, self.epoch, lap]).permutation(size)
+    def exposure(self, batches: int) -> tuple[int, int]:
+        """Filmed and synthetic clips in the first `batches` batches of training, of all processes together."""
+        indices = [ticket[1] for number in range(batches) for ticket in self.tickets(*divmod(number, len(self)))]
+        filmed = sum(index < self.num_filmed for index in indices)
+        return filmed, len(indices) - filmed
+
+    def _phased(self, place: int) -> list[Ticket]:
+        """Of one kind throughout: an epoch is but a number of batches, and laps count from where the kind began."""
+        since = place - self.mixture.pretrain_batches
+        pool, before = (self._phases[0], place) if since < 0 else (self._phases[1], since)
+        return list(self._taken(pool, before * pool.count, pool.count, 0))
+
+    def _taken(self, pool: _Pool, first: int, count: int, epoch: int) -> list[tuple[int, int]]:
+        """Laps and indices at places of the pool's endless order."""
+        laps = (divmod(place, pool.size) for place in range(first, first + count))
+        return [(lap, pool.first + int(_order(self.seed, pool, epoch, lap)[at])) for lap, at in laps]
+
+
+@functools.lru_cache(maxsize=8)
+def _order(seed: int, pool: _Pool, epoch: int, lap: int) -> np.ndarray:
+    return np.random.default_rng([seed, _ORDER, pool.number, epoch, lap]).permutation(pool.size)
 
 
 class InOrder(Sampler[list[Ticket]]):
@@ -83,9 +159,12 @@ class InOrder(Sampler[list[Ticket]]):
 
 
 def synthetic_places(batch_size: int, ratio: float) -> int:
-    """Synthetic clips in a batch: at least one and not all, so that rounding never drops a pool in silence."""
-    if ratio == 0:
-        return 0
+    """Synthetic clips in a batch: at least one and not all, so that rounding never drops a pool in silence.
+
+    Only ratios of 0 and of 1 drop one.
+    """
+    if ratio in (0, 1):
+        return round(batch_size * ratio)
     return min(max(round(batch_size * ratio), 1), batch_size - 1)
 
 
