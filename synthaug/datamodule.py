@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import lightning
@@ -24,6 +25,7 @@ from synthaug.datasets import ActionDataset, LeakError, Protocol, Split
 from synthaug.datasets.leaks import assert_disjoint, assert_strangers
 from synthaug.drawing import Drawing, Undrawn, packed
 from synthaug.files import user_cache
+from synthaug.holding import held
 from synthaug.references import References, gather
 from synthaug.renderers import BatchRenderer
 from synthaug.sampling import LAST, InOrder, MixedBatches, Mixture, Ticket, synthetic_places
@@ -52,6 +54,8 @@ class Loading:
         num_workers: Loader processes; 0 loads in the main one. The data do not depend on it.
         layout: "video": a dict with `video` [B 3 T H W], `label`, `synthetic`, `key`. "tuple": (video, label).
             "pixel_values": a dict with `pixel_values` [B T 3 H W] and `labels`, as Hugging Face models take.
+        memory_mb: Training and validation films are kept decoded, at the size of clips, if each of the two sets fits
+            into so many megabytes, as few-shot sets do; forked workers share them. 0 reads films anew every time.
         ahead: Batches drawn while the step before them runs, where a GPU draws; 0 draws when asked.
         start_method: How workers start. fork shares avatars and compiled kernels; named here, since Python 3.14
             changes the default.
@@ -61,6 +65,7 @@ class Loading:
     batch_size: int = 16
     num_workers: int = 2
     layout: str = "video"
+    memory_mb: float = 256.0
     ahead: int = 1
     start_method: str = "fork"
     last: str = "full"
@@ -70,10 +75,10 @@ class Loading:
             raise ValueError(f"last={self.last!r} was given; one of {', '.join(LAST)} was wanted. Choose one.")
         if self.layout not in LAYOUTS:
             raise ValueError(f"layout={self.layout!r} was given; one of {', '.join(LAYOUTS)} was wanted.")
-        if self.batch_size < 1 or self.num_workers < 0 or self.ahead < 0:
+        if self.batch_size < 1 or min(self.num_workers, self.ahead, self.memory_mb) < 0:
             raise ValueError(
-                f"batch_size={self.batch_size}, num_workers={self.num_workers} and ahead={self.ahead} were given; "
-                "at least 1, 0 and 0 were wanted."
+                f"batch_size={self.batch_size}, num_workers={self.num_workers}, ahead={self.ahead} and memory_mb="
+                f"{self.memory_mb} were given; at least 1, 0, 0 and 0 were wanted."
             )
 
 
@@ -222,14 +227,14 @@ class SynthAugDataModule(lightning.LightningDataModule):
 
     def val_dataloader(self) -> "Batches":
         """Validation clips in order; none where the protocol has no validation part."""
-        return self._held_out(self.split.val)
+        return self._held_out(self.split.val, memory_mb=self.loading.memory_mb)
 
     def test_dataloader(self) -> "Batches":
         """Test clips in order."""
-        return self._held_out(self.split.test)
+        return self._held_out(self.split.test, memory_mb=0.0)
 
-    def _held_out(self, records: Sequence[Record]) -> "Batches":
-        clips = FilmedClips(tuple(records), self.clip)
+    def _held_out(self, records: Sequence[Record], *, memory_mb: float) -> "Batches":
+        clips = FilmedClips(tuple(records), self.clip, memory_mb=memory_mb)
         return self._batches(clips, InOrder(len(clips), self.loading.batch_size))
 
     def _batches(self, clips: Dataset, order: "MixedBatches | InOrder", drawing: Drawing | None = None) -> "Batches":
@@ -318,17 +323,19 @@ class FilmedClips(Dataset):
     Args:
         records: Which clips, in which order.
         clip: How they are cut.
+        memory_mb: Films are kept in memory if all of them fit into this.
     """
 
-    def __init__(self, records: tuple[Record, ...], clip: ClipFormat) -> None:
+    def __init__(self, records: tuple[Record, ...], clip: ClipFormat, *, memory_mb: float = 0.0) -> None:
         self.records = records
         self.clip = clip
+        self.held = held(records, size=(clip.size, clip.size), limit_mb=memory_mb)
 
     def __len__(self) -> int:
         return len(self.records)
 
     def __getitem__(self, ticket: Ticket) -> dict[str, Tensor | int | str]:
-        return _sample(_window(self.records[ticket[1]], self.clip, 0.5))
+        return _sample(_window(self.records[ticket[1]], self.clip, 0.5, self.held))
 
 
 class TrainingClips(Dataset):
@@ -346,6 +353,8 @@ class TrainingClips(Dataset):
         self.images = data.mirror_labels
         self.synthesizer = data.synthesizer
         self.resample_every = 0 if data.synth is None else data.synth.resample_every
+        size = (self.clip.size, self.clip.size)
+        self.held = held(self.records, size=size, limit_mb=data.loading.memory_mb)
 
     @property
     def num_filmed(self) -> int:
@@ -383,7 +392,7 @@ class TrainingClips(Dataset):
     def clip_at(self, ticket: Ticket, rng: np.random.Generator) -> Clip:
         """The clip behind a ticket, before augmentation."""
         if ticket[1] < self.num_filmed:
-            return _window(self.records[ticket[1]], self.clip, float(rng.uniform()))
+            return _window(self.records[ticket[1]], self.clip, float(rng.uniform()), self.held)
         assert self.synthesizer is not None
         return self.synthesizer.render(self.recipe_at(ticket))
 
@@ -436,11 +445,12 @@ class StagedClips(Dataset):
         return self.clips.augmented(video, changes)
 
 
-def _window(record: Record, clip: ClipFormat, share: float) -> Clip:
+def _window(record: Record, clip: ClipFormat, share: float, held: Mapping[Path, Tensor]) -> Clip:
     """The clip at this share (0 to 1) of the room that its interval leaves; all of it, looped, where there is none."""
     spare = max(record.end - record.start - clip.seconds, 0.0)
     size = (clip.size, clip.size)
-    return read_clip(record, offset=share * spare, fps=clip.fps, num_frames=clip.num_frames, size=size)
+    offset = share * spare
+    return read_clip(record, offset=offset, fps=clip.fps, num_frames=clip.num_frames, size=size, held=held)
 
 
 def _sample(clip: Clip) -> dict[str, Tensor | int | str]:

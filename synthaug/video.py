@@ -471,7 +471,13 @@ def indices_at(info: VideoInfo, times: Sequence[float]) -> list[int]:
 
 
 def read_clip(
-    record: Record, *, offset: float, fps: float, num_frames: int, size: tuple[int, int] | None = None
+    record: Record,
+    *,
+    offset: float,
+    fps: float,
+    num_frames: int,
+    size: tuple[int, int] | None = None,
+    held: Mapping[Path, UInt8[Tensor, "time 3 height width"]] | None = None,
 ) -> Clip:
     """A record's film from `offset` seconds into its interval, at this rate, looped where it is too short.
 
@@ -481,6 +487,7 @@ def read_clip(
         fps: Frames per second of the clip.
         num_frames: Length of the clip.
         size: Height and width to fill; None keeps the film's own.
+        held: Whole films at that size, as `holding.held` keeps them; others are read.
 
     Raises:
         VideoError: If the file cannot be read.
@@ -488,7 +495,8 @@ def read_clip(
     """
     info = probe(record.path)
     times, looped = clip_times(record.start, record.end, offset=offset, fps=fps, num_frames=num_frames)
-    video = read_frames(record.path, indices_at(info, times), info=info, size=size)
+    indices, film = indices_at(info, times), (held or {}).get(record.path)
+    video = read_frames(record.path, indices, info=info, size=size) if film is None else film[indices]
     return Clip(
         key=record.key,
         video=video,

@@ -12,6 +12,7 @@ MAY = {
     "files": {"structures"},
     "body": {"structures"},
     "video": {"structures", "files"},
+    "holding": {"structures", "video"},
     "compositing": {"structures", "body"},
     "footing": {"structures", "body"},
     "performances": {"structures", "body"},

@@ -17,8 +17,9 @@ from synthaug.datamodule import (
     normalized,
 )
 from synthaug.datasets import LeakError, Split
+from synthaug.holding import held
 from synthaug.structures import ClipFormat
-from synthaug.video import read_clip
+from synthaug.video import probe, read_clip
 
 CLIP = ClipFormat(num_frames=4, fps=5.0, size=48)
 
@@ -358,3 +359,23 @@ def test_a_flipped_clip_bears_the_label_of_its_mirror_image(tmp_path, pairs, lab
 def test_flips_need_to_know_what_a_mirror_image_shows(tmp_path):
     with pytest.raises(ValueError, match=r"mirrored_classes.*augmentation\.flip=0"):
         flipped(tmp_path, None, 0.5)
+
+
+@pytest.mark.parametrize("megabytes", [0.0, 256.0])
+def test_films_kept_in_memory_give_the_same_pixels(films, megabytes):
+    data = module(films)
+    data.loading = dataclasses.replace(data.loading, memory_mb=megabytes)
+    clips, records = TrainingClips(data), data.split.train
+    assert set(clips.held) == ({record.path for record in records} if megabytes else set())
+    for index, record in enumerate(records):
+        rng = clips.chance((0, index, 0))
+        offset = float(rng.uniform()) * max(record.end - record.start - CLIP.seconds, 0.0)
+        plain = read_clip(record, offset=offset, fps=CLIP.fps, num_frames=CLIP.num_frames, size=(48, 48))
+        assert torch.equal(clips.clip_at((0, index, 0), clips.chance((0, index, 0))).video, plain.video)
+
+
+def test_films_are_kept_all_or_not_at_all(films):
+    records = films.records
+    needed = sum(3 * 48 * 48 * probe(path).num_frames for path in {record.path for record in records}) / 1e6
+    assert held(records, size=(48, 48), limit_mb=1.01 * needed)
+    assert held(records, size=(48, 48), limit_mb=0.99 * needed) == {}

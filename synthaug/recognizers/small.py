@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import adaptive_avg_pool3d, pad, relu
+from torch.nn.functional import adaptive_avg_pool3d, conv2d, pad, relu
 
 from synthaug.recognizers import Recognizer
 from synthaug.recognizers.shift import temporal_shift
@@ -80,7 +80,10 @@ class SmallResNet(Recognizer):
     def features(self, video: Float[Tensor, "batch 3 time height width"]) -> Float[Tensor, "batch feature"]:
         """The mean in each field of a coarse grid over time and picture."""
         time = video.shape[2]
-        x = self.stem(movement(video).transpose(1, 2).flatten(0, 1))
+        convolution, *rest = self.stem
+        x = moving_convolution(video, convolution)
+        for layer in rest:
+            x = layer(x)
         for stage in self.stages:
             x = stage(x, time)
         return adaptive_avg_pool3d(x.unflatten(0, (-1, time)).transpose(1, 2), self.grid).flatten(1)
@@ -124,3 +127,30 @@ def movement(video: Float[Tensor, "batch 3 time height width"]) -> Float[Tensor,
     change = pad(video.diff(dim=2), (0, 0, 0, 0, 1, 0))
     spread = deviation.square().mean((1, 2, 3, 4), keepdim=True).sqrt().clamp(min=GREY_LEVEL)
     return torch.cat([deviation, change], dim=1) / spread
+
+
+def moving_convolution(
+    video: Float[Tensor, "batch 3 time height width"], convolution: nn.Conv2d
+) -> Float[Tensor, "batch_time channel out_height out_width"]:
+    """What the convolution, which has no bias, makes of `movement(video)`, frames laid end to end.
+
+    A convolution is linear, and so are differences and means over time: the frames themselves are convolved, and the
+    rest is done on what comes out, which is much smaller. In float32 whatever the precision, since what moves is a
+    small difference of large numbers.
+    """
+    with torch.autocast(video.device.type, enabled=False):
+        return _moving_convolution(video.float(), convolution)
+
+
+def _moving_convolution(video: Tensor, convolution: nn.Conv2d) -> Tensor:
+    shape = (-1, video.shape[2])
+    kernels = torch.cat([convolution.weight[:, :3], convolution.weight[:, 3:]]).float()
+    frames = video.transpose(1, 2).flatten(0, 1)
+    convolved = conv2d(frames, kernels, stride=convolution.stride, padding=convolution.padding).unflatten(0, shape)
+    deviation, change = convolved.split(len(kernels) // 2, dim=2)
+    moved = deviation - deviation.mean(1, keepdim=True) + pad(change.diff(dim=1), (0, 0, 0, 0, 0, 0, 1, 0))
+    picture = video.mean(2)
+    # The mean square about the mean picture, without forming the difference.
+    variance = video.square().mean((1, 2, 3, 4)) - picture.square().mean((1, 2, 3))
+    spread = variance.clamp(min=GREY_LEVEL**2).sqrt()
+    return (moved / spread[:, None, None, None, None]).flatten(0, 1)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from synthaug.recognizers.small import SmallResNet, movement
+from synthaug.recognizers.small import SmallResNet, movement, moving_convolution
 from synthaug.recognizers.weights import WeightsNotFoundError
 from synthaug.testing.recognizers import check_recognizer
 
@@ -70,3 +70,14 @@ def test_weights_come_from_a_path_only(tmp_path):
     assert torch.equal(saved.stem[0].weight, loaded.stem[0].weight)
     with pytest.raises(WeightsNotFoundError, match="nobody has published weights for SmallResNet"):
         SmallResNet(5, weights="DEFAULT")
+
+
+@pytest.mark.parametrize("still", [False, True])
+def test_the_stem_convolves_movement(still):
+    clips = video(time=5) if not still else video(time=1).repeat(1, 1, 5, 1, 1)
+    convolution = SmallResNet(5).stem[0]
+    wanted = convolution(movement(clips).transpose(1, 2).flatten(0, 1))
+    ours = moving_convolution(clips, convolution)
+    torch.testing.assert_close(ours, wanted, rtol=1e-4, atol=1e-4)
+    gradients = [torch.autograd.grad(out.square().sum(), convolution.weight)[0] for out in (ours, wanted)]
+    torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-3)
