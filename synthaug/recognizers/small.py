@@ -80,10 +80,9 @@ class SmallResNet(Recognizer):
     def features(self, video: Float[Tensor, "batch 3 time height width"]) -> Float[Tensor, "batch feature"]:
         """The mean in each field of a coarse grid over time and picture."""
         time = video.shape[2]
-        convolution, *rest = self.stem
-        x = moving_convolution(video, convolution)
-        for layer in rest:
-            x = layer(x)
+        convolution, norm, activation = self.stem
+        assert isinstance(convolution, nn.Conv2d)
+        x = activation(norm(moving_convolution(video, convolution)))
         for stage in self.stages:
             x = stage(x, time)
         return adaptive_avg_pool3d(x.unflatten(0, (-1, time)).transpose(1, 2), self.grid).flatten(1)

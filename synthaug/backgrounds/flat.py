@@ -1,0 +1,43 @@
+"""Places as flat as photographs: what people are laid over where nobody asks for the floor."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import final
+
+import numpy as np
+
+from synthaug.backgrounds import Background
+from synthaug.structures import Camera, Record, Reference, Scene, Values
+
+
+@final
+class Flat(Background):
+    """Another background's first picture, and nothing that it knows: no camera, floor, depth or light.
+
+    What arXiv 2506.09411 does with photographs: the person stays where the reference's camera saw them, before a
+    picture that was taken from elsewhere.
+
+    Args:
+        inner: Gives the pictures.
+    """
+
+    def __init__(self, inner: Background) -> None:
+        self.inner = inner
+
+    @property
+    def fingerprint(self) -> str:
+        """Of what gives the pictures."""
+        return f"flat/{self.inner.fingerprint}"
+
+    def sample(self, rng: np.random.Generator) -> Values:
+        """A picture."""
+        return self.inner.sample(rng)
+
+    def scene(self, values: Values, camera: Camera) -> Scene:
+        """The picture, as long as the camera's path."""
+        still = replace(camera, viewmats=camera.viewmats[:1], Ks=camera.Ks[:1])
+        return Scene(self.inner.scene(values, still).frames[:1].repeat(len(camera.viewmats), 1, 1, 1))
+
+    def among(self, films: Sequence[tuple[Record, Reference]]) -> Background:
+        """The pictures that these films allow."""
+        return Flat(self.inner.among(films))
