@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from synthaug.avatarcommands import add_avatar
+from synthaug.datacommands import add_data
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from synthaug.avatars import Cast
     from synthaug.datamodule import SynthAugDataModule
+    from synthaug.datasets import ActionDataset
     from synthaug.motions import MotionSource
     from synthaug.renderers import Renderer
     from synthaug.structures import Recipe
@@ -83,10 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     inspect.add_argument("--seconds", type=float, default=10.0, help="of the motion that are shown (10)")
     _overrides(inspect)
 
-    data = _command(commands, "data", _data_weights, "bring what compute nodes cannot download")
-    data.add_argument("verb", choices=("weights",))
-    data.add_argument("arch", nargs="+", help="torchvision's names, such as resnet18 or r3d_18")
-
+    add_data(commands)
     add_avatar(commands)
     licenses = _command(
         commands, "licenses", _licenses, "the terms of what a configuration uses, or of everything known"
@@ -164,6 +163,14 @@ def data_of(config: "DictConfig") -> "SynthAugDataModule":
     _refuse_foreign(config)
     parts = {name: instantiate(config[name], _convert_="all") for name in _PARTS}
     return SynthAugDataModule(parts.pop("dataset"), parts.pop("protocol"), **parts, seed=config.seed)
+
+
+def dataset_of(config: "DictConfig") -> "ActionDataset":
+    """The data set alone that a configuration describes, not yet prepared. Foreign targets are refused first."""
+    from hydra.utils import instantiate
+
+    _refuse_foreign(config)
+    return instantiate(config.dataset, _convert_="all")
 
 
 def _refuse_foreign(config: "DictConfig") -> None:
@@ -322,14 +329,6 @@ def _stations(config: "DictConfig") -> "tuple[MotionSource, Cast, Renderer]":
 
     _refuse_foreign(config)
     return tuple(instantiate(config.synth[name], _convert_="all") for name in ("motion", "avatar", "renderer"))
-
-
-def _data_weights(chosen: argparse.Namespace) -> int:
-    from synthaug.recognizers.weights import fetch_weights
-
-    for arch in chosen.arch:
-        print(f"{arch}: {fetch_weights(arch)}")
-    return 0
 
 
 def _licenses(chosen: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ Used by data sets, backgrounds and motions; readers are opened for one call and 
 import importlib.util
 import math
 import os
+import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -327,6 +328,25 @@ def _decord_agrees(path: Path, shown: Mapping[int, Frame]) -> bool:
 # ---- Frames ----
 
 
+def frames_in_order(path: Path | str) -> Iterator[av.VideoFrame]:
+    """Every frame as it comes, from the first to the last that can be decoded: the slow truth that seeking is held to.
+
+    Frames are as filmed: whoever shows them turns them by their `rotation`, as `upright` does.
+
+    Raises:
+        VideoError: If the file cannot be read.
+    """
+    path = Path(path)
+    file_key(path)
+    with _opened(path) as (container, stream):
+        yield from _decoded(container, stream)
+
+
+def upright(frame: av.VideoFrame) -> Frame:
+    """A frame's pixels in sRGB, turned as the file asks: what `read_frames` gives of it."""
+    return _picture(frame)
+
+
 def read_frames(
     path: Path | str,
     indices: Sequence[int],
@@ -574,6 +594,20 @@ def _encode(
             padded = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
             container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(padded), format="rgb24")))
         container.mux(stream.encode(None))
+
+
+FILMED = "filmed at {width}x{height}"
+"""What the `comment` of a film that was made smaller says: the size whose pixels its annotations count in."""
+
+
+def filmed_size(path: Path | str, info: VideoInfo) -> tuple[int, int]:
+    """Height and width that keypoints and the like of this film count in: of a smaller copy, those of its original.
+
+    Raises:
+        VideoError: If the file cannot be read as film.
+    """
+    said = re.fullmatch(r"filmed at ([0-9]+)x([0-9]+)", read_metadata(path).get("comment", ""))
+    return (int(said[2]), int(said[1])) if said else (info.height, info.width)
 
 
 def read_metadata(path: Path | str) -> dict[str, str]:

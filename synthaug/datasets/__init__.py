@@ -6,6 +6,7 @@ A data set does not know that it will be extended: nothing here imports synthesi
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from synthaug.structures import Record
@@ -76,6 +77,14 @@ class ActionDataset(ABC):
     @abstractmethod
     def notes(self) -> dict[str, int]:
         """What was trimmed, joined or otherwise changed while indexing, counted by name for the run's report."""
+
+    @property
+    def films(self) -> tuple[Path, ...]:
+        """Every file that is opened for the records, broken ones among them, sorted; nothing is opened to tell.
+
+        Here, of data sets that say nothing else: the records' own.
+        """
+        return tuple(sorted({record.path for record in self.records}))
 
     @property
     def mirrored_classes(self) -> Mapping[str, str | None] | None:

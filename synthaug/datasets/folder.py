@@ -104,6 +104,11 @@ class Folder(ActionDataset):
         return self._mirrored_classes
 
     @property
+    def films(self) -> tuple[Path, ...]:
+        """Every file that a row names."""
+        return tuple(sorted({self.root / row.file for row in self._rows}))
+
+    @property
     def records(self) -> tuple[Record, ...]:
         """Every usable labelled interval, sorted by key."""
         return self._found.records

@@ -19,6 +19,7 @@ from typing import final
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from synthaug.datasets.scans import ScanLog
 from synthaug.files import write_atomic
 from synthaug.structures import Plain
 from synthaug.video import FileKey, VideoError, VideoInfo, file_key, probe, remember
@@ -34,6 +35,7 @@ class VideoIndex:
 
     An unreadable index is ignored with a warning, counted in `ignored`, and written anew; one made with other
     versions of the readers is put aside without a word, since they may disagree about which seeks are right.
+    What `synthaug data scan` left in the same folder goes before: films that it found broken are.
 
     Args:
         folder: Where the index lies; None keeps it in memory alone.
@@ -42,6 +44,7 @@ class VideoIndex:
     def __init__(self, folder: Path | str | None = None) -> None:
         self.file = None if folder is None else Path(folder) / _NAME
         self.ignored = 0
+        self.scans = None if folder is None else ScanLog(Path(folder), readers())
 
     def probe_all(self, paths: Sequence[Path], *, title: str) -> tuple[dict[Path, VideoInfo], dict[Path, str]]:
         """Look into these films, with a bar on a terminal where that takes long.
@@ -55,6 +58,11 @@ class VideoIndex:
         """
         stored = self._load()
         keys, faults = _keys(paths)
+        scanned = self.scans.findings() if self.scans else {}
+        stored |= {key: finding.info for key, finding in scanned.items() if finding.info}
+        broken = {path: scanned[key].fault for path, key in keys.items() if key in scanned and scanned[key].fault}
+        faults |= broken
+        keys = {path: key for path, key in keys.items() if path not in broken}
         known = {path: stored[key] for path, key in keys.items() if key in stored}
         remember({keys[path]: info for path, info in known.items()})
         fresh = [path for path in keys if path not in known]
@@ -89,7 +97,7 @@ class VideoIndex:
         if self.file is None or not self.file.exists():
             return {}
         written = json.loads(self.file.read_text(encoding="utf-8"))
-        if written["readers"] != _readers():
+        if written["readers"] != readers():
             return {}
         return {(row["path"], row["bytes"], row["changed"]): _info(row["info"]) for row in written["films"]}
 
@@ -106,10 +114,10 @@ class VideoIndex:
             {"path": key[0], "bytes": key[1], "changed": key[2], "info": dataclasses.asdict(info)}
             for key, info in sorted(films.items())
         ]
-        write_atomic(self.file, json.dumps({"readers": _readers(), "films": rows}).encode())
+        write_atomic(self.file, json.dumps({"readers": readers(), "films": rows}).encode())
 
 
-def _readers() -> str:
+def readers() -> str:
     """The layout and the readers' versions, which the findings depend on."""
     versions = [f"layout {_LAYOUT}"]
     for name in ("av", "decord"):

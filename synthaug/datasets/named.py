@@ -106,6 +106,11 @@ class NamedFilms(ActionDataset):
         self._listing = listed(root, films, self._read)
 
     @property
+    def films(self) -> tuple[Path, ...]:
+        """Every film whose name is in order."""
+        return tuple(sorted(film.path for film in self._listing.films))
+
+    @property
     def records(self) -> tuple[Record, ...]:
         """Every whole clip of the classes, sorted by name."""
         return self._opened.records

@@ -15,7 +15,7 @@ from synthaug.motions.placement import intrinsics
 from synthaug.motions.recordings import FlawError
 from synthaug.motions.recovery import KeypointTrack, Recovered, lift
 from synthaug.structures import Camera, Record, Reference
-from synthaug.video import SUFFIXES, probe
+from synthaug.video import SUFFIXES, filmed_size, probe
 
 
 @dataclass(frozen=True)
@@ -58,13 +58,15 @@ class Choice:
 def film_of(record: Record, *, fps: float | None, size: tuple[int, int] | None) -> Film:
     """Rate and size of a record's film: the film's own where it is there, else as given.
 
+    Of a film that was made smaller the size is its original's, which keypoints beside it count in.
+
     Raises:
         FlawError: If neither says.
         VideoError: If the film is there and cannot be read.
     """
     if record.path.suffix.lower() in SUFFIXES and record.path.exists():
         info = probe(record.path)
-        return Film(info.fps, info.height, info.width)
+        return Film(info.fps, *filmed_size(record.path, info))
     if fps is None or size is None:
         missing = " and ".join(name for name, value in (("fps", fps), ("size", size)) if value is None)
         raise FlawError(f"it does not say its film's {missing}; the film beside it, or {missing} as set, was wanted")

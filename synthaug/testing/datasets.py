@@ -28,8 +28,9 @@ def check_dataset(dataset: ActionDataset, *, films: int = 3) -> None:
     """Raise AssertionError unless the data set keeps its contract.
 
     Checked: preparing twice changes nothing; it crosses to a worker and back; class names are different; keys are
-    unique, sorted and hold no absolute path; labels are in range; everybody has a name; intervals run forwards and
-    stay within their film; clips are uint8 T 3 H W, come out equal when read again, and say how much is repeated.
+    unique, sorted and hold no absolute path; labels are in range; everybody has a name; every film is told beforehand;
+    intervals run forwards and stay within their film; clips are uint8 T 3 H W, come out equal when read again, and say
+    how much is repeated.
 
     Args:
         dataset: To be examined.
@@ -44,6 +45,7 @@ def check_dataset(dataset: ActionDataset, *, films: int = 3) -> None:
         "a worker would see other records"
     )
     assert records, "there is no record"
+    assert {record.path for record in records} <= set(dataset.films), "a record's film is none of the data set's"
     assert len(set(dataset.classes)) == len(dataset.classes), "two classes share a name"
     keys = [record.key for record in records]
     assert keys == sorted(set(keys)), "keys are not unique and sorted"
