@@ -46,6 +46,10 @@ class Protocol(ABC):
     def separates(self) -> Literal["subject", "camera", "path", "key"]:
         """What training and test never share: a field of Record ("subject", "camera", or "key" for single clips)."""
 
+    def stratum(self, record: Record) -> str:
+        """What the report tells apart among test clips, such as the view of each; empty here: nothing."""
+        return ""
+
     @abstractmethod
     def split(self, records: Sequence[Record], classes: Sequence[str]) -> Split:
         """Divide; deterministic.

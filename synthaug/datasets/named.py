@@ -3,10 +3,11 @@
 Below the data sets that others publish under their own rules of naming.
 """
 
+import difflib
 import logging
 import os
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -150,6 +151,26 @@ def films_below(root: Path) -> Iterator[Path]:
         for name in sorted(names):
             if name.lower().endswith(SUFFIXES) and not name.startswith("."):
                 yield Path(folder) / name
+
+
+def classes_among(wanted: Sequence[str] | None, present: Iterable[str]) -> tuple[str, ...]:
+    """The classes to use in the order of their labels: as wanted, or all that are there, sorted.
+
+    Raises:
+        ValueError: If one is wanted that is not there, or twice, or none at all.
+    """
+    there = sorted(set(present))
+    if wanted is None:
+        return tuple(there)
+    unknown = [name for name in wanted if name not in there]
+    if unknown or not wanted or len(set(wanted)) != len(wanted):
+        close = difflib.get_close_matches(unknown[0], there, n=1) if unknown else []
+        raise ValueError(
+            f"dataset.classes={list(wanted)} was given; names of classes that have films, each once, were wanted"
+            f"{f': {unknown[0]!r} is none' if unknown else ''}{f', did you mean {close[0]!r}?' if close else '.'} "
+            f"Choose from: {', '.join(there)}."
+        )
+    return tuple(wanted)
 
 
 def listed(root: Path, paths: Iterator[Path], read: Callable[[Path], Named]) -> Listing:

@@ -20,8 +20,9 @@ TRAINING_PERFORMERS_120 = TRAINING_PERFORMERS_60 | {
 EXEMPLARS = frozenset(f"S{1 if action <= 60 else 18:03}C003P008R001A{action:03}" for action in NOVEL)
 """The one clip of each novel action that is shown."""
 
-_60 = NtuName(setup=17, camera=3, performer=40, replication=2, action=60)
-_120 = NtuName(setup=32, camera=3, performer=106, replication=2, action=120)
+LIMITS_60 = NtuName(setup=17, camera=3, performer=40, replication=2, action=60)
+LIMITS_120 = NtuName(setup=32, camera=3, performer=106, replication=2, action=120)
+"""The highest numbers of the first half and of the whole."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +59,10 @@ def _even_setups(name: NtuName) -> bool:
 
 
 RULES = {
-    "cross_subject_60": Rule(_known_60, "subject", _60, (40320, 16560)),
-    "cross_view_60": Rule(_other_views, "camera", _60, (37920, 18960)),
-    "cross_subject_120": Rule(_known_120, "subject", _120, (63360, 51120)),
-    "cross_setup_120": Rule(_even_setups, "camera", _120, (54720, 59760)),
+    "cross_subject_60": Rule(_known_60, "subject", LIMITS_60, (40320, 16560)),
+    "cross_view_60": Rule(_other_views, "camera", LIMITS_60, (37920, 18960)),
+    "cross_subject_120": Rule(_known_120, "subject", LIMITS_120, (63360, 51120)),
+    "cross_setup_120": Rule(_even_setups, "camera", LIMITS_120, (54720, 59760)),
 }
 """XSub and XView of NTU RGB+D 60, XSub and XSet of NTU RGB+D 120."""
 
@@ -114,7 +115,7 @@ class NtuSplit(Protocol):
                 train, or a class has no training clip.
         """
         rule = RULES[self.rule]
-        names = {record.key: _named(record, rule.limits, self.rule) for record in records}
+        names = {record.key: named(record, rule.limits, self.rule) for record in records}
         train = tuple(record for record in records if rule.trains(names[record.key]))
         test = tuple(record for record in records if not rule.trains(names[record.key]))
         trained = {names[record.key].performer for record in train}
@@ -155,7 +156,7 @@ class NtuOneShot(Protocol):
         Raises:
             ValueError: If a key is no name of NTU RGB+D, or the exemplar of a novel action in use is not there.
         """
-        names = {record.key: _named(record, _120, "one-shot") for record in records}
+        names = {record.key: named(record, LIMITS_120, "one-shot") for record in records}
         there = set(names)
         wanted = {key for key in EXEMPLARS if any(ntu_name(key).action == name.action for name in names.values())}
         lacking = sorted(wanted - there)
@@ -167,7 +168,7 @@ class NtuOneShot(Protocol):
             )
         train = tuple(r for r in records if r.key in EXEMPLARS or names[r.key].action not in NOVEL)
         test = tuple(r for r in records if r.key not in EXEMPLARS and names[r.key].action in NOVEL)
-        notes = absent((train, (), test), (95400 + 20, 0, 19060)) if _whole(classes, _120) else {}
+        notes = absent((train, (), test), (95400 + 20, 0, 19060)) if _whole(classes, LIMITS_120) else {}
         return Draws(0.0, None, 0).finish(Split(train, (), test, notes), classes)
 
 
@@ -175,7 +176,12 @@ def _whole(classes: Sequence[str], limits: NtuName) -> bool:
     return len(classes) == limits.action
 
 
-def _named(record: Record, limits: NtuName, rule: str) -> NtuName:
+def named(record: Record, limits: NtuName, rule: str) -> NtuName:
+    """What a record's key says, within the numbers that a rule is for.
+
+    Raises:
+        ValueError: If it is no name of NTU RGB+D, or beyond them.
+    """
     try:
         name = ntu_name(record.key)
     except UnknownNameError as error:
