@@ -93,8 +93,15 @@ def _parser() -> argparse.ArgumentParser:
     licenses.add_argument("--all", action="store_true", help="everything known, whatever the configuration")
     _overrides(licenses)
 
-    report = _command(commands, "report", _report, "the table of a sweep's arms, of whatever finished")
-    report.add_argument("folder", type=Path)
+    report = _command(commands, "report", _report, "a sweep's tables, figures and doubts, of whatever finished")
+    report.add_argument("folder", type=Path, help="a multirun's, or one with several in it")
+    report.add_argument("--to", type=Path, metavar="DIR", help="where report.html, .md, .tex and runs.csv go (FOLDER)")
+    report.add_argument(
+        "--baseline", action="append", default=[], metavar="FACTOR=VALUE", help="compare arms with it; may be repeated"
+    )
+    report.add_argument(
+        "--over", action="append", default=[], metavar="FACTOR", help="average over it as over seeds, as over folds"
+    )
 
     doctor = _command(commands, "doctor", _doctor, "check that this machine can do everything, and say how to mend it")
     doctor.add_argument("--json", action="store_true", help="one JSON object instead of a table")
@@ -355,11 +362,9 @@ def _licenses(chosen: argparse.Namespace) -> int:
 
 
 def _report(chosen: argparse.Namespace) -> int:
-    from synthaug.reports import print_sweep
+    from synthaug.reports import report_sweep
 
-    if not chosen.folder.is_dir():
-        raise ValueError(f"'{chosen.folder}' is no folder; one that a multirun left was wanted. See runs/.")
-    print_sweep(chosen.folder)
+    report_sweep(chosen.folder, chosen.to, over=chosen.over, baselines=chosen.baseline)
     return 0
 
 

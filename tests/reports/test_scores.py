@@ -1,12 +1,9 @@
-import json
-
 import numpy as np
 import pytest
 from torch import tensor
 from torchmetrics.functional.classification import multiclass_accuracy
 
-from synthaug.files import write_atomic
-from synthaug.reports import arms, collect, failures, score
+from synthaug.reports import score
 
 
 def predictions(labels, guesses):
@@ -46,12 +43,3 @@ def test_classes_without_a_clip_are_left_out():
 def test_no_clip_or_a_clip_twice_is_refused(bad):
     with pytest.raises(ValueError, match="one for each"):
         score(bad, ["a"])
-
-
-def test_arms_differ_in_everything_but_the_seed(tmp_path):
-    for number, words in enumerate([["a=1", "seed=0"], ["a=1", "seed=1"], ["a=2", "seed=0"]]):
-        write_atomic(tmp_path / str(number) / "metrics.json", json.dumps({"overrides": words, "top1": 0.5}).encode())
-    write_atomic(tmp_path / "3" / "failure.txt", b"No data.")
-    assert failures(tmp_path) == {"3": "No data."}
-    grouped = arms(collect(tmp_path))
-    assert {arm: len(runs) for arm, runs in grouped.items()} == {"a=1": 2, "a=2": 1}

@@ -1,10 +1,8 @@
-"""Accuracies with their uncertainty, and the files and tables that a run leaves.
+"""One run's accuracies with their uncertainty, and its table in the terminal.
 
 After the recognizer; knows predictions and recipes, no model and no data set.
 """
 
-import json
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -115,44 +113,3 @@ def print_scores(scores: Scores, *, title: str) -> None:
     table.add_row("top-1", f"{scores.top1:6.1%}")
     table.add_row("chance", f"{scores.chance:6.1%}", style="dim")
     Console().print(table)
-
-
-def failures(folder: Path) -> dict[str, str]:
-    """Why each run below a folder failed, by its place."""
-    return {
-        str(path.parent.relative_to(folder)): path.read_text().strip() for path in sorted(folder.rglob("failure.txt"))
-    }
-
-
-def collect(folder: Path) -> list[dict[str, Plain]]:
-    """The metrics of every finished run below a folder, with its overrides; unfinished ones are simply not there."""
-    runs = []
-    for path in sorted(folder.rglob("metrics.json")):
-        metrics = json.loads(path.read_text())
-        runs.append({**metrics, "run": str(path.parent.relative_to(folder))})
-    return runs
-
-
-def arms(runs: Sequence[Mapping[str, Plain]]) -> dict[str, list[Mapping[str, Plain]]]:
-    """Runs by arm: everything that was overridden, apart from the seed."""
-    grouped: dict[str, list[Mapping[str, Plain]]] = defaultdict(list)
-    for run in runs:
-        overrides = run.get("overrides")
-        words = [str(word) for word in overrides] if isinstance(overrides, list) else []
-        grouped[" ".join(word for word in words if not word.startswith("seed=")) or "default"].append(run)
-    return dict(grouped)
-
-
-def print_sweep(folder: Path) -> None:
-    """A sweep's table: each arm's mean over its seeds, and its spread."""
-    table = Table(title=f"{folder}", title_justify="left")
-    for column in ("arm", "seeds", "mean class accuracy", "top-1", "steps", "synthetic clips"):
-        table.add_column(column, justify="left" if column == "arm" else "right")
-    for arm, runs in arms(collect(folder)).items():
-        values = {name: np.array([float(str(run[name])) for run in runs]) for name in ("mean_class_accuracy", "top1")}
-        spread = [f"{v.mean():.1%}" + (f" +- {v.std(ddof=1):.1%}" if len(v) > 1 else "") for v in values.values()]
-        steps, clips = ({str(run.get(name)) for run in runs} for name in ("steps", "synthetic_clips"))
-        table.add_row(arm, str(len(runs)), *spread, "/".join(sorted(steps)), "/".join(sorted(clips)))
-    Console().print(table)
-    for place, words in failures(folder).items():
-        Console().print(f"[bold]{place} failed:[/bold] {words}")

@@ -1,0 +1,333 @@
+"""What a study cannot conclude, and why: told before its figures are.
+
+After the results; one function a reason.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from synthaug.reports.reading import Run
+from synthaug.reports.results import Comparison, Results, fact
+from synthaug.reports.studies import Arm, Study
+
+FEW_SUBJECTS = 10
+FEW_CLIPS = 5
+"""Clips of a class below which one of them moves the class by more than 20 points."""
+
+
+@dataclass(frozen=True)
+class Caution:
+    """One reason not to conclude something.
+
+    Attributes:
+        about: In a few words.
+        words: What it is, and what cannot be said for it.
+        grave: Whether figures may be wrong, not only less certain than they look.
+    """
+
+    about: str
+    words: str
+    grave: bool = False
+
+
+def cautions(found: Results) -> tuple[Caution, ...]:
+    """All that apply, grave ones first."""
+    every = [caution for reason in _REASONS for caution in reason(found)]
+    return tuple(sorted(every, key=lambda caution: not caution.grave))
+
+
+def named(study: Study, arm: Arm) -> str:
+    """An arm in a line: the values of its factors."""
+    return ", ".join(f"{short(name)}={value}" for name, value in study.values(arm).items()) or "the only arm"
+
+
+def short(name: str) -> str:
+    """The last word of an override's name."""
+    return name.rsplit(".", 1)[-1].rsplit("/", 1)[-1]
+
+
+def _leaks(found: Results) -> Iterator[Caution]:
+    leaking = [run for run in found.study.runs if run.leakage and run.leakage.get("violations")]
+    if leaking:
+        yield Caution(
+            "Leaks",
+            f"{_places(leaking)} trained on what they were tested on; their accuracy says nothing. See Provenance.",
+            grave=True,
+        )
+    overlaps = {
+        str(name)
+        for run in found.study.runs
+        if run.leakage and isinstance(shared := run.leakage.get("overlaps"), dict)
+        for name, what in shared.items()
+        if what
+    }
+    if overlaps:
+        yield Caution(
+            "Overlaps of the protocol",
+            f"Training and test share {_listed(overlaps)}, as the protocol itself has it. Nothing is said about clips "
+            "that share none of it.",
+        )
+    unchecked = [run for run in found.study.runs if run.leakage is None]
+    if unchecked:
+        yield Caution(
+            "Leaks not recorded",
+            f"{_count(unchecked)} left no leakage.json. What they share with their test cannot be looked up here.",
+        )
+
+
+def _broken(found: Results) -> Iterator[Caution]:
+    wrong = [run for run in found.study.runs if any("another mean class" in remark for remark in run.remarks)]
+    if wrong:
+        yield Caution(
+            "Files that contradict each other",
+            f"In {_places(wrong)}, predictions.json gives another mean class accuracy than metrics.json. Accuracies "
+            "below are those of metrics.json, top-5, confusion and calibration those of predictions.json.",
+            grave=True,
+        )
+    twice = [arm for arm in found.study.arms if any(len(runs) > 1 for runs in arm.runs.values())]
+    if twice:
+        yield Caution(
+            "Seeds run twice",
+            f"{_arms(found, twice)} hold several runs of one seed. They count as one seed, by their mean.",
+            grave=True,
+        )
+
+
+def _unfinished(found: Results) -> Iterator[Caution]:
+    missing = found.study.unfinished
+    if missing:
+        yield Caution(
+            "Runs missing",
+            f"{len(missing)} of {len(missing) + len(found.study.runs)} runs gave no figures and stand in no number "
+            "below. If the hard cases are what fails, the rest looks better than it is.",
+        )
+
+
+def _seeds(found: Results) -> Iterator[Caution]:
+    single = [arm for arm in found.study.arms if len(arm.runs) == 1]
+    if single:
+        yield Caution(
+            "One seed",
+            f"{_arms(found, single)}: one seed, hence no interval and no test. A difference may be chance.",
+        )
+    unlike = [one for one in found.comparisons if set(one.arm.runs) != set(one.control.runs)]
+    if unlike:
+        yield Caution(
+            "Different seeds",
+            f"{_compared(found, unlike)}: arms and control have different seeds. Only shared ones are compared, so the "
+            "difference is not that of the two means in the table.",
+        )
+    few = min((one.paired.pairs for one in found.comparisons), default=None)
+    if few is not None and few < 6:
+        yield Caution(
+            "Few seeds",
+            f"With {few} shared seed{'s' if few > 1 else ''} the sign-flip test cannot give a p below "
+            f"{2.0 ** (1 - few):.4g}. Intervals and t tests assume that differences are normal over seeds, which so "
+            "few cannot show.",
+        )
+    flat = [result.arm for result in found.arms if _flat(result.arm, result.measures["mean_class_accuracy"].interval)]
+    if flat:
+        yield Caution(
+            "No spread",
+            f"{_arms(found, flat)}: all seeds gave the same mean class accuracy. Either the seed changes nothing or "
+            "nothing is learnt; no interval can be given.",
+        )
+
+
+def _unequal_steps(found: Results) -> Iterator[Caution]:
+    unlike = [one for one in found.comparisons if _unlike(one, lambda run: fact(run, "steps"))]
+    if unlike:
+        yield Caution(
+            "Unequal training",
+            f"{_compared(found, unlike)}: arm and control took different numbers of optimizer steps. The difference is "
+            "that of training as well.",
+            grave=True,
+        )
+
+
+def _unequal_film(found: Results) -> Iterator[Caution]:
+    unlike = [one for one in found.comparisons if _unlike(one, lambda run: fact(run, "filmed_clips"))]
+    if unlike:
+        yield Caution(
+            "Unequal film",
+            f"{_compared(found, unlike)}: arm and control trained on different numbers of filmed clips.",
+            grave=True,
+        )
+    shown = [one for one in found.comparisons if _exposure_ratio(one) > 1.1]
+    if shown:
+        yield Caution(
+            "Unequal exposure",
+            f"{_compared(found, shown)}: at the same steps a filmed clip was shown more often in one than in the "
+            "other, by up to a factor of "
+            f"{max(map(_exposure_ratio, shown)):.1f}. Synthetic clips took the place of filmed ones in batches.",
+        )
+
+
+def _unequal_tests(found: Results) -> Iterator[Caution]:
+    clips = [one for one in found.comparisons if _unlike(one, lambda run: run.graded and run.graded.keys)]
+    if clips:
+        yield Caution(
+            "Different test clips",
+            f"{_compared(found, clips)}: arm and control were tested on different clips for the same seed. Their "
+            "difference is also that of the tests.",
+            grave=True,
+        )
+    if len({frozenset(_classes(run)) for run in found.study.runs}) > 1:
+        yield Caution(
+            "Different classes",
+            "Runs were tested on different sets of classes: mean class accuracy and chance mean different things in "
+            "them.",
+            grave=any(_unlike(one, lambda run: frozenset(_classes(run))) for one in found.comparisons),
+        )
+    if any(one.differs for one in found.comparisons):
+        factors = {name for one in found.comparisons for name in one.differs}
+        yield Caution(
+            "Controls that differ in more",
+            f"Some controls were run with but one value of {_listed(factors)}, and stand for all of them.",
+        )
+
+
+def _small_tests(found: Results) -> Iterator[Caution]:
+    subjects = {len(people) for run in found.study.runs if isinstance(people := _subjects(run), list)}
+    if subjects and min(subjects) < FEW_SUBJECTS:
+        yield Caution(
+            "Few people in the test",
+            f"Tests show {' or '.join(map(str, sorted(subjects)))} people. Intervals here are over seeds: they say how "
+            "much training varies, not how much other people would.",
+        )
+    fewest = min(
+        (int(row) for run in found.study.runs if run.graded for row in run.graded.confusion.sum(1) if row),
+        default=FEW_CLIPS,
+    )
+    if fewest < FEW_CLIPS:
+        yield Caution(
+            "Few clips of a class",
+            f"Some class has {fewest} test clip{'s' if fewest > 1 else ''}; one clip moves it by "
+            f"{100 / fewest:.0f} points, and mean class accuracy by that over the number of classes.",
+        )
+
+
+def _guessing(found: Results) -> Iterator[Caution]:
+    if found.chance is None:
+        return
+    low = [result.arm for result in found.arms if _reaches(result.measures["mean_class_accuracy"], found.chance)]
+    if low:
+        yield Caution(
+            "Not told from guessing",
+            f"{_arms(found, low)}: the interval reaches down to chance ({found.chance:.1%}).",
+        )
+
+
+def _pseudo_real(found: Results) -> Iterator[Caution]:
+    if any(_target(run, "dataset").endswith("datasets.demo.Demo") for run in found.study.runs):
+        yield Caution(
+            "Pseudo-real test",
+            "The data set is the demo: its 'filmed' clips are rendered. It shows that the machinery works and what "
+            "parts of it add; what synthesis is worth on film, it cannot say.",
+        )
+
+
+def _last_checkpoint(found: Results) -> Iterator[Caution]:
+    last = [run for run in found.study.runs if fact(run, "val_clips") == 0]
+    if last:
+        yield Caution(
+            "No validation",
+            f"{_count(last)} had no validation clips: the last checkpoint counts, wherever the curve stood.",
+        )
+
+
+def _versions(found: Results) -> Iterator[Caution]:
+    versions = {str(run.metrics.get("version", "unknown")) for run in found.study.runs}
+    if len(versions) > 1:
+        yield Caution("Different versions", f"Runs were made by different versions of synthaug: {_listed(versions)}.")
+
+
+def _no_control(found: Results) -> Iterator[Caution]:
+    if len(found.study.arms) > 1 and not found.comparisons:
+        yield Caution(
+            "Nothing compared",
+            "No control was found for any arm, so no difference is tested. Name one: --baseline FACTOR=VALUE.",
+        )
+
+
+_REASONS: tuple[Callable[[Results], Iterator[Caution]], ...] = (
+    _pseudo_real, _leaks, _broken, _unequal_tests, _unequal_steps, _unequal_film, _unfinished, _seeds, _no_control,
+    _guessing, _small_tests, _last_checkpoint, _versions,
+)  # fmt: skip
+
+
+def _unlike(one: Comparison, value: Callable[[Run], object]) -> bool:
+    """Whether arm and control differ in something at a seed that both have; what is not known counts for nothing."""
+    for seed in set(one.arm.runs) & set(one.control.runs):
+        ours, theirs = ({value(run) for run in arm.runs[seed]} - {None} for arm in (one.arm, one.control))
+        if ours and theirs and ours != theirs:
+            return True
+    return False
+
+
+def _exposure_ratio(one: Comparison) -> float:
+    known = [[fact(run, "filmed_exposure") or 0.0 for run in arm.every_run] for arm in (one.arm, one.control)]
+    means = [sum(values) / len(values) for values in known]
+    return max(means) / min(means) if min(means) > 0 else 1.0
+
+
+def _flat(arm: Arm, interval: tuple[float, float] | None) -> bool:
+    return interval is None and len(arm.runs) > 1
+
+
+def _reaches(estimate: object, chance: float) -> bool:
+    interval = getattr(estimate, "interval", None)
+    return interval is not None and bool(interval[0] <= chance)
+
+
+def _classes(run: Run) -> list[str]:
+    per_class = run.metrics.get("per_class")
+    return [str(name) for name in per_class] if isinstance(per_class, dict) else []
+
+
+def _target(run: Run, part: str) -> str:
+    node = run.config.get(part)
+    return str(node.get("_target_", "")) if isinstance(node, dict) else ""
+
+
+def _subjects(run: Run) -> object:
+    protocol = run.config.get("protocol")
+    return protocol.get("test_subjects") if isinstance(protocol, dict) else None
+
+
+def _compared(found: Results, which: Sequence[Comparison]) -> str:
+    if len(which) == len(found.comparisons) > 2:
+        return "All comparisons"
+    pairs: dict[tuple[str, str], list[str]] = {}
+    for one in which:
+        pair = (one.arm.values[-1], one.control.values[-1])
+        others = list(found.study.values(one.arm).items())[:-1]
+        pairs.setdefault(pair, []).append(", ".join(f"{short(name)}={value}" for name, value in others))
+    words = [f"{ours} against {theirs}{_where(places)}" for (ours, theirs), places in pairs.items()]
+    return _some(words, "; ")
+
+
+def _where(places: list[str]) -> str:
+    return f" (at {_some(places, '; ')})" if any(places) else ""
+
+
+def _arms(found: Results, which: Sequence[Arm]) -> str:
+    if len(which) == len(found.study.arms) > 2:
+        return "All arms"
+    return _some([named(found.study, arm) for arm in which], "; ")
+
+
+def _places(runs: Sequence[Run]) -> str:
+    return _some([f"run {run.place}" for run in runs], ", ")
+
+
+def _count(runs: Sequence[Run]) -> str:
+    return f"{len(runs)} run{'s' if len(runs) > 1 else ''}"
+
+
+def _some(words: list[str], gap: str) -> str:
+    return gap.join(words[:4]) + (f" and {len(words) - 4} more" if len(words) > 4 else "")
+
+
+def _listed(words: set[str]) -> str:
+    return ", ".join(sorted(words))

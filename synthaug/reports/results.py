@@ -1,0 +1,227 @@
+"""The results of a study: every arm's figures over its seeds, and its differences from its control.
+
+Between the arms and the pages; what is printed is computed here.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from jaxtyping import Int
+
+from synthaug.reports.grading import Calibration
+from synthaug.reports.reading import Run
+from synthaug.reports.statistics import Estimate, Paired, estimate, holm, paired
+from synthaug.reports.studies import Arm, Study
+from synthaug.structures import Plain
+
+SHARES = ("mean_class_accuracy", "top1", "top5")
+CALIBRATIONS = ("ece", "nll", "brier")
+
+
+@dataclass(frozen=True, eq=False)
+class ArmResult:
+    """What an arm came to.
+
+    Attributes:
+        arm: Which.
+        measures: Mean over seeds of each measure that its runs have.
+        per_class: Mean over seeds of the share recognised, by class.
+        confusion: Clips of each class (row) taken for each class (column), all runs together; None without
+            predictions, or where runs have different classes.
+        calibration: Bins of confidence of all runs together, the measures their mean; None without scores.
+        curves: Learning curves by name: at each step that every run logged, mean, lowest and highest over runs.
+    """
+
+    arm: Arm
+    measures: dict[str, Estimate]
+    per_class: dict[str, Estimate]
+    confusion: Int[np.ndarray, "class class_predicted"] | None
+    calibration: Calibration | None
+    curves: dict[str, dict[int, tuple[float, float, float]]]
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """An arm against its control, over the seeds that both have.
+
+    Attributes:
+        arm: Which.
+        control: The arm that it is compared with.
+        differs: Factors beyond the control's own that they differ in, too.
+        paired: Of mean class accuracy; the measure that is tested.
+        p_holm: `paired.p_student`, corrected for all comparisons of the report.
+        top1: The difference of top-1.
+        per_class: The difference of each class's share.
+    """
+
+    arm: Arm
+    control: Arm
+    differs: tuple[str, ...]
+    paired: Paired
+    p_holm: float | None
+    top1: Paired
+    per_class: dict[str, Paired]
+
+    @property
+    def verdict(self) -> str:
+        """What the corrected test allows to be said, at 5 %."""
+        if self.p_holm is None or self.p_holm >= 0.05:
+            return "not resolved"
+        return "higher" if self.paired.difference > 0 else "lower"
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """All that a report shows.
+
+    Attributes:
+        study: The arms.
+        arms: Each arm's figures, in the study's order.
+        comparisons: In the order of controls and arms; no pair of arms stands there twice.
+        classes: Names by label; `class 3` where runs did not say.
+        chance: Mean class accuracy of guessing; None if runs differ in it.
+    """
+
+    study: Study
+    arms: tuple[ArmResult, ...]
+    comparisons: tuple[Comparison, ...]
+    classes: tuple[str, ...]
+    chance: float | None
+
+
+def results(study: Study) -> Results:
+    """Compute everything."""
+    chances = {fact(run, "chance") for run in study.runs}
+    return Results(
+        study=study,
+        arms=tuple(_arm_result(arm) for arm in study.arms),
+        comparisons=comparisons(study),
+        classes=class_names(study),
+        chance=chances.pop() if len(chances) == 1 else None,
+    )
+
+
+def measure(run: Run, name: str) -> float | None:
+    """A run's value of a measure; None where it has none."""
+    graded = run.graded
+    if name == "top5":
+        return None if graded is None else graded.top5
+    if name in CALIBRATIONS:
+        return None if graded is None or graded.calibration is None else float(getattr(graded.calibration, name))
+    return fact(run, name)
+
+
+def fact(run: Run, name: str) -> float | None:
+    """A number of metrics.json; None where it has none."""
+    return _float(run.metrics.get(name))
+
+
+def class_share(run: Run, name: str) -> float | None:
+    """The share of a class's clips that a run recognised; None where it tested none."""
+    per_class = run.metrics.get("per_class")
+    return _float(per_class.get(name)) if isinstance(per_class, dict) else None
+
+
+def by_seed(arm: Arm, value: Callable[[Run], float | None]) -> dict[tuple[str, ...], float]:
+    """A value for each seed that has it; of runs of one seed the mean, so that none counts twice."""
+    found = {}
+    for seed, runs in arm.runs.items():
+        known = [one for run in runs if (one := value(run)) is not None]
+        if known:
+            found[seed] = float(np.mean(known))
+    return found
+
+
+def classes_of(arm: Arm) -> dict[str, None]:
+    """Names of the classes that an arm's runs tested, in order of first sight."""
+    per_class = [run.metrics.get("per_class") for run in arm.every_run]
+    return {str(name): None for one in per_class if isinstance(one, dict) for name in one}
+
+
+def class_names(study: Study) -> tuple[str, ...]:
+    """Names by label, as runs list them in `classes`; numbers where none does, or they disagree."""
+    listed = {tuple(map(str, names)) for run in study.runs if isinstance(names := run.metrics.get("classes"), list)}
+    size = max((len(run.graded.confusion) for run in study.runs if run.graded is not None), default=0)
+    known = listed.pop() if len(listed) == 1 else ()
+    return known if len(known) >= max(size, 1) else tuple(f"class {label}" for label in range(size))
+
+
+def comparisons(study: Study) -> tuple[Comparison, ...]:
+    """Every arm against its control, for each control."""
+    pairs: dict[frozenset[Arm], tuple[Arm, Arm, dict[str, str]]] = {}
+    for control in study.controls:
+        for arm in study.arms:
+            other = study.control_of(arm, control)
+            if other is not None and set(arm.runs) & set(other.runs):
+                pairs.setdefault(frozenset((arm, other)), (arm, other, control))
+    tested = [_paired(arm, other, partial(fact, name="mean_class_accuracy")) for arm, other, _ in pairs.values()]
+    corrected = holm([one.p_student for one in tested])
+    found = []
+    for (arm, other, control), one, p in zip(pairs.values(), tested, corrected, strict=True):
+        ours, theirs = study.values(arm), study.values(other)
+        differs = tuple(name for name in study.factors if name not in control and ours[name] != theirs[name])
+        classes = {name: _class_paired(arm, other, name) for name in classes_of(arm)}
+        known = {name: pair for name, pair in classes.items() if pair is not None}
+        found.append(Comparison(arm, other, differs, one, p, _paired(arm, other, partial(fact, name="top1")), known))
+    return tuple(found)
+
+
+def _paired(arm: Arm, other: Arm, value: Callable[[Run], float | None]) -> Paired:
+    pair = paired(by_seed(arm, value), by_seed(other, value))
+    assert pair is not None, "reading makes sure of the headline measures, and the seeds are shared"
+    return pair
+
+
+def _class_paired(arm: Arm, other: Arm, name: str) -> Paired | None:
+    return paired(by_seed(arm, partial(class_share, name=name)), by_seed(other, partial(class_share, name=name)))
+
+
+def _arm_result(arm: Arm) -> ArmResult:
+    measures = {name: by_seed(arm, partial(measure, name=name)) for name in (*SHARES, *CALIBRATIONS)}
+    shares = {name: by_seed(arm, partial(class_share, name=name)) for name in classes_of(arm)}
+    return ArmResult(
+        arm=arm,
+        measures={name: estimate(values) for name, values in measures.items() if values},
+        per_class={name: estimate(values) for name, values in shares.items() if values},
+        confusion=_confusion(arm),
+        calibration=_calibration(arm),
+        curves=_curves(arm),
+    )
+
+
+def _confusion(arm: Arm) -> Int[np.ndarray, "class class_predicted"] | None:
+    found = [run.graded.confusion for run in arm.every_run if run.graded is not None]
+    return sum(found[1:], found[0]) if found and len({one.shape for one in found}) == 1 else None
+
+
+def _calibration(arm: Arm) -> Calibration | None:
+    found = [run.graded.calibration for run in arm.every_run if run.graded is not None and run.graded.calibration]
+    if not found:
+        return None
+    return Calibration(
+        ece=float(np.mean([one.ece for one in found])),
+        nll=float(np.mean([one.nll for one in found])),
+        brier=float(np.mean([one.brier for one in found])),
+        clips=np.sum([one.clips for one in found], axis=0),
+        confidence=np.sum([one.confidence for one in found], axis=0),
+        right=np.sum([one.right for one in found], axis=0),
+    )
+
+
+def _curves(arm: Arm) -> dict[str, dict[int, tuple[float, float, float]]]:
+    found = {}
+    runs = [run.curves for run in arm.every_run if run.curves]
+    for name in sorted({name for curves in runs for name in curves}):
+        having = [curves[name] for curves in runs if name in curves]
+        steps = sorted(set.intersection(*(set(curve) for curve in having)))
+        values = {step: [curve[step] for curve in having] for step in steps}
+        found[name] = {step: (float(np.mean(v)), min(v), max(v)) for step, v in values.items()}
+    return found
+
+
+def _float(value: Plain) -> float | None:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not np.isfinite(value):
+        return None
+    return float(value)

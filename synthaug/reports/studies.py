@@ -1,0 +1,195 @@
+"""Runs sorted into the arms of an experiment, by what was set on the command line.
+
+Between what runs left and the statistics over seeds.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from synthaug.reports.reading import Left, Run, Unfinished
+from synthaug.structures import Plain
+
+SEEDS = ("seed", "protocol.seed")
+"""Overrides that make no other arm."""
+_CONTROLS = (("arm", "none"), ("synth.identities", "0"), ("synth.per_class", "0"), ("synth.ratio", "0"),
+             ("synth.ratio", "0.0"), ("synth", "null"))  # fmt: skip
+"""Values by which a sweep's control is known; the first that is there."""
+
+
+@dataclass(frozen=True, eq=False)
+class Arm:
+    """Runs that differ in nothing but the seed.
+
+    Attributes:
+        values: Of each of the study's factors.
+        runs: By seed, and by whatever else was averaged over; more than one only where a sweep repeats itself.
+    """
+
+    values: tuple[str, ...]
+    runs: dict[tuple[str, ...], tuple[Run, ...]]
+
+    @property
+    def every_run(self) -> tuple[Run, ...]:
+        """All of its runs, by seed."""
+        return tuple(run for runs in self.runs.values() for run in runs)
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """A sweep's arms.
+
+    Attributes:
+        shared: Overrides that all runs have alike.
+        factors: The overrides that vary, each with its values in order: numbers by size, words as they were asked for.
+            The one that the first control fixes is the last.
+        arms: In the order of the factors' values.
+        controls: What arms are compared with: values of one factor or more.
+        averaged: Names of what was averaged over, where it varies.
+        unfinished: Runs without figures.
+    """
+
+    shared: dict[str, str]
+    factors: dict[str, tuple[str, ...]]
+    arms: tuple[Arm, ...]
+    controls: tuple[dict[str, str], ...]
+    averaged: tuple[str, ...]
+    unfinished: tuple[Unfinished, ...]
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """All that finished, arm by arm."""
+        return tuple(run for arm in self.arms for run in arm.every_run)
+
+    def values(self, arm: Arm) -> dict[str, str]:
+        """An arm's values, by factor."""
+        return dict(zip(self.factors, arm.values, strict=True))
+
+    def control_of(self, arm: Arm, control: dict[str, str]) -> Arm | None:
+        """The arm that this one is compared with: the control's that shares all other factors.
+
+        Where the control was run with but one value of a factor (no synthetic clips have but one number a class), it
+        stands for all of that factor's values. None if there is none, or it is the arm itself.
+        """
+        candidates = [other for other in self.arms if control.items() <= self.values(other).items()]
+        ours = self.values(arm)
+        free = [factor for factor in self.factors if factor not in control]
+        exact = [other for other in candidates if all(self.values(other)[factor] == ours[factor] for factor in free)]
+        if not exact:
+            varied = [factor for factor in free if len({self.values(other)[factor] for other in candidates}) > 1]
+            exact = [other for other in candidates if all(self.values(other)[name] == ours[name] for name in varied)]
+        return exact[0] if len(exact) == 1 and exact[0] is not arm else None
+
+
+def arranged(left: Left, *, over: Sequence[str] = (), baselines: Sequence[str] = ()) -> Study:
+    """Sort runs into arms.
+
+    An override that one run has and another lacks is looked up in the other's resolved configuration.
+
+    Args:
+        left: What the sweep left.
+        over: Overrides that, like the seed, are averaged over: `protocol.test_subjects` where each fold is a run.
+        baselines: What to compare with: `arm=none`, or just `none`; several factors apart by blanks.
+
+    Raises:
+        ValueError: If a baseline is no value of this sweep.
+    """
+    apart = (*SEEDS, *over)
+    names = sorted({name for run in left.runs for name in run.overrides if name not in apart})
+    settings = {run: {name: setting(run, name) for name in names} for run in left.runs}
+    found = {name: _ordered({one[name] for one in settings.values()}, left.orders.get(name, ())) for name in names}
+    varied = {name: values for name, values in found.items() if len(values) > 1}
+    controls = tuple(control(words, varied) for words in baselines) or _usual(varied)
+    factors = {name: varied[name] for name in sorted(varied, key=lambda name: _last(name, controls))}
+    rank = {name: {value: place for place, value in enumerate(values)} for name, values in factors.items()}
+    groups: dict[tuple[str, ...], dict[tuple[str, ...], list[Run]]] = {}
+    for run in sorted(left.runs, key=lambda run: (_natural(seed_of(run, over)), run.place)):
+        values = tuple(settings[run][name] for name in factors)
+        groups.setdefault(values, {}).setdefault(seed_of(run, over), []).append(run)
+    in_order = sorted(groups, key=lambda values: [rank[name][word] for name, word in zip(factors, values, strict=True)])
+    arms = (Arm(values, {seed: tuple(runs) for seed, runs in groups[values].items()}) for values in in_order)
+    parts = {name: {setting(run, name) for run in left.runs} for name in over}
+    averaged = ("seed", *(name for name, values in parts.items() if len(values) > 1))
+    shared = {name: values[0] for name, values in found.items() if len(values) == 1}
+    return Study(shared, factors, tuple(arms), controls, averaged, left.unfinished)
+
+
+def seed_of(run: Run, over: Sequence[str] = ()) -> tuple[str, ...]:
+    """What tells a run from the others of its arm: its seed, and whatever else is averaged over."""
+    seed = run.metrics.get("seed")
+    parts = [_word(seed) if seed is not None else run.overrides.get("seed", "unknown")]
+    # A protocol's seed follows the run's, unless it was set by itself.
+    parts += [f"protocol.seed={run.overrides['protocol.seed']}"] if "protocol.seed" in run.overrides else []
+    return (*parts, *(f"{name.split('.')[-1]}={setting(run, name)}" for name in over))
+
+
+def setting(run: Run, name: str) -> str:
+    """A run's value of an override: what was said, else what its configuration holds there, else `default`."""
+    if name in run.overrides:
+        return run.overrides[name]
+    node: Plain = run.config
+    for part in name.replace("/", ".").split("."):
+        if not isinstance(node, dict) or part not in node:
+            return "default"
+        node = node[part]
+    return "default" if isinstance(node, dict) else _word(node)
+
+
+def control(words: str, factors: dict[str, tuple[str, ...]]) -> dict[str, str]:
+    """The factors and values that words such as `arm=none` or `none` name.
+
+    Raises:
+        ValueError: If this sweep has no such value, or several factors have it.
+    """
+    found = {}
+    for word in words.split():
+        name, parted, value = word.rpartition("=")
+        names = [factor for factor, values in factors.items() if value in values and (not parted or factor == name)]
+        if len(names) != 1:
+            known = ", ".join(f"{factor}={'|'.join(values)}" for factor, values in factors.items()) or "nothing"
+            raise ValueError(
+                f"--baseline {words} was given, and {word!r} is a value of {' and '.join(names) or 'nothing here'}; "
+                f"one value of what varies was wanted. It is: {known}."
+            )
+        found[names[0]] = value
+    return found
+
+
+def _usual(factors: dict[str, tuple[str, ...]]) -> tuple[dict[str, str], ...]:
+    """The control that nobody had to name; with a single factor its first value; else none."""
+    known: Iterable[dict[str, str]] = ({name: value} for name, value in _CONTROLS if value in factors.get(name, ()))
+    only = ({name: values[0]} for name, values in factors.items() if len(factors) == 1)
+    return tuple([*known, *only][:1])
+
+
+def _last(name: str, controls: tuple[dict[str, str], ...]) -> tuple[bool, str]:
+    return bool(controls) and name in controls[0], name
+
+
+def _ordered(values: set[str], asked: Sequence[str]) -> tuple[str, ...]:
+    """Numbers by size; otherwise as asked for, and then by the alphabet."""
+    if all(number(value) is not None for value in values):
+        return tuple(sorted(values, key=lambda value: (float(value), value)))
+    known = {value: place for place, value in enumerate(asked)}
+    return tuple(sorted(values, key=lambda value: (known.get(value, len(known)), _natural((value,)))))
+
+
+def number(value: str) -> float | None:
+    """A finite number that a word stands for."""
+    try:
+        found = float(value)
+    except ValueError:
+        return None
+    return found if math.isfinite(found) else None
+
+
+def _natural(words: Sequence[str]) -> list[tuple[bool, float, str]]:
+    """Numbers before words, by size."""
+    return [(number(word) is None, number(word) or 0.0, word) for word in words]
+
+
+def _word(value: Plain) -> str:
+    """A value as it is typed in an override."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return f"[{','.join(_word(one) for one in value)}]" if isinstance(value, list) else str(value)

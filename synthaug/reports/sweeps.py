@@ -1,0 +1,90 @@
+"""A sweep's report, from its folder to its files and the terminal.
+
+The last step of the data flow: read, sort, compute, write.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table as RichTable
+
+from synthaug.files import write_atomic
+from synthaug.reports.cautions import cautions
+from synthaug.reports.pages import page
+from synthaug.reports.reading import left
+from synthaug.reports.results import Results, results
+from synthaug.reports.studies import arranged
+from synthaug.reports.tables import Table, latex, markdown, runs_csv, summary_table
+
+
+def study_results(folder: Path, *, over: Sequence[str] = (), baselines: Sequence[str] = ()) -> Results:
+    """What the runs below a folder came to.
+
+    Args:
+        folder: A multirun's, or one with several in it.
+        over: Overrides that are averaged over like the seed.
+        baselines: What arms are compared with, as in `arm=none`; the usual controls if none is named.
+
+    Raises:
+        ValueError: If there is no run, or no such baseline.
+    """
+    return results(arranged(left(folder), over=over, baselines=baselines))
+
+
+def write_report(found: Results, to: Path, *, title: str) -> Path:
+    """Write report.html, report.md, report.tex and runs.csv; returns the page's path."""
+    told = cautions(found)
+    for name, content in (
+        ("report.md", markdown(title, found, told)),
+        ("report.tex", latex(found)),
+        ("runs.csv", runs_csv(found)),
+        ("report.html", page(title, found, told)),
+    ):
+        write_atomic(to / name, content.encode("utf-8", errors="replace"))
+    return to / "report.html"
+
+
+def print_results(found: Results, *, title: str) -> None:
+    """The tables in the terminal, with why runs have no figures."""
+    console = Console()
+    console.print(_rich(summary_table(found), title))
+    if found.chance is not None:
+        console.print(f"Means over seeds with 95 % intervals; chance {found.chance:.1%}.")
+    for one in found.study.unfinished:
+        console.print(f"[bold]{escape(one.place)} {one.state}:[/bold] {escape(one.reason)}")
+    told = cautions(found)
+    for caution in told:
+        if caution.grave:
+            console.print(f"[bold red]{caution.about}.[/bold red] {escape(caution.words)}")
+    mild = [caution.about.lower() for caution in told if not caution.grave]
+    if mild:
+        console.print(f"[yellow]What limits it, see the report:[/yellow] {', '.join(mild)}.")
+
+
+def print_sweep(folder: Path, *, over: Sequence[str] = (), baselines: Sequence[str] = ()) -> None:
+    """A sweep's tables in the terminal, of whatever finished."""
+    print_results(study_results(folder, over=over, baselines=baselines), title=str(folder))
+
+
+def report_sweep(
+    folder: Path, to: Path | None = None, *, over: Sequence[str] = (), baselines: Sequence[str] = ()
+) -> Path:
+    """Print a sweep's tables and write its report into `to`, or into its own folder; returns the page's path."""
+    found = study_results(folder, over=over, baselines=baselines)
+    print_results(found, title=str(folder))
+    path = write_report(found, to or folder, title="/".join(folder.resolve().parts[-2:]))
+    Console().print(f"Report: {path}", soft_wrap=True, markup=False, highlight=False)
+    return path
+
+
+def _rich(table: Table, title: str) -> RichTable:
+    shown = RichTable(title=escape(title), title_justify="left")
+    for place, name in enumerate(table.columns):
+        shown.add_column(escape(name), justify="left" if place < table.words else "right")
+    for number, row in enumerate(table.rows):
+        if number in table.groups:
+            shown.add_section()
+        shown.add_row(*map(escape, row))
+    return shown

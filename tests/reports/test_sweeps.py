@@ -1,0 +1,319 @@
+import csv
+import dataclasses
+import io
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from fabricated import CLASSES, run_files, sweep, write
+
+from synthaug.cli import main
+from synthaug.reports.cautions import cautions
+from synthaug.reports.pages import page
+from synthaug.reports.reading import left
+from synthaug.reports.results import results
+from synthaug.reports.studies import arranged
+from synthaug.reports.sweeps import print_sweep, study_results, write_report
+from synthaug.reports.tables import (
+    arms_table,
+    comparisons_table,
+    escaped_latex,
+    latex,
+    markdown,
+    percent,
+    runs_csv,
+)
+
+
+def arms(found):
+    return {arm.values: list(arm.runs) for arm in found.study.arms}
+
+
+def abouts(folder, **options):
+    return {caution.about for caution in cautions(study_results(folder, **options))}
+
+
+def texts(found):
+    told = cautions(found)
+    return markdown("a sweep", found, told), latex(found), page("a sweep", found, told), runs_csv(found)
+
+
+class Parsed(HTMLParser):
+    """Elements, checked to close in order, with the words of table cells."""
+
+    VOID = {"meta", "line", "circle", "rect", "path", "br"}
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tags, self.rows, self.anchors, self.ids = [], [], [], [], []
+        self.feed(text)
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self.ids += [value for name, value in attrs if name == "id"]
+        self.anchors += [value for name, value in attrs if name == "href"]
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "td" in self.open or "th" in self.open:
+            self.rows[-1][-1] += data.replace("−", "-")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return sweep(tmp_path_factory.mktemp("sweep"))
+
+
+@pytest.fixture(scope="module")
+def found(made):
+    return study_results(made)
+
+
+def test_arms_differ_in_everything_but_the_seed(found):
+    assert found.study.shared == {"experiment": "made_up"}
+    assert found.study.factors == {"protocol.n_shot": ("1", "5"), "arm": ("none", "classic", "full")}
+    assert set(arms(found)) == {(shot, arm) for shot in "15" for arm in ("none", "classic", "full")}
+    assert all(len(seeds) == 6 for seeds in arms(found).values())
+
+
+def test_which_run_lies_in_which_folder_does_not_matter(tmp_path, found):
+    shuffled = study_results(sweep(tmp_path, order=np.random.default_rng(1)))
+    told = cautions(found)
+    assert markdown("s", shuffled, cautions(shuffled)) == markdown("s", found, told) and latex(shuffled) == latex(found)
+
+
+def test_the_order_of_reading_does_not_matter(made, found):
+    read = left(made)
+    backwards = dataclasses.replace(read, runs=read.runs[::-1], unfinished=read.unfinished[::-1])
+    assert texts(results(arranged(backwards))) == texts(found)
+
+
+BROKEN = {
+    "failed": {"failure.txt": "Out of memory.", "config.yaml": "seed: 9"},
+    "unfinished": {"config.yaml": "seed: 9"},
+    "unreadable": {"metrics.json": '{"mean_class_acc'},
+    "no figures": {"metrics.json": "[1]"},
+    "not a number": {"metrics.json": '{"mean_class_accuracy": NaN, "top1": 0.5}'},
+}
+
+
+@pytest.mark.parametrize("files", BROKEN.values(), ids=BROKEN)
+def test_a_run_without_figures_changes_no_number_and_is_listed(tmp_path, files):
+    sweep(tmp_path, arms=("none", "full"), shots=(1,), seeds=3)
+    before = study_results(tmp_path)
+    write(tmp_path / "broken", files)
+    after = study_results(tmp_path)
+    assert arms_table(after) == arms_table(before) and comparisons_table(after) == comparisons_table(before)
+    assert [one.place for one in after.study.unfinished] == ["broken"] and "Runs missing" in abouts(tmp_path)
+    assert all("broken" in text for text in (page("s", after, ()), markdown("s", after, ()), runs_csv(after)))
+
+
+def test_damaged_files_beside_the_figures_are_said_and_cost_no_figure(tmp_path):
+    sweep(tmp_path, arms=("none", "full"), shots=(1,), seeds=3)
+    before = arms_table(study_results(tmp_path))
+    write(tmp_path / "0", {"config.yaml": "{", "leakage.json": "[", "logs/metrics.csv": "\0step,\n1,2"})
+    after = study_results(tmp_path)
+    assert arms_table(after) == before
+    (run,) = [run for run in after.study.runs if run.place == "0"]
+    assert "config.yaml cannot be read" in " ".join(run.remarks) and run.leakage is None
+    write(tmp_path / "0", {"predictions.json": '[{"key": 1}]'})
+    (run,) = [run for run in study_results(tmp_path).study.runs if run.place == "0"]
+    assert run.graded is None and "predictions.json" in " ".join(run.remarks)
+
+
+def test_an_evaluation_within_a_run_is_no_run_of_its_own(tmp_path):
+    sweep(tmp_path, arms=("none", "full"), shots=(1,), seeds=2)
+    before = texts(study_results(tmp_path))
+    write(tmp_path / "0" / "evaluation", run_files("none", 1, 7))
+    write(tmp_path / ".hidden", run_files("none", 1, 8))
+    assert texts(study_results(tmp_path)) == before
+
+
+def test_a_seed_of_one_arm_alone_enters_its_mean_and_no_comparison(tmp_path):
+    sweep(tmp_path, arms=("none", "full"), shots=(1,), seeds=6)
+    before = comparisons_table(study_results(tmp_path))
+    write(tmp_path / "more", run_files("full", 1, 9))
+    after = study_results(tmp_path)
+    assert comparisons_table(after) == before and len(arms(after)[("full",)]) == 7
+    assert "Different seeds" in abouts(tmp_path)
+
+
+def test_a_seed_run_twice_counts_once(tmp_path):
+    sweep(tmp_path, arms=("none", "full"), shots=(1,), seeds=3)
+    before = arms_table(study_results(tmp_path))
+    write(tmp_path / "again", run_files("full", 1, 0))
+    assert arms_table(study_results(tmp_path)) == before and "Seeds run twice" in abouts(tmp_path)
+
+
+def test_what_one_run_overrides_is_looked_up_in_the_others_configuration(tmp_path):
+    for place, words in enumerate(([], ["synth.per_class=200"], ["synth.per_class=50"])):
+        write(tmp_path / str(place), run_files("none", 1, place, overrides=[*words, f"seed={place}"]))
+    found = study_results(tmp_path)
+    assert {values: len(seeds) for values, seeds in arms(found).items()} == {("50",): 1, ("200",): 2}
+
+
+def test_folds_can_be_averaged_over_like_seeds(tmp_path):
+    for place, (arm, fold) in enumerate((arm, fold) for arm in ("none", "full") for fold in "ab"):
+        words = [f"arm={arm}", f"protocol.test_subjects=[{fold}]"]
+        write(tmp_path / str(place), run_files(arm, 1, 0, overrides=words))
+    assert len(arms(study_results(tmp_path))) == 4
+    found = study_results(tmp_path, over=["protocol.test_subjects"])
+    assert set(arms(found)) == {("none",), ("full",)} and found.comparisons[0].paired.pairs == 2
+
+
+def test_arms_are_compared_with_the_control_that_shares_all_else(found):
+    pairs = {(one.arm.values, one.control.values) for one in found.comparisons}
+    assert pairs == {((shot, arm), (shot, "none")) for shot in "15" for arm in ("classic", "full")}
+
+
+def test_any_value_can_be_the_baseline_and_no_pair_is_told_twice(made):
+    found = study_results(made, baselines=["classic", "arm=none"])
+    assert [(one.arm.values[1], one.control.values[1]) for one in found.comparisons if one.arm.values[0] == "1"] == [
+        ("none", "classic"), ("full", "classic"), ("full", "none"),
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match="value of nothing here"):
+        study_results(made, baselines=["arm=paper"])
+
+
+def test_a_control_with_one_amount_stands_for_all_amounts(tmp_path):
+    jobs = [("none", 0), ("full", 50), ("full", 200)]
+    for place, (arm, amount) in enumerate(jobs):
+        for seed in range(2):
+            words = [f"arm={arm}", f"synth.per_class={amount}"]
+            write(tmp_path / f"{place}-{seed}", run_files(arm, 1 + amount, seed, overrides=words, filmed_clips=7))
+    found = study_results(tmp_path)
+    assert {one.arm.values: one.differs for one in found.comparisons} == {
+        ("50", "full"): ("synth.per_class",), ("200", "full"): ("synth.per_class",),
+    }  # fmt: skip
+    assert "Controls that differ in more" in abouts(tmp_path)
+
+
+def test_numbers_are_ordered_by_size_and_words_as_asked(tmp_path):
+    for place, (arm, amount) in enumerate([("none", 100), ("full", 20), ("classic", 3)]):
+        write(tmp_path / str(place), run_files(arm, 1, 0, overrides=[f"arm={arm}", f"n={amount}"]))
+    assert study_results(tmp_path).study.factors == {"n": ("3", "20", "100"), "arm": ("classic", "full", "none")}
+    write(tmp_path, {"multirun.yaml": "hydra: {overrides: {task: ['arm=none,classic,full', 'n=100,20,3']}}"})
+    assert study_results(tmp_path).study.factors["arm"] == ("none", "classic", "full")
+
+
+def test_the_page_parses_and_needs_nothing_from_anywhere(found):
+    text = page("<script>alert(1)</script> & more", found, cautions(found))
+    parsed = Parsed(text)
+    assert "http" not in text and "url(" not in text and "@import" not in text
+    assert not {"script", "link", "img", "iframe", "object"} & {tag for tag, _ in parsed.tags}
+    assert not [name for _, attrs in parsed.tags for name in attrs if name.startswith("on") or name == "src"]
+    assert {f"#{name}" for name in parsed.ids} >= set(parsed.anchors) and parsed.anchors
+    assert sum(tag == "svg" for tag, _ in parsed.tags) > 10
+    # Class names arrive as words, not as elements.
+    assert CLASSES[1] in {row[0] for row in parsed.rows if row}
+
+
+def test_no_drawn_mark_lies_outside_its_picture(found):
+    text = page("s", found, ())
+    for width, height, body in re.findall(r'<svg viewBox="0 0 (\d+) (\d+)".*?>(.*?)</svg>', text, re.DOTALL):
+        spots = re.findall(r'c?x[12]?="([-\d.]+)" c?y[12]?="([-\d.]+)"', body)
+        assert spots and all(0 <= float(x) <= int(width) and 0 <= float(y) <= int(height) for x, y in spots)
+        assert "nan" not in body and "inf" not in body
+
+
+def test_every_file_tells_the_same_figures(made, found):
+    text, _, html, rows = texts(found)
+    cells = [[cell.replace("\\", "") for cell in line.strip("| ").split(" | ")] for line in text.splitlines()]
+    shown = Parsed(html).rows
+    for table in (arms_table(found), comparisons_table(found)):
+        assert table.rows and all(list(row) in shown and list(row) in cells for row in table.rows)
+    runs = list(csv.DictReader(io.StringIO(rows)))
+    assert len(runs) == 36
+    for result in found.arms:
+        mine = [row for row in runs if (row["protocol.n_shot"], row["arm"]) == result.arm.values]
+        for name, known in result.measures.items():
+            assert np.mean([float(row[name]) for row in mine]) == pytest.approx(known.mean)
+    for row in runs:
+        assert any(row["run"] in line and percent(float(row["mean_class_accuracy"])) in line for line in shown)
+
+
+def test_latex_is_escaped_and_whole(found):
+    assert escaped_latex("a_b & 50% {x} #1 ~ ^ \\ $ <b>") == (
+        r"a\_b \& 50\% \{x\} \#1 \textasciitilde{} \textasciicircum{} \textbackslash{} \$ \textless{}b\textgreater{}"
+    )
+    text = latex(found)
+    assert text.count(r"\begin{") == text.count(r"\end{") and r"n\_shot" in text and r"\toprule" in text
+    for table in re.findall(r"\\begin\{tabular\}\{(\w+)\}(.*?)\\end\{tabular\}", text, re.DOTALL):
+        rows = [line for line in table[1].splitlines() if line.endswith(r"\\")]
+        assert rows and all(row.replace(r"\&", "").count("&") == len(table[0]) - 1 for row in rows)
+
+
+def test_a_sound_sweep_raises_no_doubt(found):
+    assert cautions(found) == ()
+
+
+FLAWS = {
+    "One seed": {},
+    "Unequal training": {"steps": 300},
+    "Unequal film": {"filmed_clips": 3},
+    "Different versions": {"version": "0.0.9"},
+    "Different classes": {"per_class": {"bow": 0.5}},
+    "No validation": {"val_clips": 0},
+    "Files that contradict each other": {"mean_class_accuracy": 0.011},
+}
+
+
+@pytest.mark.parametrize("about", FLAWS)
+def test_each_flaw_is_told(tmp_path, about):
+    write(tmp_path / "0", run_files("none", 1, 0))
+    write(tmp_path / "1", run_files("full", 1, 0, **FLAWS[about]))
+    assert about in abouts(tmp_path)
+    if about != "One seed":
+        write(tmp_path / "1", run_files("full", 1, 0))
+        assert about not in abouts(tmp_path)
+
+
+def test_flaws_of_other_files_are_told(tmp_path):
+    files = run_files("full", 1, 0, filmed_exposure=5.0)
+    files["config.yaml"] = "dataset: {_target_: synthaug.datasets.demo.Demo}\nprotocol: {test_subjects: [a, b]}"
+    files["leakage.json"] = '{"violations": ["clip x"], "overlaps": {"rooms": {"shared": 2}}}'
+    files["predictions.json"] = '[{"key": "other", "label": 0, "prediction": 0}]'
+    write(tmp_path / "0", run_files("none", 1, 0, filmed_exposure=10.0))
+    write(tmp_path / "1", files)
+    told = cautions(study_results(tmp_path))
+    assert {caution.about for caution in told} >= {
+        "Pseudo-real test", "Leaks", "Overlaps of the protocol", "Few people in the test", "Different test clips",
+        "Few clips of a class", "Unequal exposure",
+    }  # fmt: skip
+    graves = [caution.grave for caution in told]
+    assert graves == sorted(graves, reverse=True) and graves[0]
+
+
+@pytest.mark.parametrize("arms", [("none",), ("none", "classic")])
+def test_the_smallest_sweeps_give_a_report(tmp_path, arms, capsys):
+    sweep(tmp_path, arms=arms, shots=(1,), seeds=1)
+    Parsed(write_report(study_results(tmp_path), tmp_path / "to", title="s").read_text())
+    print_sweep(tmp_path)
+    assert "mean class" in capsys.readouterr().out
+
+
+def test_a_sweep_of_failures_gives_a_report(tmp_path):
+    write(tmp_path / "0", {"failure.txt": "No data."})
+    text = write_report(study_results(tmp_path), tmp_path, title="s").read_text()
+    assert "No data." in text and Parsed(text)
+
+
+def test_the_command_writes_its_files_and_refuses_what_is_no_sweep(made, tmp_path, capsys):
+    assert main(["report", str(made), "--to", str(tmp_path / "to"), "--baseline", "classic"]) == 0
+    assert {path.name for path in (tmp_path / "to").iterdir()} == {"report.html", "report.md", "report.tex", "runs.csv"}
+    assert main(["report", str(tmp_path / "nowhere")]) == 2 and "is no folder" in capsys.readouterr().err
+    (tmp_path / "empty").mkdir()
+    assert main(["report", str(tmp_path / "empty")]) == 2 and "holds no run" in capsys.readouterr().err
