@@ -1,5 +1,6 @@
 """Train a recognizer on filmed and synthetic clips: compose, build, fit, test, report."""
 
+import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,17 +17,26 @@ from synthaug.failures import plain_words
 def main(config: DictConfig) -> float:
     """One run; returns the mean class accuracy on test clips, so that sweepers can maximise it."""
     from evaluate import build
+    from synthaug.files import write_atomic
     from synthaug.recognizers import loops
-    from synthaug.runs import leave_after, leave_before, leave_failure
+    from synthaug.runs import finished, leave_after, leave_before, leave_failure
 
-    folder = Path(HydraConfig.get().runtime.output_dir)
+    folder, start = Path(HydraConfig.get().runtime.output_dir), time.perf_counter()
+    resolved = OmegaConf.to_yaml(config, resolve=True)
+    done = finished(folder, resolved)
+    if done is not None:
+        print(f"{folder} holds this very run, finished: {done:.1%}. Choose another folder to repeat it.")
+        return done
     try:
-        OmegaConf.save(config, folder / "config.yaml", resolve=True)
+        write_atomic(folder / "config.yaml", resolved.encode())
         run = build(config, folder)
         leave_before(run.data, folder)
         fitted = loops.fit(run.trainer, run.training, run.data)
-        facts = {**asdict(fitted), "seed": config.seed, "overrides": list(HydraConfig.get().overrides.task)}
         predictions = loops.test(run.trainer, run.training, run.data, fitted.checkpoint)
+        facts = {
+            **asdict(fitted), "seed": config.seed, "overrides": list(HydraConfig.get().overrides.task),
+            "seconds_in_all": round(time.perf_counter() - start, 1),
+        }  # fmt: skip
         return leave_after(run.data, predictions, folder, facts).mean_class_accuracy
     except Exception as error:
         words = plain_words(error)

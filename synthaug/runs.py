@@ -20,6 +20,21 @@ from synthaug.sheets import sheet
 from synthaug.structures import Plain
 
 
+def finished(folder: Path, config: str) -> float | None:
+    """Mean class accuracy of the run that a folder holds, if it has ended and had exactly this configuration.
+
+    So that a sweep that was cut off goes on where it stood when it is started again in its folder.
+
+    Args:
+        folder: Of a run.
+        config: Resolved, as YAML.
+    """
+    written, metrics = folder / "config.yaml", folder / "metrics.json"
+    if not (written.is_file() and metrics.is_file()) or written.read_text() != config:
+        return None
+    return float(json.loads(metrics.read_text())["mean_class_accuracy"])
+
+
 def leave_before(data: SynthAugDataModule, folder: Path) -> None:
     """Write what is known before training: recipes, the motions' grades, and a contact sheet of what it trains on."""
     write_recipes(folder, data.recipes())
@@ -35,6 +50,7 @@ def leave_after(
     data: SynthAugDataModule, predictions: Sequence[Prediction], folder: Path, facts: dict[str, Plain]
 ) -> Scores:
     """Grade test predictions, write them and `metrics.json`, and print the table."""
+    (folder / "failure.txt").unlink(missing_ok=True)
     scores = score(predictions, data.class_names)
     split = data.split
     counted: dict[str, Plain] = {

@@ -82,29 +82,41 @@ class AnnyPeople(Cast):
         gaussians: For each person, at full detail.
         levels: How their levels of detail are made, of which renderers take what the picture needs; None makes none.
         kept: People held in memory once built (about 4 MB each at 32,000).
+        people: How many of the million there are to choose from. Few, and runs with other seeds meet the same people,
+            whose levels of detail are made but once: five seconds each.
 
     Raises:
         ValueError: If the family is unknown, or the count out of range.
     """
 
     def __init__(
-        self, *, family: str = "studio", gaussians: int = 32_000, levels: Pyramid | None = _PYRAMID, kept: int = 64
+        self,
+        *,
+        family: str = "studio",
+        gaussians: int = 32_000,
+        levels: Pyramid | None = _PYRAMID,
+        kept: int = 256,
+        people: int = SEEDS,
     ) -> None:
         _check(family, gaussians)
+        if not 1 <= people <= SEEDS:
+            raise ValueError(f"people={people} was given; 1 to {SEEDS} were wanted. Set synth.avatar.people.")
         self._family = family
+        self._people = people
         self._build = functools.lru_cache(maxsize=kept)(functools.partial(_person, family, gaussians, levels))
 
     def draw(self, count: int, rng: np.random.Generator) -> tuple[str, ...]:
         """Different people, by chance.
 
         Raises:
-            ValueError: If more than a million were asked for.
+            ValueError: If more were asked for than there are.
         """
-        if not 0 <= count <= SEEDS:
+        if not 0 <= count <= self._people:
             raise ValueError(
-                f"{count} people were asked for; the family {self._family!r} has {SEEDS}. Ask for 0 to {SEEDS}."
+                f"{count} people were asked for; there are {self._people} of the family {self._family!r}. "
+                f"Ask for fewer (synth.identities), or raise synth.avatar.people, up to {SEEDS}."
             )
-        seeds = rng.choice(SEEDS, size=count, replace=False, shuffle=False)
+        seeds = rng.choice(self._people, size=count, replace=False, shuffle=False)
         return tuple(f"{self._family}-{int(seed):06d}" for seed in seeds)
 
     def load(self, identity: str) -> AnnyPerson:

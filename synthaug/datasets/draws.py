@@ -71,7 +71,21 @@ class Draws:
                 "or leave the class out."
             )
         train = sorted(train, key=lambda record: record.key)
-        return [train[i] for i in drawn_by(self.seed, "n_shot", name).permutation(len(train))[: self.n_shot]], val
+        shuffled = [train[i] for i in drawn_by(self.seed, "n_shot", name).permutation(len(train))]
+        return _strangers_first(shuffled)[: self.n_shot], val
+
+
+def _strangers_first(clips: Sequence[Record]) -> list[Record]:
+    """Everybody once, then everybody a second time, and so on: few shots show as many people as there are.
+
+    One order for all numbers of shots, so that more contain fewer.
+    """
+    met: dict[str, int] = {}
+    rounds = []
+    for clip in clips:
+        rounds.append(met.get(clip.subject, 0))
+        met[clip.subject] = rounds[-1] + 1
+    return [clips[i] for i in sorted(range(len(clips)), key=rounds.__getitem__)]
 
 
 def drawn_by(seed: int, purpose: str, name: str) -> np.random.Generator:

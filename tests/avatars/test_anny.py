@@ -147,3 +147,13 @@ def test_unknown_families_counts_and_names_are_refused(studio):
         studio.load("street-000001")
     with pytest.raises(ValueError, match="were asked for"):
         studio.draw(SEEDS + 1, np.random.default_rng(0))
+
+
+def test_few_people_are_met_again_by_other_seeds():
+    few = AnnyPeople(family="studio", gaussians=2000, people=5)
+    drawn = [few.draw(5, np.random.default_rng(seed)) for seed in range(3)]
+    assert {frozenset(people) for people in drawn} == {frozenset(f"studio-{seed:06d}" for seed in range(5))}
+    with pytest.raises(ValueError, match="6 people were asked for; there are 5"):
+        few.draw(6, np.random.default_rng(0))
+    with pytest.raises(ValueError, match="people=0"):
+        AnnyPeople(family="studio", people=0)

@@ -108,6 +108,16 @@ def test_seeds_draw_other_shots():
     assert len({CrossSubject([4], n_shot=2, seed=seed).split(RECORDS, CLASSES).train for seed in range(5)}) > 1
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_few_shots_show_as_many_people_as_there_are(seed):
+    present = {record.subject for record in RECORDS} - {"4"}
+    for shots in range(1, 2 * len(present) + 1):
+        train = CrossSubject([4], n_shot=shots, seed=seed).split(RECORDS, CLASSES).train
+        for label in range(len(CLASSES)):
+            times = [sum(r.label == label and r.subject == who for r in train) for who in sorted(present)]
+            assert sum(times) == shots and max(times) - min(times) <= 1
+
+
 def test_a_lot_holds_out_its_share_of_whole_groups():
     for seed in range(20):
         split = Holdout(0.3, by="path", seed=seed).split(RECORDS, CLASSES)
