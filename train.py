@@ -47,13 +47,13 @@ def main(config: DictConfig) -> float:
 
 
 class SweepTable(Callback):
-    """Prints a sweep's table of arms when its last job has ended, of whatever finished."""
+    """Prints a sweep's table of arms and writes its report when its last job has ended, of whatever finished."""
 
     def on_multirun_end(self, config: DictConfig, **kwargs: object) -> None:
-        """Read what the jobs left and print it."""
-        from synthaug.reports import print_sweep
+        """Read what the jobs left, print it and write report.html beside them."""
+        from synthaug.reports import report_sweep
 
-        print_sweep(Path(config.hydra.sweep.dir))
+        report_sweep(Path(config.hydra.sweep.dir))
 
 
 if __name__ == "__main__":

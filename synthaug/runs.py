@@ -6,6 +6,7 @@ After training; the entry files' last step.
 import io
 import json
 from collections.abc import Mapping, Sequence
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,7 @@ def leave_after(
     counted: dict[str, Plain] = {
         "filmed_clips": len(split.train), "val_clips": len(split.val), "synthetic_clips": len(data.recipes()),
         "synthetic_share": data.synthetic_share, "notes": {**data.dataset.notes, **split.notes},
+        "classes": list(data.class_names), "version": metadata.version("synthaug"),
         "quarantined": len(data.dataset.quarantine), "motions_dropped": len(motion_report(data)["dropped"]),
     }  # fmt: skip
     _write_json(folder / "predictions.json", predictions)
