@@ -33,8 +33,10 @@ def main(config: DictConfig) -> float:
         leave_before(run.data, folder)
         fitted = loops.fit(run.trainer, run.training, run.data)
         predictions = loops.test(run.trainer, run.training, run.data, fitted.checkpoint)
+        filmed, _ = run.data.order().exposure(fitted.steps * run.trainer.accumulate_grad_batches)
         facts = {
             **asdict(fitted), "seed": config.seed, "overrides": list(HydraConfig.get().overrides.task),
+            "filmed_exposure": round(filmed / len(run.data.split.train), 2),
             "seconds_in_all": round(time.perf_counter() - start, 1),
         }  # fmt: skip
         return leave_after(run.data, predictions, folder, facts).mean_class_accuracy

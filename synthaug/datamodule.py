@@ -22,14 +22,14 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from synthaug.augmentation import Augmentation
 from synthaug.datasets import ActionDataset, LeakError, Protocol, Split
-from synthaug.datasets.leaks import assert_disjoint, assert_strangers
+from synthaug.datasets.leaks import assert_disjoint, assert_strangers, overlaps
 from synthaug.drawing import Drawing, Undrawn, packed
 from synthaug.files import user_cache
 from synthaug.holding import held
 from synthaug.references import References, gather
 from synthaug.renderers import BatchRenderer
 from synthaug.sampling import LAST, InOrder, MixedBatches, Mixture, Ticket, synthetic_places
-from synthaug.structures import Batch, Clip, ClipFormat, Recipe, Record, Rendering, Values
+from synthaug.structures import Batch, Clip, ClipFormat, Plain, Recipe, Record, Rendering, Values
 from synthaug.synthesis import Synthesis, Synthesizer
 from synthaug.video import read_clip
 from synthaug.workers import single_threaded
@@ -180,9 +180,7 @@ class SynthAugDataModule(lightning.LightningDataModule):
                 logger.warning("%d of %d training clips give no motion; motions.json says why.", count, total)
             self._synthesizer = _synthesizer(self.synth, references, self.clip, self.seed, images)
             self._synthesizer.meet()
-            check_references(references, split, self.protocol.separates)
-            people = self._synthesizer.identities
-            assert_strangers({name: self.synth.avatar.subject(name) for name in people}, split)
+            check_leaks(self._synthesizer, split, self.protocol.separates)
         self._split = split
 
     def recipes(self, generation: int = 0) -> list[Recipe]:
@@ -299,6 +297,17 @@ def _synthesizer(
     if films:
         plan = replace(plan, background=plan.background.among(films))
     return Synthesizer(plan, references, clip, seed=seed, images=images)
+
+
+def check_leaks(synthesizer: Synthesizer, split: Split, separates: str) -> None:
+    """Refuse synthetic clips in which anything held out is performed, or anybody whom the test is about performs.
+
+    Raises:
+        LeakError: Naming the offender.
+    """
+    check_references(synthesizer.references, split, separates)
+    avatar = synthesizer.plan.avatar
+    assert_strangers({name: avatar.subject(name) for name in synthesizer.identities}, split)
 
 
 def check_references(references: References, split: Split, separates: str) -> None:
@@ -646,3 +655,25 @@ def motion_report(data: SynthAugDataModule) -> dict[str, dict[str, float | None]
         "quality": {key: take.quality for key, take in references.takes.items()},
         "dropped": dict(references.dropped),
     }
+
+
+def leak_report(data: SynthAugDataModule) -> dict[str, Plain]:
+    """What was checked, what was found, and what the protocol itself lets training and test share: leakage.json."""
+    split, synthesizer, separates = data.split, data.synthesizer, data.protocol.separates
+    violations: list[Plain] = []
+    try:
+        assert_disjoint(split, separates)
+        if synthesizer is not None:
+            check_leaks(synthesizer, split, separates)
+    except LeakError as error:
+        violations.append(str(error))
+    trained = {record.key for record in split.train}
+    performed = {actor.motion for recipe in data.recipes() for actor in recipe.actors}
+    violations += [f"A recipe performs '{key}', which is no training clip." for key in sorted(performed - trained)]
+    counts = {"train": len(split.train), "val": len(split.val), "test": len(split.test)}
+    made = 0 if synthesizer is None else len(synthesizer.identities)
+    shared: dict[str, Plain] = dict(overlaps(split).items())
+    return {
+        "protocol": type(data.protocol).__name__, "separates": separates, "violations": violations, "overlaps": shared,
+        "checked": {**counts, "references": len(performed), "identities": made, "recipes": len(data.recipes())},
+    }  # fmt: skip

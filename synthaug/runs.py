@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from synthaug.datamodule import SynthAugDataModule, motion_report
+from synthaug.datamodule import SynthAugDataModule, leak_report, motion_report
 from synthaug.files import write_atomic
 from synthaug.previews import rows
 from synthaug.reports import Prediction, Scores, metrics_of, print_scores, score, write_recipes
@@ -37,9 +37,10 @@ def finished(folder: Path, config: str) -> float | None:
 
 
 def leave_before(data: SynthAugDataModule, folder: Path) -> None:
-    """Write what is known before training: recipes, the motions' grades, and a contact sheet of what it trains on."""
+    """Write what is known before training: recipes, motions' grades, leaks looked for, and a sheet of the clips."""
     write_recipes(folder, data.recipes())
     _write_json(folder / "motions.json", motion_report(data))
+    _write_json(folder / "leakage.json", leak_report(data))
     shown = rows(data)
     title = (
         f"What this run trains on: {len(data.split.train)} clips of the data set, {len(data.recipes())} synthetic ones"

@@ -13,6 +13,7 @@ from synthaug.datamodule import (
     SynthAugDataModule,
     TrainingClips,
     check_references,
+    leak_report,
     mirror_labels,
     normalized,
 )
@@ -379,3 +380,23 @@ def test_films_are_kept_all_or_not_at_all(films):
     needed = sum(3 * 48 * 48 * probe(path).num_frames for path in {record.path for record in records}) / 1e6
     assert held(records, size=(48, 48), limit_mb=1.01 * needed)
     assert held(records, size=(48, 48), limit_mb=0.99 * needed) == {}
+
+
+def test_the_leak_report_says_what_was_checked_and_what_is_shared(films):
+    data = module(films)
+    report = leak_report(data)
+    split = data.split
+    assert report["violations"] == [] and report["separates"] == "subject"
+    assert report["checked"]["recipes"] == len(data.recipes()) and report["checked"]["test"] == len(split.test)
+    data._split = dataclasses.replace(split, test=(*split.test, split.train[0]))
+    leaking = leak_report(data)
+    assert len(leaking["violations"]) == 1 and split.train[0].key in leaking["violations"][0]
+    shared = leaking["overlaps"]["subjects of training"]
+    assert shared["names"] == [split.train[0].subject] and shared["shared"] == 1
+
+
+def test_a_recipe_of_a_held_out_motion_is_reported(films):
+    data = module(films)
+    gone = data.split.train[0]
+    data._split = dataclasses.replace(data.split, train=data.split.train[1:])
+    assert any(gone.key in words for words in leak_report(data)["violations"])

@@ -1,10 +1,11 @@
 """Guards against test film in training; a violation is an error before anything is learnt."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Literal, TypeAlias
 
 from synthaug.datasets import LeakError, Split
-from synthaug.structures import Record
+from synthaug.structures import Plain, Record
 
 Trait: TypeAlias = Literal["subject", "camera", "path", "key"]
 """Fields of a record that parts may be forbidden to share."""
@@ -50,6 +51,24 @@ def assert_strangers(subjects: Mapping[str, str], split: Split) -> None:
                 f"The avatar {identity!r} shows the subject {subject!r}, who is held out. People whom neither "
                 "validation nor test is about were wanted. Move the avatar away, or correct `subject` in its pack."
             )
+
+
+def overlaps(split: Split) -> dict[str, dict[str, Plain]]:
+    """What training or validation share with the test although the protocol forbids no such thing.
+
+    Of subjects, cameras and films that are known: how many are shared and which (twenty of them), and how many test
+    clips show them. What is not shared is not named.
+    """
+    found: dict[str, dict[str, Plain]] = {}
+    for part, records in (("training", split.train), ("validation", split.val)):
+        for by, noun in (("subject", "subjects"), ("camera", "cameras"), ("path", "films")):
+            ours = {_trait(record, by) for record in records} - {""}
+            shared = sorted(ours & {_trait(record, by) for record in split.test})
+            if shared:
+                clips = sum(_trait(record, by) in ours for record in split.test)
+                names: list[Plain] = [Path(name).name if by == "path" else name for name in shared[:20]]
+                found[f"{noun} of {part}"] = {"shared": len(shared), "test_clips": clips, "names": names}
+    return found
 
 
 def _assert_apart(parts: dict[str, tuple[Record, ...]], one: str, other: str, *, by: str) -> None:
