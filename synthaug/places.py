@@ -56,7 +56,7 @@ class Places(Background):
         return self._fingerprint
 
     def sample(self, rng: np.random.Generator) -> Values:
-        """One of the places: its number, the clip whose view it has, how that is moved, and what is built.
+        """One of the places: its number, the clip whose view it has, and how that is moved; `contents` has the rest.
 
         Raises:
             ValueError: If there are no views yet.
@@ -67,10 +67,14 @@ class Places(Background):
                 "Call `among` with the training records and their references first."
             )
         number = int(rng.integers(self.number))
-        own = np.random.default_rng([self.seed, number])
+        own = np.random.default_rng([self.seed, number, 0])
         keys = sorted(self.views)
         key = keys[int(own.integers(len(keys)))]
-        return {"place": number, "view": key, "camera": self.camera.sample(own), "inner": self.inner.sample(own)}
+        return {"place": number, "view": key, "camera": self.camera.sample(own)}
+
+    def contents(self, number: int) -> Values:
+        """What is built at a place: by its number alone, as a person's looks follow from their name."""
+        return self.inner.sample(np.random.default_rng([self.seed, number, 1]))
 
     def scene(self, values: Values, camera: Camera) -> Scene:
         """The place from its own view, with the frames and size of `camera`, which is otherwise ignored.
@@ -103,17 +107,17 @@ class Places(Background):
         return found
 
     def _built(self, values: Values, camera: Camera) -> Scene:
-        key, moved, inner = str(values["view"]), values["camera"], values["inner"]
+        key, moved, number = str(values["view"]), values["camera"], values["place"]
         if key not in self.views:
             raise KeyError(
                 f"The recipe asks for the view of '{key}', which is not among these {len(self.views)} "
                 f"({', '.join(sorted(self.views)[:3])}, ...). Replay recipes with the data set and protocol that they "
                 "were made with."
             )
-        assert isinstance(moved, dict) and isinstance(inner, dict)
+        assert isinstance(moved, dict) and isinstance(number, int)
         own = self.views[key].scaled(height=camera.height, width=camera.width)
         view = self.camera.path(moved, own, own.viewmats.new_tensor([0.0, _MIDDLE, 0.0]))
-        scene = self.inner.scene(inner, view)
+        scene = self.inner.scene(self.contents(number), view)
         return replace(scene, camera=view, spot=scene.spot or (0.0, 0.0, 0.0))
 
 

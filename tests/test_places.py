@@ -41,7 +41,7 @@ def test_a_place_is_the_room_seen_by_the_camera_that_it_gives(places):
     for seed in range(4):
         values = places.sample(np.random.default_rng(seed))
         scene = places.scene(json.loads(json.dumps(values)), view())
-        room = Rooms("studio").scene(values["inner"], scene.camera)
+        room = Rooms("studio").scene(places.contents(values["place"]), scene.camera)
         assert torch.equal(scene.frames, room.frames) and torch.equal(scene.depth, room.depth)
         assert scene.spot == room.spot and scene.light == room.light
         assert len(scene.camera.viewmats) == 3 and (scene.camera.height, scene.camera.width) == (48, 48)
