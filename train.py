@@ -33,12 +33,9 @@ def main(config: DictConfig) -> float:
         leave_before(run.data, folder)
         fitted = loops.fit(run.trainer, run.training, run.data)
         predictions = loops.test(run.trainer, run.training, run.data, fitted.checkpoint)
-        filmed, _ = run.data.order().exposure(fitted.steps * run.trainer.accumulate_grad_batches)
-        facts = {
-            **asdict(fitted), "seed": config.seed, "overrides": list(HydraConfig.get().overrides.task),
-            "filmed_exposure": round(filmed / len(run.data.split.train), 2),
-            "seconds_in_all": round(time.perf_counter() - start, 1),
-        }  # fmt: skip
+        facts = {**asdict(fitted), "seed": config.seed, "overrides": list(HydraConfig.get().overrides.task)}
+        facts["filmed_exposure"] = run.data.filmed_exposure(fitted.steps * run.trainer.accumulate_grad_batches)
+        facts["seconds_in_all"] = round(time.perf_counter() - start, 1)
         return leave_after(run.data, predictions, folder, facts).mean_class_accuracy
     except Exception as error:
         words = plain_words(error)

@@ -212,6 +212,10 @@ class SynthAugDataModule(lightning.LightningDataModule):
             mixture = replace(mixture, ratio=self.synth.ratio, pretrain_batches=self.synth.pretrain_batches)
         return MixedBatches(filmed, synthetic, batch_size=self.loading.batch_size, mixture=mixture, seed=self.seed)
 
+    def filmed_exposure(self, batches: int) -> float:
+        """How often so many training batches show each filmed clip, on average."""
+        return round(self.order().exposure(batches)[0] / len(self.split.train), 2)
+
     def train_dataloader(self) -> "Batches":
         """Mixed batches, in an order that depends on the seed and the epoch alone."""
         clips, order = TrainingClips(self), self.order()
