@@ -5,7 +5,8 @@ through a sensor and a video codec. It is not film, and says so in every file's 
 """
 
 import json
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import final
 
@@ -48,6 +49,7 @@ class Set:
         background: The rooms.
         renderer: Draws supersampled pictures.
         sensor: Draws what the picture goes through before the codec; `recording` applies it.
+        views: Several cameras by name, each of which films every performance in its room, instead of `camera`.
     """
 
     motion: MotionSource
@@ -56,6 +58,7 @@ class Set:
     background: Background
     renderer: Renderer
     sensor: Sensor
+    views: Mapping[str, CameraPath] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -77,9 +80,24 @@ class Footage:
     crf: int = 24
 
 
+@dataclass(frozen=True)
+class Take:
+    """One film to be shot.
+
+    Attributes:
+        label: Index of the action.
+        who: Index of the performer.
+        view: Name of the camera; empty where there is but one.
+    """
+
+    label: int
+    who: int
+    view: str
+
+
 @final
 class PseudoReal(FilmMaker):
-    """Every performer performs every action once, each time in another room, before another camera.
+    """Every performer performs every action once, each time in another room, before another camera or several.
 
     Args:
         stage: Where and with whom.
@@ -122,16 +140,22 @@ class PseudoReal(FilmMaker):
         parts = (stage.motion.fingerprint, stage.background.fingerprint, stage.renderer.fingerprint)
         choices = (_VERSION, self._classes, self._performers, self._family, self._footage, self._seed)
         first = stage.avatar.load(self._cast()[0]).digest
-        views = [repr(stage.camera.sample(self._rng(0))), repr(stage.sensor.sample(self._rng(0)))]
-        return digest_of(repr(choices), first, *parts, *views)
+        paths = [repr(stage.camera.sample(self._rng(0))), repr(stage.sensor.sample(self._rng(0)))]
+        paths += [f"{name} {path.sample(self._rng(0))!r}" for name, path in stage.views.items()]
+        return digest_of(repr(choices), first, *parts, *paths)
 
     def shoot(self, root: Path) -> list[Record]:
         """Make the films below `root` that are missing."""
-        plans = [(label, who) for who in range(self._performers) for label in range(len(self._classes))]
-        missing = [plan for plan in plans if not self._path(root, *plan).exists()]
+        plans = [
+            Take(label, who, view)
+            for who in range(self._performers)
+            for label in range(len(self._classes))
+            for view in self._set.views or [""]
+        ]
+        missing = [plan for plan in plans if not self._path(root, plan).exists()]
         if missing:
             # The first one in this process compiles kernels that the workers then inherit.
-            self.film(root, *missing[0])
+            self.film(root, missing[0])
             rest = _Shots(self, root, missing[1:])
             loader = DataLoader(
                 rest, batch_size=None, num_workers=self._num_workers,
@@ -140,30 +164,33 @@ class PseudoReal(FilmMaker):
             title = f"Shooting {len(missing)} pseudo-real clips"
             for _ in track(loader, total=len(rest), description=title):
                 pass
-        return [self._record(root, *plan) for plan in plans]
+        return [self._record(root, plan) for plan in plans]
 
-    def film(self, root: Path, label: int, who: int) -> None:
+    def film(self, root: Path, take: Take) -> None:
         """Shoot one performer's performance of one action, and keep its truth beside it."""
-        reference, video = self._performance(label, who)
-        path = self._path(root, label, who)
+        reference, video = self._performance(take)
+        path = self._path(root, take)
         write_reference(path.with_suffix(".npz"), reference)
         about = {
-            "comment": json.dumps({"synthaug": "pseudo-real: rendered, not filmed", "action": self._classes[label]})
+            "comment": json.dumps(
+                {"synthaug": "pseudo-real: rendered, not filmed", "action": self._classes[take.label]}
+            )
         }
         write_video(path, video, fps=self._footage.fps, metadata=about, crf=self._footage.crf)
 
-    def _performance(self, label: int, who: int) -> tuple[Reference, UInt8[Tensor, "time 3 height width"]]:
+    def _performance(self, take: Take) -> tuple[Reference, UInt8[Tensor, "time 3 height width"]]:
         stage, footage = self._set, self._footage
-        rng = self._rng(1, label, who)
-        key = f"{self._classes[label]}/{self._family}/{self._seed * 1000 + who}"
-        take = stage.motion.load(Record(key, Path(key), label, str(who), "", 0.0, footage.seconds))
-        times = torch.arange(int(min(footage.seconds, take.motion.duration) * footage.fps)).double() / footage.fps
-        motion = resample(take.motion, times, loop=False)
+        rng = self._rng(1, take.label, take.who)
+        key = f"{self._classes[take.label]}/{self._family}/{self._seed * 1000 + take.who}"
+        known = stage.motion.load(Record(key, Path(key), take.label, str(take.who), "", 0.0, footage.seconds))
+        times = torch.arange(int(min(footage.seconds, known.motion.duration) * footage.fps)).double() / footage.fps
+        motion = resample(known.motion, times, loop=False)
         side = footage.size * footage.supersampling
-        own = replace(take.camera, viewmats=take.camera.viewmats[:1].expand(len(times), 4, 4),
-                      Ks=take.camera.Ks[:1].expand(len(times), 3, 3)).scaled(height=side, width=side)  # fmt: skip
-        camera = stage.camera.path(stage.camera.sample(rng), own, centre_of(motion))
-        video = _downscaled(self._pictures(motion, camera, who, rng), footage.supersampling)
+        own = replace(known.camera, viewmats=known.camera.viewmats[:1].expand(len(times), 4, 4),
+                      Ks=known.camera.Ks[:1].expand(len(times), 3, 3)).scaled(height=side, width=side)  # fmt: skip
+        path = stage.views[take.view] if take.view else stage.camera
+        camera = path.path(path.sample(rng), own, centre_of(motion))
+        video = _downscaled(self._pictures(motion, camera, take.who, rng), footage.supersampling)
         video = recorded(video, stage.sensor.sample(rng))
         return Reference(motion, camera.scaled(height=footage.size, width=footage.size)), video
 
@@ -187,27 +214,29 @@ class PseudoReal(FilmMaker):
     def _rng(self, *stream: int) -> np.random.Generator:
         return np.random.default_rng([self._seed, _CREW, *stream])
 
-    def _path(self, root: Path, label: int, who: int) -> Path:
-        return root / self._classes[label].replace("/", "-").replace(" ", "_") / f"p{who:02d}.mp4"
+    def _path(self, root: Path, take: Take) -> Path:
+        name = f"p{take.who:02d}-{take.view}" if take.view else f"p{take.who:02d}"
+        return root / self._classes[take.label].replace("/", "-").replace(" ", "_") / f"{name}.mp4"
 
-    def _record(self, root: Path, label: int, who: int) -> Record:
-        path = self._path(root, label, who)
+    def _record(self, root: Path, take: Take) -> Record:
+        path = self._path(root, take)
         frames = read_reference(path.with_suffix(".npz")).motion.num_frames
-        key = str(path.relative_to(root).with_suffix(""))
-        return Record(key, path, label, f"p{who:02d}", f"room-{who:02d}", 0.0, frames / self._footage.fps)
+        key, who = str(path.relative_to(root).with_suffix("")), f"{take.who:02d}"
+        seconds = frames / self._footage.fps
+        return Record(key, path, take.label, f"p{who}", take.view or f"room-{who}", 0.0, seconds)
 
 
 class _Shots(Dataset):
     """The films to shoot, for a DataLoader's processes."""
 
-    def __init__(self, maker: PseudoReal, root: Path, plans: list[tuple[int, int]]) -> None:
+    def __init__(self, maker: PseudoReal, root: Path, plans: list[Take]) -> None:
         self._maker, self._root, self._plans = maker, root, plans
 
     def __len__(self) -> int:
         return len(self._plans)
 
     def __getitem__(self, index: int) -> int:
-        self._maker.film(self._root, *self._plans[index])
+        self._maker.film(self._root, self._plans[index])
         return index
 
 

@@ -59,12 +59,25 @@ def leave_after(
         "filmed_clips": len(split.train), "val_clips": len(split.val), "synthetic_clips": len(data.recipes()),
         "synthetic_share": data.synthetic_share, "notes": {**data.dataset.notes, **split.notes},
         "classes": list(data.class_names), "version": metadata.version("synthaug"),
+        "strata": _strata(data, predictions),
         "quarantined": len(data.dataset.quarantine), "motions_dropped": len(motion_report(data)["dropped"]),
     }  # fmt: skip
     _write_json(folder / "predictions.json", predictions)
     _write_json(folder / "metrics.json", metrics_of(scores, {**counted, **facts}))
     print_scores(scores, title=f"{len(split.train)} filmed, {len(data.recipes())} synthetic clips")
     return scores
+
+
+def _strata(data: SynthAugDataModule, predictions: Sequence[Prediction]) -> dict[str, Plain]:
+    """Accuracies on each part of the test that the protocol tells apart; empty where it tells none."""
+    part = {record.key: data.protocol.stratum(record) for record in data.split.test}
+    names = sorted(set(part.values()) - {""})
+    of = {name: [one for one in predictions if part[str(one["key"])] == name] for name in names}
+    scores = {name: score(ours, data.class_names) for name, ours in of.items() if ours}
+    return {
+        name: {"mean_class_accuracy": one.mean_class_accuracy, "top1": one.top1, "clips": one.clips}
+        for name, one in scores.items()
+    }
 
 
 def leave_failure(folder: Path, words: str) -> None:

@@ -23,6 +23,7 @@ from synthaug.reports.tables import (
     points,
     provenance_table,
     runs_table,
+    strata_table,
     unfinished_table,
 )
 from synthaug.structures import Plain
@@ -59,6 +60,7 @@ def page(title: str, found: Results, told: Sequence[Caution]) -> str:
         "What it cannot conclude": _cautions(told),
         "Arms": _table(arms_table(found)) + _note(_ARMS_NOTE),
         "Differences": _differences(found),
+        "Parts of the test": _strata(found),
         "Accuracy against cost": _costs(found),
         "Classes": _classes(found),
         "Confusion": _confusion(found),
@@ -104,6 +106,13 @@ def _result(found: Results) -> str:
     return f"{lines}<figure>{_legend(figures.legend(found.study))}{figures.accuracy_figure(found)}</figure>" + _note(
         "Large dot: mean over seeds. Bar: its 95 % interval. Small circles: single seeds. Dashed: guessing."
     )
+
+
+def _strata(found: Results) -> str:
+    parted = strata_table(found)
+    if not parted.rows:
+        return ""
+    return _table(parted) + _note("What the protocol tells apart among test clips, such as their view; points in each.")
 
 
 def _headlines(found: Results) -> list[Comparison]:

@@ -32,6 +32,7 @@ class ArmResult:
             predictions, or where runs have different classes.
         calibration: Bins of confidence of all runs together, the measures their mean; None without scores.
         curves: Learning curves by name: at each step that every run logged, mean, lowest and highest over runs.
+        strata: Mean over seeds of the mean class accuracy on each part of the test that the protocol tells apart.
     """
 
     arm: Arm
@@ -40,6 +41,7 @@ class ArmResult:
     confusion: Int[np.ndarray, "class class_predicted"] | None
     calibration: Calibration | None
     curves: dict[str, dict[int, tuple[float, float, float]]]
+    strata: dict[str, Estimate]
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +56,7 @@ class Comparison:
         p_holm: `paired.p_student`, corrected for all comparisons of the report.
         top1: The difference of top-1.
         per_class: The difference of each class's share.
+        strata: The difference on each part of the test.
     """
 
     arm: Arm
@@ -63,6 +66,7 @@ class Comparison:
     p_holm: float | None
     top1: Paired
     per_class: dict[str, Paired]
+    strata: dict[str, Paired]
 
     @property
     def verdict(self) -> str:
@@ -124,6 +128,19 @@ def class_share(run: Run, name: str) -> float | None:
     return _float(per_class.get(name)) if isinstance(per_class, dict) else None
 
 
+def stratum_share(run: Run, name: str) -> float | None:
+    """The mean class accuracy on a part of the test; None where a run has no such part."""
+    strata = run.metrics.get("strata")
+    scores = strata.get(name) if isinstance(strata, dict) else None
+    return _float(scores.get("mean_class_accuracy")) if isinstance(scores, dict) else None
+
+
+def strata_of(arm: Arm) -> dict[str, None]:
+    """Names of the parts of the test that an arm's runs tell apart, in order of first sight."""
+    strata = [run.metrics.get("strata") for run in arm.every_run]
+    return {str(name): None for one in strata if isinstance(one, dict) for name in one}
+
+
 def by_seed(arm: Arm, value: Callable[[Run], float | None]) -> dict[tuple[str, ...], float]:
     """A value for each seed that has it; of runs of one seed the mean, so that none counts twice."""
     found = {}
@@ -162,9 +179,10 @@ def comparisons(study: Study) -> tuple[Comparison, ...]:
     for (arm, other, control), one, p in zip(pairs.values(), tested, corrected, strict=True):
         ours, theirs = study.values(arm), study.values(other)
         differs = tuple(name for name in study.factors if name not in control and ours[name] != theirs[name])
-        classes = {name: _class_paired(arm, other, name) for name in classes_of(arm)}
-        known = {name: pair for name, pair in classes.items() if pair is not None}
-        found.append(Comparison(arm, other, differs, one, p, _paired(arm, other, partial(fact, name="top1")), known))
+        classes = {name: _known_paired(arm, other, partial(class_share, name=name)) for name in classes_of(arm)}
+        strata = {name: _known_paired(arm, other, partial(stratum_share, name=name)) for name in strata_of(arm)}
+        top1 = _paired(arm, other, partial(fact, name="top1"))
+        found.append(Comparison(arm, other, differs, one, p, top1, _known(classes), _known(strata)))
     return tuple(found)
 
 
@@ -174,13 +192,18 @@ def _paired(arm: Arm, other: Arm, value: Callable[[Run], float | None]) -> Paire
     return pair
 
 
-def _class_paired(arm: Arm, other: Arm, name: str) -> Paired | None:
-    return paired(by_seed(arm, partial(class_share, name=name)), by_seed(other, partial(class_share, name=name)))
+def _known_paired(arm: Arm, other: Arm, value: Callable[[Run], float | None]) -> Paired | None:
+    return paired(by_seed(arm, value), by_seed(other, value))
+
+
+def _known(pairs: dict[str, Paired | None]) -> dict[str, Paired]:
+    return {name: pair for name, pair in pairs.items() if pair is not None}
 
 
 def _arm_result(arm: Arm) -> ArmResult:
     measures = {name: by_seed(arm, partial(measure, name=name)) for name in (*SHARES, *CALIBRATIONS)}
     shares = {name: by_seed(arm, partial(class_share, name=name)) for name in classes_of(arm)}
+    strata = {name: by_seed(arm, partial(stratum_share, name=name)) for name in strata_of(arm)}
     return ArmResult(
         arm=arm,
         measures={name: estimate(values) for name, values in measures.items() if values},
@@ -188,6 +211,7 @@ def _arm_result(arm: Arm) -> ArmResult:
         confusion=_confusion(arm),
         calibration=_calibration(arm),
         curves=_curves(arm),
+        strata={name: estimate(values) for name, values in strata.items() if values},
     )
 
 

@@ -101,6 +101,27 @@ def comparisons_table(found: Results) -> Table:
     return Table((*_factors(study), *heads), tuple(rows), len(study.factors) + 1, begins)
 
 
+def strata_table(found: Results) -> Table:
+    """Mean class accuracy on each part of the test that the protocol tells apart, and how far it is from the control's.
+
+    Without rows if no run tells any apart.
+    """
+    names = list(dict.fromkeys(name for result in found.arms for name in result.strata))
+    first = {one.arm: one for one in reversed(found.comparisons)}
+    rows = []
+    for result in found.arms if names else ():
+        cells = []
+        for name in names:
+            value = result.strata.get(name)
+            pair = first[result.arm].strata.get(name) if result.arm in first else None
+            cells.append("-" if value is None else spread(value, scale=100.0, digits=1))
+            cells.append("" if pair is None else points(pair))
+        rows.append((*_label(found.study, result), str(len(result.arm.runs)), *cells))
+    heads = [head for name in names for head in (f"{name} (%)", f"{name}, against the control")]
+    study = found.study
+    return Table((*_factors(study), "seeds", *heads), tuple(rows), max(1, len(study.factors)), groups(study))
+
+
 def named_apart(study: Study, one: Comparison) -> str:
     """A control by what it has otherwise than the arm: its value alone if that is of the factor that is compared."""
     ours, theirs = study.values(one.arm), study.values(one.control)
@@ -182,6 +203,8 @@ def markdown(title: str, found: Results, told: Sequence[Caution]) -> str:
     parts = [*header, *_markdown_table(arms_table(found)), "", *_markdown_chance(found), ""]
     if found.comparisons:
         parts += ["## Differences, in points", "", *_markdown_table(comparisons_table(found)), ""]
+    if (parted := strata_table(found)).rows:
+        parts += ["## Parts of the test", "", *_markdown_table(parted), ""]
     if (calibrated := calibration_table(found)).rows:
         parts += ["## Calibration", "", *_markdown_table(calibrated), ""]
     parts += ["## What it cannot conclude", "", *(f"- **{one.about}.** {_escaped(one.words)}" for one in told), ""]
@@ -201,6 +224,9 @@ def latex(found: Results) -> str:
             "same after Holm's correction, and of the exact sign-flip test."
         )
         parts.append(_latex_table(comparisons_table(found), caption, "tab:differences"))
+    if (parted := strata_table(found)).rows:
+        caption = "Mean class accuracy on each part of the test, and its paired difference from the control, in points."
+        parts.append(_latex_table(parted, caption, "tab:strata"))
     return "\n".join(parts)
 
 

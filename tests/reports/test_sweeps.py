@@ -317,3 +317,28 @@ def test_the_command_writes_its_files_and_refuses_what_is_no_sweep(made, tmp_pat
     assert main(["report", str(tmp_path / "nowhere")]) == 2 and "is no folder" in capsys.readouterr().err
     (tmp_path / "empty").mkdir()
     assert main(["report", str(tmp_path / "empty")]) == 2 and "holds no run" in capsys.readouterr().err
+
+
+def test_parts_of_the_test_are_told_apart_and_compared(tmp_path):
+    values = {"none": (0.2, 0.1), "full": (0.5, 0.3)}
+    for arm, (front, side) in values.items():
+        for seed in range(3):
+            shift = 0.01 * seed
+            strata = {
+                "front": {"mean_class_accuracy": front + shift},
+                "<side>": {"mean_class_accuracy": side + 2 * shift},
+            }
+            write(tmp_path / f"{arm}{seed}", run_files(arm, 1, seed, strata=strata))
+    found = study_results(tmp_path)
+    means = {result.arm.values: {name: one.mean for name, one in result.strata.items()} for result in found.arms}
+    assert means[("full",)] == pytest.approx({"front": 0.51, "<side>": 0.32})
+    (one,) = found.comparisons
+    assert {name: pair.difference for name, pair in one.strata.items()} == pytest.approx({"front": 0.3, "<side>": 0.2})
+    path = write_report(found, tmp_path, title="parts")
+    assert "&lt;side&gt;, against the control" in path.read_text() and "<side>" not in path.read_text()
+    assert "51.0" in (tmp_path / "report.md").read_text() and "tab:strata" in (tmp_path / "report.tex").read_text()
+
+
+def test_a_sweep_without_parts_says_nothing_of_them(found):
+    assert all(result.strata == {} for result in found.arms)
+    assert "Parts of the test" not in page("t", found, [])
