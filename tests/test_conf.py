@@ -34,7 +34,7 @@ def unbound(node, where="", passed=frozenset()):
     if "_target_" in node:
         signature = inspect.signature(target(node["_target_"]))
         assert not any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values()), node["_target_"]
-        keys = set(node) - {"_target_"}
+        keys = set(node) - {"_target_", "_partial_"}
         yield from (f"{where}: {key} is no parameter" for key in keys - set(signature.parameters))
         needed = {name for name, p in signature.parameters.items() if p.default is p.empty}
         yield from (f"{where}: {name} is missing" for name in needed - keys - passed)

@@ -5,7 +5,7 @@ Below the recognizers. Files are read as plain tensors; code in them is refused,
 
 import logging
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import Request, urlopen
@@ -16,7 +16,7 @@ from torchvision.models import get_model_weights
 
 log = logging.getLogger(__name__)
 
-ARCHITECTURES = ("resnet18", "resnet50", "r3d_18", "mc3_18", "r2plus1d_18")
+ARCHITECTURES = ("resnet18", "resnet50", "r3d_18", "mc3_18", "r2plus1d_18", "mvit_v2_s", "swin3d_t")
 """Names for which torchvision publishes weights, as it spells them: of ImageNet-1K for frames, of Kinetics-400 else."""
 
 CONNECT_SECONDS = 10.0
@@ -69,14 +69,23 @@ def fetch_weights(arch: str, *, progress: bool = True) -> Path:
     return location
 
 
-def load_weights(network: nn.Module, weights: str, *, arch: str | None = None) -> None:
-    """Read weights into a network whose classifier is called `fc`, which keeps its own if the classes differ.
+def load_weights(
+    network: nn.Module,
+    weights: str,
+    *,
+    arch: str | None = None,
+    head: str = "fc",
+    renamed: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] = dict,
+) -> None:
+    """Read weights into a network, whose classifier keeps its own if the classes differ.
 
     Args:
         network: Changed in place.
         weights: DEFAULT, or the path of a state dict (.pth, .pt, .ckpt or .safetensors). Our own checkpoints and
             recognizers, whose names carry prefixes, are understood too.
         arch: torchvision's name for the network; None if there are no published weights for it.
+        head: What the network calls its linear classifier.
+        renamed: Translates the names of others.
 
     Raises:
         WeightsNotFoundError: If there is no such file, and for DEFAULT none to be had.
@@ -91,7 +100,7 @@ def load_weights(network: nn.Module, weights: str, *, arch: str | None = None) -
         )
     else:
         path = fetch_weights(arch)
-    _fill(network, _without_prefix(read_state(path)), path)
+    _fill(network, renamed(_without_prefix(read_state(path))), path, head)
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
@@ -107,8 +116,9 @@ def read_state(path: Path) -> dict[str, Tensor]:
             "Correct the path, or give weights=DEFAULT or weights=null."
         )
     state: object = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
-    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-        state = state["state_dict"]  # a checkpoint of Lightning's
+    for inner in ("state_dict", "model_state"):  # in a checkpoint of Lightning's, of PySlowFast's
+        if isinstance(state, dict) and isinstance(state.get(inner), dict):
+            state = state[inner]
     if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
         raise WeightsMismatchError(
             f"weights={path} holds no tensors by name. A state dict was wanted, as "
@@ -156,24 +166,25 @@ def _read_safetensors(path: Path) -> object:
 
 
 def _without_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Names as the network itself has them: `recognizer.` is Training's, `net.` is a Recognizer's."""
-    plain = dict(state)
-    for prefix in ("recognizer.", "net."):
-        if all(name.startswith(prefix) for name in plain):
-            plain = {name.removeprefix(prefix): value for name, value in plain.items()}
+    """Names as the network itself has them: `recognizer.` is Training's, beside what only training needs."""
+    plain = {name.removeprefix("recognizer."): value for name, value in state.items() if name.startswith("recognizer.")}
+    plain = plain or dict(state)
+    if all(name.startswith("net.") for name in plain):
+        plain = {name.removeprefix("net."): value for name, value in plain.items()}
     return plain
 
 
-def _fill(network: nn.Module, state: dict[str, Tensor], path: Path) -> None:
+def _fill(network: nn.Module, state: dict[str, Tensor], path: Path, head: str) -> None:
     wanted = network.state_dict()
-    if "fc.weight" in state and state["fc.weight"].shape[0] != wanted["fc.weight"].shape[0]:
+    weight, bias = f"{head}.weight", f"{head}.bias"
+    if weight in state and weight in wanted and state[weight].shape[0] != wanted[weight].shape[0]:
         log.info(
             "%s: %d classes where %d are wanted, so the classifier starts afresh.",
             path,
-            state["fc.weight"].shape[0],
-            wanted["fc.weight"].shape[0],
+            state[weight].shape[0],
+            wanted[weight].shape[0],
         )
-        state = state | {name: value for name, value in wanted.items() if name in ("fc.weight", "fc.bias")}
+        state = state | {name: value for name, value in wanted.items() if name in (weight, bias)}
     missing = sorted(wanted.keys() - state.keys())
     surplus = sorted(state.keys() - wanted.keys())
     misshapen = sorted(
