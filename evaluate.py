@@ -34,9 +34,9 @@ def build(config: DictConfig, folder: Path) -> Run:
     data.setup("fit")
     torch.manual_seed(config.seed)
     recognizer = instantiate(config.recognizer, num_classes=data.num_classes, _convert_="all")
-    kept = loops.keeping(folder, validated=len(data.split.val) > 0)
-    callbacks, logger = [kept, LoaderMonitor()], CSVLogger(folder, name="", version="logs")
-    trainer = instantiate(config.trainer, callbacks=callbacks, logger=logger)
+    loops.compile_forward(recognizer, config.get("compile"))
+    kept, logger = loops.keeping(folder, validated=len(data.split.val) > 0), CSVLogger(folder, name="", version="logs")
+    trainer = instantiate(config.trainer, callbacks=[kept, loops.resumable(folder), LoaderMonitor()], logger=logger)
     return Run(data, instantiate(config.training, recognizer=recognizer), trainer)
 
 

@@ -19,27 +19,28 @@ def main(config: DictConfig) -> float:
     from evaluate import build
     from synthaug.files import write_atomic
     from synthaug.recognizers import loops
-    from synthaug.runs import finished, leave_after, leave_before, leave_failure
+    from synthaug.runs import finished, leave_after, leave_before, leave_failure, leave_weights
 
     folder, start = Path(HydraConfig.get().runtime.output_dir), time.perf_counter()
     resolved = OmegaConf.to_yaml(config, resolve=True)
-    done = finished(folder, resolved)
-    if done is not None:
-        print(f"{folder} holds this very run, finished: {done:.1%}. Choose another folder to repeat it.")
+    if (done := finished(folder, resolved)) is not None:
         return done
     try:
         write_atomic(folder / "config.yaml", resolved.encode())
         run = build(config, folder)
-        leave_before(run.data, folder)
-        fitted = loops.fit(run.trainer, run.training, run.data)
+        loops.check_launch(run.trainer, sweeping=HydraConfig.get().mode == RunMode.MULTIRUN)
+        if run.trainer.is_global_zero:
+            leave_before(run.data, folder)
+        fitted = loops.fit(run.trainer, run.training, run.data, loops.starting_point(config.ckpt_path, folder))
         predictions = loops.test(run.trainer, run.training, run.data, fitted.checkpoint)
+        if not run.trainer.is_global_zero:  # one of several processes writes
+            return float("nan")
+        leave_weights(run.data, fitted.checkpoint, folder)
         facts = {**asdict(fitted), "seed": config.seed, "overrides": list(HydraConfig.get().overrides.task)}
-        facts["filmed_exposure"] = run.data.filmed_exposure(fitted.steps * run.trainer.accumulate_grad_batches)
         facts["seconds_in_all"] = round(time.perf_counter() - start, 1)
         return leave_after(run.data, predictions, folder, facts).mean_class_accuracy
     except Exception as error:
-        words = plain_words(error)
-        leave_failure(folder, words or repr(error))
+        leave_failure(folder, (words := plain_words(error)) or repr(error))
         if words is None or HydraConfig.get().mode == RunMode.MULTIRUN:
             raise
         raise SystemExit(f"\n{words}") from error

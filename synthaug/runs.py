@@ -14,8 +14,9 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from synthaug.datamodule import SynthAugDataModule, leak_report, motion_report
-from synthaug.files import write_atomic
+from synthaug.files import digest_of, write_atomic
 from synthaug.previews import rows
+from synthaug.recognizers.loops import exported
 from synthaug.reports import Prediction, Scores, metrics_of, print_scores, score, write_recipes
 from synthaug.sheets import sheet
 from synthaug.structures import Plain
@@ -24,7 +25,7 @@ from synthaug.structures import Plain
 def finished(folder: Path, config: str) -> float | None:
     """Mean class accuracy of the run that a folder holds, if it has ended and had exactly this configuration.
 
-    So that a sweep that was cut off goes on where it stood when it is started again in its folder.
+    So that a sweep that was cut off goes on where it stood when it is started again in its folder. Says so.
 
     Args:
         folder: Of a run.
@@ -33,7 +34,9 @@ def finished(folder: Path, config: str) -> float | None:
     written, metrics = folder / "config.yaml", folder / "metrics.json"
     if not (written.is_file() and metrics.is_file()) or written.read_text() != config:
         return None
-    return float(json.loads(metrics.read_text())["mean_class_accuracy"])
+    done = float(json.loads(metrics.read_text())["mean_class_accuracy"])
+    print(f"{folder} holds this very run, finished: {done:.1%}. Choose another folder to repeat it.")
+    return done
 
 
 def leave_before(data: SynthAugDataModule, folder: Path) -> None:
@@ -62,10 +65,19 @@ def leave_after(
         "strata": _strata(data, predictions),
         "quarantined": len(data.dataset.quarantine), "motions_dropped": len(motion_report(data)["dropped"]),
     }  # fmt: skip
+    if isinstance(batches := facts.get("batches"), int):
+        counted["filmed_exposure"] = data.filmed_exposure(batches)
     _write_json(folder / "predictions.json", predictions)
     _write_json(folder / "metrics.json", metrics_of(scores, {**counted, **facts}))
     print_scores(scores, title=f"{len(split.train)} filmed, {len(data.recipes())} synthetic clips")
     return scores
+
+
+def leave_weights(data: SynthAugDataModule, checkpoint: str, folder: Path) -> None:
+    """Write `best.safetensors`: the recognizer alone, with its classes and the digest of the run's configuration."""
+    config = digest_of((folder / "config.yaml").read_text())
+    facts = {"classes": json.dumps(data.class_names), "config": config}
+    write_atomic(folder / "best.safetensors", exported(checkpoint, facts))
 
 
 def _strata(data: SynthAugDataModule, predictions: Sequence[Prediction]) -> dict[str, Plain]:

@@ -137,11 +137,14 @@ def _order(seed: int, pool: _Pool, epoch: int, lap: int) -> np.ndarray:
 
 
 class InOrder(Sampler[list[Ticket]]):
-    """Tickets of held-out clips, in order, the last batch as it comes.
+    """Tickets of held-out clips, in order, each clip once whatever the number of processes.
+
+    Process r of n takes clips r, r + n, and so on. All have as many batches, since they wait for each other at every
+    one; sizes differ by one clip at most, so that a batch may have one more than `batch_size` rather than a repetition.
 
     Args:
         size: Number of clips.
-        batch_size: Clips a batch.
+        batch_size: Clips a batch and process.
     """
 
     def __init__(self, size: int, batch_size: int) -> None:
@@ -151,11 +154,20 @@ class InOrder(Sampler[list[Ticket]]):
         self.start = 0
 
     def __len__(self) -> int:
-        return -(-self.size // self.batch_size)
+        ranks = world()[1]
+        if 0 < self.size < ranks:
+            raise ValueError(
+                f"{self.size} held-out clips were given to {ranks} processes; one a process at least was wanted. "
+                f"Lower trainer.devices to {self.size}."
+            )
+        most, least = -(-self.size // ranks), self.size // ranks
+        return min(-(-most // self.batch_size), least)
 
     def __iter__(self) -> Iterator[list[Ticket]]:
-        for first in range(0, self.size, self.batch_size):
-            yield [(0, index) for index in range(first, min(first + self.batch_size, self.size))]
+        rank, ranks = world()
+        for part in np.array_split(np.arange(rank, self.size, ranks), max(1, len(self))):
+            if len(part) > 0:
+                yield [(0, int(index)) for index in part]
 
 
 def synthetic_places(batch_size: int, ratio: float) -> int:

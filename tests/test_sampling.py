@@ -3,7 +3,7 @@ from collections import Counter
 import pytest
 
 from synthaug import sampling
-from synthaug.sampling import MixedBatches, Mixture, synthetic_places
+from synthaug.sampling import InOrder, MixedBatches, Mixture, synthetic_places
 
 
 def order(filmed, synthetic, *, batch_size=6, seed=0, **mixture):
@@ -123,3 +123,23 @@ def test_a_short_last_batch_keeps_all_of_the_shorter_pool(monkeypatch):
     seen = [index for batches in found for index in indices(batches)]
     synthetic = [index for index in seen if index >= 10]
     assert set(seen) == set(range(33)) and len(synthetic) - 23 <= 1
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("batch_size", [1, 2, 5])
+@pytest.mark.parametrize("size", [0, 3, 4, 7, 10, 11])
+def test_held_out_clips_come_once_and_processes_stay_in_step(monkeypatch, count, batch_size, size):
+    found = ranks(monkeypatch, count, lambda: InOrder(size, batch_size))
+    monkeypatch.setattr(sampling, "world", lambda: (0, count))
+    assert {len(batches) for batches in found} == {len(InOrder(size, batch_size))}
+    assert sorted(index for batches in found for index in indices(batches)) == list(range(size))
+    sizes = [len(batch) for batches in found for batch in batches]
+    assert all(0 < number <= batch_size + (count > 1) for number in sizes)
+    for batches in found:
+        assert indices(batches) == sorted(indices(batches))
+
+
+def test_fewer_held_out_clips_than_processes_are_refused(monkeypatch):
+    monkeypatch.setattr(sampling, "world", lambda: (0, 4))
+    with pytest.raises(ValueError, match="3 held-out clips were given to 4 processes; .* Lower trainer.devices to 3"):
+        len(InOrder(3, 2))

@@ -4,8 +4,10 @@ After the DataModule; the only place that knows that some clips of a batch are s
 """
 
 import math
+from collections import deque
 from collections.abc import Sequence
 from functools import partial
+from itertools import zip_longest
 from typing import NamedTuple
 
 import torch
@@ -13,11 +15,16 @@ from jaxtyping import Bool, Float, Int
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
+from torch.nn.functional import one_hot
 from torchmetrics.classification import MulticlassConfusionMatrix
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from synthaug.recognizers import Recognizer
+from synthaug.recognizers.mixing import AuxiliaryNorms, Mixing, mixed
 from synthaug.structures import Batch, Plain
+
+_WINDOW = 50
+"""Batches over which training accuracy is averaged: Lightning's own interval between two logs."""
 
 
 class Training(LightningModule):
@@ -39,7 +46,8 @@ class Training(LightningModule):
         warmup_steps: Steps over which the rate climbs.
         label_smoothing: Share of the target that is spread over all classes, in training only.
         synthetic_weight: Weight of a synthetic clip's loss where a filmed one's is 1. At 0 synthetic clips change
-            nothing but the running statistics of batch norms.
+            nothing but the statistics of batch norms.
+        mixing: How clips of a training batch act on each other: mixup, cutmix, split batch norm.
 
     Source:
         Loshchilov and Hutter, "Decoupled Weight Decay Regularization", ICLR 2019 (AdamW); the same, "SGDR", ICLR 2017
@@ -55,6 +63,7 @@ class Training(LightningModule):
         warmup_steps: int = 20,
         label_smoothing: float = 0.1,
         synthetic_weight: float = 1.0,
+        mixing: Mixing = Mixing(),  # noqa: B008 - frozen
     ) -> None:
         super().__init__()
         if not (lr > 0 and weight_decay >= 0 and warmup_steps >= 0 and synthetic_weight >= 0):
@@ -74,8 +83,12 @@ class Training(LightningModule):
         self.recognizer = recognizer
         self.label_smoothing = label_smoothing
         self.synthetic_weight = synthetic_weight
+        self.mixing = mixing
+        self.auxiliary = AuxiliaryNorms(recognizer) if mixing.split_batch_norm else None
         self.confusion = MulticlassConfusionMatrix(recognizer.num_classes)
         self._tested: list[tuple[str, int, Tensor]] = []
+        self._batches = 0
+        self._recent: deque[Tensor] = deque(maxlen=_WINDOW)
 
     @property
     def predictions(self) -> list[dict[str, Plain]]:
@@ -100,29 +113,57 @@ class Training(LightningModule):
                 "The Trainer has no end (max_steps and max_epochs are both -1, or the loader has no length); the "
                 "cosine needs one. Give Trainer(max_steps=...)."
             )
-        groups = parameter_groups(self.recognizer, weight_decay=self.hparams["weight_decay"])
+        groups = parameter_groups(self, weight_decay=self.hparams["weight_decay"])
         optimizer = torch.optim.AdamW(groups, lr=self.hparams["lr"])
         factor = partial(rate_factor, warmup_steps=self.hparams["warmup_steps"], total_steps=int(total))
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def training_step(self, batch: Batch | Sequence[Tensor], batch_idx: int) -> Tensor:
-        """The loss of one batch; logs accuracy on filmed and on synthetic clips apart."""
+        """The loss of one batch; logs it, and accuracy over the last batches, filmed and synthetic clips apart.
+
+        Where clips are mixed, a clip counts as right where its own label wins.
+        """
         clips = unpack(batch, batch_idx)
-        logits = self(clips.video).float()
+        video, targets = clips.video, clips.label
+        mix = self.mixing.sample(self._batches, size=(video.shape[-2], video.shape[-1]))
+        self._batches += 1
+        if mix is not None:
+            whole = one_hot(clips.label, self.recognizer.num_classes).to(video)
+            video, targets = mixed(video, whole, clips.synthetic, mix=mix)
+        logits = self._training_logits(video, clips.synthetic).float()
         loss = weighted_cross_entropy(
             logits,
-            clips.label,
+            targets,
             clips.synthetic,
             synthetic_weight=self.synthetic_weight,
             label_smoothing=self.label_smoothing,
         )
         self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(logits))
-        right = (logits.argmax(1) == clips.label).float()
-        for name, chosen in (("real", ~clips.synthetic), ("synthetic", clips.synthetic)):
-            if chosen.any():
-                self._log_epoch(f"train/top1_{name}", right[chosen].mean(), int(chosen.sum()))
+        self._log_right(logits.argmax(1) == clips.label, clips.synthetic)
         return loss
+
+    def _training_logits(self, video: Tensor, synthetic: Tensor) -> Tensor:
+        """Logits of a training batch; with auxiliary norms each kind goes through the network by itself."""
+        if self.auxiliary is None or not synthetic.any():
+            return self(video)
+        made = self.auxiliary(self.recognizer, video[synthetic])
+        logits = made.new_empty(len(video), made.shape[1])
+        logits[synthetic] = made
+        if not synthetic.all():
+            logits[~synthetic] = self(video[~synthetic]).to(made.dtype)
+        return logits
+
+    def _log_right(self, right: Tensor, synthetic: Tensor) -> None:
+        """Log the share of right answers over the last batches, by kind and together; nothing for a kind without."""
+        self._recent.append(
+            torch.stack([(right & ~synthetic).sum(), (~synthetic).sum(), (right & synthetic).sum(), synthetic.sum()])
+        )
+        filmed, films, made, makes = torch.stack(list(self._recent)).sum(0)
+        self.log("train/top1", (filmed + made) / (films + makes))
+        for name, count, total in (("real", filmed, films), ("synthetic", made, makes)):
+            if total > 0:
+                self.log(f"train/top1_{name}", count / total)
 
     def validation_step(self, batch: Batch | Sequence[Tensor], batch_idx: int) -> None:
         """Count what is taken for what."""
@@ -136,30 +177,36 @@ class Training(LightningModule):
         self._log_accuracies("val", self.confusion.compute())
         self.confusion.reset()
 
+    def on_save_checkpoint(self, checkpoint: dict[str, object]) -> None:
+        """Keep how far the draws of `mixing` are."""
+        checkpoint["batches"] = self._batches
+
+    def on_load_checkpoint(self, checkpoint: dict[str, object]) -> None:
+        """Go on with the draws where they were."""
+        batches = checkpoint.get("batches", 0)
+        assert isinstance(batches, int)
+        self._batches = batches
+
     def on_test_epoch_start(self) -> None:
         """Forget what was tested before."""
-        if self.trainer.world_size > 1:
-            raise ValueError(
-                f"Testing was started on {self.trainer.world_size} devices; one was wanted, because the distributed "
-                "sampler tests some clips twice. Give Trainer(devices=1)."
-            )
         self._tested = []
 
     def test_step(self, batch: Batch | Sequence[Tensor], batch_idx: int) -> None:
         """Keep every clip's scores."""
-        clips = unpack(batch, batch_idx)
+        clips = unpack(batch, batch_idx * self.trainer.world_size + self.trainer.global_rank)
         logits = self(clips.video).float()
         self._log_epoch("test/loss", torch.nn.functional.cross_entropy(logits, clips.label), len(logits))
         self._tested.extend(zip(clips.key, clips.label.tolist(), logits.softmax(1).cpu(), strict=True))
 
     def on_test_epoch_end(self) -> None:
-        """Log the accuracies, each key counted once."""
+        """Log the accuracies, each key counted once; every process gets the predictions of all."""
+        self._tested = gathered(self._tested)
         predictions = self.predictions
         matrix = multiclass_confusion_matrix(
             torch.tensor([one["prediction"] for one in predictions]),
             torch.tensor([one["label"] for one in predictions]),
             num_classes=self.recognizer.num_classes,
-        )
+        ).to(self.device)
         self._log_accuracies("test", matrix)
 
     def _log_epoch(self, name: str, value: Tensor, count: int) -> None:
@@ -168,6 +215,16 @@ class Training(LightningModule):
     def _log_accuracies(self, stage: str, matrix: Tensor) -> None:
         self.log(f"{stage}/top1", top1(matrix), prog_bar=True)
         self.log(f"{stage}/mean_class_accuracy", mean_class_accuracy(matrix), prog_bar=True)
+
+
+def gathered(tested: list[tuple[str, int, Tensor]]) -> list[tuple[str, int, Tensor]]:
+    """What all processes tested, in the order of the clips, of which each takes every n-th."""
+    distributed = torch.distributed
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return tested
+    parts: list[list[tuple[str, int, Tensor]]] = [[] for _ in range(distributed.get_world_size())]
+    distributed.all_gather_object(parts, tested)
+    return [clip for row in zip_longest(*parts) for clip in row if clip is not None]
 
 
 class Labelled(NamedTuple):
@@ -204,7 +261,7 @@ def unpack(batch: Batch | Sequence[Tensor], index: int) -> Labelled:
 
 def weighted_cross_entropy(
     logits: Float[Tensor, "batch class"],
-    label: Int[Tensor, " batch"],
+    target: Int[Tensor, " batch"] | Float[Tensor, "batch class"],
     synthetic: Bool[Tensor, " batch"],
     *,
     synthetic_weight: float,
@@ -212,10 +269,10 @@ def weighted_cross_entropy(
 ) -> Float[Tensor, ""]:
     """The weighted mean of the clips' cross-entropies.
 
-    Divided by the sum of weights, so that at `synthetic_weight=0` it is the mean over the filmed clips alone; a batch
-    without any weight costs 0.
+    Targets are labels, or each class's share of a mixed clip. Divided by the sum of weights, so that at
+    `synthetic_weight=0` it is the mean over the filmed clips alone; a batch without any weight costs 0.
     """
-    losses = torch.nn.functional.cross_entropy(logits, label, reduction="none", label_smoothing=label_smoothing)
+    losses = torch.nn.functional.cross_entropy(logits, target, reduction="none", label_smoothing=label_smoothing)
     weights = torch.where(synthetic, synthetic_weight, 1.0).to(losses)
     return (weights * losses).sum() / weights.sum().clamp(min=torch.finfo(losses.dtype).tiny)
 

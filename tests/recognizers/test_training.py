@@ -1,14 +1,17 @@
+import csv
 import warnings
 
 import pytest
 import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, Dataset
 from torchmetrics.functional.classification import multiclass_accuracy, multiclass_confusion_matrix
 
 from synthaug.recognizers import Recognizer
+from synthaug.recognizers.mixing import Mixing
 from synthaug.recognizers.small import SmallResNet
 from synthaug.recognizers.training import (
     Training,
@@ -280,15 +283,40 @@ def test_a_trainer_without_end_is_refused(tmp_path):
         trainer(tmp_path, max_epochs=-1).fit(Training(Linear(CLASSES)), DataLoader(Clips(), batch_size=4))
 
 
-def test_testing_on_several_devices_is_refused():
-    training = Training(Linear(CLASSES))
+def test_draws_of_mixing_go_on_where_a_checkpoint_was(tmp_path):
+    def ended(checkpoint, callbacks):
+        training = Training(Linear(CLASSES), warmup_steps=2, mixing=Mixing(mixup_alpha=1.0, cutmix_alpha=1.0))
+        running = trainer(tmp_path, max_steps=6, callbacks=callbacks, enable_checkpointing=bool(callbacks))
+        running.fit(training, DataLoader(Clips(), batch_size=12), ckpt_path=checkpoint, weights_only=True)
+        return training.recognizer.fc.weight.detach()
 
-    class Several:
-        world_size = 2
+    keeping = ModelCheckpoint(dirpath=tmp_path, filename="{step}", save_top_k=-1, every_n_epochs=1)
+    torch.testing.assert_close(ended(None, [keeping]), ended(tmp_path / "step=3.ckpt", None), rtol=0, atol=0)
 
-    training._trainer = Several()
-    with pytest.raises(ValueError, match="Testing was started on 2 devices; one was wanted"):
-        training.on_test_epoch_start()
+
+def test_the_log_has_learning_curves(tmp_path):
+    logger = CSVLogger(tmp_path, name="", version="logs")
+    running = trainer(tmp_path, max_steps=6, max_epochs=-1, log_every_n_steps=2, val_check_interval=3, logger=logger)
+    clips = DataLoader(Clips(24), batch_size=8)
+    running.fit(Training(Linear(CLASSES)), clips, clips)
+    rows = list(csv.DictReader((tmp_path / "logs" / "metrics.csv").open()))
+    curves = ("train/loss", "train/top1", "train/top1_real", "train/top1_synthetic")
+    for name in (*curves, "val/loss", "val/top1", "val/mean_class_accuracy"):
+        points = [(int(row["step"]), float(row[name])) for row in rows if row.get(name)]
+        assert [step for step, _ in points] == ([1, 3, 5] if name in curves else [2, 5]), name
+
+
+def test_half_precision_and_accumulation_are_the_trainers(tmp_path):
+    training = Training(SmallResNet(CLASSES, widths=(16, 16)), warmup_steps=1, mixing=Mixing(split_batch_norm=True))
+    before = training.recognizer.fc.weight.detach().clone()
+    running = trainer(tmp_path, max_steps=2, max_epochs=-1, precision="bf16-mixed", accumulate_grad_batches=2)
+    batches = []
+    training.on_train_batch_end = lambda *args: batches.append(1)
+    running.fit(training, DataLoader(Clips(), batch_size=3))
+    assert running.global_step == 2 and len(batches) == 4
+    assert training.recognizer.fc.weight.dtype == torch.float32
+    assert not torch.equal(training.recognizer.fc.weight, before)
+    assert training.recognizer.fc.weight.isfinite().all()
 
 
 def test_impossible_settings_are_refused():
