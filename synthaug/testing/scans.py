@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from synthaug.avatars.anny import AnnyPerson
+from synthaug.avatars.attire import MODES
 from synthaug.avatars.ply import Splats
-from synthaug.avatars.registration import BETAS, WORN, Stance, stature
+from synthaug.avatars.registration import BETAS, Stance, stature
 from synthaug.avatars.wardrobe import draw_person
 from synthaug.body import JOINT, forward_kinematics, matrix_to_quat
 from synthaug.structures import Motion
@@ -51,7 +52,7 @@ def scanned(seed: int, *, up: Up, gaussians: int = 12_000) -> tuple[AnnyPerson, 
     R = Rotation.from_rotvec(standing(rng)).as_matrix()
     R[0] = UPRIGHT[up] @ Rotation.from_euler("y", rng.uniform(0, 2 * np.pi)).as_matrix()
     scale, transl = float(np.exp(rng.uniform(-1.5, 1.5))), rng.normal(size=3)
-    truth = Stance(R, betas[:BETAS].astype(float), transl, scale, np.zeros(len(WORN)))
+    truth = Stance(R, betas[:BETAS].astype(float), transl, scale, np.zeros(MODES))
     motion = Motion.from_pose(torch.from_numpy(truth.pose)[None].float(), torch.zeros(1, 3), fps=1.0)
     posed = person.pose(motion).posed(0)
     values, axes = torch.linalg.eigh(posed.covars.double())
