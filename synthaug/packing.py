@@ -299,7 +299,8 @@ def exported(path: Path, to: Path, *, motion: Motion | None = None, frame: int =
         raise ValueError(f"frame {frame} was given; the motion has {motion.num_frames}. Choose 0 to its last.")
     if to.suffix == ".ply":
         write_ply(to, as_splats(pack, motion, frame))
-        return f"{len(pack.levels[0].means):,} Gaussians in {'the canonical pose' if motion is None else 'that frame'}"
+        where = "the canonical pose" if motion is None else f"that frame{_faces(pack, motion)}"
+        return f"{len(pack.levels[0].means):,} Gaussians in {where}"
     if to.suffix != ".npz" or motion is None:
         raise ValueError(f"'{to}' was given; .ply, or .npz with --motion, was wanted. Name the file so.")
     size = motion.num_frames * len(pack.levels[0].means) * 48
@@ -314,7 +315,15 @@ def exported(path: Path, to: Path, *, motion: Motion | None = None, frame: int =
         rgbs=pack.levels[0].colors.numpy(), fps=np.float32(motion.fps),
     )  # fmt: skip
     write_atomic(to, buffer.getvalue())
-    return f"{motion.num_frames} frames of {len(pack.levels[0].means):,} Gaussians"
+    return f"{motion.num_frames} frames of {len(pack.levels[0].means):,} Gaussians{_faces(pack, motion)}"
+
+
+def _faces(pack: Pack, motion: Motion) -> str:
+    """What was made of expressions, in words: coefficients of another basis would make grimaces."""
+    if pack.extras.expression_dirs is None or not bool(motion.expression.any()):
+        return ""
+    basis = "FLAME 2020's" if pack.about.provenance.kind == "exavatar" else "the pack's own"
+    return f", expressions read as coefficients of {basis} basis"
 
 
 def performing(pack: Pack, motion: Motion, frame: int) -> Gaussians:

@@ -81,7 +81,7 @@ def test_impossible_exports_are_refused(tmp_path, path):
             exported(path, tmp_path / to, motion=motion, frame=frame)
 
 
-def test_expressions_and_correctives_move_what_they_name(pack):
+def test_expressions_and_correctives_move_what_they_name(tmp_path, pack):
     count, motion = len(pack.levels[0].means), wave()
     motion = dataclasses.replace(motion, expression=torch.ones(3, 10))
     dirs, features = torch.randn(count, 3, 2), 0.01 * torch.randn(2, 486)
@@ -92,7 +92,14 @@ def test_expressions_and_correctives_move_what_they_name(pack):
     feature = (axis_angle_to_matrix(motion.pose[1, 1:]) - torch.eye(3)).flatten()
     expected = pack.levels[0].means + dirs @ (features @ feature)
     expected[[4, 9]] += 0.05
-    torch.testing.assert_close(performing(dataclasses.replace(pack, extras=extras), motion, 1).means, expected)
+    moved = dataclasses.replace(pack, extras=extras)
+    torch.testing.assert_close(performing(moved, motion, 1).means, expected)
+    write_pack(tmp_path / f"p{SUFFIX}", moved)
+    still, means = dataclasses.replace(motion, expression=torch.zeros(3, 10)), []
+    for one, said in ((motion, "coefficients of the pack's own basis"), (still, "Gaussians")):
+        assert exported(tmp_path / f"p{SUFFIX}", tmp_path / "p.npz", motion=one).endswith(said)
+        means.append(np.load(tmp_path / "p.npz", allow_pickle=False)["means"])
+    assert np.flatnonzero((np.abs(means[0] - means[1]) > 1e-3).any((0, 2))).tolist() == [4, 9]
 
 
 def test_papers_are_written_and_withdrawn_consent_is_found(tmp_path, path, capsys):

@@ -43,6 +43,8 @@ LICENCE = Licence(
 PREFIX = "human_gaussian."
 _ROWS = 16_384
 """Gaussians at a time through the networks, so that memory stays small."""
+_STILL = 1e-6
+"""Metres a coefficient, below which an expression leaves a Gaussian where it is."""
 _MASKS = ("is_rhand", "is_lhand", "is_face", "is_face_expr", "is_cavity")
 _BESIDE = ("smplx_layer.", "scene_gaussian.", "smplx_param_dict.", "lpips.", "smplx_layer", "face_mesh_renderer.")
 """Beginnings of keys beside the person: ExAvatar's training scene and losses."""
@@ -93,6 +95,7 @@ def import_exavatar(path: Path, name: str, how: Importing = Importing()) -> Pack
         quality = _self_tests(state, body, up, notes)
         shape = _shape(state, body, how, notes)
         level, rig = _bake(state, body, shape, (up, fine_faces), how.hands)
+        rows, dirs = _expressions(state, notes)
     except (ValueError, IndexError) as error:
         if isinstance(error, CheckpointError):
             raise
@@ -102,7 +105,8 @@ def import_exavatar(path: Path, name: str, how: Importing = Importing()) -> Pack
         ) from error
     source = Provenance("exavatar", path.name, content_digest(path), f"synthaug {version('synthaug')}", tuple(notes))
     about = About(name, source, LICENCE, hands=how.hands, quality=quality)
-    return Pack(about, rig, (level,), Extras(betas=shape.betas.float()))
+    extras = Extras(betas=shape.betas.float(), expression_rows=rows, expression_dirs=dirs)
+    return Pack(about, rig, (level,), extras)
 
 
 def _state(network: Mapping[str, Tensor], how: Importing, notes: list[str]) -> dict[str, Tensor]:
@@ -157,8 +161,8 @@ def _check_shapes(state: Mapping[str, Tensor], count: int) -> None:
     for key, value in state.items():
         if tuple(value.shape) != known[key]:
             raise ValueError(f"{PREFIX}{key} has shape {tuple(value.shape)}; {known[key]} was wanted")
-        # The two large tables belong to the refined branch and to expressions; a bake never reads them.
-        if key not in ("pose_dirs", "expr_dirs") and not bool(torch.isfinite(value.float().sum())):
+        # A gigabyte that belongs to the refined branch; a bake never reads it.
+        if key != "pose_dirs" and not bool(torch.isfinite(value.float().sum())):
             raise ValueError(f"{PREFIX}{key} has values that are no numbers")
 
 
@@ -270,6 +274,16 @@ def _bake(
         normals=normalize(torch.where(state["is_cavity"].bool()[:, None], -normals, normals), dim=1),
     )
     return level, Rig((joints - joints[0]).float(), pose.float(), hands=hands)
+
+
+def _expressions(state: Mapping[str, Tensor], notes: list[str]) -> tuple[Tensor | None, Tensor | None]:
+    """Gaussians that expressions move, and by how much for each of the 50 coefficients; those of the face."""
+    if "expr_dirs" not in state:
+        notes.append("no expressions, since the checkpoint has no expr_dirs")
+        return None, None
+    reach = torch.cat([block.abs().amax(dim=(1, 2)) for block in state["expr_dirs"].split(_ROWS)])
+    rows = torch.nonzero(reach > _STILL)[:, 0]
+    return rows.to(torch.int32), state["expr_dirs"][rows].float()
 
 
 def sparse_weights(dense: Float[Tensor, "gaussian 55"]) -> tuple[Tensor, Tensor]:

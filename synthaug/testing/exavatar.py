@@ -57,7 +57,7 @@ def animated(network: Network, face_offset: Doubles, frame: dict[str, Doubles], 
         network: Of the checkpoint.
         face_offset: Metres, [V, 3].
         frame: ExAvatar's own parameters: root_pose, body_pose, jaw_pose, leye_pose, reye_pose, lhand_pose, rhand_pose
-            (relative to the mean hand), trans.
+            (relative to the mean hand), expr, trans.
         lips: Ids of the lip ring.
     """
     g = {key.removeprefix("human_gaussian."): value.double().numpy() for key, value in network.items()
@@ -74,6 +74,8 @@ def animated(network: Network, face_offset: Doubles, frame: dict[str, Doubles], 
     _, joints_zero, _ = smplx(layer, g["shape_param"], face_offset, joint_offset, np.zeros((55, 3)))
     # 4. and 5. Features and what the networks make of them; 6. the base mean.
     mean = mesh_neutral + _mean_offset(g)
+    # 8. The expression.
+    mean = mean + g["expr_dirs"] @ frame["expr"]
     # 9. The skinning row of the nearest coarse vertex, or the point's own.
     own = (g["is_rhand"] + g["is_lhand"] + g["is_face"]) > 0
     rows = np.array([i if own[i] else _nearest(coarse, mean[i]) for i in range(len(mean))])
@@ -202,9 +204,11 @@ def _egg(vertices: int, lips: tuple[int, ...], generator: torch.Generator) -> tu
     def noise(scale: float, *shape: int) -> Tensor:
         return scale * torch.randn(*shape, generator=generator)
 
+    face = torch.zeros(vertices, 1, 1)
+    face[near[:, JOINT["head"]].topk(vertices // 20, largest=False).indices] = 1
     return {
         "v_template": places, "shapedirs": noise(0.002, vertices, 3, 100), "posedirs": noise(0.0005, 486, 3 * vertices),
-        "expr_dirs": noise(0.001, vertices, 3, 50), "J_regressor": regressor, "lbs_weights": weights,
+        "expr_dirs": face * noise(0.001, vertices, 3, 50), "J_regressor": regressor, "lbs_weights": weights,
         "parents": torch.tensor(PARENTS), "faces_tensor": torch.from_numpy(faces), "pose_mean": torch.zeros(165),
         "left_hand_mean": noise(0.3, 45), "right_hand_mean": noise(0.3, 45),
     }, faces  # fmt: skip

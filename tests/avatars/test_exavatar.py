@@ -14,6 +14,7 @@ from synthaug.avatars.exavatar import Importing, import_exavatar, sparse_weights
 from synthaug.avatars.pack import SUFFIX, write_pack
 from synthaug.avatars.packs import PackedPerson
 from synthaug.avatars.smplx_body import LIP_RING, subdivided, with_cavity
+from synthaug.packing import performing
 from synthaug.renderers.cpu import CpuRenderer
 from synthaug.renderers.torch import TorchRenderer
 from synthaug.structures import Camera, Motion
@@ -22,7 +23,7 @@ from synthaug.testing.exavatar import _egg, animated, smplx, write_checkpoint
 
 LIPS = tuple(range(8, 88, 10))
 SIZES = {"root_pose": (3,), "body_pose": (21, 3), "jaw_pose": (3,), "leye_pose": (3,), "reye_pose": (3,),
-         "lhand_pose": (15, 3), "rhand_pose": (15, 3), "trans": (3,)}  # fmt: skip
+         "lhand_pose": (15, 3), "rhand_pose": (15, 3), "expr": (50,), "trans": (3,)}  # fmt: skip
 
 
 @pytest.fixture(scope="module", params=[222, 420])
@@ -59,12 +60,13 @@ def ours(pack, network, folder, frame):
     face = np.array(json.loads((folder / "face_offset.json").read_text()))
     betas = network["human_gaussian.shape_param"].double().numpy()
     root = smplx(layer, betas, face, offset, np.zeros((55, 3)))[2][0]
-    pose = np.concatenate([frame[name].reshape(-1, 3) for name in SIZES if name != "trans"])
+    pose = np.concatenate([frame[name].reshape(-1, 3) for name in SIZES if name not in ("expr", "trans")])
     pose[25:] += np.concatenate([layer["left_hand_mean"], layer["right_hand_mean"]]).reshape(30, 3)
     motion = Motion.from_pose(
         torch.tensor(pose)[None].float(), torch.tensor(frame["trans"] + root)[None].float(), fps=1.0
     )
-    posed = dataclasses.replace(pack.levels[0], T_world_rest=pack.rig.transforms(motion)).posed(0)
+    motion = dataclasses.replace(motion, expression=torch.tensor(frame["expr"])[None].float())
+    posed = performing(pack, motion, 0).posed(0)
     return posed.means.double().numpy(), animated(network, face, frame, LIPS)
 
 
@@ -74,6 +76,16 @@ def test_posed_means_equal_the_transcription(made):
     for seed in range(3):
         mine, truth = ours(pack, network, folder, frame_of(seed))
         assert np.abs(mine - truth).max() < 2e-6
+
+
+def test_expressions_move_the_face_and_nothing_else(made):
+    folder, network = made
+    pack = import_exavatar(folder / "snapshot_4.pth", "x", importing(folder))
+    face = torch.nonzero(network["human_gaussian.is_face_expr"])[:, 0]
+    rows, dirs = pack.extras.expression_rows, pack.extras.expression_dirs
+    assert 0 < len(rows) < len(pack.levels[0].means) and set(rows.tolist()) <= set(face.tolist())
+    assert dirs.shape == (len(rows), 3, 50)
+    torch.testing.assert_close(dirs, network["human_gaussian.expr_dirs"][rows.long()])
 
 
 def test_both_rules_for_hands_agree_at_the_mean_hand_and_nowhere_else(made):
@@ -187,7 +199,7 @@ def test_older_files_are_completed_from_the_users_body(network, tmp_path, made):
         import_exavatar(path, "x", importing(folder))
     whole = import_exavatar(folder / "snapshot_4.pth", "x", importing(folder))
     pack = import_exavatar(path, "x", importing(folder, body=tmp_path / "SMPLX_MALE.npz"))
-    assert len(pack.about.provenance.notes) == 3
+    assert len(pack.about.provenance.notes) == 4 and pack.extras.expression_dirs is None
     torch.testing.assert_close(pack.levels[0].means, whole.levels[0].means, rtol=0, atol=1e-5)
 
 
