@@ -16,7 +16,17 @@ from synthaug.avatars.terms import About, Consent, Provenance
 from synthaug.body import axis_angle_to_matrix
 from synthaug.cli import main
 from synthaug.licences import TABLE, markdown, used
-from synthaug.packing import Wanted, affected, detailed, exported, imported, performing, problems
+from synthaug.packing import (
+    Wanted,
+    affected,
+    betas_of,
+    detailed,
+    exported,
+    imported,
+    performing,
+    problems,
+    with_papers,
+)
 from synthaug.structures import Actor, Motion, Recipe
 from synthaug.testing.exavatar import write_checkpoint
 
@@ -114,6 +124,30 @@ def test_papers_are_written_and_withdrawn_consent_is_found(tmp_path, path, capsy
     papers.write_text('{"consent": {"training": "perhaps"}}')
     assert main(["avatar", "label", str(path), "--papers", str(papers)]) == 2
     assert "consent.training is 'perhaps'" in capsys.readouterr().err
+
+
+def test_two_thousand_mutated_json_files_are_read_or_refused(tmp_path):
+    """Papers and shapes: both are typed by hand or come from elsewhere."""
+    papers = {"licence": {"name": "mine", "terms": "none"}, "consent": {"training": True, "expires": "2030-01-31"},
+              "subject": "s1", "attributes": {"gender": "woman"}, "height": 1.7, "name": "anna"}  # fmt: skip
+    about, rng = About("x", Provenance("ply")), np.random.default_rng(0)
+    file, refused = tmp_path / "mutant.json", 0
+    pieces = [b"9", b"-", b"1e999", b"NaN", b'"', b"[" * 3000, b"{", b"null", b"true", b",", b"\xff"]
+    for turn in range(2000):
+        plain, read = ((papers, lambda path: with_papers(about, path)), ([0.5, -1.0, 2.0], betas_of))[turn % 2]
+        mutant = bytearray(json.dumps(plain).encode())
+        for _ in range(int(rng.integers(1, 4))):
+            place = int(rng.integers(len(mutant)))
+            if rng.integers(2):
+                mutant[place] = int(rng.integers(256))
+            else:
+                mutant[place : place + int(rng.integers(0, 5))] = pieces[int(rng.integers(len(pieces)))]
+        file.write_bytes(mutant)
+        try:
+            assert read(file) is not None
+        except ValueError:
+            refused += 1
+    assert 1000 < refused < 2000
 
 
 def recipe(identity):

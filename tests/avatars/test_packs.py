@@ -233,6 +233,19 @@ def test_identities_are_balanced_over_what_is_recorded():
     assert balanced(order, {name: {} for name in order}, 5) == order[:5]
 
 
+def test_ten_identities_of_a_cast_are_balanced_and_the_first_of_twenty(tmp_path):
+    anybody = tiny(count=8, levels=(1,))
+    for number in range(24):
+        about = named(attributes={"gender": "woman" if number < 6 else "man"})
+        write_pack(tmp_path / f"p{number:02d}{SUFFIX}", with_about(anybody, about))
+    cast = Packs(tmp_path)
+    for seed in range(3):
+        ten = cast.draw(10, np.random.default_rng(seed))
+        assert len(set(ten)) == 10 and sum(int(name[1:]) < 6 for name in ten) == 5
+        assert cast.draw(20, np.random.default_rng(seed))[:10] == ten
+    assert cast.draw(10, np.random.default_rng(0)) != cast.draw(10, np.random.default_rng(1))
+
+
 def test_a_person_whom_the_test_is_about_is_refused(tmp_path):
     write_pack(tmp_path / f"a{SUFFIX}", tiny(named(subject="s3")))
     write_pack(tmp_path / f"b{SUFFIX}", tiny(named()))
