@@ -80,7 +80,8 @@ def _import(chosen: argparse.Namespace) -> int:
     for note in pack.about.provenance.notes:
         print(f"note: {note}", file=sys.stderr)
     figures = ", ".join(f"{name} {value:.4g}" for name, value in pack.about.quality.items())
-    print(f"{out}: {len(pack.levels[0].means):,} Gaussians, {len(pack.levels)} levels ({figures}).")
+    levels = f"{len(pack.levels)} level{'s' * (len(pack.levels) > 1)}"
+    print(f"{out}: {len(pack.levels[0].means):,} Gaussians, {levels} ({figures}).")
     return 0
 
 
@@ -106,6 +107,7 @@ def _inspect(chosen: argparse.Namespace) -> int:
 
 
 def _preview(chosen: argparse.Namespace) -> int:
+    from synthaug.avatars.pack import SUFFIX
     from synthaug.files import write_atomic
     from synthaug.packing import pictures
     from synthaug.runs import png
@@ -114,7 +116,10 @@ def _preview(chosen: argparse.Namespace) -> int:
 
     turntable, rows = pictures(chosen.pack)
     write_video(chosen.to / "turntable.mp4", turntable, fps=16.0)
-    write_atomic(chosen.to / "contact_sheet.png", png(sheet(rows, title=chosen.pack.name, frames=6, side=192)))
+    write_atomic(
+        chosen.to / "contact_sheet.png",
+        png(sheet(rows, title=chosen.pack.name.removesuffix(SUFFIX), frames=6, side=192)),
+    )
     print(f"{chosen.to / 'turntable.mp4'} and {chosen.to / 'contact_sheet.png'}")
     return 0
 
@@ -147,14 +152,14 @@ def _label(chosen: argparse.Namespace) -> int:
 
 
 def _affected(chosen: argparse.Namespace) -> int:
-    from synthaug.packing import affected
-    from synthaug.structures import Recipe
+    from synthaug.packing import affected, recipes_of
 
-    lines = [line for path in chosen.recipes for line in path.read_text().splitlines() if line.strip()]
-    hit = affected(chosen.root, (Recipe.from_json(line) for line in lines))
+    recipes = recipes_of(chosen.recipes)
+    hit = affected(chosen.root, recipes)
     for recipe, reason in hit:
         print(f"{recipe.key}  {reason}")
-    print(f"{len(hit)} of {len(lines)} clips show somebody who may not be used.", file=sys.stderr)
+    clips = len({recipe.key for recipe, _ in hit})
+    print(f"{clips} of {len(recipes)} clips show somebody who may not be used.", file=sys.stderr)
     return 1 if hit else 0
 
 

@@ -27,7 +27,7 @@ from synthaug.avatars.terms import About, Consent, Licence, PackError, from_plai
 from synthaug.body import JOINT, axis_angle_to_matrix, matrix_to_quat, mean_skeleton, retarget
 from synthaug.files import write_atomic
 from synthaug.levels import Pyramid
-from synthaug.motions.actions import ACTIONS, Actions
+from synthaug.motions.actions import Actions
 from synthaug.motions.smplx_npz import Axes, read_smplx_npz
 from synthaug.renderers.cpu import CpuRenderer
 from synthaug.renderers.refinement import Refinement
@@ -36,8 +36,8 @@ from synthaug.structures import Camera, Gaussians, Motion, Recipe, Record
 
 KINDS = ("exavatar", "lhm", "ply")
 """What can be imported, one file at a time; trees of many go through `random_people`."""
-SHOWN = ("wave", "squat", "kick", "throw", "sit down", "walk")
-"""Actions of the contact sheet, where the vocabulary has them; others fill up."""
+SHOWN = ("hand waving", "cheer up", "squat down", "kicking something", "throw", "walk")
+"""Actions of the contact sheet: arms up, legs bent and spread, the trunk turned; all on the spot."""
 MAX_EXPORT_BYTES = 4 * 2**30
 
 
@@ -218,6 +218,23 @@ def problems(path: Path) -> list[str]:
     return ([f"may not be used: {objection}"] if objection else []) + unstated
 
 
+def recipes_of(paths: Sequence[Path]) -> list[Recipe]:
+    """The recipes of some runs.
+
+    Raises:
+        ValueError: If a file is not there, or holds something else.
+    """
+    found: list[Recipe] = []
+    for path in paths:
+        try:
+            found += [Recipe.from_json(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                f"'{path}' cannot be read as recipes ({error}). The recipes.jsonl of a run was wanted. Check the path."
+            ) from error
+    return found
+
+
 def affected(root: Path, recipes: Iterable[Recipe]) -> list[tuple[Recipe, str]]:
     """Recipes that show somebody who may no longer be used, or whose pack is gone; each with the reason."""
     cast = Packs(root)
@@ -240,11 +257,11 @@ def pictures(path: Path, *, side: int = 256) -> tuple[Tensor, list[Row]]:
     """
     person = PackedPerson(path)
     turntable = _over_grey(person, _turning(48), side)
-    names = [name for name in SHOWN if name in ACTIONS] + [name for name in ACTIONS if name not in SHOWN]
     source, rows = Actions(), []
-    for name in names[:6]:
+    for name in SHOWN:
         motion = source.load(Record(f"{name}/studio/0", Path(name), 0, "", "", 0.0, 3.0)).motion
         fitted = retarget(motion, mean_skeleton(), person.skeleton)
+        fitted = replace(fitted, transl=fitted.transl * torch.tensor([0.0, 1.0, 0.0]))
         rows.append(Row(name, (Strip("", _over_grey(person, fitted, side)),)))
     return turntable, rows
 

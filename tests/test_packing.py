@@ -164,6 +164,10 @@ def test_clips_of_people_who_withdrew_are_listed(tmp_path, pack, capsys):
     assert main(["avatar", "affected", str(tmp_path), str(tmp_path / "recipes.jsonl")]) == 1
     said = capsys.readouterr()
     assert recipes[1].key in said.out and "2 of 3 clips" in said.err
+    for content in (b"\x80\x91", b"{}"):
+        (tmp_path / "other").write_bytes(content)
+        assert main(["avatar", "affected", str(tmp_path), str(tmp_path / "other")]) == 2
+        assert "cannot be read as recipes" in capsys.readouterr().err
 
 
 def test_inspect_and_preview_say_and_show_who_it_is(tmp_path, path, capsys):
