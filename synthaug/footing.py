@@ -35,6 +35,8 @@ _LOW = 0.05
 """Metres of clearance up to which a slow foot counts as standing: what captures leave under planted soles."""
 _RELEASE = 0.2
 """Seconds in which a foot that has left the ground returns to its own path: half a swing."""
+_SETTLE = 0.2
+"""Seconds in which a body settles that comes to rest on more than its feet."""
 _REACH = 0.999
 """Share of a leg's length at which it is as straight as legs get."""
 
@@ -53,8 +55,9 @@ def reenacted(motion: Motion, source: Skeleton, target: Skeleton) -> Motion:
 
     Angles, path and clearance as `body.retarget` has them. Then each foot is brought to where it belongs by its leg
     alone, turning hip and knee and keeping the foot's own attitude: for as long as it stands, to one place; in the
-    air, back to its own path within a fifth of a second. Where a leg is too short the pelvis gives way. Arms and
-    trunk keep their angles.
+    air, back to its own path within a fifth of a second. Where a leg is too short the pelvis gives way. Where more than
+    feet touches the floor, as in sitting on it and lying, the whole body keeps the clearance of its lowest point, for
+    its legs have been moved. Arms and trunk keep their angles.
 
     Args:
         motion: On `source`, world frame with the floor at y = 0.
@@ -66,8 +69,8 @@ def reenacted(motion: Motion, source: Skeleton, target: Skeleton) -> Motion:
     path = motion.transl.double().numpy()
     transl = size * path + (1 - size) * path[:1] * _LEVEL
     skeletons = np.stack([source.joints.double().numpy(), target.joints.double().numpy()])
-    before, T, lift = _both(pose.numpy(), np.stack([path, transl]), skeletons, size)
-    turned, rise = _grounded(T, before, lift, motion.fps, size)
+    before, T, heights = _both(pose.numpy(), np.stack([path, transl]), skeletons, size)
+    turned, rise = _grounded(T, before, heights, motion.fps, size)
     transl[:, 1] += rise
     body_pose = motion.body_pose.clone()
     # The body's 21 joints leave the pelvis out.
@@ -79,6 +82,9 @@ _LEVEL = np.array([1.0, 0.0, 1.0])
 _MOVED = torch.from_numpy(_LEGS[:, :3] - 1)
 _RESTING = np.array([JOINT[name] for name in SUPPORTS])
 _THICKNESS = np.array(list(SUPPORTS.values()))
+_LEG_PART = np.array([int(np.flatnonzero(_LEGS[:, 1:].ravel() == k)[0]) if k in _LEGS[:, 1:] else -1 for k in _RESTING])
+"""Of each resting joint: 0 to 2 for knee, ankle and ball of the left leg, 3 to 5 of the right, -1 for others."""
+_FOOT = np.where(_LEG_PART % 3 > 0, _LEG_PART, -1)
 
 
 @no_type_check
@@ -87,10 +93,10 @@ def _both(pose, paths, skeletons, size):
     """One pose on two bodies at once, since both turn alike.
 
     Returns ankle and ball on the first, [time, side, point, 3], joint to world on the second, for `BEARING` alone, and
-    how much higher the second has to stand to be as clear of the floor.
+    heights over the floor, [time, 3]: of the first's lowest point, of its lowest but for the feet, of the second's.
     """
     time = len(pose)
-    feet, lift = np.empty((time, 2, 2, 3)), np.empty(time)
+    feet, heights = np.empty((time, 2, 2, 3)), np.full((time, 3), np.inf)
     T = np.zeros((time, pose.shape[1], 4, 4))
     R, places = np.empty((1, 3, 3)), np.empty((pose.shape[1], 3))
     for t in range(time):
@@ -109,35 +115,38 @@ def _both(pose, paths, skeletons, size):
                     turned = T[t, p, r, 0] * R[0, 0, c] + T[t, p, r, 1] * R[0, 1, c]
                     T[t, j, r, c] = turned + T[t, p, r, 2] * R[0, 2, c]
                 places[j, r], T[t, j, r, 3] = ours, theirs
-        ours, theirs = np.inf, np.inf
         for k in range(len(_RESTING)):
-            ours = min(ours, places[_RESTING[k], 1] - _THICKNESS[k])
-            theirs = min(theirs, T[t, _RESTING[k], 1, 3] - size * _THICKNESS[k])
-        lift[t] = ours - theirs
+            own = places[_RESTING[k], 1] - _THICKNESS[k]
+            heights[t, 0] = min(heights[t, 0], own)
+            if _FOOT[k] < 0:
+                heights[t, 1] = min(heights[t, 1], own)
+            heights[t, 2] = min(heights[t, 2], T[t, _RESTING[k], 1, 3] - size * _THICKNESS[k])
         for side in range(2):
             for k in range(2):
                 feet[t, side, k] = places[_LEGS[side, 2 + k]]
-    return feet, T, lift
+    return feet, T, heights
 
 
 def _grounded(
-    T: NDArray[np.float64], feet: NDArray[np.float64], lift: NDArray[np.float64], fps: float, size: float
+    T: NDArray[np.float64], feet: NDArray[np.float64], heights: NDArray[np.float64], fps: float, size: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Rotations of hips, knees and ankles, [time, side, 3, 3, 3], and how far the body rises, [time]."""
     points = _standing(feet, fps)
     clearance = feet[..., 1] - _FLESH
     # Captures put the floor a few centimetres off: it is where standing feet are.
     off = float(np.median(clearance[points])) if points.any() else 0.0
-    lift = lift - off * size
+    lift = heights[:, 0] - heights[:, 2] - off * size
     T[:, :, 1, 3] += lift[:, None]
     own = np.ascontiguousarray(T[..., :3, 3][:, _LEGS[:, 2:]])
     stride = 2 * _SLOW / fps + 0.05
-    goals = _goals(own, points, size * (clearance - off), size * _FLESH, max(1, round(_RELEASE * fps)), stride)
+    clearance, resting = size * (clearance - off), heights[:, 1] - off * size < _LOW
+    goals = _goals(own, points, clearance, resting, size * _FLESH, (max(1, round(_RELEASE * fps)), stride))
     drop = _given_way(goals, T, max(1, round(0.1 * fps)))
     T[:, :, 1, 3] -= drop[:, None]
-    rotations = np.empty((len(T), 2, 3, 3, 3))
-    _bent(T, _LEGS, goals, rotations)
-    return rotations, lift - drop
+    rotations, legs = np.empty((len(T), 2, 3, 3, 3)), np.empty((len(T), 2, 3))
+    _bent(T, _LEGS, goals, rotations, legs)
+    down = _settled(T, legs, heights - off * size, size, max(1, round(_SETTLE * fps)))
+    return rotations, lift - drop - down
 
 
 def _feet(joints: Float[Tensor, "time 55 3"]) -> NDArray[np.float64]:
@@ -172,12 +181,13 @@ def _standing(feet, fps):
 
 @no_type_check
 @numba.njit(nogil=True, cache=True)
-def _goals(own, standing, clearance, flesh, release, stride):
+def _goals(own, standing, clearance, resting, flesh, steps):
     """Where the ankles shall be, [time, side, 3]: their own path, shifted so that what stands, stands still.
 
-    `own` and `standing` hold heel and ball of both feet, `clearance` their height above the floor as it was before.
+    `own` and `standing` hold heel and ball of both feet, `clearance` their height above the floor as it was before,
+    `resting` frames in which other parts than feet are on the floor; `steps` are frames to let go in, and a stride.
     """
-    time = len(own)
+    time, (release, stride) = len(own), steps
     goals = own[:, :, 0].copy()
     point = np.empty(time, np.int64)
     for side in range(2):
@@ -185,7 +195,7 @@ def _goals(own, standing, clearance, flesh, release, stride):
             # The ball carries where both could: heels leave first.
             point[t] = 1 if standing[t, side, 1] else (0 if standing[t, side, 0] else -1)
             lowest = min(own[t, side, 0, 1] - flesh[0], own[t, side, 1, 1] - flesh[1])
-            if point[t] >= 0:
+            if point[t] >= 0 and not resting[t]:
                 allowed = max(0.0, min(clearance[t, side, 0], clearance[t, side, 1]))
                 goals[t, side, 1] += min(allowed, _LOW) - lowest
             else:
@@ -280,6 +290,30 @@ def _given_way(goals, T, width):
 
 @no_type_check
 @numba.njit(nogil=True, cache=True)
+def _settled(T, legs, heights, size, width):
+    """Metres by which a body that rests on more than its feet sinks until it is as clear of the floor as it was.
+
+    `legs` holds the heights of knee, ankle and ball of both legs after they were moved, `heights` those of the source.
+    """
+    time = len(T)
+    down, share, result = np.zeros(time), np.zeros(time), np.zeros(time)
+    for t in range(time):
+        low = np.inf
+        for k in range(len(_RESTING)):
+            at = T[t, _RESTING[k], 1, 3] if _LEG_PART[k] < 0 else legs[t, _LEG_PART[k] // 3, _LEG_PART[k] % 3]
+            low = min(low, at - size * _THICKNESS[k])
+        down[t] = low - max(heights[t, 0], 0.0)
+        share[t] = 1.0 if heights[t, 1] < _LOW else 0.0
+    for t in range(time):
+        # Fading in and out where the body meets the floor, and whole while it is there.
+        for s in range(max(0, t - width), min(time, t + width + 1)):
+            result[t] = max(result[t], share[s] * (1 - abs(s - t) / (width + 1)))
+        result[t] *= down[t]
+    return result
+
+
+@no_type_check
+@numba.njit(nogil=True, cache=True)
 def _turn(a, b, R):
     """The smallest rotation that turns direction a onto direction b."""
     a, b = a / np.sqrt((a * a).sum()), b / np.sqrt((b * b).sum())
@@ -305,8 +339,8 @@ def _about(axis, angle, R):
 
 @no_type_check
 @numba.njit(nogil=True, cache=True)
-def _bent(T, legs, goals, rotations):
-    """Rotations of hip, knee and ankle against their parents that bring each ankle to its goal.
+def _bent(T, legs, goals, rotations, heights):
+    """Rotations of hip, knee and ankle against their parents that bring each ankle to its goal; heights that they have.
 
     The knee opens or closes about its own axis until the leg is as long as the way; then the leg swings onto the way.
     """
@@ -334,6 +368,9 @@ def _bent(T, legs, goals, rotations):
             _times(swing, T[t, hip], upper)
             _times(swing, bend, lower)
             _times(lower, T[t, knee], both)
+            heights[t, side, 0] = start[1] + _applied(swing, thigh)[1]
+            heights[t, side, 1] = heights[t, side, 0] + _applied(swing, _applied(bend, shin))[1]
+            heights[t, side, 2] = heights[t, side, 1] + T[t, legs[side, 3], 1, 3] - T[t, ankle, 1, 3]
             _unturned(T[t, 0], upper, rotations[t, side, 0])
             _unturned(upper, both, rotations[t, side, 1])
             _unturned(both, T[t, ankle], rotations[t, side, 2])

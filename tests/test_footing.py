@@ -1,14 +1,20 @@
 """Laws of footing: feet that stood stand still on every body, on the floor, and nothing above the hips is changed."""
 
+import math
+
+import numpy as np
 import pytest
 import torch
 
 from synthaug.body import (
     JOINT,
+    JOINT_NAMES,
+    PARENTS,
     SUPPORTS,
     Skeleton,
     global_rotations,
     joint_positions,
+    lowest,
     mean_skeleton,
     resample,
     retarget,
@@ -38,6 +44,34 @@ def body(thigh: float, shin: float, hips: float) -> Skeleton:
 BODIES = [body(1.12, 0.9, 0.9), body(0.85, 1.05, 1.3), body(1.2, 1.2, 1.1), body(0.75, 0.8, 1.0)]
 
 
+def build(rng: np.random.Generator) -> Skeleton:
+    """Somebody whose thighs, shins, trunk and arms are each 15 % shorter to 20 % longer, and hips wider or narrower."""
+    thigh, shin, trunk, arm, hips = rng.uniform(0.85, 1.2, 5)
+    shares = {"knee": thigh, "ankle": shin, "spine": trunk, "neck": trunk, "collar": trunk, "elbow": arm, "wrist": arm}
+    joints = MEAN.joints.clone()
+    for joint, parent in enumerate(PARENTS):
+        if parent >= 0:
+            kind = next((part for part in shares if part in JOINT_NAMES[joint]), "")
+            bone = (MEAN.joints[joint] - MEAN.joints[parent]) * shares.get(kind, 1.0)
+            bone[0] *= hips if "hip" in JOINT_NAMES[joint] else 1.0
+            joints[joint] = joints[parent] + bone
+    return Skeleton(joints)
+
+
+def falling(axis: int, degrees: float, fps: float = 20.0) -> Motion:
+    """Somebody who stands with hanging arms, topples like a board within 0.7 s about one axis, and stays there."""
+    time = 50
+    share = ((torch.arange(time) / fps - 0.6) / 0.7).clamp(0, 1)
+    pose = torch.zeros(time, 55, 3)
+    pose[:, JOINT["left_shoulder"], 2], pose[:, JOINT["right_shoulder"], 2] = -1.2, 1.2
+    pose[:, 0, axis] = math.radians(degrees) * share**2 * (3 - 2 * share)
+    still = Motion.from_pose(pose, torch.zeros(time, 3), fps=fps)
+    height = -lowest(joint_positions(still, MEAN))
+    along = 0.85 * torch.sin(pose[:, 0, axis])
+    ahead = torch.stack([-along, height, 0 * along] if axis == 2 else [0 * along, height, along], dim=1)
+    return Motion.from_pose(pose, ahead, fps=fps)
+
+
 def performance(action: str, fps: float) -> Motion:
     motion = perform(action, PerformerStyle(), fps=fps, seconds=3.0)
     return Motion.from_pose(motion.pose.float(), motion.transl.float(), fps=fps)
@@ -63,6 +97,28 @@ def test_standing_feet_neither_slide_nor_sink_on_any_body(action: str, fps: floa
         slide, sink = slide_and_sink(reenacted(source, MEAN, target), source, target)
         assert slide < 0.01
         assert sink < 0.01
+
+
+FALLS = {"on the face": (0, 90.0), "on the back": (0, -90.0), "to the left": (2, -90.0), "to the right": (2, 90.0)}
+GROUND = ("lie down", "pick up", "sit down", *FALLS)
+
+
+@pytest.mark.parametrize("action", GROUND)
+def test_bodies_on_the_floor_neither_float_nor_sink_whichever_part_carries_them(action: str) -> None:
+    source = falling(*FALLS[action]) if action in FALLS else performance(action, 20.0)
+    before = lowest(joint_positions(source, MEAN))
+    rng = np.random.default_rng(0)
+    for target in [build(rng) for _ in range(10)]:
+        size = target.leg / MEAN.leg
+        motion = reenacted(source, MEAN, target)
+        joints = joint_positions(motion, target)
+        apart = lowest(joints, scale=size) - before
+        assert apart.min() > -0.01
+        assert apart.max() < 0.01
+        # And it settles hardly less smoothly than with its legs left alone, where it jerks by up to 10 cm, too.
+        plain = joint_positions(retarget(source, MEAN, target), target)
+        jerks = [path[:, 0, 1].diff(n=2).abs().max() for path in (joints, plain)]
+        assert jerks[0] < jerks[1] + 0.05
 
 
 def test_without_it_feet_slide_on_bodies_with_other_legs() -> None:
