@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.progress import track
 
 from synthaug.files import digest_of, read_reference, write_atomic, write_reference
+from synthaug.gravity import together
 from synthaug.motions import MotionSource, UnusableClipError
 from synthaug.structures import Record, Reference
 
@@ -40,6 +41,9 @@ def gather(
     records: Sequence[Record], source: MotionSource, *, cache: Path | None = None, min_quality: float = 0.0
 ) -> References:
     """Extract the motion of every record, or say why not.
+
+    Clips of one camera, as the records name it, agree on which way is up (`gravity.together`): anew each time, since it
+    depends on which clips there are. What is kept is what each says by itself.
 
     Args:
         records: Training clips.
@@ -71,6 +75,7 @@ def gather(
     for record in records:
         if record.key not in eager:
             _read(record, source, cache, takes, dropped)
+    takes = together(records, takes)
     for key, reference in list(takes.items()):
         if reference.quality is not None and reference.quality < min_quality:
             dropped[key] = f"quality {reference.quality:.2f} is below min_quality={min_quality}{_blamed(reference)}"

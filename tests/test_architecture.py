@@ -30,7 +30,8 @@ MAY = {
     "truth": {"structures", "body"},
     "caching": {"structures", "files"},
     **{station: PURE for station in STATIONS},
-    "references": {"structures", "files", "motions"},
+    "gravity": {"structures", "body"},
+    "references": {"structures", "files", "gravity", "motions"},
     "synthesis": {
         "structures", "body", "files", "caching", "compositing", "truth", "sensor", "references", "footing",
         "performances", "symmetry", *STATIONS,
