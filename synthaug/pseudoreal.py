@@ -5,7 +5,7 @@ through a sensor and a video codec. It is not film, and says so in every file's 
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import final
@@ -38,6 +38,32 @@ _CREW = 21
 """Stream of chance of the shooting."""
 
 
+@dataclass(frozen=True)
+class Pairing:
+    """A few rooms, each of which goes with some of the actions: the bias that scenes give away what is done.
+
+    Action 0 is filmed in room 0, action 1 in room 1, and so on, round and round. A film's camera is named "paired",
+    "unseen" or "swapped".
+
+    Attributes:
+        rooms: How many.
+        unseen: Performers who are filmed elsewhere, each time in another room.
+        swapped: Performers who do each action in the room of the next.
+    """
+
+    rooms: int = 2
+    unseen: Sequence[int] = ()
+    swapped: Sequence[int] = ()
+
+    def of(self, label: int, who: int) -> tuple[str, int | None]:
+        """What a film's pairing is called, and the room that it is shot in; None is a room of its own."""
+        if who in self.unseen:
+            return "unseen", None
+        if who in self.swapped:
+            return "swapped", (label + 1) % self.rooms
+        return "paired", label % self.rooms
+
+
 @dataclass(frozen=True, eq=False)
 class Set:
     """Where and with whom pseudo-real film is shot.
@@ -50,6 +76,7 @@ class Set:
         renderer: Draws supersampled pictures.
         sensor: Draws what the picture goes through before the codec; `recording` applies it.
         views: Several cameras by name, each of which films every performance in its room, instead of `camera`.
+        pairing: Which actions go with which rooms; None films each in a room of its own.
     """
 
     motion: MotionSource
@@ -59,6 +86,7 @@ class Set:
     renderer: Renderer
     sensor: Sensor
     views: Mapping[str, CameraPath] = field(default_factory=dict)
+    pairing: Pairing | None = None
 
 
 @dataclass(frozen=True)
@@ -142,7 +170,8 @@ class PseudoReal(FilmMaker):
         first = stage.avatar.load(self._cast()[0]).digest
         paths = [repr(stage.camera.sample(self._rng(0))), repr(stage.sensor.sample(self._rng(0)))]
         paths += [f"{name} {path.sample(self._rng(0))!r}" for name, path in stage.views.items()]
-        return digest_of(repr(choices), first, *parts, *paths)
+        paired = [] if stage.pairing is None else [repr(stage.pairing)]
+        return digest_of(repr(choices), first, *parts, *paths, *paired)
 
     def shoot(self, root: Path) -> list[Record]:
         """Make the films below `root` that are missing."""
@@ -190,15 +219,17 @@ class PseudoReal(FilmMaker):
                       Ks=known.camera.Ks[:1].expand(len(times), 3, 3)).scaled(height=side, width=side)  # fmt: skip
         path = stage.views[take.view] if take.view else stage.camera
         camera = path.path(path.sample(rng), own, centre_of(motion))
-        video = _downscaled(self._pictures(motion, camera, take.who, rng), footage.supersampling)
+        video = _downscaled(self._pictures(motion, camera, take, rng), footage.supersampling)
         video = recorded(video, stage.sensor.sample(rng))
         return Reference(motion, camera.scaled(height=footage.size, width=footage.size)), video
 
-    def _pictures(self, motion: Motion, camera: Camera, who: int, rng: np.random.Generator) -> Tensor:
+    def _pictures(self, motion: Motion, camera: Camera, take: Take, rng: np.random.Generator) -> Tensor:
         stage = self._set
-        performer = stage.avatar.load(self._cast()[who])
+        performer = stage.avatar.load(self._cast()[take.who])
         motion = retarget(motion, mean_skeleton(), performer.skeleton)
-        scene = stage.background.scene(stage.background.sample(rng), camera.around(centre_of(motion)))
+        own, (_, room) = stage.background.sample(rng), self._pairing(take)
+        place = own if room is None else stage.background.sample(self._rng(5, room))
+        scene = stage.background.scene(place, camera.around(centre_of(motion)))
         people = performer.pose(motion)
         if scene.light is not None:
             people = replace(people, light=scene.light)
@@ -207,6 +238,10 @@ class PseudoReal(FilmMaker):
             rendering = hidden(rendering, scene.depth)
         shadow = contact_shadow(joint_positions(motion, performer.skeleton), camera, scene.light, depth=scene.depth)
         return over(rendering, darkened(scene.frames, shadow))
+
+    def _pairing(self, take: Take) -> tuple[str, int | None]:
+        pairing = self._set.pairing
+        return ("", None) if pairing is None else pairing.of(take.label, take.who)
 
     def _cast(self) -> tuple[str, ...]:
         return self._set.avatar.draw(self._performers, self._rng(2))
@@ -223,7 +258,8 @@ class PseudoReal(FilmMaker):
         frames = read_reference(path.with_suffix(".npz")).motion.num_frames
         key, who = str(path.relative_to(root).with_suffix("")), f"{take.who:02d}"
         seconds = frames / self._footage.fps
-        return Record(key, path, take.label, f"p{who}", take.view or f"room-{who}", 0.0, seconds)
+        camera = take.view or self._pairing(take)[0] or f"room-{who}"
+        return Record(key, path, take.label, f"p{who}", camera, 0.0, seconds)
 
 
 class _Shots(Dataset):

@@ -9,19 +9,19 @@ from synthaug.backgrounds.rooms import Rooms
 from synthaug.cameras.orbit import Orbit
 from synthaug.files import read_reference
 from synthaug.motions.actions import Actions
-from synthaug.pseudoreal import Footage, PseudoReal, Set
+from synthaug.pseudoreal import Footage, Pairing, PseudoReal, Set
 from synthaug.renderers.cpu import CpuRenderer
 from synthaug.sensor import Sensor
 from synthaug.video import probe
 
 
-def film_maker(views, **changes):
+def film_maker(views, pairing=None):
     stage = Set(
         motion=Actions(), avatar=BeadPeople(), camera=Orbit(), background=Rooms("street"), renderer=CpuRenderer(),
-        sensor=Sensor(), views=views,
+        sensor=Sensor(), views=views, pairing=pairing,
     )  # fmt: skip
     footage = Footage(size=48, fps=6.0, seconds=2.0, supersampling=1)
-    return PseudoReal(stage, classes=["bow", "clapping"], performers=2, footage=footage, num_workers=0, **changes)
+    return PseudoReal(stage, classes=["bow", "clapping"], performers=2, footage=footage, num_workers=0)
 
 
 @pytest.fixture(scope="module")
@@ -63,3 +63,26 @@ def test_one_camera_names_no_view(tmp_path):
 
 def test_views_are_part_of_what_films_are_known_by():
     assert film_maker({}).fingerprint != film_maker({"front": Orbit()}).fingerprint
+
+
+def test_rooms_go_with_actions_as_paired():
+    pairing = Pairing(rooms=2, unseen=[1], swapped=[2])
+    assert [pairing.of(label, 0) for label in range(3)] == [("paired", 0), ("paired", 1), ("paired", 0)]
+    assert [pairing.of(label, 2) for label in range(3)] == [("swapped", 1), ("swapped", 0), ("swapped", 1)]
+    assert pairing.of(0, 1) == ("unseen", None)
+    assert film_maker({}, pairing).fingerprint != film_maker({}).fingerprint
+
+
+def test_a_paired_room_is_the_same_for_whoever_is_filmed(tmp_path, monkeypatch):
+    shown = []
+    scene = Rooms.scene
+
+    def noted(self, values, camera):
+        shown.append(values)
+        return scene(self, values, camera)
+
+    monkeypatch.setattr(Rooms, "scene", noted)
+    records = film_maker({}, Pairing(rooms=2, swapped=[1])).shoot(tmp_path)
+    assert [record.camera for record in records] == ["paired", "paired", "swapped", "swapped"]
+    # bow and clapping, by the first performer, then by the second
+    assert shown[0] == shown[3] and shown[1] == shown[2] and shown[0] != shown[1]

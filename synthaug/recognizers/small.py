@@ -35,6 +35,8 @@ class SmallResNet(Recognizer):
         grid: Fields that time, height and width are divided into before classification. At 112 px the last stage is
             4 by 4; a grid of 1, 1, 1 is the usual average over everything.
         shift_share: Share of the channels that is shifted each way.
+        still: Show it whole frames in place of their deviation from the clip's mean picture: then it sees places and
+            things that do not move, and can be misled by them.
         weights: None is from scratch; else the path of a state dict. There are no published weights.
 
     Source:
@@ -49,9 +51,11 @@ class SmallResNet(Recognizer):
         widths: Sequence[int] = (16, 32, 64, 128),
         grid: Sequence[int] = (2, 4, 4),
         shift_share: float = 1 / 8,
+        still: bool = False,
         weights: str | None = None,
     ) -> None:
         super().__init__()
+        self.still = still
         # Stride 4 at once: at 112 px the first full-resolution layer would cost more than all the rest.
         self.stem = nn.Sequential(
             nn.Conv2d(6, widths[0], 7, stride=4, padding=3, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU()
@@ -82,7 +86,8 @@ class SmallResNet(Recognizer):
         time = video.shape[2]
         convolution, norm, activation = self.stem
         assert isinstance(convolution, nn.Conv2d)
-        x = activation(norm(moving_convolution(video, convolution)))
+        first = still_convolution if self.still else moving_convolution
+        x = activation(norm(first(video, convolution)))
         for stage in self.stages:
             x = stage(x, time)
         return adaptive_avg_pool3d(x.unflatten(0, (-1, time)).transpose(1, 2), self.grid).flatten(1)
@@ -126,6 +131,14 @@ def movement(video: Float[Tensor, "batch 3 time height width"]) -> Float[Tensor,
     change = pad(video.diff(dim=2), (0, 0, 0, 0, 1, 0))
     spread = deviation.square().mean((1, 2, 3, 4), keepdim=True).sqrt().clamp(min=GREY_LEVEL)
     return torch.cat([deviation, change], dim=1) / spread
+
+
+def still_convolution(
+    video: Float[Tensor, "batch 3 time height width"], convolution: nn.Conv2d
+) -> Float[Tensor, "batch_time channel out_height out_width"]:
+    """The convolution of each frame beside its change since the frame before, frames laid end to end."""
+    change = pad(video.diff(dim=2), (0, 0, 0, 0, 1, 0))
+    return convolution(torch.cat([video, change], dim=1).transpose(1, 2).flatten(0, 1))
 
 
 def moving_convolution(

@@ -81,3 +81,12 @@ def test_the_stem_convolves_movement(still):
     torch.testing.assert_close(ours, wanted, rtol=1e-4, atol=1e-4)
     gradients = [torch.autograd.grad(out.square().sum(), convolution.weight)[0] for out in (ours, wanted)]
     torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-3)
+
+
+def test_whole_frames_show_what_never_moves():
+    check_recognizer(SmallResNet(5, still=True))
+    picture = torch.randn(2, 3, 1, 48, 48, generator=torch.Generator().manual_seed(5)).expand(2, 3, 6, 48, 48)
+    with torch.no_grad():
+        blind, seeing = (SmallResNet(5, still=still).eval().features(picture) for still in (False, True))
+    torch.testing.assert_close(blind[0], blind[1], rtol=0, atol=1e-4)  # rounding, of convolved frames, is 1e-6
+    assert (seeing[0] - seeing[1]).norm() > 0.05 * seeing.norm()
