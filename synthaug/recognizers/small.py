@@ -9,12 +9,14 @@ from collections.abc import Sequence
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import adaptive_avg_pool3d, conv2d, pad, relu
+from torch.nn.functional import adaptive_avg_pool3d, affine_grid, conv2d, grid_sample, pad, relu
 
 from synthaug.recognizers import Recognizer
 from synthaug.recognizers.shift import temporal_shift
 from synthaug.recognizers.weights import load_weights
 
+REACH, NEAREST, STILLNESS = 2.6, 0.22, 2.5
+"""Of `focused`: half the square in deviations of what moves, its least, and how often the usual deviation is noise."""
 GREY_LEVEL = 1 / 255 / 0.22
 """One step of uint8 in normalised video, whose standard deviation is 0.22 of full scale: less is no movement."""
 
@@ -35,6 +37,8 @@ class SmallResNet(Recognizer):
         grid: Fields that time, height and width are divided into before classification. At 112 px the last stage is
             4 by 4; a grid of 1, 1, 1 is the usual average over everything.
         shift_share: Share of the channels that is shifted each way.
+        focus: Side in pixels of the square around what moves that it looks at, the same for all frames of a clip; None
+            looks at the whole picture. People then fill the grid wherever they stand and however far they are.
         still: Show it whole frames in place of their deviation from the clip's mean picture: then it sees places and
             things that do not move, and can be misled by them.
         weights: None is from scratch; else the path of a state dict. There are no published weights.
@@ -51,10 +55,12 @@ class SmallResNet(Recognizer):
         widths: Sequence[int] = (16, 32, 64, 128),
         grid: Sequence[int] = (2, 4, 4),
         shift_share: float = 1 / 8,
+        focus: int | None = None,
         still: bool = False,
         weights: str | None = None,
     ) -> None:
         super().__init__()
+        self.focus = focus
         self.still = still
         # Stride 4 at once: at 112 px the first full-resolution layer would cost more than all the rest.
         self.stem = nn.Sequential(
@@ -86,6 +92,8 @@ class SmallResNet(Recognizer):
         time = video.shape[2]
         convolution, norm, activation = self.stem
         assert isinstance(convolution, nn.Conv2d)
+        if self.focus is not None:
+            video = focused(video, self.focus)
         first = still_convolution if self.still else moving_convolution
         x = activation(norm(first(video, convolution)))
         for stage in self.stages:
@@ -131,6 +139,39 @@ def movement(video: Float[Tensor, "batch 3 time height width"]) -> Float[Tensor,
     change = pad(video.diff(dim=2), (0, 0, 0, 0, 1, 0))
     spread = deviation.square().mean((1, 2, 3, 4), keepdim=True).sqrt().clamp(min=GREY_LEVEL)
     return torch.cat([deviation, change], dim=1) / spread
+
+
+@torch.no_grad()
+def focused(video: Float[Tensor, "batch 3 time height width"], side: int) -> Float[Tensor, "batch 3 time side side"]:
+    """A square around what moves in each clip, the same for all of its frames.
+
+    Weighs pixels by their deviation from the clip's mean picture, as far as it is beyond what sensors and codecs make
+    of stillness, which is what most pixels show. The square's middle is the weighted mean and its half side `REACH`
+    times the larger weighted deviation, within `NEAREST` and the whole picture; it does not leave the picture. A clip
+    in which nothing moves is seen whole.
+    """
+    height, width = video.shape[-2:]
+    deviation = (video - video.mean(2, keepdim=True)).float().square().mean((1, 2)).sqrt()
+    usual = deviation.flatten(1).median(1).values[:, None, None]
+    weight = (deviation - STILLNESS * usual).clamp(min=0) + 1e-6
+    middles, spreads = zip(*(_placed(weight.sum(axis)) for axis in (1, 2)), strict=True)
+    # Shares of the sides; by the shorter one, so that the square is one.
+    scale = torch.tensor([width, height], device=video.device) / min(height, width)
+    half = (REACH * (torch.stack(spreads, 1) * scale).amax(1)).clamp(NEAREST, 0.5)[:, None] / scale
+    middle = torch.stack(middles, 1).clamp(half, 1 - half)
+    transform = torch.diag_embed(2 * half)
+    theta = torch.cat([transform, (2 * middle - 1)[:, :, None]], dim=2).to(video)
+    grid = affine_grid(theta, [len(video), 1, side, side], align_corners=False)
+    frames = video.flatten(1, 2)
+    return grid_sample(frames, grid, align_corners=False, padding_mode="border").unflatten(1, (3, -1))
+
+
+def _placed(weight: Float[Tensor, "batch pixel"]) -> tuple[Float[Tensor, " batch"], Float[Tensor, " batch"]]:
+    """Weighted mean and standard deviation of places along a side, as shares of it."""
+    share = weight / weight.sum(1, keepdim=True)
+    place = (torch.arange(weight.shape[1], device=weight.device) + 0.5) / weight.shape[1]
+    mean = (share * place).sum(1)
+    return mean, (share * (place - mean[:, None]).square()).sum(1).sqrt()
 
 
 def still_convolution(

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from synthaug.recognizers.small import SmallResNet, movement, moving_convolution
+from synthaug.recognizers.small import SmallResNet, focused, movement, moving_convolution
 from synthaug.recognizers.weights import WeightsNotFoundError
 from synthaug.testing.recognizers import check_recognizer
 
@@ -90,3 +90,39 @@ def test_whole_frames_show_what_never_moves():
         blind, seeing = (SmallResNet(5, still=still).eval().features(picture) for still in (False, True))
     torch.testing.assert_close(blind[0], blind[1], rtol=0, atol=1e-4)  # rounding, of convolved frames, is 1e-6
     assert (seeing[0] - seeing[1]).norm() > 0.05 * seeing.norm()
+
+
+def waving(x, y, size, side=96):
+    """A textured square of this size about (x, y), whose right half blinks, before a still noisy picture."""
+    rng = torch.Generator().manual_seed(0)
+    clip = torch.rand(3, 1, side, side, generator=rng).repeat(1, 6, 1, 1)
+    clip += 0.01 * torch.randn(3, 6, side, side, generator=rng)
+    ramp = torch.linspace(0, 1, size)[None, None, :, None].expand(3, 6, size, size)
+    blink = torch.tensor([0.0, 1.0] * 3)[None, :, None, None]
+    clip[:, :, y - size // 2 : y + size // 2, x - size // 2 : x + size // 2] = 2 * ramp + 3 * blink
+    return clip
+
+
+def test_focus_finds_what_moves_wherever_it_is_and_however_large():
+    clips = torch.stack([waving(48, 48, 32), waving(30, 60, 32), waving(60, 40, 24), waving(44, 50, 40)])
+    seen = focused(clips, 40)
+    assert seen.shape == (4, 3, 6, 40, 40)
+    inner = seen[:, :, :, 12:28, 12:28]  # the moving square fills more than the middle
+    for other in inner[1:]:
+        torch.testing.assert_close(other, inner[0], rtol=0, atol=0.3)
+    assert (seen[0] - focused(clips[:1], 40)[0]).abs().max() == 0  # whoever else is in the batch
+
+
+def test_focus_on_nothing_is_the_whole_picture():
+    still = torch.rand(2, 3, 1, 64, 64).repeat(1, 1, 5, 1, 1)
+    torch.testing.assert_close(focused(still, 64), still, rtol=0, atol=1e-4)
+
+
+def test_focus_keeps_proportions_and_stays_in_the_picture():
+    wide = torch.nn.functional.pad(waving(10, 48, 16), (0, 60))[None]  # 96 high, 156 wide, at the left edge
+    alone = waving(10, 48, 16)[None]
+    torch.testing.assert_close(focused(wide, 40), focused(alone, 40), rtol=0, atol=0.35)
+
+
+def test_a_focused_resnet_is_a_recognizer():
+    check_recognizer(SmallResNet(5, focus=48))
