@@ -1,5 +1,6 @@
 """Train a recognizer on filmed and synthetic clips: compose, build, fit, test, report."""
 
+import logging
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -41,7 +42,10 @@ def main(config: DictConfig) -> float:
         return leave_after(run.data, predictions, folder, facts).mean_class_accuracy
     except Exception as error:
         leave_failure(folder, (words := plain_words(error)) or repr(error))
-        if words is None or HydraConfig.get().mode == RunMode.MULTIRUN:
+        if HydraConfig.get().mode == RunMode.MULTIRUN:  # the other jobs and the report go on
+            logging.getLogger(__name__).error(words or "This job failed.", exc_info=None if words else error)
+            return float("nan")
+        if words is None:
             raise
         raise SystemExit(f"\n{words}") from error
 
@@ -50,10 +54,12 @@ class SweepTable(Callback):
     """Prints a sweep's table of arms and writes its report when its last job has ended, of whatever finished."""
 
     def on_multirun_end(self, config: DictConfig, **kwargs: object) -> None:
-        """Read what the jobs left, print it and write report.html beside them."""
+        """Read what the jobs left, print it and write report.html beside them; failed jobs fail the sweep."""
         from synthaug.reports import report_sweep
 
-        report_sweep(Path(config.hydra.sweep.dir))
+        report_sweep(folder := Path(config.hydra.sweep.dir))
+        if any(folder.rglob("failure.txt")):
+            raise SystemExit(1)
 
 
 if __name__ == "__main__":

@@ -114,7 +114,7 @@ def test_entry_files_name_no_concrete_class_and_stay_short(name):
     concrete = [f for f in FILES if f.parts[0] in STATIONS + ("datasets",) and f.name != "__init__.py"]
     modules = {"synthaug." + ".".join(path.with_suffix("").parts) for path in concrete}
     assert not modules & set(imports(source))
-    assert source.count("\n") <= 60
+    assert source.count("\n") <= 70
 
 
 def test_interfaces_hold_no_answers():
