@@ -1,4 +1,5 @@
 import inspect
+import itertools
 from importlib import import_module
 from pathlib import Path
 
@@ -61,6 +62,23 @@ def test_every_option_binds(option):
     tree = tree_of([override_of(option)])
     check_targets(tree)
     assert list(unbound(tree)) == []
+
+
+def choices_of(option):
+    """Every combination of the options that an experiment sweeps over; of plain values the last one."""
+    tree = OmegaConf.to_container(OmegaConf.load(CONF / option))
+    swept = {key: str(values).split(",") for key, values in tree["hydra"]["sweeper"]["params"].items()}
+    groups = {path.parts[0] for path in OPTIONS}
+    return itertools.product(
+        *([f"{key}={value}" for value in (values if key in groups else values[-1:])] for key, values in swept.items())
+    )
+
+
+@pytest.mark.parametrize("option", [path for path in EXPERIMENTS if path.stem != "fewshot_settings"], ids=str)
+def test_every_job_of_an_experiment_binds(option):
+    for job in choices_of(option):
+        tree = tree_of([override_of(option), *job])
+        assert list(unbound(tree)) == [], job
 
 
 def test_the_default_binds():
