@@ -31,6 +31,7 @@ from synthaug.body import JOINT, JOINT_NAMES, joint_positions, mean_skeleton
 from synthaug.cameras.original import Original
 from synthaug.motions import MotionSource
 from synthaug.motions.actions import ACTIONS, Actions
+from synthaug.motions.corruption import CORRUPTIONS
 from synthaug.motions.energy import project
 from synthaug.motions.estimated import draw_slips
 from synthaug.motions.fitting import fit_many
@@ -43,7 +44,6 @@ from synthaug.references import References, gather
 from synthaug.renderers.cpu import CpuRenderer
 from synthaug.structures import ClipFormat, Motion, Record, Reference
 from synthaug.synthesis import Synthesis, Synthesizer
-from synthaug.testing.corruption import CORRUPTIONS
 from synthaug.video import indices_at, probe, read_frames
 
 SHARED = Path(__file__).resolve().parents[2] / "shared/data"

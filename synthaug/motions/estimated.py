@@ -15,11 +15,13 @@ from torch import Tensor
 
 from synthaug.body import JOINT, joint_positions, mean_skeleton
 from synthaug.motions import MotionSource
+from synthaug.motions.corruption import planted
 from synthaug.motions.fitting import Beliefs, fit
 from synthaug.motions.markers import Track, joint_markers
+from synthaug.motions.quality import assess
 from synthaug.structures import Camera, Record, Reference
 
-_VERSION = 2
+_VERSION = 3
 """Raised whenever the same truth would yield another estimate."""
 
 _SPREAD: dict[str, float] = {
@@ -101,7 +103,12 @@ def _bursts(rng: np.random.Generator, shape: tuple[int, int], share: float, fps:
 
 
 def estimate(
-    reference: Reference, *, rng: np.random.Generator, noise_mm: float = 15.0, dropout: float = 0.05
+    reference: Reference,
+    *,
+    rng: np.random.Generator,
+    noise_mm: float = 15.0,
+    dropout: float = 0.05,
+    spoiled: float = 0.0,
 ) -> Reference:
     """What an estimator would have made of this reference, seen through its own camera.
 
@@ -110,23 +117,29 @@ def estimate(
         rng: Where the mistakes come from.
         noise_mm: Their size, root mean square along each axis, millimetres.
         dropout: Share of markers unseen.
+        spoiled: Chance that a part of the clip is measured utterly wrong (`synthaug.motions.corruption`).
 
     Returns:
         A fitted motion of the same length and rate with the same camera; hands and face are at rest. `quality` is
-        judged without looking at the truth; notes hold `detection` (share of markers seen), `residual` (metres from
-        the fit to what was measured, median) and `error` (metres from the truth over 22 joints, mean).
+        judged without looking at the truth, as that of every measured motion (`synthaug.motions.quality`), whose parts
+        notes hold, beside `error` (metres from the truth over 22 joints, mean).
     """
     motion = reference.motion
     slips = draw_slips(rng, num_frames=motion.num_frames, fps=motion.fps, noise_mm=noise_mm, dropout=dropout)
-    return refitted(reference, slips)
+    track = _track(reference, slips)
+    if rng.random() < spoiled:
+        track = planted(track, joint_markers(_NAMES, mean_skeleton()), rng)
+    return _fitted(reference, track)
 
 
 def refitted(reference: Reference, slips: Slips) -> Reference:
     """The reference as measured with these mistakes and fitted again; draws nothing."""
-    skeleton = mean_skeleton()
-    markers = joint_markers(_NAMES, skeleton)
-    truth = joint_positions(reference.motion, skeleton)
-    points = _measured(truth, reference.camera, slips)
+    return _fitted(reference, _track(reference, slips))
+
+
+def _track(reference: Reference, slips: Slips) -> Track:
+    """What was measured."""
+    points = _measured(joint_positions(reference.motion, mean_skeleton()), reference.camera, slips)
     confidence = (~slips.unseen).float()
     for limb, pair in enumerate(_PAIRS):
         # Estimators that swap limbs are unsure of them.
@@ -135,18 +148,19 @@ def refitted(reference: Reference, slips: Slips) -> Reference:
         # A clip of a frame or two whose markers all dropped out: an estimator would report them, unsure.
         confidence = torch.full_like(confidence, 0.1)
     floor = torch.tensor([0.0, 1.0, 0.0, 0.0])
-    track = Track(points, confidence, reference.motion.fps, floor=floor)
+    return Track(points, confidence, reference.motion.fps, floor=floor)
+
+
+def _fitted(reference: Reference, track: Track) -> Reference:
+    """A body fitted to what was measured, graded by what was measured."""
+    skeleton = mean_skeleton()
+    markers = joint_markers(_NAMES, skeleton)
     motion = fit(track, markers, skeleton, beliefs=Beliefs())
-    fitted = joint_positions(motion, skeleton)
-    distance = (fitted[:, _IDS] - points).norm(dim=-1)
-    seen = confidence > 0.5
-    residual = float(distance[seen].median()) if seen.any() else 1.0
-    detection = float((~slips.unseen).float().mean())
-    error = float((fitted - truth)[:, :22].norm(dim=-1).mean())
-    # 10 cm of residual is a body that has nothing to do with what was measured.
-    quality = (detection * max(0.0, 1 - residual / 0.1)) ** 0.5
-    notes = {"detection": detection, "residual": residual, "error": error}
-    return Reference(motion=motion, camera=reference.camera, quality=quality, notes=notes)
+    quality = assess(track, motion, markers, skeleton)
+    strayed = joint_positions(motion, skeleton) - joint_positions(reference.motion, skeleton)
+    error = float(strayed[:, :22].norm(dim=-1).mean())
+    notes = {**quality.notes(), "error": error}
+    return Reference(motion=motion, camera=reference.camera, quality=quality.score, notes=notes)
 
 
 def _measured(joints: Float[Tensor, "time 55 3"], camera: Camera, slips: Slips) -> Float[Tensor, "time marker 3"]:
@@ -171,25 +185,35 @@ class EstimatedMotion(MotionSource):
         noise_mm: Size of the mistakes, root mean square along each axis, millimetres. 15 is what mediapipe leaves on
             good film after its bias is taken out; 0 leaves only the fit's own error.
         dropout: Share of markers unseen.
+        spoiled: Share of clips of which a part is measured utterly wrong: sides swapped, limbs frozen, somebody else.
         seed: Other seeds, other mistakes.
     """
 
-    def __init__(self, truth: MotionSource, *, noise_mm: float = 15.0, dropout: float = 0.05, seed: int = 0) -> None:
-        if noise_mm < 0 or not 0 <= dropout < 1:
+    def __init__(
+        self,
+        truth: MotionSource,
+        *,
+        noise_mm: float = 15.0,
+        dropout: float = 0.05,
+        spoiled: float = 0.0,
+        seed: int = 0,
+    ) -> None:
+        if noise_mm < 0 or not 0 <= dropout < 1 or not 0 <= spoiled <= 1:
             raise ValueError(
-                f"noise_mm={noise_mm} and dropout={dropout} were given. A size of 0 or more and a share from 0 to "
-                "below 1 were wanted. Correct the value."
+                f"noise_mm={noise_mm}, dropout={dropout} and spoiled={spoiled} were given. A size of 0 or more, a "
+                "share from 0 to below 1 and one from 0 to 1 were wanted. Correct the value."
             )
         self._truth = truth
         self._noise_mm = float(noise_mm)
         self._dropout = float(dropout)
+        self._spoiled = float(spoiled)
         self._seed = seed
 
     @property
     def fingerprint(self) -> str:
         """The truth's own, and what is done to it."""
         body = hashlib.blake2b(mean_skeleton().joints.numpy().tobytes(), digest_size=8).hexdigest()
-        own = f"estimated-{_VERSION}:{self._noise_mm}:{self._dropout}:{self._seed}:{body}"
+        own = f"estimated-{_VERSION}:{self._noise_mm}:{self._dropout}:{self._spoiled}:{self._seed}:{body}"
         return f"{own}({self._truth.fingerprint})"
 
     def reads(self, record: Record) -> tuple[Path, ...]:
@@ -205,4 +229,5 @@ class EstimatedMotion(MotionSource):
         """
         digest = hashlib.blake2b(record.key.encode(), digest_size=16).digest()
         rng = np.random.default_rng([self._seed, *np.frombuffer(digest, dtype="<u4").tolist()])
-        return estimate(self._truth.load(record), rng=rng, noise_mm=self._noise_mm, dropout=self._dropout)
+        truth = self._truth.load(record)
+        return estimate(truth, rng=rng, noise_mm=self._noise_mm, dropout=self._dropout, spoiled=self._spoiled)

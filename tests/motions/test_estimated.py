@@ -69,7 +69,9 @@ def test_an_estimate_is_as_wrong_as_asked() -> None:
     fine, rough = (estimate(truth, rng=np.random.default_rng(0), noise_mm=mm) for mm in (5.0, 40.0))
     # Fitting takes out part of the mistakes; drift and depth stay.
     assert 0.001 < fine.notes["error"] < 0.015 < rough.notes["error"] < 0.08
-    assert fine.quality is not None and rough.quality is not None and fine.quality > rough.quality
+    # Grades tell what no person does from what people do, not 5 mm from 40.
+    useless = estimate(truth, rng=np.random.default_rng(0), noise_mm=150.0)
+    assert fine.quality is not None and useless.quality is not None and useless.quality < 0.5 < fine.quality
 
 
 def test_each_record_has_its_own_mistakes_and_each_seed_others() -> None:
@@ -83,10 +85,12 @@ def test_each_record_has_its_own_mistakes_and_each_seed_others() -> None:
 
 def test_settings_and_truth_are_in_the_fingerprint() -> None:
     prints = {
-        EstimatedMotion(Waving(), noise_mm=float(mm), dropout=share, seed=seed).fingerprint
-        for mm, share, seed in ((15.0, 0.05, 0), (16.0, 0.05, 0), (15.0, 0.06, 0), (15.0, 0.05, 1))
-    }
-    assert len(prints) == 4
+        EstimatedMotion(Waving(), noise_mm=float(mm), dropout=share, spoiled=wrong, seed=seed).fingerprint
+        for mm, share, wrong, seed in (
+            (15.0, 0.05, 0.0, 0), (16.0, 0.05, 0.0, 0), (15.0, 0.06, 0.0, 0), (15.0, 0.05, 0.0, 1), (15.0, 0.05, 0.1, 0)
+        )
+    }  # fmt: skip
+    assert len(prints) == 5
     assert all("waving" in name for name in prints)
 
 
@@ -127,10 +131,28 @@ def test_even_a_blind_estimator_gives_a_motion() -> None:
     check_motion(estimate(waving(3), rng=np.random.default_rng(0), dropout=0.999).motion)
 
 
-@pytest.mark.parametrize(("noise_mm", "dropout"), [(-1.0, 0.0), (1.0, 1.0), (1.0, -0.1)])
-def test_impossible_mistakes_are_refused(noise_mm: float, dropout: float) -> None:
+def test_spoiled_estimates_are_wrong_and_their_grade_says_so() -> None:
+    truth = Actions().load(Record("hand waving/studio/1", Path("none"), 0, "s", "", 0.0, 4.0))
+    seeds = range(8)
+    fine, spoiled = (
+        [estimate(truth, rng=np.random.default_rng(seed), spoiled=share) for seed in seeds] for share in (0.0, 1.0)
+    )
+    assert max(one.notes["error"] for one in fine) < 0.03 < max(one.notes["error"] for one in spoiled)
+    grades, lowered = (np.array([one.quality for one in found]) for found in (fine, spoiled))
+    assert np.median(lowered) < 0.25 < np.median(grades)
+    half = [
+        torch.equal(estimate(truth, rng=np.random.default_rng(seed), spoiled=0.5).motion.pose, fine[seed].motion.pose)
+        for seed in seeds
+    ]
+    assert 0 < sum(half) < len(half)  # by chance, and the others keep their mistakes
+
+
+@pytest.mark.parametrize(
+    ("noise_mm", "dropout", "spoiled"), [(-1.0, 0.0, 0.0), (1.0, 1.0, 0.0), (1.0, -0.1, 0.0), (1.0, 0.0, 1.1)]
+)
+def test_impossible_mistakes_are_refused(noise_mm: float, dropout: float, spoiled: float) -> None:
     with pytest.raises(ValueError, match=r"were given\..*were wanted\. Correct"):
-        EstimatedMotion(Waving(), noise_mm=noise_mm, dropout=dropout)
+        EstimatedMotion(Waving(), noise_mm=noise_mm, dropout=dropout, spoiled=spoiled)
 
 
 def test_keys_are_told_apart_by_content_not_by_hash_seed() -> None:

@@ -8,11 +8,11 @@ import torch
 
 from synthaug.body import JOINT_NAMES, joint_positions, mean_skeleton
 from synthaug.motions.actions import perform
+from synthaug.motions.corruption import CORRUPTIONS
 from synthaug.motions.fitting import Beliefs, fit_many
 from synthaug.motions.markers import Track, joint_markers
 from synthaug.motions.quality import Quality, QualityGate, Tally, Verdict, assess, inside_share, tally
 from synthaug.motions.style import PerformerStyle
-from synthaug.testing.corruption import CORRUPTIONS
 
 SKELETON = mean_skeleton()
 MARKERS = joint_markers(JOINT_NAMES[:22], SKELETON)

@@ -1,6 +1,7 @@
 """Mistakes planted into part of a measured clip, by kind: what a quality gate has to find.
 
-For the validation of gates, ours and others'. All chance comes from the generator given.
+For the validation of gates, ours and others', and for estimates that go wrong as real ones do. All chance comes from
+the generator given.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,6 +18,11 @@ _SIDED = {
     "limbs": ("elbow", "wrist", "middle1", "index1", "knee", "ankle", "foot"),
     "body": ("hip", "shoulder", "elbow", "wrist", "middle1", "index1", "knee", "ankle", "foot"),
 }  # fmt: skip
+
+
+def planted(track: Track, markers: Markers, rng: np.random.Generator) -> Track:
+    """The track with a mistake of any kind in a part of it."""
+    return list(CORRUPTIONS.values())[int(rng.integers(len(CORRUPTIONS)))](track, markers, rng)
 
 
 def _marker(markers: Markers, name: str) -> int | None:
