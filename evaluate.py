@@ -10,8 +10,9 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import CSVLogger
 from omegaconf import DictConfig, OmegaConf
 
+from synthaug.batches import LoaderMonitor
 from synthaug.cli import data_of, loaded
-from synthaug.datamodule import LoaderMonitor, SynthAugDataModule
+from synthaug.datamodule import SynthAugDataModule
 from synthaug.failures import plain_words
 from synthaug.recognizers import loops
 from synthaug.recognizers.training import Training

@@ -28,12 +28,22 @@ def difference(runs: Sequence[Run], ours: str, theirs: str, shots: str) -> Paire
     return paired(values[ours], values[theirs])
 
 
+def minutes(folder: Path, runs: Sequence[Run]) -> float:
+    """Wall clock in which at least one run was at work: jobs side by side count once, and pauses between them not."""
+    ends = [((folder / run.place / "metrics.json").stat().st_mtime, run) for run in runs]
+    spans = sorted((end - float(str(run.metrics.get("seconds_in_all", 0))), end) for end, run in ends)
+    busy, until = 0.0, 0.0
+    for start, end in spans:
+        busy += max(0.0, end - max(start, until))
+        until = max(until, end)
+    return round(busy / 60, 1)
+
+
 def summary(runs: Sequence[Run]) -> dict[str, object]:
-    """The figures of the issue; null where no seed has both arms."""
+    """What the arms differ by; null where no seed has both."""
     five, one = (difference(runs, "full", "classic", shots) for shots in ("5", "1"))
     paper = [difference(runs, "full", "paper", shots) for shots in ("5", "1")]
     known = [pair.difference for pair in paper if pair is not None]
-    seconds = sum(float(str(run.metrics.get("seconds_in_all", 0))) for run in runs)
     return {
         "delta_5shot": None if five is None else round(five.difference, 4),
         "ci_5shot": None if five is None else five.interval,
@@ -41,7 +51,6 @@ def summary(runs: Sequence[Run]) -> dict[str, object]:
         "ci_1shot": None if one is None else one.interval,
         "full_minus_paper": round(sum(known) / len(known), 4) if known else None,
         "seeds": min((0 if pair is None else pair.pairs) for pair in (five, one)),
-        "minutes": round(seconds / 60, 1),
     }
 
 
@@ -57,7 +66,8 @@ def main() -> None:
         words = ["experiment=uplift", f"hydra.sweep.dir={folder}", "trainer.enable_progress_bar=false"]
         subprocess.run([sys.executable, "train.py", *words, *chosen.overrides], cwd=ROOT, check=False)
     report_sweep(folder, baselines=("arm=classic", "arm=paper"))
-    print(json.dumps(summary(left(folder).runs)))
+    runs = left(folder).runs
+    print(json.dumps({**summary(runs), "minutes": minutes(folder, runs)}))
 
 
 if __name__ == "__main__":

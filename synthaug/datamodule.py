@@ -1,17 +1,12 @@
 """Filmed and synthetic clips, mixed into batches: the drop-in LightningDataModule.
 
-Between data sets and synthesis on one side and any recognizer on the other. The one permutation to channel-first
-video and the one normalisation are here.
+Between data sets and synthesis on one side and any recognizer on the other.
 """
 
-import functools
 import logging
-import time
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import lightning
 import numpy as np
@@ -21,28 +16,24 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from synthaug.augmentation import Augmentation
-from synthaug.datasets import ActionDataset, LeakError, Protocol, Split
-from synthaug.datasets.leaks import assert_disjoint, assert_strangers, overlaps
+from synthaug.batches import LAYOUTS, Batches
+from synthaug.datasets import ActionDataset, Protocol, Split
+from synthaug.datasets.leaks import assert_disjoint
 from synthaug.drawing import Drawing, Undrawn, packed
 from synthaug.files import user_cache
-from synthaug.holding import held
+from synthaug.guards import check_flips, check_leaks, mirror_labels
+from synthaug.holding import finished_clips, held
 from synthaug.references import References, gather
 from synthaug.renderers import BatchRenderer
 from synthaug.sampling import LAST, InOrder, MixedBatches, Mixture, Ticket, synthetic_places
-from synthaug.structures import Batch, Clip, ClipFormat, Plain, Recipe, Record, Rendering, Values
+from synthaug.structures import Clip, ClipFormat, Recipe, Record, Rendering, Values
 from synthaug.synthesis import Synthesis, Synthesizer
 from synthaug.video import read_clip
 from synthaug.workers import single_threaded
 
 logger = logging.getLogger(__name__)
 
-LAYOUTS = ("video", "tuple", "pixel_values")
 _WINDOW = 12
-_STEPS = 50
-"""Over which times are averaged: Lightning's own interval between two logs."""
-_MEAN = (0.43216, 0.394666, 0.37645)
-_STD = (0.22803, 0.22145, 0.216989)
-"""Of Kinetics-400, as torchvision's video weights were trained with."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +45,9 @@ class Loading:
         num_workers: Loader processes; 0 loads in the main one. The data do not depend on it.
         layout: "video": a dict with `video` [B 3 T H W], `label`, `synthetic`, `key`. "tuple": (video, label).
             "pixel_values": a dict with `pixel_values` [B T 3 H W] and `labels`, as Hugging Face models take.
-        memory_mb: Training and validation films are kept decoded, at the size of clips, if each of the two sets fits
-            into so many megabytes, as few-shot sets do; forked workers share them. 0 reads films anew every time.
+        memory_mb: Training films, validation films and finished synthetic clips are kept, at the size of clips, if each
+            of the three sets fits into so many megabytes; forked workers share them. 0 reads and composes them anew
+            every time.
         ahead: Batches drawn while the step before them runs, where a GPU draws; 0 draws when asked.
         start_method: How workers start. fork shares avatars and compiled kernels; named here, since Python 3.14
             changes the default.
@@ -65,7 +57,7 @@ class Loading:
     batch_size: int = 16
     num_workers: int = 2
     layout: str = "video"
-    memory_mb: float = 256.0
+    memory_mb: float = 512.0
     ahead: int = 1
     start_method: str = "fork"
     last: str = "full"
@@ -258,42 +250,6 @@ class SynthAugDataModule(lightning.LightningDataModule):
         return gather(split.train, plan.motion, cache=user_cache() / "motions", min_quality=plan.min_quality)
 
 
-def mirror_labels(dataset: ActionDataset) -> dict[int, int] | None:
-    """Label of the mirror image, by label, of the classes that have one; None where the data set does not say.
-
-    Raises:
-        ValueError: If a class is named that is not there, or two classes claim one image.
-    """
-    pairs, classes = dataset.mirrored_classes, dataset.classes
-    if pairs is None:
-        return None
-    images: dict[str, str | None] = dict(pairs)
-    for one, other in pairs.items():
-        back = images.setdefault(other, one) if other is not None else one
-        if not {one, other} - {None} <= set(classes) or back != one:
-            raise ValueError(
-                f"mirrored_classes says {one!r}: {other!r} and {other!r}: {back!r}, among the classes "
-                f"{', '.join(classes)}. Names of classes were wanted, in pairs that are each other's mirror images, or "
-                "None for a class without one. Mend dataset.mirrored_classes."
-            )
-    shown = {name: images.get(name, name) for name in classes}
-    return {classes.index(name): classes.index(other) for name, other in shown.items() if other is not None}
-
-
-def check_flips(augmentation: Augmentation | None, images: Mapping[int, int] | None) -> None:
-    """Refuse to mirror clips of which nobody knows what their mirror images show.
-
-    Raises:
-        ValueError: Saying which two settings contradict each other.
-    """
-    if augmentation is not None and augmentation.flip > 0 and images is None:
-        raise ValueError(
-            f"augmentation.flip={augmentation.flip} was given for a data set that does not say which class the mirror "
-            "image of each belongs to. Set dataset.mirrored_classes ({} if left and right mean nothing), or "
-            "augmentation.flip=0."
-        )
-
-
 def _synthesizer(
     plan: Synthesis, references: References, clip: ClipFormat, seed: int, images: dict[int, int] | None
 ) -> Synthesizer:
@@ -301,33 +257,6 @@ def _synthesizer(
     if films:
         plan = replace(plan, background=plan.background.among(films))
     return Synthesizer(plan, references, clip, seed=seed, images=images)
-
-
-def check_leaks(synthesizer: Synthesizer, split: Split, separates: str) -> None:
-    """Refuse synthetic clips in which anything held out is performed, or anybody whom the test is about performs.
-
-    Raises:
-        LeakError: Naming the offender.
-    """
-    check_references(synthesizer.references, split, separates)
-    avatar = synthesizer.plan.avatar
-    assert_strangers({name: avatar.subject(name) for name in synthesizer.identities}, split)
-
-
-def check_references(references: References, split: Split, separates: str) -> None:
-    """Refuse references that are not training clips, or whose person or camera the test is about.
-
-    Raises:
-        LeakError: Naming the offender.
-    """
-    train = {record.key for record in split.train}
-    tested = {getattr(record, separates) for record in split.test}
-    for record in references.records:
-        if record.key not in train or getattr(record, separates) in tested:
-            raise LeakError(
-                f"The motion of '{record.key}' ({separates} {getattr(record, separates)!r}) would reach training, but "
-                "it belongs to the held-out part. Only training clips may be re-enacted; mend the protocol's lists."
-            )
 
 
 class FilmedClips(Dataset):
@@ -368,6 +297,10 @@ class TrainingClips(Dataset):
         self.resample_every = 0 if data.synth is None else data.synth.resample_every
         size = (self.clip.size, self.clip.size)
         self.held = held(self.records, size=size, limit_mb=data.loading.memory_mb)
+        # Of a set that is drawn anew, or by workers that are not forked, nothing would be found again.
+        shared = data.loading.num_workers == 0 or data.loading.start_method == "fork"
+        limit = 0.0 if self.resample_every or not shared else data.loading.memory_mb
+        self.finished = finished_clips(self.num_synthetic, self.clip, limit_mb=limit)
 
     @property
     def num_filmed(self) -> int:
@@ -384,9 +317,15 @@ class TrainingClips(Dataset):
 
     def __getitem__(self, ticket: Ticket) -> dict[str, Tensor | int | str]:
         rng = self.chance(ticket)
-        clip = self.clip_at(ticket, rng)
-        changes, label = self.changes(clip.label, rng)
-        return {**_sample(clip), "label": label, "video": self.augmented(clip.video, changes)}
+        if ticket[1] < self.num_filmed:
+            clip = _window(self.records[ticket[1]], self.clip, float(rng.uniform()), self.held)
+            key, made, video = clip.key, 0, clip.video
+            changes, label = self.changes(clip.label, rng)
+        else:
+            recipe = self.recipe_at(ticket)
+            key, made, video = recipe.key, 1, self.rendered(recipe, ticket[1] - self.num_filmed)
+            changes, label = self.changes(recipe.label, rng)
+        return {"video": self.augmented(video, changes), "label": label, "synthetic": made, "key": key}
 
     def changes(self, label: int, rng: np.random.Generator) -> tuple[Values, int]:
         """How this draw changes a clip of this label, and the label that it bears then: its mirror image's, perhaps."""
@@ -402,12 +341,15 @@ class TrainingClips(Dataset):
         """The video so changed."""
         return video if self.augmentation is None else self.augmentation.apply(video, changes).contiguous()
 
-    def clip_at(self, ticket: Ticket, rng: np.random.Generator) -> Clip:
-        """The clip behind a ticket, before augmentation."""
-        if ticket[1] < self.num_filmed:
-            return _window(self.records[ticket[1]], self.clip, float(rng.uniform()), self.held)
+    def rendered(self, recipe: Recipe, place: int) -> UInt8[Tensor, "time 3 height width"]:
+        """The synthetic clip at this place of the set, before augmentation: as it was kept, or made now."""
         assert self.synthesizer is not None
-        return self.synthesizer.render(self.recipe_at(ticket))
+        video = None if self.finished is None else self.finished.get(place)
+        if video is None:
+            video = self.synthesizer.render(recipe).video
+            if self.finished is not None:
+                self.finished.put(place, video)
+        return video
 
     def recipe_at(self, ticket: Ticket) -> Recipe:
         """The recipe behind a synthetic clip's ticket."""
@@ -481,208 +423,3 @@ def _loader(clips: Dataset, order: Sampler[list[Ticket]], loading: Loading, *, p
         pin_memory=pinned,
         worker_init_fn=single_threaded,
     )
-
-
-class Batches:
-    """What Lightning iterates: normalised batches in the user's layout, resumable by consumed batches.
-
-    A wrapper around the loader and not a hook of the data module, so that `on_after_batch_transfer` stays the user's.
-    Where the renderer draws on a GPU, workers send staged recipes, and whole batches are drawn here, one ahead.
-
-    Args:
-        loader: Gives collated uint8 batches.
-        order: The loader's batch sampler, told which epoch it is.
-        layout: One of LAYOUTS.
-        drawing: Draws what workers left undrawn; None where they draw.
-        device: Where batches are delivered.
-    """
-
-    def __init__(
-        self,
-        loader: DataLoader,
-        order: MixedBatches | InOrder,
-        *,
-        layout: str,
-        drawing: Drawing | None,
-        device: torch.device,
-    ) -> None:
-        self.loader = loader
-        self.order = order
-        self.layout = layout
-        self.drawing = drawing
-        self.device = device
-        self.epoch = 0
-        self.consumed = 0
-        self._placed = False
-        self._told: int | None = None
-        self._times: dict[str, deque[float]] = {}
-
-    def __len__(self) -> int:
-        return len(self.order)
-
-    def __iter__(self) -> Iterator[Batch | tuple[Tensor, Tensor]]:
-        self._turn()
-        asked = time.perf_counter()
-        for batch in self._whole():
-            done = arranged(_moved(batch, self.device), self.layout)
-            given = time.perf_counter()
-            self._note("wait", given - asked)
-            self.consumed += 1
-            yield done
-            asked = time.perf_counter()
-            self._note("step", asked - given)
-
-    @property
-    def milliseconds(self) -> dict[str, float]:
-        """Means over the last steps: `wait` for a batch, `step` from one to the next, `render` where a GPU draws.
-
-        By the host's clock: a step that only queues work for a GPU looks short until the queue is full.
-        """
-        return {name: 1e3 * sum(times) / len(times) for name, times in self._times.items()}
-
-    def _whole(self) -> Iterator[Batch]:
-        if self.drawing is None:
-            yield from self.loader
-            return
-        for batch, seconds in self.drawing.whole(self.loader):
-            self._note("render", seconds)
-            yield batch
-
-    def _note(self, name: str, seconds: float) -> None:
-        self._times.setdefault(name, deque(maxlen=_STEPS)).append(seconds)
-
-    @property
-    def batch_sampler(self) -> SimpleNamespace:
-        """Where Lightning looks for `set_epoch`: at the sampler of a loader's batch sampler."""
-        return SimpleNamespace(sampler=self)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Say which epoch comes next; a loaded state that stands in the middle of it stays there."""
-        self._told = epoch
-
-    def _turn(self) -> None:
-        """Begin the epoch that we were told or the next one, or go on in the one that a loaded state stands in.
-
-        An iterator that was left early ends its epoch too: Lightning never asks for more than the last batch, and so
-        never reaches an iterator's end. And it loads no loader's state from an epoch's end, but tells the epoch.
-        """
-        epoch = self.epoch
-        if self._told is not None:
-            epoch = self._told
-        elif self.consumed >= len(self) or (self.consumed > 0 and not self._placed):
-            epoch += 1
-        if epoch != self.epoch or not self._placed:
-            self.epoch, self.consumed = epoch, 0
-        self._placed, self._told = False, None
-        self.order.epoch, self.order.start = self.epoch, self.consumed
-
-    def state_dict(self) -> dict[str, int]:
-        """Where training stands, in consumed batches, not in prefetched ones."""
-        return {"epoch": self.epoch, "consumed": self.consumed}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on where `state_dict` was taken."""
-        self.epoch, self.consumed = state["epoch"], state["consumed"]
-        self._placed = True
-
-
-def arranged(batch: Batch, layout: str) -> Batch | tuple[Tensor, Tensor]:
-    """A collated uint8 batch, normalised, in one of LAYOUTS."""
-    video, label = batch["video"], batch["label"]
-    assert isinstance(video, Tensor) and isinstance(label, Tensor)
-    if layout == "pixel_values":
-        return {"pixel_values": normalized(video), "labels": label}
-    mean, std = _standard(video.device)
-    pixels = _standardised(video.transpose(1, 2).contiguous(), (mean[:, None], std[:, None]))
-    return (pixels, label) if layout == "tuple" else {**batch, "video": pixels}
-
-
-def normalized(video: UInt8[Tensor, "batch time 3 height width"]) -> Float[Tensor, "batch time 3 height width"]:
-    """Standardised by the mean and deviation of Kinetics-400, as torchvision's video weights expect."""
-    return _standardised(video, _standard(video.device))
-
-
-def _standardised(video: Tensor, standard: tuple[Tensor, Tensor]) -> Tensor:
-    mean, std = standard
-    # In place: a batch is tens of megabytes, whose first touch costs more than the arithmetic.
-    return video.float().sub_(mean).div_(std)
-
-
-@functools.cache
-def _standard(device: torch.device) -> tuple[Tensor, Tensor]:
-    """Mean and deviation of a pixel in 0..255, sent once: every sending would wait for the device's whole queue."""
-    mean, std = (torch.tensor(values, device=device)[:, None, None] * 255 for values in (_MEAN, _STD))
-    return mean, std
-
-
-def _moved(batch: Batch, device: torch.device) -> Batch:
-    """The batch on a device; from pinned memory this waits for nothing."""
-    if device.type == "cpu":
-        return batch
-    return {
-        name: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
-        for name, value in batch.items()
-    }
-
-
-class LoaderMonitor(lightning.Callback):
-    """Logs what training waits for: loader/wait_ms, loader/step_ms and, where a GPU draws, loader/render_ms.
-
-    A callback for `Trainer(callbacks=[LoaderMonitor()])`, as Lightning's own monitors of devices and learning rates
-    are; the LightningModule need not know. See `Batches.milliseconds`.
-    """
-
-    def on_train_batch_end(
-        self,
-        trainer: lightning.Trainer,
-        pl_module: lightning.LightningModule,
-        outputs: object,
-        batch: object,
-        batch_idx: int,
-    ) -> None:
-        """Log the means over the last steps.
-
-        Raises:
-            TypeError: If the trainer's batches are not a SynthAugDataModule's.
-        """
-        batches = trainer.train_dataloader
-        if not isinstance(batches, Batches):
-            raise TypeError(
-                f"LoaderMonitor found a train dataloader of type {type(batches).__name__}; the Batches of a "
-                "SynthAugDataModule were wanted. Fit with trainer.fit(module, datamodule=...), or leave it out."
-            )
-        pl_module.log_dict({f"loader/{name}_ms": value for name, value in batches.milliseconds.items()})
-
-
-def motion_report(data: SynthAugDataModule) -> dict[str, dict[str, float | None] | dict[str, str]]:
-    """Grades of the references and the reasons for those dropped, by key: what motions.json holds."""
-    synthesizer = data.synthesizer
-    if synthesizer is None:
-        return {"quality": {}, "dropped": {}}
-    references = synthesizer.references
-    return {
-        "quality": {key: take.quality for key, take in references.takes.items()},
-        "dropped": dict(references.dropped),
-    }
-
-
-def leak_report(data: SynthAugDataModule) -> dict[str, Plain]:
-    """What was checked, what was found, and what the protocol itself lets training and test share: leakage.json."""
-    split, synthesizer, separates = data.split, data.synthesizer, data.protocol.separates
-    violations: list[Plain] = []
-    try:
-        assert_disjoint(split, separates)
-        if synthesizer is not None:
-            check_leaks(synthesizer, split, separates)
-    except LeakError as error:
-        violations.append(str(error))
-    trained = {record.key for record in split.train}
-    performed = {actor.motion for recipe in data.recipes() for actor in recipe.actors}
-    violations += [f"A recipe performs '{key}', which is no training clip." for key in sorted(performed - trained)]
-    counts = {"train": len(split.train), "val": len(split.val), "test": len(split.test)}
-    made = 0 if synthesizer is None else len(synthesizer.identities)
-    shared: dict[str, Plain] = dict(overlaps(split).items())
-    return {
-        "protocol": type(data.protocol).__name__, "separates": separates, "violations": violations, "overlaps": shared,
-        "checked": {**counts, "references": len(performed), "identities": made, "recipes": len(data.recipes())},
-    }  # fmt: skip

@@ -11,11 +11,13 @@ from jaxtyping import Float, UInt8
 from rich.progress import track
 from torch import Tensor
 
-from synthaug.datamodule import FilmedClips, SynthAugDataModule, mirror_labels, normalized
+from synthaug.batches import normalized
+from synthaug.datamodule import FilmedClips, SynthAugDataModule
 from synthaug.datasets import LeakError
 from synthaug.episodes import Episodes, Task, tasks
 from synthaug.fewshot import class_means, nearest_mean
 from synthaug.files import user_cache
+from synthaug.guards import mirror_labels
 from synthaug.recognizers import Recognizer
 from synthaug.references import References, gather
 from synthaug.structures import Record

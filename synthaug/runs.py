@@ -13,8 +13,11 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from synthaug.datamodule import SynthAugDataModule, leak_report, motion_report
+from synthaug.datamodule import SynthAugDataModule
+from synthaug.datasets import LeakError
+from synthaug.datasets.leaks import assert_disjoint, overlaps
 from synthaug.files import digest_of, write_atomic
+from synthaug.guards import check_leaks
 from synthaug.previews import rows
 from synthaug.recognizers.loops import exported
 from synthaug.reports import Prediction, Scores, metrics_of, print_scores, score, write_recipes
@@ -106,3 +109,37 @@ def png(picture: UInt8[np.ndarray, "height width 3"]) -> bytes:
 
 def _write_json(path: Path, content: Mapping | Sequence) -> None:
     write_atomic(path, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
+
+
+def motion_report(data: SynthAugDataModule) -> dict[str, dict[str, float | None] | dict[str, str]]:
+    """Grades of the references and the reasons for those dropped, by key: what motions.json holds."""
+    synthesizer = data.synthesizer
+    if synthesizer is None:
+        return {"quality": {}, "dropped": {}}
+    references = synthesizer.references
+    return {
+        "quality": {key: take.quality for key, take in references.takes.items()},
+        "dropped": dict(references.dropped),
+    }
+
+
+def leak_report(data: SynthAugDataModule) -> dict[str, Plain]:
+    """What was checked, what was found, and what the protocol itself lets training and test share: leakage.json."""
+    split, synthesizer, separates = data.split, data.synthesizer, data.protocol.separates
+    violations: list[Plain] = []
+    try:
+        assert_disjoint(split, separates)
+        if synthesizer is not None:
+            check_leaks(synthesizer, split, separates)
+    except LeakError as error:
+        violations.append(str(error))
+    trained = {record.key for record in split.train}
+    performed = {actor.motion for recipe in data.recipes() for actor in recipe.actors}
+    violations += [f"A recipe performs '{key}', which is no training clip." for key in sorted(performed - trained)]
+    counts = {"train": len(split.train), "val": len(split.val), "test": len(split.test)}
+    made = 0 if synthesizer is None else len(synthesizer.identities)
+    shared: dict[str, Plain] = dict(overlaps(split).items())
+    return {
+        "protocol": type(data.protocol).__name__, "separates": separates, "violations": violations, "overlaps": shared,
+        "checked": {**counts, "references": len(performed), "identities": made, "recipes": len(data.recipes())},
+    }  # fmt: skip

@@ -52,7 +52,7 @@ MAY = {
 BASES_ONLY = ("synthesis", "references", "drawing", "datamodule")
 HEAVY = {
     "gsplat": {"renderers/gsplat.py"},
-    "lightning": {"datamodule.py", "recognizers", "fewshot.py"},
+    "lightning": {"batches.py", "datamodule.py", "recognizers", "fewshot.py"},
     "hydra": {"cli.py"},
     "omegaconf": {"cli.py"},
     "smplx": set(),

@@ -8,18 +8,14 @@ from fakes import CLASSES, BeadPeople, BySubject, Films, plan
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from synthaug.augmentation import Augmentation
-from synthaug.datamodule import (
-    Loading,
-    SynthAugDataModule,
-    TrainingClips,
-    check_references,
-    leak_report,
-    mirror_labels,
-    normalized,
-)
+from synthaug.batches import normalized
+from synthaug.datamodule import Loading, SynthAugDataModule, TrainingClips
 from synthaug.datasets import LeakError, Split
+from synthaug.guards import check_references, mirror_labels
 from synthaug.holding import held
+from synthaug.runs import leak_report
 from synthaug.structures import ClipFormat
+from synthaug.synthesis import Synthesizer
 from synthaug.video import probe, read_clip
 
 CLIP = ClipFormat(num_frames=4, fps=5.0, size=48)
@@ -366,13 +362,14 @@ def test_flips_need_to_know_what_a_mirror_image_shows(tmp_path):
 def test_films_kept_in_memory_give_the_same_pixels(films, megabytes):
     data = module(films)
     data.loading = dataclasses.replace(data.loading, memory_mb=megabytes)
+    data.augmentation = None
     clips, records = TrainingClips(data), data.split.train
     assert set(clips.held) == ({record.path for record in records} if megabytes else set())
     for index, record in enumerate(records):
         rng = clips.chance((0, index, 0))
         offset = float(rng.uniform()) * max(record.end - record.start - CLIP.seconds, 0.0)
         plain = read_clip(record, offset=offset, fps=CLIP.fps, num_frames=CLIP.num_frames, size=(48, 48))
-        assert torch.equal(clips.clip_at((0, index, 0), clips.chance((0, index, 0))).video, plain.video)
+        assert torch.equal(clips[(0, index, 0)]["video"], plain.video)
 
 
 def test_films_are_kept_all_or_not_at_all(films):
@@ -380,6 +377,47 @@ def test_films_are_kept_all_or_not_at_all(films):
     needed = sum(3 * 48 * 48 * probe(path).num_frames for path in {record.path for record in records}) / 1e6
     assert held(records, size=(48, 48), limit_mb=1.01 * needed)
     assert held(records, size=(48, 48), limit_mb=0.99 * needed) == {}
+
+
+def kept_in(data, megabytes):
+    data.loading = dataclasses.replace(data.loading, memory_mb=megabytes)
+    return data
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_synthetic_clips_kept_in_memory_are_the_same_clips(films, workers):
+    kept, anew = kept_in(module(films, workers=workers), 256.0), kept_in(module(films), 0.0)
+    loader, other = kept.train_dataloader(), anew.train_dataloader()
+    for _ in range(3):
+        for one, two in zip(epoch(kept, loader), epoch(anew, other), strict=True):
+            assert one["key"] == two["key"] and torch.equal(one["video"], two["video"])
+    # Workers that were forked put them where this process sees them.
+    finished = loader.loader.dataset.finished
+    made = len(kept.synthesizer)
+    assert made > 0 and all(finished.get(index) is not None for index in range(made))
+    assert other.loader.dataset.finished is None
+
+
+def test_a_kept_clip_is_made_once(films, monkeypatch):
+    made = []
+    render = Synthesizer.render
+    monkeypatch.setattr(Synthesizer, "render", lambda self, recipe: made.append(recipe.key) or render(self, recipe))
+    clips = TrainingClips(kept_in(module(films), 256.0))
+    for lap in range(3):
+        for index in range(clips.num_filmed, len(clips)):
+            clips[(lap, index)]
+    assert sorted(made) == sorted(set(made)) and len(made) == clips.num_synthetic
+
+
+def test_only_a_whole_set_that_comes_again_is_kept(films):
+    data = module(films)
+    needed = len(data.synthesizer) * 4 * 3 * 48 * 48 / 1e6
+    assert TrainingClips(kept_in(data, 1.01 * needed)).finished is not None
+    assert TrainingClips(kept_in(data, 0.99 * needed)).finished is None
+    assert TrainingClips(module(films, resample_every=1)).finished is None
+    data.loading = dataclasses.replace(data.loading, memory_mb=256.0, num_workers=1, start_method="spawn")
+    assert TrainingClips(data).finished is None
+    assert TrainingClips(module(films, identities=0)).finished is None
 
 
 def test_the_leak_report_says_what_was_checked_and_what_is_shared(films):

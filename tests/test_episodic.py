@@ -4,7 +4,8 @@ import pytest
 import torch
 from fakes import BySubject, Films, plan
 
-from synthaug.datamodule import Loading, SynthAugDataModule, normalized
+from synthaug.batches import normalized
+from synthaug.datamodule import Loading, SynthAugDataModule
 from synthaug.datasets import LeakError
 from synthaug.episodes import Episodes, tasks
 from synthaug.episodic import outcomes
