@@ -4,11 +4,11 @@ Between readers of skeletons and fitting. Works in metres or pixels alike: dista
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
 
 from synthaug.motions.recordings import FlawError
@@ -21,6 +21,8 @@ _SPEED = 5.0
 """Heights a second: faster than anybody runs indoors."""
 _STRANGER = 0.25
 """Heights by which another name makes a person farther: names that change hands are found out, neighbours kept."""
+_CLOTHES = 0.5
+"""Heights by which wholly other colours make a person farther: two who meet are told apart by what they wear."""
 _FEWEST = 12
 """Frames; CTR-GCN drops bodies of NTU that are seen in fewer."""
 
@@ -33,11 +35,13 @@ class Found:
         points: Metres or pixels; values of no confidence may be anything.
         confidence: 0 (not seen) to 1.
         name: The recording's own name of this person, as text; empty where it has none. Names may change hands.
+        look: What the person wears, roots of the shares of colours (unit length); empty where that is not known.
     """
 
     points: Float[np.ndarray, "joint axis"]
     confidence: Float[np.ndarray, " joint"]
     name: str = ""
+    look: Float[np.ndarray, " bin"] = field(default_factory=lambda: np.zeros(0))
 
     @property
     def seen(self) -> Float[np.ndarray, "seen axis"]:
@@ -53,11 +57,13 @@ class Followed:
         points: Metres or pixels, nan where not seen.
         confidence: 0 to 1.
         names: The recording's names for this person, in the order of their appearance.
+        which: Place of the person among those found in each frame; -1 where absent.
     """
 
     points: Float[np.ndarray, "time joint axis"]
     confidence: Float[np.ndarray, "time joint"]
     names: tuple[str, ...]
+    which: Int[np.ndarray, " time"]
 
     @property
     def present(self) -> float:
@@ -112,14 +118,22 @@ def follow(frames: Sequence[Sequence[Found]], *, fps: float, gap: float = 1.0) -
 
 @dataclass(eq=False)
 class _Piece:
-    """A stretch of one person: frame numbers and what was found in each."""
+    """A stretch of one person: frame numbers, what was found in each, and its place among all that was found there."""
 
     frames: list[int]
     found: list[Found]
+    which: list[int]
 
     @cached_property
     def height(self) -> float:
         return float(np.median([_extent(one.seen) for one in self.found]))
+
+    @cached_property
+    def look(self) -> Float[np.ndarray, " bin"]:
+        """Mean of all looks, of unit length: one in front of the other shows another's clothes for a while."""
+        looks = [one.look for one in self.found if len(one.look)]
+        total = np.sum(looks, axis=0) if looks else np.zeros(0)
+        return np.asarray(total / max(float(np.linalg.norm(total)), 1e-9))
 
 
 def _extent(points: Float[np.ndarray, "seen axis"]) -> float:
@@ -140,16 +154,17 @@ def _pieces(frames: Sequence[Sequence[Found]], fps: float) -> list[_Piece]:
     closed: list[_Piece] = []
     open_: list[_Piece] = []
     for number, people in enumerate(frames):
-        people = [one for one in people if len(one.seen)]
+        there = [(k, one) for k, one in enumerate(people) if len(one.seen)]
         # A name that is silent is forgotten after a fifth of a second; joining looks further.
         closed += [piece for piece in open_ if number - piece.frames[-1] > 0.2 * fps + 1]
         open_ = [piece for piece in open_ if number - piece.frames[-1] <= 0.2 * fps + 1]
-        for one, piece in zip(people, _matched(people, open_, number, fps), strict=True):
+        for (k, one), piece in zip(there, _matched([one for _, one in there], open_, number, fps), strict=True):
             if piece is None:
-                open_.append(_Piece([number], [one]))
+                open_.append(_Piece([number], [one], [k]))
             else:
                 piece.frames.append(number)
                 piece.found.append(one)
+                piece.which.append(k)
     return closed + open_
 
 
@@ -165,7 +180,8 @@ def _matched(people: list[Found], pieces: list[_Piece], number: int, fps: float)
             height = max(_extent(one.seen), _extent(last.seen))
             distance = float(np.linalg.norm(_centre(one) - _centre(last)))
             if distance <= _reach(height, number - piece.frames[-1], fps):
-                cost[i, k] = distance + (_STRANGER * height if one.name != last.name else 0.0)
+                strange = _STRANGER * (one.name != last.name) + _CLOTHES * _differ(one.look, last.look)
+                cost[i, k] = distance + strange * height
     chosen: list[_Piece | None] = [None] * len(people)
     for i, k in zip(*linear_sum_assignment(cost), strict=True):
         if cost[i, k] < far:
@@ -183,7 +199,8 @@ def _joined(pieces: list[_Piece], fps: float, gap: float) -> list[_Piece]:
         a, b = (int(k) for k in np.unravel_index(rank.argmin(), rank.shape))
         if not np.isfinite(rank[a, b]):
             break
-        whole = _Piece(pieces[a].frames + pieces[b].frames, pieces[a].found + pieces[b].found)
+        first, second = pieces[a], pieces[b]
+        whole = _Piece(first.frames + second.frames, first.found + second.found, first.which + second.which)
         pieces = [piece for k, piece in enumerate(pieces) if k not in (a, b)] + [whole]
     return pieces
 
@@ -200,7 +217,20 @@ def _ranks(pieces: list[_Piece], fps: float, gap: float) -> Float[np.ndarray, "e
     distance = np.linalg.norm(end[:, None] - begin[None], axis=-1) / height
     # Walking, not the tracker's slip, bridges long gaps: a height and a half a second.
     fits = (steps > 0) & (steps <= gap * fps + 1) & (distance <= _SLIP + 1.5 * (steps - 1) / fps)
-    return np.where(fits, distance + 0.5 * steps / fps, np.inf)
+    return np.where(fits, distance + 0.5 * steps / fps + _CLOTHES * _strangeness(pieces), np.inf)
+
+
+def _strangeness(pieces: list[_Piece]) -> Float[np.ndarray, "early late"]:
+    """`_differ` of every two stretches."""
+    size = max(len(piece.look) for piece in pieces)
+    looks = np.stack([piece.look if len(piece.look) else np.zeros(size) for piece in pieces])
+    known = np.array([len(piece.look) > 0 for piece in pieces])
+    return np.where(known[:, None] & known, np.sqrt(np.maximum(0.0, 1.0 - looks @ looks.T)), 0.0)
+
+
+def _differ(one: Float[np.ndarray, " ours"], other: Float[np.ndarray, " theirs"]) -> float:
+    """Hellinger's distance of two looks, 0 to 1; 0 where one of them is not known."""
+    return float(np.sqrt(max(0.0, 1.0 - float(one @ other)))) if len(one) and len(other) else 0.0
 
 
 def _assembled(piece: _Piece, num_frames: int) -> Followed:
@@ -211,4 +241,6 @@ def _assembled(piece: _Piece, num_frames: int) -> Followed:
         known = (one.confidence > 0) & np.isfinite(one.points).all(axis=1)
         points[number, known], confidence[number, known] = one.points[known], one.confidence[known]
     names = tuple(dict.fromkeys(one.name for one in piece.found if one.name))
-    return Followed(points, confidence, names)
+    which = np.full(num_frames, -1)
+    which[piece.frames] = piece.which
+    return Followed(points, confidence, names, which)

@@ -1,15 +1,12 @@
 """People in pictures, as mediapipe's pose model sees them: 33 landmarks, and where these sit on our skeleton.
 
-Between film and fitting. Pure functions, but for `detect`, which runs the network.
+Between film and fitting. Pure functions.
 """
 
-import importlib.metadata
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from synthaug.body import JOINT, Skeleton
@@ -59,12 +56,6 @@ LIMB_ENDS = ((11, 13), (13, 15), (12, 14), (14, 16), (23, 25), (25, 27), (24, 26
 LIMBS = (11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)
 """Landmarks on the joints of trunk and limbs."""
 
-_MISSING = (
-    "Motion was to be taken out of film, and mediapipe is not installed here. mediapipe 0.10.21 was wanted, the last "
-    "version that brings its models along. Install the extra `pose` under Python 3.11 or 3.12: "
-    "pip install 'synthaug[pose]'; or choose another motion source."
-)
-
 
 @dataclass(frozen=True, eq=False)
 class Landmarks:
@@ -88,88 +79,6 @@ class Landmarks:
     def between(self, first: int, last: int) -> "Landmarks":
         """Frames first to last - 1."""
         return Landmarks(self.world[first:last], self.pixels[first:last], self.visibility[first:last])
-
-
-def mediapipe_version() -> str:
-    """Version of the installed mediapipe, without importing it.
-
-    Raises:
-        ImportError: If it is not installed.
-    """
-    try:
-        return importlib.metadata.version("mediapipe")
-    except importlib.metadata.PackageNotFoundError as error:
-        raise ImportError(_MISSING) from error
-
-
-def detect(frames: Iterable[UInt8[np.ndarray, "height width 3"]]) -> Landmarks:
-    """Follow one person through consecutive sRGB frames.
-
-    mediapipe's own smoothing is off: it lags, and ours looks both ways. Deterministic, but a frame's landmarks
-    depend on the frames before it, since the tracker looks where the person was.
-
-    Raises:
-        ImportError: If mediapipe is not installed.
-    """
-    try:
-        import mediapipe
-    except ImportError as error:
-        raise ImportError(_MISSING) from error
-    world, pixels, visibility = [], [], []
-    with mediapipe.solutions.pose.Pose(model_complexity=1, smooth_landmarks=False) as pose:
-        for frame in frames:
-            result = pose.process(np.ascontiguousarray(frame))
-            if result.pose_landmarks is None or result.pose_world_landmarks is None:
-                world.append(np.full((33, 3), np.nan))
-                pixels.append(np.full((33, 2), np.nan))
-                visibility.append(np.zeros(33))
-                continue
-            size = np.array([frame.shape[1], frame.shape[0]])
-            world.append(np.array([[p.x, p.y, p.z] for p in result.pose_world_landmarks.landmark]))
-            pixels.append(np.array([[p.x, p.y] for p in result.pose_landmarks.landmark]) * size)
-            visibility.append(np.array([p.visibility for p in result.pose_landmarks.landmark]))
-
-    def stacked(rows: list[np.ndarray], *shape: int) -> Tensor:
-        return torch.from_numpy(np.stack(rows).astype(np.float32)) if rows else torch.zeros(0, *shape)
-
-    return Landmarks(stacked(world, 33, 3), stacked(pixels, 33, 2), stacked(visibility, 33))
-
-
-def detect_any_way_up(
-    frames: Callable[[], Iterable[UInt8[np.ndarray, "height width 3"]]], *, enough: float = 0.95
-) -> Landmarks:
-    """Follow one person who may lie down: frames without anybody are searched again with the film on its side.
-
-    mediapipe's detector knows upright people; who has fallen is found again in film turned by a quarter.
-
-    Args:
-        frames: Gives the film from its start, each time it is called.
-        enough: Share of frames with a person beyond which nothing is searched again.
-    """
-    best = detect(frames())
-    for turns in (1, 3):
-        if not len(best.found) or float(best.found.float().mean()) >= enough:
-            break
-        height, width = next(iter(frames())).shape[:2]
-        other = _turned_back(detect(np.rot90(frame, turns) for frame in frames()), turns, width=width, height=height)
-        lost = ~best.found & other.found
-        best = Landmarks(
-            torch.where(lost[:, None, None], other.world, best.world),
-            torch.where(lost[:, None, None], other.pixels, best.pixels),
-            torch.where(lost[:, None], other.visibility, best.visibility),
-        )
-    return best
-
-
-def _turned_back(landmarks: Landmarks, turns: int, *, width: int, height: int) -> Landmarks:
-    """Landmarks of film that was turned counter-clockwise by 1 or 3 quarters, in the film as it was."""
-    wx, wy, wz = landmarks.world.unbind(-1)
-    x, y = landmarks.pixels.unbind(-1)
-    if turns == 1:
-        world, pixels = torch.stack([-wy, wx, wz], dim=-1), torch.stack([width - y, x], dim=-1)
-    else:
-        world, pixels = torch.stack([wy, -wx, wz], dim=-1), torch.stack([y, height - x], dim=-1)
-    return Landmarks(world, pixels, landmarks.visibility)
 
 
 def landmark_markers() -> Markers:
@@ -202,8 +111,15 @@ def kinds() -> Float[Tensor, " marker"]:
 def shapes(landmarks: Landmarks, K: Float[Tensor, "3 3"], skeleton: Skeleton) -> Float[Tensor, "time marker 3"]:
     """Body shapes about the hips with our skeleton's bone lengths, in the frame of a level camera (y up, z to it).
 
-    mediapipe looks at a crop as if the camera pointed at it, so each shape is turned by the direction of the hips.
     Directions of bones are kept, their lengths are ours: mediapipe's are those of somebody else, and change.
+    """
+    return _rig_sized(levelled(landmarks, K), skeleton)[:, list(USED)]
+
+
+def levelled(landmarks: Landmarks, K: Float[Tensor, "3 3"]) -> Float[Tensor, "time 33 3"]:
+    """The landmarks about the hips as they are, in the frame of a level camera (y up, z to it).
+
+    mediapipe looks at a crop as if the camera pointed at it, so each shape is turned by the direction of the hips.
     """
     flipped = landmarks.world * torch.tensor([1.0, -1.0, -1.0])
     hips = landmarks.pixels[:, 23:25].mean(1)
@@ -212,7 +128,7 @@ def shapes(landmarks: Landmarks, K: Float[Tensor, "3 3"], skeleton: Skeleton) ->
     )
     ray = torch.nn.functional.normalize(ray, dim=-1)
     turn = turned_onto(torch.tensor([0.0, 0.0, -1.0]).expand_as(ray), ray)
-    return _rig_sized(torch.einsum("tij,tmj->tmi", turn, flipped), skeleton)[:, list(USED)]
+    return torch.einsum("tij,tmj->tmi", turn, flipped)
 
 
 def _rig_sized(p: Float[Tensor, "time 33 3"], skeleton: Skeleton) -> Float[Tensor, "time 33 3"]:

@@ -9,7 +9,7 @@ import math
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -164,6 +164,48 @@ def assess_lifted(sight: Sighting, motion: Motion, *, reprojection: float) -> Qu
             "landing": _fall(reprojection, 0.02, 0.03),
         }
     )
+
+
+def assess_filmed(
+    measured: Track, fitted: Track, motion: Motion, markers: Markers, skeleton: Skeleton, *, reprojection: float
+) -> Quality:
+    """The quality of a motion that was fitted to what a network said of a film, in space and in the picture.
+
+    The parts of both other kinds of sources, but for `size`.
+
+    Args:
+        measured: The points as the network has them, whose bones may breathe; with its sighting.
+        fitted: The points that the body was fitted to.
+        motion: What was made of them.
+        markers: Where the points sit.
+        skeleton: That was fitted.
+        reprojection: Distance between fitted and seen body in the picture, as a share of the person's height.
+
+    Raises:
+        ValueError: If the track has no sighting.
+    """
+    sight = measured.sighting
+    if sight is None:
+        raise ValueError("A track without a picture was given; one with its sighting was wanted. Use `assess`.")
+    found = (measured.confidence > 0).any(1)
+    seen = (sight.confidence > 0.1) & sight.pixels.isfinite().all(-1)
+    parts = dict(assess(measured, motion, markers, skeleton).parts)
+    # A network's own measure breathes with the view, and the fit does not use it; its doubts are no lost limbs.
+    del parts["size"]
+    parts["visibility"] = float(sight.confidence[found].mean()) ** 0.5 if found.any() else 0.0
+    parts["agreement"] = _agreement(_carried(fitted, motion, markers, skeleton), motion, markers, skeleton)
+    parts["inside"] = inside_share(sight.pixels, seen, width=sight.camera.width, height=sight.camera.height)
+    parts["landing"] = _fall(reprojection, 0.02, 0.03)
+    return Quality(parts)
+
+
+def _carried(track: Track, motion: Motion, markers: Markers, skeleton: Skeleton) -> Track:
+    """The track moved, frame by frame, to where the body is: a picture says shapes better than distances."""
+    direct = markers.direct
+    apart = joint_positions(motion, skeleton)[:, list(direct)] - track.points[:, list(direct.values())]
+    weight = torch.where(apart.isfinite().all(-1), track.confidence[:, list(direct.values())], 0)[..., None]
+    shift = (torch.nan_to_num(apart) * weight).sum(1) / weight.sum(1).clamp(min=1e-6)
+    return replace(track, points=track.points + shift[:, None])
 
 
 def _fall(value: float, tolerated: float, scale: float) -> float:

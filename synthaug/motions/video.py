@@ -1,4 +1,4 @@
-"""Motion out of ordinary film: mediapipe's landmarks, fitted, placed before the camera that saw them.
+"""Motion out of ordinary film: mediapipe's landmarks of body and hands, fitted, placed before the camera that saw them.
 
 Between film and re-enactment. Needs the extra `pose`, which is imported when the first film is looked at.
 """
@@ -6,7 +6,7 @@ Between film and re-enactment. Needs the extra `pose`, which is imported when th
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
@@ -18,27 +18,31 @@ from torch import Tensor
 
 from synthaug.body import Skeleton, joint_positions, lowest, mean_skeleton
 from synthaug.motions import MotionSource, UnusableClipError
+from synthaug.motions.crowd import everybody, lead
 from synthaug.motions.energy import project
+from synthaug.motions.fingers import Hands, finger_poses, with_knuckles
 from synthaug.motions.fitting import Beliefs, fit
 from synthaug.motions.landmarks import (
     LIMB_ENDS,
     LIMBS,
     USED,
     Landmarks,
-    detect_any_way_up,
     kinds,
     landmark_markers,
-    mediapipe_version,
+    levelled,
     shapes,
     trust,
 )
 from synthaug.motions.markers import NUM_BODY, Sighting, Track
+from synthaug.motions.network import HAND_POINTS, Network, mediapipe_version
 from synthaug.motions.placement import floor_plane, intrinsics, level_camera, on_the_floor, placed
+from synthaug.motions.quality import Quality, assess_filmed
 from synthaug.motions.scenes import Standpoint, Watched, standpoint
+from synthaug.motions.shots import Glance, cuts, glance, shots
 from synthaug.structures import Camera, Motion, Record, Reference
-from synthaug.video import indices_at, probe, read_frames
+from synthaug.video import VideoInfo, indices_at, probe, read_frames
 
-_VERSION = 3
+_VERSION = 4
 """Raised whenever the same film would yield another motion."""
 
 FILM_BELIEFS = Beliefs(least_noise=0.03, least_pixel_noise=0.01)
@@ -48,10 +52,12 @@ _CHUNK = 64
 """Frames decoded at once: 88 MB at 480 rows."""
 _ROWS = 480
 """Larger film is shrunk to so many rows; the network looks at 256 x 256 anyway."""
+_HAND_ROWS = 1080
+"""The same for hands, a twentieth of a person each."""
+_HAND_STATURE = 180.0
+"""Pixels of a person's height below which no hand is large enough to be looked at."""
 _STATURE = 1.7
 """Metres by which errors in pixels become shares of a person's height."""
-_PARTS = ("detection", "visibility", "steadiness", "inside", "landing", "grounding")
-"""Notes whose geometric mean is the quality."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,8 @@ class Gate:
     """What a clip must show before its motion counts as usable.
 
     Attributes:
-        detection: Least share of the interval's frames in one run with a person.
+        shot: Least share of the interval that the shot with the person fills; 1 wants film without cuts.
+        detection: Least share of the shot's frames in one run with a person.
         visibility: Least mean visibility of trunk and limbs, 0..1.
         limb_variation: Most that limb lengths may vary: standard deviation over mean, averaged over limbs.
         jump: Heights of a person per second, beyond which the tracker has jumped to somebody else.
@@ -67,6 +74,7 @@ class Gate:
         reprojection: Largest median distance between fitted and seen joints, as a share of the person's height.
     """
 
+    shot: float = 0.4
     detection: float = 0.6
     visibility: float = 0.35
     limb_variation: float = 0.3
@@ -77,39 +85,54 @@ class Gate:
 
 @final
 class VideoMotion(MotionSource):
-    """Motion of the most visible person of an ordinary clip, by mediapipe 0.10.21 and a fit of our skeleton.
+    """Motion of the acting person of an ordinary clip, by mediapipe 0.10.21 and a fit of our skeleton.
+
+    Everybody in the film is followed; who moves most, and is large, acts. A film that was cut gives the shot that shows
+    most of them. Gaps of up to `Gate.gap` are bridged by the fit, which knows how people move; longer ones end the
+    motion. Fingers follow mediapipe's hands where these are large enough in the picture, and rest otherwise; jaw and
+    eyes are zeros.
 
     The camera, taken to stand still, is estimated from the body and the feet of the clip (`scenes.standpoint`): lens,
     pitch, roll and height above the floor, each with its standard deviation. Where the clip tells nothing, as of
     seated people or with feet out of view, these are the prior's: level, 60 degrees of view. What is exact is where
     things land in the picture: a re-enactment seen through `Reference.camera` stands where the person stood, whatever
-    the true lens was. The performer is given the mean body's size, so small people stand farther away. Hands, jaw and
-    eyes are zeros.
+    the true lens was. The performer is given the mean body's size, so small people stand farther away.
 
-    Notes of the reference: `detection`, `visibility`, `limb_variation`, `inside` (share of limb landmarks within the
-    picture), `grounding` (share of frames within 20 cm of the floor), `reprojection` (median, share of height),
-    `steadiness` and `landing` (1 is best), `offset` (seconds from the record's start to the first frame of the
-    motion, where a bad beginning was cut off), `distance` (metres, median), and the camera's: `focal` (longer sides),
-    `pitch_deg` (positive looks down), `roll_deg`, `camera_height` (metres), the standard deviations `focal_sd`,
-    `pitch_sd_deg`, `roll_sd_deg`, `camera_height_sd`, and `pitch_evidence` (share of frames with somebody standing).
+    Notes of the reference: those of the score as `part_*` (see `quality.Quality`); `detection` (share of the shot's
+    frames), `visibility`, `limb_variation`, `inside` (share of limb landmarks within the picture), `grounding` (share
+    of frames within 20 cm of the floor), `reprojection` (median, share of height), `filled` (share of frames that were
+    bridged), `people` and `shots` (how many), `shot` (share of the interval), `hands` (share of frames and hands
+    seen), `offset` (seconds from the record's start to the first frame of the motion), `distance` (metres, median), and
+    the camera's: `focal` (longer sides), `pitch_deg` (positive looks down), `roll_deg`, `camera_height` (metres), the
+    standard deviations `focal_sd`, `pitch_sd_deg`, `roll_sd_deg`, `camera_height_sd`, and `pitch_evidence` (share of
+    frames with somebody standing).
 
     Args:
         focal: Focal length over the longer side of the picture, where it is known: 1.0 is a horizontal view of 53
             degrees; phones, webcams and Kinects lie between 0.6 and 1.1. None estimates it.
+        person: 0 takes who acts, 1 the next.
         warm_up: Seconds of film before the interval that the tracker may lock on in.
         gate: What a usable clip shows.
         iterations: Descent steps of the fit.
     """
 
     def __init__(
-        self, *, focal: float | None = None, warm_up: float = 1.0, gate: Gate | None = None, iterations: int = 40
+        self,
+        *,
+        focal: float | None = None,
+        person: int = 0,
+        warm_up: float = 1.0,
+        gate: Gate | None = None,
+        iterations: int = 40,
     ) -> None:
-        if not (focal is None or 0.3 <= focal <= 10) or warm_up < 0 or iterations < 1:
+        if not (focal is None or 0.3 <= focal <= 10) or warm_up < 0 or iterations < 1 or person < 0:
             raise ValueError(
-                f"focal={focal}, warm_up={warm_up}, iterations={iterations} were given. A focal length of 0.3 to 10 "
-                "longer sides, a warm-up of 0 s or more and at least one iteration were wanted. Correct the value."
+                f"focal={focal}, person={person}, warm_up={warm_up}, iterations={iterations} were given. A focal "
+                "length of 0.3 to 10 longer sides, a person from 0, a warm-up of 0 s or more and at least one "
+                "iteration were wanted. Correct the value."
             )
         self._focal = focal
+        self._person = person
         self._warm_up = warm_up
         self._gate = gate or Gate()
         self._beliefs = dataclasses.replace(FILM_BELIEFS, iterations=iterations)
@@ -122,6 +145,7 @@ class VideoMotion(MotionSource):
             "version": _VERSION,
             "mediapipe": mediapipe_version(),
             "focal": self._focal,
+            "person": self._person,
             "warm_up": self._warm_up,
             "gate": dataclasses.asdict(self._gate),
             "beliefs": dataclasses.asdict(self._beliefs),
@@ -134,7 +158,7 @@ class VideoMotion(MotionSource):
         return ()
 
     def load(self, record: Record) -> Reference:
-        """The motion of the most visible person, in the film's frame rate, resampled if that varies.
+        """The motion of the acting person, in the film's frame rate, resampled if that varies.
 
         Raises:
             FileNotFoundError: If the file is not there.
@@ -151,37 +175,92 @@ class VideoMotion(MotionSource):
         end = min(record.end, info.duration)
         wanted = max(1, round((end - record.start) * info.fps))
         before = min(round(self._warm_up * info.fps), int(record.start * info.fps))
-        times = [record.start + k / info.fps for k in range(-before, wanted)]
-        indices, size = indices_at(info, times), (info.height, info.width)
-        found = detect_any_way_up(lambda: _frames(record, indices, size))
-        scale = torch.tensor([size[1], size[0]]) / torch.tensor([_shrunk(size)[1], _shrunk(size)[0]])
-        seen = Landmarks(found.world, found.pixels * scale, found.visibility).between(before, before + wanted)
-        return take(
-            seen, fps=info.fps, size=size, name=record.key, focal=self._focal,
-            gate=self._gate, beliefs=self._beliefs,
+        film = _Film(record.path, info, [record.start + k / info.fps for k in range(-before, wanted)])
+        glances: list[Glance] = []
+        with Network() as network:
+            people = everybody(_noted(film.frames(_ROWS), glances), network, fps=info.fps)[before:]
+            takes = shots(cuts(glances[before:]), len(people))
+            acting = lead(people, takes, fps=info.fps, person=self._person)
+            watched = Watched(_scaled(acting.seen, film.size, _shrunk(film.size, _ROWS)), info.fps, film.size)
+            hands = _hands(network, film, watched, first=before + acting.first)
+        if acting.share < self._gate.shot:
+            raise UnusableClipError(
+                f"{record.key!r} is cut into {len(takes)} shots, of which the one with most of the person is "
+                f"{acting.share:.0%} of it; at least {self._gate.shot:.0%} was wanted. Choose an interval without "
+                "cuts, or lower gate.shot."
+            )
+        notes = {"people": float(acting.people), "shots": float(len(takes)), "shot": acting.share}
+        found = take(
+            watched, name=record.key, hands=hands, focal=self._focal, gate=self._gate, beliefs=self._beliefs
         )  # fmt: skip
+        notes |= found.notes | {"offset": found.notes["offset"] + acting.first / info.fps}
+        return dataclasses.replace(found, notes=notes)
 
 
-def _shrunk(size: tuple[int, int]) -> tuple[int, int]:
-    """Size in which film is looked at: the same aspect within half a pixel, at most 480 rows."""
+@dataclass(frozen=True, eq=False)
+class _Film:
+    """The moments of a film that are looked at."""
+
+    path: Path
+    info: VideoInfo
+    times: Sequence[float]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.info.height, self.info.width
+
+    def frames(
+        self, rows: int, first: int = 0, last: int | None = None
+    ) -> Iterator[UInt8[np.ndarray, "height width 3"]]:
+        """The pictures of these moments one by one, at most so many rows high."""
+        indices, small = indices_at(self.info, self.times[first:last]), _shrunk(self.size, rows)
+        for start in range(0, len(indices), _CHUNK):
+            chunk = read_frames(self.path, indices[start : start + _CHUNK], info=self.info, size=small)
+            yield from chunk.permute(0, 2, 3, 1).numpy()
+
+
+def _shrunk(size: tuple[int, int], rows: int) -> tuple[int, int]:
+    """Size in which film is looked at: the same aspect within half a pixel, at most so many rows."""
     height, width = size
-    share = min(1.0, _ROWS / height)
+    share = min(1.0, rows / height)
     return round(height * share), round(width * share)
 
 
-def _frames(record: Record, indices: list[int], size: tuple[int, int]) -> Iterator[UInt8[np.ndarray, "height width 3"]]:
-    small = _shrunk(size)
-    for first in range(0, len(indices), _CHUNK):
-        chunk = read_frames(record.path, indices[first : first + _CHUNK], size=small)
-        yield from chunk.permute(0, 2, 3, 1).numpy()
+def _scaled(seen: Landmarks, size: tuple[int, int], looked: tuple[int, int]) -> Landmarks:
+    """Landmarks of a picture of this size that was looked at in another one."""
+    share = torch.tensor([size[1] / looked[1], size[0] / looked[0]])
+    return dataclasses.replace(seen, pixels=seen.pixels * share)
 
 
-def take(  # noqa: PLR0913 - a clip's rate, size and name belong to it, not to a noun of their own
-    seen: Landmarks,
+def _noted(
+    frames: Iterator[UInt8[np.ndarray, "height width 3"]], glances: list[Glance]
+) -> Iterator[UInt8[np.ndarray, "height width 3"]]:
+    """The frames as they pass by, a glance at each being kept."""
+    for frame in frames:
+        glances.append(glance(frame))
+        yield frame
+
+
+def _hands(network: Network, film: _Film, watched: Watched, *, first: int) -> Hands:
+    """The hands of the person, where the person is large enough in the picture for hands to be more than a blot."""
+    seen, looked = watched.seen, _shrunk(film.size, _HAND_ROWS)
+    points = torch.full((len(seen.found), 2, HAND_POINTS, 3), torch.nan)
+    share = looked[0] / film.size[0]
+    if seen.found.any() and float(_pixel_height(seen)) * share >= _HAND_STATURE:
+        small = _scaled(seen, looked, film.size)
+        for k, frame in enumerate(film.frames(_HAND_ROWS, first, first + len(seen.found))):
+            if seen.found[k]:
+                found = network.hands(frame, small.pixels[k].numpy(), small.visibility[k].numpy())
+                points[k] = torch.from_numpy(found)
+    # Pixels of both axes and of depth are the film's.
+    return Hands(points / share)
+
+
+def take(
+    watched: Watched,
     *,
-    fps: float,
-    size: tuple[int, int],
     name: str,
+    hands: Hands | None = None,
     focal: float | None = None,
     gate: Gate | None = None,
     beliefs: Beliefs = FILM_BELIEFS,
@@ -189,10 +268,9 @@ def take(  # noqa: PLR0913 - a clip's rate, size and name belong to it, not to a
     """The motion and camera of a clip whose landmarks are known.
 
     Args:
-        seen: One row for each frame of the interval.
-        fps: Frames per second.
-        size: Height and width of the picture.
+        watched: One row of landmarks for each frame.
         name: Of the clip, for messages.
+        hands: What was seen of the hands in the same frames; None saw nothing.
         focal: Focal length in longer sides of the picture; None estimates it.
         gate: What must be seen.
         beliefs: Weights of the fit.
@@ -201,34 +279,51 @@ def take(  # noqa: PLR0913 - a clip's rate, size and name belong to it, not to a
         UnusableClipError: If the gate stays shut.
     """
     gate = gate or Gate()
-    first, last = longest_run(seen, fps=fps, gate=gate)
-    notes = _seen_notes(seen, first, last, size)
+    first, last = longest_run(watched.seen, fps=watched.fps, gate=gate)
+    notes = _seen_notes(watched.seen, first, last, watched.size)
     _check(notes, gate, name)
-    run = seen.between(first, last)
     skeleton = mean_skeleton()
-    watched = Watched(run, fps, size)
-    motion, camera, more = _placed_motion(
-        watched, standpoint([watched], skeleton, focal=focal), skeleton=skeleton, beliefs=beliefs
+    run = Watched(watched.seen.between(first, last), watched.fps, watched.size)
+    stand = standpoint([run], skeleton, focal=focal)
+    grasp = Hands(
+        torch.full((last - first, 2, HAND_POINTS, 3), torch.nan) if hands is None else hands.points[first:last]
     )
-    notes |= more | {"offset": first / fps}
-    notes["reprojection"] = reprojection(motion, camera, run, skeleton)
-    notes["landing"] = max(0.0, 1 - notes["reprojection"] / 0.05)
-    heights = lowest(joint_positions(motion, skeleton))
-    # Never 0, for whole clips are spent on chairs with hidden feet.
-    notes["grounding"] = max(0.1, float((heights.abs() < 0.2).float().mean()))
+    told = dataclasses.replace(run, seen=with_knuckles(run.seen, grasp, skeleton))
+    fitted = _fitted(told, stand, skeleton=skeleton, beliefs=beliefs)
+    motion, camera = on_the_floor(
+        fitted.motion, fitted.camera, fitted.floor, pitch_deg=stand.pitch_deg, roll_deg=stand.roll_deg
+    )
+    left, right = finger_poses(grasp, skeleton, fps=watched.fps)
+    motion = dataclasses.replace(motion, left_hand_pose=left, right_hand_pose=right)
+    # The body as fitted knows better than its landmarks how far below the camera its soles are.
+    notes |= stand.notes() | {"camera_height": float(fitted.floor[3]), "offset": first / watched.fps}
+    notes["distance"] = float(-fitted.motion.transl[:, 2].median())
+    notes["filled"] = float((~run.seen.found).float().mean())
+    notes["hands"] = float(grasp.seen.mean())
+    notes["reprojection"] = reprojection(motion, camera, run.seen, skeleton)
     if notes["reprojection"] > gate.reprojection:
         raise UnusableClipError(
             f"The body fitted to {name!r} lands {notes['reprojection']:.0%} of a person's height beside the film; at "
             f"most {gate.reprojection:.0%} was wanted. The landmarks make no body, as with several people or cuts: "
             "leave the clip out, or raise gate.reprojection."
         )
-    quality = float(np.prod([notes[part] for part in _PARTS]) ** (1 / len(_PARTS)))
-    return Reference(motion=motion, camera=camera, quality=quality, notes=notes)
+    notes["grounding"] = float((lowest(joint_positions(motion, skeleton)).abs() < 0.2).float().mean())
+    quality = _quality(fitted, run, notes, skeleton)
+    return Reference(motion=motion, camera=camera, quality=quality.score, notes=notes | quality.notes())
 
 
-def _placed_motion(
-    watched: Watched, stand: Standpoint, *, skeleton: Skeleton, beliefs: Beliefs
-) -> tuple[Motion, Camera, dict[str, float]]:
+@dataclass(frozen=True, eq=False)
+class _Fitted:
+    """A body before a level camera: what it was fitted to, where its hips were put first, and the floor below."""
+
+    motion: Motion
+    camera: Camera
+    track: Track
+    root: Float[Tensor, "time 3"]
+    floor: Float[Tensor, "4"]
+
+
+def _fitted(watched: Watched, stand: Standpoint, *, skeleton: Skeleton, beliefs: Beliefs) -> _Fitted:
     """Fit twice: freely, to learn where the floor is, then above it."""
     run, fps, (height, width) = watched.seen, watched.fps, watched.size
     K, markers = intrinsics(width, height, stand.focal), landmark_markers()
@@ -242,10 +337,25 @@ def _placed_motion(
     rough = dataclasses.replace(beliefs, iterations=(beliefs.iterations + 1) // 2)
     motion = fit(track, markers, skeleton, beliefs=rough)
     floor = floor_plane(motion, seen, markers, skeleton, pitch_deg=stand.pitch_deg, roll_deg=stand.roll_deg)
-    motion = fit(dataclasses.replace(track, floor=floor), markers, skeleton, beliefs=beliefs)
-    # The body as fitted knows better than its landmarks how far below the camera its soles are.
-    notes = stand.notes() | {"camera_height": float(floor[3]), "distance": float(-motion.transl[:, 2].median())}
-    return *on_the_floor(motion, camera, floor, pitch_deg=stand.pitch_deg, roll_deg=stand.roll_deg), notes
+    track = dataclasses.replace(track, floor=floor)
+    return _Fitted(fit(track, markers, skeleton, beliefs=beliefs), camera, track, root, floor)
+
+
+def _quality(fitted: _Fitted, run: Watched, notes: dict[str, float], skeleton: Skeleton) -> Quality:
+    """The score that every source has, and that the body stays on the floor."""
+    track, used = fitted.track, list(USED)
+    sight = track.sighting
+    assert sight is not None, "film is fitted to pictures"
+    visible = torch.where(run.seen.found[:, None], run.seen.visibility[:, used], 0)
+    # What it doubts it invents: a limb that is not seen has no length and no side.
+    sure = torch.where(visible >= 0.5, visible, 0)
+    raw = levelled(run.seen, sight.camera.Ks[0])[:, used] + fitted.root[:, None]
+    measured = Track(raw, sure, run.fps, dataclasses.replace(sight, confidence=visible))
+    found = assess_filmed(
+        measured, track, fitted.motion, landmark_markers(), skeleton, reprojection=notes["reprojection"]
+    )
+    # Never 0, for whole clips are spent on chairs with hidden feet.
+    return Quality({**found.parts, "grounding": max(0.25, notes["grounding"])})
 
 
 def longest_run(seen: Landmarks, *, fps: float, gate: Gate) -> tuple[int, int]:
@@ -283,7 +393,7 @@ def _seen_notes(seen: Landmarks, first: int, last: int, size: tuple[int, int]) -
     run = seen.between(first, last)
     found = run.found
     notes = {"detection": float(found.sum()) / max(1, len(seen.found)), "visibility": 0.0, "limb_variation": 1.0}
-    notes |= {"inside": 0.0, "steadiness": 0.0}
+    notes["inside"] = 0.0
     if not found.any():
         return notes
     world, pixels = run.world[found], run.pixels[found]
@@ -293,7 +403,6 @@ def _seen_notes(seen: Landmarks, first: int, last: int, size: tuple[int, int]) -
     within = (limbs >= 0).all(-1) & (limbs < torch.tensor([size[1], size[0]])).all(-1)
     notes["visibility"] = float(run.visibility[found][:, list(LIMBS)].mean())
     notes["limb_variation"] = float(spread.mean())
-    notes["steadiness"] = max(0.0, 1 - notes["limb_variation"] / 0.4)
     notes["inside"] = float(within.float().mean())
     return notes
 

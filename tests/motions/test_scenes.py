@@ -194,7 +194,7 @@ def test_people_out_of_film_stay_on_the_floor_though_the_camera_looks_down(actio
     camera = camera_at(focal=0.8, pitch_deg=20.0, height=2.2, distance=4.5)
     clip = watched(performed(action, 3), camera, np.random.default_rng(1))
     beliefs = replace(FILM_BELIEFS, iterations=20)
-    reference = take(clip.seen, fps=clip.fps, size=SIZE, name=action, beliefs=beliefs)
+    reference = take(clip, name=action, beliefs=beliefs)
     heights = lowest(joint_positions(reference.motion, SKELETON))
     # Sunk and floating alike: a hand's breadth at worst, as distances are 6 % off and the camera 2.2 m up.
     assert heights.abs().max() < 0.15

@@ -14,9 +14,11 @@ import torch
 from synthaug.body import JOINT, axis_angle_to_matrix, joint_positions, lowest, mean_skeleton, moved
 from synthaug.motions import UnusableClipError
 from synthaug.motions.energy import body_kinematics, project
-from synthaug.motions.landmarks import LIMBS, USED, Landmarks, detect, detect_any_way_up, landmark_markers, shapes
+from synthaug.motions.landmarks import LIMBS, USED, Landmarks, landmark_markers, shapes
 from synthaug.motions.markers import NUM_BODY
+from synthaug.motions.network import Network
 from synthaug.motions.placement import intrinsics, level_camera, leveling, placed, tilt
+from synthaug.motions.scenes import Watched
 from synthaug.motions.video import FILM_BELIEFS, Gate, VideoMotion, longest_run, take
 from synthaug.structures import Camera, Motion, Record
 from synthaug.testing.motions import check_motion_source
@@ -71,7 +73,7 @@ def without(seen: Landmarks, frames: slice) -> Landmarks:
 
 def test_a_reenactment_lands_where_the_person_stood() -> None:
     _, seen = seen_walking()
-    reference = take(seen, fps=30.0, size=SIZE, focal=1.0, beliefs=QUICK, name="walk")
+    reference = take(Watched(seen, 30.0, SIZE), focal=1.0, beliefs=QUICK, name="walk")
     pixels, depth = project(joint_positions(reference.motion, SKELETON), reference.camera)
     limbs = [landmark_markers().frames[USED.index(k)] for k in LIMBS]
     height = 1.7 * SIZE[1] / 4.0
@@ -83,7 +85,7 @@ def test_a_reenactment_lands_where_the_person_stood() -> None:
 
 def test_people_out_of_film_stand_on_the_floor_with_y_up() -> None:
     _, seen = seen_walking()
-    reference = take(seen, fps=30.0, size=SIZE, beliefs=QUICK, name="walk")
+    reference = take(Watched(seen, 30.0, SIZE), beliefs=QUICK, name="walk")
     heights = lowest(joint_positions(reference.motion, SKELETON))
     assert heights.quantile(0.1).abs() < 0.03
     assert (joint_positions(reference.motion, SKELETON)[:, JOINT["head"], 1] > 1.2).all()
@@ -124,7 +126,7 @@ def test_a_jump_to_somebody_else_ends_the_run() -> None:
 
 def test_a_cut_beginning_is_told() -> None:
     _, seen = seen_walking(60)
-    reference = take(without(seen, slice(0, 18)), fps=30.0, size=SIZE, beliefs=QUICK, name="late")
+    reference = take(Watched(without(seen, slice(0, 18)), 30.0, SIZE), beliefs=QUICK, name="late")
     assert reference.notes["offset"] == pytest.approx(0.6)
     assert reference.motion.num_frames == 42
 
@@ -135,7 +137,7 @@ def test_worse_film_has_worse_quality() -> None:
     worse = Landmarks(
         seen.world + 0.05 * torch.nn.functional.pad(noise, (0, 1)), seen.pixels + 2 * noise, seen.visibility * 0.7
     )
-    good, bad = (take(each, fps=30.0, size=SIZE, beliefs=QUICK, name="walk") for each in (seen, worse))
+    good, bad = (take(Watched(each, 30.0, SIZE), beliefs=QUICK, name="walk") for each in (seen, worse))
     assert good.quality is not None and bad.quality is not None and bad.quality < good.quality - 0.1
 
 
@@ -159,7 +161,7 @@ def test_worse_film_has_worse_quality() -> None:
 def test_useless_clips_say_what_was_seen_wanted_and_to_be_done(spoilt, words) -> None:
     _, seen = seen_walking()
     with pytest.raises(UnusableClipError, match=words):
-        take(spoilt(seen), fps=30.0, size=SIZE, beliefs=QUICK, name="clip")
+        take(Watched(spoilt(seen), 30.0, SIZE), beliefs=QUICK, name="clip")
 
 
 def test_settings_are_in_the_fingerprint(monkeypatch) -> None:
@@ -167,11 +169,12 @@ def test_settings_are_in_the_fingerprint(monkeypatch) -> None:
     prints = {
         VideoMotion().fingerprint,
         VideoMotion(focal=0.8).fingerprint,
+        VideoMotion(person=1).fingerprint,
         VideoMotion(warm_up=0.5).fingerprint,
         VideoMotion(gate=Gate(gap=0.2)).fingerprint,
         VideoMotion(iterations=10).fingerprint,
     }
-    assert len(prints) == 5
+    assert len(prints) == 6
     assert all("0.10.21" in name for name in prints)
     assert VideoMotion().fingerprint == VideoMotion().fingerprint
 
@@ -184,7 +187,7 @@ def test_without_mediapipe_the_extra_is_named(monkeypatch) -> None:
     monkeypatch.setattr(importlib.metadata, "version", absent)
     words = r"mediapipe is not installed here.*0\.10\.21 was wanted.*extra `pose`"
     with pytest.raises(ImportError, match=words):
-        detect([])
+        Network()
     with pytest.raises(ImportError, match=words):
         _ = VideoMotion().fingerprint
 
@@ -195,32 +198,10 @@ def test_a_missing_film_is_named(tmp_path) -> None:
         VideoMotion().load(record)
 
 
-@pytest.mark.parametrize("options", [{"focal": 0.0}, {"warm_up": -1.0}, {"iterations": 0}])
+@pytest.mark.parametrize("options", [{"focal": 0.0}, {"person": -1}, {"warm_up": -1.0}, {"iterations": 0}])
 def test_impossible_settings_are_refused(options: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=r"were given\..*were wanted\. Correct"):
         VideoMotion(**options)
-
-
-def test_film_on_its_side_is_searched_where_nobody_was_found(monkeypatch) -> None:
-    """A network that knows only tall pictures finds the person in a wide one, and says where in the wide one."""
-    from synthaug.motions import landmarks as module
-
-    def tall_only(frames) -> Landmarks:
-        rows = []
-        for frame in frames:
-            spot = torch.tensor(np.argwhere(frame[..., 0] > 0)[0][::-1].copy()).float() + 0.5
-            rows.append(spot if frame.shape[0] > frame.shape[1] else torch.full((2,), torch.nan))
-        pixels = torch.stack(rows)[:, None].expand(-1, 33, 2)
-        world = torch.tensor([0.0, -1.0, 0.0]).expand(len(rows), 33, 3) + 0 * pixels[..., :1]
-        return Landmarks(world, pixels, torch.nan_to_num(pixels[..., 0] * 0 + 1))
-
-    monkeypatch.setattr(module, "detect", tall_only)
-    frame = np.zeros((20, 60, 3), np.uint8)
-    frame[5, 40] = 255
-    found = detect_any_way_up(lambda: iter([frame, frame]))
-    torch.testing.assert_close(found.pixels[:, 0], torch.tensor([[40.5, 5.5]]).expand(2, 2))
-    # Turned counter-clockwise, up in the turned picture is right in the picture.
-    torch.testing.assert_close(found.world[:, 0], torch.tensor([[1.0, 0.0, 0.0]]).expand(2, 3))
 
 
 @pytest.mark.pose

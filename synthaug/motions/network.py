@@ -1,0 +1,288 @@
+"""mediapipe's networks, one picture at a time: where people are, one person's landmarks, and their hands.
+
+Below `crowd`. mediapipe's own solution follows a single person; wired anew, the same parts of it see as many as there
+are, each in a region of their own. Only the wheel of 0.10.21 brings the models along; nothing is downloaded.
+"""
+
+import importlib.metadata
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, final
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+_MISSING = (
+    "Motion was to be taken out of film, and mediapipe is not installed here. mediapipe 0.10.21 was wanted, the last "
+    "version that brings its models along. Install the extra `pose` under Python 3.11 or 3.12: "
+    "pip install 'synthaug[pose]'; or choose another motion source."
+)
+_FIND = """
+input_stream: "image"
+output_stream: "regions"
+num_threads: 1
+node { calculator: "PoseDetectionCpu" input_stream: "IMAGE:image" output_stream: "DETECTIONS:detections" }
+node { calculator: "ImagePropertiesCalculator" input_stream: "IMAGE:image" output_stream: "SIZE:size" }
+node {
+  calculator: "BeginLoopDetectionCalculator"
+  input_stream: "ITERABLE:detections" input_stream: "CLONE:size"
+  output_stream: "ITEM:detection" output_stream: "CLONE:size_of_each" output_stream: "BATCH_END:end"
+}
+node {
+  calculator: "PoseDetectionToRoi"
+  input_stream: "DETECTION:detection" input_stream: "IMAGE_SIZE:size_of_each" output_stream: "ROI:region"
+}
+node {
+  calculator: "EndLoopNormalizedRectCalculator"
+  input_stream: "ITEM:region" input_stream: "BATCH_END:end" output_stream: "ITERABLE:regions"
+}
+"""
+_LOOK = """
+input_stream: "image"
+input_stream: "region"
+input_side_packet: "complexity"
+output_stream: "landmarks"
+output_stream: "world"
+output_stream: "next"
+num_threads: 1
+node {
+  calculator: "PoseLandmarkByRoiCpu"
+  input_side_packet: "MODEL_COMPLEXITY:complexity"
+  input_stream: "IMAGE:image" input_stream: "ROI:region"
+  output_stream: "LANDMARKS:landmarks" output_stream: "AUXILIARY_LANDMARKS:aids" output_stream: "WORLD_LANDMARKS:world"
+}
+node { calculator: "ImagePropertiesCalculator" input_stream: "IMAGE:image" output_stream: "SIZE:size" }
+node {
+  calculator: "PoseLandmarksToRoi"
+  input_stream: "LANDMARKS:aids" input_stream: "IMAGE_SIZE:size" output_stream: "ROI:next"
+}
+"""
+_GRASP = """
+input_stream: "image"
+input_stream: "landmarks"
+output_stream: "left"
+output_stream: "right"
+num_threads: 1
+node {
+  calculator: "HandLandmarksLeftAndRightCpu"
+  input_stream: "IMAGE:image" input_stream: "POSE_LANDMARKS:landmarks"
+  output_stream: "LEFT_HAND_LANDMARKS:left" output_stream: "RIGHT_HAND_LANDMARKS:right"
+}
+"""
+HAND_POINTS = 21
+"""Wrist, then thumb, index, middle, ring and little finger, four each from the palm to the tip."""
+
+
+@dataclass(frozen=True)
+class Region:
+    """A square of the picture in which somebody is upright.
+
+    Attributes:
+        x: Of its middle, pixels.
+        y: Of its middle, pixels.
+        side: Pixels.
+        turn: Radians; a person whose head points to the picture's right lies in a region turned by pi / 2.
+    """
+
+    x: float
+    y: float
+    side: float
+    turn: float
+
+
+@dataclass(frozen=True, eq=False)
+class Sight:
+    """One person in one picture.
+
+    Attributes:
+        world: Metres about the middle of the hips, mediapipe's axes (y down, z away from the viewer).
+        pixels: Positions in the picture; also outside it, where mediapipe guesses on.
+        visibility: 0..1.
+        region: Where to look for this person in the next picture.
+    """
+
+    world: Float[np.ndarray, "33 3"]
+    pixels: Float[np.ndarray, "33 2"]
+    visibility: Float[np.ndarray, "33"]
+    region: Region
+
+
+class Eyes(ABC):
+    """What looks at pictures: the network, or in tests somebody who knows what is in them."""
+
+    @abstractmethod
+    def find(self, frame: UInt8[np.ndarray, "height width 3"]) -> list[Region]:
+        """Where people are, the surest first; those who are upright within some 45 degrees."""
+
+    @abstractmethod
+    def look(self, frame: UInt8[np.ndarray, "height width 3"], region: Region) -> Sight | None:
+        """The person in a region; None where there is none."""
+
+
+def mediapipe_version() -> str:
+    """Version of the installed mediapipe, without importing it.
+
+    Raises:
+        ImportError: If it is not installed.
+    """
+    try:
+        return importlib.metadata.version("mediapipe")
+    except importlib.metadata.PackageNotFoundError as error:
+        raise ImportError(_MISSING) from error
+
+
+@final
+class Network(Eyes):
+    """The networks at work; a context that frees them. All methods take sRGB pictures.
+
+    `find` and `look` depend on their arguments alone; `hands` looks first where the hands were in the picture before,
+    and is to be given the pictures of one person in their order. Equal calls in equal order give equal bits.
+
+    Raises:
+        ImportError: If mediapipe is not installed.
+    """
+
+    def __init__(self) -> None:
+        try:
+            import mediapipe
+            from mediapipe.python._framework_bindings import resource_util
+        except ImportError as error:
+            raise ImportError(_MISSING) from error
+        # Where the graphs look for their models, as mediapipe's own solutions set it.
+        resource_util.set_resource_dir(str(Path(mediapipe.__file__).parents[1]))
+        self._graphs: dict[str, _Graph] = {}
+
+    def __enter__(self) -> "Network":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for graph in self._graphs.values():
+            graph.close()
+        self._graphs.clear()
+
+    def find(self, frame: UInt8[np.ndarray, "height width 3"]) -> list[Region]:
+        """Where people are, the surest first; those who are upright within some 45 degrees."""
+        from mediapipe.python import packet_getter
+
+        found = self._graph(_FIND)(image=_picture(frame)).get("regions")
+        rects = [] if found is None else packet_getter.get_proto_list(found)
+        height, width = frame.shape[:2]
+        return [_region(rect, width, height) for rect in rects]
+
+    def look(self, frame: UInt8[np.ndarray, "height width 3"], region: Region) -> Sight | None:
+        """The person in a region; None where there is none."""
+        from mediapipe.framework.formats import rect_pb2
+        from mediapipe.python import packet_creator, packet_getter
+
+        height, width = frame.shape[:2]
+        rect = rect_pb2.NormalizedRect(
+            x_center=region.x / width, y_center=region.y / height, width=region.side / width,
+            height=region.side / height, rotation=region.turn,
+        )  # fmt: skip
+        found = self._graph(_LOOK)(image=_picture(frame), region=packet_creator.create_proto(rect))
+        if not {"landmarks", "world", "next"} <= found.keys():
+            return None
+        points = packet_getter.get_proto(found["landmarks"]).landmark
+        world = packet_getter.get_proto(found["world"]).landmark
+        after = _region(packet_getter.get_proto(found["next"]), width, height)
+        return Sight(
+            np.array([[p.x, p.y, p.z] for p in world], np.float32),
+            np.array([[p.x * width, p.y * height] for p in points], np.float32),
+            np.array([p.visibility for p in points], np.float32),
+            after,
+        )
+
+    def hands(
+        self,
+        frame: UInt8[np.ndarray, "height width 3"],
+        pixels: Float[np.ndarray, "33 2"],
+        visibility: Float[np.ndarray, "33"],
+    ) -> Float[np.ndarray, "2 21 3"]:
+        """Left and right hand of a person whose landmarks are known: pixels and depth in pixels, nan where unseen.
+
+        Axes are mediapipe's: x right, y down, z away from the viewer, 0 at the wrist.
+        """
+        from mediapipe.framework.formats import landmark_pb2
+        from mediapipe.python import packet_creator, packet_getter
+
+        height, width = frame.shape[:2]
+        known = landmark_pb2.NormalizedLandmarkList(
+            landmark=[
+                landmark_pb2.NormalizedLandmark(x=x / width, y=y / height, visibility=v, presence=v)
+                for (x, y), v in zip(pixels.tolist(), visibility.tolist(), strict=True)
+            ]
+        )
+        found = self._graph(_GRASP)(image=_picture(frame), landmarks=packet_creator.create_proto(known))
+        result = np.full((2, HAND_POINTS, 3), np.nan, np.float32)
+        for side, name in enumerate(("left", "right")):
+            if name in found:
+                points = packet_getter.get_proto(found[name]).landmark
+                result[side] = [[p.x * width, p.y * height, p.z * width] for p in points]
+        return result
+
+    def _graph(self, text: str) -> "_Graph":
+        if text not in self._graphs:
+            self._graphs[text] = _Graph(text)
+        return self._graphs[text]
+
+
+class _Graph:
+    """One of mediapipe's graphs, fed packet by packet."""
+
+    def __init__(self, text: str) -> None:
+        from mediapipe.python import packet_creator
+        from mediapipe.python._framework_bindings import calculator_graph
+
+        self._graph = calculator_graph.CalculatorGraph(graph_config=text)
+        self._found: dict[str, Any] = {}
+        for line in text.splitlines():
+            if line.startswith("output_stream:"):
+                self._graph.observe_output_stream(line.split('"')[1], self._found.__setitem__, False)
+        # 1, the full model, is the only one in the wheel.
+        sides = {"complexity": packet_creator.create_int(1)} if "complexity" in text else {}
+        self._graph.start_run(sides)
+        self._time = 0
+
+    def __call__(self, **packets: Any) -> Mapping[str, Any]:
+        """What the graph says of these packets, by stream; streams that keep silent are left out."""
+        self._found.clear()
+        self._time += 1
+        for name, packet in packets.items():
+            self._graph.add_packet_to_input_stream(name, packet.at(self._time))
+        self._graph.wait_until_idle()
+        return dict(self._found)
+
+    def close(self) -> None:
+        self._graph.close()
+
+
+def _picture(frame: UInt8[np.ndarray, "height width 3"]) -> Any:
+    from mediapipe import ImageFormat
+    from mediapipe.python import packet_creator
+
+    return packet_creator.create_image_frame(image_format=ImageFormat.SRGB, data=np.ascontiguousarray(frame))
+
+
+def _region(rect: Any, width: int, height: int) -> Region:
+    return Region(rect.x_center * width, rect.y_center * height, rect.width * width, rect.rotation)
+
+
+def turned_back(region: Region, turns: int, *, width: int, height: int) -> Region:
+    """A region of a picture that was turned counter-clockwise by so many quarters, in the picture as it was.
+
+    Args:
+        region: In the turned picture.
+        turns: Quarters, as of `numpy.rot90`.
+        width: Of the picture as it was.
+        height: Of the picture as it was.
+    """
+    x, y, angle = region.x, region.y, region.turn + turns * math.pi / 2
+    places = {0: (x, y), 1: (width - y, x), 2: (width - x, height - y), 3: (y, height - x)}
+    x, y = places[turns % 4]
+    return Region(x, y, region.side, math.remainder(angle, 2 * math.pi))

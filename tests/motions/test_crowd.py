@@ -1,0 +1,221 @@
+"""Laws of following people: everybody found, nobody taken for another, the acting one chosen."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+
+from synthaug.motions.crowd import MOST, everybody, landmarks_of, lead, tracks
+from synthaug.motions.network import Eyes, Region, Sight, turned_back
+
+HEIGHT, WIDTH, FPS = 120, 200, 20.0
+MARK = 77
+BODY = {
+    11: (0.09, -0.32), 12: (-0.09, -0.32), 13: (0.12, -0.15), 14: (-0.12, -0.15), 15: (0.13, 0.0), 16: (-0.13, 0.0),
+    23: (0.05, 0.0), 24: (-0.05, 0.0), 25: (0.05, 0.24), 26: (-0.05, 0.24), 27: (0.05, 0.47), 28: (-0.05, 0.47),
+}  # fmt: skip
+"""Limbs' landmarks about the hips, in heights, head up."""
+OUTLINE = np.array([BODY.get(k, (0.0, -0.42)) for k in range(33)])
+
+
+@dataclass(frozen=True)
+class Walker:
+    """Somebody: where the hips are in each frame (None: not there), what they wear, how tall; nearer ones cover."""
+
+    path: Callable[[int], tuple[float, float] | None]
+    colour: tuple[int, int, int]
+    tall: float = 60.0
+    lying: bool = False
+    swing: float = 0.0
+
+    def pixels(self, number: int) -> np.ndarray | None:
+        at = self.path(number)
+        if at is None:
+            return None
+        outline = OUTLINE.copy()
+        outline[[15, 16], 0] += self.swing * math.sin(number)
+        if self.lying:
+            outline = outline[:, ::-1] * [-1, 1]  # the head to the right
+        return np.asarray(outline * self.tall + at)
+
+
+class Onlooker(Eyes):
+    """Knows who is where, and as the network does looks only for upright people and takes whoever is in a region."""
+
+    def __init__(self, people: list[Walker]) -> None:
+        self.people = people
+        self.searches = 0
+
+    def frames(self, count: int) -> list[np.ndarray]:
+        """Pictures whose first row holds their number and its columns; people given first cover the others."""
+        result = []
+        for number in range(count):
+            frame = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
+            for one in reversed(self.people):
+                points = one.pixels(number)
+                if points is not None:
+                    (x0, y0), (x1, y1) = (
+                        edge(points[[11, 12, 23, 24]], 0).round().astype(int) for edge in (np.min, np.max)
+                    )
+                    frame[max(y0, 0) : max(y1, 0), max(x0, 0) : max(x1, 0)] = one.colour
+            frame[0] = np.stack([np.full(WIDTH, number), np.arange(WIDTH), np.full(WIDTH, MARK)], axis=1)
+            result.append(frame)
+        return result
+
+    def visible(self, number: int) -> list[np.ndarray]:
+        """Everybody's points but those of who is behind somebody."""
+        seen: list[np.ndarray] = []
+        for one in self.people:
+            points = one.pixels(number)
+            if points is not None and all(abs(points[0] - other[0]).max() > 0.15 * one.tall for other in seen):
+                seen.append(points)
+        return seen
+
+    def find(self, frame: np.ndarray) -> list[Region]:
+        self.searches += 1
+        top, left = (bool((edge[..., 2] == MARK).all()) for edge in (frame[0], frame[:, 0]))
+        turns = 0 if top else 1 if left else 3
+        start = frame[-1, 0] if turns == 1 else frame[0, 0] if turns == 0 else frame[0, -1]
+        found = []
+        for points in self.visible(int(start[0])):
+            region = region_of(points)
+            if turns:
+                # What it is in the picture as it was, it is turned back by so many quarters in this one.
+                region = turned_back(region, -turns, width=frame.shape[1], height=frame.shape[0])
+            region = replace(region, x=region.x - (int(start[1]) if turns == 0 else 0))
+            if abs(region.turn) < math.pi / 4 and 0 <= region.x < frame.shape[1]:
+                found.append(region)
+        return found
+
+    def look(self, frame: np.ndarray, region: Region) -> Sight | None:
+        people = self.visible(int(frame[0, 0, 0]))
+        near = [
+            (float(np.hypot(*(points[[23, 24]].mean(0) - [region.x, region.y]))), k) for k, points in enumerate(people)
+        ]
+        if not near or min(near)[0] > region.side / 4:
+            return None
+        points = people[min(near)[1]].astype(np.float32)
+        return Sight(np.zeros((33, 3), np.float32), points, np.ones(33, np.float32), region_of(points))
+
+
+def region_of(points: np.ndarray) -> Region:
+    hips, neck = points[[23, 24]].mean(0), points[[11, 12]].mean(0)
+    up = neck - hips
+    return Region(float(hips[0]), float(hips[1]), 4 * float(np.hypot(*up)), math.atan2(float(up[0]), float(-up[1])))
+
+
+def place_of(people: list, one) -> np.ndarray:
+    return landmarks_of(people, one).pixels[:, [23, 24]].mean(1).numpy()
+
+
+def watch(people: list[Walker], count: int) -> tuple[list, list]:
+    eyes = Onlooker(people)
+    found = everybody(eyes.frames(count), eyes, fps=FPS)
+    return found, tracks(found, fps=FPS)
+
+
+RED, BLUE, GREEN = (200, 30, 30), (30, 30, 200), (30, 200, 30)
+
+
+def test_people_side_by_side_are_kept_apart() -> None:
+    people = [Walker(lambda k: (50.0, 60.0), RED, swing=0.05), Walker(lambda k: (80.0, 60.0), BLUE)]
+    found, both = watch(people, 40)
+    assert len(both) == 2
+    assert [place_of(found, one).mean(0).round(1).tolist() for one in both] == [[50.0, 60.0], [80.0, 60.0]]
+
+
+def test_who_passes_behind_somebody_comes_out_as_who_they_were() -> None:
+    people = [Walker(lambda k: (100.0 - k, 60.0), RED), Walker(lambda k: (50.0 + k, 62.0), BLUE)]
+    found, both = watch(people, 60)
+    assert len(both) == 2
+    for one in both:
+        places = place_of(found, one)
+        there = np.isfinite(places[:, 0])
+        assert 0.7 < there.mean() <= 1.0
+        walker = people[0] if places[0, 0] == 100.0 else people[1]
+        truth = np.array([walker.path(k) for k in range(60)])
+        assert np.abs(places[there] - truth[there]).max() < 1.0
+
+
+def test_without_clothes_to_tell_them_apart_nobody_turns_round_while_hidden() -> None:
+    """Two of one colour, of whom one stays where they are: the way is what is left to tell them apart by."""
+    people = [Walker(lambda k: (100.0, 60.0), RED), Walker(lambda k: (40.0 + 2 * k, 62.0), RED)]
+    found, both = watch(people, 60)
+    still = min(both, key=lambda one: np.nanstd(place_of(found, one)[:, 0]))
+    assert np.nanmax(np.abs(place_of(found, still) - [100.0, 60.0])) < 1.0
+
+
+def test_who_lies_is_found_on_the_picture_s_side() -> None:
+    people = [Walker(lambda k: (100.0, 60.0), RED, lying=True)]
+    found, both = watch(people, 10)
+    assert len(both) == 1
+    np.testing.assert_allclose(place_of(found, both[0]), np.tile([100.0, 60.0], (10, 1)), atol=0.01)
+
+
+def test_newcomers_are_seen_within_a_quarter_second_though_somebody_is_followed() -> None:
+    people = [Walker(lambda k: (50.0, 60.0), RED), Walker(lambda k: (150.0, 60.0) if k >= 12 else None, BLUE)]
+    found, _ = watch(people, 30)
+    first = next(k for k, frame in enumerate(found) if len(frame) == 2)
+    assert 12 <= first <= 12 + FPS / 4
+
+
+def test_who_is_followed_is_not_searched_for_in_every_frame() -> None:
+    eyes = Onlooker([Walker(lambda k: (50.0, 60.0), RED)])
+    everybody(eyes.frames(40), eyes, fps=FPS)
+    assert eyes.searches <= 4 * 40 / (FPS / 4)  # the whole picture and three halves, four times a second
+
+
+def test_frames_without_the_person_are_marked_and_keep_their_place_in_time() -> None:
+    people = [Walker(lambda k: None if 10 <= k < 16 else (50.0 + k, 60.0), RED)]
+    found, both = watch(people, 40)
+    assert len(both) == 1
+    seen = landmarks_of(found, both[0])
+    assert seen.found.tolist() == [not 10 <= k < 16 for k in range(40)]
+    assert (seen.visibility[10:16] == 0).all()
+
+
+def test_who_moves_and_is_large_acts() -> None:
+    actor = Walker(lambda k: (60.0, 60.0), RED, tall=80.0, swing=0.15)
+    seated = Walker(lambda k: (110.0, 60.0), BLUE, tall=80.0, swing=0.005)
+    passer = Walker(lambda k: (150.0 + k, 30.0) if k < 20 else None, GREEN, tall=24.0)
+    for order in ([actor, seated, passer], [passer, seated, actor]):
+        found, there = watch(order, 40)
+        assert len(there) == 3
+        assert place_of(found, there[0])[0] == pytest.approx([60.0, 60.0], abs=0.01)
+        assert lead(found, [(0, 40)], fps=FPS, person=0).people == 3
+        assert lead(found, [(0, 40)], fps=FPS, person=3).seen.found.sum() == 0
+
+
+def test_the_shot_with_most_of_the_acting_person_is_taken_and_nobody_crosses_a_cut() -> None:
+    people = [
+        Walker(lambda k: (60.0, 60.0) if k < 15 else None, RED),
+        Walker(lambda k: (64.0, 60.0) if k >= 15 else None, BLUE),
+    ]
+    found, _ = watch(people, 40)
+    best = lead(found, [(0, 15), (15, 40)], fps=FPS)
+    assert (best.first, best.people, best.share) == (15, 1, 25 / 40)
+    assert len(best.seen.found) == 25
+    assert best.seen.pixels[best.seen.found][:, 23:25].mean(1)[:, 0].numpy() == pytest.approx(64.0)
+
+
+def test_nobody_at_all_is_nobody() -> None:
+    found, there = watch([], 8)
+    assert there == []
+    assert lead(found, [(0, 8)], fps=FPS).seen.found.tolist() == [False] * 8
+
+
+def test_crowds_are_looked_at_up_to_a_limit() -> None:
+    people = [Walker(lambda k, x=x: (20.0 + 25 * x, 60.0), (20 * x, 90, 200)) for x in range(8)]
+    found, _ = watch(people, 4)
+    assert {len(frame) for frame in found} == {MOST}
+
+
+def test_regions_turned_by_quarters_come_back() -> None:
+    region = Region(30.0, 20.0, 10.0, 0.3)
+    for turns in range(4):
+        size = (HEIGHT, WIDTH) if turns % 2 else (WIDTH, HEIGHT)
+        there = turned_back(region, -turns, width=size[0], height=size[1])
+        back = turned_back(there, turns, width=WIDTH, height=HEIGHT)
+        assert (back.x, back.y, back.side, back.turn) == pytest.approx((30.0, 20.0, 10.0, 0.3))
