@@ -24,6 +24,8 @@ _SAME = 0.08
 """Heights by which two sights of one person differ at most: less than people who embrace (half a metre apart)."""
 _COVERED = 0.1
 """Share of a region's side within which another region's middle shows the same person."""
+_LASTING = 0.75
+"""Share of the frames of who is there longest below which nobody is taken for the performer."""
 _VISIBLE = 0.3
 """Visibility below which a landmark says nothing of where a person is."""
 _TRUNK = (11, 12, 24, 23)
@@ -163,8 +165,10 @@ def tracks(people: Sequence[Sequence[Person]], *, fps: float) -> list[Followed]:
     than who passes behind.
     """
     frames = [[_found(person) for person in frame] for frame in people]
-    # By share of frames once more: who is only half there is no performer.
-    return sorted(follow(frames, fps=fps), key=lambda one: -one.energy * one.height**2 * one.present)
+    there = follow(frames, fps=fps)
+    most = max((one.present for one in there), default=0.0)
+    # Furniture that is taken for somebody flickers, and flickering looks like moving: who is seldom there comes last.
+    return sorted(there, key=lambda one: (one.present < _LASTING * most, -one.energy * one.height**2 * one.present))
 
 
 def _found(person: Person) -> Found:

@@ -188,6 +188,14 @@ def test_who_moves_and_is_large_acts() -> None:
         assert lead(found, [(0, 40)], fps=FPS, person=3).seen.found.sum() == 0
 
 
+def test_furniture_that_flickers_is_not_the_actor() -> None:
+    """Seen on real film: a sight of nobody, in a third of the frames, that jumps about."""
+    still = Walker(lambda k: (60.0, 60.0), RED, tall=80.0, swing=0.002)
+    ghost = Walker(lambda k: (150.0 + 9 * math.sin(5 * k), 60.0) if k % 40 < 14 else None, BLUE, swing=0.3)
+    found, there = watch([ghost, still], 40)
+    assert place_of(found, there[0])[0] == pytest.approx([60.0, 60.0], abs=0.01)
+
+
 def test_the_shot_with_most_of_the_acting_person_is_taken_and_nobody_crosses_a_cut() -> None:
     people = [
         Walker(lambda k: (60.0, 60.0) if k < 15 else None, RED),
