@@ -76,11 +76,18 @@ def everybody(
 
 
 def _apart(there: Sequence[tuple[str, Sight, Sight]]) -> list[tuple[str, Sight]]:
-    """Who was there, with what is seen of them now; where two show the same person, who was nearer before stays."""
+    """Who was there, with what is seen of them now; where two show the same person, who was nearer before stays.
+
+    The same person is who has the same limbs, or the same middle and size: somebody who falls is for a moment seen
+    upright and lying.
+    """
     kept: list[tuple[str, Sight, float]] = []
     for name, now, before in there:
         moved = _distance(now, before)
-        rivals = [k for k, (_, other, _) in enumerate(kept) if _distance(now, other) < _SAME]
+        rivals = [
+            k for k, (_, other, _) in enumerate(kept)
+            if _distance(now, other) < _SAME or _covers(now.region, other.region)
+        ]  # fmt: skip
         if not rivals:
             kept.append((name, now, moved))
         elif moved < kept[rivals[0]][2]:

@@ -19,6 +19,8 @@ _SLIP = 0.35
 """Heights that a tracker may slip between two looks without having gone over to somebody else."""
 _SPEED = 5.0
 """Heights a second: faster than anybody runs indoors."""
+_WALK = 1.5
+"""Heights a second within which somebody under another name is the same person: walking, not the tracker's slip."""
 _STRANGER = 0.25
 """Heights by which another name makes a person farther: names that change hands are found out, neighbours kept."""
 _CLOTHES = 0.5
@@ -144,9 +146,16 @@ def _centre(found: Found) -> Float[np.ndarray, " axis"]:
     return np.median(found.seen, axis=0)
 
 
-def _reach(height: float, steps: int, fps: float) -> float:
-    """How far from where they were last seen a person may be found again."""
-    return height * (_SLIP + _SPEED * (steps - 1) / fps)
+def _reach(one: Found, last: Found, steps: int, fps: float) -> float:
+    """How far from where they were last seen a person may be found again.
+
+    Under another name not as far, and by the size of both: whoever is large and near would else be within reach of all
+    that is small and far.
+    """
+    heights = _extent(one.seen), _extent(last.seen)
+    if one.name == last.name:
+        return max(heights) * (_SLIP + _SPEED * (steps - 1) / fps)
+    return float(np.sqrt(heights[0] * heights[1])) * (_SLIP + _WALK * (steps - 1) / fps)
 
 
 def _pieces(frames: Sequence[Sequence[Found]], fps: float) -> list[_Piece]:
@@ -179,7 +188,7 @@ def _matched(people: list[Found], pieces: list[_Piece], number: int, fps: float)
             last = piece.found[-1]
             height = max(_extent(one.seen), _extent(last.seen))
             distance = float(np.linalg.norm(_centre(one) - _centre(last)))
-            if distance <= _reach(height, number - piece.frames[-1], fps):
+            if distance <= _reach(one, last, number - piece.frames[-1], fps):
                 strange = _STRANGER * (one.name != last.name) + _CLOTHES * _differ(one.look, last.look)
                 cost[i, k] = distance + strange * height
     chosen: list[_Piece | None] = [None] * len(people)
@@ -213,10 +222,9 @@ def _ranks(pieces: list[_Piece], fps: float, gap: float) -> Float[np.ndarray, "e
     begin = np.stack([_centre(piece.found[0]) for piece in pieces])
     end = np.stack([_centre(piece.found[-1]) for piece in pieces])
     steps = first[None] - last[:, None]
-    height = np.maximum(np.maximum(heights[:, None], heights[None]), 1e-9)
+    height = np.maximum(np.sqrt(heights[:, None] * heights[None]), 1e-9)
     distance = np.linalg.norm(end[:, None] - begin[None], axis=-1) / height
-    # Walking, not the tracker's slip, bridges long gaps: a height and a half a second.
-    fits = (steps > 0) & (steps <= gap * fps + 1) & (distance <= _SLIP + 1.5 * (steps - 1) / fps)
+    fits = (steps > 0) & (steps <= gap * fps + 1) & (distance <= _SLIP + _WALK * (steps - 1) / fps)
     return np.where(fits, distance + 0.5 * steps / fps + _CLOTHES * _strangeness(pieces), np.inf)
 
 
