@@ -196,6 +196,15 @@ def test_furniture_that_flickers_is_not_the_actor() -> None:
     assert place_of(found, there[0])[0] == pytest.approx([60.0, 60.0], abs=0.01)
 
 
+def test_what_shakes_acts_less_than_who_moves() -> None:
+    shaken = np.random.default_rng(0).normal(0, 5, (40, 2))
+    ghost = Walker(lambda k: (110.0 + shaken[k, 0], 60.0 + shaken[k, 1]), BLUE)
+    swaying = Walker(lambda k: (40.0 + 4.0 * math.sin(2 * math.pi * k / FPS), 60.0), RED)
+    found, there = watch([ghost, swaying], 40)
+    assert len(there) == 2 and there[0].energy < there[1].energy
+    assert abs(float(place_of(found, there[0])[:, 0].mean()) - 40.0) < 3
+
+
 def test_the_shot_with_most_of_the_acting_person_is_taken_and_nobody_crosses_a_cut() -> None:
     people = [
         Walker(lambda k: (60.0, 60.0) if k < 15 else None, RED),
