@@ -1,6 +1,7 @@
 """What all tests share: one torch thread, a cache of their own, and where the measured clips lie."""
 
 import os
+import warnings
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,14 @@ def own_cache(tmp_path_factory, monkeypatch):
     root = tmp_path_factory.getbasetemp() / "synthaug-cache"
     monkeypatch.setenv("SYNTHAUG_CACHE", str(root))
     return root
+
+
+@pytest.fixture
+def quiet():
+    """Without Lightning's advice on workers and loggers: for `pytestmark = pytest.mark.usefixtures("quiet")`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 @pytest.fixture(scope="session")

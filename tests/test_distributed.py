@@ -1,7 +1,6 @@
 """Two processes on a CPU, as Lightning forks them, against one."""
 
 import json
-import warnings
 from collections import Counter
 
 import lightning
@@ -14,20 +13,14 @@ from synthaug.recognizers import Recognizer, loops
 from synthaug.recognizers.training import Training, gathered
 from synthaug.structures import ClipFormat
 
+pytestmark = pytest.mark.usefixtures("quiet")
+
 CLIP = ClipFormat(num_frames=2, fps=5.0, size=32)
 
 
 @pytest.fixture(scope="module")
 def films(tmp_path_factory):
     return Films(tmp_path_factory.mktemp("films"), subjects=5)
-
-
-@pytest.fixture(autouse=True)
-def quiet():
-    torch.set_num_threads(1)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Lightning's advice on workers and loggers
-        yield
 
 
 class Colours(Recognizer):

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
 
 from synthaug.motions.recordings import FlawError
+from synthaug.motions.shots import hellinger
 
 MAX_PEOPLE = 64
 """People in one frame: a crowd; Kinect knows six."""
@@ -238,7 +239,7 @@ def _strangeness(pieces: list[_Piece]) -> Float[np.ndarray, "early late"]:
 
 def _differ(one: Float[np.ndarray, " ours"], other: Float[np.ndarray, " theirs"]) -> float:
     """Hellinger's distance of two looks, 0 to 1; 0 where one of them is not known."""
-    return float(np.sqrt(max(0.0, 1.0 - float(one @ other)))) if len(one) and len(other) else 0.0
+    return hellinger(one, other) if len(one) and len(other) else 0.0
 
 
 def _assembled(piece: _Piece, num_frames: int) -> Followed:

@@ -1,5 +1,4 @@
 import json
-import warnings
 
 import pytest
 import torch
@@ -14,13 +13,7 @@ from synthaug.recognizers.small import SmallResNet
 from synthaug.recognizers.training import Training
 from synthaug.structures import ClipFormat
 
-
-@pytest.fixture(autouse=True)
-def quiet():
-    torch.set_num_threads(1)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Lightning's advice on workers and loggers
-        yield
+pytestmark = pytest.mark.usefixtures("quiet")
 
 
 class KilledError(Exception):
