@@ -9,7 +9,7 @@ import json
 import os
 import tempfile
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -67,11 +67,15 @@ def motion_digest(motion: Motion) -> str:
 
 def write_reference(path: Path, reference: Reference) -> None:
     """Keep a reference as an npz file without pickles, atomically."""
-    arrays: dict[str, np.ndarray] = {name: getattr(reference.motion, name).numpy() for name in _MOTION}
+    arrays: dict[str, np.ndarray] = {
+        f"{_prefix(person)}{name}": getattr(motion, name).numpy()
+        for person, motion in enumerate(reference.people)
+        for name in _MOTION
+    }
     camera = reference.camera
     about = {
         "fps": reference.motion.fps, "width": camera.width, "height": camera.height,
-        "quality": reference.quality, "notes": reference.notes,
+        "quality": reference.quality, "notes": reference.notes, "companions": len(reference.companions),
     }  # fmt: skip
     arrays |= {"viewmats": camera.viewmats.numpy(), "Ks": camera.Ks.numpy(), "about": np.array(json.dumps(about))}
     buffer = io.BytesIO()
@@ -92,16 +96,29 @@ def read_reference(path: Path) -> Reference:
         if size > MAX_REFERENCE_BYTES:
             raise ValueError(f"it unpacks to {size} bytes, more than {MAX_REFERENCE_BYTES}")
         with np.load(path, allow_pickle=False) as file:
-            arrays = {name: torch.from_numpy(file[name]) for name in (*_MOTION, "viewmats", "Ks")}
             about = json.loads(str(file["about"]))
-        motion = Motion(fps=float(about["fps"]), **{name: arrays[name] for name in _MOTION})
-        camera = Camera(arrays["viewmats"], arrays["Ks"], int(about["width"]), int(about["height"]))
-        return Reference(motion, camera, about["quality"], about["notes"])
-    except (ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
+            # Files from before there were companions do not count them.
+            motion, *companions = [
+                _motion(file, about, person) for person in range(1 + int(about.get("companions", 0)))
+            ]
+            viewmats, Ks = (torch.from_numpy(file[name]) for name in ("viewmats", "Ks"))
+        camera = Camera(viewmats, Ks, int(about["width"]), int(about["height"]))
+        return Reference(motion, camera, about["quality"], about["notes"], tuple(companions))
+    except (ValueError, KeyError, TypeError, OverflowError, zipfile.BadZipFile, EOFError) as error:
         raise ValueError(
             f"'{path}' is no reference motion ({error}). An npz that synthaug wrote was wanted. Delete it, and it is "
             "extracted again."
         ) from error
+
+
+def _prefix(person: int) -> str:
+    """What the names of a person's arrays begin with: nothing for the acting one."""
+    return f"companion{person}_" if person else ""
+
+
+def _motion(file: Mapping[str, np.ndarray], about: Mapping[str, float], person: int) -> Motion:
+    arrays = {name: torch.from_numpy(file[f"{_prefix(person)}{name}"]) for name in _MOTION}
+    return Motion(fps=float(about["fps"]), **arrays)
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:

@@ -3,7 +3,7 @@
 Above body, whose `retarget` carries angles over; below synthesis, which re-enacts everything through here. Pure.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import no_type_check
 
 import numba
@@ -50,7 +50,20 @@ def contacts(joints: Float[Tensor, "time 55 3"], *, fps: float) -> Bool[Tensor, 
     return torch.from_numpy(_standing(_feet(joints), fps))
 
 
-def reenacted(motion: Motion, source: Skeleton, target: Skeleton) -> Motion:
+@dataclass(frozen=True, eq=False)
+class Ground:
+    """How paths shrink or grow on the floor, for people who shall keep meeting.
+
+    Attributes:
+        centre: What stays where it is, world frame; its height says nothing.
+        size: Factor on distances from there.
+    """
+
+    centre: Float[Tensor, "3"]
+    size: float
+
+
+def reenacted(motion: Motion, source: Skeleton, target: Skeleton, *, ground: Ground | None = None) -> Motion:
     """The same action on another skeleton, with feet that neither slide nor sink where the source's stood.
 
     Angles, path and clearance as `body.retarget` has them. Then each foot is brought to where it belongs by its leg
@@ -63,11 +76,13 @@ def reenacted(motion: Motion, source: Skeleton, target: Skeleton) -> Motion:
         motion: On `source`, world frame with the floor at y = 0.
         source: The skeleton that the motion was made for.
         target: The skeleton that shall perform it.
+        ground: Of the path; None scales it by the legs about where it starts.
     """
     size = target.leg / source.leg
     pose = motion.pose
     path = motion.transl.double().numpy()
-    transl = size * path + (1 - size) * path[:1] * _LEVEL
+    stride, fixed = (size, path[:1]) if ground is None else (ground.size, ground.centre.double().numpy())
+    transl = path * (size * _UPRIGHT + stride * _LEVEL) + (1 - stride) * fixed * _LEVEL
     skeletons = np.stack([source.joints.double().numpy(), target.joints.double().numpy()])
     before, T, heights = _both(pose.numpy(), np.stack([path, transl]), skeletons, size)
     turned, rise = _grounded(T, before, heights, motion.fps, size)
@@ -79,6 +94,7 @@ def reenacted(motion: Motion, source: Skeleton, target: Skeleton) -> Motion:
 
 
 _LEVEL = np.array([1.0, 0.0, 1.0])
+_UPRIGHT = np.array([0.0, 1.0, 0.0])
 _MOVED = torch.from_numpy(_LEGS[:, :3] - 1)
 _RESTING = np.array([JOINT[name] for name in SUPPORTS])
 _THICKNESS = np.array(list(SUPPORTS.values()))

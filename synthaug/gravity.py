@@ -122,7 +122,8 @@ def _turned(take: Reference, pitch_deg: float, roll_deg: float, notes: dict[str,
     T = torch.eye(4, dtype=turn.dtype)
     T[:3, :3] = turn.mT
     camera = replace(take.camera, viewmats=take.camera.viewmats @ T.to(take.camera.viewmats))
-    return replace(take, motion=moved(take.motion, turn, torch.zeros(3)), camera=camera, notes={**take.notes, **notes})
+    motion, *companions = (moved(one, turn, torch.zeros(3)) for one in take.people)
+    return replace(take, motion=motion, camera=camera, notes={**take.notes, **notes}, companions=tuple(companions))
 
 
 _FLIP = torch.diag(torch.tensor([1.0, -1.0, -1.0]))

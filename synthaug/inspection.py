@@ -45,6 +45,7 @@ def facts(reference: Reference, *, kind: str, path: Path) -> list[tuple[str, str
         ("time", f"{motion.num_frames} frames, {motion.fps:g} a second, {motion.duration:.2f} s"),
         ("frame of reference", _frame(motion)),
         ("joints", _joints(motion)),
+        ("companions", _companions(reference)),
         ("camera", _camera(reference)),
         ("score", "known motion, not graded" if reference.quality is None else f"{reference.quality:.2f} of 1"),
     ]
@@ -76,6 +77,14 @@ def _joints(motion: Motion) -> str:
         f"body {moving(motion.body_pose)}; left hand {moving(motion.left_hand_pose)}; right hand "
         f"{moving(motion.right_hand_pose)}; jaw and eyes {moving(face)}"
     )
+
+
+def _companions(reference: Reference) -> str:
+    """How many take part beside the acting person, and how far away they are."""
+    if not reference.companions:
+        return "none"
+    apart = [float((one.transl - reference.motion.transl).norm(dim=-1).median()) for one in reference.companions]
+    return ", ".join(f"one {metres:.2f} m away" for metres in apart)
 
 
 def _camera(reference: Reference) -> str:
@@ -156,22 +165,29 @@ def views(
         film: What the reference was taken out of; drawn under the first stick figure.
     """
     times = preview.times(reference.motion)
-    motion = resample(reference.motion, times, loop=False)
-    joints = joint_positions(motion, mean_skeleton())
+    motions = [resample(motion, times, loop=False) for motion in reference.people]
+    joints = [joint_positions(motion, mean_skeleton()) for motion in motions]
     seen_by = _at(reference, times)
-    crop = _close(joints, seen_by, preview.side)
-    own, aside = crop.camera(seen_by, preview.side), beside(motion, side=preview.side)
-    ground = floored(motion, own)
+    crop = _close(torch.cat(joints, dim=1), seen_by, preview.side)
+    own, aside = crop.camera(seen_by, preview.side), beside(motions[0], side=preview.side)
+    ground = floored(motions[0], own)
     under = ground if film is None else crop.film(_filmed(film, times, reference), preview.side)
-    performed = retarget(motion, mean_skeleton(), avatar.skeleton)
-    person = avatar.pose(performed)
-    side_ground = floored(motion, aside)
+    people = [avatar.pose(retarget(motion, mean_skeleton(), avatar.skeleton)) for motion in motions]
+    side_ground = floored(motions[0], aside)
     return (
-        Strip("as its camera saw it", with_skeleton(under, joints, own)),
-        Strip("from the performer's left (mean facing)", with_skeleton(side_ground, joints, aside)),
-        Strip("re-enacted, same camera", over(renderer.render([person], own), ground)),
-        Strip("re-enacted, from the left", over(renderer.render([person], aside), side_ground)),
+        Strip("as its camera saw it", _drawn(under, joints, own)),
+        Strip("from the performer's left (mean facing)", _drawn(side_ground, joints, aside)),
+        Strip("re-enacted, same camera", over(renderer.render(people, own), ground)),
+        Strip("re-enacted, from the left", over(renderer.render(people, aside), side_ground)),
     )
+
+
+def _drawn(
+    frames: UInt8[Tensor, "time 3 height width"], people: Sequence[Float[Tensor, "time 55 3"]], camera: Camera
+) -> UInt8[Tensor, "time 3 height width"]:
+    for joints in people:
+        frames = with_skeleton(frames, joints, camera)
+    return frames
 
 
 def rows_of(strips: Sequence[Strip]) -> list[Row]:
@@ -209,10 +225,10 @@ class _Crop:
         return torch.from_numpy(np.stack(shown)).permute(0, 3, 1, 2).contiguous()
 
 
-def _close(joints: Float[Tensor, "time 55 3"], camera: Camera, side: int) -> _Crop:
-    """The smallest square that holds the person all along, and a fifth of it on every side; at most the whole picture.
+def _close(joints: Float[Tensor, "time joint 3"], camera: Camera, side: int) -> _Crop:
+    """The smallest square that holds everybody all along, and a fifth of it on every side; at most the whole picture.
 
-    A film whose person is small is so shown large; what lies outside the film is dark.
+    A film whose people are small is so shown large; what lies outside the film is dark.
     """
     inside = joints @ camera.viewmats[:, :3, :3].mT + camera.viewmats[:, None, :3, 3]
     flat = inside @ camera.Ks.mT

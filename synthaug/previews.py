@@ -57,8 +57,9 @@ def strips(synthesizer: Synthesizer, record: Record, variants: int) -> tuple[Str
     film = reference_clip(record, first)
     take = synthesizer.references.takes[record.key]
     times = first.start + torch.arange(first.num_frames, dtype=torch.float64) / first.fps
-    joints = joint_positions(resample(take.motion, times), mean_skeleton())
-    overlay = with_skeleton(film.video, joints, synthesizer.view(take, times, first.size))
+    view, overlay = synthesizer.view(take, times, first.size), film.video
+    for motion in take.people:
+        overlay = with_skeleton(overlay, joint_positions(resample(motion, times), mean_skeleton()), view)
     faithful = replace(
         first,
         actors=tuple(replace(actor, variation={}, mirrored=False, partner="", share=0.0) for actor in first.actors),

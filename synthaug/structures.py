@@ -54,6 +54,7 @@ class Actor:
         mirrored: Whether the mirror image is performed; the recipe's label is then that of the mirror image.
         partner: Key of another performance of the same class that the motion is blended with; empty for none.
         share: Of the partner in the blend, 0 to 1.
+        person: Whose motion of the reference's `people`: 0 is the acting person, the others are companions.
     """
 
     motion: str
@@ -62,6 +63,7 @@ class Actor:
     mirrored: bool = False
     partner: str = ""
     share: float = 0.0
+    person: int = 0
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class Recipe:
 
     Attributes:
         label: Class index, the reference's own, or that of its mirror image.
-        actors: The people; a tuple from the start, for many classes have two.
+        actors: The people, the acting one first; companions follow in classes of two.
         camera: What `CameraPath.sample` drew.
         background: What `Background.sample` drew.
         sensor: What `Sensor.sample` drew.
@@ -264,12 +266,28 @@ class Reference:
         camera: The clip's own view, one frame for every frame of `motion`.
         quality: 0 (useless) to 1 (exact); None where the motion is known truth.
         notes: Parts of the score and other things worth reporting, by name.
+        companions: Motions of others who take part in the action, such as who is handed something: in the same world,
+            at the same instants. Bystanders are none.
     """
 
     motion: Motion
     camera: Camera
     quality: float | None = None
     notes: dict[str, float] = field(default_factory=dict)
+    companions: tuple[Motion, ...] = ()
+
+    def __post_init__(self) -> None:
+        shapes = {(motion.num_frames, motion.fps) for motion in self.people}
+        if len(shapes) > 1:
+            raise ValueError(
+                f"People of {sorted(shapes)} (frames, frames a second) were given in one reference; one length and one "
+                "rate were wanted, since they act together. Resample the companions at the acting person's times."
+            )
+
+    @property
+    def people(self) -> tuple[Motion, ...]:
+        """The acting person and the companions."""
+        return (self.motion, *self.companions)
 
 
 @dataclass(frozen=True)

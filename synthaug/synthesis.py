@@ -24,7 +24,7 @@ from synthaug.caching import FORMAT, RenderCache
 from synthaug.cameras import CameraPath
 from synthaug.compositing import contact_shadow, darkened, hidden, over
 from synthaug.files import digest_of, motion_digest
-from synthaug.footing import reenacted
+from synthaug.interaction import reenacted_together
 from synthaug.motions import MotionSource, MotionVariation
 from synthaug.performances import Alignment, aligned, blended, middle_of
 from synthaug.references import References
@@ -238,7 +238,7 @@ class Synthesizer:
         partner, share = self._partner(record, rng)
         return Recipe(
             label=slot.label,
-            actors=(replace(actor, partner=partner, share=share),),
+            actors=(replace(actor, partner=partner, share=share), *self._companions(actor, rng)),
             camera=camera,
             background=background,
             sensor=sensor,
@@ -294,7 +294,7 @@ class Synthesizer:
         lead = self._take(recipe.actors[0].motion)
         times = recipe.start + torch.arange(recipe.num_frames, dtype=torch.float64) / recipe.fps
         motions = [self._motion(actor, times) for actor in recipe.actors]
-        centre = centre_of(motions[0])
+        centre = torch.stack([centre_of(motion) for motion in motions]).mean(dim=0)
         own = self.view(lead, times, recipe.size)
         camera = self.plan.camera.path(recipe.camera, own, centre)
         scene = self._scene(recipe.background, camera.around(centre))
@@ -380,11 +380,25 @@ class Synthesizer:
         if self.plan.blend == 0 or rng.random() >= self.plan.blend:
             return "", 0.0
         share = round(float(rng.uniform(0.1, 0.5)), 4)
+        if self._take(record.key).companions:
+            # Two who act together would have to be kept together through the blend.
+            return "", 0.0
         others = [other.key for other in self.references.of_class(record.label) if other.key != record.key]
         for place in rng.permutation(len(others))[:_ASKED]:
             if self._alignment(record.key, others[place]).distance <= _KIN:
                 return others[place], share
         return "", 0.0
+
+    def _companions(self, lead: Actor, rng: np.random.Generator) -> tuple[Actor, ...]:
+        """Who takes part beside the acting person: other people while there are any, varied alike to keep in step."""
+        count = len(self._take(lead.motion).companions)
+        if not count:
+            return ()
+        others = [who for who in self.identities if who != lead.identity] or [lead.identity]
+        order = rng.permutation(len(others))
+        return tuple(
+            replace(lead, identity=others[order[place % len(others)]], person=1 + place) for place in range(count)
+        )
 
     def _alignment(self, lead: str, partner: str) -> Alignment:
         if (lead, partner) not in self._alignments:
@@ -417,11 +431,17 @@ class Synthesizer:
             ) from None
 
     def _motion(self, actor: Actor, times: Float[Tensor, " time"]) -> Motion:
-        lead, values = self._take(actor.motion).motion, actor.variation
-        motion = self.plan.variation.vary(lead, values, times)
+        people = self._take(actor.motion).people
+        if actor.person >= len(people):
+            raise ValueError(
+                f"The recipe asks for person {actor.person} of '{actor.motion}', in which {len(people)} were found. "
+                "Replay recipes with the motion source that they were made with."
+            )
+        motion = self.plan.variation.vary(people[actor.person], actor.variation, times)
         if actor.partner:
             motion = self._blended(motion, actor, times)
-        return reflected(motion, lead.transl) if actor.mirrored else motion
+        # All in the same mirror, which stands where the acting person moves.
+        return reflected(motion, people[0].transl) if actor.mirrored else motion
 
     def _blended(self, motion: Motion, actor: Actor, times: Float[Tensor, " time"]) -> Motion:
         """Frames of a performance, blended with its partner's, which shows the same moments with the same values."""
@@ -434,16 +454,14 @@ class Synthesizer:
         return blended(motion, other, actor.share, alignment)
 
     def _staged(self, avatars: list[Avatar], motions: list[Motion], camera: Camera, scene: Scene) -> Staged:
-        fitted = [
-            (avatar, reenacted(motion, mean_skeleton(), avatar.skeleton))
-            for avatar, motion in zip(avatars, motions, strict=True)
-        ]
-        people = _lit(avatars, [motion for _, motion in fitted], scene.light)
-        bodies = [part for avatar, motion in fitted for part in (avatar.digest, motion_digest(motion))]
+        fitted = reenacted_together(motions, mean_skeleton(), [avatar.skeleton for avatar in avatars])
+        pairs = list(zip(avatars, fitted, strict=True))
+        people = _lit(avatars, fitted, scene.light)
+        bodies = [part for avatar, motion in pairs for part in (avatar.digest, motion_digest(motion))]
         picture = repr((FORMAT, camera.height, camera.width, scene.light, scene.depth is not None))
         key = digest_of(self.plan.renderer.fingerprint, picture, camera.viewmats, camera.Ks, *bodies)
-        joints = tuple(joint_positions(motion, avatar.skeleton) for avatar, motion in fitted)
-        return Staged(people, camera, scene, joints, tuple(motion for _, motion in fitted), key)
+        joints = tuple(joint_positions(motion, avatar.skeleton) for avatar, motion in pairs)
+        return Staged(people, camera, scene, joints, tuple(fitted), key)
 
 
 def _lit(avatars: Sequence[Avatar], motions: Sequence[Motion], light: Light | None) -> tuple[Gaussians, ...]:

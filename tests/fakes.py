@@ -54,6 +54,19 @@ class Waves(MotionSource):
         return Reference(motion, camera(motion.num_frames), 0.9, {})
 
 
+class Pairs(Waves):
+    """Everybody waves to somebody a step to their left, who stands still."""
+
+    fingerprint = "pairs"
+
+    def load(self, record):
+        one = super().load(record)
+        still = torch.zeros_like(one.motion.pose)
+        still[:, JOINT["left_shoulder"], 2], still[:, JOINT["right_shoulder"], 2] = -1.2, 1.2
+        beside = one.motion.transl + torch.tensor([0.9, 0.0, 0.0])
+        return Reference(one.motion, one.camera, 0.9, {}, (Motion.from_pose(still, beside, fps=one.motion.fps),))
+
+
 class Slower(MotionVariation):
     """Lifts the pelvis a little: a variation whose effect is seen."""
 

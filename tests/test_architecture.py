@@ -15,6 +15,7 @@ MAY = {
     "holding": {"structures", "video"},
     "compositing": {"structures", "body"},
     "footing": {"structures", "body"},
+    "interaction": {"structures", "body", "footing"},
     "performances": {"structures", "body"},
     "symmetry": {"structures", "body"},
     "levels": {"structures"},
@@ -33,7 +34,7 @@ MAY = {
     "gravity": {"structures", "body"},
     "references": {"structures", "files", "gravity", "motions"},
     "synthesis": {
-        "structures", "body", "files", "caching", "compositing", "truth", "sensor", "references", "footing",
+        "structures", "body", "files", "caching", "compositing", "truth", "sensor", "references", "interaction",
         "performances", "symmetry", *STATIONS,
     },
     "drawing": {"structures", "renderers", "synthesis"},

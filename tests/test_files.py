@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -19,6 +21,34 @@ def test_a_reference_comes_back_as_it_was(tmp_path):
     assert motion_digest(read.motion) == motion_digest(wrote.motion)
     assert torch.equal(read.camera.viewmats, wrote.camera.viewmats) and torch.equal(read.camera.Ks, wrote.camera.Ks)
     assert (read.camera.width, read.camera.height, read.quality, read.notes) == (640, 480, 0.75, {"jerk": 1.5})
+
+
+def test_companions_come_back_too(tmp_path):
+    wrote = dataclasses.replace(reference(), companions=(reference().motion, reference().motion))
+    write_reference(tmp_path / "take.npz", wrote)
+    read = read_reference(tmp_path / "take.npz")
+    assert list(map(motion_digest, read.people)) == list(map(motion_digest, wrote.people))
+
+
+@pytest.mark.parametrize("count", ["3", "-1", "1e999", "[]", '"many"'])
+def test_companions_that_are_not_there_are_refused_in_words(tmp_path, count):
+    write_reference(tmp_path / "take.npz", reference())
+    with np.load(tmp_path / "take.npz") as file:
+        arrays = dict(file)
+    about = str(arrays["about"]).replace('"companions": 0', f'"companions": {count}')
+    np.savez(tmp_path / "take.npz", **{**arrays, "about": np.array(about)})
+    with pytest.raises(ValueError, match="no reference motion"):
+        read_reference(tmp_path / "take.npz")
+
+
+def test_references_from_before_there_were_companions_are_read(tmp_path):
+    write_reference(tmp_path / "take.npz", reference())
+    with np.load(tmp_path / "take.npz") as file:
+        arrays = dict(file)
+    about = str(arrays["about"]).replace(', "companions": 0', "")
+    assert "companions" not in about
+    np.savez(tmp_path / "take.npz", **{**arrays, "about": np.array(about)})
+    assert read_reference(tmp_path / "take.npz").companions == ()
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_beside_it(tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from synthaug.body import axis_angle_to_matrix, joint_positions, matrix_to_axis_angle, mean_skeleton
+from synthaug.body import axis_angle_to_matrix, joint_positions, matrix_to_axis_angle, mean_skeleton, moved
 from synthaug.gravity import ANGLES, Told, pooled, together
 from synthaug.motions.energy import project
 from synthaug.motions.placement import FLIP, intrinsics, leveling
@@ -83,7 +83,8 @@ def take(pitch: float, sd: float, *, true_pitch: float, key: int = 0) -> Referen
     viewmat = FLIP @ torch.linalg.inv(T_world_level)
     camera = Camera(viewmat.repeat(3, 1, 1), intrinsics(640, 480, 0.9).repeat(3, 1, 1), 640, 480)
     notes = {"pitch_deg": pitch, "pitch_sd_deg": sd, "roll_deg": 0.0, "roll_sd_deg": ANGLES["roll"]}
-    return Reference(motion, camera, 0.8, notes)
+    companion = moved(motion, torch.eye(3), torch.tensor([0.7, 0.0, 0.2]))
+    return Reference(motion, camera, 0.8, notes, (companion,))
 
 
 def records(cameras: list[str]) -> list[Record]:
@@ -102,8 +103,11 @@ def test_who_was_tipped_stands_upright_again_and_no_picture_changes() -> None:
     assert after["4"].notes["pitch_sd_deg"] < 1.5
     assert after["4"].notes["camera_clips"] == 5
     for key, before in takes.items():
-        pixels = [project(joint_positions(one.motion, SKELETON), one.camera)[0] for one in (before, after[key])]
-        torch.testing.assert_close(pixels[1], pixels[0], atol=0.02, rtol=0)
+        for who in (0, 1):
+            pixels = [
+                project(joint_positions(one.people[who], SKELETON), one.camera)[0] for one in (before, after[key])
+            ]
+            torch.testing.assert_close(pixels[1], pixels[0], atol=0.02, rtol=0)
 
 
 def test_the_camera_s_new_view_is_its_new_pitch() -> None:

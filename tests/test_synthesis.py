@@ -4,7 +4,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from fakes import Films, Waves, plan
+from fakes import Films, Pairs, Waves, plan
 
 from synthaug.body import JOINT
 from synthaug.caching import RenderCache
@@ -233,3 +233,81 @@ def test_blends_take_a_second_performance_of_the_same_class(references):
 def test_variation_blends_and_mirrors_are_off_unless_asked_for(references):
     actors = [recipe.actors[0] for recipe in map(synthesizer(references).sample, range(8))]
     assert not any(actor.mirrored or actor.partner or actor.share for actor in actors)
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    return gather(Films(tmp_path_factory.mktemp("films")).records, Pairs())
+
+
+def test_companions_are_other_people_who_perform_in_step(pairs):
+    ours = synthesizer(pairs, identities=3, backgrounds=3)
+    recipes = [ours.sample(index) for index in range(len(ours))]
+    for recipe in recipes:
+        lead, companion = recipe.actors
+        assert (lead.person, companion.person) == (0, 1) and lead.identity != companion.identity
+        assert companion.motion == lead.motion and companion.variation == lead.variation
+    assert {recipe.actors[1].identity for recipe in recipes} == set(ours.identities)
+    (twins,) = {
+        tuple(actor.identity for actor in recipe.actors) for recipe in [synthesizer(pairs, identities=1).sample(0)]
+    }
+    assert twins[0] == twins[1]
+
+
+def test_companions_move_no_other_draw(references, pairs):
+    alone, together = synthesizer(references), synthesizer(pairs)
+    for index in range(len(alone)):
+        one, other = alone.sample(index), together.sample(index)
+        assert dataclasses.replace(other, actors=other.actors[:1]) == one
+
+
+def test_two_people_are_filmed_together(pairs):
+    ours = synthesizer(pairs)
+    recipe = ours.sample(0)
+    alone = [dataclasses.replace(recipe, actors=(actor,)) for actor in recipe.actors]
+    covered = [ours.people(ours.stage(one)).alpha > 128 for one in (recipe, *alone)]
+    both = covered[1] | covered[2]
+    assert (covered[0] ^ both).float().mean() < 0.05 * both.float().mean()
+    assert covered[0].sum() > 1.5 * covered[1].sum()
+    assert torch.equal(ours.render(Recipe.from_json(recipe.to_json())).video, ours.render(recipe).video)
+
+
+def test_the_camera_turns_about_the_middle_of_all(pairs):
+    from synthaug.cameras.orbit import Orbit
+
+    sideways = Orbit(azimuth_deg=(80.0, 80.0), elevation_deg=(0.0, 0.0), distance=(1.0, 1.0), focal=(1.0, 1.0))
+    staged = [synthesizer(pairs, **change) for change in ({}, {"camera": sideways})]
+    staged = [ours.stage(ours.sample(0)) for ours in staged]
+    middle = torch.stack([joints[:, 0].mean(0) for joints in staged[0].joints]).mean(0)
+    before, after = (view.camera.viewmats[0, :3, :3] @ middle + view.camera.viewmats[0, :3, 3] for view in staged)
+    assert torch.allclose(before, after, atol=0.02)
+
+
+def test_mirrored_companions_stay_on_their_side_of_the_mirror(pairs):
+    ours = Synthesizer(plan(mirror=1.0, motion=Pairs()), pairs, CLIP, seed=0, images={0: 1, 1: 0})
+    recipe = ours.sample(0)
+    plain = dataclasses.replace(recipe, actors=tuple(dataclasses.replace(a, mirrored=False) for a in recipe.actors))
+    shown, before = (ours.stage(one).joints for one in (recipe, plain))
+    # The companion stood to the left (+x), and now stands as far to the right; distances are kept.
+    assert torch.allclose(shown[1][:, 0, 0] - shown[0][:, 0, 0], before[0][:, 0, 0] - before[1][:, 0, 0], atol=1e-4)
+    assert torch.allclose(shown[1][:, 0, 1:], before[1][:, 0, 1:], atol=1e-4)
+
+
+def test_pairs_are_not_blended(pairs):
+    ours = synthesizer(pairs, blend=1.0, identities=3)
+    assert not any(actor.partner for index in range(len(ours)) for actor in ours.sample(index).actors)
+
+
+def test_a_person_whom_the_reference_lacks_is_named(references, pairs):
+    recipe = synthesizer(pairs).sample(0)
+    with pytest.raises(ValueError, match="asks for person 1 of .*, in which 1 were found. Replay"):
+        synthesizer(references).render(recipe)
+
+
+def test_people_of_one_reference_share_its_time(references):
+    take = next(iter(references.takes.values()))
+    short = dataclasses.replace(take.motion, **{name: getattr(take.motion, name)[:-1] for name in (
+        "global_orient", "transl", "body_pose", "left_hand_pose", "right_hand_pose", "jaw_pose", "leye_pose",
+        "reye_pose", "expression")})  # fmt: skip
+    with pytest.raises(ValueError, match="one length and one rate were wanted"):
+        dataclasses.replace(take, companions=(short,))

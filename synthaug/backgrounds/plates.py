@@ -5,15 +5,16 @@ import json
 import logging
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Bool, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from rich.progress import track
+from torch import Tensor
 
 from synthaug.backgrounds import Background
 from synthaug.backgrounds.emptying import PlateError, Samples, emptied, silhouettes
@@ -165,7 +166,7 @@ class Plates(Background):
         """The plate of one file, out of the cache where it has it, or why there is none."""
         state = path.stat() if path.exists() else None
         settings = repr((_VERSION, self.samples, self.max_hole, self.max_shift, LARGEST))
-        seen = [digest_of(motion_digest(ref.motion), ref.camera.viewmats, ref.camera.Ks) for _, ref in films]
+        seen = [digest_of(*map(motion_digest, ref.people), ref.camera.viewmats, ref.camera.Ks) for _, ref in films]
         times = repr([(record.start, record.end) for record, _ in films])
         mark = "" if state is None else f"{state.st_size}:{state.st_mtime_ns}"
         name = digest_of(path.name, mark, settings, times, *seen)
@@ -271,22 +272,27 @@ def _people(
     height, width = size
     people = np.zeros((len(indices), height, width), np.bool_)
     for film in films:
-        motion, camera = film[1].motion, film[1].camera.scaled(height=height, width=width)
+        camera = film[1].camera.scaled(height=height, width=width)
         at = _indices(film, info)
         inside = [k for k, index in enumerate(indices) if at[0] <= index <= at[-1]]
         if not inside:
             continue
         nearest = torch.tensor([int(np.abs(at - indices[k]).argmin()) for k in inside])
-        joints = joint_positions(motion, mean_skeleton())[nearest]
         # A motion may have more frames than its camera, where that stands still.
         views = nearest.clamp(max=len(camera.viewmats) - 1)
-        turned = torch.einsum("tij,tkj->tki", camera.viewmats[views, :3, :3], joints)
-        seen = turned + camera.viewmats[views, None, :3, 3]
-        depth = seen[..., 2:]
-        pixels = torch.einsum("tij,tkj->tki", camera.Ks[views], seen / depth.clamp(min=0.05))[..., :2]
-        scales = camera.Ks[views, 0, 0][:, None] / depth[..., 0]
-        people[inside] |= silhouettes(pixels.double().numpy(), scales.double().numpy(), height=height, width=width)
+        view = replace(camera, viewmats=camera.viewmats[views], Ks=camera.Ks[views])
+        for motion in film[1].people:
+            people[inside] |= _silhouettes(joint_positions(motion, mean_skeleton())[nearest], view)
     return people
+
+
+def _silhouettes(joints: Float[Tensor, "sample 55 3"], view: Camera) -> Bool[np.ndarray, "sample height width"]:
+    """Where somebody with these joints may be seen."""
+    seen = torch.einsum("tij,tkj->tki", view.viewmats[:, :3, :3], joints) + view.viewmats[:, None, :3, 3]
+    depth = seen[..., 2:]
+    pixels = torch.einsum("tij,tkj->tki", view.Ks, seen / depth.clamp(min=0.05))[..., :2]
+    scales = view.Ks[:, 0, 0][:, None] / depth[..., 0]
+    return silhouettes(pixels.double().numpy(), scales.double().numpy(), height=view.height, width=view.width)
 
 
 @functools.lru_cache(maxsize=16)

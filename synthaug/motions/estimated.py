@@ -123,7 +123,15 @@ def estimate(
         A fitted motion of the same length and rate with the same camera; hands and face are at rest. `quality` is
         judged without looking at the truth, as that of every measured motion (`synthaug.motions.quality`), whose parts
         notes hold, beside `error` (metres from the truth over 22 joints, mean).
+
+    Raises:
+        ValueError: If the reference has companions.
     """
+    if reference.companions:
+        raise ValueError(
+            f"A reference with {len(reference.companions)} companions was given; one of a person alone was wanted. "
+            "Leave the companions out: Reference(motion, camera)."
+        )
     motion = reference.motion
     slips = draw_slips(rng, num_frames=motion.num_frames, fps=motion.fps, noise_mm=noise_mm, dropout=dropout)
     track = _track(reference, slips)

@@ -4,8 +4,9 @@ A motion source for NTU RGB+D 60 and 120, and for whatever else keeps that text 
 """
 
 import math
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
@@ -28,10 +29,10 @@ from synthaug.motions.recordings import (
     reading,
     recording_of,
 )
-from synthaug.motions.recovery import JointTrack, recover
+from synthaug.motions.recovery import JointTrack, Recovered, recover
 from synthaug.structures import Camera, Record, Reference
 
-_VERSION = 1
+_VERSION = 2
 JOINTS = 25
 MAX_BODIES = 24
 """Bodies in one frame: four times what a Kinect follows."""
@@ -42,6 +43,9 @@ _TRUST = np.array([0.0, 0.3, 1.0])
 LENS = Lens(width=1920, height=1080, focal=1060.0, baseline=0.052)
 """Kinect v2's colour camera as built (84.1 degrees across), 52 mm beside the depth sensor."""
 _FEWEST_PAIRS = 50
+MUTUAL = frozenset((*range(50, 61), *range(106, 121)))
+"""Numbers of the actions that two people do together, as NTU's authors class them."""
+_ACTION = re.compile(r"A(\d{3})(?:_|$)")
 _MIRROR = np.array([1.0, -1.0, 1.0])
 """Kinect's axes (x as the picture's, y up, z forward) to OpenCV's."""
 
@@ -202,14 +206,17 @@ class NtuSkeleton(MotionSource):
     named left to our right, so that the motion lies over the film. Up and the floor are estimated. Hands are at rest.
 
     Notes: `people`, `present` (share of frames with the acting one), `ids` (of the acting one), `camera_error` (pixels,
-    of the solved camera; absent for the nominal one), and the fit's own.
+    of the solved camera; absent for the nominal one), `companion_quality` (where there is a companion; the reference is
+    worth the lesser grade), and the fit's own.
 
     Args:
         root: Folder of the skeletons, or several, tried in turn; None is beside the films.
         fps: Kinect's frame rate; the files do not say it.
         person: 0 takes who moves most, 1 the next, for classes of two people.
         camera: "colour" solves the colour camera from the file, "nominal" takes Kinect's as built.
-        present: Least share of the clip's frames that show the person.
+        present: Least share of the clip's frames that show the person, and the companion.
+        companions: "mutual" takes one in mutual actions and refuses clips of these that lack one; "never" takes the
+            acting person alone.
     """
 
     def __init__(
@@ -220,8 +227,13 @@ class NtuSkeleton(MotionSource):
         person: int = 0,
         camera: str = "colour",
         present: float = 0.5,
+        companions: str = "mutual",
     ) -> None:
         positive("fps", fps)
+        if companions not in ("mutual", "never"):
+            raise ValueError(
+                f"companions={companions!r} was given; 'mutual' or 'never' was wanted. Set synth.motion.companions."
+            )
         if camera not in ("colour", "nominal") or person < 0 or not 0 <= present <= 1:
             raise ValueError(
                 f"camera={camera!r}, person={person} and present={present} were given. 'colour' or 'nominal', a "
@@ -232,11 +244,12 @@ class NtuSkeleton(MotionSource):
         self._person = person
         self._camera = camera
         self._present = float(present)
+        self._companions = companions
 
     @property
     def fingerprint(self) -> str:
         """Version and settings."""
-        settings = (self._fps, self._person, self._camera, self._present, self._roots)
+        settings = (self._fps, self._person, self._camera, self._present, self._roots, self._companions)
         return f"ntu_skeleton-{_VERSION}-{digest_of(repr(settings))}"
 
     def reads(self, record: Record) -> tuple[Path, ...]:
@@ -257,19 +270,12 @@ class NtuSkeleton(MotionSource):
                 raise FlawError("it has 0 frames; a recording was wanted")
             first, last = frames_between(record, len(frames), self._fps)
             frames = frames[first:last]
-            one, count = self._chosen(frames)
+            everybody = people(frames, fps=self._fps)
+            one = self._chosen(everybody, len(frames))
+            other = self._companion(path, everybody, one)
             seen_by = colour_camera(frames) if self._camera == "colour" else nominal(LENS)
-            track = JointTrack(
-                points=torch.from_numpy(one.points).float(),
-                confidence=torch.from_numpy(one.confidence).float(),
-                fps=self._fps,
-                layout=NTU_25,
-                frame="kinect",
-            )
-            try:
-                (found,) = recover([track])
-            except ValueError as error:
-                raise FlawError(f"its acting person is none: {error}") from error
+            found = self._recovered(one, "acting person")
+            beside = None if other is None else self._recovered(other, "companion")
         T_camera_source = torch.from_numpy(seen_by.viewmat).float().expand(len(frames), 4, 4)
         camera = Camera(
             viewmats=found.viewmats(T_camera_source),
@@ -277,21 +283,50 @@ class NtuSkeleton(MotionSource):
             width=LENS.width,
             height=LENS.height,
         )
-        notes = {**found.notes, "people": float(count), "present": one.present, "ids": float(len(one.names))}
+        notes = {**found.notes, "people": float(len(everybody)), "present": one.present, "ids": float(len(one.names))}
         if self._camera == "colour":
             notes["camera_error"] = seen_by.error
-        return replace(Reference(found.motion, camera, found.quality), notes=notes)
+        if beside is None:
+            return Reference(found.motion, camera, found.quality, notes)
+        notes["companion_quality"] = beside.quality
+        return Reference(found.motion, camera, min(found.quality, beside.quality), notes, (beside.beside(found),))
 
-    def _chosen(self, frames: Sequence[Sequence[Body]]) -> tuple[Followed, int]:
-        """The person asked for, and how many there are."""
-        if not any(frames):
-            raise FlawError(f"there is no body in any of its {len(frames)} frames; a person was wanted")
-        everybody = people(frames, fps=self._fps)
+    def _chosen(self, everybody: Sequence[Followed], num_frames: int) -> Followed:
+        """The person asked for."""
+        if not everybody:
+            raise FlawError(f"there is no body in any of its {num_frames} frames; a person was wanted")
         if self._person >= len(everybody):
             raise FlawError(f"{len(everybody)} people are in it; number {self._person} (from 0) was wanted")
         one = everybody[self._person]
         if one.present < self._present or not math.isfinite(one.energy):
             raise FlawError(
-                f"its person is in {one.present:.0%} of {len(frames)} frames; at least {self._present:.0%} was wanted"
+                f"its person is in {one.present:.0%} of {num_frames} frames; at least {self._present:.0%} was wanted"
             )
-        return one, len(everybody)
+        return one
+
+    def _companion(self, path: Path, everybody: Sequence[Followed], acting: Followed) -> Followed | None:
+        """Who takes part in a mutual action; None where it is none, or nobody is asked for."""
+        named = _ACTION.search(path.stem)
+        if self._companions == "never" or named is None or int(named[1]) not in MUTUAL:
+            return None
+        others = [one for one in everybody if one is not acting and one.present >= self._present and _human(one)]
+        if not others:
+            raise FlawError(
+                f"A{named[1]} is done by two, and beside its acting person nobody is in {self._present:.0%} of its "
+                "frames; a companion was wanted, or synth.motion.companions=never, which re-enacts one person alone"
+            )
+        return others[0]
+
+    def _recovered(self, one: Followed, who: str) -> Recovered:
+        track = JointTrack(
+            points=torch.from_numpy(one.points).float(),
+            confidence=torch.from_numpy(one.confidence).float(),
+            fps=self._fps,
+            layout=NTU_25,
+            frame="kinect",
+        )
+        try:
+            (found,) = recover([track])
+        except ValueError as error:
+            raise FlawError(f"its {who} is none: {error}") from error
+        return found

@@ -4,6 +4,7 @@ Sources read points and say which layout and frame they have; everything else, f
 happens here, for many clips at once. Hands, jaw and eyes stay at rest.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -11,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from synthaug.body import Skeleton, joint_positions, lowest, mean_skeleton, moved
+from synthaug.body import Skeleton, axis_angle_to_matrix, joint_positions, lowest, mean_skeleton, moved
 from synthaug.motions.energy import project
 from synthaug.motions.fitting import Beliefs, Subject, fit_each
 from synthaug.motions.layouts import Layout
@@ -126,6 +127,23 @@ class Recovered:
         scaled = T_camera_source.clone()
         scaled[..., :3, 3] *= self.scale
         return scaled @ self.T_source_world
+
+    def beside(self, lead: "Recovered") -> Motion:
+        """The motion in the world of somebody else whom the same source saw at the same time.
+
+        Both worlds were levelled, and enlarged to the mean body, each on its own. The motion is turned about the
+        vertical and shifted along the floor, no more: it stays upright and on its feet, and the middle of its path
+        comes to where the other's world has it.
+        """
+        T = torch.linalg.inv(lead.T_source_world)
+        # Rotations of both worlds, one after the other, are about the vertical but for what two guesses of it differ.
+        R = T[:3, :3] @ self.T_source_world[:3, :3]
+        angle = math.atan2(float(R[0, 2] - R[2, 0]), float(R[0, 0] + R[2, 2]))
+        turn = axis_angle_to_matrix(torch.tensor([0.0, angle, 0.0]))
+        middle = self.motion.transl.mean(dim=0)
+        seen = (self.T_source_world[:3, :3] @ middle + self.T_source_world[:3, 3]) * (lead.scale / self.scale)
+        shift = T[:3, :3] @ seen + T[:3, 3] - turn @ middle
+        return moved(self.motion, turn, shift * shift.new_tensor([1.0, 0.0, 1.0]))
 
 
 def recover(tracks: Sequence[JointTrack], *, beliefs: Beliefs | None = None) -> list[Recovered]:

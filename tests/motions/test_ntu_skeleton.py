@@ -21,7 +21,7 @@ from synthaug.motions.fitting import project
 from synthaug.motions.layouts import NTU_25
 from synthaug.motions.ntu_skeleton import LENS, NtuSkeleton, colour_camera, parse_skeleton, people
 from synthaug.motions.recordings import FlawError
-from synthaug.structures import Record
+from synthaug.structures import Motion, Record
 from synthaug.testing.motions import check_motion_source
 
 # The colour camera of the fakes: another focal length, centre and place than the nominal ones.
@@ -244,3 +244,50 @@ def test_mistakes_are_named(tmp_path, waving):
     few = [[body] if k < 14 else [] for k, body in enumerate(bodies_of(waving))]
     with pytest.raises(UnusableClipError, match="in 39% of 36 frames; at least 50%"):
         NtuSkeleton().load(record(written(tmp_path / "b.skeleton", few)))
+
+
+MUTUAL = "S001C001P001R001A058.skeleton"
+
+
+def two(motion, other, shift=(1.1, 0.0, -0.5)):
+    return [[a, b] for a, b in zip(bodies_of(motion, "1"), bodies_of(other, "2", shift), strict=True)]
+
+
+@pytest.fixture(scope="module")
+def still(waving):
+    return Motion.from_pose(waving.pose[:1].repeat(waving.num_frames, 1, 1), waving.transl, fps=30.0)
+
+
+def test_mutual_actions_have_a_companion_where_the_film_shows_one(tmp_path, waving, still):
+    path = written(tmp_path / MUTUAL, two(waving, still))
+    check_motion_source(NtuSkeleton(), record(path))
+    reference = NtuSkeleton().load(record(path))
+    (companion,) = reference.companions
+    assert aligned_mm(reference.motion, waving) < 40 and aligned_mm(companion, still) < 40
+    # Both lie over the film, through the one camera.
+    for motion, shift, most in ((reference.motion, (0, 0, 0), 12), (companion, (1.1, 0, -0.5), 25)):
+        pixels, _ = project(joint_positions(motion, MEAN), reference.camera)
+        film = torch.from_numpy(kinect_of(motion=waving if most == 12 else still, shift=shift)[1] + 0.5).float()
+        for ours, theirs in (("right_wrist", 6), ("left_wrist", 10), ("right_ankle", 14), ("left_ankle", 18)):
+            assert (pixels[:, JOINT[ours]] - film[:, theirs]).norm(dim=-1).median() < most
+    apart = (companion.transl - reference.motion.transl).mean(0)
+    assert apart[[0, 2]].norm() == pytest.approx(np.hypot(1.1, 0.5), abs=0.06)
+    assert reference.quality == min(reference.quality, reference.notes["companion_quality"])
+
+
+def test_companions_are_of_mutual_actions_alone(tmp_path, waving, still):
+    for name, source in (("S001C001P001R001A023", NtuSkeleton()), (MUTUAL[:-9], NtuSkeleton(companions="never"))):
+        path = written(tmp_path / f"{name}.skeleton", two(waving, still))
+        assert source.load(record(path)).companions == ()
+    assert NtuSkeleton().fingerprint != NtuSkeleton(companions="never").fingerprint
+
+
+def test_mutual_actions_without_a_second_person_are_refused(tmp_path, waving, still):
+    path = written(tmp_path / MUTUAL, [[body] for body in bodies_of(waving)])
+    with pytest.raises(UnusableClipError, match=r"A058 is done by two.*companions=never"):
+        NtuSkeleton().load(record(path))
+    passing = [pair if k < 14 else pair[:1] for k, pair in enumerate(two(waving, still))]
+    with pytest.raises(UnusableClipError, match="nobody is in 50% of its frames"):
+        NtuSkeleton().load(record(written(tmp_path / MUTUAL, passing)))
+    with pytest.raises(ValueError, match="companions='both' was given"):
+        NtuSkeleton(companions="both")
