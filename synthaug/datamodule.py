@@ -196,17 +196,23 @@ class SynthAugDataModule(lightning.LightningDataModule):
             return synthetic / (filmed + synthetic)
         return synthetic_places(self.loading.batch_size, plan.ratio) / self.loading.batch_size
 
-    def order(self) -> MixedBatches:
-        """Which clips make up each training batch; its `exposure` counts what training comes to see."""
+    def order(self, *, processes: int | None = None) -> MixedBatches:
+        """Which clips make up each training batch; its `exposure` counts what training comes to see.
+
+        Args:
+            processes: That share a batch; None takes those of torch.distributed, in which this one is.
+        """
         filmed, synthetic = len(self.split.train), 0 if self._synthesizer is None else len(self._synthesizer)
         mixture = Mixture(last=self.loading.last)
         if self.synth is not None:
             mixture = replace(mixture, ratio=self.synth.ratio, pretrain_batches=self.synth.pretrain_batches)
-        return MixedBatches(filmed, synthetic, batch_size=self.loading.batch_size, mixture=mixture, seed=self.seed)
+        return MixedBatches(
+            filmed, synthetic, batch_size=self.loading.batch_size, mixture=mixture, seed=self.seed, ranks=processes
+        )
 
-    def filmed_exposure(self, batches: int) -> float:
-        """How often so many training batches show each filmed clip, on average."""
-        return round(self.order().exposure(batches)[0] / len(self.split.train), 2)
+    def filmed_exposure(self, batches: int, *, processes: int | None = None) -> float:
+        """How often so many training batches of each process show each filmed clip, on average."""
+        return round(self.order(processes=processes).exposure(batches)[0] / len(self.split.train), 2)
 
     def train_dataloader(self) -> "Batches":
         """Mixed batches, in an order that depends on the seed and the epoch alone."""

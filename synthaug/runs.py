@@ -68,8 +68,9 @@ def leave_after(
         "strata": _strata(data, predictions),
         "quarantined": len(data.dataset.quarantine), "motions_dropped": len(motion_report(data)["dropped"]),
     }  # fmt: skip
-    if isinstance(batches := facts.get("batches"), int):
-        counted["filmed_exposure"] = data.filmed_exposure(batches)
+    if isinstance(batches := facts.get("batches"), int) and isinstance(processes := facts.get("processes"), int):
+        # Forked processes are gone by now, and only the trainer knows that there were any.
+        counted["filmed_exposure"] = data.filmed_exposure(batches, processes=processes)
     _write_json(folder / "predictions.json", predictions)
     _write_json(folder / "metrics.json", metrics_of(scores, {**counted, **facts}))
     print_scores(scores, title=f"{len(split.train)} filmed, {len(data.recipes())} synthetic clips")

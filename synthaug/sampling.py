@@ -62,18 +62,29 @@ class MixedBatches(Sampler[list[Ticket]]):
         batch_size: Clips a batch and process.
         mixture: How they share batches.
         seed: Decides the order.
+        ranks: Processes that share each batch; None asks torch.distributed.
 
     Raises:
         ValueError: If batches without filmed clips are wanted and there are no synthetic ones.
     """
 
-    def __init__(self, num_filmed: int, num_synthetic: int, *, batch_size: int, mixture: Mixture, seed: int) -> None:
+    def __init__(
+        self,
+        num_filmed: int,
+        num_synthetic: int,
+        *,
+        batch_size: int,
+        mixture: Mixture,
+        seed: int,
+        ranks: int | None = None,
+    ) -> None:
         self.seed = seed
         self.epoch = 0
         self.start = 0
         self.num_filmed = num_filmed
         self.mixture = mixture
-        self._total = batch_size * world()[1]
+        self._ranks = world()[1] if ranks is None else ranks
+        self._total = batch_size * self._ranks
         if num_synthetic == 0 and (mixture.ratio == 1 or mixture.pretrain_batches > 0):
             raise ValueError(
                 f"ratio={mixture.ratio} and pretrain_batches={mixture.pretrain_batches} were given, and there are no "
@@ -103,10 +114,9 @@ class MixedBatches(Sampler[list[Ticket]]):
         counts = {pool: pool.count for pool in self._pools}
         longest = max(self._pools, key=lambda pool: pool.batches)
         if self.mixture.last == "short" and batch == len(self) - 1:
-            ranks = world()[1]
             others = sum(counts.values()) - longest.count
             rest = longest.size - batch * longest.count
-            counts[longest] = -(-(rest + others) // ranks) * ranks - others
+            counts[longest] = -(-(rest + others) // self._ranks) * self._ranks - others
         return [
             (epoch, index, lap) if lap else (epoch, index)
             for pool, count in counts.items()

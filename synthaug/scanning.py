@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from synthaug.datasets.index import readers
 from synthaug.datasets.scans import Finding, ScanLog
-from synthaug.processes import spread
+from synthaug.processes import Work, spread
 from synthaug.shrinking import SMALLEST, link, link_rest, shrink
 from synthaug.video import FileKey, VideoError, VideoInfo, file_key, frames_in_order, probe, read_frames, upright
 
@@ -29,6 +29,8 @@ _WINDOW = 6
 _LOST = 0.1
 """Share of pictures that may be missing at the end, or damaged, before a film counts as broken; `probe`'s rule."""
 _UNTIMED = "pictures_without_a_time"
+PATIENCE = 3600.0
+"""Seconds after which reading and shrinking one film has got stuck: hours of film take minutes."""
 _TOLD = 10
 """Times that a scan without a terminal says how far it is."""
 
@@ -181,7 +183,7 @@ def scan(
     done = {job.film: found for job in jobs if (found := _finished(job, known)) is not None}
     left = [job for job in jobs if job.film not in done]
     for job, found in _progress(
-        spread(do, left, workers=workers, preload=__name__), total=len(films), before=len(done)
+        spread(Work(do, __name__, PATIENCE), left, workers=workers), total=len(films), before=len(done)
     ):
         result = found if found is not None else _crashed(job)
         for finding in result:
@@ -256,7 +258,10 @@ def _linked(job: Job, found: Finding) -> Finding:
 
 
 def _crashed(job: Job) -> tuple[Finding, ...]:
-    reason = f"{str(job.film)!r} ends the process that reads it. A film was wanted. Export it again, or leave it out."
+    reason = (
+        f"{str(job.film)!r} ends the process that reads it, or holds it for {PATIENCE / 60:.0f} minutes. A film was "
+        "wanted. Export it again, or leave it out."
+    )
     return (Finding(file_key(job.film), None, reason),)
 
 

@@ -85,7 +85,11 @@ def run(films, folder, *, devices, stage, batch_size, **loading):
         trainer.fit(training, datamodule=data)
     else:
         trainer.test(training, datamodule=data, verbose=False)
-    return [json.loads((folder / f"{stage}{rank}.json").read_text()) for rank in range(devices)]
+    diaries = [json.loads((folder / f"{stage}{rank}.json").read_text()) for rank in range(devices)]
+    data.setup("fit")  # forked processes did, this one not
+    processes = trainer.num_devices * trainer.num_nodes
+    exposure = data.filmed_exposure(len(diaries[0]["seen"]["train"]), processes=processes)
+    return [{**diary, "exposure": exposure} for diary in diaries]
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +117,12 @@ def test_every_clip_of_an_epoch_is_seen_by_some_process(films, fitted):
     assert len(synthetic) == 12
     assert sum(seen[key] for key in synthetic) - 12 <= 2, "at most one repetition a process"
     assert len({len(keys(one, "train")) for one in both}) == 1
+
+
+def test_exposure_counts_what_all_processes_saw(fitted):
+    for diaries in (fitted[0], [fitted[1]]):
+        shown = [made for one in diaries for _, batch in one["seen"]["train"] for made in batch].count(0)
+        assert {one["exposure"] for one in diaries} == {shown / 4} and shown > 0
 
 
 def test_two_processes_take_the_steps_of_one(fitted):

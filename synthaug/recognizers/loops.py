@@ -131,12 +131,14 @@ class Fitted:
     Attributes:
         steps: Optimizer steps taken.
         batches: Batches that each process took for them.
+        processes: That trained together.
         seconds: Wall clock.
         checkpoint: The one that counts.
     """
 
     steps: int
     batches: int
+    processes: int
     seconds: float
     checkpoint: str
 
@@ -149,7 +151,9 @@ def fit(trainer: Trainer, training: Training, data: LightningDataModule, ckpt_pa
     assert isinstance(kept, ModelCheckpoint)
     path = kept.best_model_path or kept.last_model_path
     steps, seconds = trainer.global_step, round(time.perf_counter() - start, 1)
-    return Fitted(steps, steps * trainer.accumulate_grad_batches, seconds, path)
+    return Fitted(
+        steps, steps * trainer.accumulate_grad_batches, trainer.num_devices * trainer.num_nodes, seconds, path
+    )
 
 
 def test(trainer: Trainer, training: Training, data: LightningDataModule, checkpoint: str) -> list[dict[str, Plain]]:

@@ -1,5 +1,6 @@
 import json
 import os
+import time
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -15,7 +16,7 @@ from synthaug.datasets.index import readers
 from synthaug.datasets.ntu import Ntu
 from synthaug.datasets.scans import ScanLog
 from synthaug.motions.keypoints import film_of
-from synthaug.processes import spread
+from synthaug.processes import Work, spread
 from synthaug.scanning import Copies, Job, examine, scan, summary
 from synthaug.shrinking import shrink, shrunk_size
 from synthaug.structures import Record
@@ -160,6 +161,9 @@ def test_a_stopped_scan_does_the_rest(tmp_path, long_film, monkeypatch):
 def deadly(job):
     if job.film.stem == "deadly":
         os._exit(11)
+    if job.film.stem == "endless":
+        while True:
+            time.sleep(60)
     return (examine(job.film),)
 
 
@@ -167,11 +171,20 @@ def test_processes_find_the_same_and_one_that_dies_is_laid_to_its_film(tmp_path,
     names = ("a", "deadly", "b")
     root = classes_of(tmp_path, {f"wave/{name}.mp4": long_film for name in names})
     jobs = [Job(root / f"wave/{name}.mp4", None) for name in names]
-    found = {job.film.stem: result for job, result in spread(deadly, jobs, workers=2, preload="synthaug.scanning")}
+    work = Work(deadly, "synthaug.scanning")
+    found = {job.film.stem: result for job, result in spread(work, jobs, workers=2)}
     alone = {job.film.stem: (examine(job.film),) for job in jobs if job.film.stem != "deadly"}
     assert found == alone | {"deadly": None}
     (crash,) = scanning._crashed(jobs[1])
     assert crash.film == file_key(jobs[1].film) and "ends the process that reads it" in crash.fault
+
+
+def test_a_film_that_holds_its_process_is_given_up(tmp_path, long_film):
+    names = ("a", "endless", "b")
+    root = classes_of(tmp_path, {f"wave/{name}.mp4": long_film for name in names})
+    jobs = [Job(root / f"wave/{name}.mp4", None) for name in names]
+    found = dict(spread(Work(deadly, "synthaug.scanning", limit=8.0), jobs, workers=2))
+    assert [found[job] is None for job in jobs] == [False, True, False]
 
 
 def test_the_summary_counts(tmp_path, long_film):
