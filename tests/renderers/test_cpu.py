@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from synthaug.renderers import Splatting, cpu
+from synthaug.renderers import Splatting, cpu, kernels
 from synthaug.renderers.cpu import CpuRenderer
 from synthaug.renderers.torch import TorchRenderer, splat, together
 from synthaug.structures import Camera, Gaussians, Light
@@ -108,7 +108,7 @@ def test_order_is_the_stable_order_of_floats():
         depths = generator.choice([0.0, 0.5, 1.0, 3.0, 1e9], count).astype(np.float32)
         depths[::3] = generator.lognormal(0, 3, len(depths[::3]))
         slots = generator.permutation(count)
-        queue = cpu._order(depths, slots, np.empty(count, np.int64), np.empty(count, np.int64)) & 0xFFFFFFFF
+        queue = kernels._order(depths, slots, np.empty(count, np.int64), np.empty(count, np.int64)) & 0xFFFFFFFF
         seen = slots[depths[slots] > 0]
         np.testing.assert_array_equal(queue, seen[np.argsort(depths[seen], kind="stable")])
 
