@@ -322,7 +322,7 @@ def warm_start() -> float:
 class _AnyMotion(Actions):
     """A performance for whatever film: the benchmark's films show nobody in particular."""
 
-    def load(self, record: Record):  # noqa: D102 - as Actions
+    def load(self, record: Record):
         return super().load(dataclasses.replace(record, key="hand waving/studio/3", end=record.start + 4.0))
 
 

@@ -23,19 +23,19 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "motions"))
 
-import skeletonfiles as files  # noqa: E402 - the tests' writers, which are on no path otherwise
-import test_keypoint_files as points  # noqa: E402
-import test_ntu_skeleton as kinect  # noqa: E402
-import test_paramfiles as params  # noqa: E402
+import skeletonfiles as files
+import test_keypoint_files as points
+import test_ntu_skeleton as kinect
+import test_paramfiles as params
 
-from synthaug.motions.bvh import BvhMotion  # noqa: E402
-from synthaug.motions.coco_wholebody import CocoWholebody  # noqa: E402
-from synthaug.motions.exavatar import ExAvatar  # noqa: E402
-from synthaug.motions.layouts import COCO_WHOLEBODY_133  # noqa: E402
-from synthaug.motions.lhm import Lhm  # noqa: E402
-from synthaug.motions.ntu_skeleton import NtuSkeleton  # noqa: E402
-from synthaug.motions.toyota_skeleton import ToyotaSkeleton  # noqa: E402
-from synthaug.structures import Motion  # noqa: E402
+from synthaug.motions.bvh import BvhMotion
+from synthaug.motions.coco_wholebody import CocoWholebody
+from synthaug.motions.exavatar import ExAvatar
+from synthaug.motions.layouts import COCO_WHOLEBODY_133
+from synthaug.motions.lhm import Lhm
+from synthaug.motions.ntu_skeleton import NtuSkeleton
+from synthaug.motions.toyota_skeleton import ToyotaSkeleton
+from synthaug.structures import Motion
 
 ACTIONS = ("hand waving", "walk", "kicking something", "bow", "sit down")
 FPS = 20.0

@@ -96,7 +96,7 @@ class SynthAugDataModule(lightning.LightningDataModule):
         *,
         synth: Synthesis | None = None,
         clip: ClipFormat = ClipFormat(),  # noqa: B008 - frozen
-        loading: Loading = Loading(),  # noqa: B008 - frozen
+        loading: Loading = Loading(),
         augmentation: Augmentation | None = None,
         seed: int = 0,
     ) -> None:

@@ -133,7 +133,7 @@ def mix_areas(length, small, weights, taps):
 
 @_kernel
 @no_type_check
-def _turn(source, at, rows, columns, pitch, out):  # noqa: PLR0913
+def _turn(source, at, rows, columns, pitch, out):
     """Rows become columns, square by square so that both sides stay in the nearest cache."""
     at, rows, columns, pitch = np.uint64(at), np.uint64(rows), np.uint64(columns), np.uint64(pitch)
     for top in range(_0, rows, _TILE):
@@ -147,7 +147,7 @@ def _turn(source, at, rows, columns, pitch, out):  # noqa: PLR0913
 
 @_kernel
 @no_type_check
-def _mix(source, lanes, rows, out, start, pitch):  # noqa: PLR0913
+def _mix(source, lanes, rows, out, start, pitch):
     """Each new row from four or more old ones."""
     lanes, start, pitch = np.uint64(lanes), np.uint64(start), np.uint64(pitch)
     places, shares = rows.places, rows.shares
@@ -177,7 +177,7 @@ def _between(source, start, pitch, rows, i, lanes, out, to):  # noqa: PLR0913
 
 @_kernel
 @no_type_check
-def _shrink(video, at, curve, lens, sizes, room, c):  # noqa: PLR0913
+def _shrink(video, at, curve, lens, sizes, room, c):
     """One channel of a frame: toned, at the recorded size, blurred; 0..255, column by column."""
     toned, at = room.toned, np.uint64(at)
     for i in range(np.uint64(sizes.height * sizes.width)):
@@ -346,7 +346,7 @@ def _compress(values, start, size, table, work):
 
 @_kernel
 @no_type_check
-def _widen(values, start, size, player, sizes, room, c):  # noqa: PLR0913
+def _widen(values, start, size, player, sizes, room, c):
     """A decoded plane, stored by columns, to the full width, stored by rows."""
     tall, width, mixed, turned = np.uint64(size), np.uint64(sizes.width), room.mixed, room.wide
     for x in range(width):
@@ -392,7 +392,7 @@ def _show_colors(lines, width, out, to, area):
 
 @_kernel
 @no_type_check
-def _play(room, players, compressed, sizes, out, at):  # noqa: PLR0913
+def _play(room, players, compressed, sizes, out, at):
     """The decoded planes of a frame at the full size."""
     width, area = np.uint64(sizes.width), np.uint64(sizes.height * sizes.width)
     plane = sizes.broad * sizes.tall
@@ -417,7 +417,7 @@ def _play(room, players, compressed, sizes, out, at):  # noqa: PLR0913
 
 @_kernel
 @no_type_check
-def record(video, lens, tone, codec, players, sizes, out):  # noqa: PLR0913
+def record(video, lens, tone, codec, players, sizes, out):
     """A whole clip, [time, 3, height, width] uint8 flat, into `out`."""
     area, plane = sizes.height * sizes.width, sizes.broad * sizes.tall
     room = _Room(

@@ -144,7 +144,7 @@ class PseudoReal(FilmMaker):
         classes: list[str],
         performers: int = 18,
         family: str = "street",
-        footage: Footage = Footage(),  # noqa: B008 - frozen
+        footage: Footage = Footage(),
         num_workers: int = 2,
         seed: int = 0,
     ) -> None:

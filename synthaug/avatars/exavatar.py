@@ -69,7 +69,7 @@ class Importing:
     lips: tuple[int, ...] = LIP_RING
 
 
-def import_exavatar(path: Path, name: str, how: Importing = Importing()) -> Pack:  # noqa: B008 (frozen)
+def import_exavatar(path: Path, name: str, how: Importing = Importing()) -> Pack:
     """Bake a checkpoint of either branch (222 or 420 pose inputs).
 
     Args:

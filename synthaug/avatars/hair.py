@@ -204,7 +204,7 @@ def _combed(style: Style, person: Person, at: Floats, root: Floats, figure: Figu
     return np.asarray(wanted / np.maximum(np.linalg.norm(wanted, axis=1, keepdims=True), 1e-6), np.float32)
 
 
-def _paths(  # noqa: PLR0913 - a strand is grown from these seven, and no noun holds them together
+def _paths(
     style: Style, person: Person, start: Floats, up: Floats, lengths: Floats, figure: Figure, body: Obstacle
 ) -> Floats:
     """Places [steps + 1, strands, 3] of growing strands; those that ended stay where they are."""

@@ -48,7 +48,7 @@ class Cleaning:
     island: float = 0.02
 
 
-def import_ply(path: Path, name: str, *, height: float, cleaning: Cleaning = Cleaning()) -> Pack:  # noqa: B008 (frozen)
+def import_ply(path: Path, name: str, *, height: float, cleaning: Cleaning = Cleaning()) -> Pack:
     """Make an animatable person of a scan.
 
     Args:

@@ -38,7 +38,7 @@ from synthaug.renderers.checks import check_frames, check_posed, check_rest
 from synthaug.renderers.torch import FRUSTUM_MARGIN, MIN_ALPHA, MIN_TRANSMITTANCE, together
 from synthaug.structures import Camera, Gaussians, PosedGaussians
 
-# No fast maths, unlike in cpu.py: both ways must decide alike at every threshold, to the last bit.
+# No fast maths, unlike in kernels.py: both ways must decide alike at every threshold, to the last bit.
 _kernel = numba.njit(nogil=True, cache=True, error_model="numpy")
 
 _U, _V, _A, _B, _C, _O, _Z = range(7)
@@ -191,7 +191,7 @@ def _blend(seen, boxes, colors, model, size, film):
 
 @_kernel
 @no_type_check
-def _unblend(seen, boxes, colors, model, size, film, grads):  # noqa: PLR0913
+def _unblend(seen, boxes, colors, model, size, film, grads):
     """Gradients of the projections and colours, [gaussian, _FIELDS + 3], from that of the picture in `film.picture`.
 
     `film.light` is brought back to what it was before the first Gaussian.
@@ -245,7 +245,7 @@ def _unblend(seen, boxes, colors, model, size, film, grads):  # noqa: PLR0913
 
 @_kernel
 @no_type_check
-def _undilate(xx, xy, yy, opacity, found, model):  # noqa: PLR0913
+def _undilate(xx, xy, yy, opacity, found, model):
     """Gradients of the undilated variances and of the opacity, from those of conic and opacity in `found`."""
     before = xx * yy - xy * xy
     wide_x, wide_y = xx + model.eps2d, yy + model.eps2d
@@ -267,7 +267,7 @@ def _undilate(xx, xy, yy, opacity, found, model):  # noqa: PLR0913
 
 @_kernel
 @no_type_check
-def _unlens(axis, p, R, dm, found, model, camera):  # noqa: PLR0913
+def _unlens(axis, p, R, dm, found, model, camera):
     """Gradients of one coordinate of the centre and of 1 / z, from that of `M`'s row and of the picture's coordinate.
 
     The row is focal / z times (rotation's row - q times its last), q being coordinate / z within limits.

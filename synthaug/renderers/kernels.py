@@ -447,7 +447,7 @@ def _dark(canvas, tx, ty, kind):
 
 @_kernel
 @no_type_check
-def _hidden(canvas, x0, x1, y0, y1):  # noqa: PLR0913
+def _hidden(canvas, x0, x1, y0, y1):
     """Whether all tiles that these pixels lie in are finished."""
     for ty in range(y0 // TILE, y1 // TILE + 1):
         for tx in range(x0 // TILE, x1 // TILE + 1):
@@ -510,7 +510,7 @@ def _extra(queue, rest, slot, wanted):
 
 @_kernel
 @no_type_check
-def _splat(order, rest, queue, canvas, max_alpha, kind):  # noqa: PLR0913
+def _splat(order, rest, queue, canvas, max_alpha, kind):
     """Paint Gaussians in this order. No slices, whose reference counts would be atomic operations in the hot loop."""
     records, colors, pixels = queue.records, queue.colors, canvas.pixels
     pitch = np.uint64(_planes(kind)) * _stride(kind)
@@ -597,7 +597,7 @@ def _queue(count):
 
 @_kernel
 @no_type_check
-def _draw(rest, views, t, model, room, kind):  # noqa: PLR0913
+def _draw(rest, views, t, model, room, kind):
     """One frame, into the queue and the canvas that `room` holds."""
     queue, canvas = room
     _project(rest, views.joints[t], views.lenses[t], model, queue)

@@ -40,7 +40,7 @@ def check_dataset(dataset: ActionDataset, *, films: int = 3) -> None:
     records = dataset.records
     dataset.prepare()
     assert dataset.records == records, "preparing again changed the records"
-    copy = cast(ActionDataset, pickle.loads(pickle.dumps(dataset)))  # noqa: S301 - our own bytes
+    copy = cast(ActionDataset, pickle.loads(pickle.dumps(dataset)))
     assert (copy.records, copy.classes, copy.quarantine) == (records, dataset.classes, dataset.quarantine), (
         "a worker would see other records"
     )
@@ -80,7 +80,7 @@ def check_protocol(protocol: Protocol, dataset: ActionDataset) -> None:
     """
     records, classes = dataset.records, dataset.classes
     split = protocol.split(records, classes)
-    copy = cast(Protocol, pickle.loads(pickle.dumps(protocol)))  # noqa: S301 - our own bytes
+    copy = cast(Protocol, pickle.loads(pickle.dumps(protocol)))
     assert copy.split(tuple(reversed(records)), classes) == split, "the division depends on the order of the records"
     for name, part in (("training", split.train), ("validation", split.val), ("test", split.test)):
         assert set(part) <= set(records), f"{name} has records that were not given"

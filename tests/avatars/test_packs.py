@@ -269,7 +269,7 @@ def altered(tmp_path, **changes):
     source = tmp_path / f"source{SUFFIX}"
     write_pack(source, tiny())
     with safe_open(str(source), framework="pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
         plain = json.loads(file.metadata()["synthaug.avatar"])
     for name, value in changes.items():
         tensors[name.replace("__", ".")] = value

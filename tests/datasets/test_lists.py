@@ -120,11 +120,11 @@ def test_hmdb51_is_divided_by_the_numbers_behind_names(tmp_path, film):
     assert keys(split.train) == [
         "brush_hair/April_09_brush_hair_u_nm_np1_ba_goo_0",
         "clap/#20_Rhythm_clap_u_nm_np1_fr_goo_0",
-    ]  # noqa: E501
+    ]
     assert keys(split.test) == [
         "brush_hair/April_09_brush_hair_u_nm_np1_ba_goo_1",
         "clap/(HQ)_Rock!_clap_u_nm_np2_le_bad_10",
-    ]  # noqa: E501
+    ]
     assert [(record.subject, record.camera) for record in split.test] == [("April_09", "ba"), ("(HQ)_Rock!", "le")]
     # One film on both sides is told; the set promises no more.
     assert split.notes == {"clips_in_no_part": 1, "sources_in_training_and_test": 1}

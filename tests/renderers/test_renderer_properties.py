@@ -177,7 +177,7 @@ def still(person: Gaussians) -> Gaussians:
     width=sides,
     splatting=models,
 )
-def test_a_gaussian_on_the_border_of_a_pixel_or_block_is_drawn_as_specified(  # noqa: PLR0913
+def test_a_gaussian_on_the_border_of_a_pixel_or_block_is_drawn_as_specified(
     u: int, v: int, pixels: float, height: int, width: int, splatting: Splatting
 ):
     # Steps of half a pixel: corners and centres of pixels, hence of blocks of any size, in and around the picture.
