@@ -15,6 +15,19 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
+from synthaug.rotations import (
+    axis_angle_to_matrix,
+    compiled,
+    loop,
+    matrix_to_axis_angle,
+    matrix_to_quat,
+    quat_to_axis_angle,
+    rodrigues,
+    slerp,
+    slerped,
+    to_quat,
+    turns,
+)
 from synthaug.structures import Motion
 
 _FINGERS = [f"{finger}{k}" for finger in ("index", "middle", "pinky", "ring", "thumb") for k in (1, 2, 3)]
@@ -68,226 +81,8 @@ def mean_skeleton() -> Skeleton:
         return Skeleton(joints=torch.from_numpy(body["joints"].astype(np.float32)))
 
 
-def _compiled(*tensors: Tensor) -> bool:
-    """Whether a compiled loop may do it: in main memory, and nothing has to be differentiated.
-
-    A clip has a few thousand rotations, for which a chain of tensor operations costs thirty times the arithmetic.
-    """
-    tracked = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
-    return not tracked and all(tensor.device.type == "cpu" and tensor.is_floating_point() for tensor in tensors)
-
-
-def _rows(tensor: Tensor, axes: int) -> NDArray[np.floating]:
-    """The last axes of a tensor as rows of an array."""
-    return np.ascontiguousarray(tensor.detach().numpy()).reshape(-1, *tensor.shape[tensor.ndim - axes :])
-
-
-def axis_angle_to_matrix(axis_angle: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
-    """Rotation matrices of axis-angle vectors (Rodrigues' formula), smooth through zero."""
-    if _compiled(axis_angle):
-        rows = _rows(axis_angle, 1)
-        out = np.empty((len(rows), 3, 3), rows.dtype)
-        rodrigues(rows, out)
-        return torch.from_numpy(out).reshape(*axis_angle.shape, 3)
-    square = (axis_angle * axis_angle).sum(-1)
-    # Below 1e-8 rad^2 the series is exact to the last bit of float32 and its gradient is finite.
-    small = square < 1e-8
-    angle = torch.where(small, torch.ones_like(square), square).sqrt()
-    sinc = torch.where(small, 1 - square / 6, angle.sin() / angle)
-    cosc = torch.where(small, 0.5 - square / 24, (1 - angle.cos()) / angle**2)
-    x, y, z = axis_angle.unbind(-1)
-    zero = torch.zeros_like(x)
-    K = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=-1).unflatten(-1, (3, 3))
-    identity = torch.eye(3, dtype=axis_angle.dtype, device=axis_angle.device)
-    return identity + sinc[..., None, None] * K + cosc[..., None, None] * (K @ K)
-
-
-def matrix_to_quat(R: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 4"]:
-    """Unit quaternions (wxyz, w >= 0) of rotation matrices, stable at every angle.
-
-    Source:
-        Shepperd, "Quaternion from rotation matrix", 1978: divide by the largest of the four.
-    """
-    if _compiled(R):
-        rows = _rows(R, 2)
-        out = np.empty((len(rows), 4), rows.dtype)
-        _shepperd(rows, out)
-        return torch.from_numpy(out).reshape(*R.shape[:-2], 4)
-    m = [[R[..., i, j] for j in range(3)] for i in range(3)]
-    squares = torch.stack(
-        [
-            1 + m[0][0] + m[1][1] + m[2][2],
-            1 + m[0][0] - m[1][1] - m[2][2],
-            1 - m[0][0] + m[1][1] - m[2][2],
-            1 - m[0][0] - m[1][1] + m[2][2],
-        ],
-        dim=-1,
-    )
-    candidates = torch.stack(
-        [
-            torch.stack([squares[..., 0], m[2][1] - m[1][2], m[0][2] - m[2][0], m[1][0] - m[0][1]], dim=-1),
-            torch.stack([m[2][1] - m[1][2], squares[..., 1], m[1][0] + m[0][1], m[0][2] + m[2][0]], dim=-1),
-            torch.stack([m[0][2] - m[2][0], m[1][0] + m[0][1], squares[..., 2], m[2][1] + m[1][2]], dim=-1),
-            torch.stack([m[1][0] - m[0][1], m[0][2] + m[2][0], m[2][1] + m[1][2], squares[..., 3]], dim=-1),
-        ],
-        dim=-2,
-    )
-    best = squares.argmax(-1)[..., None, None].expand(*squares.shape[:-1], 1, 4)
-    quat = torch.nn.functional.normalize(candidates.gather(-2, best).squeeze(-2), dim=-1)
-    return torch.where(quat[..., :1] < 0, -quat, quat)
-
-
-def quat_to_axis_angle(quat: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 3"]:
-    """Axis-angle vectors, of length at most pi, of unit quaternions (wxyz)."""
-    if _compiled(quat):
-        rows = _rows(quat, 1)
-        out = np.empty((len(rows), 3), rows.dtype)
-        turns(rows, out)
-        return torch.from_numpy(out).reshape(*quat.shape[:-1], 3)
-    quat = torch.where(quat[..., :1] < 0, -quat, quat)
-    sine = quat[..., 1:].norm(dim=-1, keepdim=True)
-    angle = 2 * torch.atan2(sine, quat[..., :1])
-    # angle / sine tends to 2 / w at zero.
-    factor = torch.where(sine < 1e-6, 2 / quat[..., :1].clamp(min=1e-6), angle / sine.clamp(min=1e-12))
-    return quat[..., 1:] * factor
-
-
-def matrix_to_axis_angle(R: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3"]:
-    """Axis-angle vectors, of length at most pi, of rotation matrices."""
-    return quat_to_axis_angle(matrix_to_quat(R))
-
-
-def rotation_6d_to_matrix(d6: Float[Tensor, "*batch 6"]) -> Float[Tensor, "*batch 3 3"]:
-    """Rotation matrices from their first two rows, orthonormalised.
-
-    Source:
-        Zhou and others, "On the Continuity of Rotation Representations in Neural Networks", CVPR 2019.
-    """
-    a, b = d6[..., :3], d6[..., 3:]
-    x = torch.nn.functional.normalize(a, dim=-1)
-    y = torch.nn.functional.normalize(b - (x * b).sum(-1, keepdim=True) * x, dim=-1)
-    return torch.stack([x, y, torch.linalg.cross(x, y)], dim=-2)
-
-
-def slerp(
-    a: Float[Tensor, "*batch 4"], b: Float[Tensor, "*batch 4"], t: Float[Tensor, "*batch 1"]
-) -> Float[Tensor, "*batch 4"]:
-    """Spherical interpolation of unit quaternions along the shorter arc.
-
-    Source:
-        Shoemake, "Animating rotation with quaternion curves", SIGGRAPH 1985.
-    """
-    if _compiled(a, b, t) and a.dtype == b.dtype == t.dtype:
-        ours, theirs = torch.broadcast_tensors(a, b)
-        out = np.empty((ours.numel() // 4, 4), a.detach().numpy().dtype)
-        _between(_rows(ours, 1), _rows(theirs, 1), _rows(t.expand(*ours.shape[:-1], 1), 1), out)
-        return torch.from_numpy(out).reshape(ours.shape)
-    dot = (a * b).sum(-1, keepdim=True)
-    b = torch.where(dot < 0, -b, b)
-    angle = torch.acos(dot.abs().clamp(max=1))
-    sine = angle.sin()
-    near = sine < 1e-4
-    safe = torch.where(near, torch.ones_like(sine), sine)
-    wa = torch.where(near, 1 - t, ((1 - t) * angle).sin() / safe)
-    wb = torch.where(near, t, (t * angle).sin() / safe)
-    return torch.nn.functional.normalize(wa * a + wb * b, dim=-1)
-
-
-_loop = numba.njit(nogil=True, cache=True, error_model="numpy")
-
-
 @no_type_check
-@_loop
-def rodrigues(axis_angles, out):
-    """See `axis_angle_to_matrix`."""
-    for n in range(len(axis_angles)):
-        x, y, z = axis_angles[n, 0], axis_angles[n, 1], axis_angles[n, 2]
-        square = x * x + y * y + z * z
-        if square < 1e-8:
-            sinc, cosc = 1 - square / 6, 0.5 - square / 24
-        else:
-            angle = np.sqrt(square)
-            sinc, cosc = np.sin(angle) / angle, (1 - np.cos(angle)) / square
-        out[n, 0, 0], out[n, 1, 1], out[n, 2, 2] = (
-            1 - cosc * (y * y + z * z), 1 - cosc * (x * x + z * z), 1 - cosc * (x * x + y * y),
-        )  # fmt: skip
-        out[n, 0, 1], out[n, 1, 0] = cosc * x * y - sinc * z, cosc * x * y + sinc * z
-        out[n, 0, 2], out[n, 2, 0] = cosc * x * z + sinc * y, cosc * x * z - sinc * y
-        out[n, 1, 2], out[n, 2, 1] = cosc * y * z - sinc * x, cosc * y * z + sinc * x
-
-
-@no_type_check
-@_loop
-def _shepperd(matrices, out):
-    """See `matrix_to_quat`."""
-    for n in range(len(matrices)):
-        m = matrices[n]
-        a, b, c = m[0, 0], m[1, 1], m[2, 2]
-        trace = a + b + c
-        if trace >= a and trace >= b and trace >= c:
-            w, x, y, z = 1 + trace, m[2, 1] - m[1, 2], m[0, 2] - m[2, 0], m[1, 0] - m[0, 1]
-        elif a >= b and a >= c:
-            w, x, y, z = m[2, 1] - m[1, 2], 1 + a - b - c, m[1, 0] + m[0, 1], m[0, 2] + m[2, 0]
-        elif b >= c:
-            w, x, y, z = m[0, 2] - m[2, 0], m[1, 0] + m[0, 1], 1 - a + b - c, m[2, 1] + m[1, 2]
-        else:
-            w, x, y, z = m[1, 0] - m[0, 1], m[0, 2] + m[2, 0], m[2, 1] + m[1, 2], 1 - a - b + c
-        length = np.sqrt(w * w + x * x + y * y + z * z)
-        scale = (-1 if w < 0 else 1) / (length if length > 1e-12 else 1e-12)
-        out[n, 0], out[n, 1], out[n, 2], out[n, 3] = w * scale, x * scale, y * scale, z * scale
-
-
-@no_type_check
-@_loop
-def turns(quats, out):
-    """See `quat_to_axis_angle`."""
-    for n in range(len(quats)):
-        sign = -1 if quats[n, 0] < 0 else 1
-        w, x, y, z = sign * quats[n, 0], sign * quats[n, 1], sign * quats[n, 2], sign * quats[n, 3]
-        sine = np.sqrt(x * x + y * y + z * z)
-        factor = 2 / max(w, 1e-6) if sine < 1e-6 else 2 * np.arctan2(sine, w) / sine
-        out[n, 0], out[n, 1], out[n, 2] = x * factor, y * factor, z * factor
-
-
-@no_type_check
-@_loop
-def _between(ours, theirs, shares, out):
-    """See `slerp`."""
-    for n in range(len(ours)):
-        dot, t = 0 * ours[n, 0], shares[n, 0]
-        for i in range(4):
-            dot += ours[n, i] * theirs[n, i]
-        angle = np.arccos(min(abs(dot), 1.0))
-        sine = np.sin(angle)
-        wa, wb = 1 - t, t
-        if sine >= 1e-4:
-            wa, wb = np.sin((1 - t) * angle) / sine, np.sin(t * angle) / sine
-        wb = -wb if dot < 0 else wb
-        square = 0 * dot
-        for i in range(4):
-            out[n, i] = wa * ours[n, i] + wb * theirs[n, i]
-            square += out[n, i] * out[n, i]
-        length = max(np.sqrt(square), 1e-12)
-        for i in range(4):
-            out[n, i] /= length
-
-
-@no_type_check
-@_loop
-def to_quat(axis_angle, out):
-    """Unit quaternion of one axis-angle vector."""
-    x, y, z = axis_angle[0], axis_angle[1], axis_angle[2]
-    square = x * x + y * y + z * z
-    if square < 1e-8:
-        out[0], factor = 1 - square / 8, 0.5 - square / 48
-    else:
-        angle = np.sqrt(square)
-        out[0], factor = np.cos(angle / 2), np.sin(angle / 2) / angle
-    out[1], out[2], out[3] = factor * x, factor * y, factor * z
-
-
-@no_type_check
-@_loop
+@loop
 def _interpolated(pose, before, after, shares, out):
     """See `_halfway`; what does not turn is not turned into a quaternion."""
     ours, theirs, mixed = np.empty((1, 4)), np.empty((1, 4)), np.empty((1, 4))
@@ -301,7 +96,7 @@ def _interpolated(pose, before, after, shares, out):
                 continue
             to_quat(a, ours[0])
             to_quat(b, theirs[0])
-            _between(ours, theirs, share, mixed)
+            slerped(ours, theirs, share, mixed)
             turns(mixed, turn)
             out[n, joint, 0], out[n, joint, 1], out[n, joint, 2] = turn[0, 0], turn[0, 1], turn[0, 2]
 
@@ -323,7 +118,7 @@ def joint_transforms(
     Where nothing has to be differentiated a compiled loop does it, some thirty times faster.
     """
     joints = skeleton.joints.to(local)
-    if _compiled(local, transl):
+    if compiled(local, transl):
         T = np.zeros((len(local), len(PARENTS), 4, 4), dtype=local.detach().numpy().dtype)
         _chained(local.detach().numpy(), transl.detach().numpy(), joints.numpy(), _PARENTS, T)
         return torch.from_numpy(T)
@@ -367,7 +162,7 @@ def _chained(local, transl, joints, parents, T):
 
 
 @no_type_check
-@_loop
+@loop
 def _from_rest(T, joints):
     """Joint to world becomes rest to world, in place."""
     for t in range(T.shape[0]):
@@ -390,7 +185,7 @@ def joint_positions(motion: Motion, skeleton: Skeleton) -> Float[Tensor, "time 5
 def rest_to_world(motion: Motion, skeleton: Skeleton) -> Float[Tensor, "time 55 4 4"]:
     """Rest to world for each joint: what linear blend skinning blends."""
     T = forward_kinematics(motion, skeleton)
-    if _compiled(T, skeleton.joints):
+    if compiled(T, skeleton.joints):
         _from_rest(T.numpy(), skeleton.joints.numpy())
         return T
     shift = T[..., :3, 3] - torch.einsum("tjik,jk->tji", T[..., :3, :3], skeleton.joints.to(T))
@@ -442,7 +237,7 @@ def _halfway(
     pose: Float[Tensor, "time 55 3"], i: Int[Tensor, " sample"], j: Int[Tensor, " sample"], t: Float[Tensor, "sample 1"]
 ) -> Float[Tensor, "sample 55 3"]:
     """Axis-angles between frames i and j, slerped."""
-    if _compiled(pose, t):
+    if compiled(pose, t):
         out = np.empty((len(i), *pose.shape[1:]), pose.detach().numpy().dtype)
         _interpolated(pose.detach().numpy(), i.numpy(), j.numpy(), t.detach().numpy(), out)
         return torch.from_numpy(out)
@@ -475,7 +270,7 @@ def clearances(
 
     Heights need one row of each rotation, and no fingers but those that a hand rests on.
     """
-    if not _compiled(pose, transl):
+    if not compiled(pose, transl):
         local = axis_angle_to_matrix(pose)
         return lowest(joint_transforms_plain(local, transl, skeleton.joints.to(local))[..., :3, 3])
     out = np.empty(len(pose), pose.detach().numpy().dtype)
@@ -503,7 +298,7 @@ BEARING = _bearing()
 
 
 @no_type_check
-@_loop
+@loop
 def _lowest_points(pose, height, joints, out):
     """See `clearances`."""
     y, row = np.empty(len(joints)), np.empty((len(joints), 3))

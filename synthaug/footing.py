@@ -13,15 +13,8 @@ from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from synthaug.body import (
-    BEARING,
-    JOINT,
-    PARENTS,
-    SUPPORTS,
-    Skeleton,
-    matrix_to_axis_angle,
-    rodrigues,
-)
+from synthaug.body import BEARING, JOINT, PARENTS, SUPPORTS, Skeleton
+from synthaug.rotations import matrix_to_axis_angle, rodrigues
 from synthaug.structures import Motion
 
 _PARENTS = np.array(PARENTS)

@@ -14,7 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from synthaug.body import axis_angle_to_matrix, moved
+from synthaug.body import moved
+from synthaug.rotations import axis_angle_to_matrix
 from synthaug.structures import Record, Reference
 
 ANGLES = {"pitch": 15.0, "roll": 2.0}

@@ -15,10 +15,11 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from synthaug.avatars import Avatar
-from synthaug.body import axis_angle_to_matrix, joint_positions, lowest, mean_skeleton, resample, retarget
+from synthaug.body import joint_positions, lowest, mean_skeleton, resample, retarget
 from synthaug.compositing import over
 from synthaug.motions.limits import excess
 from synthaug.renderers import Renderer
+from synthaug.rotations import axis_angle_to_matrix
 from synthaug.sheets import Row, Strip, with_skeleton
 from synthaug.structures import Camera, Motion, Record, Reference
 from synthaug.video import SUFFIXES, indices_at, probe, read_frames

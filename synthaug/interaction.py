@@ -11,17 +11,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from synthaug.body import (
-    JOINT,
-    PARENTS,
-    Skeleton,
-    axis_angle_to_matrix,
-    centre_of,
-    forward_kinematics,
-    joint_positions,
-    matrix_to_axis_angle,
-)
+from synthaug.body import JOINT, PARENTS, Skeleton, centre_of, forward_kinematics, joint_positions
 from synthaug.footing import Ground, reenacted
+from synthaug.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from synthaug.structures import Motion
 
 TOUCH = (0.15, 0.4)

@@ -24,13 +24,14 @@ from synthaug.avatars.rig import rehearsal
 from synthaug.avatars.scan import import_ply
 from synthaug.avatars.smplx_body import MAX_BETAS
 from synthaug.avatars.terms import About, Consent, Licence, PackError, from_plain
-from synthaug.body import JOINT, axis_angle_to_matrix, matrix_to_quat, mean_skeleton, retarget
+from synthaug.body import JOINT, mean_skeleton, retarget
 from synthaug.files import write_atomic
 from synthaug.levels import Pyramid
 from synthaug.motions.actions import Actions
 from synthaug.motions.smplx_npz import Axes, read_smplx_npz
 from synthaug.renderers.cpu import CpuRenderer
 from synthaug.renderers.refinement import Refinement
+from synthaug.rotations import axis_angle_to_matrix, matrix_to_quat
 from synthaug.sheets import Row, Strip
 from synthaug.structures import Camera, Gaussians, Motion, Recipe, Record
 

@@ -15,16 +15,8 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from synthaug.body import (
-    axis_angle_to_matrix,
-    clearances,
-    joint_positions,
-    matrix_to_quat,
-    mean_skeleton,
-    moved,
-    quat_to_axis_angle,
-    slerp,
-)
+from synthaug.body import clearances, joint_positions, mean_skeleton, moved
+from synthaug.rotations import axis_angle_to_matrix, matrix_to_quat, quat_to_axis_angle, slerp
 from synthaug.structures import Motion
 
 _BODY = 22

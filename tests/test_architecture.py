@@ -5,19 +5,20 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 STATIONS = ("motions", "avatars", "cameras", "backgrounds", "renderers")
-PURE = {"structures", "body", "symmetry", "files", "video", "levels"}
+PURE = {"structures", "body", "rotations", "symmetry", "files", "video", "levels"}
 
 MAY = {
     "structures": set(),
     "files": {"structures"},
-    "body": {"structures"},
+    "rotations": set(),
+    "body": {"structures", "rotations"},
     "video": {"structures", "files"},
     "holding": {"structures", "video"},
-    "compositing": {"structures", "body"},
-    "footing": {"structures", "body"},
-    "interaction": {"structures", "body", "footing"},
-    "performances": {"structures", "body"},
-    "symmetry": {"structures", "body"},
+    "compositing": {"structures", "body", "rotations"},
+    "footing": {"structures", "body", "rotations"},
+    "interaction": {"structures", "body", "rotations", "footing"},
+    "performances": {"structures", "body", "rotations"},
+    "symmetry": {"structures", "body", "rotations"},
     "levels": {"structures"},
     "imaging": set(),
     "sensor": {"structures", "imaging"},
@@ -28,14 +29,14 @@ MAY = {
     "failures": set(),
     "workers": set(),
     "sampling": set(),
-    "truth": {"structures", "body"},
+    "truth": {"structures", "body", "rotations"},
     "caching": {"structures", "files"},
     **{station: PURE for station in STATIONS},
-    "gravity": {"structures", "body"},
+    "gravity": {"structures", "body", "rotations"},
     "references": {"structures", "files", "gravity", "motions"},
     "synthesis": {
-        "structures", "body", "files", "caching", "compositing", "truth", "sensor", "references", "interaction",
-        "performances", "symmetry", *STATIONS,
+        "structures", "body", "rotations", "files", "caching", "compositing", "truth", "sensor", "references",
+        "interaction", "performances", "symmetry", *STATIONS,
     },
     "drawing": {"structures", "renderers", "synthesis"},
     "datasets": {"structures", "files", "video"},
@@ -46,9 +47,11 @@ MAY = {
     "fewshot": {"recognizers", "structures"},
     "licences": {"structures"},
     "reports": {"structures", "files", "licences"},
-    "sheets": {"structures", "body"},
+    "sheets": {"structures", "body", "rotations"},
     "recognition": {"structures", "motions", "video"},
-    "inspection": {"structures", "body", "sheets", "compositing", "video", "motions", "avatars", "renderers"},
+    "inspection": {
+        "structures", "body", "rotations", "sheets", "compositing", "video", "motions", "avatars", "renderers",
+    },
 }  # fmt: skip
 BASES_ONLY = ("synthesis", "references", "drawing", "datamodule")
 HEAVY = {

@@ -10,26 +10,28 @@ from synthaug.body import (
     JOINT,
     JOINT_NAMES,
     PARENTS,
-    axis_angle_to_matrix,
     clearances,
     forward_kinematics,
     joint_positions,
     joint_transforms,
     joint_transforms_plain,
     lowest,
-    matrix_to_axis_angle,
-    matrix_to_quat,
     mean_skeleton,
     moved,
-    quat_to_axis_angle,
     resample,
     rest_to_world,
     retarget,
-    rotation_6d_to_matrix,
     skin,
-    slerp,
 )
 from synthaug.body import Skeleton as Bones
+from synthaug.rotations import (
+    axis_angle_to_matrix,
+    matrix_to_axis_angle,
+    matrix_to_quat,
+    quat_to_axis_angle,
+    rotation_6d_to_matrix,
+    slerp,
+)
 from synthaug.structures import Motion, quats_to_matrices
 
 

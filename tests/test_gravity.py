@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from synthaug.body import axis_angle_to_matrix, joint_positions, matrix_to_axis_angle, mean_skeleton, moved
+from synthaug.body import joint_positions, mean_skeleton, moved
 from synthaug.gravity import ANGLES, Told, pooled, together
 from synthaug.motions.energy import project
 from synthaug.motions.placement import FLIP, intrinsics, leveling
+from synthaug.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from synthaug.structures import Camera, Motion, Record, Reference
 
 SKELETON = mean_skeleton()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from synthaug.body import axis_angle_to_matrix
+from synthaug.rotations import axis_angle_to_matrix
 from synthaug.structures import Light
 from synthaug.testing.renderers import example_person, with_normals
 

@@ -13,7 +13,6 @@ from synthaug.avatars.pack import SUFFIX, Extras, Pack, read_pack, write_pack
 from synthaug.avatars.ply import read_ply
 from synthaug.avatars.rig import Rig
 from synthaug.avatars.terms import About, Consent, Provenance
-from synthaug.body import axis_angle_to_matrix
 from synthaug.cli import main
 from synthaug.licences import TABLE, markdown, used
 from synthaug.packing import (
@@ -27,6 +26,7 @@ from synthaug.packing import (
     problems,
     with_papers,
 )
+from synthaug.rotations import axis_angle_to_matrix
 from synthaug.structures import Actor, Motion, Recipe
 from synthaug.testing.exavatar import write_checkpoint
 

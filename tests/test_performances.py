@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from synthaug.body import axis_angle_to_matrix, clearances, joint_positions, mean_skeleton, moved, resample
+from synthaug.body import clearances, joint_positions, mean_skeleton, moved, resample
 from synthaug.motions.actions import Actions, perform
 from synthaug.motions.style import PerformerStyle
 from synthaug.performances import aligned, blended, middle_of
+from synthaug.rotations import axis_angle_to_matrix
 from synthaug.structures import Motion, Record
 from synthaug.symmetry import mirrored
 from synthaug.testing.motions import frame_times

@@ -21,9 +21,10 @@ from synthaug.avatars.pack import SUFFIX, Pack, PackFile, write_pack
 from synthaug.avatars.rig import Rig, rehearsal
 from synthaug.avatars.terms import About, PackError, Provenance
 from synthaug.avatars.wardrobe import FAMILIES, draw_person
-from synthaug.body import Skeleton, matrix_to_quat, rest_to_world
+from synthaug.body import Skeleton, rest_to_world
 from synthaug.files import user_cache
 from synthaug.levels import Pyramid
+from synthaug.rotations import matrix_to_quat
 from synthaug.structures import Gaussians, Motion
 
 logger = logging.getLogger(__name__)

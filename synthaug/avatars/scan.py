@@ -22,7 +22,7 @@ from synthaug.avatars.ply import Splats, read_ply
 from synthaug.avatars.registration import Cloud, Skin, Stance, chain, fit_body, posed, skin
 from synthaug.avatars.rig import Rig
 from synthaug.avatars.terms import About, Provenance
-from synthaug.body import matrix_to_quat
+from synthaug.rotations import matrix_to_quat
 from synthaug.structures import Gaussians
 
 Doubles: TypeAlias = NDArray[np.floating]

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, eye_array, vstack
 from torch import Tensor
 
-from synthaug.body import PARENTS, Skeleton, axis_angle_to_matrix, joint_transforms
+from synthaug.body import PARENTS, Skeleton, joint_transforms
+from synthaug.rotations import axis_angle_to_matrix
 
 LIP_RING = (2844, 2855, 8977, 1740, 1730, 1789, 8953, 2892)
 """SMPL-X vertices around the mouth, which ExAvatar closes by six faces."""

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from synthaug.body import JOINT, axis_angle_to_matrix, matrix_to_quat, quat_to_axis_angle, slerp
+from synthaug.body import JOINT
 from synthaug.motions.hands import hand_pose
 from synthaug.motions.limbs import (
     ELBOW_FLEXION_DEG,
@@ -30,6 +30,7 @@ from synthaug.motions.limbs import (
 )
 from synthaug.motions.style import PerformerStyle
 from synthaug.motions.timing import Clock, drift, eased
+from synthaug.rotations import axis_angle_to_matrix, matrix_to_quat, quat_to_axis_angle, slerp
 from synthaug.structures import quats_to_matrices
 
 Triple: TypeAlias = tuple[float | int, float | int, float | int]

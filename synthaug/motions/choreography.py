@@ -12,19 +12,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from synthaug.body import (
-    JOINT,
-    axis_angle_to_matrix,
-    joint_positions,
-    lowest,
-    matrix_to_axis_angle,
-    mean_skeleton,
-    moved,
-)
+from synthaug.body import JOINT, joint_positions, lowest, mean_skeleton, moved
 from synthaug.motions.arms import Key, Stage, blended, put_arm
 from synthaug.motions.limbs import ANKLE_DEG, KNEE_FLEXION_DEG, SIDES, SOLE, apply, bend, rig, turn, vector
 from synthaug.motions.style import PerformerStyle
 from synthaug.motions.timing import Clock, drift
+from synthaug.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from synthaug.structures import Motion
 from synthaug.symmetry import mirrored
 

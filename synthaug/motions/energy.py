@@ -7,9 +7,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from synthaug.body import PARENTS, Skeleton, rotation_6d_to_matrix
+from synthaug.body import PARENTS, Skeleton
 from synthaug.motions.descent import Terms
 from synthaug.motions.markers import NUM_BODY
+from synthaug.rotations import rotation_6d_to_matrix
 from synthaug.structures import Camera
 
 

@@ -12,7 +12,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from synthaug.body import axis_angle_to_matrix, matrix_to_axis_angle
 from synthaug.files import digest_of
 from synthaug.motions import MotionSource
 from synthaug.motions.hands import hand_pose
@@ -30,6 +29,7 @@ from synthaug.motions.paramfiles import (
 )
 from synthaug.motions.recordings import FlawError, cut, finite, frames_between, mapping, positive, read_json, reading
 from synthaug.motions.smplx_models import hand_means, rest_pelvis
+from synthaug.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from synthaug.structures import Camera, Motion, Record, Reference
 
 _VERSION = 1

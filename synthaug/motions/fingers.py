@@ -12,10 +12,11 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from synthaug.body import JOINT, Skeleton, matrix_to_axis_angle
+from synthaug.body import JOINT, Skeleton
 from synthaug.motions.landmarks import Landmarks
 from synthaug.motions.markers import smoothed
 from synthaug.motions.starts import kabsch, turned_onto
+from synthaug.rotations import matrix_to_axis_angle
 
 _SIDES = ("left", "right")
 _FINGERS = {"index": 5, "middle": 9, "pinky": 17, "ring": 13, "thumb": 1}

@@ -13,11 +13,12 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from synthaug.body import JOINT, JOINT_NAMES, PARENTS, SUPPORTS, Skeleton, matrix_to_axis_angle
+from synthaug.body import JOINT, JOINT_NAMES, PARENTS, SUPPORTS, Skeleton
 from synthaug.motions.descent import Terms, Waves, descend
 from synthaug.motions.energy import bones_of, packed, project, unpacked
 from synthaug.motions.markers import NUM_BODY, Markers, Sighting, Track, noise, smoothed
 from synthaug.motions.starts import HINGES, analytic_start, plausible
+from synthaug.rotations import matrix_to_axis_angle
 from synthaug.structures import Motion
 
 _WINDOW, _OVERLAP = 256, 32

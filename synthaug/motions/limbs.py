@@ -12,7 +12,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from synthaug.body import JOINT, SUPPORTS, axis_angle_to_matrix, matrix_to_quat, mean_skeleton
+from synthaug.body import JOINT, SUPPORTS, mean_skeleton
+from synthaug.rotations import axis_angle_to_matrix, matrix_to_quat
 
 SIDES: dict[str, float] = {"left": 1.0, "right": -1.0}
 """Sign of x on each side of the body."""

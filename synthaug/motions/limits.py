@@ -11,8 +11,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from synthaug.body import JOINT, axis_angle_to_matrix, matrix_to_quat, quat_to_axis_angle
+from synthaug.body import JOINT
 from synthaug.motions.limbs import rig, twist_of, vector
+from synthaug.rotations import axis_angle_to_matrix, matrix_to_quat, quat_to_axis_angle
 from synthaug.structures import Motion
 
 

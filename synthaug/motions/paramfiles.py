@@ -13,20 +13,12 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from synthaug.body import (
-    JOINT_NAMES,
-    axis_angle_to_matrix,
-    joint_positions,
-    matrix_to_quat,
-    mean_skeleton,
-    moved,
-    quat_to_axis_angle,
-    slerp,
-)
+from synthaug.body import JOINT_NAMES, joint_positions, mean_skeleton, moved
 from synthaug.motions.markers import NUM_BODY, Track, joint_markers
 from synthaug.motions.placement import FLIP, floor_plane, on_the_floor, tilt
 from synthaug.motions.quality import assess
 from synthaug.motions.recordings import FlawError, finite, frame_numbers, mapping, read_json
+from synthaug.rotations import axis_angle_to_matrix, matrix_to_quat, quat_to_axis_angle, slerp
 from synthaug.structures import Camera, Motion, Plain, Record, Reference
 
 MAX_FRAMES = 200_000

@@ -6,17 +6,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from synthaug.body import (
-    JOINT,
-    PARENTS,
-    SUPPORTS,
-    Skeleton,
-    axis_angle_to_matrix,
-    joint_positions,
-    lowest,
-    moved,
-)
+from synthaug.body import JOINT, PARENTS, SUPPORTS, Skeleton, joint_positions, lowest, moved
 from synthaug.motions.markers import NUM_BODY, Markers, smoothed
+from synthaug.rotations import axis_angle_to_matrix
 from synthaug.structures import Camera, Motion
 
 FLIP = torch.diag(torch.tensor([1.0, -1.0, -1.0, 1.0]))

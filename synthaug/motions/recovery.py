@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from synthaug.body import Skeleton, axis_angle_to_matrix, joint_positions, lowest, mean_skeleton, moved
+from synthaug.body import Skeleton, joint_positions, lowest, mean_skeleton, moved
 from synthaug.motions.energy import project
 from synthaug.motions.fitting import Beliefs, Subject, fit_each
 from synthaug.motions.layouts import Layout
@@ -21,6 +21,7 @@ from synthaug.motions.markers import Markers, Sighting, Track
 from synthaug.motions.placement import FLIP, floor_plane, level_camera, leveling, tilt
 from synthaug.motions.proportions import Proportions, solve_proportions
 from synthaug.motions.quality import assess, assess_lifted
+from synthaug.rotations import axis_angle_to_matrix
 from synthaug.structures import Motion
 
 FRAMES: dict[str, tuple[float, float, float]] = {

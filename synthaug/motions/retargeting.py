@@ -12,20 +12,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from synthaug.body import (
-    JOINT,
-    JOINT_NAMES,
-    PARENTS,
-    Skeleton,
-    joint_positions,
-    lowest,
-    matrix_to_axis_angle,
-    mean_skeleton,
-    retarget,
-)
+from synthaug.body import JOINT, JOINT_NAMES, PARENTS, Skeleton, joint_positions, lowest, mean_skeleton, retarget
 from synthaug.motions.markers import NUM_BODY, joint_markers
 from synthaug.motions.recordings import FlawError
 from synthaug.motions.starts import analytic_start, turned_onto
+from synthaug.rotations import matrix_to_axis_angle
 from synthaug.structures import Motion
 
 UNITS = {"metre": 1.0, "foot": 0.3048, "decimetre": 0.1, "CMU's": 0.0254 / 0.45, "inch": 0.0254, "centimetre": 0.01,

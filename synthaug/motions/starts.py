@@ -7,8 +7,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from synthaug.body import JOINT, PARENTS, Skeleton, axis_angle_to_matrix, matrix_to_axis_angle
+from synthaug.body import JOINT, PARENTS, Skeleton
 from synthaug.motions.markers import NUM_BODY, Markers
+from synthaug.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 
 PELVIS = tuple(JOINT[name] for name in ("pelvis", "left_hip", "right_hip", "spine1"))
 CHEST = tuple(

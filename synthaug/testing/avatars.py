@@ -4,7 +4,8 @@ import numpy as np
 import torch
 
 from synthaug.avatars import Avatar, Cast
-from synthaug.body import axis_angle_to_matrix, moved
+from synthaug.body import moved
+from synthaug.rotations import axis_angle_to_matrix
 from synthaug.structures import Gaussians, Motion
 
 

@@ -15,7 +15,8 @@ from synthaug.avatars.attire import MODES
 from synthaug.avatars.ply import Splats
 from synthaug.avatars.registration import BETAS, Stance, stature
 from synthaug.avatars.wardrobe import draw_person
-from synthaug.body import JOINT, forward_kinematics, matrix_to_quat
+from synthaug.body import JOINT, forward_kinematics
+from synthaug.rotations import matrix_to_quat
 from synthaug.structures import Motion
 
 Up: TypeAlias = Literal["y", "z", "-y"]

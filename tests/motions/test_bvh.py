@@ -5,12 +5,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skeletonfiles import BANDAI, BIPED, LAFAN, MEAN, MIXAMO, POSER, a_pose, along_x, bvh_file, error_mm, performance
 
-from synthaug.body import JOINT, Skeleton, axis_angle_to_matrix, joint_positions, lowest
+from synthaug.body import JOINT, Skeleton, joint_positions, lowest
 from synthaug.motions import UnusableClipError, recordings
 from synthaug.motions.bvh import BvhMotion, parse_bvh, posed
 from synthaug.motions.bvhnames import named
 from synthaug.motions.recordings import FlawError
 from synthaug.motions.retargeting import units_of
+from synthaug.rotations import axis_angle_to_matrix
 from synthaug.structures import Motion, Record
 from synthaug.testing.motions import check_motion_source
 

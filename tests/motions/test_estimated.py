@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from synthaug.body import JOINT, axis_angle_to_matrix, joint_positions, mean_skeleton
+from synthaug.body import JOINT, joint_positions, mean_skeleton
 from synthaug.motions import MotionSource
 from synthaug.motions.actions import Actions
 from synthaug.motions.estimated import EstimatedMotion, draw_slips, estimate, refitted
 from synthaug.motions.placement import intrinsics, level_camera
+from synthaug.rotations import axis_angle_to_matrix
 from synthaug.structures import Camera, Motion, Record, Reference
 from synthaug.testing.motions import check_motion, check_motion_source
 

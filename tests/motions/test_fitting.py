@@ -7,7 +7,6 @@ import torch
 from synthaug.body import (
     JOINT,
     JOINT_NAMES,
-    axis_angle_to_matrix,
     forward_kinematics,
     global_rotations,
     joint_positions,
@@ -20,6 +19,7 @@ from synthaug.motions.fitting import Beliefs, Subject, fit, fit_many, terms_of
 from synthaug.motions.markers import Sighting, Track, joint_markers, linear_markers, noise, smoothed
 from synthaug.motions.placement import intrinsics, level_camera
 from synthaug.motions.starts import analytic_start, kabsch, turned_onto
+from synthaug.rotations import axis_angle_to_matrix
 from synthaug.structures import Camera, Motion
 
 SKELETON = mean_skeleton()

@@ -10,7 +10,7 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 from skeletonfiles import MEAN, aligned_mm, camera_before, performance, projected, seen
 
-from synthaug.body import JOINT, axis_angle_to_matrix, forward_kinematics, joint_positions, matrix_to_axis_angle, moved
+from synthaug.body import JOINT, forward_kinematics, joint_positions, moved
 from synthaug.motions import UnusableClipError, recordings
 from synthaug.motions.exavatar import ExAvatar
 from synthaug.motions.fitting import project
@@ -19,6 +19,7 @@ from synthaug.motions.lhm import Lhm
 from synthaug.motions.paramfiles import ParamFrames, on_a_clock
 from synthaug.motions.recordings import FlawError
 from synthaug.motions.smplx_models import NEUTRAL_PELVIS, hand_means, rest_pelvis
+from synthaug.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from synthaug.structures import Motion, Record
 from synthaug.testing.motions import check_motion_source
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from synthaug.body import JOINT, Skeleton, axis_angle_to_matrix, forward_kinematics, joint_positions, mean_skeleton
+from synthaug.body import JOINT, Skeleton, forward_kinematics, joint_positions, mean_skeleton
 from synthaug.motions.actions import perform
 from synthaug.motions.energy import project
 from synthaug.motions.layouts import COCO_17, COCO_WHOLEBODY_133, MEDIAPIPE_33, NTU_25, SMPLX_22, TOYOTA_13, Layout
@@ -13,6 +13,7 @@ from synthaug.motions.placement import intrinsics, level_camera
 from synthaug.motions.proportions import solve_proportions
 from synthaug.motions.recovery import FRAMES, JointTrack, KeypointTrack, lift, recover
 from synthaug.motions.style import PerformerStyle
+from synthaug.rotations import axis_angle_to_matrix
 from synthaug.structures import Camera, Motion
 
 MEAN = mean_skeleton()

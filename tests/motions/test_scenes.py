@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from synthaug.body import axis_angle_to_matrix, joint_positions, lowest, mean_skeleton
+from synthaug.body import joint_positions, lowest, mean_skeleton
 from synthaug.motions.actions import Actions
 from synthaug.motions.energy import body_kinematics, project
 from synthaug.motions.landmarks import USED, Landmarks, landmark_markers
@@ -26,6 +26,7 @@ from synthaug.motions.scenes import (
 )
 from synthaug.motions.starts import turned_onto
 from synthaug.motions.video import FILM_BELIEFS, take
+from synthaug.rotations import axis_angle_to_matrix
 from synthaug.structures import Camera, Motion, Record
 
 SKELETON = mean_skeleton()

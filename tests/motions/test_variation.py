@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 import torch
 
-from synthaug.body import JOINT, axis_angle_to_matrix, joint_positions, matrix_to_axis_angle, mean_skeleton
+from synthaug.body import JOINT, joint_positions, mean_skeleton
 from synthaug.motions.actions import perform
 from synthaug.motions.limits import excess
 from synthaug.motions.style import PerformerStyle
 from synthaug.motions.timing import drift
 from synthaug.motions.variation import SHARES, Unvaried, Variation
+from synthaug.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from synthaug.symmetry import mirrored_joints, reflected
 from synthaug.testing.motions import check_motion_variation, frame_times, same_motion
 

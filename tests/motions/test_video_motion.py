@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from synthaug.body import JOINT, axis_angle_to_matrix, joint_positions, lowest, mean_skeleton, moved
+from synthaug.body import JOINT, joint_positions, lowest, mean_skeleton, moved
 from synthaug.motions import UnusableClipError
 from synthaug.motions.energy import body_kinematics, project
 from synthaug.motions.landmarks import LIMBS, USED, Landmarks, landmark_markers, shapes
@@ -20,6 +20,7 @@ from synthaug.motions.network import Network
 from synthaug.motions.placement import intrinsics, level_camera, leveling, placed, tilt
 from synthaug.motions.scenes import Watched
 from synthaug.motions.video import FILM_BELIEFS, Gate, VideoMotion, longest_run, take
+from synthaug.rotations import axis_angle_to_matrix
 from synthaug.structures import Camera, Motion, Record
 from synthaug.testing.motions import check_motion_source
 from synthaug.video import write_video
