@@ -38,6 +38,8 @@ def unbound(node, where="", passed=frozenset()):
         keys = set(node) - {"_target_", "_partial_"}
         yield from (f"{where}: {key} is no parameter" for key in keys - set(signature.parameters))
         needed = {name for name, p in signature.parameters.items() if p.default is p.empty}
+        if node.get("_partial_"):  # what is called later is given its first parameter then
+            needed.discard(next(iter(signature.parameters)))
         yield from (f"{where}: {name} is missing" for name in needed - keys - passed)
 
 

@@ -2,11 +2,13 @@
 
 import json
 from collections import Counter
+from functools import partial
 
 import lightning
 import pytest
 import torch
 from fakes import BySubject, Films, plan
+from torch.optim import AdamW
 
 from synthaug.datamodule import Loading, SynthAugDataModule
 from synthaug.recognizers import Recognizer, loops
@@ -80,7 +82,7 @@ def run(films, folder, *, devices, stage, batch_size, **loading):
         logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
         num_sanity_val_steps=0, callbacks=[Diary(folder)], default_root_dir=folder,
     )  # fmt: skip
-    training = Training(Colours(), lr=0.05, warmup_steps=1)
+    training = Training(Colours(), optimizer=partial(AdamW, lr=0.05), warmup_steps=1)
     if stage == "fit":
         trainer.fit(training, datamodule=data)
     else:

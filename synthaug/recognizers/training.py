@@ -5,10 +5,10 @@ After the DataModule; the only place that knows that some clips of a batch are s
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import zip_longest
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -16,6 +16,7 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.nn.functional import one_hot
+from torch.optim import AdamW, Optimizer
 from torchmetrics.classification import MulticlassConfusionMatrix
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
@@ -23,6 +24,9 @@ from synthaug.recognizers import Recognizer
 from synthaug.recognizers.mixing import AuxiliaryNorms, Mixing, mixed
 from synthaug.structures import Batch, Plain
 
+OptimizerFactory: TypeAlias = Callable[[list[dict[str, object]]], Optimizer]
+"""What makes an optimizer of parameter groups: `partial(AdamW, lr=3e-3)` and the like."""
+_ADAMW = partial(AdamW, lr=3e-3, weight_decay=0.05)
 _WINDOW = 50
 """Batches over which training accuracy is averaged: Lightning's own interval between two logs."""
 
@@ -31,7 +35,7 @@ class Training(LightningModule):
     """A recognizer with a loss, an optimizer and a schedule, for `Trainer.fit` and `Trainer.test`.
 
     One batch is one step, so arms of an experiment are compared at equal steps by `Trainer(max_steps=...)`. Batches
-    are dicts (`video`, `label`, and if there, `synthetic` and `key`) or pairs of video and label. AdamW; the learning
+    are dicts (`video`, `label`, and if there, `synthetic` and `key`) or pairs of video and label. The learning
     rate climbs over `warmup_steps` and then falls to nothing along half a cosine, whose length is the Trainer's.
     Validation logs `val/top1`, `val/mean_class_accuracy` and `val/loss`; nothing here looks at test clips before
     `Trainer.test`, which logs the same under `test/` and leaves `predictions`.
@@ -41,8 +45,8 @@ class Training(LightningModule):
 
     Args:
         recognizer: What is trained.
-        lr: Highest learning rate.
-        weight_decay: AdamW's, on kernels and matrices; biases and norms are left alone.
+        optimizer: Makes the optimizer, with its highest learning rate and its weight decay, of which biases and norms
+            are spared; `synthaug.recognizers.muon` learns faster from scratch in few steps.
         warmup_steps: Steps over which the rate climbs.
         label_smoothing: Share of the target that is spread over all classes, in training only.
         synthetic_weight: Weight of a synthetic clip's loss where a filmed one's is 1. At 0 synthetic clips change
@@ -58,28 +62,26 @@ class Training(LightningModule):
         self,
         recognizer: Recognizer,
         *,
-        lr: float = 3e-3,
-        weight_decay: float = 0.05,
+        optimizer: OptimizerFactory = _ADAMW,
         warmup_steps: int = 20,
         label_smoothing: float = 0.1,
         synthetic_weight: float = 1.0,
         mixing: Mixing = Mixing(),  # noqa: B008 - frozen
     ) -> None:
         super().__init__()
-        if not (lr > 0 and weight_decay >= 0 and warmup_steps >= 0 and synthetic_weight >= 0):
+        if not (warmup_steps >= 0 and synthetic_weight >= 0):
             raise ValueError(
-                f"lr={lr}, weight_decay={weight_decay}, warmup_steps={warmup_steps} and synthetic_weight="
-                f"{synthetic_weight} were given; lr beyond 0 and the others not below 0 were wanted. Correct them."
+                f"warmup_steps={warmup_steps} and synthetic_weight={synthetic_weight} were given; nothing below 0 was "
+                "wanted. Correct them."
             )
         self.save_hyperparameters(
             {
-                "lr": lr,
-                "weight_decay": weight_decay,
                 "warmup_steps": warmup_steps,
                 "label_smoothing": label_smoothing,
                 "synthetic_weight": synthetic_weight,
             }
         )
+        self.optimizer = optimizer
         self.recognizer = recognizer
         self.label_smoothing = label_smoothing
         self.synthetic_weight = synthetic_weight
@@ -106,15 +108,14 @@ class Training(LightningModule):
         return self.recognizer(video)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """AdamW, and the schedule over the Trainer's steps."""
+        """The optimizer, and the schedule over the Trainer's steps."""
         total = self.trainer.estimated_stepping_batches
         if math.isinf(total):
             raise ValueError(
                 "The Trainer has no end (max_steps and max_epochs are both -1, or the loader has no length); the "
                 "cosine needs one. Give Trainer(max_steps=...)."
             )
-        groups = parameter_groups(self, weight_decay=self.hparams["weight_decay"])
-        optimizer = torch.optim.AdamW(groups, lr=self.hparams["lr"])
+        optimizer = self.optimizer(parameter_groups(self))
         factor = partial(rate_factor, warmup_steps=self.hparams["warmup_steps"], total_steps=int(total))
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -288,11 +289,11 @@ def rate_factor(step: int, *, warmup_steps: int, total_steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
 
 
-def parameter_groups(network: torch.nn.Module, *, weight_decay: float) -> list[dict[str, object]]:
-    """Kernels and matrices with decay, vectors (biases, norms) without, as is usual."""
+def parameter_groups(network: torch.nn.Module) -> list[dict[str, object]]:
+    """Kernels and matrices with the optimizer's weight decay, vectors (biases, norms) without, as is usual."""
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     return [
-        {"params": [parameter for parameter in parameters if parameter.ndim > 1], "weight_decay": weight_decay},
+        {"params": [parameter for parameter in parameters if parameter.ndim > 1]},
         {"params": [parameter for parameter in parameters if parameter.ndim <= 1], "weight_decay": 0.0},
     ]
 

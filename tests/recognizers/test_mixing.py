@@ -141,7 +141,7 @@ def test_scales_get_gradients_from_their_own_kind_alone():
 def training_groups(training):
     from synthaug.recognizers.training import parameter_groups
 
-    return parameter_groups(training, weight_decay=0.1)
+    return parameter_groups(training)
 
 
 def test_split_norms_leave_evaluation_and_the_recognizers_names_alone():
