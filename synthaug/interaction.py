@@ -5,6 +5,7 @@ Above footing, which re-enacts one person; below synthesis. Pure.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float
@@ -97,7 +98,7 @@ def _reaching(motion: Motion, skeleton: Skeleton, ways: Float[Tensor, "time 2 3"
         shoulder, elbow, wrist = arm
         swing, bend = _two_bones(places[:, list(arm)], flexes * R[:, elbow, :, 1], places[:, wrist] + way)
         chain = [R[:, PARENTS[shoulder]], swing @ R[:, shoulder], swing @ bend @ R[:, elbow], R[:, wrist]]
-        for joint, parent, own in zip(arm, chain, chain[1:], strict=False):
+        for joint, (parent, own) in zip(arm, pairwise(chain), strict=True):
             # The body's 21 joints leave the pelvis out.
             body_pose[:, joint - 1] = matrix_to_axis_angle(parent.mT @ own).to(body_pose)
     return replace(motion, body_pose=body_pose)
@@ -116,7 +117,9 @@ def _two_bones(
     shoulder, elbow, wrist = joints.unbind(1)
     upper, fore, way = elbow - shoulder, wrist - elbow, goal - shoulder
     a, b = upper.norm(dim=-1), fore.norm(dim=-1)
-    far = torch.minimum(torch.maximum(way.norm(dim=-1), (a - b).abs() + 1e-4), _REACH * (a + b))
+    # Arms that are straighter than that already may stay so.
+    most = torch.maximum(_REACH * (a + b), (wrist - shoulder).norm(dim=-1))
+    far = torch.minimum(torch.maximum(way.norm(dim=-1), (a - b).abs() + 1e-4), most)
     across = torch.linalg.cross(upper, fore)
     now = torch.atan2(across.norm(dim=-1), (upper * fore).sum(-1))
     wanted = torch.acos(((far * far - a * a - b * b) / (2 * a * b)).clamp(-1, 1))

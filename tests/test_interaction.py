@@ -93,6 +93,21 @@ def test_arms_of_those_who_touch_nobody_keep_their_angles(size):
         assert torch.equal(one.pose[:, arms], made.pose[:, arms])
 
 
+def test_a_hand_that_touches_moves_no_other_arm_and_no_other_frame():
+    """The left arms hang straight all along; the right hands part after half of the time."""
+    one, other = meeting()
+    leaving = other.transl.clone()
+    leaving[6:, 2] += 1.5
+    motions, bodies = [one, replace(other, transl=leaving)], [body(0.85), body(1.15)]
+    alone = [reenacted(motion, MEAN, target).pose for motion, target in zip(motions, bodies, strict=True)]
+    together = [motion.pose for motion in reenacted_together(motions, MEAN, bodies)]
+    arms = {side: [JOINT[f"{side}_{part}"] for part in ("shoulder", "elbow", "wrist")] for side in ("left", "right")}
+    for ours, theirs in zip(together, alone, strict=True):
+        assert torch.allclose(ours[:, arms["left"]], theirs[:, arms["left"]], atol=1e-3)
+        assert torch.allclose(ours[6:, arms["right"]], theirs[6:, arms["right"]], atol=1e-3)
+        assert not torch.allclose(ours[:6, arms["right"]], theirs[:6, arms["right"]], atol=0.02)
+
+
 @settings(max_examples=15, deadline=None)
 @given(size=st.floats(0.85, 1.15))
 def test_alike_people_meet_at_a_distance_of_their_size(size):
