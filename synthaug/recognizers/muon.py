@@ -88,9 +88,15 @@ def orthogonal(matrix: Float[Tensor, "row column"]) -> Float[Tensor, "row column
     x = (matrix.T if tall else matrix).float()
     x = x / (x.norm() + 1e-7)
     a, b, c = _QUINTIC
+    # Each step multiplies x by a polynomial of its Gram matrix: all of them together first, for that one is small.
+    gram = x @ x.T
+    identity = torch.eye(len(gram), device=x.device)
+    whole = identity
     for _ in range(_ITERATIONS):
-        gram = x @ x.T
-        x = a * x + (b * gram + c * gram @ gram) @ x
+        factor = a * identity + b * gram + c * gram @ gram
+        whole = factor @ whole
+        gram = factor @ gram @ factor
+    x = whole @ x
     return (x.T if tall else x).to(matrix)
 
 
