@@ -26,7 +26,8 @@ class Muon(AdamW):
 
     A kernel [out, in, ...] counts as the matrix [out, everything else]. Its Nesterov momentum is replaced by the
     nearest matrix with orthonormal rows (or columns), so that rare directions of the gradient count as much as common
-    ones. On the demo it comes as far in 1,000 steps as AdamW in some 2,000 (docs/experiments.md).
+    ones. 1,000 steps on few filmed and many synthetic clips of the demo come to 80 % with it and to 73 % with AdamW
+    (docs/experiments.md).
 
     Args:
         groups: As AdamW's; parameters of three dimensions and more are kernels.
