@@ -432,7 +432,7 @@ class Synthesizer:
 
     def _motion(self, actor: Actor, times: Float[Tensor, " time"]) -> Motion:
         people = self._take(actor.motion).people
-        if actor.person >= len(people):
+        if not 0 <= actor.person < len(people):
             raise ValueError(
                 f"The recipe asks for person {actor.person} of '{actor.motion}', in which {len(people)} were found. "
                 "Replay recipes with the motion source that they were made with."

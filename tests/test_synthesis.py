@@ -302,6 +302,9 @@ def test_a_person_whom_the_reference_lacks_is_named(references, pairs):
     recipe = synthesizer(pairs).sample(0)
     with pytest.raises(ValueError, match="asks for person 1 of .*, in which 1 were found. Replay"):
         synthesizer(references).render(recipe)
+    nobody = dataclasses.replace(recipe, actors=(dataclasses.replace(recipe.actors[0], person=-1),))
+    with pytest.raises(ValueError, match="asks for person -1 of .*, in which 2 were found"):
+        synthesizer(pairs).render(nobody)
 
 
 def test_people_of_one_reference_share_its_time(references):

@@ -26,8 +26,8 @@ class Muon(AdamW):
 
     A kernel [out, in, ...] counts as the matrix [out, everything else]. Its Nesterov momentum is replaced by the
     nearest matrix with orthonormal rows (or columns), so that rare directions of the gradient count as much as common
-    ones. 1,000 steps on few filmed and many synthetic clips of the demo come to 80 % with it and to 73 % with AdamW
-    (docs/experiments.md).
+    ones. `full` of `python -m benchmarks.uplift`, 5 shots, seeds 0 and 1: 78.1 and 74.2 % with it, 74.2 and 68.0 % with
+    AdamW.
 
     Args:
         groups: As AdamW's; parameters of three dimensions and more are kernels.
@@ -42,7 +42,7 @@ class Muon(AdamW):
     def __init__(self, groups: Iterable[dict[str, object]], *, lr: float = 3e-3, weight_decay: float = 0.05) -> None:
         parted: list[dict[str, object]] = []
         for group in groups:
-            parameters = list(_tensors(group["params"]))
+            parameters: list[Tensor] = list(group["params"])  # type: ignore[call-overload]
             for kernels in (True, False):
                 ours = [parameter for parameter in parameters if (parameter.ndim > 2) == kernels]
                 if ours:
@@ -99,8 +99,3 @@ def orthogonal(matrix: Float[Tensor, "row column"]) -> Float[Tensor, "row column
         gram = factor @ gram @ factor
     x = whole @ x
     return (x.T if tall else x).to(matrix)
-
-
-def _tensors(parameters: object) -> Iterable[Tensor]:
-    assert isinstance(parameters, list), "parameter groups hold lists"
-    return parameters
