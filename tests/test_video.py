@@ -13,7 +13,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthaug import video
 from synthaug.structures import Camera, Record
 from synthaug.testing.datasets import example_film
 from synthaug.video import (
@@ -22,11 +21,13 @@ from synthaug.video import (
     clip_times,
     indices_at,
     probe,
+    probing,
     read_clip,
     read_frames,
     read_metadata,
     resized,
     write_video,
+    writing,
 )
 
 
@@ -119,13 +120,13 @@ def test_a_long_film_is_counted_without_decoding_its_middle(films, monkeypatch):
     def forbidden(path, expected):
         raise AssertionError("the whole film was decoded")
 
-    monkeypatch.setattr(video, "_scan_whole", forbidden)
-    assert video._probe(films / "many_gops.mkv").num_frames == 130
+    monkeypatch.setattr(probing, "_scan_whole", forbidden)
+    assert probing._probe(films / "many_gops.mkv").num_frames == 130
 
 
 def test_without_decord_the_frames_are_the_same(films, monkeypatch):
-    monkeypatch.setattr(video.importlib.util, "find_spec", lambda name: None)
-    info = video._probe(films / "long_gop.mp4")
+    monkeypatch.setattr(probing.importlib.util, "find_spec", lambda name: None)
+    info = probing._probe(films / "long_gop.mp4")
     assert info.reader == "pyav"
     assert torch.equal(
         read_frames(films / "long_gop.mp4", [8, 50], info=info), in_order(films / "long_gop.mp4")[[8, 50]]
@@ -392,7 +393,7 @@ def test_a_failed_writing_leaves_the_old_film_and_nothing_else(tmp_path, monkeyp
         Path(path).write_bytes(b"half")
         raise OSError("disk full")
 
-    monkeypatch.setattr(video, "_encode", broken)
+    monkeypatch.setattr(writing, "_encode", broken)
     with pytest.raises(OSError, match="disk full"):
         write_video(tmp_path / "a.mp4", example_film(8), fps=10.0)
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]

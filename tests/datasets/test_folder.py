@@ -7,7 +7,6 @@ import av
 import numpy as np
 import pytest
 
-from synthaug import video
 from synthaug.datasets import DatasetNotFoundError
 from synthaug.datasets.folder import Folder
 from synthaug.datasets.index import VideoIndex
@@ -15,7 +14,7 @@ from synthaug.datasets.intervals import TOUCH, Interval, alone, joined
 from synthaug.datasets.protocols import CrossSubject
 from synthaug.datasets.tables import read_table
 from synthaug.testing.datasets import check_dataset, check_protocol, example_film
-from synthaug.video import VideoError, write_video
+from synthaug.video import VideoError, probing, write_video
 
 
 def shoot(path, *, frames=10, fps=10.0):
@@ -276,8 +275,8 @@ def test_touching_intervals_and_one_person_doing_one_thing_are_left_as_they_are(
 
 def test_films_are_looked_into_once(tmp_path, tree, monkeypatch):
     records = Folder(tree, cache=tmp_path).records
-    monkeypatch.setattr(video, "_KNOWN", {})
-    monkeypatch.setattr(video, "_probe", lambda path: pytest.fail(f"{path} was looked into again"))
+    monkeypatch.setattr(probing, "_KNOWN", {})
+    monkeypatch.setattr(probing, "_probe", lambda path: pytest.fail(f"{path} was looked into again"))
     assert Folder(tree, cache=tmp_path).records == records
 
 
@@ -307,8 +306,8 @@ def test_a_broken_index_is_ignored_with_a_warning_and_mended(tmp_path, tree, con
 def test_the_index_keeps_other_films_when_it_grows(tmp_path, tree, film, monkeypatch):
     Folder(tree, cache=tmp_path).prepare()
     Folder(table(tmp_path / "other", film, "", files=("x/a.mp4",)), cache=tmp_path).prepare()
-    monkeypatch.setattr(video, "_KNOWN", {})
-    monkeypatch.setattr(video, "_probe", lambda path: pytest.fail(f"{path} was looked into again"))
+    monkeypatch.setattr(probing, "_KNOWN", {})
+    monkeypatch.setattr(probing, "_probe", lambda path: pytest.fail(f"{path} was looked into again"))
     Folder(tree, cache=tmp_path).prepare()
 
 
@@ -316,17 +315,17 @@ def test_a_worker_that_starts_afresh_knows_the_films(tree, tmp_path, monkeypatch
     folder = Folder(tree, cache=tmp_path)
     folder.prepare()
     sent = pickle.dumps(folder)
-    monkeypatch.setattr(video, "_KNOWN", {})
-    monkeypatch.setattr(video, "_probe", lambda path: pytest.fail(f"{path} was looked into again"))
+    monkeypatch.setattr(probing, "_KNOWN", {})
+    monkeypatch.setattr(probing, "_probe", lambda path: pytest.fail(f"{path} was looked into again"))
     for record in pickle.loads(sent).records:
-        video.probe(record.path)
+        probing.probe(record.path)
 
 
 def test_a_film_that_vanishes_is_quarantined(tmp_path):
     infos, faults = VideoIndex(tmp_path).probe_all([Path("/nowhere/a.mp4")], title="")
     assert not infos and "There is no file" in faults[Path("/nowhere/a.mp4")]
     with pytest.raises(VideoError):
-        video.probe("/nowhere/a.mp4")
+        probing.probe("/nowhere/a.mp4")
 
 
 # ---- Film of others ----
