@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -51,13 +52,20 @@ def main(config: DictConfig) -> float:
 
 
 class SweepTable(Callback):
-    """Prints a sweep's table of arms and writes its report when its last job has ended, of whatever finished."""
+    """Prints a sweep's table of arms and writes its report when its last job has ended, of whatever finished.
+
+    Args:
+        over: Overrides that tell folds apart, which the table averages over.
+    """
+
+    def __init__(self, over: Sequence[str] = ()) -> None:
+        self.over = tuple(over)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: object) -> None:
         """Read what the jobs left, print it and write report.html beside them; failed jobs fail the sweep."""
         from synthaug.reports import report_sweep
 
-        report_sweep(folder := Path(config.hydra.sweep.dir))
+        report_sweep(folder := Path(config.hydra.sweep.dir), over=self.over)
         if any(folder.rglob("failure.txt")):
             raise SystemExit(1)
 

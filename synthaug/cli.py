@@ -100,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
         "--baseline", action="append", default=[], metavar="FACTOR=VALUE", help="compare arms with it; may be repeated"
     )
     report.add_argument(
-        "--over", action="append", default=[], metavar="FACTOR", help="average over it as over seeds, as over folds"
+        "--over", action="append", default=[], metavar="FACTOR", help="what tells folds apart; they are averaged over"
     )
 
     doctor = _command(commands, "doctor", _doctor, "check that this machine can do everything, and say how to mend it")

@@ -104,11 +104,12 @@ def _unfinished(found: Results) -> Iterator[Caution]:
 
 
 def _seeds(found: Results) -> Iterator[Caution]:
-    single = [arm for arm in found.study.arms if len(arm.runs) == 1]
+    unit = found.study.unit
+    single = [arm for arm in found.study.arms if len(arm.units) == 1]
     if single:
         yield Caution(
-            "One seed",
-            f"{_arms(found, single)}: one seed, hence no interval and no test. A difference may be chance.",
+            f"One {unit}",
+            f"{_arms(found, single)}: one {unit}, hence no interval and no test. A difference may be chance.",
         )
     unlike = [one for one in found.comparisons if set(one.arm.runs) != set(one.control.runs)]
     if unlike:
@@ -120,17 +121,17 @@ def _seeds(found: Results) -> Iterator[Caution]:
     few = min((one.paired.pairs for one in found.comparisons), default=None)
     if few is not None and few < 6:
         yield Caution(
-            "Few seeds",
-            f"With {few} shared seed{'s' if few > 1 else ''} the sign-flip test cannot give a p below "
-            f"{2.0 ** (1 - few):.4g}. Intervals and t tests assume that differences are normal over seeds, which so "
+            f"Few {unit}s",
+            f"With {few} shared {unit}{'s' if few > 1 else ''} the sign-flip test cannot give a p below "
+            f"{2.0 ** (1 - few):.4g}. Intervals and t tests assume that differences are normal over {unit}s, which so "
             "few cannot show.",
         )
     flat = [result.arm for result in found.arms if _flat(result.arm, result.measures["mean_class_accuracy"].interval)]
     if flat:
         yield Caution(
             "No spread",
-            f"{_arms(found, flat)}: all seeds gave the same mean class accuracy. Either the seed changes nothing or "
-            "nothing is learnt; no interval can be given.",
+            f"{_arms(found, flat)}: all {unit}s gave the same mean class accuracy. Either the {unit} changes nothing "
+            "or nothing is learnt; no interval can be given.",
         )
 
 
@@ -189,7 +190,13 @@ def _unequal_tests(found: Results) -> Iterator[Caution]:
 
 def _small_tests(found: Results) -> Iterator[Caution]:
     subjects = {len(people) for run in found.study.runs if isinstance(people := _subjects(run), list)}
-    if subjects and min(subjects) < FEW_SUBJECTS:
+    if found.study.unit == "fold":
+        yield Caution(
+            "Folds share their training clips",
+            "A clip that is tested in one fold trains in the others, so folds are not independent, and intervals over "
+            "them come out too narrow (Bengio and Grandvalet, 2004).",
+        )
+    elif subjects and min(subjects) < FEW_SUBJECTS:
         yield Caution(
             "Few people in the test",
             f"Tests show {' or '.join(map(str, sorted(subjects)))} people. Intervals here are over seeds: they say how "
@@ -272,7 +279,7 @@ def _exposure_ratio(one: Comparison) -> float:
 
 
 def _flat(arm: Arm, interval: tuple[float, float] | None) -> bool:
-    return interval is None and len(arm.runs) > 1
+    return interval is None and len(arm.units) > 1
 
 
 def _reaches(estimate: object, chance: float) -> bool:

@@ -12,7 +12,7 @@ from jaxtyping import Int
 
 from synthaug.reports import svg
 from synthaug.reports.cautions import short
-from synthaug.reports.results import ArmResult, Comparison, Results, by_seed, fact
+from synthaug.reports.results import ArmResult, Comparison, Results, by_seed, fact, shared_units
 from synthaug.reports.statistics import estimate
 from synthaug.reports.studies import Arm, Study, number
 from synthaug.reports.svg import Axis, Panel, Series
@@ -95,7 +95,7 @@ def said(study: Study, arm: Arm) -> str:
 
 
 def accuracy_figure(found: Results) -> str:
-    """Mean class accuracy of every arm, its seeds, its interval, and chance."""
+    """Mean class accuracy of every arm, its seeds or folds, its interval, and chance."""
     rows = []
     for result in found.arms:
         known = result.measures["mean_class_accuracy"]
@@ -356,6 +356,5 @@ def grouped(items: Iterable[ArmResult], key: Callable[[ArmResult], str]) -> list
 
 
 def _differences(one: Comparison) -> tuple[float, ...]:
-    ours = by_seed(one.arm, partial(fact, name="mean_class_accuracy"))
-    theirs = by_seed(one.control, partial(fact, name="mean_class_accuracy"))
-    return tuple(ours[seed] - theirs[seed] for seed in ours if seed in theirs)
+    ours, theirs = shared_units(one.arm, one.control, partial(fact, name="mean_class_accuracy"))
+    return tuple(ours[unit] - theirs[unit] for unit in ours)

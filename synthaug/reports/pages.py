@@ -34,6 +34,8 @@ _METHOD = (
     "mean over seeds; its interval is Student's t at 95 %, which supposes that seeds scatter normally. It says how "
     "much the seed matters (support set, synthetic set and initial weights at once), not how much other test clips or "
     "people would; the interval over test clips of each single run is in the table of runs.",
+    "Where folds are averaged over, a fold is what a seed is otherwise: its seeds are averaged first, since they share "
+    "its test clips, and the interval says how much other people would matter.",
     "Arms are compared with their control over the seeds that both have, each seed's difference being one observation. "
     "One measure is tested, mean class accuracy. p (t) is the paired t test's; p (Holm) is the same after Holm's "
     "correction for all comparisons of the table, and decides the verdict at 5 %; p (signs) is the exact sign-flip "
@@ -58,7 +60,7 @@ def page(title: str, found: Results, told: Sequence[Caution]) -> str:
     sections = {
         "Result": _result(found),
         "What it cannot conclude": _cautions(told),
-        "Arms": _table(arms_table(found)) + _note(_ARMS_NOTE),
+        "Arms": _table(arms_table(found)) + _note(_ARMS_NOTE.format(found.study.unit)),
         "Differences": _differences(found),
         "Parts of the test": _strata(found),
         "Accuracy against cost": _costs(found),
@@ -81,7 +83,7 @@ def page(title: str, found: Results, told: Sequence[Caution]) -> str:
     )
 
 
-_ARMS_NOTE = "Mean over seeds and its 95 % interval; no interval where there is one seed, or where all gave the same."
+_ARMS_NOTE = "Mean over {}s and its 95 % interval; no interval where there is but one, or where all gave the same."
 
 
 def _header(title: str, found: Results) -> str:
@@ -93,7 +95,7 @@ def _header(title: str, found: Results) -> str:
     missing = len(study.unfinished)
     facts = [(str(len(study.runs)), "runs finished"), (str(missing), "without figures")] if missing else []
     facts = facts or [(str(len(study.runs)), "runs, all finished")]
-    facts += [(str(len(study.arms)), "arms"), (_seeds(found), "seeds an arm")]
+    facts += [(str(len(study.arms)), "arms"), (_units(found), f"{found.study.unit}s an arm")]
     facts += [(f"{percent(found.chance)} %", "chance")] if found.chance is not None else []
     tiles = "".join(f"<div><b>{_e(value)}</b><span>{words}</span></div>" for value, words in facts)
     return f'<h1>{_e(title)}</h1>{"".join(lines)}<div class="facts">{tiles}</div>'
@@ -104,7 +106,8 @@ def _result(found: Results) -> str:
         return "<p class='lead'>No run gave figures.</p>"
     lines = "".join(f"<p class='lead'>{_sentence(found, one)}</p>" for one in _headlines(found))
     return f"{lines}<figure>{_legend(figures.legend(found.study))}{figures.accuracy_figure(found)}</figure>" + _note(
-        "Large dot: mean over seeds. Bar: its 95 % interval. Small circles: single seeds. Dashed: guessing."
+        f"Large dot: mean over {found.study.unit}s. Bar: its 95 % interval. Small circles: single {found.study.unit}s. "
+        "Dashed: guessing."
     )
 
 
@@ -154,7 +157,7 @@ def _differences(found: Results) -> str:
     return (
         chart
         + _table(comparisons_table(found))
-        + _note("In points, paired over shared seeds; see How it was computed.")
+        + _note(f"In points, paired over shared {found.study.unit}s; see How it was computed.")
     )
 
 
@@ -182,8 +185,8 @@ def _classes(found: Results) -> str:
         top = f'<thead><tr><th class="words">class</th>{heads}</tr></thead>'
         body += f'<div class="wide"><table>{top}<tbody>{rows}</tbody></table></div>'
     return body and body + _note(
-        "Percent of the class's test clips recognised, mean over seeds; beside it the difference from the control, in "
-        "points. Bold: its interval, not corrected for the number of classes, has no 0 in it."
+        f"Percent of the class's test clips recognised, mean over {found.study.unit}s; beside it the difference "
+        "from the control, in points. Bold: its interval, not corrected for the number of classes, has no 0 in it."
     )
 
 
@@ -213,7 +216,7 @@ def _confusion(found: Results) -> str:
             f"<details><summary><b>{name}</b>: {_e(mistakes)}</summary>"
             f"<figure>{figures.confusion_figure(result.confusion, found.classes)}</figure></details>"
         )
-    return body and _note("All seeds together, in percent of each true class. Open an arm to see its matrix.") + body
+    return body and _note("All runs together, in percent of each true class. Open an arm to see its matrix.") + body
 
 
 def _calibration(found: Results) -> str:
@@ -364,6 +367,6 @@ def _e(words: str) -> str:
     return html.escape(words, quote=True)
 
 
-def _seeds(found: Results) -> str:
-    counts = sorted({len(arm.runs) for arm in found.study.arms})
+def _units(found: Results) -> str:
+    counts = sorted({len(arm.units) for arm in found.study.arms})
     return f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}" if counts else "0"

@@ -1,4 +1,4 @@
-"""The results of a study: every arm's figures over its seeds, and its differences from its control.
+"""The results of a study: every arm's figures over its seeds or folds, and its differences from its control.
 
 Between the arms and the pages; what is printed is computed here.
 """
@@ -26,13 +26,13 @@ class ArmResult:
 
     Attributes:
         arm: Which.
-        measures: Mean over seeds of each measure that its runs have.
-        per_class: Mean over seeds of the share recognised, by class.
+        measures: Mean over seeds, or over folds, of each measure that its runs have.
+        per_class: The same of the share recognised, by class.
         confusion: Clips of each class (row) taken for each class (column), all runs together; None without
             predictions, or where runs have different classes.
         calibration: Bins of confidence of all runs together, the measures their mean; None without scores.
         curves: Learning curves by name: at each step that every run logged, mean, lowest and highest over runs.
-        strata: Mean over seeds of the mean class accuracy on each part of the test that the protocol tells apart.
+        strata: The same of the mean class accuracy on each part of the test that the protocol tells apart.
     """
 
     arm: Arm
@@ -46,7 +46,7 @@ class ArmResult:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """An arm against its control, over the seeds that both have.
+    """An arm against its control, over the seeds (and folds) that both have.
 
     Attributes:
         arm: Which.
@@ -151,6 +151,28 @@ def by_seed(arm: Arm, value: Callable[[Run], float | None]) -> dict[tuple[str, .
     return found
 
 
+def by_unit(arm: Arm, values: dict[tuple[str, ...], float]) -> dict[tuple[str, ...], float]:
+    """Values by seed and fold as one for each independent draw.
+
+    Seeds of one fold share its test clips and people. Were each an observation of its own, intervals would promise for
+    other people what was only seen of other seeds; so a fold counts once, by the mean of its seeds.
+    """
+    groups: dict[tuple[str, ...], list[float]] = {}
+    for seed, value in values.items():
+        groups.setdefault(arm.unit_of(seed), []).append(value)
+    return {unit: float(np.mean(group)) for unit, group in groups.items()}
+
+
+def shared_units(
+    arm: Arm, other: Arm, value: Callable[[Run], float | None]
+) -> tuple[dict[tuple[str, ...], float], dict[tuple[str, ...], float]]:
+    """Both arms' values by unit, from the runs whose seed and fold both have."""
+    ours, theirs = by_seed(arm, value), by_seed(other, value)
+    shared = [seed for seed in ours if seed in theirs]
+    one, two = (by_unit(arm, {seed: values[seed] for seed in shared}) for values in (ours, theirs))
+    return one, two
+
+
 def classes_of(arm: Arm) -> dict[str, None]:
     """Names of the classes that an arm's runs tested, in order of first sight."""
     per_class = [run.metrics.get("per_class") for run in arm.every_run]
@@ -187,13 +209,13 @@ def comparisons(study: Study) -> tuple[Comparison, ...]:
 
 
 def _paired(arm: Arm, other: Arm, value: Callable[[Run], float | None]) -> Paired:
-    pair = paired(by_seed(arm, value), by_seed(other, value))
+    pair = _known_paired(arm, other, value)
     assert pair is not None, "reading makes sure of the headline measures, and the seeds are shared"
     return pair
 
 
 def _known_paired(arm: Arm, other: Arm, value: Callable[[Run], float | None]) -> Paired | None:
-    return paired(by_seed(arm, value), by_seed(other, value))
+    return paired(*shared_units(arm, other, value))
 
 
 def _known(pairs: dict[str, Paired | None]) -> dict[str, Paired]:
@@ -206,12 +228,12 @@ def _arm_result(arm: Arm) -> ArmResult:
     strata = {name: by_seed(arm, partial(stratum_share, name=name)) for name in strata_of(arm)}
     return ArmResult(
         arm=arm,
-        measures={name: estimate(values) for name, values in measures.items() if values},
-        per_class={name: estimate(values) for name, values in shares.items() if values},
+        measures={name: estimate(by_unit(arm, values)) for name, values in measures.items() if values},
+        per_class={name: estimate(by_unit(arm, values)) for name, values in shares.items() if values},
         confusion=_confusion(arm),
         calibration=_calibration(arm),
         curves=_curves(arm),
-        strata={name: estimate(values) for name, values in strata.items() if values},
+        strata={name: estimate(by_unit(arm, values)) for name, values in strata.items() if values},
     )
 
 

@@ -23,11 +23,22 @@ class Arm:
 
     Attributes:
         values: Of each of the study's factors.
-        runs: By seed, and by whatever else was averaged over; more than one only where a sweep repeats itself.
+        runs: By seed, and by the fold where folds are averaged over; more than one only where a sweep repeats itself.
+        folded: How many words at the end of a key of `runs` name the fold; 0 without folds.
     """
 
     values: tuple[str, ...]
     runs: dict[tuple[str, ...], tuple[Run, ...]]
+    folded: int = 0
+
+    @property
+    def units(self) -> tuple[tuple[str, ...], ...]:
+        """The independent draws that figures are averaged over: folds where there are any, else seeds."""
+        return tuple(dict.fromkeys(map(self.unit_of, self.runs)))
+
+    def unit_of(self, seed: tuple[str, ...]) -> tuple[str, ...]:
+        """Which of the units a key of `runs` belongs to."""
+        return seed[-self.folded :] if self.folded else seed
 
     @property
     def every_run(self) -> tuple[Run, ...]:
@@ -45,7 +56,7 @@ class Study:
             The one that the first control fixes is the last.
         arms: In the order of the factors' values.
         controls: What arms are compared with: values of one factor or more.
-        averaged: Names of what was averaged over, where it varies.
+        unit: What figures are averaged over, `seed` or `fold`; within a fold over its seeds first.
         unfinished: Runs without figures.
     """
 
@@ -53,7 +64,7 @@ class Study:
     factors: dict[str, tuple[str, ...]]
     arms: tuple[Arm, ...]
     controls: tuple[dict[str, str], ...]
-    averaged: tuple[str, ...]
+    unit: str
     unfinished: tuple[Unfinished, ...]
 
     @property
@@ -88,13 +99,14 @@ def arranged(left: Left, *, over: Sequence[str] = (), baselines: Sequence[str] =
 
     Args:
         left: What the sweep left.
-        over: Overrides that, like the seed, are averaged over: `protocol.test_subjects` where each fold is a run.
+        over: Overrides that tell folds apart: `protocol.test_subjects` where each person is held out in turn.
         baselines: What to compare with: `arm=none`, or just `none`; several factors apart by blanks.
 
     Raises:
         ValueError: If a baseline is no value of this sweep.
     """
     apart = (*SEEDS, *over)
+    folds = tuple(name for name in over if len({setting(run, name) for run in left.runs}) > 1)
     names = sorted({name for run in left.runs for name in run.overrides if name not in apart})
     settings = {run: {name: setting(run, name) for name in names} for run in left.runs}
     found = {name: _ordered({one[name] for one in settings.values()}, left.orders.get(name, ())) for name in names}
@@ -103,24 +115,24 @@ def arranged(left: Left, *, over: Sequence[str] = (), baselines: Sequence[str] =
     factors = {name: varied[name] for name in sorted(varied, key=lambda name: _last(name, controls))}
     rank = {name: {value: place for place, value in enumerate(values)} for name, values in factors.items()}
     groups: dict[tuple[str, ...], dict[tuple[str, ...], list[Run]]] = {}
-    for run in sorted(left.runs, key=lambda run: (_natural(seed_of(run, over)), run.place)):
+    for run in sorted(left.runs, key=lambda run: (_natural(seed_of(run, folds)), run.place)):
         values = tuple(settings[run][name] for name in factors)
-        groups.setdefault(values, {}).setdefault(seed_of(run, over), []).append(run)
+        groups.setdefault(values, {}).setdefault(seed_of(run, folds), []).append(run)
     in_order = sorted(groups, key=lambda values: [rank[name][word] for name, word in zip(factors, values, strict=True)])
-    arms = (Arm(values, {seed: tuple(runs) for seed, runs in groups[values].items()}) for values in in_order)
-    parts = {name: {setting(run, name) for run in left.runs} for name in over}
-    averaged = ("seed", *(name for name, values in parts.items() if len(values) > 1))
+    arms = (
+        Arm(values, {seed: tuple(runs) for seed, runs in groups[values].items()}, len(folds)) for values in in_order
+    )
     shared = {name: values[0] for name, values in found.items() if len(values) == 1}
-    return Study(shared, factors, tuple(arms), controls, averaged, left.unfinished)
+    return Study(shared, factors, tuple(arms), controls, "fold" if folds else "seed", left.unfinished)
 
 
-def seed_of(run: Run, over: Sequence[str] = ()) -> tuple[str, ...]:
-    """What tells a run from the others of its arm: its seed, and whatever else is averaged over."""
+def seed_of(run: Run, folds: Sequence[str] = ()) -> tuple[str, ...]:
+    """What tells a run from the others of its arm: its seed, and its fold by the overrides that tell folds apart."""
     seed = run.metrics.get("seed")
     parts = [_word(seed) if seed is not None else run.overrides.get("seed", "unknown")]
     # A protocol's seed follows the run's, unless it was set by itself.
     parts += [f"protocol.seed={run.overrides['protocol.seed']}"] if "protocol.seed" in run.overrides else []
-    return (*parts, *(f"{name.split('.')[-1]}={setting(run, name)}" for name in over))
+    return (*parts, *(f"{name.split('.')[-1]}={setting(run, name)}" for name in folds))
 
 
 def setting(run: Run, name: str) -> str:

@@ -24,7 +24,7 @@ def study_results(folder: Path, *, over: Sequence[str] = (), baselines: Sequence
 
     Args:
         folder: A multirun's, or one with several in it.
-        over: Overrides that are averaged over like the seed.
+        over: Overrides that tell folds apart.
         baselines: What arms are compared with, as in `arm=none`; the usual controls if none is named.
 
     Raises:
@@ -51,7 +51,7 @@ def print_results(found: Results, *, title: str) -> None:
     console = Console()
     console.print(_rich(summary_table(found), title))
     if found.chance is not None:
-        console.print(f"Means over seeds with 95 % intervals; chance {found.chance:.1%}.")
+        console.print(f"Means over {found.study.unit}s with 95 % intervals; chance {found.chance:.1%}.")
     for one in found.study.unfinished:
         console.print(f"[bold]{escape(one.place)} {one.state}:[/bold] {escape(one.reason)}")
     told = cautions(found)

@@ -46,12 +46,12 @@ class Table:
 
 
 def arms_table(found: Results) -> Table:
-    """Every arm's accuracies, with their intervals over seeds."""
+    """Every arm's accuracies, with their intervals over seeds or folds."""
     return _measures_table(found, SHARES)
 
 
 def calibration_table(found: Results) -> Table:
-    """Every arm's calibration, with intervals over seeds; without rows if no run left scores."""
+    """Every arm's calibration, with their intervals; without rows if no run left scores."""
     return _measures_table(found, CALIBRATIONS)
 
 
@@ -62,13 +62,13 @@ def _measures_table(found: Results, names: Sequence[str]) -> Table:
     rows = [
         (
             *_label(study, result),
-            str(len(result.arm.runs)),
+            str(len(result.arm.units)),
             *(_cell(result.measures.get(name), name) for name in having),
         )
         for result in found.arms
         if having
     ]
-    return Table((*_factors(study), "seeds", *heads), tuple(rows), max(1, len(study.factors)), groups(study))
+    return Table((*_factors(study), f"{study.unit}s", *heads), tuple(rows), max(1, len(study.factors)), groups(study))
 
 
 def summary_table(found: Results) -> Table:
@@ -80,8 +80,8 @@ def summary_table(found: Results) -> Table:
         one = first.get(result.arm)
         against = "" if one is None else f"{points(one.paired)} {one.verdict}"
         accuracy = _cell(result.measures["mean_class_accuracy"], "mean_class_accuracy")
-        rows.append((*_label(study, result), str(len(result.arm.runs)), accuracy, against))
-    heads = (*_factors(study), "seeds", "mean class accuracy (%)", "against the control")
+        rows.append((*_label(study, result), str(len(result.arm.units)), accuracy, against))
+    heads = (*_factors(study), f"{study.unit}s", "mean class accuracy (%)", "against the control")
     return Table(heads, tuple(rows), max(1, len(study.factors)), groups(study))
 
 
@@ -95,7 +95,8 @@ def comparisons_table(found: Results) -> Table:
         against = named_apart(study, one)
         counts = (str(pair.pairs), points(pair))
         rows.append((*one.arm.values, against, *counts, *ps, one.verdict, points(one.top1)))
-    heads = ("against", "seeds", "mean class accuracy", "p (t)", "p (Holm)", "p (signs)", "least", "verdict", "top-1")
+    tests = ("p (t)", "p (Holm)", "p (signs)", "least", "verdict")
+    heads = ("against", f"{study.unit}s", "mean class accuracy", *tests, "top-1")
     compared = [one.arm.values[:-1] for one in found.comparisons]
     begins = tuple(place for place in range(1, len(compared)) if compared[place] != compared[place - 1])
     return Table((*_factors(study), *heads), tuple(rows), len(study.factors) + 1, begins)
@@ -116,10 +117,10 @@ def strata_table(found: Results) -> Table:
             pair = first[result.arm].strata.get(name) if result.arm in first else None
             cells.append("-" if value is None else spread(value, scale=100.0, digits=1))
             cells.append("" if pair is None else points(pair))
-        rows.append((*_label(found.study, result), str(len(result.arm.runs)), *cells))
+        rows.append((*_label(found.study, result), str(len(result.arm.units)), *cells))
     heads = [head for name in names for head in (f"{name} (%)", f"{name}, against the control")]
     study = found.study
-    return Table((*_factors(study), "seeds", *heads), tuple(rows), max(1, len(study.factors)), groups(study))
+    return Table((*_factors(study), f"{study.unit}s", *heads), tuple(rows), max(1, len(study.factors)), groups(study))
 
 
 def named_apart(study: Study, one: Comparison) -> str:
@@ -216,12 +217,12 @@ def markdown(title: str, found: Results, told: Sequence[Caution]) -> str:
 def latex(found: Results) -> str:
     """The tables of arms and of differences, for a document with the packages booktabs and graphicx loaded."""
     chance = "" if found.chance is None else f" Chance is {percent(found.chance)}\\,\\%."
-    caption = f"Mean over seeds, with the 95\\,\\% interval by Student's $t$.{chance}"
+    caption = f"Mean over {found.study.unit}s, with the 95\\,\\% interval by Student's $t$.{chance}"
     parts = [_latex_table(arms_table(found), caption, "tab:arms")]
     if found.comparisons:
         caption = (
-            "Paired differences over shared seeds, in points, with 95\\,\\% intervals; $p$ of the paired $t$ test, the "
-            "same after Holm's correction, and of the exact sign-flip test."
+            f"Paired differences over shared {found.study.unit}s, in points, with 95\\,\\% intervals; $p$ of the "
+            "paired $t$ test, the same after Holm's correction, and of the exact sign-flip test."
         )
         parts.append(_latex_table(comparisons_table(found), caption, "tab:differences"))
     if (parted := strata_table(found)).rows:
@@ -299,7 +300,7 @@ def _markdown_table(table: Table) -> list[str]:
 
 
 def _markdown_chance(found: Results) -> Iterable[str]:
-    yield "Mean over seeds and its 95 % interval by Student's t."
+    yield f"Mean over {found.study.unit}s and its 95 % interval by Student's t."
     if found.chance is not None:
         yield f"Chance: {percent(found.chance)} % mean class accuracy."
 

@@ -2,11 +2,16 @@ import csv
 import dataclasses
 import io
 import re
+import shutil
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
 from fabricated import CLASSES, run_files, sweep, write
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
 
 from synthaug.cli import main
 from synthaug.reports.cautions import cautions
@@ -24,6 +29,8 @@ from synthaug.reports.tables import (
     percent,
     runs_csv,
 )
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def arms(found):
@@ -172,6 +179,47 @@ def test_folds_can_be_averaged_over_like_seeds(tmp_path):
     assert len(arms(study_results(tmp_path))) == 4
     found = study_results(tmp_path, over=["protocol.test_subjects"])
     assert set(arms(found)) == {("none",), ("full",)} and found.comparisons[0].paired.pairs == 2
+
+
+def folds(folder, *, seeds, accuracies):
+    """Both arms in folds a, b and so on; an arm's accuracy as a function of fold and seed, the control's 0.5."""
+    for fold, name in enumerate("abcd"):
+        for seed in range(seeds):
+            for arm in ("none", "full"):
+                words = [f"arm={arm}", f"protocol.test_subjects=[{name}]", f"seed={seed}"]
+                accuracy = 0.5 if arm == "none" else accuracies(fold, seed)
+                facts = {"mean_class_accuracy": accuracy, "overrides": words}
+                write(folder / f"{name}{seed}{arm}", run_files(arm, 1, seed, **facts))
+    return study_results(folder, over=["protocol.test_subjects"])
+
+
+def test_more_seeds_of_the_same_folds_promise_nothing_of_other_people(tmp_path):
+    few = folds(tmp_path / "few", seeds=1, accuracies=lambda fold, seed: 0.6 + fold / 10)
+    many = folds(tmp_path / "many", seeds=5, accuracies=lambda fold, seed: 0.6 + fold / 10 + (seed - 2) / 50)
+    for one, other in zip(few.comparisons, many.comparisons, strict=True):
+        assert one.paired.pairs == other.paired.pairs == 4
+        assert one.paired.interval == pytest.approx(other.paired.interval)
+        assert one.paired.difference == pytest.approx(0.25)
+    assert [len(result.arm.units) for result in many.arms] == [4, 4] and many.study.unit == "fold"
+    assert "Folds share their training clips" in {one.about for one in cautions(many)}
+    assert all("seeds" not in table(many).columns for table in (arms_table, comparisons_table))
+
+
+def test_of_a_fold_that_lacks_runs_only_shared_seeds_are_compared(tmp_path):
+    found = folds(tmp_path, seeds=2, accuracies=lambda fold, seed: 0.7 + seed / 10)
+    shutil.rmtree(tmp_path / "a1none")
+    assert found.comparisons[0].paired.difference == pytest.approx(0.25)
+    found = study_results(tmp_path, over=["protocol.test_subjects"])
+    assert found.comparisons[0].paired.difference == pytest.approx((0.2 + 3 * 0.25) / 4)
+
+
+def test_a_table_of_folds_averages_over_them(tmp_path):
+    folds(tmp_path, seeds=2, accuracies=lambda fold, seed: 0.7 + fold / 10)
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        config = compose("config", overrides=["experiment=leave_one_out"], return_hydra_config=True)
+    OmegaConf.update(config, "hydra.sweep.dir", str(tmp_path), force_add=True)
+    instantiate(config.hydra.callbacks.table).on_multirun_end(config)
+    assert "Mean over folds" in (tmp_path / "report.md").read_text()
 
 
 def test_arms_are_compared_with_the_control_that_shares_all_else(found):
