@@ -1,6 +1,10 @@
-"""Test a run's checkpoint again: `python evaluate.py run=PATH`. Also what both entry files build alike."""
+"""Test a run's checkpoint again: `python evaluate.py run=PATH [loading.test_clips=10]`. Also what both entry files use.
+
+The run's own configuration counts; how clips are loaded, on what machine, and where the data lie may be set anew.
+"""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +12,7 @@ import torch
 from hydra.utils import instantiate
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import CSVLogger
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from synthaug.batches import LoaderMonitor
 from synthaug.cli import data_of, loaded
@@ -41,15 +45,17 @@ def build(config: DictConfig, folder: Path) -> Run:
     return Run(data, instantiate(config.training, recognizer=recognizer), trainer)
 
 
-def main(folder: Path) -> None:
-    """Test the checkpoint in a run's folder; the report goes into its `evaluation`."""
+def main(folder: Path, overrides: Sequence[str] = ()) -> None:
+    """Test the checkpoint in a run's folder, loaded as `overrides` say; the report goes into its `evaluation`."""
     if not (folder / "config.yaml").is_file():
         raise SystemExit(f"'{folder}' has no config.yaml; a folder that train.py left was wanted. Give run=PATH.")
     try:
-        run = build(loaded(folder / "config.yaml"), folder)
+        run = build(loaded(folder / "config.yaml", overrides), folder)
         checkpoint = str(next(path for path in (folder / "best.ckpt", folder / "last.ckpt") if path.exists()))
         predictions = loops.test(run.trainer, run.training, run.data, checkpoint)
-        leave_after(run.data, predictions, folder / "evaluation", {"checkpoint": checkpoint})
+        leave_after(
+            run.data, predictions, folder / "evaluation", {"checkpoint": checkpoint, "overrides": list(overrides)}
+        )
     except Exception as error:
         words = plain_words(error)
         if words is None:
@@ -58,4 +64,5 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(str(OmegaConf.from_cli(sys.argv[1:]).get("run", ""))))
+    given = [words for words in sys.argv[1:] if not words.startswith("run=")]
+    main(Path(next((words[4:] for words in sys.argv[1:] if words.startswith("run=")), "")), given)

@@ -52,11 +52,7 @@ def main(config: DictConfig) -> float:
 
 
 class SweepTable(Callback):
-    """Prints a sweep's table of arms and writes its report when its last job has ended, of whatever finished.
-
-    Args:
-        over: Overrides that tell folds apart, which the table averages over.
-    """
+    """A sweep's table and report when its last job has ended; `over` tells folds apart, which are averaged over."""
 
     def __init__(self, over: Sequence[str] = ()) -> None:
         self.over = tuple(over)

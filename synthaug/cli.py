@@ -147,17 +147,28 @@ def composed(overrides: Sequence[str]) -> "DictConfig":
         ) from error
 
 
-def loaded(path: Path) -> "DictConfig":
-    """The configuration in a run's folder, resolved as it was.
+SET_ANEW = ("loading.", "trainer.", "dataset.root=", "dataset.cache=")
+"""What a run's test may set otherwise. All else could test what was trained on, or classes that were never learnt."""
+
+
+def loaded(path: Path, overrides: Sequence[str] = ()) -> "DictConfig":
+    """The configuration in a run's folder, resolved as it was, but for these settings.
 
     Raises:
-        ValueError: If the file is no configuration.
+        ValueError: If the file is no configuration, or a setting is none of SET_ANEW.
     """
     from omegaconf import DictConfig, OmegaConf
 
     config = OmegaConf.load(path)
     if not isinstance(config, DictConfig):
         raise ValueError(f"'{path}' is a list; the config.yaml of a run was wanted. Give a folder that train.py left.")
+    closed = [words for words in overrides if "=" not in words or not words.startswith(SET_ANEW)]
+    if closed:
+        raise ValueError(
+            f"{' '.join(closed)} was given; loading.NAME=VALUE, trainer.NAME=VALUE, dataset.root=DIR or "
+            "dataset.cache=DIR was wanted: all else is as it was trained. Train anew to change it."
+        )
+    config.merge_with_dotlist(list(overrides))
     return config
 
 

@@ -52,6 +52,13 @@ class Loading:
         start_method: How workers start. fork shares avatars and compiled kernels; named here, since Python 3.14
             changes the default.
         last: The batch that an epoch ends with: "full", filled with clips of the next lap, or "short", what is left.
+        test_clips: Windows of each test interval that is longer than a clip, spread evenly from its start to its end.
+            They share a key; `Training` averages their scores, other modules see them one by one. 1 shows the middle
+            alone, which misses actions that come early or late.
+
+    Source:
+        Feichtenhofer et al., "SlowFast Networks for Video Recognition", ICCV 2019, section 4: several clips, uniformly
+        along the time of a film, of which the scores are averaged (`test_clips`).
     """
 
     batch_size: int = 16
@@ -61,16 +68,17 @@ class Loading:
     ahead: int = 1
     start_method: str = "fork"
     last: str = "full"
+    test_clips: int = 1
 
     def __post_init__(self) -> None:
         if self.last not in LAST:
             raise ValueError(f"last={self.last!r} was given; one of {', '.join(LAST)} was wanted. Choose one.")
         if self.layout not in LAYOUTS:
             raise ValueError(f"layout={self.layout!r} was given; one of {', '.join(LAYOUTS)} was wanted.")
-        if self.batch_size < 1 or min(self.num_workers, self.ahead, self.memory_mb) < 0:
+        if min(self.batch_size, self.test_clips) < 1 or min(self.num_workers, self.ahead, self.memory_mb) < 0:
             raise ValueError(
-                f"batch_size={self.batch_size}, num_workers={self.num_workers}, ahead={self.ahead} and memory_mb="
-                f"{self.memory_mb} were given; at least 1, 0, 0 and 0 were wanted."
+                f"batch_size={self.batch_size}, test_clips={self.test_clips}, num_workers={self.num_workers}, ahead="
+                f"{self.ahead} and memory_mb={self.memory_mb} were given; at least 1, 1, 0, 0 and 0 were wanted."
             )
 
 
@@ -230,11 +238,11 @@ class SynthAugDataModule(lightning.LightningDataModule):
         return self._held_out(self.split.val, memory_mb=self.loading.memory_mb)
 
     def test_dataloader(self) -> "Batches":
-        """Test clips in order."""
-        return self._held_out(self.split.test, memory_mb=0.0)
+        """Test clips in order, the windows of one after the other."""
+        return self._held_out(self.split.test, windows=self.loading.test_clips)
 
-    def _held_out(self, records: Sequence[Record], *, memory_mb: float) -> "Batches":
-        clips = FilmedClips(tuple(records), self.clip, memory_mb=memory_mb)
+    def _held_out(self, records: Sequence[Record], *, windows: int = 1, memory_mb: float = 0.0) -> "Batches":
+        clips = FilmedClips(tuple(records), self.clip, windows=windows, memory_mb=memory_mb)
         return self._batches(clips, InOrder(len(clips), self.loading.batch_size))
 
     def _batches(self, clips: Dataset, order: "MixedBatches | InOrder", drawing: Drawing | None = None) -> "Batches":
@@ -266,24 +274,31 @@ def _synthesizer(
 
 
 class FilmedClips(Dataset):
-    """Held-out clips: the middle of each interval, looped where it is short.
+    """Held-out clips: the middle of each interval, or windows from its start to its end; looped where it is short.
 
     Args:
-        records: Which clips, in which order.
-        clip: How they are cut.
+        records: Which intervals, in which order.
+        clip: How clips are cut.
+        windows: Clips of each interval that is a frame longer than one, evenly spread; a single one is the middle.
         memory_mb: Films are kept in memory if all of them fit into this.
     """
 
-    def __init__(self, records: tuple[Record, ...], clip: ClipFormat, *, memory_mb: float = 0.0) -> None:
-        self.records = records
+    def __init__(
+        self, records: tuple[Record, ...], clip: ClipFormat, *, windows: int = 1, memory_mb: float = 0.0
+    ) -> None:
         self.clip = clip
+        shares = [0.5] if windows == 1 else np.linspace(0.0, 1.0, windows).tolist()
+        # Less room than a frame shows the same frames again.
+        longer = {record: _spare(record, clip) * clip.fps >= 1 for record in records}
+        self.cuts = tuple((record, share) for record in records for share in (shares if longer[record] else [0.5]))
         self.held = held(records, size=(clip.size, clip.size), limit_mb=memory_mb)
 
     def __len__(self) -> int:
-        return len(self.records)
+        return len(self.cuts)
 
     def __getitem__(self, ticket: Ticket) -> dict[str, Tensor | int | str]:
-        return _sample(_window(self.records[ticket[1]], self.clip, 0.5, self.held))
+        record, share = self.cuts[ticket[1]]
+        return _sample(_window(record, self.clip, share, self.held))
 
 
 class TrainingClips(Dataset):
@@ -408,10 +423,13 @@ class StagedClips(Dataset):
 
 def _window(record: Record, clip: ClipFormat, share: float, held: Mapping[Path, Tensor]) -> Clip:
     """The clip at this share (0 to 1) of the room that its interval leaves; all of it, looped, where there is none."""
-    spare = max(record.end - record.start - clip.seconds, 0.0)
-    size = (clip.size, clip.size)
-    offset = share * spare
+    size, offset = (clip.size, clip.size), share * _spare(record, clip)
     return read_clip(record, offset=offset, fps=clip.fps, num_frames=clip.num_frames, size=size, held=held)
+
+
+def _spare(record: Record, clip: ClipFormat) -> float:
+    """Seconds by which an interval is longer than a clip."""
+    return max(record.end - record.start - clip.seconds, 0.0)
 
 
 def _sample(clip: Clip) -> dict[str, Tensor | int | str]:

@@ -283,6 +283,27 @@ def test_redrawing_changes_the_synthetic_set_when_it_should(films):
     assert first == same != later
 
 
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_test_intervals_are_seen_from_their_start_to_their_end(films, count):
+    data = module(films)
+    short = dataclasses.replace(data.split.test[0], key="short", end=data.split.test[0].start + CLIP.seconds)
+    data._split = dataclasses.replace(data.split, test=(*data.split.test, short))
+    data.loading = dataclasses.replace(data.loading, test_clips=count)
+    batches = list(data.test_dataloader())
+    keys, videos = [key for batch in batches for key in batch["key"]], torch.cat([b["video"] for b in batches])
+    spares = [max(record.end - record.start - CLIP.seconds, 0.0) for record in data.split.test]
+    assert max(spares) > 1 / CLIP.fps and spares[-1] == 0
+    cuts = [
+        (record, share * spare)
+        for record, spare in zip(data.split.test, spares, strict=True)
+        for share in ({1: [0.5], 2: [0.0, 1.0], 3: [0.0, 0.5, 1.0]}[count] if spare else [0.0])
+    ]
+    assert keys == [record.key for record, _ in cuts]
+    for (record, offset), video in zip(cuts, videos, strict=True):
+        clip = read_clip(record, offset=offset, fps=5.0, num_frames=4, size=(48, 48))
+        assert torch.equal(video, normalized(clip.video[None]).transpose(1, 2)[0])
+
+
 def test_class_weights_balance(films):
     assert torch.allclose(module(films).class_weights, torch.ones(2))
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from synthaug.cli import loaded
+
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
 BLOCKS = [block.strip().splitlines() for block in re.findall(r"```bash\n(.*?)```", README, re.DOTALL)]
@@ -61,3 +63,21 @@ def test_the_first_command_trains_and_evaluates(tmp_path):
     assert again.returncode == 0, again.stderr[-3000:]
     first, second = ((tmp_path / "run" / place / "predictions.json").read_text() for place in (".", "evaluation"))
     assert first == second
+
+
+@pytest.fixture
+def trained(tmp_path):
+    (tmp_path / "config.yaml").write_text("{loading: {test_clips: 1, batch_size: 4}, dataset: {root: a}, seed: 3}")
+    return tmp_path / "config.yaml"
+
+
+@pytest.mark.parametrize("words", ["protocol.test_subjects=[p00]", "seed=1", "dataset.roots=b", "loading.test_clips"])
+def test_a_run_is_tested_as_it_was_trained(trained, words):
+    with pytest.raises(ValueError, match=r"was given; loading\.NAME=VALUE.* wanted: all else is as it was trained"):
+        loaded(trained, [words])
+
+
+def test_how_a_run_is_tested_can_be_set_anew(trained):
+    wanted = {"loading": {"test_clips": 5, "batch_size": 4}, "dataset": {"root": "b"}, "seed": 3}
+    assert loaded(trained, ["loading.test_clips=5", "dataset.root=b"]) == wanted
+    assert loaded(trained).loading.test_clips == 1
