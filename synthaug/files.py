@@ -9,14 +9,17 @@ import json
 import os
 import tempfile
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from synthaug.structures import Camera, Motion, Reference
+
+_Item = TypeVar("_Item")
 
 _MOTION = ("global_orient", "transl", "body_pose", "left_hand_pose", "right_hand_pose", "jaw_pose", "leye_pose",
            "reye_pose", "expression", "betas")  # fmt: skip
@@ -44,6 +47,16 @@ def write_atomic(path: Path, content: bytes) -> None:
     except BaseException:
         Path(aside).unlink(missing_ok=True)
         raise
+
+
+def in_own_order(items: Sequence[_Item]) -> list[_Item]:
+    """The items in an order of this process's own, which differs from run to run and must decide nothing.
+
+    For work whose results are kept on disk: processes that begin it side by side, as jobs of a sweep do, then do
+    different parts of it, if each looks again for what is there before it starts on an item. No lock is needed, and
+    none is left behind by a process that is killed.
+    """
+    return [items[place] for place in np.random.default_rng().permutation(len(items))]
 
 
 def digest_of(*parts: str | bytes | Tensor) -> str:

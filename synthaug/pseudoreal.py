@@ -23,7 +23,7 @@ from synthaug.body import centre_of, joint_positions, mean_skeleton, resample, r
 from synthaug.cameras import CameraPath
 from synthaug.compositing import contact_shadow, darkened, hidden, over
 from synthaug.datasets.demo import FilmMaker
-from synthaug.files import digest_of, read_reference, write_reference
+from synthaug.files import digest_of, in_own_order, read_reference, write_reference
 from synthaug.motions import MotionSource
 from synthaug.recording import recorded
 from synthaug.renderers import Renderer
@@ -181,7 +181,7 @@ class PseudoReal(FilmMaker):
             for label in range(len(self._classes))
             for view in self._set.views or [""]
         ]
-        missing = [plan for plan in plans if not self._path(root, plan).exists()]
+        missing = in_own_order([plan for plan in plans if not self.filmed(root, plan)])
         if missing:
             # The first one in this process compiles kernels that the workers then inherit.
             self.film(root, missing[0])
@@ -194,6 +194,10 @@ class PseudoReal(FilmMaker):
             for _ in track(loader, total=len(rest), description=title):
                 pass
         return [self._record(root, plan) for plan in plans]
+
+    def filmed(self, root: Path, take: Take) -> bool:
+        """Whether a film is there."""
+        return self._path(root, take).exists()
 
     def film(self, root: Path, take: Take) -> None:
         """Shoot one performer's performance of one action, and keep its truth beside it."""
@@ -272,7 +276,8 @@ class _Shots(Dataset):
         return len(self._plans)
 
     def __getitem__(self, index: int) -> int:
-        self._maker.film(self._root, self._plans[index])
+        if not self._maker.filmed(self._root, self._plans[index]):  # another process may have been quicker
+            self._maker.film(self._root, self._plans[index])
         return index
 
 

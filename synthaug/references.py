@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.progress import track
 
-from synthaug.files import digest_of, read_reference, write_atomic, write_reference
+from synthaug.files import digest_of, in_own_order, read_reference, write_atomic, write_reference
 from synthaug.gravity import together
 from synthaug.motions import MotionSource, UnusableClipError
 from synthaug.structures import Record, Reference
@@ -60,20 +60,21 @@ def gather(
     """
     takes: dict[str, Reference] = {}
     dropped: dict[str, str] = {}
-    missing = [record for record in records if not _kept(_path(record, source, cache))]
-    eager = {record.key for record in missing}
-    absent: list[FileNotFoundError] = []
+    missing = in_own_order([record for record in records if not _kept(_path(record, source, cache))])
+    absent: dict[str, FileNotFoundError] = {}
     for record in track(missing, description="Extracting motions", transient=True, disable=len(missing) < 4):
+        if _kept(_path(record, source, cache)):
+            continue  # another process was quicker
         try:
             _extract(record, source, cache, takes, dropped)
         except FileNotFoundError as error:
             # Not remembered: the file may be brought.
             dropped[record.key] = str(error)
-            absent.append(error)
-    if absent and len(absent) == len(records):
-        raise absent[0]
+            absent[record.key] = error
+    if records and len(absent) == len(records):
+        raise absent[records[0].key]
     for record in records:
-        if record.key not in eager:
+        if record.key not in takes and record.key not in dropped:
             _read(record, source, cache, takes, dropped)
     takes = together(records, takes)
     for key, reference in list(takes.items()):

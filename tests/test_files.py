@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from synthaug.files import digest_of, motion_digest, read_reference, write_atomic, write_reference
+from synthaug.files import digest_of, in_own_order, motion_digest, read_reference, write_atomic, write_reference
 from synthaug.structures import Camera, Motion, Reference
 
 
@@ -80,3 +80,9 @@ def test_digests_know_order_shape_and_kind():
     assert digest_of("ab") != digest_of(b"ab")
     assert digest_of(torch.zeros(2, 3)) != digest_of(torch.zeros(3, 2))
     assert digest_of(torch.zeros(2)) == digest_of(torch.zeros(2))
+
+
+def test_processes_side_by_side_do_different_parts_of_the_work():
+    orders = [in_own_order(range(100)) for _ in range(4)]
+    assert all(sorted(order) == list(range(100)) for order in orders)
+    assert len({tuple(order) for order in orders}) == 4

@@ -1,5 +1,7 @@
 """Pseudo-real film: several cameras see the same performance in the same room."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from synthaug.backgrounds.rooms import Rooms
 from synthaug.cameras.orbit import Orbit
 from synthaug.files import read_reference
 from synthaug.motions.actions import Actions
-from synthaug.pseudoreal import Footage, Pairing, PseudoReal, Set
+from synthaug.pseudoreal import Footage, Pairing, PseudoReal, Set, Take
 from synthaug.renderers.cpu import CpuRenderer
 from synthaug.sensor import Sensor
 from synthaug.video import probe
@@ -61,6 +63,22 @@ def test_one_camera_names_no_view(tmp_path):
     assert {record.camera for record in records} == {"room-00", "room-01"}
 
 
+def test_what_another_process_films_meanwhile_is_not_filmed_again(tmp_path, monkeypatch):
+    filmed, film = [], PseudoReal.film
+
+    def slow(maker, root, take):
+        if not filmed:
+            filmed.append(take)
+            film_maker({}).shoot(root)
+        else:
+            filmed.append(take)
+        film(maker, root, take)
+
+    monkeypatch.setattr(PseudoReal, "film", slow)
+    assert len(film_maker({}).shoot(tmp_path)) == 4
+    assert len(filmed) == 1 + 4  # ours, and all of the other process, which found none
+
+
 def test_views_are_part_of_what_films_are_known_by():
     assert film_maker({}).fingerprint != film_maker({"front": Orbit()}).fingerprint
 
@@ -82,7 +100,10 @@ def test_a_paired_room_is_the_same_for_whoever_is_filmed(tmp_path, monkeypatch):
         return scene(self, values, camera)
 
     monkeypatch.setattr(Rooms, "scene", noted)
-    records = film_maker({}, Pairing(rooms=2, swapped=[1])).shoot(tmp_path)
+    maker = film_maker({}, Pairing(rooms=2, swapped=[1]))
+    for who, label in itertools.product(range(2), repeat=2):
+        maker.film(tmp_path, Take(label, who, ""))
+    records = maker.shoot(tmp_path)
     assert [record.camera for record in records] == ["paired", "paired", "swapped", "swapped"]
     # bow and clapping, by the first performer, then by the second
     assert shown[0] == shown[3] and shown[1] == shown[2] and shown[0] != shown[1]

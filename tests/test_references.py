@@ -79,3 +79,27 @@ def test_recordings_that_are_nowhere_are_an_error(records, tmp_path):
         record.path.with_suffix(".txt").unlink()
     with pytest.raises(FileNotFoundError, match="A text was wanted"):
         gather(records, Beside(), cache=tmp_path / "kept")
+
+
+def test_what_another_process_extracts_meanwhile_is_not_extracted_again(records, tmp_path):
+    cache = tmp_path / "kept"
+
+    class Slow(Beside):
+        def load(self, record):
+            if self.loads == 0:
+                self.loads = 1
+                gather(records, Beside(), cache=cache)
+                self.loads = 0
+            return super().load(record)
+
+    slow = Slow()
+    found = gather(records, slow, cache=cache)
+    assert slow.loads == 1 and set(found.takes) == {record.key for record in records}
+
+
+def test_the_first_record_says_what_is_missing(records, tmp_path):
+    for record in records:
+        record.path.with_suffix(".txt").unlink()
+    for _ in range(8):
+        with pytest.raises(FileNotFoundError, match=records[0].path.stem):
+            gather(records, Beside())
