@@ -182,15 +182,22 @@ def curves(path: Path) -> dict[str, dict[int, float]]:
 
 
 def orders(folder: Path) -> dict[str, tuple[str, ...]]:
-    """The values of swept overrides as they were typed, from each multirun.yaml below a folder."""
+    """The values of swept overrides as they were typed, or as the experiment lists them, from each multirun.yaml."""
     found: dict[str, dict[str, None]] = {}
     for path in sorted(folder.rglob("multirun.yaml")):
         tree = _looked(path, [])
-        for key in ("hydra", "overrides", "task"):
-            tree = tree.get(key) if isinstance(tree, dict) else None
-        for name, values in overrides_of(tree).items():
+        listed = _below(tree, "hydra", "sweeper", "params")
+        listed = {name: str(values) for name, values in listed.items()} if isinstance(listed, dict) else {}
+        for name, values in (*overrides_of(_below(tree, "hydra", "overrides", "task")).items(), *listed.items()):
             found.setdefault(name, {}).update(dict.fromkeys(_split(values)))
     return {name: tuple(values) for name, values in found.items()}
+
+
+def _below(tree: Plain, *names: str) -> Plain:
+    """What a tree holds under these names; None where it ends before."""
+    for name in names:
+        tree = tree.get(name) if isinstance(tree, dict) else None
+    return tree
 
 
 def _split(values: str) -> Iterator[str]:

@@ -255,6 +255,12 @@ def test_numbers_are_ordered_by_size_and_words_as_asked(tmp_path):
     assert study_results(tmp_path).study.factors == {"n": ("3", "20", "100"), "arm": ("classic", "full", "none")}
     write(tmp_path, {"multirun.yaml": "hydra: {overrides: {task: ['arm=none,classic,full', 'n=100,20,3']}}"})
     assert study_results(tmp_path).study.factors["arm"] == ("none", "classic", "full")
+    # An experiment lists them in its file; what was typed goes first.
+    write(tmp_path, {"multirun.yaml": "hydra: {sweeper: {params: {arm: 'full,classic,none', n: 3}}}"})
+    assert study_results(tmp_path).study.factors["arm"] == ("full", "classic", "none")
+    both = "hydra: {overrides: {task: [arm=none]}, sweeper: {params: {arm: 'full,classic,none'}}}"
+    write(tmp_path, {"multirun.yaml": both})
+    assert study_results(tmp_path).study.factors["arm"] == ("none", "full", "classic")
 
 
 def test_the_page_parses_and_needs_nothing_from_anywhere(found):
