@@ -12,7 +12,8 @@ from rich.progress import track
 from torch import Tensor
 
 from synthaug.batches import normalized
-from synthaug.datamodule import FilmedClips, SynthAugDataModule
+from synthaug.clips import FilmedClips
+from synthaug.datamodule import SynthAugDataModule
 from synthaug.datasets import LeakError
 from synthaug.episodes import Episodes, Task, tasks
 from synthaug.fewshot import class_means, nearest_mean

@@ -53,7 +53,7 @@ MAY = {
         "structures", "body", "rotations", "sheets", "compositing", "video", "motions", "avatars", "renderers",
     },
 }  # fmt: skip
-BASES_ONLY = ("synthesis", "references", "drawing", "datamodule")
+BASES_ONLY = ("synthesis", "references", "drawing", "clips", "datamodule")
 HEAVY = {
     "gsplat": {"renderers/gsplat.py"},
     "lightning": {"batches.py", "datamodule.py", "recognizers", "fewshot.py"},

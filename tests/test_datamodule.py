@@ -9,7 +9,8 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from synthaug.augmentation import Augmentation
 from synthaug.batches import normalized
-from synthaug.datamodule import Loading, SynthAugDataModule, TrainingClips
+from synthaug.clips import TrainingClips
+from synthaug.datamodule import Loading, SynthAugDataModule
 from synthaug.datasets import LeakError, Split
 from synthaug.guards import check_references, mirror_labels
 from synthaug.holding import held
@@ -51,7 +52,7 @@ def test_the_number_of_workers_changes_no_pixel(films, workers):
 
 def plain_batches(films, *, batch_size, epoch, seed=0):
     """The loader of filmed clips alone, written out: shuffled, cut, augmented, normalised."""
-    from synthaug.datamodule import _WINDOW
+    from synthaug.clips import _WINDOW
     from synthaug.sampling import _ORDER
 
     records = BySubject().split(films.records, CLASSES).train

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from synthaug.backgrounds import Background
 from synthaug.batches import LoaderMonitor, normalized
 from synthaug.caching import RenderCache
-from synthaug.datamodule import StagedClips, TrainingClips
+from synthaug.clips import StagedClips, TrainingClips
 from synthaug.drawing import Undrawn, packed, unpacked
 from synthaug.sensor import Sensor
 from synthaug.structures import Light, Scene
