@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import struct
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,8 @@ FORMAT = 2
 """Version of the file's layout; part of every key, so that older files are simply not found."""
 _MAGIC = b"synthaug"
 _MAX_PIXELS = 2**33
+_LOOKS = 64
+"""How often all entries are looked at while as much is written as the cache may hold."""
 _PEOPLE, _SCENE = ".people", ".scene"
 
 
@@ -65,14 +68,13 @@ class RenderCache:
             raise ValueError(f"max_gb={max_gb} was given; a positive size was wanted. Set cache: null to keep nothing.")
         self.root = Path(root).expanduser() if root else user_cache() / "people"
         self.max_gb = max_gb
-        self._written = 0
 
     def read(self, key: str) -> Rendering | None:
         """The rendering of this key, or None where there is none. A damaged file is removed, said so, and is none."""
         return self._read(key, _PEOPLE, _decode)
 
     def write(self, key: str, rendering: Rendering) -> None:
-        """Keep a rendering; every 256th time, make room as well."""
+        """Keep a rendering; make room as well each time that about a 64th of the size has been written."""
         self._write(key, _PEOPLE, _encode(rendering))
 
     def read_scene(self, key: str, camera: Camera) -> Scene | None:
@@ -132,8 +134,8 @@ class RenderCache:
 
     def _write(self, key: str, suffix: str, content: bytes) -> None:
         write_atomic(self._path(key, suffix), content)
-        self._written += 1
-        if self._written % 256 == 0:
+        # The key decides who looks through the folder, in proportion to what it adds: short-lived workers cannot count.
+        if zlib.crc32(key.encode()) < 2**32 * _LOOKS * len(content) / (self.max_gb * 1e9):
             self.collect()
 
     def _path(self, key: str, suffix: str) -> Path:

@@ -1,3 +1,4 @@
+import hashlib
 import random
 
 import pytest
@@ -66,6 +67,19 @@ def test_collecting_removes_the_longest_unread_first(tmp_path):
     removed = cache.collect(max_gb=(size * 0.5) / 1e9)
     assert removed.entries == 2 and list(cache.keys()) == ["new"]
     assert cache.stats() == CacheStats(entries=1, bytes=size - removed.bytes)
+
+
+def test_writers_that_write_once_each_keep_the_size_together(tmp_path):
+    """No process of many short-lived ones lives long enough to count what the others wrote."""
+    wrote = rendering()
+    RenderCache(tmp_path).write("aa", wrote)
+    size = RenderCache(tmp_path).stats().bytes
+    limit = 256 * size
+    for number in range(700):
+        RenderCache(tmp_path, max_gb=limit / 1e9).write(
+            hashlib.sha256(bytes([number % 256, number // 256])).hexdigest(), wrote
+        )
+    assert 0.95 * limit <= RenderCache(tmp_path).stats().bytes <= 1.1 * limit
 
 
 def test_a_key_cannot_leave_the_folder(tmp_path):
