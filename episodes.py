@@ -38,8 +38,10 @@ def main(words: list[str]) -> None:
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)
     run.training.load_state_dict(state["state_dict"])
     played = outcomes(run.training.recognizer, run.data, episodes, per_class=per_class)
-    filmed = {(str(number),): one.filmed for number, one in enumerate(played)}
-    extended = {(str(number),): one.extended for number, one in enumerate(played) if one.extended is not None}
+    filmed: dict[tuple[str, ...], float] = {(str(number),): one.filmed for number, one in enumerate(played)}
+    extended: dict[tuple[str, ...], float] = {
+        (str(number),): one.extended for number, one in enumerate(played) if one.extended is not None
+    }
     said = {"filmed": asdict(estimate(filmed)), "chance": 1 / episodes.n_way}
     if extended:
         said["extended"] = asdict(estimate(extended))

@@ -10,7 +10,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from synthaug.failures import plain_words
 
@@ -19,16 +19,16 @@ from synthaug.failures import plain_words
 def main(config: DictConfig) -> float:
     """One run; returns the mean class accuracy on test clips, so that sweepers can maximise it."""
     from evaluate import build
+    from synthaug.cli import resolved
     from synthaug.files import write_atomic
     from synthaug.recognizers import loops
     from synthaug.runs import finished, leave_after, leave_before, leave_failure, leave_weights
 
     folder, start = Path(HydraConfig.get().runtime.output_dir), time.perf_counter()
-    resolved = OmegaConf.to_yaml(config, resolve=True)
-    if (done := finished(folder, resolved)) is not None:
-        return done
     try:
-        write_atomic(folder / "config.yaml", resolved.encode())
+        if (done := finished(folder, described := resolved(config))) is not None:
+            return done
+        write_atomic(folder / "config.yaml", described.encode())
         run = build(config, folder)
         loops.check_launch(run.trainer, sweeping=HydraConfig.get().mode == RunMode.MULTIRUN)
         if run.trainer.is_global_zero:

@@ -172,12 +172,25 @@ def loaded(path: Path, overrides: Sequence[str] = ()) -> "DictConfig":
     return config
 
 
+def resolved(config: "DictConfig") -> str:
+    """The whole configuration as YAML, each interpolation filled in.
+
+    Raises:
+        ValueError: If a value was not given that has no default.
+    """
+    from omegaconf import OmegaConf
+
+    _refuse_gaps(config, *map(str, config))
+    return OmegaConf.to_yaml(config, resolve=True)
+
+
 def data_of(config: "DictConfig") -> "SynthAugDataModule":
     """The data module that a configuration describes, not yet prepared. Foreign targets are refused first."""
     from hydra.utils import instantiate
 
     from synthaug.datamodule import SynthAugDataModule
 
+    _refuse_gaps(config, *_PARTS)
     _refuse_foreign(config)
     parts = {name: instantiate(config[name], _convert_="all") for name in _PARTS}
     return SynthAugDataModule(parts.pop("dataset"), parts.pop("protocol"), **parts, seed=config.seed)
@@ -187,8 +200,20 @@ def dataset_of(config: "DictConfig") -> "ActionDataset":
     """The data set alone that a configuration describes, not yet prepared. Foreign targets are refused first."""
     from hydra.utils import instantiate
 
+    _refuse_gaps(config, "dataset")
     _refuse_foreign(config)
     return instantiate(config.dataset, _convert_="all")
+
+
+def _refuse_gaps(config: "DictConfig", *parts: str) -> None:
+    from omegaconf import OmegaConf
+
+    gaps = sorted(key for key in OmegaConf.missing_keys(config) if key.split(".")[0] in parts)
+    if gaps:
+        raise ValueError(
+            f"Nothing was given for {' and '.join(gaps)}; a value was wanted, since there is no default. Set "
+            f"{' '.join(f'{key}=VALUE' for key in gaps)} behind the command; the files in conf/ say what is meant."
+        )
 
 
 def _refuse_foreign(config: "DictConfig") -> None:
@@ -345,6 +370,7 @@ def _stations(config: "DictConfig") -> "tuple[MotionSource, Cast, Renderer]":
     """The motion source, the cast and the renderer of a configuration. Foreign targets are refused first."""
     from hydra.utils import instantiate
 
+    _refuse_gaps(config, "dataset", "synth")  # motions lie beside a data set's films
     _refuse_foreign(config)
     return tuple(instantiate(config.synth[name], _convert_="all") for name in ("motion", "avatar", "renderer"))
 

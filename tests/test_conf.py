@@ -1,15 +1,20 @@
 import inspect
 import itertools
+import re
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import InstantiationException
 from omegaconf import OmegaConf
 
-from synthaug.cli import composed
+from synthaug.cli import composed, data_of, dataset_of, resolved
+from synthaug.failures import plain_words
 from synthaug.targets import check_targets
+from synthaug.testing.datasets import example_film
+from synthaug.video import write_video
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 OPTIONS = sorted(path.relative_to(CONF) for path in CONF.rglob("*.yaml") if path.name != "config.yaml")
@@ -98,3 +103,44 @@ def test_a_slip_is_noticed():
 def test_unknown_names_are_refused_in_words(name):
     with pytest.raises(ValueError, match="does not compose"):
         composed([name])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "part", "gaps"),
+    [
+        (["dataset=folder"], None, ["dataset.root", "protocol.test_subjects"]),
+        (["dataset=folder", "dataset.root=films"], None, ["protocol.test_subjects"]),
+        (["dataset=folder"], dataset_of, ["dataset.root"]),
+        (["dataset=folder", "dataset.root=films"], data_of, ["protocol.test_subjects"]),
+        (["recognizer=module"], None, ["recognizer.module"]),
+        (["synth/avatar=packs"], data_of, ["synth.avatar.root"]),
+    ],
+)
+def test_what_is_left_to_fill_in_is_asked_for_by_name(overrides, part, gaps):
+    with pytest.raises(ValueError, match="no default") as raised:
+        (part or resolved)(composed(overrides))
+    assert all(f"{gap}=VALUE" in str(raised.value) for gap in gaps)
+    assert str(raised.value).count("=VALUE") == len(gaps)
+
+
+def test_what_a_part_does_not_need_is_not_asked_for(tmp_path):
+    """A folder is scanned before anyone knows who is to be tested."""
+    (tmp_path / "wave").mkdir()
+    write_video(tmp_path / "wave" / "a.mp4", example_film(8), fps=8.0)
+    assert dataset_of(composed(["dataset=folder", f"dataset.root={tmp_path}"])) is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "where"),
+    [
+        ("toyota", "project.inria.fr"), ("ntu60", "rose1.ntu.edu.sg"), ("ntu120", "rose1.ntu.edu.sg"),
+        ("ucf101", "UCF101.rar"), ("hmdb51", "hmdb51_org.rar"), ("kinetics", "tables"),
+    ],
+)  # fmt: skip
+def test_a_set_that_is_not_there_says_where_it_was_looked_for_and_where_to_ask(name, where, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = composed([f"dataset={name}", "synth.identities=10"])
+    assert "data/" in resolved(config)
+    with pytest.raises(InstantiationException, match=re.escape(f"data/{name}")) as raised:
+        dataset_of(config)
+    assert where in plain_words(raised.value)
