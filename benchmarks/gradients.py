@@ -12,13 +12,14 @@ import os
 import platform
 import statistics
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from benchmarks.render import interleaved, person_like, view
+from benchmarks.render import at, interleaved, performance, view
 from synthaug.renderers import Splatting, gradients
 from synthaug.renderers import torch as specification
 from synthaug.structures import Camera, Gaussians, PosedGaussians
@@ -51,25 +52,30 @@ def agreement(person: Gaussians, camera: Camera) -> float:
     return max(float((a[name] - b[name]).norm() / b[name].norm()) for name in FITTED)
 
 
+def _called(task: Callable[[], object], number: int) -> object:
+    return task()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--gaussians", type=int, nargs="+", default=[4_000, 8_000, 32_000])
+    parser.add_argument("--gaussians", type=int, nargs="+", default=[4_000, 8_000, 16_000], help="levels near these")
     parser.add_argument("--size", type=int, default=112)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    load, camera = os.getloadavg()[0], view(options.size, frames=1)
+    load, camera = os.getloadavg()[0], view(options.size)
+    detailed = performance(1, "hand waving", frames=1)
     table = Table(
         f"Gaussians @ {options.size} px", "ms a frame, median", "specification", "ratio", "posed", "agreement"
     )
     rows = []
-    for count in options.gaussians:
-        person = person_like(count, frames=1)
-        posed = person.posed(0)
-        tasks: dict[str, Callable[[], object]] = {
-            "ms": lambda person=person: of_person(gradients.splat, person, camera),
-            "specification_ms": lambda person=person: of_person(specification.splat, person, camera),
-            "posed_ms": lambda posed=posed: of_posed(gradients.splat, posed, camera),
+    for asked in options.gaussians:
+        person = at(detailed, asked)
+        count, posed = len(person.means), person.posed(0)
+        tasks: dict[str, Callable[[int], object]] = {
+            "ms": partial(_called, partial(of_person, gradients.splat, person, camera)),
+            "specification_ms": partial(_called, partial(of_person, specification.splat, person, camera)),
+            "posed_ms": partial(_called, partial(of_posed, gradients.splat, posed, camera)),
         }
         times = interleaved(tasks, rounds=options.rounds)
         row = {name: statistics.median(values) for name, values in times.items()}

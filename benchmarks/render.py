@@ -28,6 +28,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import av
@@ -50,6 +51,7 @@ from synthaug.datamodule import Loading, SynthAugDataModule
 from synthaug.datasets.folder import Folder
 from synthaug.datasets.protocols import CrossSubject
 from synthaug.levels import Pyramid
+from synthaug.motions import MotionSource
 from synthaug.motions.actions import ACTIONS, Actions
 from synthaug.motions.variation import Variation
 from synthaug.references import gather
@@ -58,7 +60,7 @@ from synthaug.renderers.cpu import CpuRenderer, framebuffer
 from synthaug.renderers.refinement import Refinement
 from synthaug.renderers.torch import splat
 from synthaug.sensor import Sensor
-from synthaug.structures import Camera, ClipFormat, Gaussians, Record
+from synthaug.structures import Camera, ClipFormat, Gaussians, Motion, Record, Reference
 from synthaug.synthesis import Synthesis, Synthesizer
 from synthaug.testing.renderers import psnr
 from synthaug.video import write_video
@@ -132,9 +134,10 @@ def by_pyav(path: Path, start: int, size: int) -> np.ndarray:
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         stream.thread_type, stream.codec_context.thread_count = "NONE", 1
-        container.seek(int(start / FPS / stream.time_base), stream=stream)
+        tick = float(stream.time_base or 0)
+        container.seek(int(start / FPS / tick), stream=stream)
         for frame in container.decode(stream):
-            if round(float(frame.pts * stream.time_base) * FPS) in wanted:
+            if frame.pts is not None and round(frame.pts * tick * FPS) in wanted:
                 found.append(frame.reformat(width=size, height=size, format="rgb24").to_ndarray())
             if len(found) == FRAMES:
                 break
@@ -174,9 +177,7 @@ def costs(folder: Path, *, rounds: int) -> dict[str, list[float]]:
         "the same before new rooms": synthesizer(Rooms(), size=112),
         "recipe to pixels, 224 px": synthesizer(Images(stills), size=224),
     }
-    tasks: dict[str, Callable[[int], object]] = {
-        name: lambda number, ours=ours: ours.render(ours.sample(number)) for name, ours in plans.items()
-    }
+    tasks: dict[str, Callable[[int], object]] = {name: partial(_made, ours) for name, ours in plans.items()}
     for size, count in ((112, 4_000), (224, 8_000)):
         tasks[f"pose, render, over: {count} at {size} px"] = _bare(size, count)
     for name, (height, width) in FILMS.items():
@@ -184,10 +185,16 @@ def costs(folder: Path, *, rounds: int) -> dict[str, list[float]]:
         film(path, height, width)
         starts = np.random.default_rng(2).integers(0, 4 * FPS - FRAMES * STRIDE, 60)
         for reader in (by_decord, by_pyav):
-            tasks[f"{reader.__name__} {name}"] = lambda number, read=reader, path=path, starts=starts: read(
-                path, int(starts[number]), 112
-            )
+            tasks[f"{reader.__name__} {name}"] = partial(_read, reader, path, starts)
     return interleaved(tasks, rounds=rounds)
+
+
+def _made(ours: Synthesizer, number: int) -> object:
+    return ours.render(ours.sample(number))
+
+
+def _read(read: Callable[[Path, int, int], np.ndarray], path: Path, starts: np.ndarray, number: int) -> np.ndarray:
+    return read(path, int(starts[number]), 112)
 
 
 def _bare(size: int, count: int) -> Callable[[int], Tensor]:
@@ -203,7 +210,7 @@ def _bare(size: int, count: int) -> Callable[[int], Tensor]:
     return lambda _: over(renderer.render([person.pose(motion).at(level)], camera), frames)
 
 
-def _still():
+def _still() -> Motion:
     return resample(
         Actions().load(Record("walk/studio/1", Path(), 0, "", "", 0.0, 1.0)).motion, torch.zeros(1, dtype=torch.float64)
     )
@@ -274,7 +281,9 @@ def loader_ratio(folder: Path, *, rounds: int) -> tuple[float, float]:
         for mixed, loader in modules.items():
             start, clips = time.perf_counter(), 0
             while clips < 96:
-                clips += sum(len(batch["label"]) for batch in loader)
+                for batch in loader:
+                    assert isinstance(batch, dict)
+                    clips += len(batch["label"])
             if number:
                 speeds[mixed].append(clips / (time.perf_counter() - start))
     return statistics.median(speeds[False]), statistics.median(speeds[True])
@@ -319,11 +328,18 @@ def warm_start() -> float:
     return statistics.median(float(run.stdout.split()[-1]) for run in runs)
 
 
-class _AnyMotion(Actions):
+class _AnyMotion(MotionSource):
     """A performance for whatever film: the benchmark's films show nobody in particular."""
 
-    def load(self, record: Record):
-        return super().load(dataclasses.replace(record, key="hand waving/studio/3", end=record.start + 4.0))
+    @property
+    def fingerprint(self) -> str:
+        return Actions().fingerprint
+
+    def reads(self, record: Record) -> tuple[Path, ...]:
+        return ()
+
+    def load(self, record: Record) -> Reference:
+        return Actions().load(dataclasses.replace(record, key="hand waving/studio/3", end=record.start + 4.0))
 
 
 def main() -> None:
@@ -354,7 +370,7 @@ def main() -> None:
             ("_rooms", "the same before new rooms"),
         )
     }  # fmt: skip
-    found = {
+    figures = {
         "clips_per_s_112": round(1e3 / min(times["pose, render, over: 4000 at 112 px"]), 1),
         "clips_per_s_224": round(1e3 / min(times["pose, render, over: 8000 at 224 px"]), 1),
         **ratios,
@@ -369,7 +385,7 @@ def main() -> None:
         "load": round(load, 2),
         "machine": platform.machine(),
     }
-    print(json.dumps(found))
+    print(json.dumps(figures))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from rich.table import Table
 
 from benchmarks.render import FRAMES, view
 from synthaug.avatars.anny import AnnyPeople
+from synthaug.batches import Batches
 from synthaug.body import mean_skeleton, resample, retarget
 from synthaug.motions.actions import ACTIONS, Actions
 from synthaug.renderers import Shot, Splatting
@@ -142,7 +143,9 @@ def training(identities: int, *, steps: int, workers: int) -> tuple[list[float],
     data.prepare_data()
     data.setup("fit")
     trainer.fit(Learner(data.num_classes), datamodule=data)
-    return watch.seconds, trainer.train_dataloader.milliseconds
+    batches = trainer.train_dataloader
+    assert isinstance(batches, Batches)
+    return watch.seconds, batches.milliseconds
 
 
 def main() -> None:

@@ -247,7 +247,7 @@ def lower_knees(source: Source, dense: np.ndarray) -> np.ndarray:
         leg = np.flatnonzero(dense[:, [J[f"{side}_hip"], J[f"{side}_knee"]]].sum(1) > 0.97)
         shin = source.heads[source.bone(f"foot.{s}")] - source.heads[source.bone(f"lowerleg01.{s}")]
         distance, near = cKDTree(source.template[leg]).query(source.template[leg] - KNEE_DROP * shin, k=6)
-        share = 1 / (distance + 1e-3)
+        share = 1 / (np.asarray(distance) + 1e-3)
         moved[leg] = np.einsum("vk,vkj->vj", share / share.sum(1, keepdims=True), dense[leg][near])
     return moved
 
@@ -410,7 +410,9 @@ def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     return total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
 
 
-def candidates(vertices: np.ndarray, faces: np.ndarray, density: np.ndarray, rng: np.random.Generator, count: int):
+def candidates(
+    vertices: np.ndarray, faces: np.ndarray, density: np.ndarray, rng: np.random.Generator, count: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Random surface points, by area times density [F]: triangles, barycentric coordinates, positions, normals."""
     corners = vertices[faces]
     normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
