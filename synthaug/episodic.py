@@ -129,7 +129,8 @@ class _Made:
         )  # fmt: skip
         recipes = [maker.sample(index) for index in range(len(maker))]
         recipes = [recipe for recipe in recipes if recipe.label in task.classes]
-        strangers = {actor.motion for recipe in recipes for actor in recipe.actors} - keys
+        performed = {actor.motion for recipe in recipes for actor in recipe.actors}
+        strangers = (performed | set(background.sources)) - keys
         if strangers:
             raise LeakError(
                 f"Task {number} would learn from '{sorted(strangers)[0]}', which is not in its support. Only the "

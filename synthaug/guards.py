@@ -6,6 +6,7 @@ Below the data module, above data sets and synthesis.
 from collections.abc import Mapping
 
 from synthaug.augmentation import Augmentation
+from synthaug.backgrounds import Background
 from synthaug.datasets import ActionDataset, LeakError, Split
 from synthaug.datasets.leaks import assert_strangers
 from synthaug.references import References
@@ -49,12 +50,13 @@ def check_flips(augmentation: Augmentation | None, images: Mapping[int, int] | N
 
 
 def check_leaks(synthesizer: Synthesizer, split: Split, separates: str) -> None:
-    """Refuse synthetic clips in which anything held out is performed, or anybody whom the test is about performs.
+    """Refuse synthetic clips in which anything held out is performed or shown, or whom the test is about performs.
 
     Raises:
         LeakError: Naming the offender.
     """
     check_references(synthesizer.references, split, separates)
+    check_places(synthesizer.plan.background, split, separates)
     avatar = synthesizer.plan.avatar
     assert_strangers({name: avatar.subject(name) for name in synthesizer.identities}, split)
 
@@ -72,4 +74,20 @@ def check_references(references: References, split: Split, separates: str) -> No
             raise LeakError(
                 f"The motion of '{record.key}' ({separates} {getattr(record, separates)!r}) would reach training, but "
                 "it belongs to the held-out part. Only training clips may be re-enacted; mend the protocol's lists."
+            )
+
+
+def check_places(background: Background, split: Split, separates: str) -> None:
+    """Refuse places out of film that is no training clip, or that shows whom or what the test is about.
+
+    Raises:
+        LeakError: Naming the offender.
+    """
+    train = {record.key: record for record in split.train}
+    tested = {getattr(record, separates) for record in split.test}
+    for key in background.sources:
+        if key not in train or getattr(train[key], separates) in tested:
+            raise LeakError(
+                f"The place of '{key}' would reach training, but that clip belongs to the held-out part. Only training "
+                "clips may give plates; mend the protocol's lists."
             )

@@ -139,8 +139,10 @@ def leak_report(data: SynthAugDataModule) -> dict[str, Plain]:
     violations += [f"A recipe performs '{key}', which is no training clip." for key in sorted(performed - trained)]
     counts = {"train": len(split.train), "val": len(split.val), "test": len(split.test)}
     made = 0 if synthesizer is None else len(synthesizer.identities)
+    shown = () if synthesizer is None else synthesizer.plan.background.sources
     shared: dict[str, Plain] = dict(overlaps(split).items())
     return {
         "protocol": type(data.protocol).__name__, "separates": separates, "violations": violations, "overlaps": shared,
-        "checked": {**counts, "references": len(performed), "identities": made, "recipes": len(data.recipes())},
+        "checked": {**counts, "references": len(performed), "identities": made, "recipes": len(data.recipes()),
+                    "plates_of_clips": len(shown)},
     }  # fmt: skip

@@ -16,6 +16,11 @@ class Background(ABC):
     def fingerprint(self) -> str:
         """Changes whenever the same values and camera would yield other pixels; part of every cache key."""
 
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Keys of the records whose pictures it shows, for the leak guard; none if it is not made of film."""
+        return ()
+
     @abstractmethod
     def sample(self, rng: np.random.Generator) -> Values:
         """Draw plain values (which file, crop, start), which survive a trip through JSON."""

@@ -25,7 +25,7 @@ from synthaug.video import VideoError, VideoInfo, indices_at, probe, read_frames
 
 logger = logging.getLogger(__name__)
 
-_VERSION = 4
+_VERSION = 5
 """Raise when the same film would give another plate."""
 LARGEST = 544
 """Shorter side in pixels above which plates are made smaller: clips of 512 and their crops."""
@@ -54,13 +54,13 @@ class Plate:
 class Plates(Background):
     """Empty scenes of the training clips, with the cameras that filmed them.
 
-    The person is put where the filmed one stood. Records cut from one file share one plate. Films whose camera moves,
-    or that never show what is behind the person, are left out and counted in `refused`. Until `among` has been called
-    there is nothing to choose from.
+    The person is put where the filmed one stood. Records cut from one file share one plate, made of their intervals
+    alone: what else the file shows may be held out. Films whose camera moves, or that never show what is behind the
+    person, are left out and counted in `refused`. Until `among` has been called there is nothing to choose from.
 
     Args:
         cache: Folder that keeps plates between runs; None keeps them for this process and its workers alone.
-        samples: Frames looked at in each file in which the person's place is known, and as many others.
+        samples: Frames looked at in each file's intervals in which the person's place is known, and as many others.
         max_hole: Largest share of a picture that may be made up because nobody ever uncovered it.
         max_shift: Largest motion of the camera, pixels at a width of 320.
         light: Whether people take on the brightness and tint of the plate: 0 not at all, 1 fully.
@@ -87,12 +87,18 @@ class Plates(Background):
         self.light = light
         self.plates: dict[str, Plate] = {}
         self.refused: dict[str, str] = {}
+        self._sources: tuple[str, ...] = ()
         self._fingerprint = f"plates/{_VERSION}/none"
 
     @property
     def fingerprint(self) -> str:
         """Of the plates to choose from and of how they are shown."""
         return self._fingerprint
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Keys of the records that the plates were taken out of."""
+        return self._sources
 
     def sample(self, rng: np.random.Generator) -> Values:
         """Which plate, by the key of the record that it was taken from.
@@ -148,6 +154,7 @@ class Plates(Background):
             plate = self._plate(path, files[path])
             if isinstance(plate, Plate):
                 found.plates[key] = plate
+                found._sources += tuple(record.key for record, _ in files[path])
             else:
                 found.refused[key] = plate
         if not found.plates:
@@ -249,14 +256,22 @@ def _indices(film: tuple[Record, Reference], info: VideoInfo) -> Int[np.ndarray,
 
 
 def _samples(path: Path, films: list[tuple[Record, Reference]], info: VideoInfo, count: int) -> Samples:
-    """Frames in which the person's place is known, and as many others, evenly over the film."""
+    """Frames in which the person's place is known, and as many others of the same intervals, evenly over them."""
     size = _size(info)
     known = np.unique(np.concatenate([_indices(film, info) for film in films]))
-    unknown = np.setdiff1d(np.arange(info.num_frames), known)
+    shown = np.unique(np.concatenate([_within(record, info) for record, _ in films]))
+    unknown = np.setdiff1d(shown, known)
     picked = [_spread(indices, count) for indices in (known, unknown)]
     frames = read_frames(path, [*picked[0], *picked[1]], info=info, size=size).permute(0, 2, 3, 1).numpy()
     middle = len(picked[0])
     return Samples(frames[:middle], _people(films, info, picked[0], size), frames[middle:])
+
+
+def _within(record: Record, info: VideoInfo) -> Int[np.ndarray, " index"]:
+    """The frames of a record's interval."""
+    first, after = (int(index) for index in indices_at(info, [record.start, record.end]))
+    # An interval that ends with the film ends with its last frame, and others before the frame of their end.
+    return np.arange(first, after if record.end < info.duration else info.num_frames)
 
 
 def _spread(indices: Int[np.ndarray, " index"], count: int) -> list[int]:

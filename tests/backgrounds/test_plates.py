@@ -9,10 +9,12 @@ import torch
 from synthaug.backgrounds.emptying import PlateError, Samples, camera_shift, emptied, masked_median, silhouettes
 from synthaug.backgrounds.plates import Plates
 from synthaug.body import joint_positions, mean_skeleton
+from synthaug.datasets import LeakError, Split
+from synthaug.guards import check_places
 from synthaug.structures import Motion, Record, Reference
 from synthaug.testing.backgrounds import check_background
 from synthaug.testing.cameras import example_camera
-from synthaug.video import write_video
+from synthaug.video import read_frames, write_video
 
 FRAMES, HEIGHT, WIDTH = 48, 96, 160
 
@@ -180,6 +182,40 @@ def test_records_of_one_file_share_one_plate(tmp_path):
     half = replace(record, key="walk-again", end=1.0)
     plates = Plates(tmp_path / "cache").among([(record, reference), (half, reference)])
     assert list(plates.plates) == ["walk"]
+
+
+def test_what_a_film_shows_outside_the_training_intervals_reaches_no_plate(tmp_path):
+    """Where he stood in training, something red stands while somebody else is tested."""
+    record, reference = film(tmp_path)
+    video, third = read_frames(record.path, list(range(FRAMES))), FRAMES // 3
+    x, y = pelvis(reference)
+    red = (slice(y - 5, y + 5), slice(x - 3, x + 3))
+    video[third:, :, red[0], red[1]] = torch.tensor([255, 0, 0], dtype=torch.uint8)[:, None, None]
+    write_video(tmp_path / "parts.mp4", video, fps=24.0)
+    trained = replace(record, key="parts#0-1", path=tmp_path / "parts.mp4", end=third / 24.0)
+    few = replace(reference, motion=Motion.from_pose(torch.zeros(4, 55, 3), reference.motion.transl[:4], fps=24.0))
+    plates = Plates(tmp_path / "cache", max_hole=0.9).among([(trained, few)])
+    scene = plates.scene({"plate": trained.key}, example_camera(frames=1, height=HEIGHT, width=WIDTH))
+    shown = scene.frames[0].permute(1, 2, 0).numpy()[red].reshape(-1, 3).mean(0)
+    np.testing.assert_allclose(shown, scenery()[red].reshape(-1, 3).mean(0), atol=40)
+    assert plates.sources == (trained.key,)
+
+
+def pelvis(reference: Reference) -> tuple[int, int]:
+    """Pixel of the first frame's pelvis."""
+    camera, place = reference.camera, reference.motion.transl[0]
+    seen = camera.Ks[0] @ (camera.viewmats[0, :3, :3] @ place.to(camera.viewmats) + camera.viewmats[0, :3, 3])
+    return int(seen[0] / seen[2]), int(seen[1] / seen[2])
+
+
+def test_plates_of_held_out_clips_are_a_leak(tmp_path):
+    record, reference = film(tmp_path)
+    plates = Plates(tmp_path / "cache").among([(record, reference)])
+    other = replace(record, key="other")
+    check_places(plates, Split((record,), (), (replace(other, subject="s2"),)), "subject")
+    for train, tested in ((other, replace(record, subject="s2")), (record, other)):
+        with pytest.raises(LeakError, match="The place of 'walk' would reach training"):
+            check_places(plates, Split((train,), (), (tested,)), "subject")
 
 
 def test_the_cache_is_used_and_a_damaged_one_renewed(tmp_path):
