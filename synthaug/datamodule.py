@@ -256,7 +256,10 @@ class SynthAugDataModule(lightning.LightningDataModule):
         wanted = plan is not None and plan.identities * plan.backgrounds > 0 and plan.per_class != 0
         if plan is None or not wanted:
             return References((), {}, {})
-        return gather(split.train, plan.motion, cache=user_cache() / "motions", min_quality=plan.min_quality)
+        return gather(
+            split.train, plan.motion, cache=user_cache() / "motions", min_quality=plan.min_quality,
+            fixed_cameras=self.dataset.fixed_cameras,
+        )  # fmt: skip
 
 
 def _synthesizer(

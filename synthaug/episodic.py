@@ -20,7 +20,7 @@ from synthaug.fewshot import class_means, nearest_mean
 from synthaug.files import user_cache
 from synthaug.guards import mirror_labels
 from synthaug.recognizers import Recognizer
-from synthaug.references import References, gather
+from synthaug.references import extracted, settled
 from synthaug.structures import Record
 from synthaug.synthesis import Synthesis, Synthesizer
 
@@ -106,9 +106,7 @@ class _Made:
         self.data = data
         self.plan: Synthesis = replace(data.synth, per_class=per_class)
         self.images = mirror_labels(data.dataset)
-        self.references = gather(
-            support, data.synth.motion, cache=user_cache() / "motions", min_quality=data.synth.min_quality
-        )
+        self.found = extracted(support, data.synth.motion, cache=user_cache() / "motions")
 
     def clips(self, task: Task, number: int) -> tuple[list[UInt8[Tensor, "time 3 height width"]], list[int]]:
         """Videos and labels; none of classes whose support gives no motion.
@@ -117,16 +115,18 @@ class _Made:
             LeakError: If a recipe performs anything but the support.
         """
         keys = {record.key for record in task.support}
-        takes = {key: take for key, take in self.references.takes.items() if key in keys}
-        records = tuple(record for record in task.support if record.key in takes)
-        if not records:
+        # What is a query in this task was support in another: it must not say which way is up here.
+        references = settled(
+            self.found.only(keys), min_quality=self.plan.min_quality, fixed_cameras=self.data.dataset.fixed_cameras
+        )
+        if not references.records:
             return [], []
-        background = self.plan.background.among([(record, takes[record.key]) for record in records])
-        plan, lineage = replace(self.plan, background=background), {"task": number}
+        films = [(record, references.takes[record.key]) for record in references.records]
+        background = self.plan.background.among(films)
+        plan = replace(self.plan, background=background)
         maker = Synthesizer(
-            plan, References(records, takes, {}), self.data.clip, seed=self.data.seed, lineage=dict(lineage),
-            images=self.images,
-        )  # fmt: skip
+            plan, references, self.data.clip, seed=self.data.seed, lineage={"task": number}, images=self.images
+        )
         recipes = [maker.sample(index) for index in range(len(maker))]
         recipes = [recipe for recipe in recipes if recipe.label in task.classes]
         performed = {actor.motion for recipe in recipes for actor in recipe.actors}

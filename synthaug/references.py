@@ -4,7 +4,7 @@ Between a data set's records and the synthesizer.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,24 +32,33 @@ class References:
     takes: dict[str, Reference]
     dropped: dict[str, str]
 
+    def only(self, keys: Collection[str]) -> "References":
+        """Those of these keys."""
+        records = tuple(record for record in self.records if record.key in keys)
+        dropped = {key: reason for key, reason in self.dropped.items() if key in keys}
+        return References(records, {record.key: self.takes[record.key] for record in records}, dropped)
+
     def of_class(self, label: int) -> tuple[Record, ...]:
         """The records of one class."""
         return tuple(record for record in self.records if record.label == label)
 
 
 def gather(
-    records: Sequence[Record], source: MotionSource, *, cache: Path | None = None, min_quality: float = 0.0
+    records: Sequence[Record],
+    source: MotionSource,
+    *,
+    cache: Path | None = None,
+    min_quality: float = 0.0,
+    fixed_cameras: bool = True,
 ) -> References:
     """Extract the motion of every record, or say why not.
-
-    Clips of one camera, as the records name it, agree on which way is up (`gravity.together`): anew each time, since it
-    depends on which clips there are. What is kept is what each says by itself.
 
     Args:
         records: Training clips.
         source: Takes a motion out of a record.
         cache: Folder that keeps what was extracted, refusals too; None extracts anew.
         min_quality: References graded lower are dropped. Known truth has no grade and stays.
+        fixed_cameras: Clips whose records name one camera were filmed by one that stood still.
 
     Returns:
         The usable ones and the reasons for the rest: clips without a recording beside others that have one are
@@ -58,6 +67,11 @@ def gather(
     Raises:
         FileNotFoundError: If no record has anything to take a motion out of; says so of the first.
     """
+    return settled(extracted(records, source, cache=cache), min_quality=min_quality, fixed_cameras=fixed_cameras)
+
+
+def extracted(records: Sequence[Record], source: MotionSource, *, cache: Path | None = None) -> References:
+    """What each record says by itself; arguments and errors as for `gather`."""
     takes: dict[str, Reference] = {}
     dropped: dict[str, str] = {}
     missing = in_own_order([record for record in records if not _kept(_path(record, source, cache))])
@@ -76,12 +90,21 @@ def gather(
     for record in records:
         if record.key not in takes and record.key not in dropped:
             _read(record, source, cache, takes, dropped)
-    takes = together(records, takes)
+    return References(tuple(record for record in records if record.key in takes), takes, dropped)
+
+
+def settled(found: References, *, min_quality: float = 0.0, fixed_cameras: bool = True) -> References:
+    """The references, agreeing on which way is up where one camera filmed them (`gravity.together`), and graded.
+
+    Anew for every choice of clips, since it depends on which there are: no clip that is not among them has a say.
+    """
+    takes = together(found.records, found.takes) if fixed_cameras else dict(found.takes)
+    dropped = dict(found.dropped)
     for key, reference in list(takes.items()):
         if reference.quality is not None and reference.quality < min_quality:
             dropped[key] = f"quality {reference.quality:.2f} is below min_quality={min_quality}{_blamed(reference)}"
             del takes[key]
-    return References(tuple(record for record in records if record.key in takes), takes, dropped)
+    return References(tuple(record for record in found.records if record.key in takes), takes, dropped)
 
 
 def _blamed(reference: Reference) -> str:

@@ -1,8 +1,10 @@
 """Few-shot tasks: prototypes as written out, and synthetic clips of the support alone."""
 
+from dataclasses import replace
+
 import pytest
 import torch
-from fakes import BySubject, Films, plan
+from fakes import BySubject, Films, Waves, plan
 
 from synthaug.batches import normalized
 from synthaug.datamodule import Loading, SynthAugDataModule
@@ -10,6 +12,7 @@ from synthaug.datasets import LeakError
 from synthaug.episodes import Episodes, tasks
 from synthaug.episodic import outcomes
 from synthaug.recognizers import Recognizer
+from synthaug.references import References, gather
 from synthaug.structures import ClipFormat
 from synthaug.synthesis import Synthesizer
 from synthaug.video import read_clip
@@ -75,16 +78,50 @@ def test_synthetic_clips_come_from_the_support_alone(data, monkeypatch):
 def test_an_outsider_is_a_leak(data, monkeypatch):
     from synthaug import episodic
 
-    whole = episodic.References
     stranger = data.split.train[0]
     take = data.synth.motion.load(stranger)
-    monkeypatch.setattr(
-        episodic,
-        "References",
-        lambda records, takes, dropped: whole((*records, stranger), {**takes, stranger.key: take}, dropped),
-    )
+
+    def with_a_stranger(found, **options):
+        return References((*found.records, stranger), {**found.takes, stranger.key: take}, {})
+
+    monkeypatch.setattr(episodic, "settled", with_a_stranger)
     with pytest.raises(LeakError, match="not in its support"):
         outcomes(Colours(), data, EPISODES, per_class=8)
+
+
+class Tipped(Waves):
+    """Every clip says another pitch of the one camera, and none is sure."""
+
+    fingerprint = "tipped"
+
+    def load(self, record):
+        pitch = float(int(record.subject[1:]) * 8)
+        notes = {"pitch_deg": pitch, "pitch_sd_deg": 6.0, "roll_deg": 0.0, "roll_sd_deg": 1.0}
+        return replace(Waves().load(record), notes=notes)
+
+
+def test_no_other_task_says_which_way_is_up(data, monkeypatch):
+    """A query of one task is in the support of another; what is performed for a task is known from its support."""
+    one_camera = [replace(record, camera="c1") for record in data.split.test]
+    monkeypatch.setattr(data, "synth", replace(data.synth, motion=Tipped()))
+    monkeypatch.setattr(data, "_split", replace(data.split, test=tuple(one_camera)))
+    given = []
+    make = Synthesizer.__init__
+    monkeypatch.setattr(
+        Synthesizer,
+        "__init__",
+        lambda self, plan, found, *a, **k: (given.append(found), make(self, plan, found, *a, **k))[1],
+    )
+    outcomes(Colours(), data, EPISODES, per_class=1)
+    played = tasks(data.split.test, EPISODES)
+    assert len(given) == len(played)
+    pooled = 0
+    for task, found in zip(played, given, strict=True):
+        alone = gather(task.support, Tipped())
+        for key, take in alone.takes.items():
+            assert found.takes[key].notes == take.notes
+            pooled += "camera_clips" in take.notes
+    assert pooled
 
 
 def test_tasks_without_synthesis_say_what_to_give(data):

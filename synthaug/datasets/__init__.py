@@ -91,6 +91,11 @@ class ActionDataset(ABC):
         return tuple(sorted({record.path for record in self.records}))
 
     @property
+    def fixed_cameras(self) -> bool:
+        """Whether clips whose records name one camera were filmed by one that stood still, and so share up."""
+        return True
+
+    @property
     def mirrored_classes(self) -> Mapping[str, str | None] | None:
         """Which class the mirror image of a class shows, where that is another one, or None where it shows none.
 

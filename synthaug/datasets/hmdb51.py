@@ -61,6 +61,11 @@ class Hmdb51(NamedFilms):
         """Class names; a record's label is an index into them."""
         return self._classes
 
+    @property
+    def fixed_cameras(self) -> bool:
+        """Not so: "fr" is whichever camera of thousands stood in front."""
+        return False
+
     def _read(self, path: Path) -> Named:
         name = path.parent.name
         if name not in self._classes:
