@@ -20,15 +20,14 @@ def main(config: DictConfig) -> float:
     """One run; returns the mean class accuracy on test clips, so that sweepers can maximise it."""
     from evaluate import build
     from synthaug.cli import resolved
-    from synthaug.files import write_atomic
     from synthaug.recognizers import loops
-    from synthaug.runs import finished, leave_after, leave_before, leave_failure, leave_weights
+    from synthaug.runs import begin, finished, leave_after, leave_before, leave_failure, leave_weights
 
     folder, start = Path(HydraConfig.get().runtime.output_dir), time.perf_counter()
     try:
         if (done := finished(folder, described := resolved(config))) is not None:
             return done
-        write_atomic(folder / "config.yaml", described.encode())
+        begin(folder, described)
         run = build(config, folder)
         loops.check_launch(run.trainer, sweeping=HydraConfig.get().mode == RunMode.MULTIRUN)
         if run.trainer.is_global_zero:
@@ -37,10 +36,11 @@ def main(config: DictConfig) -> float:
         predictions = loops.test(run.trainer, run.training, run.data, fitted.checkpoint)
         if not run.trainer.is_global_zero:  # one of several processes writes
             return float("nan")
-        leave_weights(run.data, fitted.checkpoint, folder)
         facts = {**asdict(fitted), "seed": config.seed, "overrides": list(HydraConfig.get().overrides.task)}
         facts["seconds_in_all"] = round(time.perf_counter() - start, 1)
-        return leave_after(run.data, predictions, folder, facts).mean_class_accuracy
+        scores = leave_after(run.data, predictions, folder, facts)
+        leave_weights(run.data, fitted.checkpoint, folder)
+        return scores.mean_class_accuracy
     except Exception as error:
         leave_failure(folder, (words := plain_words(error)) or repr(error))
         if HydraConfig.get().mode == RunMode.MULTIRUN:  # the other jobs and the report go on
@@ -59,10 +59,9 @@ class SweepTable(Callback):
 
     def on_multirun_end(self, config: DictConfig, **kwargs: object) -> None:
         """Read what the jobs left, print it and write report.html beside them; failed jobs fail the sweep."""
-        from synthaug.reports import report_sweep
+        from synthaug.runs import close_sweep
 
-        report_sweep(folder := Path(config.hydra.sweep.dir), over=self.over)
-        if any(folder.rglob("failure.txt")):
+        if not close_sweep(Path(config.hydra.sweep.dir), over=self.over):
             raise SystemExit(1)
 
 

@@ -4,12 +4,15 @@ After training; the entry files' last step.
 """
 
 import io
+import itertools
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
 import numpy as np
+import yaml
 from jaxtyping import UInt8
 from PIL import Image
 
@@ -20,13 +23,50 @@ from synthaug.files import digest_of, write_atomic
 from synthaug.guards import check_leaks
 from synthaug.previews import rows
 from synthaug.recognizers.loops import exported
-from synthaug.reports import Prediction, Scores, metrics_of, print_scores, score, write_recipes
+from synthaug.reports import Prediction, Scores, metrics_of, print_scores, report_sweep, score, write_recipes
 from synthaug.sheets import sheet
 from synthaug.structures import Plain
 
+logger = logging.getLogger(__name__)
+
+LEFT = (
+    "config.yaml", "metrics.json", "predictions.json", "failure.txt", "recipes.jsonl", "motions.json", "leakage.json",
+    "contact_sheet.png", "best.ckpt", "last.ckpt", "resume.ckpt", "best.safetensors", "logs", "evaluation",
+    "episodes.json",
+)  # fmt: skip
+"""All that a run leaves: nothing else in its folder is touched, which may be somebody's working folder."""
+EARLIER = "earlier"
+"""Folder within a run's for what a run of another configuration left in the same place."""
+_UNTOLD = ("ckpt_path", "loading.num_workers", "loading.memory_mb", "loading.ahead", "loading.start_method",
+           "trainer.enable_progress_bar", "trainer.enable_model_summary")  # fmt: skip
+"""Settings that change how a run comes about and not what comes of it."""
+
+
+def same_run(one: str, other: str) -> bool:
+    """Whether two configurations, resolved, as YAML, are of runs that come to the same.
+
+    Of `ckpt_path` null and auto do: where a run was cut off changes nothing. Another file is another beginning.
+    """
+    return _identity(one) == _identity(other)
+
+
+def _identity(config: str) -> Plain:
+    tree = yaml.safe_load(config)
+    if not isinstance(tree, dict):
+        return tree
+    start = tree.get("ckpt_path")
+    for name in _UNTOLD:
+        *parents, last = name.split(".")
+        at = tree
+        for parent in parents:
+            below = at.get(parent)
+            at = below if isinstance(below, dict) else {}
+        at.pop(last, None)
+    return tree if start in (None, "auto") else {**tree, "ckpt_path": start}
+
 
 def finished(folder: Path, config: str) -> float | None:
-    """Mean class accuracy of the run that a folder holds, if it has ended and had exactly this configuration.
+    """Mean class accuracy of the run that a folder holds, if it has ended and had this configuration (`same_run`).
 
     So that a sweep that was cut off goes on where it stood when it is started again in its folder. Says so.
 
@@ -35,11 +75,34 @@ def finished(folder: Path, config: str) -> float | None:
         config: Resolved, as YAML.
     """
     written, metrics = folder / "config.yaml", folder / "metrics.json"
-    if not (written.is_file() and metrics.is_file()) or written.read_text() != config:
+    if not (written.is_file() and metrics.is_file()) or not same_run(written.read_text(), config):
         return None
     done = float(json.loads(metrics.read_text())["mean_class_accuracy"])
     print(f"{folder} holds this very run, finished: {done:.1%}. Choose another folder to repeat it.")
     return done
+
+
+def begin(folder: Path, config: str) -> None:
+    """Write `config.yaml`. What a run of another configuration left in the folder goes into one below `earlier`.
+
+    Nothing of that run may pass for this one's: neither its figures, should this one be cut off, nor its checkpoint.
+    A run that goes on keeps what it has; its learning curve so far stays beside the new one.
+    """
+    written = folder / "config.yaml"
+    if written.is_file() and not same_run(written.read_text(), config):
+        place = _free(folder / EARLIER, "")
+        place.mkdir(parents=True)
+        for path in (folder / name for name in LEFT):
+            if path.exists():
+                path.rename(place / path.name)
+    elif (curve := folder / "logs" / "metrics.csv").is_file():
+        curve.rename(_free(folder / "logs", "metrics-", ".csv"))
+    write_atomic(written, config.encode())
+
+
+def _free(folder: Path, start: str, end: str = "") -> Path:
+    """The first numbered name that is not taken."""
+    return next(path for number in itertools.count(1) if not (path := folder / f"{start}{number}{end}").exists())
 
 
 def leave_before(data: SynthAugDataModule, folder: Path) -> None:
@@ -146,3 +209,14 @@ def leak_report(data: SynthAugDataModule) -> dict[str, Plain]:
         "checked": {**counts, "references": len(performed), "identities": made, "recipes": len(data.recipes()),
                     "plates_of_clips": len(shown)},
     }  # fmt: skip
+
+
+def close_sweep(folder: Path, *, over: Sequence[str] = ()) -> bool:
+    """Report what the jobs of a sweep left, and say whether all ended well and the report could be written."""
+    failed = any(EARLIER not in path.parts for path in folder.rglob("failure.txt"))
+    try:
+        report_sweep(folder, over=over)
+    except Exception:  # Hydra would make a warning of it and end as if all were well
+        logger.exception("The report on %s could not be written; its runs are whole.", folder)
+        return False
+    return not failed

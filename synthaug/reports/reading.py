@@ -150,7 +150,7 @@ def run_of(folder: Path, place: str) -> Run:
         metrics=metrics,
         config=config if isinstance(config, dict) else {},
         graded=counted,
-        curves=curves(folder / "logs" / "metrics.csv"),
+        curves=curves(folder / "logs"),
         leakage=leakage if isinstance(leakage, dict) else None,
         remarks=tuple(remarks),
     )
@@ -165,19 +165,23 @@ def overrides_of(words: Plain) -> dict[str, str]:
     return found
 
 
-def curves(path: Path) -> dict[str, dict[int, float]]:
+def curves(folder: Path) -> dict[str, dict[int, float]]:
     """Learning curves that Lightning's CSVLogger wrote, by name and step; of a step told twice the later counts.
 
-    What cannot be read as a number is left out: a run that was killed ends in half a line.
+    A run that went on after it was cut off wrote `metrics-1.csv` and so on before `metrics.csv`. What cannot be read as
+    a number is left out: a run that was killed ends in half a line.
     """
     found: dict[str, dict[int, float]] = {}
-    text = _text(path)
-    for row in csv.DictReader((text or "").splitlines()):
-        step = _number(row.pop("step", None))
-        for name, word in row.items():
-            value = _number(word)
-            if step is not None and value is not None and isinstance(name, str) and "/" in name:
-                found.setdefault(name, {})[int(step)] = value
+    for path in (
+        *sorted(folder.glob("metrics-*.csv"), key=lambda path: (len(path.name), path.name)),
+        folder / "metrics.csv",
+    ):
+        for row in csv.DictReader((_text(path) or "").splitlines()):
+            step = _number(row.pop("step", None))
+            for name, word in row.items():
+                value = _number(word)
+                if step is not None and value is not None and isinstance(name, str) and "/" in name:
+                    found.setdefault(name, {})[int(step)] = value
     return found
 
 
