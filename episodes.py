@@ -11,10 +11,11 @@ from rich.console import Console
 
 from evaluate import build
 from synthaug.cli import loaded
-from synthaug.episodes import Episodes
+from synthaug.episodes import Episodes, episodes_of
 from synthaug.episodic import outcomes
 from synthaug.failures import plain_words
 from synthaug.files import write_atomic
+from synthaug.recognizers import loops
 from synthaug.reports.statistics import estimate, paired
 
 
@@ -25,16 +26,15 @@ def main(words: list[str]) -> None:
     """
     asked = OmegaConf.to_container(OmegaConf.from_cli(words))
     assert isinstance(asked, dict)
-    folder, per_class = Path(str(asked.pop("run", ""))), int(asked.pop("per_class", 0))
-    unknown = set(asked) - set(Episodes.__dataclass_fields__)
-    if unknown or not (folder / "config.yaml").is_file():
+    folder, per_class = Path(str(asked.pop("run", ""))), asked.pop("per_class", 0)
+    if not isinstance(per_class, int) or not (folder / "config.yaml").is_file():
         raise SystemExit(
             f"'{' '.join(words)}' was given; run=FOLDER with the config.yaml that train.py left, per_class=N and "
             f"{', '.join(f'{name}=...' for name in Episodes.__dataclass_fields__)} were wanted."
         )
-    episodes = Episodes(**{str(name): value for name, value in asked.items()})
-    run = build(loaded(folder / "config.yaml"), folder)
-    checkpoint = next(path for path in (folder / "best.ckpt", folder / "last.ckpt") if path.exists())
+    episodes = episodes_of({str(name): value for name, value in asked.items()})
+    checkpoint = loops.kept_checkpoint(folder)
+    run = build(loaded(folder / "config.yaml"), folder / "evaluation")
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)
     run.training.load_state_dict(state["state_dict"])
     played = outcomes(run.training.recognizer, run.data, episodes, per_class=per_class)

@@ -50,8 +50,8 @@ def main(folder: Path, overrides: Sequence[str] = ()) -> None:
     if not (folder / "config.yaml").is_file():
         raise SystemExit(f"'{folder}' has no config.yaml; a folder that train.py left was wanted. Give run=PATH.")
     try:
-        run = build(loaded(folder / "config.yaml", overrides), folder)
-        checkpoint = str(next(path for path in (folder / "best.ckpt", folder / "last.ckpt") if path.exists()))
+        checkpoint = loops.kept_checkpoint(folder)
+        run = build(loaded(folder / "config.yaml", overrides), folder / "evaluation")
         predictions = loops.test(run.trainer, run.training, run.data, checkpoint)
         leave_after(
             run.data, predictions, folder / "evaluation", {"checkpoint": checkpoint, "overrides": list(overrides)}

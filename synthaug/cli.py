@@ -7,8 +7,9 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from synthaug.avatarcommands import add_avatar
 from synthaug.datacommands import add_data
@@ -168,8 +169,42 @@ def loaded(path: Path, overrides: Sequence[str] = ()) -> "DictConfig":
             f"{' '.join(closed)} was given; loading.NAME=VALUE, trainer.NAME=VALUE, dataset.root=DIR or "
             "dataset.cache=DIR was wanted: all else is as it was trained. Train anew to change it."
         )
+    _refuse_slips(overrides)
+    moved = config.dataset.get("root") if "dataset" in config else None
     config.merge_with_dotlist(list(overrides))
-    return config
+    if moved is None or moved == config.dataset.root:
+        return config
+    # The file is resolved: what lay below the data set's folder, such as lists and skeletons, moves with it.
+    return OmegaConf.create(_moved(OmegaConf.to_container(config), str(moved), str(config.dataset.root)))
+
+
+def _refuse_slips(overrides: Sequence[str]) -> None:
+    """Refuse names that neither Loading nor Lightning's Trainer knows."""
+    from synthaug.datamodule import Loading
+    from synthaug.recognizers.loops import TRAINER_OPTIONS
+
+    known = {"loading": [*Loading.__dataclass_fields__], "trainer": [*TRAINER_OPTIONS]}
+    for words in overrides:
+        part, _, name = words.partition("=")[0].partition(".")
+        if part in known and name.split(".")[0] not in known[part]:
+            near = get_close_matches(name, known[part], n=1)
+            raise ValueError(
+                f"{words} was given; one of {part}'s names was wanted: {', '.join(known[part])}."
+                f"{f' Did you mean {part}.{near[0]}?' if near else ' Choose from these.'}"
+            )
+
+
+def _moved(tree: Any, old: str, new: str, *, name: str = "") -> Any:
+    """A configuration in which each place at or below `old` is the same place at or below `new`."""
+    if isinstance(tree, dict):
+        return {key: _moved(value, old, new, name=str(key)) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [_moved(value, old, new, name=name) for value in tree]
+    # A folder's bare name may be a class's or a person's as well.
+    same = tree == old and ("/" in old or name == "root")
+    if same or (isinstance(tree, str) and tree.startswith(f"{old.rstrip('/')}/")):
+        return new + tree[len(old) :]
+    return tree
 
 
 def resolved(config: "DictConfig") -> str:

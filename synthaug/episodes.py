@@ -3,12 +3,12 @@
 Between a data set's records and few-shot classification; pure.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
+from synthaug.datasets.leaks import TRAITS, Trait
 from synthaug.structures import Record
 
 _TASKS = 31
@@ -32,7 +32,7 @@ class Episodes:
     n_shot: int = 1
     n_query: int = 5
     n_tasks: int = 200
-    apart: Literal["subject", "camera", "path", "key"] = "subject"
+    apart: Trait = "subject"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -41,6 +41,25 @@ class Episodes:
                 f"n_way={self.n_way}, n_shot={self.n_shot}, n_query={self.n_query}, n_tasks={self.n_tasks} were given; "
                 "at least 2, 1, 1 and 1 were wanted. Raise them."
             )
+
+
+def episodes_of(asked: Mapping[str, object]) -> Episodes:
+    """Episodes as words on a command line ask for them.
+
+    Raises:
+        ValueError: If a name is unknown, or a value of another kind.
+    """
+    names = [name for name in Episodes.__dataclass_fields__ if name != "apart"]
+    whole = {name: value for name, value in asked.items() if type(value) is int and name in names}
+    wrong = {name: value for name, value in asked.items() if name not in (*whole, "apart")}
+    apart = next((trait for trait in TRAITS if trait == asked.get("apart", "subject")), None)
+    if wrong or apart is None:
+        given = ", ".join(f"{name}={value}" for name, value in {**asked, **wrong}.items())
+        raise ValueError(
+            f"{given} was given; {', '.join(names)} as whole numbers, and for apart one of {', '.join(TRAITS)}, were "
+            "wanted. Correct them."
+        )
+    return Episodes(apart=apart, **whole)
 
 
 @dataclass(frozen=True)

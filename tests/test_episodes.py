@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from synthaug.episodes import Episodes, tasks
+from synthaug.episodes import Episodes, episodes_of, tasks
 from synthaug.structures import Record
 
 RECORDS = [
@@ -59,3 +59,13 @@ def test_all_classes_and_all_people_take_part():
 def test_what_cannot_be_drawn_is_refused(wrong, words):
     with pytest.raises(ValueError, match=words):
         tasks(RECORDS, Episodes(**wrong))
+
+
+@pytest.mark.parametrize("slip", [{"n_way": "five"}, {"n_shot": 1.5}, {"apart": "foo"}, {"seed": True}, {"ways": 5}])
+def test_options_of_another_kind_are_refused_in_words(slip):
+    with pytest.raises(ValueError, match="as whole numbers, and for apart one of subject"):
+        episodes_of(slip)
+
+
+def test_options_of_the_right_kind_are_taken():
+    assert episodes_of({"n_way": 3, "apart": "key"}) == Episodes(n_way=3, apart="key") and episodes_of({}) == Episodes()

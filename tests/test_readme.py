@@ -1,5 +1,6 @@
 """The README's commands run: the first is shortened to two steps inside one process, the second is what runs this."""
 
+import json
 import re
 import subprocess
 import sys
@@ -81,3 +82,39 @@ def test_how_a_run_is_tested_can_be_set_anew(trained):
     wanted = {"loading": {"test_clips": 5, "batch_size": 4}, "dataset": {"root": "b"}, "seed": 3}
     assert loaded(trained, ["loading.test_clips=5", "dataset.root=b"]) == wanted
     assert loaded(trained).loading.test_clips == 1
+
+
+def test_what_lies_beside_the_films_moves_with_them(tmp_path):
+    """A resolved configuration names lists and skeletons below the data set's folder; a person may bear its name."""
+    old = {
+        "dataset": {"root": "/old/ucf", "classes": ["ucf"]},
+        "protocol": {"folder": "/old/ucf/lists", "test_subjects": ["ucf", "/old/ucfx"]},
+        "synth": {"motion": {"root": ["/old/ucf/skeleton", "/old/ucf"]}, "cache": "/old/other"},
+    }
+    (tmp_path / "config.yaml").write_text(json.dumps(old))
+    moved = loaded(tmp_path / "config.yaml", ["dataset.root=/new"])
+    assert moved == {
+        "dataset": {"root": "/new", "classes": ["ucf"]},
+        "protocol": {"folder": "/new/lists", "test_subjects": ["ucf", "/old/ucfx"]},
+        "synth": {"motion": {"root": ["/new/skeleton", "/new"]}, "cache": "/old/other"},
+    }
+    (tmp_path / "config.yaml").write_text(json.dumps({**old, "dataset": {"root": "ucf", "classes": ["ucf"]}}))
+    assert loaded(tmp_path / "config.yaml", ["dataset.root=/new"]).dataset == {"root": "/new", "classes": ["ucf"]}
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [("loading.test_clip=10", "loading.test_clips"), ("trainer.precison=bf16-mixed", "trainer.precision")],
+)
+def test_a_slip_in_a_name_is_told(trained, words, meant):
+    with pytest.raises(ValueError, match=rf"Did you mean {re.escape(meant)}\?"):
+        loaded(trained, [words])
+
+
+def test_a_run_without_a_checkpoint_says_so(tmp_path):
+    (tmp_path / "config.yaml").write_text("seed: 0")
+    (tmp_path / "failure.txt").write_text("No film. Bring it.")
+    command = [sys.executable, "evaluate.py", f"run={tmp_path}"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert run.returncode == 1 and "Traceback" not in run.stderr
+    assert "holds no checkpoint" in run.stderr and "It failed: No film. Bring it." in run.stderr

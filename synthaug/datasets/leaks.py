@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from synthaug.datasets import LeakError, Split
 from synthaug.structures import Plain, Record
 
 Trait: TypeAlias = Literal["subject", "camera", "path", "key"]
 """Fields of a record that parts may be forbidden to share."""
+TRAITS: tuple[Trait, ...] = get_args(Trait)
 
 
 def assert_disjoint(split: Split, by: Trait = "subject") -> None:

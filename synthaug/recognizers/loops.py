@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from inspect import signature
 from pathlib import Path
 
 from lightning.pytorch import LightningDataModule, Trainer
@@ -17,6 +18,9 @@ from synthaug.recognizers import Recognizer
 from synthaug.recognizers.training import Training
 from synthaug.recognizers.weights import read_state
 from synthaug.structures import Plain
+
+TRAINER_OPTIONS = tuple(signature(Trainer).parameters)
+"""What `trainer.NAME` may set."""
 
 
 def keeping(folder: Path, *, validated: bool) -> ModelCheckpoint:
@@ -95,6 +99,23 @@ def starting_point(ckpt_path: str | None, folder: Path) -> str | None:
     return ckpt_path
 
 
+def kept_checkpoint(folder: Path) -> str:
+    """The checkpoint that a run is judged by.
+
+    Raises:
+        FileNotFoundError: If it left none.
+    """
+    for path in (folder / "best.ckpt", folder / "last.ckpt"):
+        if path.is_file():
+            return str(path)
+    failure = folder / "failure.txt"
+    reason = f" It failed: {failure.read_text().strip()}" if failure.is_file() else ""
+    raise FileNotFoundError(
+        f"'{folder}' holds no checkpoint; best.ckpt or last.ckpt was wanted, as a run leaves them that came to its "
+        f"first validation or to its end.{reason} Train it again, with ckpt_path=auto if it was cut off."
+    )
+
+
 def check_launch(trainer: Trainer, *, sweeping: bool) -> None:
     """Refuse a sweep whose jobs would start the command again for each process, and so the whole sweep.
 
@@ -121,7 +142,8 @@ def exported(checkpoint: str, metadata: Mapping[str, str]) -> bytes:
 
     state = read_state(Path(checkpoint))
     names = {name: name.removeprefix("recognizer.") for name in state if name.startswith("recognizer.")}
-    return save({short: state[name].contiguous() for name, short in names.items()}, dict(metadata))
+    # Tied weights share memory, which the format does not know: each name gets its own.
+    return save({short: state[name].clone().contiguous() for name, short in names.items()}, dict(metadata))
 
 
 @dataclass(frozen=True)

@@ -102,3 +102,11 @@ def test_compilation_keeps_names_and_is_asked_for():
     assert network._compiled_call_impl is None
     loops.compile_forward(network, "default")
     assert network._compiled_call_impl is not None and list(network.state_dict()) == names
+
+
+def test_weights_that_are_tied_are_exported_under_each_name(tmp_path):
+    shared = torch.arange(6.0).reshape(2, 3).T
+    torch.save({"state_dict": {"recognizer.a": shared, "recognizer.b": shared}}, tmp_path / "tied.ckpt")
+    (tmp_path / "tied.safetensors").write_bytes(loops.exported(str(tmp_path / "tied.ckpt"), {}))
+    with safe_open(tmp_path / "tied.safetensors", "pt") as content:
+        assert all(torch.equal(content.get_tensor(name), shared) for name in ("a", "b"))
