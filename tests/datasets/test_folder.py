@@ -81,6 +81,19 @@ def test_folders_that_are_divided_already_keep_their_classes(tmp_path, film):
     assert [r.key for r in folder.records] == ["test/kick/1.mp4", "test/wave/1.mp4", "train/wave/1.mp4"]
 
 
+def test_folders_without_film_do_not_decide_what_the_others_are(tmp_path, film):
+    table(tmp_path, film, "", files=("train/wave/1.mp4", "test/kick/1.mp4"))
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations" / "readme.txt").write_text("no film")
+    assert Folder(tmp_path).classes == ("kick", "wave")
+
+
+def test_film_both_in_parts_and_beside_them_is_refused(tmp_path, film):
+    table(tmp_path, film, "", files=("train/wave/1.mp4", "test/kick/1.mp4", "wave/1.mp4"))
+    with pytest.raises(ValueError, match=r"\['test', 'train'\] and in \['wave'\].*not both. Move the ones"):
+        Folder(tmp_path)
+
+
 def test_a_pattern_names_the_subjects(tree, tmp_path, film):
     table(tmp_path, film, "", files=("wave/v_wave_g01_c01.mp4", "wave/v_wave_g02_c01.mp4"))
     assert [r.subject for r in Folder(tmp_path, subject_pattern="_g([0-9]+)_").records] == ["01", "02"]
