@@ -90,6 +90,8 @@ class Folder(ActionDataset):
             rows = _listed(self.root)
         else:
             rows, self._faults = read_table(self.root / csv)
+        if self._faults and not rows:
+            raise ValueError(_nothing_left(self.root / csv if csv else self.root, self._faults))
         self._classes = _chosen(classes, sorted({row.label for row in rows}), empty=f"{str(self.root)!r}")
         rows = _known_files(self.root, [row for row in rows if row.label in self._classes])
         self._rows = tuple(_with_subject(row, subject_pattern) for row in rows)
