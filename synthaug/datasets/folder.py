@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import final
 
 from synthaug.datasets import ActionDataset, DatasetNotFoundError
+from synthaug.datasets.arguments import items
 from synthaug.datasets.index import VideoIndex
 from synthaug.datasets.intervals import TOUCH, Interval, alone, joined
 from synthaug.datasets.named import films_below
@@ -248,7 +249,7 @@ def _chosen(wanted: Sequence[str] | None, present: Sequence[str], *, empty: str)
             f"No labelled film is in dataset.root={empty}; <class>/<clip>.mp4 (avi, mkv, mov, webm) or rows of a table "
             "were wanted. Bring the film, or name the table in dataset.csv."
         )
-    names = tuple(present) if wanted is None else tuple(map(str, wanted))
+    names = tuple(present) if wanted is None else tuple(map(str, items(wanted, "dataset.classes")))
     for name in names:
         if name not in present:
             close = difflib.get_close_matches(name, present, n=1)
