@@ -1,6 +1,9 @@
+import ast
+import fnmatch
 import inspect
 import itertools
 import re
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -90,6 +93,57 @@ def test_every_job_of_an_experiment_binds(option):
 
 def test_the_default_binds():
     assert list(unbound(tree_of([]))) == []
+
+
+NAMED = re.compile(r"(?<![\w.])(?:dataset|protocol|synth)(?:\.[a-z*]+(?:_[a-z*]+)*_?)+")
+"""A setting as messages and pages name it; * stands for what a message fills in."""
+
+
+def said_in(path):
+    """What a page says, or a module's texts: an attribute `dataset.records` of code is no setting."""
+    if path.suffix == ".md":
+        return path.read_text()
+    texts, inner = [], set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.JoinedStr):
+            inner.update(map(id, node.values))
+            texts.append("".join(str(part.value) if isinstance(part, ast.Constant) else "*" for part in node.values))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in inner:
+            texts.append(node.value)
+    return "\n".join(texts)
+
+
+@cache
+def settings():
+    """Every place that some option can be set at, by its dotted name."""
+    found = set()
+    for option in OPTIONS:
+        nodes = [(".".join(option.parts[:-1]), OmegaConf.to_container(OmegaConf.load(CONF / option)))]
+        while nodes:
+            where, node = nodes.pop()
+            found.add(where)
+            nodes += [(f"{where}.{key}", child) for key, child in node.items()] if isinstance(node, dict) else []
+    return found
+
+
+def unsettable(texts):
+    return {name for name in NAMED.findall(texts) if not fnmatch.filter(settings(), name)}
+
+
+@pytest.mark.parametrize("folder", ["synthaug", "docs", "."])
+def test_every_setting_that_is_named_to_users_can_be_set(folder):
+    """Hydra refuses at the command line what no YAML has, however well the class would take it."""
+    root = CONF.parent / folder
+    pages = [*root.glob("*.md"), *(root.rglob("*.py") if folder == "synthaug" else ())]
+    pages = [page for page in pages if page.name not in ("CHANGELOG.md", "DESIGN.md")]
+    assert pages
+    assert {page.name: found for page in pages if (found := unsettable(said_in(page)))} == {}
+
+
+def test_a_setting_that_no_option_has_is_noticed(tmp_path):
+    path = tmp_path / "a.py"
+    path.write_text("dataset.records\nf'Set protocol.val_{x} or synth.motion.persons=1.'\n'dataset.cash'")
+    assert unsettable(said_in(path)) == {"synth.motion.persons", "dataset.cash"}
 
 
 def test_a_slip_is_noticed():

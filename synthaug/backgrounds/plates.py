@@ -161,7 +161,8 @@ class Plates(Background):
             reasons = next(iter(found.refused.values()), "no film was given")
             raise ValueError(
                 f"None of {len(files)} training films gives a plate (the first: {reasons}) Film from a tripod in "
-                "which people move about was wanted. Take synth/background=rooms, or raise max_hole or max_shift."
+                "which people move about was wanted. Take synth/background=rooms, or raise max_hole or max_shift "
+                "(synth.background.max_hole, in mixtures synth.background.parts.plates.max_hole)."
             )
         if found.refused:
             logger.warning("%d of %d films give no plate.", len(found.refused), len(files))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Literal, final
 
 from synthaug.datasets import Protocol, Split
+from synthaug.datasets.arguments import items
 from synthaug.datasets.protocols import CrossSubject
 from synthaug.structures import Record
 
@@ -23,14 +24,14 @@ class CrossSubjectView(Protocol):
     def __init__(
         self, subjects: CrossSubject, train_cameras: Sequence[str | int], test_cameras: Sequence[str | int]
     ) -> None:
-        if not train_cameras or not test_cameras:
+        self.train_cameras = {str(name) for name in items(train_cameras, "protocol.train_cameras")}
+        self.test_cameras = {str(name) for name in items(test_cameras, "protocol.test_cameras")}
+        if not self.train_cameras or not self.test_cameras:
             raise ValueError(
                 f"train_cameras={list(train_cameras)} and test_cameras={list(test_cameras)} were given; at least one "
                 "of each was wanted. Set protocol.train_cameras and protocol.test_cameras."
             )
         self.subjects = subjects
-        self.train_cameras = {str(name) for name in train_cameras}
-        self.test_cameras = {str(name) for name in test_cameras}
 
     @property
     def separates(self) -> Literal["subject", "camera", "path", "key"]:

@@ -39,17 +39,17 @@ class Demo(ActionDataset):
     It shows that the machinery works and what each component adds. Only filmed clips show what synthesis is worth.
 
     Dataset format:
-        `<root>/<class>/<performer>.mp4` with `<performer>.npz`, the true motion and camera, beside it, and
-        `records.json`.
+        `<root>/<print>/<class>/<performer>.mp4` with `<performer>.npz`, the true motion and camera, beside it, and
+        `records.json`. The print is of all that decides the films, so that no film is taken for another's.
 
     Args:
         films: Makes the films.
-        root: Where they are kept; None is a folder of their own in the user's cache.
+        root: Where they are kept; None is `demo` in the user's cache.
     """
 
     def __init__(self, films: FilmMaker, *, root: str | None = None) -> None:
         self._films = films
-        self._root = Path(root).expanduser() if root else user_cache() / "demo" / films.fingerprint[:12]
+        self._root = (Path(root).expanduser() if root else user_cache() / "demo") / films.fingerprint[:12]
         self._records: tuple[Record, ...] | None = None
 
     @property

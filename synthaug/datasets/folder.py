@@ -11,12 +11,14 @@ from pathlib import Path, PurePosixPath
 from typing import final
 
 from synthaug.datasets import ActionDataset, DatasetNotFoundError
+from synthaug.datasets.arguments import items
 from synthaug.datasets.index import VideoIndex
 from synthaug.datasets.intervals import TOUCH, Interval, alone, joined
+from synthaug.datasets.named import films_below
 from synthaug.datasets.tables import Row, read_table
 from synthaug.files import user_cache
 from synthaug.structures import Record
-from synthaug.video import SUFFIXES, FileKey, VideoInfo, file_key, remember
+from synthaug.video import FileKey, VideoInfo, file_key, remember
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +33,7 @@ class Folder(ActionDataset):
     Dataset format:
         Either `root/<class>/**/*.mp4` (or avi, mkv, mov, webm ...), also below `root/{train,val,test}/`. The subject is
         the folder between class and file, `root/<class>/<subject>/x.mp4`, or else the file itself, for nothing is known
-        of who is in it. Hidden names and other kinds of files are passed over.
+        of who is in it. Folders without film, hidden names and other kinds of files are passed over.
         Or a table, `root/<csv>`: a header and the columns file and label, and optionally subject, camera, start and
         end in seconds, under any of the names in `tables.ALIASES`. Several rows may share a file. Without a subject it
         is the file itself.
@@ -89,6 +91,8 @@ class Folder(ActionDataset):
             rows = _listed(self.root)
         else:
             rows, self._faults = read_table(self.root / csv)
+        if self._faults and not rows:
+            raise ValueError(_nothing_left(self.root / csv if csv else self.root, self._faults))
         self._classes = _chosen(classes, sorted({row.label for row in rows}), empty=f"{str(self.root)!r}")
         rows = _known_files(self.root, [row for row in rows if row.label in self._classes])
         self._rows = tuple(_with_subject(row, subject_pattern) for row in rows)
@@ -214,17 +218,28 @@ def _record_key(file: str, interval: Interval, info: VideoInfo) -> str:
 
 def _listed(root: Path) -> list[Row]:
     """Film in sub-folders, each with its class and subject."""
-    tops = [path for path in sorted(root.iterdir()) if path.is_dir() and not path.name.startswith(".")]
-    divided = bool(tops) and all(top.name.lower() in _PARTS for top in tops)
+    files = [path.relative_to(root) for path in films_below(root)]
+    skipped = 1 if _divided(root, {file.parts[0] for file in files if len(file.parts) > 1}) else 0
     rows = []
-    for folder, inner, names in os.walk(root):
-        inner[:] = sorted(name for name in inner if not name.startswith("."))
-        below = Path(folder).relative_to(root).parts[1 if divided else 0 :]
-        for name in sorted(names) if below else ():
-            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
-                file = (Path(folder) / name).relative_to(root).as_posix()
-                rows.append(Row(file, file, below[0], "/".join(below[1:]), ""))
+    for file in files:
+        below = file.parts[skipped:-1]
+        if below:
+            rows.append(Row(file.as_posix(), file.as_posix(), below[0], "/".join(below[1:]), ""))
     return rows
+
+
+def _divided(root: Path, tops: set[str]) -> bool:
+    """Whether the folders that hold film are parts, each with the classes inside; else they are the classes."""
+    parts = sorted(top for top in tops if top.lower() in _PARTS)
+    others = sorted(tops.difference(parts))
+    if parts and others:
+        more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
+        raise ValueError(
+            f"Film is in {parts} and in {others[:_NAMED]}{more} of dataset.root={str(root)!r}; either the parts of a "
+            "divided set or the folders of classes were wanted, not both. Move the ones or the others out of it, or "
+            "name each film's class in a table (dataset.csv)."
+        )
+    return bool(parts)
 
 
 def _chosen(wanted: Sequence[str] | None, present: Sequence[str], *, empty: str) -> tuple[str, ...]:
@@ -234,7 +249,7 @@ def _chosen(wanted: Sequence[str] | None, present: Sequence[str], *, empty: str)
             f"No labelled film is in dataset.root={empty}; <class>/<clip>.mp4 (avi, mkv, mov, webm) or rows of a table "
             "were wanted. Bring the film, or name the table in dataset.csv."
         )
-    names = tuple(present) if wanted is None else tuple(map(str, wanted))
+    names = tuple(present) if wanted is None else tuple(map(str, items(wanted, "dataset.classes")))
     for name in names:
         if name not in present:
             close = difflib.get_close_matches(name, present, n=1)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import final
 
 from synthaug.datasets import DatasetNotFoundError
+from synthaug.datasets.arguments import items
 from synthaug.datasets.lists import read_list
 from synthaug.datasets.named import (
     Named,
@@ -56,7 +57,9 @@ class Kinetics(NamedFilms):
         cache: Path | str | None = None,
     ) -> None:
         folder = Path(root).expanduser().absolute()
-        self._labels = _labels(sorted({path for pattern in tables for path in folder.glob(pattern)}))
+        self._labels = _labels(
+            sorted({path for pattern in items(tables, "dataset.tables") for path in folder.glob(pattern)})
+        )
         films = list(films_below(folder))
         present = {self._labels[path.stem] for path in films if path.stem in self._labels}
         if not present:

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal, final
 
 from synthaug.datasets import DatasetNotFoundError, Protocol, Split
+from synthaug.datasets.arguments import items
 from synthaug.datasets.draws import Draws
 from synthaug.structures import Record
 from synthaug.video import SUFFIXES
@@ -145,7 +146,9 @@ class ListSplit(Protocol):
             )
         self.folder = Path(folder).expanduser()
         self.patterns = {
-            part: tuple(pattern.replace("{number}", str(number)) for pattern in patterns)
+            part: tuple(
+                pattern.replace("{number}", str(number)) for pattern in items(patterns, f"protocol.parts.{part}")
+            )
             for part, patterns in parts.items()
         }
         self.by: Literal["subject", "key"] = "subject" if by == "subject" else "key"

@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from synthaug.datasets import ActionDataset
+from synthaug.datasets.arguments import items
 from synthaug.datasets.draws import by_key
 from synthaug.datasets.index import VideoIndex
 from synthaug.files import user_cache
@@ -162,6 +163,7 @@ def classes_among(wanted: Sequence[str] | None, present: Iterable[str]) -> tuple
     there = sorted(set(present))
     if wanted is None:
         return tuple(there)
+    wanted = items(wanted, "dataset.classes")
     unknown = [name for name in wanted if name not in there]
     if unknown or not wanted or len(set(wanted)) != len(wanted):
         close = difflib.get_close_matches(unknown[0], there, n=1) if unknown else []
@@ -170,7 +172,7 @@ def classes_among(wanted: Sequence[str] | None, present: Iterable[str]) -> tuple
             f"{f': {unknown[0]!r} is none' if unknown else ''}{f', did you mean {close[0]!r}?' if close else '.'} "
             f"Choose from: {', '.join(there)}."
         )
-    return tuple(wanted)
+    return wanted
 
 
 def listed(root: Path, paths: Iterator[Path], read: Callable[[Path], Named]) -> Listing:

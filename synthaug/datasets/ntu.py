@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import final
 
 from synthaug.datasets import DatasetNotFoundError
+from synthaug.datasets.arguments import items
 from synthaug.datasets.named import (
     Listing,
     Named,
@@ -160,7 +161,7 @@ class Ntu(NamedFilms):
 
 
 def _chosen(actions: str | Sequence[int]) -> tuple[int, ...]:
-    numbers = _CHOICES.get(actions, ()) if isinstance(actions, str) else tuple(actions)
+    numbers = _CHOICES.get(actions, ()) if isinstance(actions, str) else items(actions, "dataset.actions")
     if not numbers or len(set(numbers)) != len(numbers) or not all(1 <= number <= len(ACTIONS) for number in numbers):
         raise ValueError(
             f"dataset.actions={actions!r} was given; {', '.join(map(repr, _CHOICES))}, or a list of action numbers "

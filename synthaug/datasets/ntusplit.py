@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, final
 
 from synthaug.datasets import Protocol, Split
+from synthaug.datasets.arguments import items
 from synthaug.datasets.draws import Draws
 from synthaug.datasets.named import UnknownNameError, absent
 from synthaug.datasets.ntu import NOVEL, NtuName, ntu_name
@@ -99,7 +100,7 @@ class NtuSplit(Protocol):
                 f"protocol.rule={rule!r} was given; one of {', '.join(RULES)} was wanted. Choose one of them."
             )
         self.rule = rule
-        self.val_performers = tuple(val_performers)
+        self.val_performers = items(val_performers, "protocol.val_performers")
         self.draws = Draws(0.0, n_shot, seed)
 
     @property

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, final
 
 from synthaug.datasets import Protocol, Split
+from synthaug.datasets.arguments import items
 from synthaug.datasets.draws import Draws, drawn_by
 from synthaug.structures import Record
 
@@ -178,7 +179,8 @@ class Predefined(Protocol):
         n_shot: int | None = None,
         seed: int = 0,
     ) -> None:
-        self.patterns = {"train": tuple(train), "val": tuple(val), "test": tuple(test)}
+        given = {"train": train, "val": val, "test": test}
+        self.patterns = {part: items(patterns, f"protocol.{part}") for part, patterns in given.items()}
         self.draws = Draws(0.0, n_shot, seed)
 
     @property
@@ -220,8 +222,9 @@ class _Groups:
         train: Sequence[str | int] | None,
     ) -> None:
         self.noun = noun
-        self.test, self.val = _names(test), _names(val)
-        self.train = None if train is None else _names(train)
+        self.test = _names(test, f"protocol.test_{noun}s")
+        self.val = _names(val, f"protocol.val_{noun}s")
+        self.train = None if train is None else _names(train, f"protocol.train_{noun}s")
         parts = {"test": self.test, "val": self.val, "train": self.train or ()}
         for one, other in (("test", "val"), ("test", "train"), ("val", "train")):
             shared = sorted(set(parts[one]) & set(parts[other]))
@@ -251,11 +254,9 @@ class _Groups:
         return Split(train=parts[0], val=parts[1], test=parts[2], notes=notes)
 
 
-def _names(names: Iterable[str | int]) -> tuple[str, ...]:
+def _names(names: Iterable[str | int], argument: str) -> tuple[str, ...]:
     """As text: the command line reads `[4]` as a number, a CSV as a word."""
-    if isinstance(names, str):
-        raise ValueError(f"The single word {names!r} was given where a list was wanted. Write [{names}].")
-    return tuple(dict.fromkeys(str(name) for name in names))
+    return tuple(dict.fromkeys(str(name) for name in items(names, argument)))
 
 
 def _unknown(name: str, present: Sequence[str], argument: str, noun: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Literal, final
 
 from synthaug.datasets import Protocol, Split
+from synthaug.datasets.arguments import items
 from synthaug.datasets.draws import Draws, by_key
 from synthaug.datasets.named import absent
 from synthaug.datasets.ntu import NtuName
@@ -60,12 +61,12 @@ class SurreactSplit(Protocol):
         n_shot: int | None = None,
         seed: int = 0,
     ) -> None:
+        self.test_views = items(test_views, "protocol.test_views")
         if not test_views or not set(test_views) <= set(VIEWS) or (per_action is not None and per_action < 1):
             raise ValueError(
                 f"protocol.test_views={list(test_views)} and protocol.per_action={per_action} were given; some of 0, "
                 "45 and 90, and at least one clip a class or null for all, were wanted. Correct them."
             )
-        self.test_views = tuple(test_views)
         self.per_action = per_action
         self.draws = Draws(0.0, n_shot, seed)
 

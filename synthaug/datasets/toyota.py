@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import final
 
 from synthaug.datasets import DatasetNotFoundError
+from synthaug.datasets.arguments import items
 from synthaug.datasets.named import (
     Listing,
     Named,
@@ -174,7 +175,7 @@ def _chosen(classes: str | Sequence[str]) -> tuple[str, ...]:
     if isinstance(classes, str):
         names = _CHOICES.get(classes, ())
     else:
-        names = tuple(classes)
+        names = items(classes, "dataset.classes")
     unknown = [name for name in names if name not in (*CLASSES, STRAY)]
     if unknown or not names or len(set(names)) != len(names):
         raise ValueError(

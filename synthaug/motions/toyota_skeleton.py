@@ -41,6 +41,8 @@ JOINTS = 13
 SIZE = (480, 640)
 """Height and width of the pictures that `pose2d` counts in."""
 _MAX_FRAMES = 500_000
+_FARTHEST = 1e6
+"""Pixels, or millimetres: a kilometre off. Beyond it squares and sizes run out of numbers."""
 _BONES = ((0, 2), (2, 4), (1, 3), (3, 5), (6, 8), (8, 10), (7, 9), (9, 11))
 """Shins, thighs, forearms and upper arms: right before left, feet before hips."""
 
@@ -87,10 +89,18 @@ def _person(value: Plain, where: str) -> Person:
     fields = mapping(value, field=where)
     if fields.get("pose2d") is None:
         raise FlawError(f"{where} has no pose2d; {2 * JOINTS} numbers were wanted")
-    flat = numbers(fields["pose2d"], 2 * JOINTS, field=f"pose2d of {where}").reshape(2, JOINTS).T
+    flat = _within(fields["pose2d"], 2, f"pose2d of {where}")
     deep = fields.get("pose3d")
-    shape = None if deep is None else numbers(deep, 3 * JOINTS, field=f"pose3d of {where}").reshape(3, JOINTS).T
-    return Person(flat, shape)
+    return Person(flat, None if deep is None else _within(deep, 3, f"pose3d of {where}"))
+
+
+def _within(value: Plain, axes: int, field: str) -> Float[np.ndarray, "13 axis"]:
+    """A planar pose, joint by joint; nan and inf, which are gaps, stay."""
+    flat = numbers(value, axes * JOINTS, field=field)
+    absurd = flat[np.isfinite(flat) & (np.abs(flat) > _FARTHEST)]
+    if len(absurd):
+        raise FlawError(f"{field} holds {absurd[0]:g}; {_FARTHEST:g} at most, either way, was wanted")
+    return flat.reshape(axes, JOINTS).T
 
 
 @final
@@ -203,19 +213,23 @@ def _levelled(
     shapes: Float[np.ndarray, "time 13 3"], one: Followed
 ) -> tuple[Float[np.ndarray, "time 13 3"], Float[np.ndarray, "time 13"]]:
     """Shapes in metres, x right, y up, z towards the viewer, about the middle of the hips; and their confidence."""
-    good = (one.confidence > 0) & np.isfinite(shapes).all(axis=-1)
-    about = shapes - np.nanmean(shapes[:, 4:6], axis=1, keepdims=True)
+    about = shapes - _hips(shapes)
+    good = (one.confidence > 0) & np.isfinite(about).all(axis=-1)
     lengths = np.array([np.nanmedian(np.linalg.norm(shapes[:, a] - shapes[:, b], axis=-1)) for a, b in _BONES])
     size = float(np.median(lengths / _ours()))
     unit = next((unit for unit in (1.0, 0.001) if 0.55 <= size * unit <= 1.5), None)
     if unit is None:
         raise FlawError(f"pose3d's bones are {size:.3g} times a person's; metres or millimetres were wanted")
-    picture = one.points - np.nanmean(one.points[:, 4:6], axis=1, keepdims=True)
+    picture = one.points - _hips(one.points)
+    # A frame without hips in the picture says nothing of signs; its other joints are as good as they were.
+    told = good & np.isfinite(picture).all(axis=-1)
+    if not told.any():
+        raise FlawError("pose2d shows the hips in none of its frames; one at least was wanted, or pose='2d'")
     signs = []
     for axis, name in enumerate("xy"):
-        a, b = about[..., axis][good], picture[..., axis][good]
+        a, b = about[..., axis][told], picture[..., axis][told]
         agreement = float((a * b).sum() / max(np.sqrt((a**2).sum() * (b**2).sum()), 1e-12))
-        if abs(agreement) < 0.5:
+        if not abs(agreement) >= 0.5:  # nan, too, is no agreement
             raise FlawError(
                 f"{name} of pose3d agrees with pose2d by {agreement:.2f}; 0.5 at least, or -0.5 at most, was wanted"
             )
@@ -223,6 +237,15 @@ def _levelled(
     # Picture's y is down, ours up; a rotation keeps the hand of the axes.
     turn = np.array([signs[0], -signs[1], -signs[0] * signs[1]])
     return np.nan_to_num(about * unit * turn), good.astype(float)
+
+
+def _hips(points: Float[np.ndarray, "time 13 axis"]) -> Float[np.ndarray, "time 1 axis"]:
+    """The middle of the hips that are known; nan where neither is."""
+    hips = points[:, 4:6]
+    there = np.isfinite(hips).all(axis=-1, keepdims=True)
+    number = there.sum(axis=1, keepdims=True)
+    total = np.where(there, hips, 0.0).sum(axis=1, keepdims=True)
+    return np.where(number > 0, total / np.maximum(number, 1), np.nan)
 
 
 def _ours() -> Float[np.ndarray, " bone"]:

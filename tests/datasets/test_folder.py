@@ -6,6 +6,8 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
 
 from synthaug.datasets import DatasetNotFoundError
 from synthaug.datasets.folder import Folder
@@ -15,6 +17,8 @@ from synthaug.datasets.protocols import CrossSubject
 from synthaug.datasets.tables import read_table
 from synthaug.testing.datasets import check_dataset, check_protocol, example_film
 from synthaug.video import VideoError, probing, write_video
+
+PREDEFINED = Path(__file__).parents[2] / "conf" / "protocol" / "predefined.yaml"
 
 
 def shoot(path, *, frames=10, fps=10.0):
@@ -79,6 +83,19 @@ def test_folders_that_are_divided_already_keep_their_classes(tmp_path, film):
     folder = Folder(tmp_path)
     assert folder.classes == ("kick", "wave")
     assert [r.key for r in folder.records] == ["test/kick/1.mp4", "test/wave/1.mp4", "train/wave/1.mp4"]
+
+
+def test_folders_without_film_do_not_decide_what_the_others_are(tmp_path, film):
+    table(tmp_path, film, "", files=("train/wave/1.mp4", "test/kick/1.mp4"))
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations" / "readme.txt").write_text("no film")
+    assert Folder(tmp_path).classes == ("kick", "wave")
+
+
+def test_film_both_in_parts_and_beside_them_is_refused(tmp_path, film):
+    table(tmp_path, film, "", files=("train/wave/1.mp4", "test/kick/1.mp4", "wave/1.mp4"))
+    with pytest.raises(ValueError, match=r"\['test', 'train'\] and in \['wave'\].*not both. Move the ones"):
+        Folder(tmp_path)
 
 
 def test_a_pattern_names_the_subjects(tree, tmp_path, film):
@@ -205,9 +222,54 @@ def test_one_file_under_two_spellings_is_one_file(tmp_path, film):
     assert [r.key for r in folder.records] == ["a.mp4#0.00-1.00", "a.mp4#1.00-2.00", "a.mp4#2.00-3.00"]
 
 
+@pytest.mark.parametrize("delimiter", [",", ";"])
+def test_a_table_of_faults_alone_tells_the_first_few(tmp_path, film, delimiter):
+    """Decimal commas split a row of commas in more cells than there are columns; elsewhere they are no number."""
+    rows = [delimiter.join(("a.mp4", "x", f"{k},5", f"{k + 1},5")) for k in range(9)]
+    text = "\n".join([delimiter.join(("file", "label", "start", "end")), *rows])
+    said = "2 cells more than the header" if delimiter == "," else "'0,5' is no number of seconds; write decimals with"
+    with pytest.raises(ValueError, match=rf"9 entries were left out \(clips.csv, line 2: .*{said}.*wanted. Mend"):
+        Folder(table(tmp_path, film, text, files=("a.mp4",)), csv="clips.csv")
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+@pytest.mark.parametrize("rows", [9, 90_000])
+def test_an_unclosed_quote_is_named_by_its_line(tmp_path, rows, ends):
+    """It swallowed what follows into one label, or ended in csv's own error where that was long."""
+    lines = ["file,label", "a.mp4,x", 'b.mp4,"y', *["c.mp4,z"] * rows]
+    (tmp_path / "clips.csv").write_bytes(ends.join(lines).encode())
+    with pytest.raises(ValueError, match=r"is no CSV from line 3 on .*were wanted. Mend that line"):
+        read_table(tmp_path / "clips.csv")
+
+
+def test_a_quote_that_closes_rows_later_makes_no_class(tmp_path):
+    (tmp_path / "clips.csv").write_text('file,label\na.mp4,"x\nb.mp4,y"\nc.mp4,"z, and more"\n')
+    rows, faults = read_table(tmp_path / "clips.csv")
+    assert [(row.file, row.label) for row in rows] == [("c.mp4", "z, and more")]
+    assert list(faults) == ["clips.csv, line 3"] and "over several lines" in faults["clips.csv, line 3"]
+
+
+def test_a_table_that_is_divided_is_not_taken_for_one_that_is_not(tmp_path, film):
+    root = table(tmp_path, film, "file,label,Split\na.mp4,x,train\n", files=("a.mp4",))
+    with pytest.raises(ValueError, match=r"has a column 'Split'.*was wanted. Take the column out.*protocol=predefined"):
+        Folder(root, csv="clips.csv")
+
+
+def test_divided_folders_are_divided_as_they_lie(tmp_path, film):
+    files = ("train/wave/1.mp4", "Validation/wave/2.mp4", "test/wave/3.mp4")
+    folder = Folder(table(tmp_path, film, "", files=files))
+    protocol = instantiate(OmegaConf.create({"seed": 0, "protocol": OmegaConf.load(PREDEFINED)}).protocol)
+    split = protocol.split(folder.records, folder.classes)
+    assert [tuple(record.key for record in part) for part in (split.train, split.val, split.test)] == [
+        (file,) for file in files
+    ]
+
+
 def test_tables_without_the_needed_columns_say_which(tmp_path, film):
     with pytest.raises(ValueError, match=r"columns \['name', 'label'\].*was wanted for the file. Name it"):
         Folder(table(tmp_path, film, "name,label\na,b\n"), csv="clips.csv")
+    with pytest.raises(ValueError, match=r"was wanted for the file"):
+        Folder(table(tmp_path, film, "name,label\n"), csv="clips.csv")
     (tmp_path / "clips.csv").write_bytes(b"file,label\n\xff\xfe\n")
     with pytest.raises(ValueError, match=r"no UTF-8 text.*was wanted. Save it again"):
         read_table(tmp_path / "clips.csv")

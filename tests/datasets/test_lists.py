@@ -54,6 +54,41 @@ def ucf(root, film):
     })  # fmt: skip
 
 
+PAIRS = ("Hammering", "HammerThrow", "JumpingJack", "JumpRope")
+"""Numbers 35, 36, 47 and 48 of the published classInd.txt: capitals do not count in its order."""
+
+
+def of_pairs(root, film, texts):
+    return Ucf101(laid(root, film, [f"UCF-101/{name}/v_{name}_g01_c01.avi" for name in PAIRS], texts))
+
+
+def test_ucf101_orders_its_classes_as_published_where_the_list_is_not_there(tmp_path, film):
+    assert of_pairs(tmp_path, film, {}).classes == PAIRS
+
+
+@pytest.mark.parametrize("order", [PAIRS, PAIRS[::-1]])
+def test_ucf101_orders_its_classes_as_listed(tmp_path, film, order):
+    lines = "".join(f"{number} {name}\r\n" for number, name in enumerate(("ApplyEyeMakeup", *order), 1))
+    data = of_pairs(tmp_path, film, {"ucfTrainTestlist/classInd.txt": lines})
+    assert data.classes == order
+    assert {record.key: data.classes[record.label] for record in data.records} == {
+        f"v_{name}_g01_c01": name for name in PAIRS
+    }
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ("Hammering\nHammerThrow\n", "is no list of classes.*were wanted. Unpack"),
+        ("1 Hammering\n1 HammerThrow\n2 JumpingJack\n3 JumpRope\n", "is no list of classes"),
+        ("1 Hammering\n2 HammerThrow\n3 JumpRope\n", "does not name 'JumpingJack'.*was wanted. Unpack"),
+    ],
+)
+def test_a_list_of_ucf101s_classes_that_is_none_is_refused(tmp_path, film, lines, said):
+    with pytest.raises(ValueError, match=said):
+        of_pairs(tmp_path, film, {"ucfTrainTestlist/classInd.txt": lines})
+
+
 def test_ucf101_is_divided_as_listed(tmp_path, film):
     data = Ucf101(ucf(tmp_path, film))
     check_dataset(data)

@@ -163,7 +163,7 @@ def test_unknown_people_are_answered_by_those_who_exist(names):
         (lambda: CrossSubject([4], ["4"]), r"'4' is in both test_subjects and val_subjects.*were wanted. Take it out"),
         (lambda: CrossSubject([4], train_subjects=[3, 4]), "in both test_subjects and train_subjects"),
         (lambda: CrossSubject([]), "test_subjects is empty; at least one subject"),
-        (lambda: CrossSubject("12"), r"single word '12'.*list was wanted. Write \[12\]"),
+        (lambda: CrossSubject("12"), r"list was wanted. Write protocol.test_subjects=\[12\]"),
         (lambda: CrossSubject([4], val_fraction=1.0), "val_fraction=1.0 .* were wanted. Set"),
         (lambda: CrossSubject([4], n_shot=0), "n_shot=0 .* were wanted. Set"),
         (lambda: Holdout(1.0), "test_fraction=1.0 .* were wanted. Set"),

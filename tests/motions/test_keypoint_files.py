@@ -133,6 +133,11 @@ TOYOTA_DAMAGE = {
     "no pose": (toyota_file([[{"pose3d": [1.0] * 39}]]), "person 0 of frame 0 has no pose2d"),
     "person": (toyota_file([[7]]), "person 0 of frame 0 is a number; an object"),
     "words": (toyota_file([[{"pose2d": ["a"] * 26}]]), "numbers were wanted"),
+    "far pixels": (
+        toyota_file([[{"pose2d": [1.0] * 25 + [1e30]}]]),
+        r"pose2d of person 0 of frame 0 holds 1e\+30; 1e\+06",
+    ),
+    "far shape": (toyota_file([[PERSON | {"pose3d": [-1e30] * 39}]]), r"pose3d of person 0 of frame 0 holds -1e\+30"),
     "crowd": (toyota_file([[PERSON] * 65]), "frame 0 has 65 people; 64 at most"),
     "absent": (toyota_file([[PERSON]] + [[]] * 9), "in 10% of 10 frames; at least 50%"),
 }
@@ -157,6 +162,30 @@ def test_toyota_shapes_that_contradict_the_picture_are_refused(tmp_path, waving)
         ToyotaSkeleton(pose="3d", fps=20.0).load(
             record(written(tmp_path / "b.json", toyota_file(toyota_frames(waving))))
         )
+
+
+@pytest.mark.parametrize("lost", ["picture", "shape"])
+def test_a_frame_without_hips_costs_that_frame_alone(tmp_path, waving, lost):
+    """nan in one frame once was the whole clip's agreement."""
+    frames = toyota_frames(waving, axes=(1, 1, 1))
+    pose, axes, gap = ("pose2d", 2, 0.0) if lost == "picture" else ("pose3d", 3, float("nan"))
+    for axis in range(axes):
+        for hip in (4, 5):
+            frames[5][0][pose][13 * axis + hip] = gap
+    source = ToyotaSkeleton(pose="3d", fps=20.0)
+    motion = source.load(record(written(tmp_path / "a.json", toyota_file(frames)))).motion
+    whole = source.load(record(written(tmp_path / "b.json", toyota_file(toyota_frames(waving, axes=(1, 1, 1))))))
+    assert motion.num_frames == waving.num_frames
+    assert aligned_mm(motion, whole.motion) < 30
+
+
+def test_toyota_without_hips_in_any_picture_says_so(tmp_path, waving):
+    frames = toyota_frames(waving, axes=(1, 1, 1))
+    for frame in frames:
+        for place in (4, 5, 17, 18):
+            frame[0]["pose2d"][place] = 0.0
+    with pytest.raises(UnusableClipError, match="shows the hips in none of its frames; one at least was wanted"):
+        ToyotaSkeleton(pose="3d", fps=20.0).load(record(written(tmp_path / "a.json", toyota_file(frames))))
 
 
 # COCO whole body ---------------------------------------------------------------------------------------------------
