@@ -343,7 +343,7 @@ def confusions(confusion: Int[np.ndarray, "class class_predicted"], classes: Seq
     shares = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
     np.fill_diagonal(shares, 0.0)
     order = np.argsort(-shares, axis=None, kind="stable")[:5]
-    pairs = [(int(place) // len(classes), int(place) % len(classes)) for place in order]
+    pairs = [divmod(int(place), len(confusion)) for place in order]
     return [f"{classes[r]} taken for {classes[c]} ({100 * shares[r, c]:.0f} %)" for r, c in pairs if shares[r, c] > 0]
 
 

@@ -210,11 +210,11 @@ def _confusion(found: Results) -> str:
     for result in found.arms:
         if result.confusion is None:
             continue
-        mistakes = "; ".join(figures.confusions(result.confusion, found.classes)) or "none"
+        mistakes = "; ".join(figures.confusions(result.confusion, result.classes)) or "none"
         name = _e(named(found.study, result.arm))
         body += (
             f"<details><summary><b>{name}</b>: {_e(mistakes)}</summary>"
-            f"<figure>{figures.confusion_figure(result.confusion, found.classes)}</figure></details>"
+            f"<figure>{figures.confusion_figure(result.confusion, result.classes)}</figure></details>"
         )
     return body and _note("All runs together, in percent of each true class. Open an arm to see its matrix.") + body
 

@@ -1,6 +1,7 @@
 import csv
 import dataclasses
 import io
+import json
 import re
 import shutil
 from html.parser import HTMLParser
@@ -15,6 +16,7 @@ from omegaconf import OmegaConf
 
 from synthaug.cli import main
 from synthaug.reports.cautions import cautions
+from synthaug.reports.figures import confusions
 from synthaug.reports.pages import page
 from synthaug.reports.reading import left
 from synthaug.reports.results import results
@@ -391,6 +393,32 @@ def test_parts_of_the_test_are_told_apart_and_compared(tmp_path):
     path = write_report(found, tmp_path, title="parts")
     assert "&lt;side&gt;, against the control" in path.read_text() and "<side>" not in path.read_text()
     assert "51.0" in (tmp_path / "report.md").read_text() and "tab:strata" in (tmp_path / "report.tex").read_text()
+
+
+def test_each_arm_tells_mistakes_by_the_names_of_its_own_classes(tmp_path):
+    few = ["a", "b", "c"]
+    for place, classes in enumerate((few, CLASSES)):
+        wrong = [
+            {"key": f"{label}", "label": label, "prediction": (label + 1) % len(classes)}
+            for label in range(len(classes))
+        ]
+        words = [f"dataset={len(classes)}", "seed=0"]
+        shares = dict.fromkeys(classes, 0.0)
+        facts = {"classes": classes, "overrides": words, "mean_class_accuracy": 0.0, "top1": 0.0, "per_class": shares}
+        files = {**run_files("none", 1, 0, **facts), "predictions.json": json.dumps(wrong)}
+        write(tmp_path / str(place), files)
+    found = study_results(tmp_path)
+    told = {result.arm.values: confusions(result.confusion, result.classes) for result in found.arms}
+    assert told[("3",)] == ["a taken for b (100 %)", "b taken for c (100 %)", "c taken for a (100 %)"]
+    assert told[("7",)][0] == f"{CLASSES[0]} taken for {CLASSES[1]} (100 %)"
+    assert "a taken for b (100 %)" in page("s", found, cautions(found))
+
+
+def test_mistakes_are_not_added_up_over_runs_of_other_classes(tmp_path):
+    for seed, classes in enumerate((CLASSES, CLASSES[::-1])):
+        write(tmp_path / str(seed), run_files("none", 1, seed, classes=classes))
+    (result,) = study_results(tmp_path).arms
+    assert result.confusion is None and result.classes == ()
 
 
 def test_a_sweep_without_parts_says_nothing_of_them(found):
