@@ -335,11 +335,12 @@ def _table(table: Table) -> str:
 def _cell(cell: str, place: int, table: Table) -> str:
     if cell in ("higher", "lower"):
         return f'<td class="{cell}">{cell}</td>'
-    number, bracket, rest = cell.partition(" [")
-    shown = f"{_minus(number)} <small>[{_minus(rest)}</small>" if bracket and place >= table.words else _e(cell)
     kinds = ["words"] * (place < table.words) + ["long"] * (len(cell) > 48)
     attribute = f' class="{" ".join(kinds)}"' if kinds else ""
-    return f"<td{attribute}>{_minus(shown) if place >= table.words and not bracket else shown}</td>"
+    if place < table.words:
+        return f"<td{attribute}>{_e(cell)}</td>"
+    number, bracket, rest = _e(_minus(cell)).partition(" [")
+    return f"<td{attribute}>{f'{number} <small>[{rest}</small>' if bracket else number}</td>"
 
 
 def _kind(place: int, table: Table) -> str:

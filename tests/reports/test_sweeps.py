@@ -277,6 +277,42 @@ def test_the_page_parses_and_needs_nothing_from_anywhere(found):
     assert CLASSES[1] in {row[0] for row in parsed.rows if row}
 
 
+POISON = '"><script>alert(1)</script> [x'
+
+
+def poisoned(node):
+    """A tree with the poison in place of every word, and beside every name."""
+    if isinstance(node, dict):
+        return {f"{name}{POISON}": poisoned(value) for name, value in node.items()} | {
+            name: poisoned(value) for name, value in node.items()
+        }
+    if isinstance(node, list):
+        return [poisoned(value) for value in node]
+    return POISON if isinstance(node, str) else node
+
+
+def test_no_text_of_a_runs_files_reaches_the_page_unescaped(tmp_path):
+    strata = {POISON: {"mean_class_accuracy": 0.5}}
+    for place, arm in enumerate(("none", f"full{POISON}", "classic")):
+        files = run_files(
+            arm[:4] if place == 1 else arm, 1, 0, host=POISON, notes=POISON, version=POISON, strata=strata
+        )
+        metrics = poisoned(json.loads(files["metrics.json"]))
+        metrics["overrides"] = [f"arm={arm}", f"{POISON}={place}", f"other={POISON}", "seed=0"]
+        files["metrics.json"] = json.dumps(metrics)
+        for name in ("leakage.json", "predictions.json"):
+            files[name] = json.dumps(poisoned(json.loads(files[name])))
+        files["config.yaml"] = json.dumps({part: {"_target_": POISON} for part in ("dataset", POISON, "synth")})
+        files["logs/metrics.csv"] = files["logs/metrics.csv"].replace("train/loss", f"train/{POISON}")
+        write(tmp_path / f"{place}<script>", files)
+    write(tmp_path / "failed<script>", {"failure.txt": POISON})
+    found = study_results(tmp_path)
+    assert len(found.arms) == 3
+    text = write_report(found, tmp_path, title=POISON).read_text()
+    tags = {tag for tag, _ in Parsed(text).tags}
+    assert "&lt;script&gt;alert(1)" in text and "<script" not in text and "script" not in tags
+
+
 def test_no_drawn_mark_lies_outside_its_picture(found):
     text = page("s", found, ())
     for width, height, body in re.findall(r'<svg viewBox="0 0 (\d+) (\d+)".*?>(.*?)</svg>', text, re.DOTALL):
