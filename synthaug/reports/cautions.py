@@ -111,12 +111,13 @@ def _seeds(found: Results) -> Iterator[Caution]:
             f"One {unit}",
             f"{_arms(found, single)}: one {unit}, hence no interval and no test. A difference may be chance.",
         )
+    drawn = "seeds" if unit == "seed" else f"{unit}s or seeds"
     unlike = [one for one in found.comparisons if set(one.arm.runs) != set(one.control.runs)]
     if unlike:
         yield Caution(
-            "Different seeds",
-            f"{_compared(found, unlike)}: arms and control have different seeds. Only shared ones are compared, so the "
-            "difference is not that of the two means in the table.",
+            f"Different {drawn}",
+            f"{_compared(found, unlike)}: arms and control have different {drawn}. Only shared ones are compared, so "
+            "the difference is not that of the two means in the table.",
         )
     few = min((one.paired.pairs for one in found.comparisons), default=None)
     if few is not None and few < 6:

@@ -137,7 +137,7 @@ def _sentence(found: Results, one: Comparison) -> str:
         f"Largest difference{where}: <b>{_e(figures.said(found.study, one.arm))}</b> {percent(means[one.arm])} %, "
         f"{_e(figures.said(found.study, one.control))} {percent(means[one.control])} %; "
         f"paired <b>{_minus(points(one.paired))}</b> points, "
-        f"{one.paired.pairs} seed{'s' if one.paired.pairs > 1 else ''}: {verdict}."
+        f"{one.paired.pairs} {found.study.unit}{'s' if one.paired.pairs > 1 else ''}: {verdict}."
     )
 
 

@@ -215,6 +215,15 @@ def test_of_a_fold_that_lacks_runs_only_shared_seeds_are_compared(tmp_path):
     assert found.comparisons[0].paired.difference == pytest.approx((0.2 + 3 * 0.25) / 4)
 
 
+def test_what_is_averaged_over_is_called_by_its_name(tmp_path, found):
+    assert "points, 6 seeds:" in page("s", found, ())
+    of_folds = folds(tmp_path, seeds=2, accuracies=lambda fold, seed: 0.7 + fold / 10)
+    text = page("s", of_folds, ())
+    assert "points, 4 folds:" in text and not re.search(r"\d seeds", text)
+    shutil.rmtree(tmp_path / "a1none")
+    assert "Different folds or seeds" in abouts(tmp_path, over=["protocol.test_subjects"])
+
+
 def test_a_table_of_folds_averages_over_them(tmp_path):
     folds(tmp_path, seeds=2, accuracies=lambda fold, seed: 0.7 + fold / 10)
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
