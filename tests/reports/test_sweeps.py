@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from fabricated import CLASSES, run_files, sweep, write
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
@@ -396,6 +397,28 @@ def test_flaws_of_other_files_are_told(tmp_path):
     }  # fmt: skip
     graves = [caution.grave for caution in told]
     assert graves == sorted(graves, reverse=True) and graves[0]
+
+
+EXPOSURES = [(10.0, 0.0, True), (0.0, 10.0, True), (10.0, 9.8, False), (0.0, 0.0, False), (10.0, None, False)]
+
+
+@pytest.mark.parametrize(("control", "arm", "told"), EXPOSURES)
+def test_arms_that_were_shown_film_unequally_often_are_told_even_if_never(tmp_path, control, arm, told):
+    for place, (name, exposure) in enumerate((("none", control), ("synthetic_only", arm))):
+        facts = {} if exposure is None else {"filmed_exposure": exposure}
+        words = [f"arm={name}", "seed=0"]
+        write(tmp_path / str(place), run_files("none", 1, 0, overrides=words, **facts))
+    assert ("Unequal exposure" in abouts(tmp_path)) == told
+
+
+@pytest.mark.parametrize("protocol", ["demo", "demo_views", "demo_places"])
+def test_few_people_in_the_test_are_told_wherever_the_protocol_names_them(tmp_path, protocol):
+    files = run_files("none", 1, 0)
+    write(tmp_path / "0", files)
+    assert "Few people in the test" not in abouts(tmp_path)
+    named = yaml.safe_load((ROOT / "conf" / "protocol" / f"{protocol}.yaml").read_text())
+    write(tmp_path / "0", {"config.yaml": json.dumps({"protocol": named})})
+    assert "Few people in the test" in abouts(tmp_path)
 
 
 @pytest.mark.parametrize("arms", [("none",), ("none", "classic")])
