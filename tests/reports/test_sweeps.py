@@ -16,8 +16,9 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from synthaug.cli import main
+from synthaug.recognizers.loops import Fitted
 from synthaug.reports.cautions import cautions
-from synthaug.reports.figures import confusions
+from synthaug.reports.figures import COSTS, confusions, cost_figures
 from synthaug.reports.pages import page
 from synthaug.reports.reading import left
 from synthaug.reports.results import results
@@ -356,6 +357,17 @@ def test_latex_is_escaped_and_whole(found):
     for table in re.findall(r"\\begin\{tabular\}\{(\w+)\}(.*?)\\end\{tabular\}", text, re.DOTALL):
         rows = [line for line in table[1].splitlines() if line.endswith(r"\\")]
         assert rows and all(row.replace(r"\&", "").count("&") == len(table[0]) - 1 for row in rows)
+
+
+def test_accuracy_is_drawn_against_every_cost_that_runs_record(tmp_path):
+    recorded = {field.name for field in dataclasses.fields(Fitted)} | {"synthetic_clips", "seconds_in_all"}
+    assert set(COSTS) <= recorded
+    for place, arm in enumerate(("none", "full")):
+        write(tmp_path / str(place), run_files(arm, 1, 0, seconds=10.0 + place, seconds_in_all=20.0 + place))
+    drawn = cost_figures(study_results(tmp_path))
+    assert [title.split(",")[0] for title in drawn] == [
+        "synthetic clips", "seconds of training", "seconds of the whole run",
+    ]  # fmt: skip
 
 
 def test_a_sound_sweep_raises_no_doubt(found):
