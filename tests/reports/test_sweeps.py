@@ -2,6 +2,7 @@ import csv
 import dataclasses
 import io
 import json
+import os
 import re
 import shutil
 from html.parser import HTMLParser
@@ -130,6 +131,21 @@ def test_a_run_without_figures_changes_no_number_and_is_listed(tmp_path, files):
     assert arms_table(after) == arms_table(before) and comparisons_table(after) == comparisons_table(before)
     assert [one.place for one in after.study.unfinished] == ["broken"] and "Runs missing" in abouts(tmp_path)
     assert all("broken" in text for text in (page("s", after, ()), markdown("s", after, ()), runs_csv(after)))
+
+
+@pytest.mark.parametrize(("later", "state"), [(1, "failed"), (0, "failed"), (-1, None)])
+def test_figures_of_an_attempt_before_the_one_that_failed_are_none(tmp_path, later, state):
+    write(tmp_path / "0", run_files("none", 1, 0))
+    write(tmp_path / "1", {**run_files("none", 1, 1), "failure.txt": "Out of memory."})
+    second = 1_000_000_000
+    os.utime(tmp_path / "1" / "metrics.json", ns=(5 * second, 5 * second))
+    os.utime(tmp_path / "1" / "failure.txt", ns=((5 + later) * second, (5 + later) * second))
+    study = study_results(tmp_path).study
+    assert [(one.place, one.state) for one in study.unfinished] == ([("1", state)] if state else [])
+    if state:
+        assert "Out of memory." in study.unfinished[0].reason and "Runs missing" in abouts(tmp_path)
+    else:
+        assert "earlier attempt" in " ".join(study.runs[1].remarks)
 
 
 def test_damaged_files_beside_the_figures_are_said_and_cost_no_figure(tmp_path):
