@@ -23,7 +23,7 @@ from synthaug.files import user_cache
 from synthaug.guards import check_flips, check_leaks, mirror_labels
 from synthaug.references import References, gather
 from synthaug.renderers import BatchRenderer
-from synthaug.sampling import LAST, InOrder, MixedBatches, Mixture, Ticket, synthetic_places
+from synthaug.sampling import LAST, InOrder, MixedBatches, Mixture, Ticket, synthetic_places, world
 from synthaug.structures import ClipFormat, Recipe, Record
 from synthaug.synthesis import Synthesis, Synthesizer
 from synthaug.workers import single_threaded
@@ -187,7 +187,7 @@ class SynthAugDataModule(lightning.LightningDataModule):
 
     @property
     def synthetic_share(self) -> float:
-        """Share of synthetic clips in mixed training batches as they really are, rounding included.
+        """Share of synthetic clips in mixed training batches of all processes together, rounding included.
 
         Where batches are of one kind throughout (`pretrain_batches`), `order().exposure` counts them.
         """
@@ -197,7 +197,8 @@ class SynthAugDataModule(lightning.LightningDataModule):
             return 0.0
         if plan.ratio is None:
             return synthetic / (filmed + synthetic)
-        return synthetic_places(self.loading.batch_size, plan.ratio) / self.loading.batch_size
+        total = self.loading.batch_size * world()[1]
+        return synthetic_places(total, plan.ratio) / total
 
     def order(self, *, processes: int | None = None) -> MixedBatches:
         """Which clips make up each training batch; its `exposure` counts what training comes to see.

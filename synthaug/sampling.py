@@ -65,7 +65,8 @@ class MixedBatches(Sampler[list[Ticket]]):
         ranks: Processes that share each batch; None asks torch.distributed.
 
     Raises:
-        ValueError: If batches without filmed clips are wanted and there are no synthetic ones.
+        ValueError: If batches without filmed clips are wanted and there are no synthetic ones, or a batch of all
+            processes together has no place for one of each.
     """
 
     def __init__(
@@ -89,6 +90,13 @@ class MixedBatches(Sampler[list[Ticket]]):
             raise ValueError(
                 f"ratio={mixture.ratio} and pretrain_batches={mixture.pretrain_batches} were given, and there are no "
                 "synthetic clips for batches of nothing else. Raise synth.identities, or lower both."
+            )
+        mixes = 0 < (mixture.ratio or 0) < 1 and mixture.pretrain_batches == 0 and min(num_filmed, num_synthetic) > 0
+        if mixes and self._total < 2:
+            raise ValueError(
+                f"batch_size=1 and ratio={mixture.ratio} were given; batches of two at least were wanted, so that "
+                "filmed and synthetic clips find a place. Raise loading.batch_size, or set synth.ratio to null, which "
+                "lets them take turns by chance, or to 0 or 1, which leaves one kind out."
             )
         filmed, made = (0, 0, num_filmed), (1, num_filmed, num_synthetic)
         if mixture.ratio is None or num_synthetic == 0:
@@ -181,7 +189,7 @@ class InOrder(Sampler[list[Ticket]]):
 
 
 def synthetic_places(batch_size: int, ratio: float) -> int:
-    """Synthetic clips in a batch: at least one and not all, so that rounding never drops a pool in silence.
+    """Synthetic clips in a batch of two or more: at least one and not all, so that rounding never drops a pool.
 
     Only ratios of 0 and of 1 drop one.
     """

@@ -7,6 +7,7 @@ import torch
 from fakes import CLASSES, BeadPeople, BySubject, Films, plan
 from lightning.pytorch.callbacks import ModelCheckpoint
 
+from synthaug import datamodule
 from synthaug.augmentation import Augmentation
 from synthaug.batches import normalized
 from synthaug.clips import TrainingClips
@@ -90,6 +91,14 @@ def test_batches_keep_their_share_of_synthetic_clips(films):
     assert data.synthetic_share == 0.5
     for batch in epoch(data):
         assert batch["synthetic"].sum() == 2 and len(batch["label"]) == 4
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_the_share_of_synthetic_clips_is_that_of_the_batches_of_all_processes(films, monkeypatch, count):
+    data = module(films, ratio=0.4, batch_size=3)
+    monkeypatch.setattr(datamodule, "world", lambda: (0, count))
+    filmed, synthetic = data.order(processes=count).exposure(1)
+    assert data.synthetic_share == synthetic / (filmed + synthetic) == [1 / 3, 2 / 6, 4 / 9][count - 1]
 
 
 def test_labels_of_synthetic_clips_are_their_references(films):

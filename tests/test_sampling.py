@@ -51,6 +51,14 @@ def test_no_pool_is_rounded_away(size, ratio, places):
     assert synthetic_places(size, ratio) == places
 
 
+def test_batches_without_a_place_for_each_kind_are_refused():
+    with pytest.raises(ValueError, match=r"batch_size=1 and ratio=0.5 were given; .* Raise loading.batch_size"):
+        order(10, 23, batch_size=1)
+    for filmed, synthetic, mixture in ((10, 0, {}), (10, 23, {"ratio": 0.0}), (10, 23, {"ratio": 1.0}),
+                                       (10, 23, {"ratio": None}), (10, 23, {"pretrain_batches": 3})):  # fmt: skip
+        assert all(len(batch) == 1 for batch in order(filmed, synthetic, batch_size=1, **mixture))
+
+
 def test_a_ratio_of_one_leaves_filmed_clips_out():
     seen = indices(order(10, 24, ratio=1.0))
     assert sorted(seen) == list(range(10, 34))

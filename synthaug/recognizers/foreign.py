@@ -85,7 +85,7 @@ class ForeignNetwork(Recognizer):
         asked: list[Tensor] = []
         watch = self._classifier.register_forward_pre_hook(lambda _, given: asked.append(given[0]))
         try:
-            self(video)
+            self.forward(video)  # not self(...): compiled code asks no hooks that came after it
         finally:
             watch.remove()
         if not asked:

@@ -3,6 +3,7 @@
 After the DataModule; the only place that knows that some clips of a batch are synthetic.
 """
 
+import logging
 import math
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -23,6 +24,8 @@ from torchmetrics.functional.classification import multiclass_confusion_matrix
 from synthaug.recognizers import Recognizer
 from synthaug.recognizers.mixing import AuxiliaryNorms, Mixing, mixed
 from synthaug.structures import Batch, Plain
+
+logger = logging.getLogger(__name__)
 
 OptimizerFactory: TypeAlias = Callable[[list[dict[str, object]]], Optimizer]
 """What makes an optimizer of parameter groups: `partial(AdamW, lr=3e-3)` and the like."""
@@ -90,6 +93,7 @@ class Training(LightningModule):
         self.confusion = MulticlassConfusionMatrix(recognizer.num_classes)
         self._tested: list[tuple[str, int, Tensor]] = []
         self._batches = 0
+        self._filmed = False
         self._recent: deque[Tensor] = deque(maxlen=_WINDOW)
 
     @property
@@ -146,7 +150,10 @@ class Training(LightningModule):
 
     def _training_logits(self, video: Tensor, synthetic: Tensor) -> Tensor:
         """Logits of a training batch; with auxiliary norms each kind goes through the network by itself."""
-        if self.auxiliary is None or not synthetic.any():
+        if self.auxiliary is None:
+            return self(video)
+        self._filmed = self._filmed or not bool(synthetic.all())
+        if not synthetic.any():
             return self(video)
         made = self.auxiliary(self.recognizer, video[synthetic])
         logits = made.new_empty(len(video), made.shape[1])
@@ -166,6 +173,20 @@ class Training(LightningModule):
             if total > 0:
                 self.log(f"train/top1_{name}", count / total)
 
+    @property
+    def _untrained(self) -> bool:
+        """Whether training moved the auxiliary norms alone, and not the network's own, by which it is evaluated."""
+        return self.auxiliary is not None and self._batches > 0 and not self._filmed
+
+    def on_validation_epoch_start(self) -> None:
+        """Say where accuracies are those of norms that are not trained yet, as while pretraining on synthetic clips."""
+        if self._untrained:
+            logger.warning(
+                "split_batch_norm=true, and no filmed clip in %d batches of training: validation goes through norms "
+                "that are not trained. Set training.mixing.split_batch_norm=false if none is to come.",
+                self._batches,
+            )
+
     def validation_step(self, batch: Batch | Sequence[Tensor], batch_idx: int) -> None:
         """Count what is taken for what."""
         clips = unpack(batch, batch_idx)
@@ -179,17 +200,28 @@ class Training(LightningModule):
         self.confusion.reset()
 
     def on_save_checkpoint(self, checkpoint: dict[str, object]) -> None:
-        """Keep how far the draws of `mixing` are."""
-        checkpoint["batches"] = self._batches
+        """Keep how far the draws of `mixing` are, and whether a filmed clip was seen."""
+        checkpoint["batches"], checkpoint["filmed"] = self._batches, self._filmed
 
     def on_load_checkpoint(self, checkpoint: dict[str, object]) -> None:
         """Go on with the draws where they were."""
         batches = checkpoint.get("batches", 0)
         assert isinstance(batches, int)
         self._batches = batches
+        self._filmed = bool(checkpoint.get("filmed", True))  # older checkpoints do not say
 
     def on_test_epoch_start(self) -> None:
-        """Forget what was tested before."""
+        """Forget what was tested before.
+
+        Raises:
+            ValueError: If the norms that clips would go through never saw one.
+        """
+        if self._untrained:
+            raise ValueError(
+                f"split_batch_norm=true was given, and no filmed clip in {self._batches} batches of training; some "
+                "were wanted, since tests go through the norms of filmed clips, which nothing has trained. Set "
+                "training.mixing.split_batch_norm=false, or train on filmed clips, too."
+            )
         self._tested = []
 
     def test_step(self, batch: Batch | Sequence[Tensor], batch_idx: int) -> None:

@@ -3,12 +3,14 @@
 After the results; one function a reason.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from synthaug.reports.reading import Run
 from synthaug.reports.results import Comparison, Results, fact
 from synthaug.reports.studies import Arm, Study
+from synthaug.structures import Plain
 
 FEW_SUBJECTS = 10
 FEW_CLIPS = 5
@@ -111,12 +113,13 @@ def _seeds(found: Results) -> Iterator[Caution]:
             f"One {unit}",
             f"{_arms(found, single)}: one {unit}, hence no interval and no test. A difference may be chance.",
         )
+    drawn = "seeds" if unit == "seed" else f"{unit}s or seeds"
     unlike = [one for one in found.comparisons if set(one.arm.runs) != set(one.control.runs)]
     if unlike:
         yield Caution(
-            "Different seeds",
-            f"{_compared(found, unlike)}: arms and control have different seeds. Only shared ones are compared, so the "
-            "difference is not that of the two means in the table.",
+            f"Different {drawn}",
+            f"{_compared(found, unlike)}: arms and control have different {drawn}. Only shared ones are compared, so "
+            "the difference is not that of the two means in the table.",
         )
     few = min((one.paired.pairs for one in found.comparisons), default=None)
     if few is not None and few < 6:
@@ -154,13 +157,21 @@ def _unequal_film(found: Results) -> Iterator[Caution]:
             f"{_compared(found, unlike)}: arm and control trained on different numbers of filmed clips.",
             grave=True,
         )
-    shown = [one for one in found.comparisons if _exposure_ratio(one) > 1.1]
+    ratios = {one: _exposure_ratio(one) for one in found.comparisons}
+    shown = [one for one, ratio in ratios.items() if 1.1 < ratio < math.inf]
     if shown:
         yield Caution(
             "Unequal exposure",
             f"{_compared(found, shown)}: at the same steps a filmed clip was shown more often in one than in the "
-            "other, by up to a factor of "
-            f"{max(map(_exposure_ratio, shown)):.1f}. Synthetic clips took the place of filmed ones in batches.",
+            f"other, by up to a factor of {max(ratios[one] for one in shown):.1f}. Synthetic clips took the place of "
+            "filmed ones in batches.",
+        )
+    without = [one for one, ratio in ratios.items() if ratio == math.inf]
+    if without:
+        yield Caution(
+            "Unequal exposure",
+            f"{_compared(found, without)}: only one of the two was shown filmed clips at all. The difference is that "
+            "of film against synthesis, not of synthesis beside film.",
         )
 
 
@@ -189,7 +200,7 @@ def _unequal_tests(found: Results) -> Iterator[Caution]:
 
 
 def _small_tests(found: Results) -> Iterator[Caution]:
-    subjects = {len(people) for run in found.study.runs if isinstance(people := _subjects(run), list)}
+    subjects = {len(people) for run in found.study.runs if (people := _subjects(run)) is not None}
     if found.study.unit == "fold":
         yield Caution(
             "Folds share their training clips",
@@ -273,9 +284,15 @@ def _unlike(one: Comparison, value: Callable[[Run], object]) -> bool:
 
 
 def _exposure_ratio(one: Comparison) -> float:
-    known = [[fact(run, "filmed_exposure") or 0.0 for run in arm.every_run] for arm in (one.arm, one.control)]
-    means = [sum(values) / len(values) for values in known]
-    return max(means) / min(means) if min(means) > 0 else 1.0
+    """How many times as often one was shown a filmed clip as the other; infinite if one never was, 1 if unknown."""
+    facts = [[fact(run, "filmed_exposure") for run in arm.every_run] for arm in (one.arm, one.control)]
+    known = [[value for value in values if value is not None] for values in facts]
+    if not all(known):
+        return 1.0
+    low, high = sorted(sum(values) / len(values) for values in known)
+    if low == 0:
+        return math.inf if high > 0 else 1.0
+    return high / low
 
 
 def _flat(arm: Arm, interval: tuple[float, float] | None) -> bool:
@@ -297,9 +314,14 @@ def _target(run: Run, part: str) -> str:
     return str(node.get("_target_", "")) if isinstance(node, dict) else ""
 
 
-def _subjects(run: Run) -> object:
-    protocol = run.config.get("protocol")
-    return protocol.get("test_subjects") if isinstance(protocol, dict) else None
+def _subjects(run: Run) -> list[Plain] | None:
+    """Those that a protocol tests, whether it names them itself or the protocol within it that divides people does."""
+    node = run.config.get("protocol")
+    while isinstance(node, dict):
+        if isinstance(people := node.get("test_subjects"), list):
+            return people
+        node = node.get("subjects")
+    return None
 
 
 def _compared(found: Results, which: Sequence[Comparison]) -> str:

@@ -26,13 +26,13 @@ CURVES = {
     "train/loss": "training: loss",
 }
 """Learning curves that are drawn where a run logged them, as `recognizers.training` names them."""
-_COSTS = {
+COSTS = {
     "synthetic_clips": "synthetic clips",
     "steps": "optimizer steps",
-    "seconds": "seconds of training",
-    "render_seconds": "seconds of rendering",
-    "seconds_in_all": "seconds in all",
+    "seconds": "seconds of training, composing its clips included",
+    "seconds_in_all": "seconds of the whole run",
 }
+"""What `train.py` measures of a run. Workers compose and render beside training; their time is no cost of its own."""
 FEW_IN_BIN = 10
 """Clips below which a bin's accuracy is too much chance to be drawn."""
 _LONGEST = 160
@@ -184,7 +184,7 @@ def _frame(axis: Axis, left: float, wide: float, bottom: float) -> list[str]:
 def cost_figures(found: Results) -> dict[str, list[str]]:
     """Accuracy against what it took, for every cost that varies: one plot a group of arms."""
     figures = {}
-    for name, title in _COSTS.items():
+    for name, title in COSTS.items():
         costs = {result.arm: by_seed(result.arm, partial(fact, name=name)) for result in found.arms}
         known = {arm: estimate(values).mean for arm, values in costs.items() if values}
         if len(set(known.values())) > 1:
@@ -343,7 +343,7 @@ def confusions(confusion: Int[np.ndarray, "class class_predicted"], classes: Seq
     shares = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
     np.fill_diagonal(shares, 0.0)
     order = np.argsort(-shares, axis=None, kind="stable")[:5]
-    pairs = [(int(place) // len(classes), int(place) % len(classes)) for place in order]
+    pairs = [divmod(int(place), len(confusion)) for place in order]
     return [f"{classes[r]} taken for {classes[c]} ({100 * shares[r, c]:.0f} %)" for r, c in pairs if shares[r, c] > 0]
 
 

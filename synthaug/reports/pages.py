@@ -137,7 +137,7 @@ def _sentence(found: Results, one: Comparison) -> str:
         f"Largest difference{where}: <b>{_e(figures.said(found.study, one.arm))}</b> {percent(means[one.arm])} %, "
         f"{_e(figures.said(found.study, one.control))} {percent(means[one.control])} %; "
         f"paired <b>{_minus(points(one.paired))}</b> points, "
-        f"{one.paired.pairs} seed{'s' if one.paired.pairs > 1 else ''}: {verdict}."
+        f"{one.paired.pairs} {found.study.unit}{'s' if one.paired.pairs > 1 else ''}: {verdict}."
     )
 
 
@@ -210,11 +210,11 @@ def _confusion(found: Results) -> str:
     for result in found.arms:
         if result.confusion is None:
             continue
-        mistakes = "; ".join(figures.confusions(result.confusion, found.classes)) or "none"
+        mistakes = "; ".join(figures.confusions(result.confusion, result.classes)) or "none"
         name = _e(named(found.study, result.arm))
         body += (
             f"<details><summary><b>{name}</b>: {_e(mistakes)}</summary>"
-            f"<figure>{figures.confusion_figure(result.confusion, found.classes)}</figure></details>"
+            f"<figure>{figures.confusion_figure(result.confusion, result.classes)}</figure></details>"
         )
     return body and _note("All runs together, in percent of each true class. Open an arm to see its matrix.") + body
 
@@ -335,11 +335,12 @@ def _table(table: Table) -> str:
 def _cell(cell: str, place: int, table: Table) -> str:
     if cell in ("higher", "lower"):
         return f'<td class="{cell}">{cell}</td>'
-    number, bracket, rest = cell.partition(" [")
-    shown = f"{_minus(number)} <small>[{_minus(rest)}</small>" if bracket and place >= table.words else _e(cell)
     kinds = ["words"] * (place < table.words) + ["long"] * (len(cell) > 48)
     attribute = f' class="{" ".join(kinds)}"' if kinds else ""
-    return f"<td{attribute}>{_minus(shown) if place >= table.words and not bracket else shown}</td>"
+    if place < table.words:
+        return f"<td{attribute}>{_e(cell)}</td>"
+    number, bracket, rest = _e(_minus(cell)).partition(" [")
+    return f"<td{attribute}>{f'{number} <small>[{rest}</small>' if bracket else number}</td>"
 
 
 def _kind(place: int, table: Table) -> str:

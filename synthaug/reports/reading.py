@@ -131,8 +131,11 @@ def run_of(folder: Path, place: str) -> Run:
                 "unfinished", "It left neither metrics.json nor failure.txt: still running, or killed."
             )
         raise NoFiguresError("failed", " ".join(failure.split()) or "failure.txt is empty")
+    if failure is not None and _written(folder / "failure.txt") >= _written(folder / "metrics.json"):
+        # Whoever leaves figures takes failure.txt away first: these figures are of an attempt before the last.
+        raise NoFiguresError("failed", f"{' '.join(failure.split()) or 'failure.txt is empty'} (figures are older)")
     metrics = _metrics(folder / "metrics.json")
-    remarks = ["It also left failure.txt, of an earlier or a later attempt."] if failure is not None else []
+    remarks = ["It also left failure.txt, of an earlier attempt."] if failure is not None else []
     config = _looked(folder / "config.yaml", remarks)
     listed = _looked(folder / "predictions.json", remarks)
     counted = None
@@ -242,6 +245,11 @@ def _looked(path: Path, remarks: list[str]) -> Plain:
     except (ValueError, yaml.YAMLError, RecursionError) as error:
         remarks.append(f"{path.name} cannot be read: {' '.join(str(error).split())}")
         return None
+
+
+def _written(path: Path) -> int:
+    """When a file was last written, in nanoseconds."""
+    return path.stat().st_mtime_ns
 
 
 def _text(path: Path) -> str | None:

@@ -29,7 +29,8 @@ class ArmResult:
         measures: Mean over seeds, or over folds, of each measure that its runs have.
         per_class: The same of the share recognised, by class.
         confusion: Clips of each class (row) taken for each class (column), all runs together; None without
-            predictions, or where runs have different classes.
+            predictions, or where its runs have different classes.
+        classes: Names of the rows of `confusion`; `class 3` where its runs did not say.
         calibration: Bins of confidence of all runs together, the measures their mean; None without scores.
         curves: Learning curves by name: at each step that every run logged, mean, lowest and highest over runs.
         strata: The same of the mean class accuracy on each part of the test that the protocol tells apart.
@@ -39,6 +40,7 @@ class ArmResult:
     measures: dict[str, Estimate]
     per_class: dict[str, Estimate]
     confusion: Int[np.ndarray, "class class_predicted"] | None
+    classes: tuple[str, ...]
     calibration: Calibration | None
     curves: dict[str, dict[int, tuple[float, float, float]]]
     strata: dict[str, Estimate]
@@ -84,14 +86,12 @@ class Results:
         study: The arms.
         arms: Each arm's figures, in the study's order.
         comparisons: In the order of controls and arms; no pair of arms stands there twice.
-        classes: Names by label; `class 3` where runs did not say.
         chance: Mean class accuracy of guessing; None if runs differ in it.
     """
 
     study: Study
     arms: tuple[ArmResult, ...]
     comparisons: tuple[Comparison, ...]
-    classes: tuple[str, ...]
     chance: float | None
 
 
@@ -102,7 +102,6 @@ def results(study: Study) -> Results:
         study=study,
         arms=tuple(_arm_result(arm) for arm in study.arms),
         comparisons=comparisons(study),
-        classes=class_names(study),
         chance=chances.pop() if len(chances) == 1 else None,
     )
 
@@ -179,12 +178,15 @@ def classes_of(arm: Arm) -> dict[str, None]:
     return {str(name): None for one in per_class if isinstance(one, dict) for name in one}
 
 
-def class_names(study: Study) -> tuple[str, ...]:
-    """Names by label, as runs list them in `classes`; numbers where none does, or they disagree."""
-    listed = {tuple(map(str, names)) for run in study.runs if isinstance(names := run.metrics.get("classes"), list)}
-    size = max((len(run.graded.confusion) for run in study.runs if run.graded is not None), default=0)
+def class_names(arm: Arm, count: int) -> tuple[str, ...]:
+    """Names of `count` labels, as an arm's runs list them in `classes`; numbers where none does, or they disagree."""
+    listed = _listed_classes(arm)
     known = listed.pop() if len(listed) == 1 else ()
-    return known if len(known) >= max(size, 1) else tuple(f"class {label}" for label in range(size))
+    return known[:count] if len(known) >= count else tuple(f"class {label}" for label in range(count))
+
+
+def _listed_classes(arm: Arm) -> set[tuple[str, ...]]:
+    return {tuple(map(str, names)) for run in arm.every_run if isinstance(names := run.metrics.get("classes"), list)}
 
 
 def comparisons(study: Study) -> tuple[Comparison, ...]:
@@ -226,11 +228,13 @@ def _arm_result(arm: Arm) -> ArmResult:
     measures = {name: by_seed(arm, partial(measure, name=name)) for name in (*SHARES, *CALIBRATIONS)}
     shares = {name: by_seed(arm, partial(class_share, name=name)) for name in classes_of(arm)}
     strata = {name: by_seed(arm, partial(stratum_share, name=name)) for name in strata_of(arm)}
+    confusion = _confusion(arm)
     return ArmResult(
         arm=arm,
         measures={name: estimate(by_unit(arm, values)) for name, values in measures.items() if values},
         per_class={name: estimate(by_unit(arm, values)) for name, values in shares.items() if values},
-        confusion=_confusion(arm),
+        confusion=confusion,
+        classes=() if confusion is None else class_names(arm, len(confusion)),
         calibration=_calibration(arm),
         curves=_curves(arm),
         strata={name: estimate(by_unit(arm, values)) for name, values in strata.items() if values},
@@ -239,7 +243,8 @@ def _arm_result(arm: Arm) -> ArmResult:
 
 def _confusion(arm: Arm) -> Int[np.ndarray, "class class_predicted"] | None:
     found = [run.graded.confusion for run in arm.every_run if run.graded is not None]
-    return sum(found[1:], found[0]) if found and len({one.shape for one in found}) == 1 else None
+    alike = len({one.shape for one in found}) == 1 and len(_listed_classes(arm)) <= 1
+    return sum(found[1:], found[0]) if alike else None
 
 
 def _calibration(arm: Arm) -> Calibration | None:

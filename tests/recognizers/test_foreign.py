@@ -60,6 +60,14 @@ def test_features_are_what_the_classifier_sees():
     assert not network.net.classifier._forward_pre_hooks
 
 
+def test_features_do_not_ask_compiled_code_which_knows_of_no_later_hook():
+    network, video = ForeignNetwork(5, module=Colours), torch.randn(2, 3, 4, 8, 8)
+    # What torch.compile leaves behind; here type checking breaks the graph, so that hooks would be asked after all.
+    network._compiled_call_impl = lambda video: torch.zeros(len(video), 5)
+    assert torch.equal(network(video), torch.zeros(2, 5))
+    assert torch.equal(network.features(video), network.net.body(video.mean((2, 3, 4))))
+
+
 def test_weights_are_read_by_the_networks_own_names(tmp_path):
     given = Colours(5)
     torch.save(given.state_dict(), tmp_path / "weights.pth")

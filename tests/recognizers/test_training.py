@@ -320,6 +320,37 @@ def test_half_precision_and_accumulation_are_the_trainers(tmp_path):
     assert training.recognizer.fc.weight.isfinite().all()
 
 
+class OfKinds(Clips):
+    """Clips that are synthetic where `made` says so, in order."""
+
+    def __init__(self, made):
+        super().__init__(len(made))
+        self.made = made
+
+    def __getitem__(self, index):
+        return {**super().__getitem__(index), "synthetic": int(self.made[index])}
+
+
+def test_norms_that_no_clip_has_trained_are_not_tested_by(tmp_path, caplog):
+    clips, after = OfKinds([True] * 8), OfKinds([True] * 4 + [False] * 4)
+    training = Training(SmallResNet(CLASSES, widths=(16, 16)), warmup_steps=1, mixing=Mixing(split_batch_norm=True))
+    trainer(tmp_path).test(training, DataLoader(clips, batch_size=4), verbose=False)  # not trained: nobody's mistake
+    running = trainer(tmp_path, max_steps=2)
+    running.fit(training, DataLoader(clips, batch_size=4), DataLoader(clips, batch_size=4))
+    assert "norms that are not trained" in caplog.text
+    running.save_checkpoint(tmp_path / "synthetic.ckpt")
+    filmed = Training(SmallResNet(CLASSES, widths=(16, 16)), warmup_steps=1, mixing=Mixing(split_batch_norm=True))
+    caplog.clear()
+    other = trainer(tmp_path, max_steps=2)
+    other.fit(filmed, DataLoader(after, batch_size=4), DataLoader(clips, batch_size=4))
+    other.test(filmed, DataLoader(clips, batch_size=4), verbose=False)
+    assert "norms that are not trained" not in caplog.text
+    for ckpt_path in (None, tmp_path / "synthetic.ckpt"):
+        tested = training if ckpt_path is None else filmed
+        with pytest.raises(ValueError, match=r"no filmed clip in 2 batches .* Set .*split_batch_norm=false"):
+            running.test(tested, DataLoader(clips, batch_size=4), ckpt_path=ckpt_path, weights_only=True, verbose=False)
+
+
 def test_impossible_settings_are_refused():
     with pytest.raises(ValueError, match=r"synthetic_weight=-1.0 were given; nothing below 0"):
         Training(Linear(CLASSES), synthetic_weight=-1.0)

@@ -1,6 +1,8 @@
 import csv
 import dataclasses
 import io
+import json
+import os
 import re
 import shutil
 from html.parser import HTMLParser
@@ -8,13 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from fabricated import CLASSES, run_files, sweep, write
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from synthaug.cli import main
+from synthaug.recognizers.loops import Fitted
 from synthaug.reports.cautions import cautions
+from synthaug.reports.figures import COSTS, confusions, cost_figures
 from synthaug.reports.pages import page
 from synthaug.reports.reading import left
 from synthaug.reports.results import results
@@ -128,6 +133,21 @@ def test_a_run_without_figures_changes_no_number_and_is_listed(tmp_path, files):
     assert all("broken" in text for text in (page("s", after, ()), markdown("s", after, ()), runs_csv(after)))
 
 
+@pytest.mark.parametrize(("later", "state"), [(1, "failed"), (0, "failed"), (-1, None)])
+def test_figures_of_an_attempt_before_the_one_that_failed_are_none(tmp_path, later, state):
+    write(tmp_path / "0", run_files("none", 1, 0))
+    write(tmp_path / "1", {**run_files("none", 1, 1), "failure.txt": "Out of memory."})
+    second = 1_000_000_000
+    os.utime(tmp_path / "1" / "metrics.json", ns=(5 * second, 5 * second))
+    os.utime(tmp_path / "1" / "failure.txt", ns=((5 + later) * second, (5 + later) * second))
+    study = study_results(tmp_path).study
+    assert [(one.place, one.state) for one in study.unfinished] == ([("1", state)] if state else [])
+    if state:
+        assert "Out of memory." in study.unfinished[0].reason and "Runs missing" in abouts(tmp_path)
+    else:
+        assert "earlier attempt" in " ".join(study.runs[1].remarks)
+
+
 def test_damaged_files_beside_the_figures_are_said_and_cost_no_figure(tmp_path):
     sweep(tmp_path, arms=("none", "full"), shots=(1,), seeds=3)
     before = arms_table(study_results(tmp_path))
@@ -213,6 +233,15 @@ def test_of_a_fold_that_lacks_runs_only_shared_seeds_are_compared(tmp_path):
     assert found.comparisons[0].paired.difference == pytest.approx((0.2 + 3 * 0.25) / 4)
 
 
+def test_what_is_averaged_over_is_called_by_its_name(tmp_path, found):
+    assert "points, 6 seeds:" in page("s", found, ())
+    of_folds = folds(tmp_path, seeds=2, accuracies=lambda fold, seed: 0.7 + fold / 10)
+    text = page("s", of_folds, ())
+    assert "points, 4 folds:" in text and not re.search(r"\d seeds", text)
+    shutil.rmtree(tmp_path / "a1none")
+    assert "Different folds or seeds" in abouts(tmp_path, over=["protocol.test_subjects"])
+
+
 def test_a_table_of_folds_averages_over_them(tmp_path):
     folds(tmp_path, seeds=2, accuracies=lambda fold, seed: 0.7 + fold / 10)
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
@@ -275,6 +304,42 @@ def test_the_page_parses_and_needs_nothing_from_anywhere(found):
     assert CLASSES[1] in {row[0] for row in parsed.rows if row}
 
 
+POISON = '"><script>alert(1)</script> [x'
+
+
+def poisoned(node):
+    """A tree with the poison in place of every word, and beside every name."""
+    if isinstance(node, dict):
+        return {f"{name}{POISON}": poisoned(value) for name, value in node.items()} | {
+            name: poisoned(value) for name, value in node.items()
+        }
+    if isinstance(node, list):
+        return [poisoned(value) for value in node]
+    return POISON if isinstance(node, str) else node
+
+
+def test_no_text_of_a_runs_files_reaches_the_page_unescaped(tmp_path):
+    strata = {POISON: {"mean_class_accuracy": 0.5}}
+    for place, arm in enumerate(("none", f"full{POISON}", "classic")):
+        files = run_files(
+            arm[:4] if place == 1 else arm, 1, 0, host=POISON, notes=POISON, version=POISON, strata=strata
+        )
+        metrics = poisoned(json.loads(files["metrics.json"]))
+        metrics["overrides"] = [f"arm={arm}", f"{POISON}={place}", f"other={POISON}", "seed=0"]
+        files["metrics.json"] = json.dumps(metrics)
+        for name in ("leakage.json", "predictions.json"):
+            files[name] = json.dumps(poisoned(json.loads(files[name])))
+        files["config.yaml"] = json.dumps({part: {"_target_": POISON} for part in ("dataset", POISON, "synth")})
+        files["logs/metrics.csv"] = files["logs/metrics.csv"].replace("train/loss", f"train/{POISON}")
+        write(tmp_path / f"{place}<script>", files)
+    write(tmp_path / "failed<script>", {"failure.txt": POISON})
+    found = study_results(tmp_path)
+    assert len(found.arms) == 3
+    text = write_report(found, tmp_path, title=POISON).read_text()
+    tags = {tag for tag, _ in Parsed(text).tags}
+    assert "&lt;script&gt;alert(1)" in text and "<script" not in text and "script" not in tags
+
+
 def test_no_drawn_mark_lies_outside_its_picture(found):
     text = page("s", found, ())
     for width, height, body in re.findall(r'<svg viewBox="0 0 (\d+) (\d+)".*?>(.*?)</svg>', text, re.DOTALL):
@@ -308,6 +373,17 @@ def test_latex_is_escaped_and_whole(found):
     for table in re.findall(r"\\begin\{tabular\}\{(\w+)\}(.*?)\\end\{tabular\}", text, re.DOTALL):
         rows = [line for line in table[1].splitlines() if line.endswith(r"\\")]
         assert rows and all(row.replace(r"\&", "").count("&") == len(table[0]) - 1 for row in rows)
+
+
+def test_accuracy_is_drawn_against_every_cost_that_runs_record(tmp_path):
+    recorded = {field.name for field in dataclasses.fields(Fitted)} | {"synthetic_clips", "seconds_in_all"}
+    assert set(COSTS) <= recorded
+    for place, arm in enumerate(("none", "full")):
+        write(tmp_path / str(place), run_files(arm, 1, 0, seconds=10.0 + place, seconds_in_all=20.0 + place))
+    drawn = cost_figures(study_results(tmp_path))
+    assert [title.split(",")[0] for title in drawn] == [
+        "synthetic clips", "seconds of training", "seconds of the whole run",
+    ]  # fmt: skip
 
 
 def test_a_sound_sweep_raises_no_doubt(found):
@@ -351,6 +427,28 @@ def test_flaws_of_other_files_are_told(tmp_path):
     assert graves == sorted(graves, reverse=True) and graves[0]
 
 
+EXPOSURES = [(10.0, 0.0, True), (0.0, 10.0, True), (10.0, 9.8, False), (0.0, 0.0, False), (10.0, None, False)]
+
+
+@pytest.mark.parametrize(("control", "arm", "told"), EXPOSURES)
+def test_arms_that_were_shown_film_unequally_often_are_told_even_if_never(tmp_path, control, arm, told):
+    for place, (name, exposure) in enumerate((("none", control), ("synthetic_only", arm))):
+        facts = {} if exposure is None else {"filmed_exposure": exposure}
+        words = [f"arm={name}", "seed=0"]
+        write(tmp_path / str(place), run_files("none", 1, 0, overrides=words, **facts))
+    assert ("Unequal exposure" in abouts(tmp_path)) == told
+
+
+@pytest.mark.parametrize("protocol", ["demo", "demo_views", "demo_places"])
+def test_few_people_in_the_test_are_told_wherever_the_protocol_names_them(tmp_path, protocol):
+    files = run_files("none", 1, 0)
+    write(tmp_path / "0", files)
+    assert "Few people in the test" not in abouts(tmp_path)
+    named = yaml.safe_load((ROOT / "conf" / "protocol" / f"{protocol}.yaml").read_text())
+    write(tmp_path / "0", {"config.yaml": json.dumps({"protocol": named})})
+    assert "Few people in the test" in abouts(tmp_path)
+
+
 @pytest.mark.parametrize("arms", [("none",), ("none", "classic")])
 def test_the_smallest_sweeps_give_a_report(tmp_path, arms, capsys):
     sweep(tmp_path, arms=arms, shots=(1,), seeds=1)
@@ -391,6 +489,32 @@ def test_parts_of_the_test_are_told_apart_and_compared(tmp_path):
     path = write_report(found, tmp_path, title="parts")
     assert "&lt;side&gt;, against the control" in path.read_text() and "<side>" not in path.read_text()
     assert "51.0" in (tmp_path / "report.md").read_text() and "tab:strata" in (tmp_path / "report.tex").read_text()
+
+
+def test_each_arm_tells_mistakes_by_the_names_of_its_own_classes(tmp_path):
+    few = ["a", "b", "c"]
+    for place, classes in enumerate((few, CLASSES)):
+        wrong = [
+            {"key": f"{label}", "label": label, "prediction": (label + 1) % len(classes)}
+            for label in range(len(classes))
+        ]
+        words = [f"dataset={len(classes)}", "seed=0"]
+        shares = dict.fromkeys(classes, 0.0)
+        facts = {"classes": classes, "overrides": words, "mean_class_accuracy": 0.0, "top1": 0.0, "per_class": shares}
+        files = {**run_files("none", 1, 0, **facts), "predictions.json": json.dumps(wrong)}
+        write(tmp_path / str(place), files)
+    found = study_results(tmp_path)
+    told = {result.arm.values: confusions(result.confusion, result.classes) for result in found.arms}
+    assert told[("3",)] == ["a taken for b (100 %)", "b taken for c (100 %)", "c taken for a (100 %)"]
+    assert told[("7",)][0] == f"{CLASSES[0]} taken for {CLASSES[1]} (100 %)"
+    assert "a taken for b (100 %)" in page("s", found, cautions(found))
+
+
+def test_mistakes_are_not_added_up_over_runs_of_other_classes(tmp_path):
+    for seed, classes in enumerate((CLASSES, CLASSES[::-1])):
+        write(tmp_path / str(seed), run_files("none", 1, seed, classes=classes))
+    (result,) = study_results(tmp_path).arms
+    assert result.confusion is None and result.classes == ()
 
 
 def test_a_sweep_without_parts_says_nothing_of_them(found):
