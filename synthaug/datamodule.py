@@ -207,7 +207,9 @@ class SynthAugDataModule(lightning.LightningDataModule):
             processes: That share a batch; None takes those of torch.distributed, in which this one is.
         """
         filmed, synthetic = len(self.split.train), 0 if self._synthesizer is None else len(self._synthesizer)
-        mixture = Mixture(last=self.loading.last)
+        # Lightning steps at an epoch's end, however few batches have accumulated by then: epochs are made to fit.
+        whole = 1 if self.trainer is None else self.trainer.accumulate_grad_batches
+        mixture = Mixture(last=self.loading.last, whole=whole)
         if self.synth is not None:
             mixture = replace(mixture, ratio=self.synth.ratio, pretrain_batches=self.synth.pretrain_batches)
         return MixedBatches(

@@ -29,11 +29,14 @@ class Mixture:
             throughout, whatever `ratio` says; 0 mixes from the first to the last.
         last: What an epoch ends with. "full": a whole batch, with clips of the next lap. "short": what is left, made
             even between processes by one repetition a process at most.
+        whole: An epoch that ends with a full batch has a multiple of so many, again with clips of the next lap. Where
+            gradients are accumulated over so many batches, every step is of as many clips, however short an epoch is.
     """
 
     ratio: float | None = 0.5
     pretrain_batches: int = 0
     last: str = "full"
+    whole: int = 1
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,8 @@ class MixedBatches(Sampler[list[Ticket]]):
     """Tickets of each batch, a pure function of seed and epoch.
 
     A pool that ends starts over in a new order, so that no clip waits and none is lost. The filmed pool's order does
-    not depend on the synthetic one. An epoch is as long as the pool that takes longest, once through.
+    not depend on the synthetic one. An epoch is as long as the pool that takes longest, once through, and longer where
+    it has to be a multiple of some batches.
 
     Args:
         num_filmed: Size of the filmed pool.
@@ -108,7 +112,9 @@ class MixedBatches(Sampler[list[Ticket]]):
         self._phases = [_Pool(*made, self._total), _Pool(*filmed, self._total)]
 
     def __len__(self) -> int:
-        return max(pool.batches for pool in (self._phases if self.mixture.pretrain_batches else self._pools))
+        longest = max(pool.batches for pool in (self._phases if self.mixture.pretrain_batches else self._pools))
+        whole = self.mixture.whole if self.mixture.last == "full" else 1
+        return -(-longest // whole) * whole
 
     def __iter__(self) -> Iterator[list[Ticket]]:
         rank, ranks = world()

@@ -213,6 +213,26 @@ def test_a_foreign_module_trains_and_keeps_its_hook(films, tmp_path):
     assert foreign.hooked == 3 and trainer.global_step == 3
 
 
+@pytest.mark.parametrize("changes", [{"identities": 0}, {}], ids=["filmed", "mixed"])
+def test_every_step_is_of_as_many_clips_however_short_an_epoch_is(films, tmp_path, changes):
+    data, steps, filmed = module(films, **changes), [], []
+    assert len(data.train_dataloader()) % 5 > 0
+
+    class Counting(Foreign):
+        def training_step(self, batch, number):
+            steps.append(self.trainer.global_step)
+            filmed.append(int((batch["synthetic"] == 0).sum()))
+            return super().training_step((batch["video"], batch["label"]), number)
+
+    trainer = lightning.Trainer(
+        accelerator="cpu", max_steps=3, logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, default_root_dir=tmp_path, accumulate_grad_batches=5,
+    )  # fmt: skip
+    trainer.fit(Counting(), datamodule=data)
+    assert steps == [0] * 5 + [1] * 5 + [2] * 5
+    assert data.filmed_exposure(15) == round(sum(filmed) / len(data.split.train), 2)
+
+
 class Diary(Foreign):
     """Writes down what it was given."""
 

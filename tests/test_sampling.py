@@ -70,6 +70,22 @@ def test_synthetic_batches_without_synthetic_clips_are_refused(mixture):
         order(10, 0, **mixture)
 
 
+@pytest.mark.parametrize("mixture", [{}, {"ratio": None}, {"ratio": 1.0}, {"pretrain_batches": 7}])
+@pytest.mark.parametrize("whole", [2, 5, 8])
+def test_epochs_that_are_multiples_go_on_with_the_next_lap(mixture, whole):
+    plain, longer = order(10, 23, **mixture), order(10, 23, whole=whole, **mixture)
+    assert len(longer) % whole == 0 and 0 <= len(longer) - len(plain) < whole
+    assert list(longer)[: len(plain)] == list(plain)
+    batches = list(longer)
+    longer.epoch = 1
+    batches += list(longer)
+    assert all(len(batch) == 6 for batch in batches)
+    tickets = [ticket for batch in batches for ticket in batch]
+    assert len(set(tickets)) == len(tickets), "a clip that comes again is cut and augmented anew"
+    seen = indices(batches)
+    assert longer.exposure(len(batches)) == (sum(i < 10 for i in seen), sum(i >= 10 for i in seen))
+
+
 @pytest.mark.parametrize("before", [1, 4, 9])
 def test_pretraining_is_synthetic_and_what_follows_is_filmed(before):
     batches = order(10, 23, pretrain_batches=before)

@@ -37,7 +37,8 @@ _WINDOW = 50
 class Training(LightningModule):
     """A recognizer with a loss, an optimizer and a schedule, for `Trainer.fit` and `Trainer.test`.
 
-    One batch is one step, so arms of an experiment are compared at equal steps by `Trainer(max_steps=...)`. Batches
+    One batch is one step, or as many as the Trainer accumulates, so arms of an experiment are compared at equal steps
+    by `Trainer(max_steps=...)`. Batches
     are dicts (`video`, `label`, and if there, `synthetic` and `key`) or pairs of video and label. The learning
     rate climbs over `warmup_steps` and then falls to nothing along half a cosine, whose length is the Trainer's.
     Validation logs `val/top1`, `val/mean_class_accuracy` and `val/loss`; nothing here looks at test clips before
@@ -123,6 +124,22 @@ class Training(LightningModule):
         factor = partial(rate_factor, warmup_steps=self.hparams["warmup_steps"], total_steps=int(total))
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_train_epoch_start(self) -> None:
+        """Refuse epochs that end in the middle of a step.
+
+        Raises:
+            ValueError: If they do.
+        """
+        batches, accumulated = self.trainer.num_training_batches, self.trainer.accumulate_grad_batches
+        if not math.isinf(batches) and batches % accumulated > 0:
+            raise ValueError(
+                f"accumulate_grad_batches={accumulated} was given with epochs of {batches} batches; a multiple was "
+                "wanted, since Lightning ends each epoch with a step of whatever has accumulated, and arms with other "
+                "epochs would see other numbers of clips in as many steps. Set loading.last=full, with which "
+                "SynthAugDataModule fills its epochs, and no limit_train_batches; elsewhere choose a divisor of "
+                f"{batches}."
+            )
 
     def training_step(self, batch: Batch | Sequence[Tensor], batch_idx: int) -> Tensor:
         """The loss of one batch; logs it, and accuracy over the last batches, filmed and synthetic clips apart.

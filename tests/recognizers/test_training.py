@@ -320,6 +320,13 @@ def test_half_precision_and_accumulation_are_the_trainers(tmp_path):
     assert training.recognizer.fc.weight.isfinite().all()
 
 
+@pytest.mark.parametrize(("accumulated", "limit"), [(8, 1.0), (3, 1.0), (4, 3)])
+def test_epochs_that_end_in_the_middle_of_a_step_are_refused(tmp_path, accumulated, limit):
+    running = trainer(tmp_path, max_steps=2, accumulate_grad_batches=accumulated, limit_train_batches=limit)
+    with pytest.raises(ValueError, match=rf"accumulate_grad_batches={accumulated} .* Set loading.last=full"):
+        running.fit(Training(Linear(CLASSES), warmup_steps=1), DataLoader(Clips(), batch_size=3))
+
+
 class OfKinds(Clips):
     """Clips that are synthetic where `made` says so, in order."""
 
