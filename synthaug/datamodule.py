@@ -17,7 +17,7 @@ from synthaug.augmentation import Augmentation
 from synthaug.batches import LAYOUTS, Batches
 from synthaug.clips import FilmedClips, StagedClips, TrainingClips
 from synthaug.datasets import ActionDataset, Protocol, Split
-from synthaug.datasets.leaks import assert_disjoint
+from synthaug.datasets.leaks import assert_disjoint, assert_named
 from synthaug.drawing import Drawing
 from synthaug.files import user_cache
 from synthaug.guards import check_flips, check_leaks, mirror_labels
@@ -251,6 +251,7 @@ class SynthAugDataModule(lightning.LightningDataModule):
 
     def _divide(self) -> Split:
         split = self.protocol.split(self.dataset.records, self.dataset.classes)
+        assert_named(split, self.protocol.separates, self.dataset.unnamed)
         assert_disjoint(split, self.protocol.separates)
         return split
 

@@ -96,6 +96,14 @@ class ActionDataset(ABC):
         return True
 
     @property
+    def unnamed(self) -> Mapping[str, frozenset[str]]:
+        """Keys of records of which nobody says who is seen ("subject") or which camera filmed ("camera"), by field.
+
+        Here: none.
+        """
+        return {}
+
+    @property
     def mirrored_classes(self) -> Mapping[str, str | None] | None:
         """Which class the mirror image of a class shows, where that is another one, or None where it shows none.
 

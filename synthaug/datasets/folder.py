@@ -44,6 +44,9 @@ class Folder(ActionDataset):
         longest stretch that it has alone, and is left out where that is shorter than `min_seconds`. The order of rows
         does not matter. Intervals are cut at the end of the film. All of it is counted in `notes`.
 
+    Clips of which nothing says who is seen are counted in `notes`. Where other clips do say it, protocols that separate
+    people refuse them: the same person may be on both sides. So it is with cameras.
+
     A file that cannot be read as film, a row that cannot be understood, and an interval of which nothing is left
     are put into `quarantine` with the reason. A table that names a file that is not there is an error.
 
@@ -96,6 +99,9 @@ class Folder(ActionDataset):
         self._classes = _chosen(classes, sorted({row.label for row in rows}), empty=f"{str(self.root)!r}")
         rows = _known_files(self.root, [row for row in rows if row.label in self._classes])
         self._rows = tuple(_with_subject(row, subject_pattern) for row in rows)
+        pairs = zip(rows, self._rows, strict=True)
+        # Whoever is seen there stands under the file's name; protocols must not take that for a person.
+        self._strangers = {(named.file, named.subject) for row, named in pairs if not (row.subject or subject_pattern)}
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -124,8 +130,16 @@ class Folder(ActionDataset):
 
     @property
     def notes(self) -> dict[str, int]:
-        """How many intervals were joined, trimmed or cut, and how many films are shorter than they announce."""
+        """How many intervals were joined, trimmed or cut, how many films are shorter than they announce.
+
+        And how many clips name no subject, or no camera where others do.
+        """
         return self._found.notes
+
+    @property
+    def unnamed(self) -> Mapping[str, frozenset[str]]:
+        """Keys of clips of which neither table nor folder nor pattern says who is seen, or which camera filmed."""
+        return self._found.unnamed
 
     def prepare(self) -> None:
         """Look into every film that the index does not know."""
@@ -155,11 +169,23 @@ class Folder(ActionDataset):
         if not records:
             raise ValueError(_nothing_left(self.root, found.quarantine))
         found.records = tuple(sorted(records, key=lambda record: record.key))
+        found.unnamed = self._unnamed(found.records)
+        found.count("clips_of_unknown_subject", len(found.unnamed["subject"]))
+        unseen = len(found.unnamed["camera"])
+        # Most collections name no camera at all, which is nothing to tell.
+        found.count("clips_of_unknown_camera", unseen if unseen < len(records) else 0)
         if found.quarantine or found.notes:
             counts = ", ".join(f"{number} {what.replace('_', ' ')}" for what, number in sorted(found.notes.items()))
             left_out = f"{len(found.quarantine)} entries left out{f', {counts}' if counts else ''}"
             logger.warning("%s: %d clips; %s.", self.root, len(records), left_out)
         return found
+
+    def _unnamed(self, records: Sequence[Record]) -> dict[str, frozenset[str]]:
+        strangers = {(self.root / file, subject) for file, subject in self._strangers}
+        return {
+            "subject": frozenset(record.key for record in records if (record.path, record.subject) in strangers),
+            "camera": frozenset(record.key for record in records if not record.camera),
+        }
 
     def _intervals(self, path: Path, info: VideoInfo, rows: Sequence[Row], found: "_Found") -> list[Record]:
         """One file's records, after the rule for overlaps."""
@@ -204,6 +230,7 @@ class _Found:
     quarantine: dict[str, str] = field(default_factory=dict)
     notes: dict[str, int] = field(default_factory=dict)
     infos: dict[FileKey, VideoInfo] = field(default_factory=dict)
+    unnamed: dict[str, frozenset[str]] = field(default_factory=dict)
 
     def count(self, what: str, number: int = 1) -> None:
         """Add to the notes what happened at all."""

@@ -1,6 +1,6 @@
 """Guards against test film in training; a violation is an error before anything is learnt."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
@@ -30,6 +30,31 @@ def assert_disjoint(split: Split, by: Trait = "subject") -> None:
         _assert_apart(parts, one, other, by="key")
         if other == "test":
             _assert_apart(parts, one, other, by=by)
+
+
+def assert_named(split: Split, by: Trait, unnamed: Mapping[str, Collection[str]]) -> None:
+    """Refuse a split in which some clips say whose or which camera's they are and others do not: they may be the same.
+
+    Where no clip says it, nothing is refused; the data set counts such clips in its notes.
+
+    Args:
+        split: To be checked.
+        by: What must differ: a protocol's `separates`.
+        unnamed: Keys of clips that do not say it, by what it is: a data set's `unnamed`.
+
+    Raises:
+        LeakError: Naming a clip.
+    """
+    lacking = unnamed.get(by, ())
+    clips = [record.key for part in (split.train, split.val, split.test) for record in part]
+    silent = [key for key in clips if key in lacking]
+    if silent and len(silent) < len(clips):
+        raise LeakError(
+            f"{len(silent)} of {len(clips)} clips name no {by}, such as {silent[0]!r}, and may show the {by} of "
+            f"others, on both sides of the test. A {by} for each clip was wanted, since the protocol separates by it. "
+            f"Fill the {by} in (a table's column; for people also a folder of their own, or dataset.subject_pattern), "
+            "or leave these clips out."
+        )
 
 
 def assert_strangers(subjects: Mapping[str, str], split: Split) -> None:

@@ -8,7 +8,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from synthaug.datasets import ActionDataset, Protocol
-from synthaug.datasets.leaks import Trait, assert_disjoint
+from synthaug.datasets.leaks import Trait, assert_disjoint, assert_named
 from synthaug.video import probe, read_clip
 
 
@@ -48,6 +48,7 @@ def check_dataset(dataset: ActionDataset, *, films: int = 3) -> None:
     assert {record.path for record in records} <= set(dataset.films), "a record's film is none of the data set's"
     assert len(set(dataset.classes)) == len(dataset.classes), "two classes share a name"
     keys = [record.key for record in records]
+    assert all(unnamed <= set(keys) for unnamed in dataset.unnamed.values()), "an unnamed clip is no record"
     assert keys == sorted(set(keys)), "keys are not unique and sorted"
     for record in records:
         assert str(record.path.parent.absolute()) not in record.key, f"{record.key}: the key differs between machines"
@@ -87,4 +88,5 @@ def check_protocol(protocol: Protocol, dataset: ActionDataset) -> None:
         assert list(part) == sorted(part, key=lambda record: record.key), f"{name} is not sorted by key"
     assert {record.label for record in split.train} == set(range(len(classes))), "a class has no training clip"
     assert split.test, "there is nothing to test on"
+    assert_named(split, cast(Trait, protocol.separates), dataset.unnamed)
     assert_disjoint(split, cast(Trait, protocol.separates))

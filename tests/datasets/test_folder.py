@@ -9,11 +9,11 @@ import pytest
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from synthaug.datasets import DatasetNotFoundError
+from synthaug.datasets import DatasetNotFoundError, LeakError
 from synthaug.datasets.folder import Folder
 from synthaug.datasets.index import VideoIndex
 from synthaug.datasets.intervals import TOUCH, Interval, alone, joined
-from synthaug.datasets.protocols import CrossSubject
+from synthaug.datasets.protocols import CrossSubject, CrossView, Holdout
 from synthaug.datasets.tables import read_table
 from synthaug.testing.datasets import check_dataset, check_protocol, example_film
 from synthaug.video import VideoError, probing, write_video
@@ -67,7 +67,7 @@ def test_folder_of_classes_is_a_data_set(tree):
         ("wave/ann/1.mp4", 1, "ann"),
         ("wave/bob/1.mkv", 1, "bob"),
     ]
-    assert not folder.quarantine and not folder.notes
+    assert not folder.quarantine and folder.notes == {"clips_of_unknown_subject": 1}
     assert all((r.start, r.end) == (0.0, pytest.approx(1.0)) for r in folder.records)
 
 
@@ -174,9 +174,44 @@ def test_separators_and_byte_order_marks_do_not_matter(tmp_path, film, delimiter
     assert (record.key, record.subject, record.camera) == ("Subject 1/a.mp4", "A", "left")
 
 
-def test_without_a_subject_a_file_is_its_own(tmp_path, film):
-    (record,) = Folder(table(tmp_path, film, "file,label\nSubject 1/a.mp4,x\n"), csv="clips.csv").records
+def test_without_a_subject_a_file_is_its_own_and_counted(tmp_path, film):
+    folder = Folder(table(tmp_path, film, "file,label\nSubject 1/a.mp4,x\n"), csv="clips.csv")
+    (record,) = folder.records
     assert record.subject == "Subject 1/a"
+    assert folder.notes == {"clips_of_unknown_subject": 1} and folder.unnamed["subject"] == {record.key}
+
+
+FILES = ("anna.mp4", "b.mp4", "c.mp4", "d.mp4")
+NAMED = ("anna", "bob", "eve", "eve")
+
+
+def named_by(root, film, column, names):
+    lines = "".join(f"{file},x,{name}\n" for file, name in zip(FILES, names, strict=True))
+    return Folder(table(root, film, f"file,label,{column}\n{lines}", files=FILES), csv="clips.csv")
+
+
+@pytest.mark.parametrize(
+    ("column", "protocol"),
+    [("subject", CrossSubject(["anna"])), ("subject", Holdout(0.3)), ("camera", CrossView(["anna"]))],
+)
+def test_clips_that_name_nobody_beside_clips_that_do_are_refused(tmp_path, film, column, protocol):
+    """The third may show anna. That her film has her name is no reason to think that nobody is named in it."""
+    check_protocol(protocol, named_by(tmp_path / "named", film, column, NAMED))
+    partly = named_by(tmp_path / "partly", film, column, ("anna", "bob", "", "eve"))
+    assert partly.notes[f"clips_of_unknown_{column}"] == 1
+    with pytest.raises(LeakError, match=rf"1 of 4 clips name no {column}, such as 'c.mp4'.*was wanted.*Fill the"):
+        check_protocol(protocol, partly)
+
+
+def test_clips_that_name_nobody_may_be_left_out_by_the_protocol(tmp_path, film):
+    partly = named_by(tmp_path, film, "subject", ("anna", "bob", "", "eve"))
+    check_protocol(CrossSubject(["anna"], train_subjects=["bob"]), partly)
+
+
+def test_where_nobody_is_named_files_are_divided_and_counted(tmp_path, film):
+    folder = named_by(tmp_path, film, "subject", ("", "", "", ""))
+    check_protocol(Holdout(0.3), folder)
+    assert folder.notes == {"clips_of_unknown_subject": 4}
 
 
 def test_rows_that_cannot_be_understood_are_quarantined_by_line(tmp_path, film):
@@ -284,7 +319,7 @@ def test_intervals_beyond_the_film_are_cut_and_counted(tmp_path, film):
     text = "file,label,t0,t1\nSubject 1/a.mp4,x,3,9\n"
     folder = Folder(table(tmp_path, film, text), csv="clips.csv")
     assert folder.records[0].end == pytest.approx(4.0)
-    assert folder.notes == {"intervals_cut_at_the_end": 1}
+    assert folder.notes == {"intervals_cut_at_the_end": 1, "clips_of_unknown_subject": 1}
 
 
 def test_overlapping_intervals_keep_what_they_have_alone(tmp_path, film, caplog):
@@ -296,12 +331,12 @@ def test_overlapping_intervals_keep_what_they_have_alone(tmp_path, film, caplog)
         ("Subject 1/a.mp4#0.00-1.80", 1),
         ("Subject 1/a.mp4#2.00-4.00", 0),
     ]
-    assert chosen.notes == {"intervals_trimmed": 2}
+    assert chosen.notes == {"intervals_trimmed": 2, "clips_of_unknown_subject": 2}
     with caplog.at_level(logging.WARNING):
         three = Folder(root, csv="clips.csv", classes=["fall", "sit", "stand"])
         assert [r.key for r in three.records] == ["Subject 1/a.mp4#0.00-1.80", "Subject 1/a.mp4#2.10-4.00"]
     assert "other things are done all the while" in three.quarantine["Subject 1/a.mp4#1.90-2.10"]
-    assert "1 entries left out, 2 intervals trimmed" in caplog.text
+    assert "1 entries left out, 2 clips of unknown subject, 2 intervals trimmed" in caplog.text
 
 
 def test_what_is_left_alone_does_not_depend_on_the_order_of_rows(tmp_path, film):
@@ -359,7 +394,7 @@ def test_a_broken_index_is_ignored_with_a_warning_and_mended(tmp_path, tree, con
         with pytest.warns(UserWarning, match="is unreadable .* looked at again and it is written anew"):
             folder = Folder(tree, cache=tmp_path)
             assert len(folder.records) == 4
-        assert folder.notes == {"film_indices_ignored": 1}
+        assert folder.notes["film_indices_ignored"] == 1
     index = VideoIndex(tmp_path)
     assert len(index.probe_all([tree / "wave/ann/1.mp4"], title="")[0]) == 1 and index.ignored == 0
     assert [path.name for path in tmp_path.iterdir()] == ["video-index.json"]
