@@ -185,9 +185,11 @@ class SynthAugDataModule(lightning.LightningDataModule):
             return []
         return [synthesizer.sample(index, generation=generation) for index in range(len(synthesizer))]
 
-    @property
-    def synthetic_share(self) -> float:
+    def synthetic_share(self, *, processes: int | None = None) -> float:
         """Share of synthetic clips in mixed training batches of all processes together, rounding included.
+
+        Args:
+            processes: That share a batch; None takes those of torch.distributed, in which this one is.
 
         Where batches are of one kind throughout (`pretrain_batches`), `order().exposure` counts them.
         """
@@ -197,7 +199,7 @@ class SynthAugDataModule(lightning.LightningDataModule):
             return 0.0
         if plan.ratio is None:
             return synthetic / (filmed + synthetic)
-        total = self.loading.batch_size * world()[1]
+        total = self.loading.batch_size * (world()[1] if processes is None else processes)
         return synthetic_places(total, plan.ratio) / total
 
     def order(self, *, processes: int | None = None) -> MixedBatches:

@@ -126,13 +126,15 @@ def leave_after(
     split = data.split
     counted: dict[str, Plain] = {
         "filmed_clips": len(split.train), "val_clips": len(split.val), "synthetic_clips": len(data.recipes()),
-        "synthetic_share": data.synthetic_share, "notes": {**data.dataset.notes, **split.notes},
+        "notes": {**data.dataset.notes, **split.notes},
         "classes": list(data.class_names), "version": metadata.version("synthaug"),
         "strata": _strata(data, predictions),
         "quarantined": len(data.dataset.quarantine), "motions_dropped": len(motion_report(data)["dropped"]),
     }  # fmt: skip
-    if isinstance(batches := facts.get("batches"), int) and isinstance(processes := facts.get("processes"), int):
-        # Forked processes are gone by now, and only the trainer knows that there were any.
+    # Forked processes are gone by now, and only the trainer knows that there were any.
+    processes = facts.get("processes")
+    counted["synthetic_share"] = data.synthetic_share(processes=processes if isinstance(processes, int) else None)
+    if isinstance(batches := facts.get("batches"), int) and isinstance(processes, int):
         counted["filmed_exposure"] = data.filmed_exposure(batches, processes=processes)
     _write_json(folder / "predictions.json", predictions)
     _write_json(folder / "metrics.json", metrics_of(scores, {**counted, **facts}))

@@ -88,7 +88,7 @@ def test_zero_identities_is_the_real_loader(films, none):
 
 def test_batches_keep_their_share_of_synthetic_clips(films):
     data = module(films, ratio=0.5)
-    assert data.synthetic_share == 0.5
+    assert data.synthetic_share() == 0.5
     for batch in epoch(data):
         assert batch["synthetic"].sum() == 2 and len(batch["label"]) == 4
 
@@ -98,7 +98,7 @@ def test_the_share_of_synthetic_clips_is_that_of_the_batches_of_all_processes(fi
     data = module(films, ratio=0.4, batch_size=3)
     monkeypatch.setattr(datamodule, "world", lambda: (0, count))
     filmed, synthetic = data.order(processes=count).exposure(1)
-    assert data.synthetic_share == synthetic / (filmed + synthetic) == [1 / 3, 2 / 6, 4 / 9][count - 1]
+    assert data.synthetic_share() == synthetic / (filmed + synthetic) == [1 / 3, 2 / 6, 4 / 9][count - 1]
 
 
 def test_labels_of_synthetic_clips_are_their_references(films):

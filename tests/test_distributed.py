@@ -143,6 +143,29 @@ def test_validation_counts_every_clip_once(fitted):
             assert one["metrics"][name] == pytest.approx(alone["metrics"][name], rel=1e-4), name
 
 
+@pytest.mark.parametrize("val", [("s0",), ()], ids=["validated", "not"])
+def test_a_run_of_forked_processes_is_told_whole(films, tmp_path, val):
+    """Steps, batches and the checkpoint that counts are known to the process that is left, which tests with it."""
+    data = SynthAugDataModule(
+        films, BySubject(test=("s3", "s4"), val=val), synth=plan(identities=1, backgrounds=3), clip=CLIP,
+        loading=Loading(batch_size=2, num_workers=0),
+    )  # fmt: skip
+    trainer = lightning.Trainer(
+        accelerator="cpu", devices=2, strategy="ddp_fork", max_steps=4, max_epochs=-1, val_check_interval=4,
+        check_val_every_n_epoch=None, logger=False, enable_progress_bar=False, enable_model_summary=False,
+        num_sanity_val_steps=0, callbacks=[loops.keeping(tmp_path, validated=bool(val)), loops.resumable(tmp_path)],
+        accumulate_grad_batches=2,
+    )  # fmt: skip
+    training = Training(Colours(), optimizer=partial(AdamW, lr=0.05), warmup_steps=1)
+    fitted = loops.fit(trainer, training, data)
+    assert (fitted.steps, fitted.batches, fitted.processes) == (4, 8, 2)
+    kept = torch.load(fitted.checkpoint, weights_only=True)
+    assert kept["global_step"] == 4 or val  # validation chooses an earlier one where it was as good
+    predictions = loops.test(trainer, training, data, fitted.checkpoint)
+    assert {one["key"] for one in predictions} == {f"{label}/{name}" for label in range(2) for name in ("s3", "s4")}
+    assert training.recognizer.fc.weight.tolist() == kept["state_dict"]["recognizer.fc.weight"].tolist()
+
+
 @pytest.mark.parametrize("batch_size", [1, 3])
 def test_testing_counts_every_clip_once(films, tmp_path, batch_size):
     both = run(films, tmp_path / "two", devices=2, stage="test", batch_size=batch_size)

@@ -170,12 +170,12 @@ def fit(trainer: Trainer, training: Training, data: LightningDataModule, ckpt_pa
     start = time.perf_counter()
     trainer.fit(training, datamodule=data, ckpt_path=ckpt_path, weights_only=True if ckpt_path else None)
     kept = trainer.checkpoint_callback
-    assert isinstance(kept, ModelCheckpoint)
-    path = kept.best_model_path or kept.last_model_path
-    steps, seconds = trainer.global_step, round(time.perf_counter() - start, 1)
-    return Fitted(
-        steps, steps * trainer.accumulate_grad_batches, trainer.num_devices * trainer.num_nodes, seconds, path
-    )
+    assert isinstance(kept, ModelCheckpoint) and kept.dirpath is not None
+    # Of the last checkpoint processes that were forked tell nothing to the one that is left.
+    path = kept.best_model_path or kept.last_model_path or kept_checkpoint(Path(kept.dirpath))
+    steps, batches = training.taken
+    seconds = round(time.perf_counter() - start, 1)
+    return Fitted(steps, batches, trainer.num_devices * trainer.num_nodes, seconds, path)
 
 
 def test(trainer: Trainer, training: Training, data: LightningDataModule, checkpoint: str) -> list[dict[str, Plain]]:
@@ -184,6 +184,9 @@ def test(trainer: Trainer, training: Training, data: LightningDataModule, checkp
     Processes that a strategy forks or spawns end with what they tested, so the one that is left tests then.
     """
     if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
-        trainer = Trainer(accelerator=trainer.accelerator, devices=1, logger=trainer.logger or False)
+        trainer = Trainer(
+            accelerator=trainer.accelerator, devices=1, precision=trainer.precision, logger=trainer.logger or False,
+            accumulate_grad_batches=trainer.accumulate_grad_batches,
+        )  # fmt: skip
     trainer.test(training, datamodule=data, ckpt_path=checkpoint, weights_only=True, verbose=False)
     return training.predictions

@@ -94,6 +94,8 @@ class Training(LightningModule):
         self.confusion = MulticlassConfusionMatrix(recognizer.num_classes)
         self._tested: list[tuple[str, int, Tensor]] = []
         self._batches = 0
+        # Steps and batches, told to the process that forked or spawned the one that trains.
+        self._taken = torch.zeros(2, dtype=torch.int64).share_memory_()
         self._filmed = False
         self._recent: deque[Tensor] = deque(maxlen=_WINDOW)
 
@@ -164,6 +166,16 @@ class Training(LightningModule):
         self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(logits))
         self._log_right(logits.argmax(1) == clips.label, clips.synthetic)
         return loss
+
+    def on_train_batch_end(self, outputs: object, batch: object, batch_idx: int) -> None:
+        """Count steps and batches."""
+        self._taken[0], self._taken[1] = self.trainer.global_step, self._batches
+
+    @property
+    def taken(self) -> tuple[int, int]:
+        """Optimizer steps and batches of a process that training has taken, whichever process trained."""
+        steps, batches = self._taken.tolist()
+        return steps, batches
 
     def _training_logits(self, video: Tensor, synthetic: Tensor) -> Tensor:
         """Logits of a training batch; with auxiliary norms each kind goes through the network by itself."""
