@@ -190,27 +190,38 @@ def motion_report(data: SynthAugDataModule) -> dict[str, dict[str, float | None]
 
 
 def leak_report(data: SynthAugDataModule) -> dict[str, Plain]:
-    """What was checked, what was found, and what the protocol itself lets training and test share: leakage.json."""
-    split, synthesizer, separates = data.split, data.synthesizer, data.protocol.separates
-    violations: list[Plain] = []
-    try:
-        assert_disjoint(split, separates)
-        if synthesizer is not None:
-            check_leaks(synthesizer, split, separates)
-    except LeakError as error:
-        violations.append(str(error))
-    trained = {record.key for record in split.train}
-    performed = {actor.motion for recipe in data.recipes() for actor in recipe.actors}
-    violations += [f"A recipe performs '{key}', which is no training clip." for key in sorted(performed - trained)]
+    """What was checked, what was found, and what the protocol itself lets training and test share: leakage.json.
+
+    Where nobody says who is seen or which camera filmed, nothing can be found; how many such clips there are is said.
+    """
+    split, synthesizer = data.split, data.synthesizer
     counts = {"train": len(split.train), "val": len(split.val), "test": len(split.test)}
     made = 0 if synthesizer is None else len(synthesizer.identities)
     shown = () if synthesizer is None else synthesizer.plan.background.sources
     shared: dict[str, Plain] = dict(overlaps(split).items())
+    known = {record.key for part in (split.train, split.val, split.test) for record in part}
+    unnamed: dict[str, Plain] = {field: len(keys & known) for field, keys in data.dataset.unnamed.items()}
+    counts |= {"references": len(_performed(data)), "identities": made, "recipes": len(data.recipes())}
     return {
-        "protocol": type(data.protocol).__name__, "separates": separates, "violations": violations, "overlaps": shared,
-        "checked": {**counts, "references": len(performed), "identities": made, "recipes": len(data.recipes()),
-                    "plates_of_clips": len(shown)},
+        "protocol": type(data.protocol).__name__, "separates": data.protocol.separates, "violations": _violations(data),
+        "overlaps": shared, "clips_that_name_none": unnamed, "checked": {**counts, "plates_of_clips": len(shown)},
     }  # fmt: skip
+
+
+def _violations(data: SynthAugDataModule) -> list[Plain]:
+    violations: list[Plain] = []
+    try:
+        assert_disjoint(data.split, data.protocol.separates)
+        if data.synthesizer is not None:
+            check_leaks(data.synthesizer, data.split, data.protocol.separates)
+    except LeakError as error:
+        violations.append(str(error))
+    outside = _performed(data) - {record.key for record in data.split.train}
+    return violations + [f"A recipe performs '{key}', which is no training clip." for key in sorted(outside)]
+
+
+def _performed(data: SynthAugDataModule) -> set[str]:
+    return {actor.motion for recipe in data.recipes() for actor in recipe.actors}
 
 
 def close_sweep(folder: Path, *, over: Sequence[str] = ()) -> bool:

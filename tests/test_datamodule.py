@@ -484,6 +484,13 @@ def test_the_leak_report_says_what_was_checked_and_what_is_shared(films):
     assert shared["names"] == [split.train[0].subject] and shared["shared"] == 1
 
 
+def test_the_leak_report_says_how_many_clips_name_nobody(films, monkeypatch):
+    data = module(films)
+    keys = frozenset({data.split.train[0].key, data.split.test[0].key, "of no part"})
+    monkeypatch.setattr(type(data.dataset), "unnamed", {"subject": keys}, raising=False)
+    assert leak_report(data)["clips_that_name_none"] == {"subject": 2}
+
+
 def test_a_recipe_of_a_held_out_motion_is_reported(films):
     data = module(films)
     gone = data.split.train[0]

@@ -69,12 +69,30 @@ def _leaks(found: Results) -> Iterator[Caution]:
             f"Training and test share {_listed(overlaps)}, as the protocol itself has it. Nothing is said about clips "
             "that share none of it.",
         )
+    nameless = {
+        what: max((_nameless(run, what) for run in found.study.runs), default=0) for what in ("subject", "camera")
+    }
+    for what, count in nameless.items():
+        if count == 0:
+            continue
+        yield Caution(
+            f"Unknown {what}s",
+            f"Up to {count} clips of a run name no {what}. Whether training and test share {what}s among them cannot "
+            "be told; if they do, accuracies are of memory.",
+        )
     unchecked = [run for run in found.study.runs if run.leakage is None]
     if unchecked:
         yield Caution(
             "Leaks not recorded",
             f"{_count(unchecked)} left no leakage.json. What they share with their test cannot be looked up here.",
         )
+
+
+def _nameless(run: Run, what: str) -> int:
+    """Clips of a run that do not say what their `what` is."""
+    counts = (run.leakage or {}).get("clips_that_name_none")
+    count = counts.get(what) if isinstance(counts, dict) else None
+    return count if isinstance(count, int) else 0
 
 
 def _broken(found: Results) -> Iterator[Caution]:

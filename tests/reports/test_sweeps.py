@@ -414,15 +414,22 @@ def test_each_flaw_is_told(tmp_path, about):
 def test_flaws_of_other_files_are_told(tmp_path):
     files = run_files("full", 1, 0, filmed_exposure=5.0)
     files["config.yaml"] = "dataset: {_target_: synthaug.datasets.demo.Demo}\nprotocol: {test_subjects: [a, b]}"
-    files["leakage.json"] = '{"violations": ["clip x"], "overlaps": {"rooms": {"shared": 2}}}'
+    files["leakage.json"] = json.dumps(
+        {
+            "violations": ["clip x"],
+            "overlaps": {"rooms": {"shared": 2}},
+            "clips_that_name_none": {"subject": 3, "camera": 0},
+        }
+    )
     files["predictions.json"] = '[{"key": "other", "label": 0, "prediction": 0}]'
     write(tmp_path / "0", run_files("none", 1, 0, filmed_exposure=10.0))
     write(tmp_path / "1", files)
     told = cautions(study_results(tmp_path))
     assert {caution.about for caution in told} >= {
         "Pseudo-real test", "Leaks", "Overlaps of the protocol", "Few people in the test", "Different test clips",
-        "Few clips of a class", "Unequal exposure",
+        "Few clips of a class", "Unequal exposure", "Unknown subjects",
     }  # fmt: skip
+    assert "Unknown cameras" not in {caution.about for caution in told}
     graves = [caution.grave for caution in told]
     assert graves == sorted(graves, reverse=True) and graves[0]
 
