@@ -154,7 +154,7 @@ class Fitted:
         steps: Optimizer steps taken.
         batches: Batches that each process took for them.
         processes: That trained together.
-        seconds: Wall clock.
+        seconds: Wall clock, with that of the earlier attempts that it went on from.
         checkpoint: The one that counts.
     """
 
@@ -173,9 +173,9 @@ def fit(trainer: Trainer, training: Training, data: LightningDataModule, ckpt_pa
     assert isinstance(kept, ModelCheckpoint) and kept.dirpath is not None
     # Of the last checkpoint processes that were forked tell nothing to the one that is left.
     path = kept.best_model_path or kept.last_model_path or kept_checkpoint(Path(kept.dirpath))
-    steps, batches = training.taken
-    seconds = round(time.perf_counter() - start, 1)
-    return Fitted(steps, batches, trainer.num_devices * trainer.num_nodes, seconds, path)
+    taken = training.taken
+    seconds = round(time.perf_counter() - start + taken.earlier_seconds, 1)
+    return Fitted(taken.steps, taken.batches, trainer.num_devices * trainer.num_nodes, seconds, path)
 
 
 def test(trainer: Trainer, training: Training, data: LightningDataModule, checkpoint: str) -> list[dict[str, Plain]]:

@@ -5,6 +5,7 @@ After the DataModule; the only place that knows that some clips of a batch are s
 
 import logging
 import math
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -32,6 +33,14 @@ OptimizerFactory: TypeAlias = Callable[[list[dict[str, object]]], Optimizer]
 _ADAMW = partial(AdamW, lr=3e-3, weight_decay=0.05)
 _WINDOW = 50
 """Batches over which training accuracy is averaged: Lightning's own interval between two logs."""
+
+
+class Taken(NamedTuple):
+    """What training has taken: optimizer steps, batches of a process, seconds of attempts that it goes on from."""
+
+    steps: int
+    batches: int
+    earlier_seconds: float
 
 
 class Training(LightningModule):
@@ -94,8 +103,9 @@ class Training(LightningModule):
         self.confusion = MulticlassConfusionMatrix(recognizer.num_classes)
         self._tested: list[tuple[str, int, Tensor]] = []
         self._batches = 0
-        # Steps and batches, told to the process that forked or spawned the one that trains.
-        self._taken = torch.zeros(2, dtype=torch.int64).share_memory_()
+        self._began, self._earlier = time.perf_counter(), 0.0
+        # Told to the process that forked or spawned the one that trains.
+        self._taken = torch.zeros(len(Taken._fields), dtype=torch.float64).share_memory_()
         self._filmed = False
         self._recent: deque[Tensor] = deque(maxlen=_WINDOW)
 
@@ -167,15 +177,20 @@ class Training(LightningModule):
         self._log_right(logits.argmax(1) == clips.label, clips.synthetic)
         return loss
 
+    def on_fit_start(self) -> None:
+        """Start the clock."""
+        self._began = time.perf_counter()
+
     def on_train_batch_end(self, outputs: object, batch: object, batch_idx: int) -> None:
         """Count steps and batches."""
-        self._taken[0], self._taken[1] = self.trainer.global_step, self._batches
+        counts = (self.trainer.global_step, self._batches, self._earlier)
+        self._taken.copy_(torch.tensor(counts, dtype=torch.float64))
 
     @property
-    def taken(self) -> tuple[int, int]:
-        """Optimizer steps and batches of a process that training has taken, whichever process trained."""
-        steps, batches = self._taken.tolist()
-        return steps, batches
+    def taken(self) -> "Taken":
+        """What training has taken so far, whichever process trained."""
+        steps, batches, earlier = self._taken.tolist()
+        return Taken(int(steps), int(batches), earlier)
 
     def _training_logits(self, video: Tensor, synthetic: Tensor) -> Tensor:
         """Logits of a training batch; with auxiliary norms each kind goes through the network by itself."""
@@ -229,14 +244,15 @@ class Training(LightningModule):
         self.confusion.reset()
 
     def on_save_checkpoint(self, checkpoint: dict[str, object]) -> None:
-        """Keep how far the draws of `mixing` are, and whether a filmed clip was seen."""
+        """Keep how far the draws of `mixing` are, whether a filmed clip was seen, and how long it took."""
         checkpoint["batches"], checkpoint["filmed"] = self._batches, self._filmed
+        checkpoint["seconds"] = self._earlier + time.perf_counter() - self._began
 
     def on_load_checkpoint(self, checkpoint: dict[str, object]) -> None:
         """Go on with the draws where they were."""
         batches = checkpoint.get("batches", 0)
         assert isinstance(batches, int)
-        self._batches = batches
+        self._batches, self._earlier = batches, float(str(checkpoint.get("seconds", 0.0)))
         self._filmed = bool(checkpoint.get("filmed", True))  # older checkpoints do not say
 
     def on_test_epoch_start(self) -> None:

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 import torch
@@ -62,8 +63,12 @@ def test_a_killed_run_that_goes_on_ends_where_the_unbroken_one_does(films, tmp_p
     with pytest.raises(KilledError):
         started(films, tmp_path / "broken", kill=kill)
     assert (tmp_path / "broken" / loops.RESUME).is_file() == (kill > 1)
+    if kill > 1:
+        before = shutil.copy(tmp_path / "broken" / loops.RESUME, tmp_path / "before.ckpt")
     again, resumed, _, _ = started(films, tmp_path / "broken")
     assert fitted.steps == again.steps == fitted.batches == 9
+    if kill > 1:
+        assert again.seconds >= round(torch.load(before, weights_only=True)["seconds"], 1) > 0
     for (name, one), other in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
         assert torch.equal(one, other), name
 
