@@ -91,6 +91,21 @@ def test_every_job_of_an_experiment_binds(option):
         assert list(unbound(tree)) == [], job
 
 
+@pytest.mark.parametrize(
+    ("arm", "parts"),
+    [
+        ("without_views", {"camera"}),
+        ("without_variation", {"variation", "mirror"}),
+        ("without_places", {"background"}),
+        ("without_sensor", {"sensor"}),
+    ],
+)
+def test_an_arm_without_a_part_is_full_but_for_it_and_has_it_as_paper_has(arm, parts):
+    full, less, paper = (tree_of(["experiment=parts", f"arm={name}"])["synth"] for name in ("full", arm, "paper"))
+    assert {key for key in full if full[key] != less.get(key)} == parts
+    assert all(less.get(part) == paper.get(part) for part in parts)
+
+
 def test_the_default_binds():
     assert list(unbound(tree_of([]))) == []
 
