@@ -106,6 +106,13 @@ def test_an_arm_without_a_part_is_full_but_for_it_and_has_it_as_paper_has(arm, p
     assert all(less.get(part) == paper.get(part) for part in parts)
 
 
+def test_full_classic_is_full_with_the_augmentation_and_mixup_of_classic():
+    full, both, classic = (tree_of(["experiment=arms", f"arm={name}"]) for name in ("full", "full_classic", "classic"))
+    theirs = {"augmentation", "training"}
+    assert {key for key in full if full[key] != both[key]} == theirs
+    assert all(both[key] == classic[key] for key in theirs)
+
+
 def test_the_default_binds():
     assert list(unbound(tree_of([]))) == []
 
