@@ -10,13 +10,13 @@ from omegaconf import OmegaConf
 from rich.console import Console
 
 from evaluate import build
-from synthaug.cli import loaded
-from synthaug.episodes import Episodes, episodes_of
-from synthaug.episodic import outcomes
-from synthaug.failures import plain_words
+from synthaug.cli.errors import plain_words
+from synthaug.cli.main import loaded
+from synthaug.fewshot.episodes import Episodes, episodes_of
+from synthaug.fewshot.evaluation import outcomes
 from synthaug.files import write_atomic
-from synthaug.recognizers import loops
 from synthaug.reports.statistics import estimate, paired
+from synthaug.training import loops
 
 
 def main(words: list[str]) -> None:

@@ -14,13 +14,13 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import CSVLogger
 from omegaconf import DictConfig
 
-from synthaug.batches import LoaderMonitor
-from synthaug.cli import data_of, loaded
-from synthaug.datamodule import SynthAugDataModule
-from synthaug.failures import plain_words
-from synthaug.recognizers import loops
-from synthaug.recognizers.training import Training
-from synthaug.runs import leave_after
+from synthaug.cli.errors import plain_words
+from synthaug.cli.main import data_of, loaded
+from synthaug.datamodule.batches import LoaderMonitor
+from synthaug.datamodule.module import SynthAugDataModule
+from synthaug.runs.folder import leave_after
+from synthaug.training import loops
+from synthaug.training.module import Training
 
 
 @dataclass(frozen=True)

@@ -12,16 +12,16 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from synthaug.failures import plain_words
+from synthaug.cli.errors import plain_words
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def main(config: DictConfig) -> float:
     """One run; returns the mean class accuracy on test clips, so that sweepers can maximise it."""
     from evaluate import build
-    from synthaug.cli import resolved
-    from synthaug.recognizers import loops
-    from synthaug.runs import begin, finished, leave_after, leave_before, leave_failure, leave_weights
+    from synthaug.cli.main import resolved
+    from synthaug.runs.folder import begin, finished, leave_after, leave_before, leave_failure, leave_weights
+    from synthaug.training import loops
 
     folder, start = Path(HydraConfig.get().runtime.output_dir), time.perf_counter()
     try:
@@ -59,7 +59,7 @@ class SweepTable(Callback):
 
     def on_multirun_end(self, config: DictConfig, **kwargs: object) -> None:
         """Read what the jobs left, print it and write report.html beside them; failed jobs fail the sweep."""
-        from synthaug.runs import close_sweep
+        from synthaug.runs.folder import close_sweep
 
         if not close_sweep(Path(config.hydra.sweep.dir), over=self.over):
             raise SystemExit(1)

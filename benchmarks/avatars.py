@@ -22,18 +22,18 @@ from rich.console import Console
 from rich.table import Table
 
 from synthaug.avatars.anny import AnnyPerson
-from synthaug.avatars.exavatar import Importing, import_exavatar
-from synthaug.avatars.pack import SUFFIX, Pack, read_pack, write_pack
+from synthaug.avatars.importers.exavatar import Importing, import_exavatar
+from synthaug.avatars.importers.importing import performing
+from synthaug.avatars.importers.ply import write_ply
+from synthaug.avatars.importers.scan import import_ply
+from synthaug.avatars.importers.smplx_body import LIP_RING
+from synthaug.avatars.pack.about import About, Provenance
+from synthaug.avatars.pack.format import SUFFIX, Pack, read_pack, write_pack
+from synthaug.avatars.pack.rig import Rig
 from synthaug.avatars.packs import PackedPerson, Packs
-from synthaug.avatars.ply import write_ply
-from synthaug.avatars.rig import Rig
-from synthaug.avatars.scan import import_ply
-from synthaug.avatars.smplx_body import LIP_RING
-from synthaug.avatars.terms import About, Provenance
-from synthaug.body import centre_of, resample, retarget
-from synthaug.body import mean_skeleton as mean_person
+from synthaug.body.skeleton import centre_of, resample, retarget
+from synthaug.body.skeleton import mean_skeleton as mean_person
 from synthaug.motions.actions import ACTIONS, Actions
-from synthaug.packing import performing
 from synthaug.renderers.cpu import CpuRenderer
 from synthaug.structures import Camera, Gaussians, Motion, Record, Rendering
 from synthaug.testing.exavatar import animated, smplx, write_checkpoint

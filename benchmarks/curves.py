@@ -18,11 +18,11 @@ import numpy as np
 
 from benchmarks.render import FPS, PEOPLE, STRIDE, at, performance, synthesizer, view
 from synthaug.backgrounds.images import Images
-from synthaug.compositing import over
+from synthaug.compositing.layers import over
 from synthaug.renderers import Splatting
 from synthaug.renderers.cpu import CpuRenderer
 from synthaug.structures import ClipFormat
-from synthaug.synthesis import Synthesizer
+from synthaug.synthesis.synthesizer import Synthesizer
 
 LENGTHS, SIZES = (4, 8, 16, 32, 64), (64, 112, 224, 448)
 COUNTS, PEOPLE_COUNTS, REFERENCES = (2_000, 4_000, 8_000, 16_000, 32_000), (1, 2, 4, 8), (4, 16, 26)

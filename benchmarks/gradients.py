@@ -20,8 +20,9 @@ from rich.table import Table
 from torch import Tensor
 
 from benchmarks.render import at, interleaved, performance, view
-from synthaug.renderers import Splatting, gradients
+from synthaug.renderers import Splatting
 from synthaug.renderers import torch as specification
+from synthaug.renderers.splatting import gradients
 from synthaug.structures import Camera, Gaussians, PosedGaussians
 
 FITTED = ("means", "quats", "scales", "opacities", "colors")

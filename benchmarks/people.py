@@ -18,14 +18,14 @@ from rich.table import Table
 
 from synthaug.avatars.anny import AnnyPeople
 from synthaug.backgrounds.rooms import Rooms
-from synthaug.body import JOINT
+from synthaug.body.skeleton import JOINT
 from synthaug.cameras.orbit import Orbit
 from synthaug.motions.actions import ACTIONS, Actions
 from synthaug.motions.variation import Variation
-from synthaug.references import gather
 from synthaug.renderers.cpu import CpuRenderer
 from synthaug.structures import ClipFormat, Record
-from synthaug.synthesis import Staged, Synthesis, Synthesizer
+from synthaug.synthesis.references import gather
+from synthaug.synthesis.synthesizer import Staged, Synthesis, Synthesizer
 from synthaug.video import indices_at, probe, read_frames
 
 LANDMARKS = {

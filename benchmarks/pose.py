@@ -27,23 +27,23 @@ from rich.table import Table
 from benchmarks.people import LANDMARKS
 from synthaug.avatars.anny import AnnyPeople
 from synthaug.backgrounds.plain import Plain
-from synthaug.body import JOINT, JOINT_NAMES, joint_positions, mean_skeleton
+from synthaug.body.skeleton import JOINT, JOINT_NAMES, joint_positions, mean_skeleton
 from synthaug.cameras.original import Original
 from synthaug.motions import MotionSource
 from synthaug.motions.actions import ACTIONS, Actions
-from synthaug.motions.corruption import CORRUPTIONS
-from synthaug.motions.energy import project
 from synthaug.motions.estimated import draw_slips
-from synthaug.motions.fitting import fit_many
-from synthaug.motions.markers import Track, joint_markers
-from synthaug.motions.quality import QualityGate, assess, tally
+from synthaug.motions.fitting.corruption import CORRUPTIONS
+from synthaug.motions.fitting.energy import project
+from synthaug.motions.fitting.fit import fit_many
+from synthaug.motions.fitting.markers import Track, joint_markers
+from synthaug.motions.fitting.quality import QualityGate, assess, tally
 from synthaug.motions.smplx_npz import SmplxNpz
 from synthaug.motions.variation import Unvaried
 from synthaug.motions.video import VideoMotion
-from synthaug.references import References, gather
 from synthaug.renderers.cpu import CpuRenderer
 from synthaug.structures import ClipFormat, Motion, Record, Reference
-from synthaug.synthesis import Synthesis, Synthesizer
+from synthaug.synthesis.references import References, gather
+from synthaug.synthesis.synthesizer import Synthesis, Synthesizer
 from synthaug.video import indices_at, probe, read_frames
 
 SHARED = Path(__file__).resolve().parents[2] / "shared/data"

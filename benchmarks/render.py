@@ -44,24 +44,24 @@ from synthaug.avatars.anny import AnnyPeople
 from synthaug.backgrounds import Background
 from synthaug.backgrounds.images import Images
 from synthaug.backgrounds.rooms import Rooms
-from synthaug.body import mean_skeleton, resample, retarget
+from synthaug.body.skeleton import mean_skeleton, resample, retarget
 from synthaug.cameras.orbit import Orbit
-from synthaug.compositing import over
-from synthaug.datamodule import Loading, SynthAugDataModule
+from synthaug.compositing.layers import over
+from synthaug.compositing.sensor import Sensor
+from synthaug.datamodule.module import Loading, SynthAugDataModule
 from synthaug.datasets.folder import Folder
-from synthaug.datasets.protocols import CrossSubject
+from synthaug.datasets.protocols.generic import CrossSubject
 from synthaug.levels import Pyramid
 from synthaug.motions import MotionSource
 from synthaug.motions.actions import ACTIONS, Actions
 from synthaug.motions.variation import Variation
-from synthaug.references import gather
 from synthaug.renderers import Splatting
 from synthaug.renderers.cpu import CpuRenderer, framebuffer
-from synthaug.renderers.refinement import Refinement
+from synthaug.renderers.splatting.refinement import Refinement
 from synthaug.renderers.torch import splat
-from synthaug.sensor import Sensor
 from synthaug.structures import Camera, ClipFormat, Gaussians, Motion, Record, Reference
-from synthaug.synthesis import Synthesis, Synthesizer
+from synthaug.synthesis.references import gather
+from synthaug.synthesis.synthesizer import Synthesis, Synthesizer
 from synthaug.testing.renderers import psnr
 from synthaug.video import write_video
 from synthaug.workers import single_threaded

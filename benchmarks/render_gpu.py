@@ -21,8 +21,8 @@ from rich.table import Table
 
 from benchmarks.render import FRAMES, view
 from synthaug.avatars.anny import AnnyPeople
-from synthaug.batches import Batches
-from synthaug.body import mean_skeleton, resample, retarget
+from synthaug.body.skeleton import mean_skeleton, resample, retarget
+from synthaug.datamodule.batches import Batches
 from synthaug.motions.actions import ACTIONS, Actions
 from synthaug.renderers import Shot, Splatting
 from synthaug.renderers.cpu import CpuRenderer
@@ -129,7 +129,7 @@ class Learner(lightning.LightningModule):
 
 def training(identities: int, *, steps: int, workers: int) -> tuple[list[float], dict[str, float]]:
     """Seconds of each step, and what the loader says of itself."""
-    from synthaug.cli import composed, data_of
+    from synthaug.cli.main import composed, data_of
 
     overrides = ["clip=standard", "synth/renderer=gsplat", "synth/background=plates", "synth.cache=null"]
     sizes = [f"synth.identities={identities}", "loading.batch_size=16", f"loading.num_workers={workers}"]

@@ -31,7 +31,7 @@ import test_paramfiles as params
 from synthaug.motions.bvh import BvhMotion
 from synthaug.motions.coco_wholebody import CocoWholebody
 from synthaug.motions.exavatar import ExAvatar
-from synthaug.motions.layouts import COCO_WHOLEBODY_133
+from synthaug.motions.fitting.layouts import COCO_WHOLEBODY_133
 from synthaug.motions.lhm import Lhm
 from synthaug.motions.ntu_skeleton import NtuSkeleton
 from synthaug.motions.toyota_skeleton import ToyotaSkeleton

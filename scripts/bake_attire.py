@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from synthaug.avatars.dressing import dressed
-from synthaug.avatars.figure import figure, points
-from synthaug.avatars.wardrobe import Person, draw_person
+from synthaug.avatars.procedural.dressing import dressed
+from synthaug.avatars.procedural.figure import figure, points
+from synthaug.avatars.procedural.wardrobe import Person, draw_person
 
 FAMILY = "street"
 BETAS = 18

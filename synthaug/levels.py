@@ -83,8 +83,8 @@ class Pyramid:
 
     Attributes:
         counts: Gaussians of each, about.
-        refine: Improves merged levels; `synthaug.renderers.refinement.Refinement` gains 2 to 4 dB in a second or two a
-            level. None leaves them merged.
+        refine: Improves merged levels; `synthaug.renderers.splatting.refinement.Refinement` gains 2 to 4 dB in a second
+            or two a level. None leaves them merged.
         refine_below: Levels of more Gaussians are left merged: there the gain is small and the cost is large.
     """
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from synthaug.avatars import Avatar, Cast
-from synthaug.body import JOINT, PARENTS, mean_skeleton, resample, rest_to_world
+from synthaug.body.skeleton import JOINT, PARENTS, mean_skeleton, resample, rest_to_world
 from synthaug.cameras.original import Original
 from synthaug.datasets import ActionDataset, Protocol, Split
 from synthaug.motions import MotionSource, MotionVariation, UnusableClipError
@@ -193,7 +193,7 @@ class BySubject(Protocol):
 def plan(**changes):
     """A whole synthesis of small parts."""
     from synthaug.backgrounds.plain import Plain
-    from synthaug.synthesis import Synthesis
+    from synthaug.synthesis.synthesizer import Synthesis
 
     parts = {
         "motion": Waves(), "variation": Slower(), "avatar": BeadPeople(), "camera": Original(),

@@ -13,9 +13,9 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import InstantiationException
 from omegaconf import OmegaConf
 
-from synthaug.cli import composed, data_of, dataset_of, resolved
-from synthaug.failures import plain_words
-from synthaug.targets import check_targets
+from synthaug.cli.errors import plain_words
+from synthaug.cli.main import composed, data_of, dataset_of, resolved
+from synthaug.cli.targets import check_targets
 from synthaug.testing.datasets import example_film
 from synthaug.video import write_video
 

@@ -10,7 +10,7 @@ from synthaug.avatars.anny import AnnyPeople, AnnyPerson
 from synthaug.levels import PER_PIXEL, Pyramid, fitting, level_of, merged, pyramid
 from synthaug.renderers import Splatting
 from synthaug.renderers.cpu import CpuRenderer
-from synthaug.renderers.refinement import Refinement
+from synthaug.renderers.splatting.refinement import Refinement
 from synthaug.structures import Camera, Gaussians, Level, Motion, quats_to_matrices
 from synthaug.testing.renderers import example_person, psnr, with_normals
 

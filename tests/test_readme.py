@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from synthaug.cli import loaded
+from synthaug.cli.main import loaded
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -30,7 +30,7 @@ def test_ci_calls_the_second_command():
 
 @pytest.mark.parametrize("command", EXAMPLES)
 def test_every_example_composes(command):
-    from synthaug.cli import composed
+    from synthaug.cli.main import composed
 
     words = command.replace("'", "").split()
     if "evaluate.py" in words or words[:2] in (["synthaug", "render"], ["synthaug", "doctor"], ["synthaug", "report"]):

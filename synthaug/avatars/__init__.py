@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-from synthaug.body import Skeleton
+from synthaug.body.skeleton import Skeleton
 from synthaug.structures import Gaussians, Motion
 
 

@@ -15,16 +15,16 @@ import numpy as np
 import torch
 
 from synthaug.avatars import Avatar, Cast
-from synthaug.avatars.dressing import OPAQUE, Patch, dressed
-from synthaug.avatars.figure import template
-from synthaug.avatars.pack import SUFFIX, Pack, PackFile, write_pack
-from synthaug.avatars.rig import Rig, rehearsal
-from synthaug.avatars.terms import About, PackError, Provenance
-from synthaug.avatars.wardrobe import FAMILIES, draw_person
-from synthaug.body import Skeleton, rest_to_world
+from synthaug.avatars.pack.about import About, PackError, Provenance
+from synthaug.avatars.pack.format import SUFFIX, Pack, PackFile, write_pack
+from synthaug.avatars.pack.rig import Rig, rehearsal
+from synthaug.avatars.procedural.dressing import OPAQUE, Patch, dressed
+from synthaug.avatars.procedural.figure import template
+from synthaug.avatars.procedural.wardrobe import FAMILIES, draw_person
+from synthaug.body.rotations import matrix_to_quat
+from synthaug.body.skeleton import Skeleton, rest_to_world
 from synthaug.files import user_cache
 from synthaug.levels import Pyramid
-from synthaug.rotations import matrix_to_quat
 from synthaug.structures import Gaussians, Motion
 
 logger = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class AnnyPerson(Avatar):
     """One procedural person at rest, built from family and seed.
 
     Args:
-        family: Pools of clothes and hair, see `synthaug.avatars.wardrobe.FAMILIES`.
+        family: Pools of clothes and hair, see `synthaug.avatars.procedural.wardrobe.FAMILIES`.
         seed: Which person.
         gaussians: How many; fewer give the same person, coarser.
         levels: How its levels of detail are made; None makes none. They take seconds, so such a person is kept in the

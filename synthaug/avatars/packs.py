@@ -1,6 +1,6 @@
 """People out of avatar packs: a folder of them is a cast.
 
-Beside other answers to `synthaug.avatars`; what a pack is, `synthaug.avatars.pack` knows.
+Beside other answers to `synthaug.avatars`; what a pack is, `synthaug.avatars.pack.format` knows.
 """
 
 import datetime
@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from synthaug.avatars import Avatar, Cast
-from synthaug.avatars.pack import SUFFIX, Header, PackFile, read_header
-from synthaug.avatars.terms import ConsentError
-from synthaug.body import Skeleton
+from synthaug.avatars.pack.about import ConsentError
+from synthaug.avatars.pack.format import SUFFIX, Header, PackFile, read_header
+from synthaug.body.skeleton import Skeleton
 from synthaug.structures import Gaussians, Motion
 
 logger = logging.getLogger(__name__)

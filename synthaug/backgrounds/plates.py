@@ -17,8 +17,8 @@ from rich.progress import track
 from torch import Tensor
 
 from synthaug.backgrounds import Background
-from synthaug.backgrounds.emptying import PlateError, Samples, emptied, silhouettes
-from synthaug.body import joint_positions, mean_skeleton
+from synthaug.backgrounds.plate.emptying import PlateError, Samples, emptied, silhouettes
+from synthaug.body.skeleton import joint_positions, mean_skeleton
 from synthaug.files import digest_of, motion_digest, write_atomic
 from synthaug.structures import Camera, Light, Record, Reference, Scene, Values
 from synthaug.video import VideoError, VideoInfo, indices_at, probe, read_frames

@@ -15,10 +15,10 @@ import torch
 from jaxtyping import Float, UInt8
 
 from synthaug.backgrounds import Background
-from synthaug.backgrounds.families import FAMILIES, Covering, Family
-from synthaug.backgrounds.layout import Plan, planned
-from synthaug.backgrounds.lights import Room, lit
-from synthaug.backgrounds.raycasting import picture, surfaces
+from synthaug.backgrounds.room.families import FAMILIES, Covering, Family
+from synthaug.backgrounds.room.layout import Plan, planned
+from synthaug.backgrounds.room.lights import Room, lit
+from synthaug.backgrounds.room.raycasting import picture, surfaces
 from synthaug.structures import Camera, Light, Plain, Record, Reference, Scene, Values
 
 ITEMS = 11
@@ -142,11 +142,14 @@ def _turned(light: Light, yaw: float) -> Light:
     return Light((cos * x + sin * z, y, -sin * x + cos * z), light.key, light.sky, light.ground)
 
 
+_PARTS = ("layout", "lights", "families", "furniture", "textures", "raycasting")
+
+
 @functools.cache
 def _source_digest() -> str:
     """Of the files that decide the pixels, so that an edit renews every cache."""
     digest = hashlib.blake2b(digest_size=8)
-    for name in ("rooms", "layout", "lights", "families", "furniture", "textures", "raycasting"):
+    for name in ("rooms", *(f"room/{part}" for part in _PARTS)):
         digest.update((Path(__file__).parent / f"{name}.py").read_bytes())
     return digest.hexdigest()
 

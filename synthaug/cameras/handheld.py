@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from synthaug.body.rotations import axis_angle_to_matrix
 from synthaug.cameras import CameraPath
-from synthaug.rotations import axis_angle_to_matrix
 from synthaug.structures import Camera, Values
 
 WAVES = 3

@@ -11,11 +11,11 @@ from pathlib import Path, PurePosixPath
 from typing import final
 
 from synthaug.datasets import ActionDataset, DatasetNotFoundError
-from synthaug.datasets.arguments import items
-from synthaug.datasets.index import VideoIndex
-from synthaug.datasets.intervals import TOUCH, Interval, alone, joined
-from synthaug.datasets.named import films_below
-from synthaug.datasets.tables import Row, read_table
+from synthaug.datasets.indexing.arguments import items
+from synthaug.datasets.indexing.index import VideoIndex
+from synthaug.datasets.indexing.intervals import TOUCH, Interval, alone, joined
+from synthaug.datasets.indexing.named import films_below
+from synthaug.datasets.indexing.tables import Row, read_table
 from synthaug.files import user_cache
 from synthaug.structures import Record
 from synthaug.video import FileKey, VideoInfo, file_key, remember

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import final
 
 from synthaug.datasets import DatasetNotFoundError
-from synthaug.datasets.named import Named, NamedFilms, OtherClassError, classes_among, films_below
+from synthaug.datasets.indexing.named import Named, NamedFilms, OtherClassError, classes_among, films_below
 
 _NAME = re.compile(r"(?P<source>.+)_[fuhl]_(?:cm|nm)_np[0-9]_(?P<view>fr|ba|le|ri)_(?:goo|med|bad)_[0-9]+")
 

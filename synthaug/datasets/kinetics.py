@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import final
 
 from synthaug.datasets import DatasetNotFoundError
-from synthaug.datasets.arguments import items
-from synthaug.datasets.lists import read_list
-from synthaug.datasets.named import (
+from synthaug.datasets.indexing.arguments import items
+from synthaug.datasets.indexing.named import (
     Named,
     NamedFilms,
     OtherClassError,
@@ -19,6 +18,7 @@ from synthaug.datasets.named import (
     classes_among,
     films_below,
 )
+from synthaug.datasets.protocols.lists import read_list
 
 _NAME = re.compile(r"(.+)_[0-9]{6}_[0-9]{6}")
 

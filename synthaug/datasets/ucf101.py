@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import final
 
 from synthaug.datasets import DatasetNotFoundError
-from synthaug.datasets.named import (
+from synthaug.datasets.indexing.named import (
     Named,
     NamedFilms,
     OtherClassError,

@@ -68,5 +68,5 @@ class MotionVariation(ABC):
         Args:
             motion: World frame.
             values: What `sample` drew; none at all give the motion itself, as previews show it.
-            times: Seconds into the performance, which starts over at its end, as for `synthaug.body.resample`.
+            times: Seconds into the performance, which starts over at its end, as for `synthaug.body.skeleton.resample`.
         """

@@ -14,11 +14,12 @@ from typing import final
 import numpy as np
 import torch
 
-from synthaug.motions import MotionSource, UnusableClipError, gestures, locomotion, postures
-from synthaug.motions.choreography import Score, motion_of
-from synthaug.motions.style import FAMILIES, PerformerStyle, draw_style, style_of
-from synthaug.motions.timing import Clock
-from synthaug.motions.views import frontal_camera
+from synthaug.motions import MotionSource, UnusableClipError
+from synthaug.motions.files.views import frontal_camera
+from synthaug.motions.procedural import gestures, locomotion, postures
+from synthaug.motions.procedural.choreography import Score, motion_of
+from synthaug.motions.procedural.style import FAMILIES, PerformerStyle, draw_style, style_of
+from synthaug.motions.procedural.timing import Clock
 from synthaug.structures import Motion, Plain, Record, Reference
 
 VERSION = 1

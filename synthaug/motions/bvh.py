@@ -14,8 +14,8 @@ from jaxtyping import Float
 
 from synthaug.files import digest_of
 from synthaug.motions import MotionSource
-from synthaug.motions.bvhnames import named
-from synthaug.motions.recordings import (
+from synthaug.motions.files.bvhnames import named
+from synthaug.motions.files.recordings import (
     FlawError,
     cut,
     found_recordings,
@@ -25,8 +25,8 @@ from synthaug.motions.recordings import (
     reading,
     recording_of,
 )
-from synthaug.motions.retargeting import Captured, Units, retargeted, units_of
-from synthaug.motions.views import overlooking
+from synthaug.motions.files.retargeting import Captured, Units, retargeted, units_of
+from synthaug.motions.files.views import overlooking
 from synthaug.structures import Record, Reference
 
 _VERSION = 1

@@ -13,10 +13,7 @@ from jaxtyping import Float
 
 from synthaug.files import digest_of
 from synthaug.motions import MotionSource
-from synthaug.motions.following import Found
-from synthaug.motions.keypoints import Choice, film_of, known, lifted
-from synthaug.motions.layouts import COCO_WHOLEBODY_133
-from synthaug.motions.recordings import (
+from synthaug.motions.files.recordings import (
     FlawError,
     finite,
     found_recordings,
@@ -30,6 +27,9 @@ from synthaug.motions.recordings import (
     recording_of,
     sequence,
 )
+from synthaug.motions.fitting.layouts import COCO_WHOLEBODY_133
+from synthaug.motions.pose.following import Found
+from synthaug.motions.pose.keypoints import Choice, film_of, known, lifted
 from synthaug.structures import Plain, Record, Reference
 
 _VERSION = 1

@@ -13,12 +13,12 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from synthaug.body import JOINT, joint_positions, mean_skeleton
+from synthaug.body.skeleton import JOINT, joint_positions, mean_skeleton
 from synthaug.motions import MotionSource
-from synthaug.motions.corruption import planted
-from synthaug.motions.fitting import Beliefs, fit
-from synthaug.motions.markers import Track, joint_markers
-from synthaug.motions.quality import assess
+from synthaug.motions.fitting.corruption import planted
+from synthaug.motions.fitting.fit import Beliefs, fit
+from synthaug.motions.fitting.markers import Track, joint_markers
+from synthaug.motions.fitting.quality import assess
 from synthaug.structures import Camera, Record, Reference
 
 _VERSION = 3
@@ -117,12 +117,12 @@ def estimate(
         rng: Where the mistakes come from.
         noise_mm: Their size, root mean square along each axis, millimetres.
         dropout: Share of markers unseen.
-        spoiled: Chance that a part of the clip is measured utterly wrong (`synthaug.motions.corruption`).
+        spoiled: Chance that a part of the clip is measured utterly wrong (`synthaug.motions.fitting.corruption`).
 
     Returns:
         A fitted motion of the same length and rate with the same camera; hands and face are at rest. `quality` is
-        judged without looking at the truth, as that of every measured motion (`synthaug.motions.quality`), whose parts
-        notes hold, beside `error` (metres from the truth over 22 joints, mean).
+        judged without looking at the truth, as that of every measured motion (`synthaug.motions.fitting.quality`),
+        whose parts notes hold, beside `error` (metres from the truth over 22 joints, mean).
 
     Raises:
         ValueError: If the reference has companions.

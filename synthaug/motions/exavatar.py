@@ -12,10 +12,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from synthaug.body.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from synthaug.files import digest_of
 from synthaug.motions import MotionSource
-from synthaug.motions.hands import hand_pose
-from synthaug.motions.paramfiles import (
+from synthaug.motions.files.paramfiles import (
     ParamFrames,
     at_the_pelvis,
     folder_of,
@@ -27,9 +27,18 @@ from synthaug.motions.paramfiles import (
     stood_up,
     with_hands,
 )
-from synthaug.motions.recordings import FlawError, cut, finite, frames_between, mapping, positive, read_json, reading
-from synthaug.motions.smplx_models import hand_means, rest_pelvis
-from synthaug.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+from synthaug.motions.files.recordings import (
+    FlawError,
+    cut,
+    finite,
+    frames_between,
+    mapping,
+    positive,
+    read_json,
+    reading,
+)
+from synthaug.motions.files.smplx_models import hand_means, rest_pelvis
+from synthaug.motions.procedural.hands import hand_pose
 from synthaug.structures import Camera, Motion, Record, Reference
 
 _VERSION = 1

@@ -12,7 +12,7 @@ import torch
 
 from synthaug.files import digest_of
 from synthaug.motions import MotionSource
-from synthaug.motions.paramfiles import (
+from synthaug.motions.files.paramfiles import (
     ParamFrames,
     at_the_pelvis,
     folder_of,
@@ -23,8 +23,8 @@ from synthaug.motions.paramfiles import (
     sized,
     stood_up,
 )
-from synthaug.motions.recordings import FlawError, cut, finite, frames_between, positive, reading
-from synthaug.motions.smplx_models import rest_pelvis
+from synthaug.motions.files.recordings import FlawError, cut, finite, frames_between, positive, reading
+from synthaug.motions.files.smplx_models import rest_pelvis
 from synthaug.structures import Camera, Record, Reference
 
 _VERSION = 1

@@ -16,10 +16,8 @@ from jaxtyping import Float
 
 from synthaug.files import digest_of
 from synthaug.motions import MotionSource
-from synthaug.motions.calibration import Calibrated, Lens, calibrated, nominal
-from synthaug.motions.following import Followed, Found, follow
-from synthaug.motions.layouts import NTU_25
-from synthaug.motions.recordings import (
+from synthaug.motions.files.calibration import Calibrated, Lens, calibrated, nominal
+from synthaug.motions.files.recordings import (
     FlawError,
     folders_of,
     found_recordings,
@@ -29,7 +27,9 @@ from synthaug.motions.recordings import (
     reading,
     recording_of,
 )
-from synthaug.motions.recovery import JointTrack, Recovered, recover
+from synthaug.motions.fitting.layouts import NTU_25
+from synthaug.motions.fitting.recovery import JointTrack, Recovered, recover
+from synthaug.motions.pose.following import Followed, Found, follow
 from synthaug.structures import Camera, Record, Reference
 
 _VERSION = 2

@@ -15,14 +15,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from synthaug.body import joint_positions, mean_skeleton, moved
+from synthaug.body.rotations import axis_angle_to_matrix
+from synthaug.body.skeleton import joint_positions, mean_skeleton, moved
 from synthaug.files import digest_of
 from synthaug.motions import MotionSource, UnusableClipError
-from synthaug.motions.recordings import FlawError, cut, frames_between, npy
-from synthaug.motions.smplx_models import NEUTRAL_PELVIS
-from synthaug.motions.smplx_models import rest_pelvis as rest_pelvis_of
-from synthaug.motions.views import overlooking
-from synthaug.rotations import axis_angle_to_matrix
+from synthaug.motions.files.recordings import FlawError, cut, frames_between, npy
+from synthaug.motions.files.smplx_models import NEUTRAL_PELVIS
+from synthaug.motions.files.smplx_models import rest_pelvis as rest_pelvis_of
+from synthaug.motions.files.views import overlooking
 from synthaug.structures import Motion, Record, Reference
 
 VERSION = 1

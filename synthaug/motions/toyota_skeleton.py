@@ -12,14 +12,10 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from synthaug.body import JOINT, mean_skeleton
+from synthaug.body.skeleton import JOINT, mean_skeleton
 from synthaug.files import digest_of
 from synthaug.motions import MotionSource
-from synthaug.motions.following import Followed, Found
-from synthaug.motions.keypoints import Choice, Film, acting, film_of, known, lifted, reference_of
-from synthaug.motions.layouts import TOYOTA_13
-from synthaug.motions.placement import intrinsics, placed
-from synthaug.motions.recordings import (
+from synthaug.motions.files.recordings import (
     FlawError,
     finite,
     folders_of,
@@ -33,7 +29,11 @@ from synthaug.motions.recordings import (
     recording_of,
     sequence,
 )
-from synthaug.motions.recovery import JointTrack, recover
+from synthaug.motions.fitting.layouts import TOYOTA_13
+from synthaug.motions.fitting.placement import intrinsics, placed
+from synthaug.motions.fitting.recovery import JointTrack, recover
+from synthaug.motions.pose.following import Followed, Found
+from synthaug.motions.pose.keypoints import Choice, Film, acting, film_of, known, lifted, reference_of
 from synthaug.structures import Plain, Record, Reference
 
 _VERSION = 1

@@ -15,10 +15,10 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from synthaug.body import JOINT, clearances, mean_skeleton, resample
+from synthaug.body.rotations import axis_angle_to_matrix, matrix_to_quat, to_quat, turns
+from synthaug.body.skeleton import JOINT, clearances, mean_skeleton, resample
 from synthaug.motions import MotionVariation
-from synthaug.motions.timing import drift
-from synthaug.rotations import axis_angle_to_matrix, matrix_to_quat, to_quat, turns
+from synthaug.motions.procedural.timing import drift
 from synthaug.structures import Motion, Values
 
 # Shares of the variation that each joint takes. Legs take none: their joints together decide where feet stand, and

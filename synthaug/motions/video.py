@@ -16,13 +16,11 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from synthaug.body import Skeleton, joint_positions, lowest, mean_skeleton
+from synthaug.body.skeleton import Skeleton, joint_positions, lowest, mean_skeleton
 from synthaug.motions import MotionSource, UnusableClipError
-from synthaug.motions.crowd import everybody, lead
-from synthaug.motions.energy import project
-from synthaug.motions.fingers import Hands, finger_poses, with_knuckles
-from synthaug.motions.fitting import Beliefs, fit
-from synthaug.motions.landmarks import (
+from synthaug.motions.fitting.energy import project
+from synthaug.motions.fitting.fit import Beliefs, fit
+from synthaug.motions.fitting.landmarks import (
     LIMB_ENDS,
     LIMBS,
     USED,
@@ -33,12 +31,14 @@ from synthaug.motions.landmarks import (
     shapes,
     trust,
 )
-from synthaug.motions.markers import NUM_BODY, Sighting, Track
-from synthaug.motions.network import HAND_POINTS, Network, mediapipe_version
-from synthaug.motions.placement import floor_plane, intrinsics, level_camera, on_the_floor, placed
-from synthaug.motions.quality import Quality, assess_filmed
-from synthaug.motions.scenes import Standpoint, Watched, standpoint
-from synthaug.motions.shots import Glance, cuts, glance, shots
+from synthaug.motions.fitting.markers import NUM_BODY, Sighting, Track
+from synthaug.motions.fitting.placement import floor_plane, intrinsics, level_camera, on_the_floor, placed
+from synthaug.motions.fitting.quality import Quality, assess_filmed
+from synthaug.motions.pose.crowd import everybody, lead
+from synthaug.motions.pose.fingers import Hands, finger_poses, with_knuckles
+from synthaug.motions.pose.network import HAND_POINTS, Network, mediapipe_version
+from synthaug.motions.pose.scenes import Standpoint, Watched, standpoint
+from synthaug.motions.pose.shots import Glance, cuts, glance, shots
 from synthaug.structures import Camera, Motion, Record, Reference
 from synthaug.video import VideoInfo, indices_at, probe, read_frames
 

@@ -13,7 +13,7 @@ class Recognizer(nn.Module, ABC):
     """Names the action in a clip.
 
     Video comes normalised, of any size and length that the network can take; its own parameters are all that a
-    recognizer owns, and how it is trained is `synthaug.recognizers.training.Training`'s business.
+    recognizer owns, and how it is trained is `synthaug.training.module.Training`'s business.
     """
 
     @property

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from synthaug.levels import fitting
 from synthaug.renderers import Renderer, Splatting
-from synthaug.renderers.checks import check_frames, check_rest
-from synthaug.renderers.kernels import (
+from synthaug.renderers.splatting.checks import check_frames, check_rest
+from synthaug.renderers.splatting.kernels import (
     LANES,
     PITCH,
     PITCHES,

@@ -31,8 +31,8 @@ from torch.nn.utils.rnn import pad_sequence
 
 from synthaug.levels import fitting
 from synthaug.renderers import BatchRenderer, Shot, Splatting
-from synthaug.renderers.building import BuildError, build_once
-from synthaug.renderers.checks import check_frames, check_rest
+from synthaug.renderers.splatting.building import BuildError, build_once
+from synthaug.renderers.splatting.checks import check_frames, check_rest
 from synthaug.structures import Camera, Gaussians, Light, Rendering, quats_to_matrices
 
 logger = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from synthaug.levels import fitting
 from synthaug.renderers import Renderer, Splatting
-from synthaug.renderers.checks import check_frames, check_rest
+from synthaug.renderers.splatting.checks import check_frames, check_rest
 from synthaug.structures import Camera, Gaussians, PosedGaussians, Rendering
 
 MIN_ALPHA = 1 / 255

@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from synthaug.licences import Terms, used
 from synthaug.reports import figures
 from synthaug.reports.cautions import Caution, named, short
+from synthaug.reports.licences import Terms, used
 from synthaug.reports.results import ArmResult, Comparison, Results
 from synthaug.reports.svg import COLOURS
 from synthaug.reports.tables import (

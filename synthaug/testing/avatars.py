@@ -4,8 +4,8 @@ import numpy as np
 import torch
 
 from synthaug.avatars import Avatar, Cast
-from synthaug.body import moved
-from synthaug.rotations import axis_angle_to_matrix
+from synthaug.body.rotations import axis_angle_to_matrix
+from synthaug.body.skeleton import moved
 from synthaug.structures import Gaussians, Motion
 
 

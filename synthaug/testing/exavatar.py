@@ -1,7 +1,7 @@
 """ExAvatar without ExAvatar: synthetic checkpoints with the right keys and shapes, and its animation transcribed.
 
-The transcription is the specification of `synthaug.avatars.exavatar`: literal, slow, in double precision, sharing no
-code with it. No real checkpoint could be opened; both follow the classes of the reference implementation.
+The transcription is the specification of `synthaug.avatars.importers.exavatar`: literal, slow, in double precision,
+sharing no code with it. No real checkpoint could be opened; both follow the classes of the reference implementation.
 """
 
 import json
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from scipy.spatial import ConvexHull
 from torch import Tensor
 
-from synthaug.avatars.smplx_body import LIP_RING, subdivided, with_cavity
-from synthaug.body import JOINT, PARENTS, mean_skeleton
+from synthaug.avatars.importers.smplx_body import LIP_RING, subdivided, with_cavity
+from synthaug.body.skeleton import JOINT, PARENTS, mean_skeleton
 
 Doubles: TypeAlias = NDArray[np.float64]
 Network: TypeAlias = dict[str, Tensor]

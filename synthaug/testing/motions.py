@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from synthaug.body import joint_positions, lowest, mean_skeleton
+from synthaug.body.skeleton import joint_positions, lowest, mean_skeleton
 from synthaug.motions import MotionSource, MotionVariation
 from synthaug.structures import Motion, Record
 

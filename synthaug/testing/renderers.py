@@ -4,9 +4,9 @@ import dataclasses
 
 import torch
 
+from synthaug.body.rotations import axis_angle_to_matrix
 from synthaug.renderers import Renderer, Splatting
 from synthaug.renderers.torch import TorchRenderer
-from synthaug.rotations import axis_angle_to_matrix
 from synthaug.structures import Camera, Gaussians, Light, Rendering
 
 SPLATTING = Splatting()

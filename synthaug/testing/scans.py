@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from synthaug.avatars.anny import AnnyPerson
-from synthaug.avatars.attire import MODES
-from synthaug.avatars.ply import Splats
-from synthaug.avatars.registration import BETAS, Stance, stature
-from synthaug.avatars.wardrobe import draw_person
-from synthaug.body import JOINT, forward_kinematics
-from synthaug.rotations import matrix_to_quat
+from synthaug.avatars.importers.attire import MODES
+from synthaug.avatars.importers.ply import Splats
+from synthaug.avatars.importers.registration import BETAS, Stance, stature
+from synthaug.avatars.procedural.wardrobe import draw_person
+from synthaug.body.rotations import matrix_to_quat
+from synthaug.body.skeleton import JOINT, forward_kinematics
 from synthaug.structures import Motion
 
 Up: TypeAlias = Literal["y", "z", "-y"]

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from synthaug.avatars.anny import SEEDS, AnnyPeople, AnnyPerson
-from synthaug.avatars.figure import betas_of, figure, template
-from synthaug.avatars.wardrobe import FAMILIES, draw_person
-from synthaug.body import JOINT, JOINT_NAMES, mean_skeleton
+from synthaug.avatars.procedural.figure import betas_of, figure, template
+from synthaug.avatars.procedural.wardrobe import FAMILIES, draw_person
+from synthaug.body.skeleton import JOINT, JOINT_NAMES, mean_skeleton
 from synthaug.structures import Motion
 from synthaug.testing.avatars import check_avatar, check_cast
 

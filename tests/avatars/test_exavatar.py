@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from synthaug.avatars.checkpoints import CheckpointError, content_digest, read_tensors
-from synthaug.avatars.exavatar import Importing, import_exavatar, sparse_weights
-from synthaug.avatars.pack import SUFFIX, write_pack
+from synthaug.avatars.importers.checkpoints import CheckpointError, content_digest, read_tensors
+from synthaug.avatars.importers.exavatar import Importing, import_exavatar, sparse_weights
+from synthaug.avatars.importers.importing import performing
+from synthaug.avatars.importers.smplx_body import LIP_RING, subdivided, with_cavity
+from synthaug.avatars.pack.format import SUFFIX, write_pack
 from synthaug.avatars.packs import PackedPerson
-from synthaug.avatars.smplx_body import LIP_RING, subdivided, with_cavity
-from synthaug.packing import performing
 from synthaug.renderers.cpu import CpuRenderer
 from synthaug.renderers.torch import TorchRenderer
 from synthaug.structures import Camera, Motion

@@ -12,7 +12,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from synthaug.avatars.anny import AnnyPerson
-from synthaug.avatars.pack import (
+from synthaug.avatars.pack.about import About, Consent, ConsentError, Licence, PackError, Provenance
+from synthaug.avatars.pack.format import (
     MAX_HEADER_BYTES,
     SUFFIX,
     Extras,
@@ -23,10 +24,9 @@ from synthaug.avatars.pack import (
     with_about,
     write_pack,
 )
+from synthaug.avatars.pack.rig import Rig
 from synthaug.avatars.packs import PackedPerson, Packs, balanced
-from synthaug.avatars.rig import Rig
-from synthaug.avatars.terms import About, Consent, ConsentError, Licence, PackError, Provenance
-from synthaug.body import JOINT, forward_kinematics, mean_skeleton
+from synthaug.body.skeleton import JOINT, forward_kinematics, mean_skeleton
 from synthaug.datasets import LeakError, Split
 from synthaug.datasets.leaks import assert_strangers
 from synthaug.renderers.cpu import CpuRenderer

@@ -6,14 +6,11 @@ import torch
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
-from synthaug.avatars.attire import MODES, attire, populations
-from synthaug.avatars.dressing import dressed
-from synthaug.avatars.figure import figure, points
-from synthaug.avatars.lhm import import_lhm
-from synthaug.avatars.pack import SUFFIX, write_pack
-from synthaug.avatars.packs import PackedPerson
-from synthaug.avatars.ply import PlyError, Splats, read_places, read_ply, write_ply
-from synthaug.avatars.registration import (
+from synthaug.avatars.importers.attire import MODES, attire, populations
+from synthaug.avatars.importers.importing import Wanted, betas_of, imported
+from synthaug.avatars.importers.lhm import import_lhm
+from synthaug.avatars.importers.ply import PlyError, Splats, read_places, read_ply, write_ply
+from synthaug.avatars.importers.registration import (
     BETAS,
     Cloud,
     Stance,
@@ -25,11 +22,14 @@ from synthaug.avatars.registration import (
     stature,
     stepped,
 )
-from synthaug.avatars.scan import Cleaning, import_ply, kept, straightened
-from synthaug.avatars.smplx_body import read_smplx_npz
-from synthaug.avatars.wardrobe import draw_person
-from synthaug.body import JOINT, Skeleton, forward_kinematics
-from synthaug.packing import Wanted, betas_of, imported
+from synthaug.avatars.importers.scan import Cleaning, import_ply, kept, straightened
+from synthaug.avatars.importers.smplx_body import read_smplx_npz
+from synthaug.avatars.pack.format import SUFFIX, write_pack
+from synthaug.avatars.packs import PackedPerson
+from synthaug.avatars.procedural.dressing import dressed
+from synthaug.avatars.procedural.figure import figure, points
+from synthaug.avatars.procedural.wardrobe import draw_person
+from synthaug.body.skeleton import JOINT, Skeleton, forward_kinematics
 from synthaug.structures import Motion
 from synthaug.testing.avatars import check_avatar
 from synthaug.testing.exavatar import write_checkpoint

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from synthaug.backgrounds.emptying import PlateError, Samples, camera_shift, emptied, masked_median, silhouettes
+from synthaug.backgrounds.plate.emptying import PlateError, Samples, camera_shift, emptied, masked_median, silhouettes
 from synthaug.backgrounds.plates import Plates
-from synthaug.body import joint_positions, mean_skeleton
+from synthaug.body.skeleton import joint_positions, mean_skeleton
+from synthaug.datamodule.guards import check_places
 from synthaug.datasets import LeakError, Split
-from synthaug.guards import check_places
 from synthaug.structures import Motion, Record, Reference
 from synthaug.testing.backgrounds import check_background
 from synthaug.testing.cameras import example_camera

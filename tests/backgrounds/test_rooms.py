@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from synthaug.backgrounds.families import FAMILIES, STREET, STUDIO
-from synthaug.backgrounds.furniture import BUILDERS, Material, Stuff
-from synthaug.backgrounds.layout import MARGIN, SHADE, planned
+from synthaug.backgrounds.room.families import FAMILIES, STREET, STUDIO
+from synthaug.backgrounds.room.furniture import BUILDERS, Material, Stuff
+from synthaug.backgrounds.room.layout import MARGIN, SHADE, planned
+from synthaug.backgrounds.room.textures import PATTERNS
 from synthaug.backgrounds.rooms import Rooms
-from synthaug.backgrounds.textures import PATTERNS
 from synthaug.cameras.handheld import Handheld
 from synthaug.cameras.orbit import Orbit, position
 from synthaug.cameras.original import Original

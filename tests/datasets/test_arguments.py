@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from synthaug.datasets.arguments import items
+from synthaug.datasets.indexing.arguments import items
 
 PLAIN = {
     "CrossSubject(4)": "protocol.test_subjects=[4]",
@@ -32,18 +32,18 @@ PLAIN = {
 
 SCRIPT = """
 import json, sys
-from synthaug.datasets.crossed import CrossSubjectView
+from synthaug.datasets.protocols.cross_subject_view import CrossSubjectView
 from synthaug.datasets.folder import Folder
 from synthaug.datasets.hmdb51 import Hmdb51
 from synthaug.datasets.kinetics import Kinetics
-from synthaug.datasets.lists import ListSplit
-from synthaug.datasets.ntu import Ntu
-from synthaug.datasets.ntusplit import NtuSplit
-from synthaug.datasets.protocols import CrossSubject, CrossView, Predefined
-from synthaug.datasets.surreact import SurreactSplit
-from synthaug.datasets.toyota import Toyota
+from synthaug.datasets.protocols.lists import ListSplit
+from synthaug.datasets.ntu.dataset import Ntu
+from synthaug.datasets.ntu.protocols import NtuSplit
+from synthaug.datasets.protocols.generic import CrossSubject, CrossView, Predefined
+from synthaug.datasets.ntu.surreact import SurreactSplit
+from synthaug.datasets.toyota.dataset import Toyota
 from synthaug.datasets.ucf101 import Ucf101
-from synthaug.failures import plain_words
+from synthaug.cli.errors import plain_words
 
 def said(call):
     try:

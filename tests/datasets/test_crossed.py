@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from synthaug.datasets.crossed import CrossSubjectView
-from synthaug.datasets.protocols import CrossSubject
+from synthaug.datasets.protocols.cross_subject_view import CrossSubjectView
+from synthaug.datasets.protocols.generic import CrossSubject
 from synthaug.structures import Record
 
 CLASSES = ("sit", "wave")

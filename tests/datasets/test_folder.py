@@ -11,10 +11,10 @@ from omegaconf import OmegaConf
 
 from synthaug.datasets import DatasetNotFoundError, LeakError
 from synthaug.datasets.folder import Folder
-from synthaug.datasets.index import VideoIndex
-from synthaug.datasets.intervals import TOUCH, Interval, alone, joined
-from synthaug.datasets.protocols import CrossSubject, CrossView, Holdout
-from synthaug.datasets.tables import read_table
+from synthaug.datasets.indexing.index import VideoIndex
+from synthaug.datasets.indexing.intervals import TOUCH, Interval, alone, joined
+from synthaug.datasets.indexing.tables import read_table
+from synthaug.datasets.protocols.generic import CrossSubject, CrossView, Holdout
 from synthaug.testing.datasets import check_dataset, check_protocol, example_film
 from synthaug.video import VideoError, probing, write_video
 

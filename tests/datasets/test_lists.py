@@ -7,7 +7,7 @@ from synthaug.datasets.folder import Folder
 from synthaug.datasets.hmdb51 import Hmdb51
 from synthaug.datasets.kinetics import Kinetics
 from synthaug.datasets.leaks import assert_disjoint
-from synthaug.datasets.lists import Entry, ListSplit, read_list
+from synthaug.datasets.protocols.lists import Entry, ListSplit, read_list
 from synthaug.datasets.ucf101 import Ucf101
 from synthaug.structures import Record
 from synthaug.testing.datasets import check_dataset, check_protocol, example_film

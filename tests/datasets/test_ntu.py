@@ -5,10 +5,10 @@ import av
 import pytest
 
 from synthaug.datasets import DatasetNotFoundError
-from synthaug.datasets.named import UnknownNameError
-from synthaug.datasets.ntu import NOVEL, Ntu, class_name, ntu_name
-from synthaug.datasets.ntuactions import ACTIONS, INCOMPLETE_60, INCOMPLETE_120, incomplete
-from synthaug.datasets.ntusplit import (
+from synthaug.datasets.indexing.named import UnknownNameError
+from synthaug.datasets.ntu.actions import ACTIONS, INCOMPLETE_60, INCOMPLETE_120, incomplete
+from synthaug.datasets.ntu.dataset import NOVEL, Ntu, class_name, ntu_name
+from synthaug.datasets.ntu.protocols import (
     EXEMPLARS,
     RULES,
     TRAINING_PERFORMERS_60,

@@ -5,7 +5,7 @@ import pytest
 
 from synthaug.datasets import ActionDataset, LeakError, Split
 from synthaug.datasets.leaks import assert_disjoint
-from synthaug.datasets.protocols import CrossSubject, CrossView, Holdout, Predefined
+from synthaug.datasets.protocols.generic import CrossSubject, CrossView, Holdout, Predefined
 from synthaug.structures import Record
 from synthaug.testing.datasets import check_protocol
 

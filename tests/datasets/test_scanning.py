@@ -9,16 +9,16 @@ import av
 import numpy as np
 import pytest
 
-from synthaug import scanning
-from synthaug.cli import main
+from synthaug.cli.main import main
 from synthaug.datasets.folder import Folder
-from synthaug.datasets.index import readers
-from synthaug.datasets.ntu import Ntu
-from synthaug.datasets.scans import ScanLog
-from synthaug.motions.keypoints import film_of
-from synthaug.processes import Work, spread
-from synthaug.scanning import Copies, Job, examine, scan, summary
-from synthaug.shrinking import shrink, shrunk_size
+from synthaug.datasets.indexing import scanning
+from synthaug.datasets.indexing.findings import ScanLog
+from synthaug.datasets.indexing.index import readers
+from synthaug.datasets.indexing.processes import Work, spread
+from synthaug.datasets.indexing.scanning import Copies, Job, examine, scan, summary
+from synthaug.datasets.indexing.shrinking import shrink, shrunk_size
+from synthaug.datasets.ntu.dataset import Ntu
+from synthaug.motions.pose.keypoints import film_of
 from synthaug.structures import Record
 from synthaug.testing.datasets import example_film
 from synthaug.video import (
@@ -171,7 +171,7 @@ def test_processes_find_the_same_and_one_that_dies_is_laid_to_its_film(tmp_path,
     names = ("a", "deadly", "b")
     root = classes_of(tmp_path, {f"wave/{name}.mp4": long_film for name in names})
     jobs = [Job(root / f"wave/{name}.mp4", None) for name in names]
-    work = Work(deadly, "synthaug.scanning")
+    work = Work(deadly, "synthaug.datasets.indexing.scanning")
     found = {job.film.stem: result for job, result in spread(work, jobs, workers=2)}
     alone = {job.film.stem: (examine(job.film),) for job in jobs if job.film.stem != "deadly"}
     assert found == alone | {"deadly": None}
@@ -183,7 +183,7 @@ def test_a_film_that_holds_its_process_is_given_up(tmp_path, long_film):
     names = ("a", "endless", "b")
     root = classes_of(tmp_path, {f"wave/{name}.mp4": long_film for name in names})
     jobs = [Job(root / f"wave/{name}.mp4", None) for name in names]
-    found = dict(spread(Work(deadly, "synthaug.scanning", limit=8.0), jobs, workers=2))
+    found = dict(spread(Work(deadly, "synthaug.datasets.indexing.scanning", limit=8.0), jobs, workers=2))
     assert [found[job] is None for job in jobs] == [False, True, False]
 
 

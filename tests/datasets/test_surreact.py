@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from synthaug.datasets.ntu import class_name, ntu_name
-from synthaug.datasets.ntuactions import INCOMPLETE_60
-from synthaug.datasets.ntusplit import TRAINING_PERFORMERS_60
-from synthaug.datasets.surreact import DROPPED, SIZES, VIEWS, SurreactSplit, view_of
+from synthaug.datasets.ntu.actions import INCOMPLETE_60
+from synthaug.datasets.ntu.dataset import class_name, ntu_name
+from synthaug.datasets.ntu.protocols import TRAINING_PERFORMERS_60
+from synthaug.datasets.ntu.surreact import DROPPED, SIZES, VIEWS, SurreactSplit, view_of
 from synthaug.structures import Record
 
 TWO = (class_name(1), class_name(2))

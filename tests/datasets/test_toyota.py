@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from synthaug.datasets import DatasetNotFoundError
-from synthaug.datasets.named import UnknownNameError
-from synthaug.datasets.toyota import CLASSES, CROSS_VIEW_CLASSES, ORDERS, STRAY, Toyota, our_label, toyota_name
-from synthaug.datasets.toyotasplit import RULES, ToyotaSplit
+from synthaug.datasets.indexing.named import UnknownNameError
+from synthaug.datasets.toyota.dataset import CLASSES, CROSS_VIEW_CLASSES, ORDERS, STRAY, Toyota, our_label, toyota_name
+from synthaug.datasets.toyota.protocols import RULES, ToyotaSplit
 from synthaug.structures import Record
 from synthaug.testing.datasets import check_dataset, check_protocol, example_film
 from synthaug.video import write_video

@@ -5,10 +5,10 @@ import math
 import numpy as np
 import torch
 
-from synthaug.body import JOINT, forward_kinematics, joint_positions, mean_skeleton
+from synthaug.body.skeleton import JOINT, forward_kinematics, joint_positions, mean_skeleton
 from synthaug.motions.actions import perform
-from synthaug.motions.layouts import Layout
-from synthaug.motions.style import PerformerStyle
+from synthaug.motions.fitting.layouts import Layout
+from synthaug.motions.procedural.style import PerformerStyle
 from synthaug.structures import Motion
 
 MEAN = mean_skeleton()
@@ -142,7 +142,7 @@ def bvh_file(motion, names, *, rest=None, order="ZXY", unit=0.01, axes=None, ske
     """
     from scipy.spatial.transform import Rotation
 
-    from synthaug.body import JOINT_NAMES, PARENTS
+    from synthaug.body.skeleton import JOINT_NAMES, PARENTS
 
     R, extra = np.eye(3) if axes is None else np.asarray(axes, float), names is BANDAI
     T = forward_kinematics(motion, skeleton).double().numpy()
@@ -209,7 +209,7 @@ def along_x(seed=0):
     """World rotations of a rest pose that is no person: every bone along x, twisted at random, as in LAFAN1."""
     from scipy.spatial.transform import Rotation
 
-    from synthaug.body import PARENTS
+    from synthaug.body.skeleton import PARENTS
 
     rng = np.random.default_rng(seed)
     joints = MEAN.joints.double().numpy()

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from synthaug.body import JOINT, forward_kinematics, joint_positions, lowest, mean_skeleton
+from synthaug.body.limbs import Limb, bend, rig, vector
+from synthaug.body.limits import excess
+from synthaug.body.mirroring import mirrored, mirrored_joints
+from synthaug.body.skeleton import JOINT, forward_kinematics, joint_positions, lowest, mean_skeleton
 from synthaug.motions import UnusableClipError
 from synthaug.motions.actions import ACTIONS, Actions, perform
-from synthaug.motions.limbs import Limb, bend, rig, vector
-from synthaug.motions.limits import excess
-from synthaug.motions.style import DISJOINT, FAMILIES, PerformerStyle, draw_style, style_of
-from synthaug.motions.timing import minimum_jerk, moves
+from synthaug.motions.procedural.style import DISJOINT, FAMILIES, PerformerStyle, draw_style, style_of
+from synthaug.motions.procedural.timing import minimum_jerk, moves
 from synthaug.structures import Motion, Record
-from synthaug.symmetry import mirrored, mirrored_joints
 from synthaug.testing.motions import check_motion, check_motion_source, same_motion
 
 FPS = 20.0

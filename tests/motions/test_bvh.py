@@ -5,13 +5,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skeletonfiles import BANDAI, BIPED, LAFAN, MEAN, MIXAMO, POSER, a_pose, along_x, bvh_file, error_mm, performance
 
-from synthaug.body import JOINT, Skeleton, joint_positions, lowest
-from synthaug.motions import UnusableClipError, recordings
+from synthaug.body.rotations import axis_angle_to_matrix
+from synthaug.body.skeleton import JOINT, Skeleton, joint_positions, lowest
+from synthaug.motions import UnusableClipError
 from synthaug.motions.bvh import BvhMotion, parse_bvh, posed
-from synthaug.motions.bvhnames import named
-from synthaug.motions.recordings import FlawError
-from synthaug.motions.retargeting import units_of
-from synthaug.rotations import axis_angle_to_matrix
+from synthaug.motions.files import recordings
+from synthaug.motions.files.bvhnames import named
+from synthaug.motions.files.recordings import FlawError
+from synthaug.motions.files.retargeting import units_of
 from synthaug.structures import Motion, Record
 from synthaug.testing.motions import check_motion_source
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from synthaug.motions.crowd import MOST, everybody, landmarks_of, lead, tracks
-from synthaug.motions.network import Eyes, Region, Sight, turned_back
+from synthaug.motions.pose.crowd import MOST, everybody, landmarks_of, lead, tracks
+from synthaug.motions.pose.network import Eyes, Region, Sight, turned_back
 
 HEIGHT, WIDTH, FPS = 120, 200, 20.0
 MARK = 77

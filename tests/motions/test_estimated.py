@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from synthaug.body import JOINT, joint_positions, mean_skeleton
+from synthaug.body.rotations import axis_angle_to_matrix
+from synthaug.body.skeleton import JOINT, joint_positions, mean_skeleton
 from synthaug.motions import MotionSource
 from synthaug.motions.actions import Actions
 from synthaug.motions.estimated import EstimatedMotion, draw_slips, estimate, refitted
-from synthaug.motions.placement import intrinsics, level_camera
-from synthaug.rotations import axis_angle_to_matrix
+from synthaug.motions.fitting.placement import intrinsics, level_camera
 from synthaug.structures import Camera, Motion, Record, Reference
 from synthaug.testing.motions import check_motion, check_motion_source
 

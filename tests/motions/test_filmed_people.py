@@ -10,14 +10,14 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from synthaug.avatars.anny import AnnyPeople
-from synthaug.body import joint_positions, mean_skeleton, moved, retarget
-from synthaug.compositing import over
+from synthaug.body.skeleton import joint_positions, mean_skeleton, moved, retarget
+from synthaug.compositing.layers import over
 from synthaug.motions import UnusableClipError
 from synthaug.motions.actions import perform
-from synthaug.motions.energy import project
-from synthaug.motions.landmarks import LIMBS, USED, landmark_markers
-from synthaug.motions.placement import intrinsics
-from synthaug.motions.style import PerformerStyle
+from synthaug.motions.fitting.energy import project
+from synthaug.motions.fitting.landmarks import LIMBS, USED, landmark_markers
+from synthaug.motions.fitting.placement import intrinsics
+from synthaug.motions.procedural.style import PerformerStyle
 from synthaug.motions.video import Gate, VideoMotion
 from synthaug.renderers.cpu import CpuRenderer
 from synthaug.structures import Camera, Motion, Record, Reference

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from synthaug.body import JOINT, forward_kinematics, joint_positions, mean_skeleton
-from synthaug.motions.fingers import Hands, finger_poses, with_knuckles
-from synthaug.motions.hands import SHAPES, hand_pose
-from synthaug.motions.landmarks import Landmarks
+from synthaug.body.skeleton import JOINT, forward_kinematics, joint_positions, mean_skeleton
+from synthaug.motions.fitting.landmarks import Landmarks
+from synthaug.motions.pose.fingers import Hands, finger_poses, with_knuckles
+from synthaug.motions.procedural.hands import SHAPES, hand_pose
 from synthaug.structures import Motion
 
 SKELETON = mean_skeleton()

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from synthaug.body import (
+from synthaug.body.rotations import axis_angle_to_matrix
+from synthaug.body.skeleton import (
     JOINT,
     JOINT_NAMES,
     forward_kinematics,
@@ -13,13 +14,12 @@ from synthaug.body import (
     mean_skeleton,
     moved,
 )
-from synthaug.motions.descent import Waves, descend, energy
-from synthaug.motions.energy import body_kinematics, energy_plain, packed, project
-from synthaug.motions.fitting import Beliefs, Subject, fit, fit_many, terms_of
-from synthaug.motions.markers import Sighting, Track, joint_markers, linear_markers, noise, smoothed
-from synthaug.motions.placement import intrinsics, level_camera
-from synthaug.motions.starts import analytic_start, kabsch, turned_onto
-from synthaug.rotations import axis_angle_to_matrix
+from synthaug.motions.fitting.descent import Waves, descend, energy
+from synthaug.motions.fitting.energy import body_kinematics, energy_plain, packed, project
+from synthaug.motions.fitting.fit import Beliefs, Subject, fit, fit_many, terms_of
+from synthaug.motions.fitting.markers import Sighting, Track, joint_markers, linear_markers, noise, smoothed
+from synthaug.motions.fitting.placement import intrinsics, level_camera
+from synthaug.motions.fitting.starts import analytic_start, kabsch, turned_onto
 from synthaug.structures import Camera, Motion
 
 SKELETON = mean_skeleton()

@@ -5,12 +5,13 @@ import pytest
 import torch
 from skeletonfiles import MEAN, aligned_mm, camera_before, performance, points_of, projected, seen
 
-from synthaug.body import joint_positions
-from synthaug.motions import UnusableClipError, recordings
+from synthaug.body.skeleton import joint_positions
+from synthaug.motions import UnusableClipError
 from synthaug.motions.coco_wholebody import CocoWholebody, parse_frame, parse_wholebody
-from synthaug.motions.energy import project
-from synthaug.motions.layouts import COCO_WHOLEBODY_133, TOYOTA_13
-from synthaug.motions.recordings import FlawError
+from synthaug.motions.files import recordings
+from synthaug.motions.files.recordings import FlawError
+from synthaug.motions.fitting.energy import project
+from synthaug.motions.fitting.layouts import COCO_WHOLEBODY_133, TOYOTA_13
 from synthaug.motions.toyota_skeleton import ToyotaSkeleton, parse_toyota
 from synthaug.structures import Record
 from synthaug.testing.motions import check_motion_source

@@ -15,12 +15,13 @@ from skeletonfiles import (
     seen,
 )
 
-from synthaug.body import JOINT, joint_positions
-from synthaug.motions import UnusableClipError, recordings
-from synthaug.motions.fitting import project
-from synthaug.motions.layouts import NTU_25
+from synthaug.body.skeleton import JOINT, joint_positions
+from synthaug.motions import UnusableClipError
+from synthaug.motions.files import recordings
+from synthaug.motions.files.recordings import FlawError
+from synthaug.motions.fitting.fit import project
+from synthaug.motions.fitting.layouts import NTU_25
 from synthaug.motions.ntu_skeleton import LENS, NtuSkeleton, colour_camera, parse_skeleton, people
-from synthaug.motions.recordings import FlawError
 from synthaug.structures import Motion, Record
 from synthaug.testing.motions import check_motion_source
 

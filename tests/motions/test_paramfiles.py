@@ -10,16 +10,17 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 from skeletonfiles import MEAN, aligned_mm, camera_before, performance, projected, seen
 
-from synthaug.body import JOINT, forward_kinematics, joint_positions, moved
-from synthaug.motions import UnusableClipError, recordings
+from synthaug.body.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+from synthaug.body.skeleton import JOINT, forward_kinematics, joint_positions, moved
+from synthaug.motions import UnusableClipError
 from synthaug.motions.exavatar import ExAvatar
-from synthaug.motions.fitting import project
-from synthaug.motions.hands import hand_pose
+from synthaug.motions.files import recordings
+from synthaug.motions.files.paramfiles import ParamFrames, on_a_clock
+from synthaug.motions.files.recordings import FlawError
+from synthaug.motions.files.smplx_models import NEUTRAL_PELVIS, hand_means, rest_pelvis
+from synthaug.motions.fitting.fit import project
 from synthaug.motions.lhm import Lhm
-from synthaug.motions.paramfiles import ParamFrames, on_a_clock
-from synthaug.motions.recordings import FlawError
-from synthaug.motions.smplx_models import NEUTRAL_PELVIS, hand_means, rest_pelvis
-from synthaug.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+from synthaug.motions.procedural.hands import hand_pose
 from synthaug.structures import Motion, Record
 from synthaug.testing.motions import check_motion_source
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from skeletonfiles import camera_before, ntu_body, ntu_file, performance, points_of, projected, seen
 
-from synthaug.motions.layouts import NTU_25, TOYOTA_13
+from synthaug.motions.fitting.layouts import NTU_25, TOYOTA_13
 from synthaug.testing.datasets import example_film
 from synthaug.video import write_video
 
@@ -76,9 +76,9 @@ def ntu120(root):
 @pytest.mark.parametrize("fake", [toyota, ntu60, ntu120], ids=lambda fake: fake.__name__)
 def test_two_steps_on_a_fake_with_nothing_but_its_root(tmp_path, fake):
     from evaluate import build
-    from synthaug.cli import composed
-    from synthaug.recognizers import loops
-    from synthaug.runs import leave_after, leave_before
+    from synthaug.cli.main import composed
+    from synthaug.runs.folder import leave_after, leave_before
+    from synthaug.training import loops
 
     root, folder = tmp_path / "data", tmp_path / "run"
     root.mkdir(), folder.mkdir()
@@ -105,7 +105,7 @@ def test_two_steps_on_a_fake_with_nothing_but_its_root(tmp_path, fake):
 
 def without_skeletons(config, root):
     """Where none is, the places that were searched are named: nothing goes on without synthesis in silence."""
-    from synthaug.cli import data_of
+    from synthaug.cli.main import data_of
 
     (root / "skeleton").rename(root / "elsewhere")
     with pytest.raises(FileNotFoundError, match=r"is not there: no .*_pose3d.json.*skeleton'.*Set root"):

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from synthaug.body import JOINT_NAMES, joint_positions, mean_skeleton
+from synthaug.body.skeleton import JOINT_NAMES, joint_positions, mean_skeleton
 from synthaug.motions.actions import perform
-from synthaug.motions.corruption import CORRUPTIONS
-from synthaug.motions.fitting import Beliefs, fit_many
-from synthaug.motions.markers import Track, joint_markers
-from synthaug.motions.quality import Quality, QualityGate, Tally, Verdict, assess, inside_share, tally
-from synthaug.motions.style import PerformerStyle
+from synthaug.motions.fitting.corruption import CORRUPTIONS
+from synthaug.motions.fitting.fit import Beliefs, fit_many
+from synthaug.motions.fitting.markers import Track, joint_markers
+from synthaug.motions.fitting.quality import Quality, QualityGate, Tally, Verdict, assess, inside_share, tally
+from synthaug.motions.procedural.style import PerformerStyle
 
 SKELETON = mean_skeleton()
 MARKERS = joint_markers(JOINT_NAMES[:22], SKELETON)

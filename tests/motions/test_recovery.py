@@ -5,15 +5,23 @@ from dataclasses import replace
 import pytest
 import torch
 
-from synthaug.body import JOINT, Skeleton, forward_kinematics, joint_positions, mean_skeleton
+from synthaug.body.rotations import axis_angle_to_matrix
+from synthaug.body.skeleton import JOINT, Skeleton, forward_kinematics, joint_positions, mean_skeleton
 from synthaug.motions.actions import perform
-from synthaug.motions.energy import project
-from synthaug.motions.layouts import COCO_17, COCO_WHOLEBODY_133, MEDIAPIPE_33, NTU_25, SMPLX_22, TOYOTA_13, Layout
-from synthaug.motions.placement import intrinsics, level_camera
-from synthaug.motions.proportions import solve_proportions
-from synthaug.motions.recovery import FRAMES, JointTrack, KeypointTrack, lift, recover
-from synthaug.motions.style import PerformerStyle
-from synthaug.rotations import axis_angle_to_matrix
+from synthaug.motions.fitting.energy import project
+from synthaug.motions.fitting.layouts import (
+    COCO_17,
+    COCO_WHOLEBODY_133,
+    MEDIAPIPE_33,
+    NTU_25,
+    SMPLX_22,
+    TOYOTA_13,
+    Layout,
+)
+from synthaug.motions.fitting.placement import intrinsics, level_camera
+from synthaug.motions.fitting.proportions import solve_proportions
+from synthaug.motions.fitting.recovery import FRAMES, JointTrack, KeypointTrack, lift, recover
+from synthaug.motions.procedural.style import PerformerStyle
 from synthaug.structures import Camera, Motion
 
 MEAN = mean_skeleton()

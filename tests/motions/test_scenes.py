@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from synthaug.body import joint_positions, lowest, mean_skeleton
+from synthaug.body.rotations import axis_angle_to_matrix
+from synthaug.body.skeleton import joint_positions, lowest, mean_skeleton
 from synthaug.motions.actions import Actions
-from synthaug.motions.energy import body_kinematics, project
-from synthaug.motions.landmarks import USED, Landmarks, landmark_markers
-from synthaug.motions.markers import NUM_BODY
-from synthaug.motions.placement import FLIP, intrinsics, leveling
-from synthaug.motions.scenes import (
+from synthaug.motions.fitting.energy import body_kinematics, project
+from synthaug.motions.fitting.landmarks import USED, Landmarks, landmark_markers
+from synthaug.motions.fitting.markers import NUM_BODY
+from synthaug.motions.fitting.placement import FLIP, intrinsics, leveling
+from synthaug.motions.fitting.starts import turned_onto
+from synthaug.motions.pose.scenes import (
     PRIOR_HEIGHT,
     PRIOR_LOG_FOCAL,
     PRIOR_PITCH_DEG,
@@ -24,9 +26,7 @@ from synthaug.motions.scenes import (
     Watched,
     standpoint,
 )
-from synthaug.motions.starts import turned_onto
 from synthaug.motions.video import FILM_BELIEFS, take
-from synthaug.rotations import axis_angle_to_matrix
 from synthaug.structures import Camera, Motion, Record
 
 SKELETON = mean_skeleton()

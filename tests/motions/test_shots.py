@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from synthaug.motions.shots import colour_shares, cuts, glance, hellinger, shots
+from synthaug.motions.pose.shots import colour_shares, cuts, glance, hellinger, shots
 
 
 def scene(seed: int, frames: int, *, drift: int = 0) -> list[np.ndarray]:

@@ -11,10 +11,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthaug.body import joint_positions, lowest, mean_skeleton
+from synthaug.body.rotations import axis_angle_to_matrix
+from synthaug.body.skeleton import joint_positions, lowest, mean_skeleton
 from synthaug.motions import UnusableClipError, smplx_npz
 from synthaug.motions.smplx_npz import SmplxNpz
-from synthaug.rotations import axis_angle_to_matrix
 from synthaug.structures import Record
 from synthaug.testing.motions import check_motion_source, same_motion
 

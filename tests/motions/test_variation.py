@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 import torch
 
-from synthaug.body import JOINT, joint_positions, mean_skeleton
+from synthaug.body.limits import excess
+from synthaug.body.mirroring import mirrored_joints, reflected
+from synthaug.body.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+from synthaug.body.skeleton import JOINT, joint_positions, mean_skeleton
 from synthaug.motions.actions import perform
-from synthaug.motions.limits import excess
-from synthaug.motions.style import PerformerStyle
-from synthaug.motions.timing import drift
+from synthaug.motions.procedural.style import PerformerStyle
+from synthaug.motions.procedural.timing import drift
 from synthaug.motions.variation import SHARES, Unvaried, Variation
-from synthaug.rotations import axis_angle_to_matrix, matrix_to_axis_angle
-from synthaug.symmetry import mirrored_joints, reflected
 from synthaug.testing.motions import check_motion_variation, frame_times, same_motion
 
 NOTHING = dict(speed=0.0, timing=0.0, amplitude=0.0, noise_deg=0.0, lean_deg=0.0, roll_deg=0.0, phase=1.0)

@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 import torch
 
-from synthaug.body import JOINT, joint_positions, lowest, mean_skeleton, moved
+from synthaug.body.rotations import axis_angle_to_matrix
+from synthaug.body.skeleton import JOINT, joint_positions, lowest, mean_skeleton, moved
 from synthaug.motions import UnusableClipError
-from synthaug.motions.energy import body_kinematics, project
-from synthaug.motions.landmarks import LIMBS, USED, Landmarks, landmark_markers, shapes
-from synthaug.motions.markers import NUM_BODY
-from synthaug.motions.network import Network
-from synthaug.motions.placement import intrinsics, level_camera, leveling, placed, tilt
-from synthaug.motions.scenes import Watched
+from synthaug.motions.fitting.energy import body_kinematics, project
+from synthaug.motions.fitting.landmarks import LIMBS, USED, Landmarks, landmark_markers, shapes
+from synthaug.motions.fitting.markers import NUM_BODY
+from synthaug.motions.fitting.placement import intrinsics, level_camera, leveling, placed, tilt
+from synthaug.motions.pose.network import Network
+from synthaug.motions.pose.scenes import Watched
 from synthaug.motions.video import FILM_BELIEFS, Gate, VideoMotion, longest_run, take
-from synthaug.rotations import axis_angle_to_matrix
 from synthaug.structures import Camera, Motion, Record
 from synthaug.testing.motions import check_motion_source
 from synthaug.video import write_video

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from synthaug.renderers.building import BuildError, build_once
+from synthaug.renderers.splatting.building import BuildError, build_once
 
 
 def saying(code: str) -> list[str]:

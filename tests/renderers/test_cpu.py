@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from synthaug.renderers import Splatting, cpu, kernels
+from synthaug.renderers import Splatting, cpu
 from synthaug.renderers.cpu import CpuRenderer
+from synthaug.renderers.splatting import kernels
 from synthaug.renderers.torch import TorchRenderer, splat, together
 from synthaug.structures import Camera, Gaussians, Light
 from synthaug.testing.renderers import check_renderer, dot, example_person, example_view, psnr, with_normals

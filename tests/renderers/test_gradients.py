@@ -10,10 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from synthaug.renderers import Splatting, gradients
+from synthaug.renderers import Splatting
 from synthaug.renderers import torch as specification
-from synthaug.renderers.checks import check_posed
-from synthaug.renderers.gradients import splat_clip
+from synthaug.renderers.splatting import gradients
+from synthaug.renderers.splatting.checks import check_posed
+from synthaug.renderers.splatting.gradients import splat_clip
 from synthaug.structures import Camera, Gaussians, Light, PosedGaussians
 from synthaug.testing.renderers import dot, example_person, example_view
 

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from synthaug.renderers import Shot, Splatting
 from synthaug.renderers import gsplat as module
 from synthaug.renderers.auto import best_renderer
-from synthaug.renderers.building import BuildError
 from synthaug.renderers.cpu import CpuRenderer
 from synthaug.renderers.gsplat import GsplatRenderer, compiled_max_alpha, planned, pose_clips
+from synthaug.renderers.splatting.building import BuildError
 from synthaug.renderers.torch import splat
 from synthaug.structures import Gaussians, Light, PosedGaussians
 from synthaug.testing.renderers import check_renderer, example_person, example_view, psnr, with_normals

@@ -17,11 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from synthaug.body.rotations import axis_angle_to_matrix
 from synthaug.renderers import Renderer, Splatting
 from synthaug.renderers import torch as specification
 from synthaug.renderers.cpu import CpuRenderer
 from synthaug.renderers.torch import TorchRenderer, splat, together
-from synthaug.rotations import axis_angle_to_matrix
 from synthaug.structures import Camera, Gaussians, Light, PosedGaussians, Rendering
 from synthaug.testing.renderers import dot, example_person, example_view
 

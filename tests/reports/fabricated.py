@@ -9,7 +9,7 @@ SKILL = {"none": 0.6, "classic": 1.0, "full": 2.0}
 CONFIG = """
 seed: {seed}
 dataset: {{_target_: synthaug.datasets.folder.Folder}}
-protocol: {{_target_: synthaug.datasets.protocols.CrossSubject, n_shot: {shot}, test_subjects: [{subjects}]}}
+protocol: {{_target_: synthaug.datasets.protocols.generic.CrossSubject, n_shot: {shot}, test_subjects: [{subjects}]}}
 synth: {{per_class: 200, identities: 10}}
 """
 

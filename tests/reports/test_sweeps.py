@@ -16,8 +16,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from synthaug.cli import main
-from synthaug.recognizers.loops import Fitted
+from synthaug.cli.main import main
 from synthaug.reports.cautions import cautions
 from synthaug.reports.figures import COSTS, confusions, cost_figures
 from synthaug.reports.pages import page
@@ -34,6 +33,7 @@ from synthaug.reports.tables import (
     percent,
     runs_csv,
 )
+from synthaug.training.loops import Fitted
 
 ROOT = Path(__file__).resolve().parents[2]
 

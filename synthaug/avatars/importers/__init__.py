@@ -1,0 +1,1 @@
+"""Avatars made elsewhere turned into packs: one file a format."""

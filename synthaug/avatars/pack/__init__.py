@@ -1,0 +1,1 @@
+"""The avatar pack: its file format, its papers, and its rig."""

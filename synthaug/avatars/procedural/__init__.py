@@ -1,0 +1,1 @@
+"""Parts of the procedural people: figure, skin, garments, fabric and hair."""

@@ -1,0 +1,1 @@
+"""Parts of filmed plates: how people are taken out of film."""

@@ -1,0 +1,1 @@
+"""Parts of the procedural rooms: layout, furniture, textures, lights and the ray caster."""

@@ -1,0 +1,1 @@
+"""The `synthaug` command: one file a command; `configs` alone composes configurations."""

@@ -1,0 +1,32 @@
+"""Telling a user's mistake, which deserves words, from ours, which deserves a traceback.
+
+For the entry files and the command line.
+"""
+
+from pathlib import Path
+from types import TracebackType
+
+
+def plain_words(error: BaseException) -> str | None:
+    """What to tell the user, or None if this is no mistake of theirs.
+
+    An error that our own code raised on purpose is a ValueError, FileNotFoundError, KeyError or ImportError whose
+    last frame is in this package; its message has three beats and stands alone. Causes are searched too, because
+    Hydra wraps what constructors raise.
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, (ValueError, FileNotFoundError, KeyError, ImportError)) and _raised_by_us(
+            seen.__traceback__
+        ):
+            return str(seen.args[0]) if isinstance(seen, KeyError) and seen.args else str(seen)
+        seen = seen.__cause__ or seen.__context__
+    return None
+
+
+def _raised_by_us(traceback: TracebackType | None) -> bool:
+    if traceback is None:
+        return False
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return Path(traceback.tb_frame.f_code.co_filename).is_relative_to(Path(__file__).parents[1])

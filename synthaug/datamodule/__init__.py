@@ -1,0 +1,4 @@
+"""Filmed and synthetic clips, mixed into batches: the drop-in LightningDataModule."""
+
+from synthaug.datamodule.module import Loading as Loading
+from synthaug.datamodule.module import SynthAugDataModule as SynthAugDataModule

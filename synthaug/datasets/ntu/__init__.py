@@ -1,0 +1,5 @@
+"""NTU RGB+D 60 and 120: their films, classes and published protocols."""
+
+from synthaug.datasets.ntu.dataset import Ntu as Ntu
+from synthaug.datasets.ntu.dataset import NtuName as NtuName
+from synthaug.datasets.ntu.dataset import ntu_name as ntu_name

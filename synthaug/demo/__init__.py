@@ -1,0 +1,1 @@
+"""The embedded pseudo-real film: who performs in it, where, and the camera that records it."""

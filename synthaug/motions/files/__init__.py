@@ -1,0 +1,1 @@
+"""Parts of the sources that read recorded motion files: parsing, retargeting, calibration, views."""

@@ -1,0 +1,152 @@
+"""Which joint of a captured skeleton is which of ours, by name.
+
+Below `bvh`. One table for the naming habits of CMU, Mixamo, Bandai Namco, LAFAN1, Truebones, Biped and Blender rigs.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+
+from synthaug.body.skeleton import JOINT
+from synthaug.motions.files.recordings import FlawError
+
+_SIDED: dict[str, tuple[str, ...]] = {
+    "hip": ("upleg", "upperleg", "thigh", "hip", "femur", "legupper"),
+    "knee": ("leg", "lowleg", "lowerleg", "calf", "knee", "shin", "tibia", "leglower"),
+    "ankle": ("foot", "ankle", "feet"),
+    "foot": ("toe", "toebase", "toe0", "toes", "ball", "balltoe"),
+    "collar": ("shoulder", "collar", "clavicle"),
+    "shoulder": ("arm", "upperarm", "uparm", "shldr", "humerus", "armupper"),
+    "elbow": ("forearm", "lowarm", "lowerarm", "elbow", "radius", "armlower"),
+    "wrist": ("hand", "wrist"),
+}
+"""Names of joints with a side, without it, in small letters and without blanks, dots, dashes and underscores."""
+_MIDDLE: dict[str, tuple[str, ...]] = {
+    "pelvis": ("hips", "hip", "bip01pelvis", "pelvis", "bip01", "root", "jointroot"),
+    "neck": ("neck", "neck1", "neck0", "bip01neck", "neck01"),
+    "head": ("head", "bip01head"),
+}
+_SPINE = re.compile(r"^(?:bip01)?(?:spine|chest|torso|abdomen|back|lowerback|upperback|waist|upperchest)\d*$")
+_FINGERS = {"index": "index", "middle": "middle", "mid": "middle", "pinky": "pinky", "little": "pinky", "ring": "ring",
+            "thumb": "thumb"}  # fmt: skip
+_FINGER = re.compile(r"^(?:hand)?(index|middle|mid|pinky|little|ring|thumb)(?:finger)?0?([1-4])$")
+_NEEDED = (
+    "pelvis", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle", "left_shoulder",
+    "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist",
+)  # fmt: skip
+
+
+def named(names: Sequence[str], parents: Sequence[int], *, given: Mapping[str, str]) -> dict[str, int]:
+    """Index of the file's joint for each of ours that it has, by our name.
+
+    Args:
+        names: The file's, the root first.
+        parents: Of each.
+        given: Our name to the file's, over what the table says.
+
+    Raises:
+        FlawError: If a joint without which there is no person is missing; what the file has is listed.
+        ValueError: If a given name is none of ours, or none of the file's.
+    """
+    found = _chosen(names, given)
+    plain = [_plain(name) for name in names]
+    for index, (side, rest) in enumerate(plain):
+        if not side:
+            continue
+        ours = _sided(rest)
+        if ours is not None:
+            found.setdefault(f"{side}_{ours}", index)
+        finger = _FINGER.match(rest)
+        if finger and int(finger[2]) < 4:
+            found.setdefault(f"{side}_{_FINGERS[finger[1]]}{finger[2]}", index)
+    for ours, words in _MIDDLE.items():
+        middle = [rest for side, rest in plain if not side]
+        best = next((word for word in words if word in middle), None)
+        if best is not None:
+            found.setdefault(ours, plain.index(("", best)))
+    found.setdefault("pelvis", 0)
+    _unlike_collars(found, plain)
+    _spine(found, plain, parents)
+    found = {name: index for name, index in found.items() if _whole_finger(name, found)}
+    missing = [name for name in _NEEDED if name not in found]
+    if missing:
+        raise FlawError(
+            f"its joints {', '.join(name for name in names if not name.endswith('_end'))[:300]} do not say which are "
+            f"{', '.join(missing)}; names as in CMU's, Mixamo's or LAFAN1's files, or names={{'{missing[0]}': ...}}, "
+            "were wanted"
+        )
+    return found
+
+
+def _chosen(names: Sequence[str], given: Mapping[str, str]) -> dict[str, int]:
+    for ours, theirs in given.items():
+        if ours not in JOINT or theirs not in names:
+            raise ValueError(
+                f"names has {ours!r}: {theirs!r}; one of SMPL-X's joint names and one of the file's ({', '.join(names)}"
+                ") were wanted. Correct it."
+            )
+    return {ours: list(names).index(theirs) for ours, theirs in given.items()}
+
+
+def _plain(name: str) -> tuple[str, str]:
+    """Side, or "", and the rest of a name in small letters."""
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name)
+    parts = [part for part in re.split(r"[\s._\-]+", words.lower()) if part]
+    for index, part in enumerate(parts):
+        if part in ("left", "right", "l", "r"):
+            rest = "".join(parts[:index] + parts[index + 1 :]).removeprefix("bip01").removeprefix("bip001")
+            return ("left" if part[0] == "l" else "right"), rest
+    whole = "".join(parts)
+    for prefix, side in (("left", "left"), ("right", "right")):
+        if whole.startswith(prefix):
+            return side, whole.removeprefix(prefix)
+    # lShldr, rThigh: one small letter before a capital.
+    if re.match(r"^[lr][A-Z]", name):
+        return ("left" if name[0] == "l" else "right"), whole[1:]
+    return "", whole
+
+
+def _sided(rest: str) -> str | None:
+    for ours, words in _SIDED.items():
+        if rest in words:
+            return ours
+    return None
+
+
+def _unlike_collars(found: dict[str, int], plain: Sequence[tuple[str, str]]) -> None:
+    """Where there is no `arm`, what is called shoulder is the shoulder and not the collar."""
+    for side in ("left", "right"):
+        if f"{side}_shoulder" not in found and f"{side}_collar" in found:
+            collars = [k for k, (s, rest) in enumerate(plain) if s == side and rest in ("collar", "clavicle")]
+            shoulders = [k for k, (s, rest) in enumerate(plain) if s == side and rest == "shoulder"]
+            if shoulders:
+                found[f"{side}_shoulder"] = shoulders[0]
+                del found[f"{side}_collar"]
+                if collars:
+                    found[f"{side}_collar"] = collars[0]
+
+
+def _spine(found: dict[str, int], plain: Sequence[tuple[str, str]], parents: Sequence[int]) -> None:
+    """Spread the file's spine over our three joints: the first, the one in the middle, and the one that bears arms."""
+    for child in ("neck", "left_collar", "left_shoulder"):
+        if child in found:
+            break
+    else:
+        return
+    chain = []
+    joint = parents[found[child]]
+    while joint > found["pelvis"]:
+        side, rest = plain[joint]
+        if not side and _SPINE.match(rest):
+            chain.append(joint)
+        joint = parents[joint]
+    chain.reverse()
+    if chain:
+        for ours, index in zip(("spine1", "spine2", "spine3"), (0, (len(chain) - 1) // 2, len(chain) - 1), strict=True):
+            found.setdefault(ours, chain[index])
+
+
+def _whole_finger(name: str, found: Mapping[str, int]) -> bool:
+    """True but for fingers of which not all three joints are there."""
+    if JOINT[name] < 25:
+        return True
+    return all(f"{name[:-1]}{k}" in found for k in (1, 2, 3))

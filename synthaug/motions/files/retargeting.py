@@ -1,0 +1,349 @@
+"""A captured skeleton's movement on ours: units, the up axis, joint axes, proportions. Pure.
+
+Below `bvh`. Rotations are carried over joint by joint, so that what points cannot show (the twist of a forearm, the
+turn of a head) is kept; directions of limb bones are exact.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from synthaug.body.rotations import matrix_to_axis_angle
+from synthaug.body.skeleton import (
+    JOINT,
+    JOINT_NAMES,
+    PARENTS,
+    Skeleton,
+    joint_positions,
+    lowest,
+    mean_skeleton,
+    retarget,
+)
+from synthaug.motions.files.recordings import FlawError
+from synthaug.motions.fitting.markers import NUM_BODY, joint_markers
+from synthaug.motions.fitting.starts import analytic_start, turned_onto
+from synthaug.structures import Motion
+
+UNITS = {"metre": 1.0, "foot": 0.3048, "decimetre": 0.1, "CMU's": 0.0254 / 0.45, "inch": 0.0254, "centimetre": 0.01,
+         "millimetre": 0.001}  # fmt: skip
+"""Metres in the units that files come in. CMU's asf files count 0.45 to the inch, and so do BVH made from them."""
+_STATURE = 1.7
+"""Metres: the mean adult, whom the guessed unit comes nearest to."""
+_LEAST, _MOST = 1.2, 2.25
+_SAMPLES = 400
+"""Frames from which joint axes are learnt: more say no more."""
+_AXES: dict[str, tuple[tuple[int, ...], ...]] = {
+    "x": ((0, -1, 0), (1, 0, 0), (0, 0, 1)), "-x": ((0, 1, 0), (-1, 0, 0), (0, 0, 1)),
+    "y": ((1, 0, 0), (0, 1, 0), (0, 0, 1)), "-y": ((1, 0, 0), (0, -1, 0), (0, 0, -1)),
+    "z": ((1, 0, 0), (0, 0, 1), (0, -1, 0)), "-z": ((1, 0, 0), (0, 0, -1), (0, 1, 0)),
+}  # fmt: skip
+"""Rotation that brings each axis of a file to our y."""
+_LIMBS = {"knee": "hip", "ankle": "knee", "elbow": "shoulder", "wrist": "elbow"}
+"""Joint at the far end of each limb bone, and the joint that turns it."""
+_TRUNK = ("pelvis", "spine1", "spine2", "spine3", "neck", "head", "left_collar", "right_collar")
+
+
+@dataclass(frozen=True, eq=False)
+class Captured:
+    """A skeleton in motion as a file has it, in the file's axes and units.
+
+    Attributes:
+        names: Of its joints, the root first.
+        parents: Of each; -1 for the root.
+        offsets: From each joint's parent, where nothing turns.
+        rotations: World rotation of each joint; the identity where nothing turns.
+        positions: World positions.
+        fps: Frames a second.
+    """
+
+    names: tuple[str, ...]
+    parents: tuple[int, ...]
+    offsets: Float[np.ndarray, "joint 3"]
+    rotations: Float[np.ndarray, "time joint 3 3"]
+    positions: Float[np.ndarray, "time joint 3"]
+    fps: float
+
+    def rest(self) -> Float[np.ndarray, "joint 3"]:
+        """Positions where nothing turns, the root at the origin."""
+        places = np.zeros_like(self.offsets)
+        for joint, parent in enumerate(self.parents):
+            if parent >= 0:
+                places[joint] = places[parent] + self.offsets[joint]
+        return places
+
+
+@dataclass(frozen=True)
+class Units:
+    """What a file's numbers mean.
+
+    Attributes:
+        metres: In one unit of the file.
+        up: Its axis that points up: x, y or z, with "-" where it points down.
+        stature: Of the performer, metres, from the limbs' lengths.
+        factors: Length of each limb bone against the mean adult's, by the name of its far joint without its side.
+    """
+
+    metres: float
+    up: str
+    stature: float
+    factors: dict[str, float]
+
+
+def units_of(captured: Captured, which: dict[str, int], *, up: str | None = None, unit: float | None = None) -> Units:
+    """Unit and up axis of a file, as given or guessed.
+
+    Args:
+        captured: The file's skeleton and motion.
+        which: Its joints by our names.
+        up: As `Units.up`.
+        unit: Metres in one unit.
+
+    Raises:
+        FlawError: If no unit makes a person of it, or the body shows no up axis.
+    """
+    bones = _bone_lengths(captured, which)
+    rest = mean_skeleton()
+    factors = {name: length / _rest_length(rest, name) for name, length in bones.items()}
+    size = float(np.median(list(factors.values())))
+    if not (math.isfinite(size) and size > 0):
+        raise FlawError("its limbs have no length; bones with offsets were wanted")
+    metres = unit or min(UNITS.values(), key=lambda m: abs(math.log(m * size)))
+    stature = metres * size * _STATURE
+    if unit is None and not _LEAST <= stature <= _MOST:
+        raise FlawError(
+            f"its skeleton is {size * _STATURE:.4g} units tall, which no usual unit makes a person of; "
+            f"{_LEAST} to {_MOST} m were wanted, or unit=... in metres"
+        )
+    guessed = up or _up(captured, which)
+    return Units(metres, guessed, stature, {name: factor * metres for name, factor in factors.items()})
+
+
+def _rest_length(skeleton: Skeleton, name: str) -> float:
+    return float((skeleton.joints[JOINT[f"left_{name}"]] - skeleton.joints[JOINT[f"left_{_LIMBS[name]}"]]).norm())
+
+
+def _bone_lengths(captured: Captured, which: dict[str, int]) -> dict[str, float]:
+    """Of the limbs, mean of both sides, in the file's units."""
+    result = {}
+    for end, start in _LIMBS.items():
+        pairs = [(which[f"{side}_{start}"], which[f"{side}_{end}"]) for side in ("left", "right")]
+        apart = [np.linalg.norm(captured.positions[:, a] - captured.positions[:, b], axis=1) for a, b in pairs]
+        result[end] = float(np.median(apart))
+    return result
+
+
+def _up(captured: Captured, which: dict[str, int]) -> str:
+    """The axis from the feet to the shoulders, in the rest pose if that is a person, and in the movement."""
+    feet = [which["left_ankle"], which["right_ankle"]]
+    tops = [which["left_shoulder"], which["right_shoulder"]]
+    rows = captured.positions[:, tops].mean(axis=1) - captured.positions[:, feet].mean(axis=1)
+    rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
+    rest = _person_at_rest(captured, which)
+    # Half a second upright is enough to show that the movement's axes are the rest pose's.
+    if rest is not None and ((rows @ rest) > 0.7).sum() >= min(len(rows), 0.5 * captured.fps) * 0.5:
+        return _axis(rest)
+    moving = rows.mean(axis=0)
+    if np.abs(moving).max() < 0.8:
+        raise FlawError("its body lies or tumbles, so that no axis is up; up='y', 'z' or another was wanted")
+    if rest is not None and _axis(rest) != _axis(moving):
+        raise FlawError(
+            f"{_axis(rest)} is up in its rest pose and {_axis(moving)} from feet to shoulders in all of its movement: "
+            f"the person lies, or the file's axes change; up='{_axis(rest)}' or up='{_axis(moving)}' was wanted"
+        )
+    return _axis(moving)
+
+
+def _axis(direction: Float[np.ndarray, "3"]) -> str:
+    axis = int(np.abs(direction).argmax())
+    return ("-" if direction[axis] < 0 else "") + "xyz"[axis]
+
+
+def _person_at_rest(captured: Captured, which: dict[str, int]) -> Float[np.ndarray, "3"] | None:
+    """Up in the file's rest pose, where that is a person who stands; else None.
+
+    A person's shoulders are over the hips and those over the ankles, and the left is on one side of all three.
+    """
+    at = captured.rest()
+    hips, shoulders, ankles = (
+        np.stack([at[which[f"{side}_{name}"]] for side in ("left", "right")]) for name in ("hip", "shoulder", "ankle")
+    )
+    trunk, legs = shoulders.mean(axis=0) - hips.mean(axis=0), hips.mean(axis=0) - ankles.mean(axis=0)
+    across = [hips[0] - hips[1], shoulders[0] - shoulders[1]]
+    sizes = [float(np.linalg.norm(v)) for v in (trunk, legs, *across)]
+    if min(sizes) < 1e-3 * max(sizes):
+        return None
+    trunk, legs, a, b = (v / size for v, size in zip((trunk, legs, *across), sizes, strict=True))
+    if trunk @ legs < 0.8 or a @ b < 0.8 or abs(trunk @ b) > 0.3:
+        return None
+    up = trunk + legs
+    up = up / np.linalg.norm(up)
+    # Rest poses are built along an axis, and bodies lean a little against it: 20 degrees at most.
+    return (
+        np.eye(3)[int(np.abs(up).argmax())] * np.sign(up[int(np.abs(up).argmax())]) if np.abs(up).max() > 0.94 else up
+    )
+
+
+def retargeted(captured: Captured, which: dict[str, int], units: Units) -> tuple[Motion, dict[str, float]]:
+    """The movement on the mean skeleton, world frame, and what is worth noting about it.
+
+    Returns:
+        The motion, and notes: `mapped` body joints, `rest_pose` (1 where joint axes were learnt from it, 0 from the
+        movement), `residual` (metres, mean distance of knees, ankles, elbows and wrists from the file's, hips
+        together).
+    """
+    source = _source_skeleton(units.factors)
+    upright = _person_at_rest(captured, which)
+    if upright is not None:
+        axes = _axes_at_rest(captured, which, upright)
+    else:
+        axes = _axes_in_motion(captured, which, source, units)
+    R = torch.tensor(_AXES[units.up], dtype=torch.float64)
+    world = _world(captured, which, axes, R)
+    local = torch.stack([world[:, 0], *(world[:, PARENTS[j]].mT @ world[:, j] for j in range(1, 55))], dim=1)
+    pose = matrix_to_axis_angle(local).float()
+    places = torch.from_numpy(captured.positions).double() * units.metres @ R.mT
+    hips = [which["left_hip"], which["right_hip"]]
+    ours = source.joints[[JOINT["left_hip"], JOINT["right_hip"]]].mean(0).double()
+    transl = (places[:, hips].mean(1) - world[:, 0] @ ours).float()
+    motion = Motion.from_pose(pose, transl, fps=captured.fps)
+    joints = joint_positions(motion, source)
+    names = [f"{side}_{name}" for side in ("left", "right") for name in _LIMBS]
+    apart = joints[:, [JOINT[n] for n in names]].double() - places[:, [which[n] for n in names]]
+    floor = lowest(joints).quantile(0.02)
+    grounded = transl - torch.tensor([0.0, 1.0, 0.0]) * floor
+    notes = {
+        "mapped": float(sum(JOINT[name] < NUM_BODY for name in which)),
+        "rest_pose": float(upright is not None),
+        "residual": float(apart.norm(dim=-1).mean()),
+    }
+    return retarget(Motion.from_pose(pose, grounded, fps=captured.fps), source, mean_skeleton()), notes
+
+
+def _source_skeleton(factors: dict[str, float]) -> Skeleton:
+    """The mean skeleton with the performer's limbs, and all else in their mean proportion."""
+    mean, size = mean_skeleton().joints, float(np.median(list(factors.values())))
+    joints = [mean[0]]
+    for joint in range(1, len(PARENTS)):
+        name = JOINT_NAMES[joint].removeprefix("left_").removeprefix("right_")
+        joints.append(joints[PARENTS[joint]] + factors.get(name, size) * (mean[joint] - mean[PARENTS[joint]]))
+    return Skeleton(joints=torch.stack(joints))
+
+
+def _world(
+    captured: Captured, which: dict[str, int], axes: dict[str, Tensor], R: Float[Tensor, "3 3"]
+) -> Float[Tensor, "time 55 3 3"]:
+    """World rotation of each of our joints; one that the file lacks goes with its parent."""
+    result: list[Tensor] = []
+    for joint, name in enumerate(JOINT_NAMES):
+        if name in which:
+            result.append(R @ torch.from_numpy(captured.rotations[:, which[name]]) @ axes[name])
+        else:
+            result.append(result[PARENTS[joint]])
+    return torch.stack(result, dim=1)
+
+
+def _axes_at_rest(captured: Captured, which: dict[str, int], up: Float[np.ndarray, "3"]) -> dict[str, Tensor]:
+    """Our axes in each joint of the file's, from a rest pose that is a person standing.
+
+    Trunk, head and collars stand as ours do; limbs are turned from our T-pose by the smallest swing, each going on
+    from the one above; feet are turned about the vertical alone, since soles are flat in both.
+    """
+    at = captured.rest()
+    left = at[which["left_shoulder"]] - at[which["right_shoulder"]] + at[which["left_hip"]] - at[which["right_hip"]]
+    y = torch.from_numpy(up)
+    x = torch.from_numpy(left)
+    x = torch.nn.functional.normalize(x - (x @ y) * y, dim=0)
+    standing = torch.stack([x, y, torch.linalg.cross(x, y)], dim=1)
+    axes: dict[str, Tensor] = {}
+    for joint, name in enumerate(JOINT_NAMES):
+        if name not in which:
+            continue
+        start = standing if name in _TRUNK or name.endswith("_hip") else _above(joint, axes, standing)
+        end = _child(joint, which)
+        if name in _TRUNK or end is None:
+            axes[name] = start
+            continue
+        theirs = torch.from_numpy(at[which[end]] - at[which[name]])
+        ours = _bone(joint, end)
+        if name.endswith("_ankle"):
+            theirs, ours, start = theirs - (theirs @ y) * y, ours * ours.new_tensor([1.0, 0, 1]), standing
+        axes[name] = _swung(start, ours, theirs)
+    return axes
+
+
+def _axes_in_motion(captured: Captured, which: dict[str, int], source: Skeleton, units: Units) -> dict[str, Tensor]:
+    """Our axes in each joint of the file's, learnt from the movement, where the rest pose is no person.
+
+    Positions alone say how our joints would have to turn (`starts.analytic_start`); what lies between that and the
+    file's rotations is the same in all frames but for what positions do not show, and is averaged. The direction of a
+    bone is then made exact.
+    """
+    chosen = np.unique(np.linspace(0, len(captured.rotations) - 1, _SAMPLES).round().astype(int))
+    names = [name for name in which if JOINT[name] < NUM_BODY]
+    points = torch.from_numpy(captured.positions[chosen][:, [which[name] for name in names]] * units.metres).float()
+    local, _ = analytic_start(points, torch.ones(points.shape[:2]), joint_markers(names, source), source)
+    turned = [local[:, 0]]
+    for joint in range(1, NUM_BODY):
+        turned.append(turned[PARENTS[joint]] @ local[:, joint])
+    axes: dict[str, Tensor] = {}
+    for joint, name in enumerate(JOINT_NAMES):
+        if name not in which:
+            continue
+        theirs = torch.from_numpy(captured.rotations[chosen, which[name]])
+        if joint < NUM_BODY:
+            axes[name] = _mean_rotation(theirs.mT @ turned[joint].double())
+        else:
+            # A finger rests along the hand: our wrist's axes, seen from the finger's own.
+            wrist = name.split("_")[0] + "_wrist"
+            hand = torch.from_numpy(captured.rotations[chosen, which[wrist]]) @ axes[wrist]
+            axes[name] = _mean_rotation(theirs.mT @ hand)
+        end = _child(joint, which)
+        if end is not None and name not in _TRUNK:
+            bone = captured.positions[chosen, which[end]] - captured.positions[chosen, which[name]]
+            mean = torch.einsum("tij,ti->j", theirs, torch.from_numpy(bone)) / len(chosen)
+            axes[name] = _swung(axes[name], _bone(joint, end), mean)
+    return axes
+
+
+def _above(joint: int, axes: dict[str, Tensor], otherwise: Tensor) -> Tensor:
+    """Axes of the nearest joint above that has some."""
+    parent = PARENTS[joint]
+    while parent >= 0 and JOINT_NAMES[parent] not in axes:
+        parent = PARENTS[parent]
+    return axes[JOINT_NAMES[parent]] if parent >= 0 else otherwise
+
+
+def _child(joint: int, which: dict[str, int]) -> str | None:
+    """The joint that a bone leads to, if the file has it: hands lead to the middle finger."""
+    name = JOINT_NAMES[joint]
+    if name.endswith("_wrist"):
+        middle = name.replace("wrist", "middle1")
+        return middle if middle in which else None
+    children = [JOINT_NAMES[k] for k in range(len(PARENTS)) if PARENTS[k] == joint]
+    return next((child for child in children if child in which), None)
+
+
+def _bone(joint: int, end: str) -> Float[Tensor, "3"]:
+    joints = mean_skeleton().joints.double()
+    return joints[JOINT[end]] - joints[joint]
+
+
+def _swung(start: Float[Tensor, "3 3"], ours: Float[Tensor, "3"], theirs: Float[Tensor, "3"]) -> Float[Tensor, "3 3"]:
+    """Axes after the smallest turn that brings our bone onto theirs; unchanged where theirs has no length."""
+    if float(theirs.norm()) < 1e-9 * max(1.0, float(ours.norm())):
+        return start
+    a = torch.nn.functional.normalize(start @ ours, dim=0)
+    b = torch.nn.functional.normalize(theirs, dim=0)
+    return turned_onto(a[None], b[None])[0] @ start
+
+
+def _mean_rotation(R: Float[Tensor, "time 3 3"]) -> Float[Tensor, "3 3"]:
+    """The rotation nearest to all in the mean (Moakher, "Means and averaging in the group of rotations", 2002)."""
+    left, _, right = torch.linalg.svd(R.mean(dim=0))
+    sign = torch.ones(3, dtype=R.dtype)
+    sign[2] = torch.linalg.det(left @ right).sign()
+    return (left * sign) @ right

@@ -1,0 +1,1 @@
+"""Parts that fit body parameters to joints or keypoints, and grade how good the fit is."""

@@ -1,0 +1,340 @@
+"""SMPL-X motions out of tracks of markers: smoothing, a closed-form start, then descent. Pure functions.
+
+Used by every source that measures points: film, skeleton files, noisy truth. Hands, jaw and eyes stay at rest.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from synthaug.body.rotations import matrix_to_axis_angle
+from synthaug.body.skeleton import JOINT, JOINT_NAMES, PARENTS, SUPPORTS, Skeleton
+from synthaug.motions.fitting.descent import Terms, Waves, descend
+from synthaug.motions.fitting.energy import bones_of, packed, project, unpacked
+from synthaug.motions.fitting.markers import NUM_BODY, Markers, Sighting, Track, noise, smoothed
+from synthaug.motions.fitting.starts import HINGES, analytic_start, plausible
+from synthaug.structures import Motion
+
+_WINDOW, _OVERLAP = 256, 32
+"""Frames fitted at once and frames that neighbouring windows share: a second, which settles what came before."""
+
+
+@dataclass(frozen=True)
+class Beliefs:
+    """How people move and how far measurements can be trusted: the standard deviations of a fit.
+
+    Attributes:
+        least_noise: Metres; no point is trusted more than this.
+        least_pixel_noise: Metres at the person's distance; no pixel position is trusted more than this.
+        outlier: Metres; beyond this a measurement is taken for a mistake (Geman and McClure's scale), or beyond ten
+            times the track's noise where that is more.
+        acceleration: Metres per second squared, of joints.
+        angular_acceleration: Radians per second squared, of joints against their parents.
+        looseness: Factor on `USUAL_ANGLES`, how far joints turn from rest.
+        hinge: Radians by which knees twist and elbows leave their plane.
+        floor: Metres by which flesh sinks into a track's floor.
+        iterations: Descent steps.
+    """
+
+    least_noise: float = 0.004
+    least_pixel_noise: float = 0.004
+    outlier: float = 0.1
+    acceleration: float = 5.0
+    angular_acceleration: float = 40.0
+    looseness: float = 1.0
+    hinge: float = 0.3
+    floor: float = 0.02
+    iterations: int = 40
+
+
+USUAL_ANGLES: dict[str, float] = {
+    "spine": 0.35, "neck": 0.4, "head": 0.4, "collar": 0.25, "wrist": 0.5, "ankle": 0.4, "foot": 0.2,
+    "hip": 3.0, "knee": 3.0, "shoulder": 3.0, "elbow": 3.0,
+}  # fmt: skip
+"""Radians from rest, one standard deviation, by kind of joint: tight where points see little, loose on limbs.
+
+Of the order of the joints' ranges (Kapandji, "The Physiology of the Joints"): they settle only what points leave open.
+"""
+
+
+def fit(track: Track, markers: Markers, skeleton: Skeleton, *, beliefs: Beliefs | None = None) -> Motion:
+    """The motion of one track.
+
+    Args:
+        track: What was measured.
+        markers: Where its points sit on the body.
+        skeleton: Of the body that shall have moved.
+        beliefs: Weights of the terms; None takes those measured on motion capture.
+
+    Returns:
+        As many frames as the track has, in its world frame and frame rate.
+
+    Raises:
+        ValueError: If nothing at all was measured.
+    """
+    return fit_many([track], markers, skeleton, beliefs=beliefs)[0]
+
+
+def fit_many(
+    tracks: Sequence[Track], markers: Markers, skeleton: Skeleton, *, beliefs: Beliefs | None = None
+) -> list[Motion]:
+    """The motions of several tracks of one body; none influences another.
+
+    Raises:
+        ValueError: If a track has nothing measured at all.
+    """
+    return fit_each([Subject(track, markers, skeleton) for track in tracks], beliefs=beliefs)
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """What is fitted: a track, where its points sit, and on whom."""
+
+    track: Track
+    markers: Markers
+    skeleton: Skeleton
+
+
+def fit_each(subjects: Sequence[Subject], *, beliefs: Beliefs | None = None) -> list[Motion]:
+    """The motions of several tracks, each with markers and a skeleton of its own; none influences another.
+
+    Raises:
+        ValueError: If a track has nothing measured at all.
+    """
+    beliefs = beliefs or Beliefs()
+    for index, subject in enumerate(subjects):
+        track = subject.track
+        if not ((track.confidence > 0) & track.points.isfinite().all(-1)).any():
+            raise ValueError(
+                f"Track {index} has no point of any confidence in its {len(track.points)} frames. At least one marker "
+                "in one frame was wanted. Was its confidence filled in, and are its values finite?"
+            )
+    threads = torch.get_num_threads()
+    # Two threads on tensors this small cost up to 100 times what they save.
+    torch.set_num_threads(1)
+    try:
+        with torch.no_grad():
+            return [_fitted(subject, beliefs) for subject in subjects]
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _fitted(subject: Subject, beliefs: Beliefs) -> Motion:
+    track, markers, skeleton = subject.track, subject.markers, subject.skeleton
+    width = _width(float(noise(track.points, track.confidence).clamp(min=beliefs.least_noise)), track.fps)
+    # A hundredth, not nothing: where every point is implausible, they still beat the rest pose.
+    trust = torch.where(plausible(track.points, markers, skeleton), 1.0, 0.01) * track.confidence
+    points, seen = smoothed(track.points.float(), trust.float(), width)
+    local, root = analytic_start(points, seen, markers, skeleton)
+    return motion_of(descended(packed(local, root), subject, beliefs, root)[0], fps=track.fps)
+
+
+def descended(
+    rows: Float[Tensor, "time 135"], subject: Subject, beliefs: Beliefs, root: Float[Tensor, "time 3"]
+) -> tuple[Float[Tensor, "time 135"], float]:
+    """Rows of unknowns after descent, and their energy.
+
+    Args:
+        rows: Where to start, as `energy.packed` makes them.
+        subject: What is fitted.
+        beliefs: Weights of the terms, and how many steps.
+        root: Where the pelvis is, roughly: a pixel is worth as many metres as it covers there.
+    """
+    start, terms = np.ascontiguousarray(rows.numpy()), terms_of(subject, beliefs, root)
+    pieces, total = [], 0.0
+    for first, last in _windows(len(start)):
+        part = _cut(terms, first, last)
+        waves = _waves(part, subject, beliefs)
+        found, value = descend(start[first:last], part, waves, beliefs.iterations)
+        pieces.append((first, found))
+        total += value
+    return _joined(pieces, len(start)), total
+
+
+def motion_of(rows: Float[Tensor, "time 135"], *, fps: float) -> Motion:
+    """The motion of rows of unknowns; hands and face at rest."""
+    local, root = unpacked(rows)
+    pose = matrix_to_axis_angle(local)
+    whole = torch.cat([pose, pose.new_zeros(len(pose), len(PARENTS) - NUM_BODY, 3)], dim=1)
+    return Motion.from_pose(whole, root.contiguous(), fps=fps)
+
+
+def _windows(time: int) -> list[tuple[int, int]]:
+    """Stretches that are fitted one by one, so that hours cost no more memory than seconds; neighbours overlap."""
+    if time <= _WINDOW:
+        return [(0, time)]
+    count = math.ceil((time - _OVERLAP) / (_WINDOW - _OVERLAP))
+    starts = [round(k * (time - _WINDOW) / (count - 1)) for k in range(count)]
+    return [(start, start + _WINDOW) for start in starts]
+
+
+def _joined(pieces: list[tuple[int, NDArray[np.float32]]], time: int) -> Float[Tensor, "time 135"]:
+    """Windows end to end, each fading into the next over the frames that both have."""
+    total, mass = torch.zeros(time, 3 + 6 * NUM_BODY), torch.zeros(time, 1)
+    for first, rows in pieces:
+        index = torch.arange(len(rows), dtype=torch.float32)
+        # Edges of the clip have no neighbour to fade into, and there every share divides out.
+        share = torch.minimum(index + 1, len(rows) - index)[:, None].clamp(max=_OVERLAP)
+        local, root = unpacked(torch.from_numpy(rows))
+        total[first : first + len(rows)] += share * packed(local, root)
+        mass[first : first + len(rows)] += share
+    return total / mass
+
+
+def _width(sigma: float, fps: float) -> float:
+    """Frames of Gaussian smoothing that balance white noise against the bend that they take out of the movement.
+
+    Smoothing by s frames leaves noise of variance sigma^2 / (2 sqrt(pi) s) and a bias of a s^2 / (2 fps^2); their
+    sum of squares is least at s^5 = sigma^2 fps^4 / (2 sqrt(pi) a^2).
+    """
+    usual_acceleration = 2.5  # m/s^2, median over joints of everyday movement in motion capture
+    return float((sigma**2 * fps**4 / (2 * 3.14159**0.5 * usual_acceleration**2)) ** 0.2)
+
+
+def terms_of(subject: Subject, beliefs: Beliefs, root: Float[Tensor, "time 3"]) -> Terms:
+    """Everything that the energy of a track depends on.
+
+    Args:
+        subject: What is fitted.
+        beliefs: Weights of the terms.
+        root: Where the pelvis is, roughly: a pixel is worth as many metres as it covers there.
+    """
+    track, markers, skeleton = subject.track, subject.markers, subject.skeleton
+    known = (track.confidence > 0) & track.points.isfinite().all(-1)
+    sigma = noise(track.points, track.confidence).clamp(min=beliefs.least_noise).float()
+    hinges, axes, bones = _hinge_axes(skeleton)
+    entries = [(m, j, w) for m, row in enumerate(markers.weights.tolist()) for j, w in enumerate(row) if w]
+    supports = [JOINT[name] for name in SUPPORTS if JOINT[name] < NUM_BODY]
+    flesh = [depth for name, depth in SUPPORTS.items() if JOINT[name] < NUM_BODY]
+    nowhere = torch.tensor([0.0, 1.0, 0.0, 1e3])
+    rates = [(track.fps**2 / usual) ** 2 for usual in (beliefs.acceleration, beliefs.angular_acceleration)]
+    counts = np.bincount([m for m, _, _ in entries], minlength=len(markers.frames))
+    return Terms(
+        points=_floats(torch.where(known[..., None], track.points, 0)),
+        weights=_floats(torch.where(known, track.confidence, 0) / sigma**2),
+        limits=_floats((10 * sigma).clamp(min=beliefs.outlier).expand(len(known))),
+        **_sighted(track.sighting, root, beliefs, len(markers.frames)),
+        floor=_floats(nowhere if track.floor is None else track.floor),
+        rates=np.array(rates, np.float32),
+        bones=_floats(bones_of(skeleton)),
+        parents=np.array(PARENTS[:NUM_BODY]),
+        offsets=_floats(markers.offsets),
+        frames=markers.frames.numpy().astype(np.int64),
+        starts=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        holders=np.array([j for _, j, _ in entries], np.int64),
+        shares=np.array([w for _, _, w in entries], np.float32),
+        stiffness=_floats(_stiffness(beliefs)),
+        hinges=hinges.numpy(),
+        hinge_axes=_floats(axes),
+        hinge_bones=_floats(bones),
+        hinge_bends=_floats(torch.linalg.cross(axes, bones)),
+        supports=np.array(supports, np.int64),
+        flesh=np.array(flesh, np.float32),
+        tightness=np.array([1 / beliefs.hinge**2, 1 / beliefs.floor**2], np.float32),
+    )
+
+
+def _floats(values: Tensor) -> NDArray[np.float32]:
+    return np.ascontiguousarray(values.float().numpy())
+
+
+def _sighted(
+    sight: Sighting | None, root: Float[Tensor, "time 3"], beliefs: Beliefs, markers: int
+) -> dict[str, NDArray[np.float32]]:
+    """What the pictures say about each frame."""
+    if sight is None:
+        shapes = {
+            "pixels": (0, markers, 2), "pixel_weights": (0, markers), "pixel_limits": (0,),
+            "metres_per_pixel": (0,), "viewmats": (0, 4, 4), "Ks": (0, 3, 3),
+        }  # fmt: skip
+        return {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    visible = (sight.confidence > 0) & sight.pixels.isfinite().all(-1)
+    depth = project(root[:, None], sight.camera)[1].clamp(min=0.1)
+    scale = depth / sight.camera.Ks[:, :1, 0].to(depth)
+    error = (noise(sight.pixels, sight.confidence).float() * scale).clamp(min=beliefs.least_pixel_noise)
+    return {
+        "pixels": _floats(torch.where(visible[..., None], sight.pixels, 0)),
+        "pixel_weights": _floats(torch.where(visible, sight.confidence, 0) / error**2),
+        "pixel_limits": _floats((10 * error).clamp(min=beliefs.outlier)[:, 0]),
+        "metres_per_pixel": _floats(scale[:, 0]),
+        "viewmats": _floats(sight.camera.viewmats),
+        "Ks": _floats(sight.camera.Ks),
+    }
+
+
+_TIMED = (
+    "points",
+    "weights",
+    "limits",
+    "pixels",
+    "pixel_weights",
+    "pixel_limits",
+    "metres_per_pixel",
+    "viewmats",
+    "Ks",
+)
+
+
+def _cut(terms: Terms, first: int, last: int) -> Terms:
+    return terms._replace(**{name: np.ascontiguousarray(getattr(terms, name)[first:last]) for name in _TIMED})
+
+
+def _waves(terms: Terms, subject: Subject, beliefs: Beliefs) -> Waves:
+    """Cosine waves over the frames and their scales: unknowns in which the energy is nearly round.
+
+    Acceleration is dear for fast waves and cheap for slow ones, and a bone's curvature grows with what hangs on it.
+    In these unknowns descent needs tens of steps where it needed hundreds. Only speed depends on this, no minimum.
+    """
+    markers, skeleton, fps = subject.markers, subject.skeleton, subject.track.fps
+    main = torch.where(markers.offsets.abs().amax(1) > 0, markers.frames, markers.weights.argmax(1))
+    below = _descent()
+    rest = skeleton.joints[:NUM_BODY]
+    lever = ((markers.rest(skeleton)[None] - rest[:, None]) ** 2).sum(-1) * below[:, main]
+    swing = ((rest[None] - rest[:, None]) ** 2).sum(-1) * below
+    weight = torch.from_numpy(terms.weights).mean(0)
+    if len(terms.pixels):
+        weight = weight + torch.from_numpy(terms.pixel_weights).mean(0)
+    time = len(terms.weights)
+    order = torch.arange(time, dtype=torch.float32)
+    C = torch.cos(torch.pi / time * order[:, None] * (order[None] + 0.5)) * (2 / time) ** 0.5
+    C[0] /= 2**0.5
+    wave = (2 - 2 * torch.cos(torch.pi / time * order)) ** 2 * fps**4
+    heft = wave / beliefs.acceleration**2
+    spin = wave / beliefs.angular_acceleration**2
+    turning = (lever @ weight + _stiffness(beliefs))[None] + heft[:, None] * swing.sum(1)[None] + spin[:, None]
+    going = weight.sum() + NUM_BODY * heft
+    curvature = torch.cat([turning.repeat_interleave(6, dim=1), going[:, None].expand(-1, 3)], dim=1)
+    return Waves(cosines=_floats(C), scales=_floats(curvature.clamp(min=1e-6).rsqrt()))
+
+
+def _descent() -> Float[Tensor, "22 22"]:
+    """1 where the column's joint hangs on the row's joint, itself included."""
+    below = torch.eye(NUM_BODY)
+    for joint in range(1, NUM_BODY):
+        below[:, joint] += below[:, PARENTS[joint]]
+    return below
+
+
+def _stiffness(beliefs: Beliefs) -> Float[Tensor, "22"]:
+    """Weight of 3 - trace(R), which is the squared angle for small ones, by joint; the pelvis is free."""
+    result = torch.zeros(NUM_BODY)
+    for joint in range(1, NUM_BODY):
+        kind = JOINT_NAMES[joint].removeprefix("left_").removeprefix("right_").rstrip("123")
+        result[joint] = 1 / (USUAL_ANGLES[kind] * beliefs.looseness) ** 2
+    return result
+
+
+def _hinge_axes(skeleton: Skeleton) -> tuple[Tensor, Tensor, Tensor]:
+    """Hinge joints, knees first, their axes at rest, and the direction of the bone beyond each."""
+    ids = [JOINT[name] for name in HINGES]
+    ends = [next(j for j in range(NUM_BODY) if PARENTS[j] == joint) for joint in ids]
+    bones = torch.nn.functional.normalize(skeleton.joints[ends] - skeleton.joints[ids], dim=-1)
+    axes = torch.tensor(list(HINGES.values()))
+    axes = torch.nn.functional.normalize(axes - (axes * bones).sum(-1, keepdim=True) * bones, dim=-1)
+    return torch.tensor(ids), axes, bones

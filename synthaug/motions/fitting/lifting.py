@@ -1,0 +1,143 @@
+"""From points in a picture to a body in space: starts for every way that the person may face, the best of them kept.
+
+Between recovery and fitting. One view leaves depth open; bone lengths, joints that bend one way, smooth movement and
+the usual pose settle it, and only roughly. What is exact is where things land in the picture.
+"""
+
+import math
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from synthaug.body.skeleton import JOINT, Skeleton
+from synthaug.motions.fitting.energy import packed
+from synthaug.motions.fitting.fit import Beliefs, Subject, descended, motion_of
+from synthaug.motions.fitting.markers import Markers, Sighting, Track, smoothed
+from synthaug.motions.fitting.placement import placed
+from synthaug.motions.fitting.starts import LIMBS, analytic_start
+from synthaug.structures import Camera, Motion
+
+LIFT_BELIEFS = Beliefs(looseness=0.5, least_pixel_noise=0.01, acceleration=4.0)
+"""Tighter than for points in space: what one view leaves open, the usual pose must say."""
+_SMOOTHING = 0.2
+"""Seconds: of distances and of the direction that somebody faces."""
+_SCREENING = 12
+"""Descent steps after which starts are compared."""
+
+
+def lift_track(
+    sight: Sighting, *, fps: float, markers: Markers, skeleton: Skeleton, beliefs: Beliefs = LIFT_BELIEFS
+) -> tuple[Motion, float]:
+    """The motion that one fixed camera saw, in the level camera's frame, and what the best start won over the next.
+
+    Starts are two readings of the girdles' foreshortening (turned to the left or to the right) and eight fixed
+    directions; each is descended a little, the best of them to the end.
+
+    Args:
+        sight: Markers in the picture; its camera is a level one, at the origin.
+        fps: Frames per second.
+        markers: Where they sit.
+        skeleton: Whose bone lengths give the scale.
+        beliefs: Weights of the terms.
+
+    Returns:
+        The motion, and the share by which the energy of the best start lies below that of the best one that faces
+        otherwise (by more than 90 degrees on average): near 0, front and back cannot be told apart.
+    """
+    pixels, seen = smoothed(sight.pixels.float(), sight.confidence.float(), 1.0)
+    nothing = Track(torch.zeros(*sight.confidence.shape, 3), torch.zeros_like(sight.confidence), fps, sighting=sight)
+    subject = Subject(nothing, markers, skeleton)
+    brief = replace(beliefs, iterations=_SCREENING)
+    tries = []
+    for yaw in _facings(pixels, seen, markers, sight.camera, fps=fps):
+        points = _guessed(pixels, seen, yaw, sight.camera.Ks[0], markers, skeleton, fps=fps)
+        local, root = analytic_start(points, seen, markers, skeleton)
+        rows, energy = descended(packed(local, root), subject, brief, root)
+        tries.append((energy, rows, root, _heading(rows)))
+    tries.sort(key=lambda found: found[0])
+    best, others = tries[0], [found for found in tries if float((found[3] * tries[0][3]).sum(-1).mean()) < 0]
+    rows, _ = descended(best[1], subject, beliefs, best[2])
+    certainty = 1 - best[0] / others[0][0] if others else 1.0
+    return motion_of(rows, fps=fps), max(0.0, float(certainty))
+
+
+def _heading(rows: Float[Tensor, "time 135"]) -> Float[Tensor, "time 3"]:
+    """Where the pelvis faces: its z axis, which is its x axis crossed with its y axis."""
+    x = torch.nn.functional.normalize(rows[:, 0:3], dim=-1)
+    y = rows[:, 3:6] - (rows[:, 3:6] * x).sum(-1, keepdim=True) * x
+    return torch.linalg.cross(x, torch.nn.functional.normalize(y, dim=-1))
+
+
+def _facings(
+    pixels: Tensor, seen: Tensor, markers: Markers, camera: Camera, *, fps: float
+) -> list[Float[Tensor, " time"]]:
+    """Directions to try, radians about the vertical: 0 faces the camera, a quarter turn faces the picture's right."""
+    fixed = [torch.full((len(pixels),), k * math.pi / 4) for k in range(8)]
+    direct = markers.direct
+    pair = [JOINT["left_shoulder"], JOINT["right_shoulder"]]
+    if not set(pair) <= direct.keys():
+        return fixed
+    left, right = (direct[joint] for joint in pair)
+    across = pixels[:, left, 0] - pixels[:, right, 0]
+    # Whoever turns by half shows the full width at some time; the ninth tenth is deaf to slips.
+    cosine = (across / across.abs().quantile(0.9).clamp(min=1.0)).clamp(-1, 1)
+    turn, _ = smoothed(cosine[:, None, None], torch.minimum(seen[:, left], seen[:, right])[:, None], _SMOOTHING * fps)
+    angle = turn[:, 0, 0].clamp(-1, 1).arccos()
+    return [angle, -angle, *fixed]
+
+
+def _guessed(
+    pixels: Tensor, seen: Tensor, yaw: Tensor, K: Tensor, markers: Markers, skeleton: Skeleton, *, fps: float
+) -> Float[Tensor, "time marker 3"]:
+    """Points in space that land on the pixels: girdles and head turned as told, limbs by their foreshortening.
+
+    Source:
+        Taylor, "Reconstruction of articulated objects from point correspondences", CVIU 2000: a bone that looks short
+        goes towards the camera or away from it. Which, is guessed here: knees and hands lie before the body.
+    """
+    cos, sin, zero, one = yaw.cos(), yaw.sin(), torch.zeros_like(yaw), torch.ones_like(yaw)
+    R = torch.stack([cos, zero, sin, zero, one, zero, -sin, zero, cos], dim=-1).unflatten(-1, (3, 3))
+    rest = markers.rest(skeleton)
+    rigid = torch.einsum("tij,mj->tmi", R, rest)
+    trunk = torch.isin(markers.frames, torch.tensor([JOINT[name] for name in _RIGID]))
+    if not trunk.any():
+        trunk = torch.ones_like(trunk)
+    root = placed(rigid, pixels, seen * trunk, K, smoothing=_SMOOTHING * fps)
+    depth = (rigid + root[:, None])[..., 2].clone()
+    points = _on_rays(pixels, depth, K)
+    direct = markers.direct
+    for limb in LIMBS:
+        ends = [JOINT[name] for name in limb]
+        if not set(ends) <= direct.keys():
+            continue
+        upper, hinge, end = (direct[joint] for joint in ends)
+        forward = cos * (1.0 if "hip" in limb[0] else 0.5)
+        for a, b, sign in ((upper, hinge, forward), (hinge, end, -cos if "hip" in limb[0] else cos)):
+            length = (rest[a] - rest[b]).norm()
+            flat = _on_rays(pixels[:, [b]], points[:, [a], 2], K)[:, 0] - points[:, a]
+            away = (length**2 - (flat[:, :2] ** 2).sum(-1)).clamp(min=0).sqrt()
+            # A quarter of it: full depth, guessed on the wrong side, is farther from the truth than none.
+            depth[:, b] = points[:, a, 2] + 0.25 * sign.clamp(-1, 1) * away
+            points[:, b] = _on_rays(pixels[:, [b]], depth[:, [b]], K)[:, 0]
+        _carried(points, pixels, upper, end, K, markers, ends[2])
+    return points
+
+
+_RIGID = ("pelvis", "left_hip", "right_hip", "spine1", "spine2", "spine3", "neck", "left_shoulder", "right_shoulder")
+
+
+def _on_rays(pixels: Tensor, z: Tensor, K: Tensor) -> Tensor:
+    """The points of these depths (negative, towards the viewer positive) that the pixels show, level camera's frame."""
+    x = -(pixels[..., 0] - K[0, 2]) / K[0, 0] * z
+    y = (pixels[..., 1] - K[1, 2]) / K[1, 1] * z
+    return torch.stack([x, y, z], dim=-1)
+
+
+def _carried(points: Tensor, pixels: Tensor, upper: int, end: int, K: Tensor, markers: Markers, joint: int) -> None:
+    """Put what hangs on a limb's end as far away as the end is."""
+    below = torch.isin(markers.frames, torch.tensor([joint, joint + 3]))
+    for marker in below.nonzero().squeeze(1).tolist():
+        if marker not in (upper, end):
+            points[:, marker] = _on_rays(pixels[:, [marker]], points[:, [end], 2], K)[:, 0]

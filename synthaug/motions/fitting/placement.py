@@ -1,0 +1,187 @@
+"""Where a person stood before a camera, and which way is down. Pure functions between landmarks and film's motions."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from synthaug.body.rotations import axis_angle_to_matrix
+from synthaug.body.skeleton import JOINT, PARENTS, SUPPORTS, Skeleton, joint_positions, lowest, moved
+from synthaug.motions.fitting.markers import NUM_BODY, Markers, smoothed
+from synthaug.structures import Camera, Motion
+
+FLIP = torch.diag(torch.tensor([1.0, -1.0, -1.0, 1.0]))
+"""Level camera's frame (y up, z towards the viewer) to OpenCV's (y down, z forward); its own inverse."""
+
+
+def intrinsics(width: int, height: int, focal: float) -> Float[Tensor, "3 3"]:
+    """Pinhole of a focal length given in longer sides of the picture, looking through its centre."""
+    f = focal * max(width, height)
+    return torch.tensor([[f, 0.0, width / 2], [0.0, f, height / 2], [0.0, 0.0, 1.0]])
+
+
+def level_camera(K: Float[Tensor, "3 3"], width: int, height: int, time: int) -> Camera:
+    """A camera at the origin that looks along -z, y up: the frame that people are placed in first."""
+    return Camera(viewmats=FLIP.expand(time, 4, 4), Ks=K.expand(time, 3, 3), width=width, height=height)
+
+
+def placed(
+    shapes: Float[Tensor, "time marker 3"],
+    pixels: Float[Tensor, "time marker 2"],
+    confidence: Float[Tensor, "time marker"],
+    K: Float[Tensor, "3 3"],
+    *,
+    smoothing: float,
+) -> Float[Tensor, "time 3"]:
+    """Shifts, in the level camera's frame, that bring each shape to where the picture shows it.
+
+    For a shift t the pinhole says (p_x + t_x) = -u (p_z + t_z), with u the pixel in focal lengths, and likewise for
+    y: linear in t. Solved by least squares, reweighted ten times so that single wrong landmarks lose their say.
+
+    Args:
+        shapes: Metres.
+        pixels: Where they are seen.
+        confidence: 0 leaves a marker, or a whole frame, out; such frames lie between their neighbours.
+        K: Of the camera.
+        smoothing: Frames; distance is noisy, since a centimetre of size is ten of distance.
+    """
+    u = (pixels[..., 0] - K[0, 2]) / K[0, 0]
+    v = -(pixels[..., 1] - K[1, 2]) / K[1, 1]
+    good = (confidence > 0) & u.isfinite() & v.isfinite() & shapes.isfinite().all(-1)
+    zero = torch.zeros_like(u)
+    u, v = torch.where(good, u, zero), torch.where(good, v, zero)
+    shape = torch.where(good[..., None], shapes, torch.zeros_like(shapes))
+    base = torch.where(good, confidence, zero)
+    one = torch.ones_like(u)
+    A = torch.stack([torch.stack([one, zero, u], -1), torch.stack([zero, one, v], -1)], dim=-2)
+    b = torch.stack([-shape[..., 0] - u * shape[..., 2], -shape[..., 1] - v * shape[..., 2]], dim=-1)
+    weight = base
+    shift = shape.new_zeros(len(shape), 3)
+    for _ in range(10):
+        # Two rows a marker, stacked: the searches of einsum for an order would take longer than the sums.
+        weighted = (weight[..., None, None] * A).flatten(1, 2)
+        normal = weighted.mT @ A.flatten(1, 2) + 1e-9 * torch.eye(3)
+        shift = torch.linalg.solve(normal, (weighted.mT @ b.flatten(1)[..., None]).squeeze(-1))
+        error = ((A.flatten(1, 2) @ shift[..., None]).view_as(b) - b).norm(dim=-1)
+        weight = base / (1 + (error / 0.05) ** 2)  # 5 cm: twice mediapipe's usual error on limbs
+    trust = base.sum(1)
+    # In front of the camera, and not a kilometre away: else the frame says nothing.
+    trust = torch.where((shift[:, 2] < -0.3) & (shift[:, 2] > -50), trust, torch.zeros_like(trust))
+    # Smoothed along the ray and across it apart: directions are ten times as exact as distances.
+    distance = (-shift[:, 2:]).clamp(min=0.3)
+    direction = shift / distance
+    log_distance, _ = smoothed(distance.log()[:, None], trust[:, None], smoothing)
+    direction, _ = smoothed(direction[:, None], trust[:, None], smoothing / 4)
+    return direction[:, 0] * log_distance[:, 0].exp()
+
+
+@dataclass(frozen=True)
+class Tilt:
+    """How far the camera looks down, in degrees, and the share of frames that told.
+
+    Attributes:
+        pitch_deg: Positive looks down.
+        evidence: Share of frames in which the person stood or sat upright.
+    """
+
+    pitch_deg: float
+    evidence: float
+
+
+def tilt(motion: Motion, skeleton: Skeleton) -> Tilt:
+    """The camera's pitch, guessed from people who hold themselves upright and from the floor under their feet.
+
+    The best of a grid of angles: bodies upright (8 degrees of lean are usual), the lowest point of the body always
+    at one height (5 cm), and cameras level (15 degrees), each in its usual deviation. Roll is taken for 0.
+
+    Args:
+        motion: In the level camera's frame.
+        skeleton: The performer's.
+    """
+    standing, whole = _standing(joint_positions(motion, skeleton), skeleton)
+    evidence = float(standing.float().mean())
+    if not standing.any():
+        return Tilt(pitch_deg=0.0, evidence=0.0)
+    lean = float(torch.atan2(whole[standing, 2], whole[standing, 1]).median().rad2deg())
+    certainty = min(1.0, float(standing.sum()) / motion.fps)  # a second of standing tells all that more would
+    best, least = 0.0, float("inf")
+    for pitch in range(-30, 61):
+        turned = moved(motion, leveling(float(pitch)), torch.zeros(3))
+        heights = lowest(joint_positions(turned, skeleton))[standing]
+        spread = float((heights - heights.median()).abs().mean())
+        cost = certainty * ((pitch - lean) / 8) ** 2 + (spread / 0.05) ** 2 + (pitch / 15) ** 2
+        if cost < least:
+            best, least = float(pitch), cost
+    return Tilt(pitch_deg=best, evidence=evidence)
+
+
+def _standing(
+    joints: Float[Tensor, "time 55 3"], skeleton: Skeleton
+) -> tuple[Bool[Tensor, " time"], Float[Tensor, "time 3"]]:
+    """Frames in which the person stands, and the direction from the ankles to the neck."""
+    ankles = [JOINT["left_ankle"], JOINT["right_ankle"]]
+    legs = joints[:, ankles].mean(1)
+    trunk = torch.nn.functional.normalize(joints[:, JOINT["neck"]] - joints[:, 0], dim=-1)
+    whole = torch.nn.functional.normalize(joints[:, JOINT["neck"]] - legs, dim=-1)
+    tall = (skeleton.joints[JOINT["neck"]] - skeleton.joints[ankles].mean(0)).norm()
+    span = (joints[:, JOINT["neck"]] - legs).norm(dim=-1) / tall
+    # Legs stretched, trunk in line with them (20 degrees), the head up in the picture (within 45).
+    return (span > 0.92) & ((trunk * whole).sum(-1) > 0.94) & (whole[:, 1] > 0.7), whole
+
+
+def floor_plane(
+    motion: Motion,
+    trust: Float[Tensor, "time marker"],
+    markers: Markers,
+    skeleton: Skeleton,
+    *,
+    pitch_deg: float,
+    roll_deg: float = 0.0,
+) -> Float[Tensor, "4"]:
+    """Unit normal and offset of the floor in the level camera's frame, under the parts of the body that are seen.
+
+    The floor is under the feet of who stands, flesh included (median over such frames): lying bodies are
+    foreshortened, and their distance is guessed badly. Where nobody stands it is the 10th percentile over frames of
+    the lowest seen part: single sunken frames do not lower it. A part is seen where a marker on it, or on the joint
+    above it, has trust beyond a half.
+    """
+    R = leveling(pitch_deg, roll_deg)
+    joints = joint_positions(moved(motion, R, torch.zeros(3)), skeleton)
+    ids = [JOINT[name] for name in SUPPORTS if JOINT[name] < NUM_BODY]
+    flesh = torch.tensor([depth for name, depth in SUPPORTS.items() if JOINT[name] < NUM_BODY])
+    own = torch.zeros(len(trust), NUM_BODY)
+    for marker, joint in enumerate(markers.frames.tolist()):
+        own[:, joint] = torch.maximum(own[:, joint], trust[:, marker])
+    seen = torch.stack([own[:, j] if j == 0 else torch.maximum(own[:, j], own[:, PARENTS[j]]) for j in ids], dim=1)
+    heights = joints[:, ids, 1] - flesh
+    low = torch.where(seen > 0.5, heights, torch.full_like(heights, torch.inf)).amin(dim=1)
+    standing, _ = _standing(joint_positions(motion, skeleton), skeleton)
+    upright = low[standing & low.isfinite()]
+    low = low[low.isfinite()]
+    if len(upright) >= 2:
+        level = upright.median()
+    else:
+        level = low.quantile(0.1) if len(low) else lowest(joints).quantile(0.1)
+    return torch.cat([R[1], -level[None]])
+
+
+def leveling(pitch_deg: float, roll_deg: float = 0.0) -> Float[Tensor, "3 3"]:
+    """Turns the frame of a camera that looks down by this much, and is turned clockwise by that, until y is up."""
+    pitch, roll = torch.tensor([[-pitch_deg, 0.0, 0.0], [0.0, 0.0, -roll_deg]]).deg2rad()
+    return axis_angle_to_matrix(pitch) @ axis_angle_to_matrix(roll)
+
+
+def on_the_floor(
+    motion: Motion, camera: Camera, floor: Float[Tensor, "4"], *, pitch_deg: float, roll_deg: float = 0.0
+) -> tuple[Motion, Camera]:
+    """Motion and camera in a world with y up and the floor at 0, the middle of the path above the origin."""
+    R = leveling(pitch_deg, roll_deg)
+    turned = moved(motion, R, torch.zeros(3))
+    middle = turned.transl.median(dim=0).values
+    shift = torch.stack([-middle[0], floor[3], -middle[2]])
+    T_world_level = torch.eye(4)
+    T_world_level[:3, :3], T_world_level[:3, 3] = R, shift
+    viewmats = camera.viewmats @ torch.linalg.inv(T_world_level)
+    world = Camera(viewmats=viewmats, Ks=camera.Ks, width=camera.width, height=camera.height)
+    return moved(motion, R, shift), world

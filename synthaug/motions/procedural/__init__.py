@@ -1,0 +1,1 @@
+"""Parts of the procedural actions: arms, gait, postures, timing and performer style."""

@@ -1,0 +1,235 @@
+"""What a run leaves in its folder: figures, recipes, motions' grades, and a sheet to look at.
+
+After training; the entry files' last step.
+"""
+
+import io
+import itertools
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import yaml
+from jaxtyping import UInt8
+from PIL import Image
+
+from synthaug.datamodule.module import SynthAugDataModule
+from synthaug.datasets import LeakError
+from synthaug.datasets.leaks import assert_disjoint, overlaps
+from synthaug.files import digest_of, write_atomic
+from synthaug.datamodule.guards import check_leaks
+from synthaug.runs.previews import rows
+from synthaug.training.loops import exported
+from synthaug.reports import Prediction, Scores, metrics_of, print_scores, report_sweep, score, write_recipes
+from synthaug.runs.sheets import sheet
+from synthaug.structures import Plain
+
+logger = logging.getLogger(__name__)
+
+LEFT = (
+    "config.yaml", "metrics.json", "predictions.json", "failure.txt", "recipes.jsonl", "motions.json", "leakage.json",
+    "contact_sheet.png", "best.ckpt", "last.ckpt", "resume.ckpt", "best.safetensors", "logs", "evaluation",
+    "episodes.json",
+)  # fmt: skip
+"""All that a run leaves: nothing else in its folder is touched, which may be somebody's working folder."""
+EARLIER = "earlier"
+"""Folder within a run's for what a run of another configuration left in the same place."""
+_UNTOLD = ("ckpt_path", "loading.num_workers", "loading.memory_mb", "loading.ahead", "loading.start_method",
+           "trainer.enable_progress_bar", "trainer.enable_model_summary")  # fmt: skip
+"""Settings that change how a run comes about and not what comes of it."""
+
+
+def same_run(one: str, other: str) -> bool:
+    """Whether two configurations, resolved, as YAML, are of runs that come to the same.
+
+    Of `ckpt_path` null and auto do: where a run was cut off changes nothing. Another file is another beginning.
+    """
+    return _identity(one) == _identity(other)
+
+
+def _identity(config: str) -> Plain:
+    tree = yaml.safe_load(config)
+    if not isinstance(tree, dict):
+        return tree
+    start = tree.get("ckpt_path")
+    for name in _UNTOLD:
+        *parents, last = name.split(".")
+        at = tree
+        for parent in parents:
+            below = at.get(parent)
+            at = below if isinstance(below, dict) else {}
+        at.pop(last, None)
+    return tree if start in (None, "auto") else {**tree, "ckpt_path": start}
+
+
+def finished(folder: Path, config: str) -> float | None:
+    """Mean class accuracy of the run that a folder holds, if it has ended and had this configuration (`same_run`).
+
+    So that a sweep that was cut off goes on where it stood when it is started again in its folder. Says so.
+
+    Args:
+        folder: Of a run.
+        config: Resolved, as YAML.
+    """
+    written, metrics = folder / "config.yaml", folder / "metrics.json"
+    if not (written.is_file() and metrics.is_file()) or not same_run(written.read_text(), config):
+        return None
+    done = float(json.loads(metrics.read_text())["mean_class_accuracy"])
+    print(f"{folder} holds this very run, finished: {done:.1%}. Choose another folder to repeat it.")
+    return done
+
+
+def begin(folder: Path, config: str) -> None:
+    """Write `config.yaml`. What a run of another configuration left in the folder goes into one below `earlier`.
+
+    Nothing of that run may pass for this one's: neither its figures, should this one be cut off, nor its checkpoint.
+    A run that goes on keeps what it has; its learning curve so far stays beside the new one.
+    """
+    written = folder / "config.yaml"
+    if written.is_file() and not same_run(written.read_text(), config):
+        place = _free(folder / EARLIER, "")
+        place.mkdir(parents=True)
+        for path in (folder / name for name in LEFT):
+            if path.exists():
+                path.rename(place / path.name)
+    elif (curve := folder / "logs" / "metrics.csv").is_file():
+        curve.rename(_free(folder / "logs", "metrics-", ".csv"))
+    write_atomic(written, config.encode())
+
+
+def _free(folder: Path, start: str, end: str = "") -> Path:
+    """The first numbered name that is not taken."""
+    return next(path for number in itertools.count(1) if not (path := folder / f"{start}{number}{end}").exists())
+
+
+def leave_before(data: SynthAugDataModule, folder: Path) -> None:
+    """Write what is known before training: recipes, motions' grades, leaks looked for, and a sheet of the clips."""
+    write_recipes(folder, data.recipes())
+    _write_json(folder / "motions.json", motion_report(data))
+    _write_json(folder / "leakage.json", leak_report(data))
+    shown = rows(data)
+    title = (
+        f"What this run trains on: {len(data.split.train)} clips of the data set, {len(data.recipes())} synthetic ones"
+    )
+    write_atomic(folder / "contact_sheet.png", png(sheet(shown, title=title)))
+
+
+def leave_after(
+    data: SynthAugDataModule, predictions: Sequence[Prediction], folder: Path, facts: dict[str, Plain]
+) -> Scores:
+    """Grade test predictions, write them and `metrics.json`, and print the table."""
+    (folder / "failure.txt").unlink(missing_ok=True)
+    scores = score(predictions, data.class_names)
+    split = data.split
+    counted: dict[str, Plain] = {
+        "filmed_clips": len(split.train), "val_clips": len(split.val), "synthetic_clips": len(data.recipes()),
+        "notes": {**data.dataset.notes, **split.notes},
+        "classes": list(data.class_names), "version": metadata.version("synthaug"),
+        "strata": _strata(data, predictions),
+        "quarantined": len(data.dataset.quarantine), "motions_dropped": len(motion_report(data)["dropped"]),
+    }  # fmt: skip
+    # Forked processes are gone by now, and only the trainer knows that there were any.
+    processes = facts.get("processes")
+    counted["synthetic_share"] = data.synthetic_share(processes=processes if isinstance(processes, int) else None)
+    if isinstance(batches := facts.get("batches"), int) and isinstance(processes, int):
+        counted["filmed_exposure"] = data.filmed_exposure(batches, processes=processes)
+    _write_json(folder / "predictions.json", predictions)
+    _write_json(folder / "metrics.json", metrics_of(scores, {**counted, **facts}))
+    print_scores(scores, title=f"{len(split.train)} filmed, {len(data.recipes())} synthetic clips")
+    return scores
+
+
+def leave_weights(data: SynthAugDataModule, checkpoint: str, folder: Path) -> None:
+    """Write `best.safetensors`: the recognizer alone, with its classes and the digest of the run's configuration."""
+    config = digest_of((folder / "config.yaml").read_text())
+    facts = {"classes": json.dumps(data.class_names), "config": config}
+    write_atomic(folder / "best.safetensors", exported(checkpoint, facts))
+
+
+def _strata(data: SynthAugDataModule, predictions: Sequence[Prediction]) -> dict[str, Plain]:
+    """Accuracies on each part of the test that the protocol tells apart; empty where it tells none."""
+    part = {record.key: data.protocol.stratum(record) for record in data.split.test}
+    names = sorted(set(part.values()) - {""})
+    of = {name: [one for one in predictions if part[str(one["key"])] == name] for name in names}
+    scores = {name: score(ours, data.class_names) for name, ours in of.items() if ours}
+    return {
+        name: {"mean_class_accuracy": one.mean_class_accuracy, "top1": one.top1, "clips": one.clips}
+        for name, one in scores.items()
+    }
+
+
+def leave_failure(folder: Path, words: str) -> None:
+    """Say in `failure.txt` why a run ended early, so that a sweep's table can."""
+    write_atomic(folder / "failure.txt", f"{words}\n".encode())
+
+
+def png(picture: UInt8[np.ndarray, "height width 3"]) -> bytes:
+    """An sRGB picture as PNG."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def _write_json(path: Path, content: Mapping | Sequence) -> None:
+    write_atomic(path, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
+
+
+def motion_report(data: SynthAugDataModule) -> dict[str, dict[str, float | None] | dict[str, str]]:
+    """Grades of the references and the reasons for those dropped, by key: what motions.json holds."""
+    synthesizer = data.synthesizer
+    if synthesizer is None:
+        return {"quality": {}, "dropped": {}}
+    references = synthesizer.references
+    return {
+        "quality": {key: take.quality for key, take in references.takes.items()},
+        "dropped": dict(references.dropped),
+    }
+
+
+def leak_report(data: SynthAugDataModule) -> dict[str, Plain]:
+    """What was checked, what was found, and what the protocol itself lets training and test share: leakage.json.
+
+    Where nobody says who is seen or which camera filmed, nothing can be found; how many such clips there are is said.
+    """
+    split, synthesizer = data.split, data.synthesizer
+    counts = {"train": len(split.train), "val": len(split.val), "test": len(split.test)}
+    made = 0 if synthesizer is None else len(synthesizer.identities)
+    shown = () if synthesizer is None else synthesizer.plan.background.sources
+    shared: dict[str, Plain] = dict(overlaps(split).items())
+    known = {record.key for part in (split.train, split.val, split.test) for record in part}
+    unnamed: dict[str, Plain] = {field: len(keys & known) for field, keys in data.dataset.unnamed.items()}
+    counts |= {"references": len(_performed(data)), "identities": made, "recipes": len(data.recipes())}
+    return {
+        "protocol": type(data.protocol).__name__, "separates": data.protocol.separates, "violations": _violations(data),
+        "overlaps": shared, "clips_that_name_none": unnamed, "checked": {**counts, "plates_of_clips": len(shown)},
+    }  # fmt: skip
+
+
+def _violations(data: SynthAugDataModule) -> list[Plain]:
+    violations: list[Plain] = []
+    try:
+        assert_disjoint(data.split, data.protocol.separates)
+        if data.synthesizer is not None:
+            check_leaks(data.synthesizer, data.split, data.protocol.separates)
+    except LeakError as error:
+        violations.append(str(error))
+    outside = _performed(data) - {record.key for record in data.split.train}
+    return violations + [f"A recipe performs '{key}', which is no training clip." for key in sorted(outside)]
+
+
+def _performed(data: SynthAugDataModule) -> set[str]:
+    return {actor.motion for recipe in data.recipes() for actor in recipe.actors}
+
+
+def close_sweep(folder: Path, *, over: Sequence[str] = ()) -> bool:
+    """Report what the jobs of a sweep left, and say whether all ended well and the report could be written."""
+    failed = any(EARLIER not in path.parts for path in folder.rglob("failure.txt"))
+    try:
+        report_sweep(folder, over=over)
+    except Exception:  # Hydra would make a warning of it and end as if all were well
+        logger.exception("The report on %s could not be written; its runs are whole.", folder)
+        return False
+    return not failed

@@ -1,0 +1,306 @@
+"""What was understood of one recorded motion: facts to read, and pictures to judge it by at a glance.
+
+For `synthaug motion inspect`; above motions, avatars and renderers, of which it is handed one each.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from synthaug.avatars import Avatar
+from synthaug.body.skeleton import joint_positions, lowest, mean_skeleton, resample, retarget
+from synthaug.compositing.layers import over
+from synthaug.body.limits import excess
+from synthaug.renderers import Renderer
+from synthaug.body.rotations import axis_angle_to_matrix
+from synthaug.runs.sheets import Row, Strip, with_skeleton
+from synthaug.structures import Camera, Motion, Record, Reference
+from synthaug.video import SUFFIXES, indices_at, probe, read_frames
+
+_GROUND, _LINE = (40, 42, 48), (86, 90, 100)
+_TILE = 0.5
+"""Metres between the lines on the floor."""
+_FPS = 12.0
+"""Frames a second of the preview: enough to judge a movement by."""
+_HASTY, _SUNK, _BENT = 12.0, 0.05, 15.0
+"""Metres a second, metres and degrees beyond which a person should look."""
+
+
+def whole_record(path: Path) -> Record:
+    """A file as a record of its own, from its beginning to its end."""
+    return Record(key=path.name, path=path, label=0, subject="", camera="", start=0.0, end=1e6)
+
+
+def facts(reference: Reference, *, kind: str, path: Path) -> list[tuple[str, str]]:
+    """What was understood, line by line: source, time, frame of reference, joints, camera, score and its parts."""
+    motion = reference.motion
+    rows = [
+        ("source", f"{kind}: {path}"),
+        ("time", f"{motion.num_frames} frames, {motion.fps:g} a second, {motion.duration:.2f} s"),
+        ("frame of reference", _frame(motion)),
+        ("joints", _joints(motion)),
+        ("companions", _companions(reference)),
+        ("camera", _camera(reference)),
+        ("score", "known motion, not graded" if reference.quality is None else f"{reference.quality:.2f} of 1"),
+    ]
+    rows += [(f"  {name}", f"{value:.4g}") for name, value in sorted(reference.notes.items())]
+    return rows + [("look at", doubt) for doubt in doubts(motion)]
+
+
+def _frame(motion: Motion) -> str:
+    joints = joint_positions(motion, mean_skeleton())
+    low, high = joints.reshape(-1, 3).amin(dim=0), joints.reshape(-1, 3).amax(dim=0)
+    path = (motion.transl[1:] - motion.transl[:-1])[:, [0, 2]].norm(dim=-1).sum()
+    facing = axis_angle_to_matrix(motion.global_orient)[:, :, 2].mean(dim=0)
+    degrees = math.degrees(math.atan2(float(facing[0]), float(facing[2])))
+    return (
+        f"world, y up, floor at 0: x {low[0]:.2f} to {high[0]:.2f}, y {low[1]:.2f} to {high[1]:.2f}, "
+        f"z {low[2]:.2f} to {high[2]:.2f} m; pelvis at {float(motion.transl[:, 1].median()):.2f} m, "
+        f"goes {float(path):.2f} m; faces {round(degrees)} degrees from +z"
+    )
+
+
+def _joints(motion: Motion) -> str:
+    def moving(pose: Float[Tensor, "time joint 3"]) -> str:
+        count = int(((pose - pose[:1]).abs().amax(dim=(0, 2)) > 1e-3).sum())
+        rest = "" if float(pose.abs().max()) > 1e-3 else ", at rest"
+        return f"{count} of {pose.shape[1]} move{rest}"
+
+    face = torch.stack([motion.jaw_pose, motion.leye_pose, motion.reye_pose], dim=1)
+    return (
+        f"body {moving(motion.body_pose)}; left hand {moving(motion.left_hand_pose)}; right hand "
+        f"{moving(motion.right_hand_pose)}; jaw and eyes {moving(face)}"
+    )
+
+
+def _companions(reference: Reference) -> str:
+    """How many take part beside the acting person, and how far away they are."""
+    if not reference.companions:
+        return "none"
+    apart = [float((one.transl - reference.motion.transl).norm(dim=-1).median()) for one in reference.companions]
+    return ", ".join(f"one {metres:.2f} m away" for metres in apart)
+
+
+def _camera(reference: Reference) -> str:
+    camera, motion = reference.camera, reference.motion
+    positions = -(camera.viewmats[:, :3, :3].mT @ camera.viewmats[:, :3, 3:])[:, :, 0]
+    away = float((positions - motion.transl).norm(dim=-1).median())
+    down = math.degrees(math.asin(max(-1.0, min(1.0, -float(camera.viewmats[0, 2, 1])))))
+    moves = "moves" if float((camera.viewmats - camera.viewmats[:1]).abs().max()) > 1e-4 else "stands still"
+    return (
+        f"{camera.width} x {camera.height} pixels, focal length {float(camera.Ks[0, 0, 0]):.0f} pixels, {moves}; "
+        f"{away:.1f} m away, {float(positions[0, 1]):.2f} m high, looks down by {round(down)} degrees"
+    )
+
+
+def doubts(motion: Motion) -> list[str]:
+    """What a person should look at: haste, soles off the floor, joints beyond their range. Empty where all is well."""
+    joints = joint_positions(motion, mean_skeleton())
+    result = []
+    if motion.num_frames > 1:
+        speed = (joints[1:, :22] - joints[:-1, :22]).norm(dim=-1).amax(dim=1) * motion.fps
+        if float(speed.max()) > _HASTY:
+            result.append(f"a joint moves at {float(speed.max()):.0f} m/s in frame {int(speed.argmax()) + 1}: a jump?")
+    height = lowest(joints)
+    if float(height.quantile(0.05)) < -_SUNK:
+        deep = -float(height.quantile(0.05))
+        why = "another up axis, or floor?" if deep > 0.3 else "made for another body, or another floor?"
+        result.append(f"the body is {deep:.2f} m below the floor at times: {why}")
+    if float(height.quantile(0.5)) > 2 * _SUNK:
+        result.append(
+            f"the body is {float(height.median()):.2f} m above the floor half of the time: the floor's height?"
+        )
+    beyond = {name: float((degrees > _BENT).float().mean()) for name, degrees in excess(motion).items()}
+    bent = [f"{name} in {share:.0%}" for name, share in sorted(beyond.items(), key=lambda x: -x[1]) if share > 0.05]
+    if bent:
+        result.append(f"beyond their range by {_BENT:.0f} degrees: {', '.join(bent[:4])} of the frames")
+    return result
+
+
+@dataclass(frozen=True)
+class Preview:
+    """How a motion is shown.
+
+    Attributes:
+        side: Of a picture, pixels.
+        seconds: Of the motion that are shown at most.
+    """
+
+    side: int = 224
+    seconds: float = 10.0
+
+    def __post_init__(self) -> None:
+        if not 32 <= self.side <= 2048 or not 0 < self.seconds <= 600:
+            raise ValueError(
+                f"side={self.side} and seconds={self.seconds} were given; 32 to 2048 pixels and up to 600 s were "
+                "wanted. Correct the value."
+            )
+
+    def times(self, motion: Motion) -> Float[Tensor, " sample"]:
+        """Seconds that are shown."""
+        rate = min(_FPS, motion.fps)
+        count = max(2, math.ceil(min(self.seconds, motion.duration) * rate))
+        return torch.arange(count, dtype=torch.float64) / rate
+
+
+def views(
+    reference: Reference, avatar: Avatar, renderer: Renderer, *, preview: Preview, film: Path | None = None
+) -> tuple[Strip, ...]:
+    """Stick figure and re-enactment, each as the reference's camera saw it and from the performer's left.
+
+    The floor has lines half a metre apart. The first camera's picture is cut to where the person is; the second goes
+    along with the person, so that the lines move.
+
+    Args:
+        reference: What is shown, on the mean skeleton.
+        avatar: Who re-enacts.
+        renderer: Draws them.
+        preview: How much.
+        film: What the reference was taken out of; drawn under the first stick figure.
+    """
+    times = preview.times(reference.motion)
+    motions = [resample(motion, times, loop=False) for motion in reference.people]
+    joints = [joint_positions(motion, mean_skeleton()) for motion in motions]
+    seen_by = _at(reference, times)
+    crop = _close(torch.cat(joints, dim=1), seen_by, preview.side)
+    own, aside = crop.camera(seen_by, preview.side), beside(motions[0], side=preview.side)
+    ground = floored(motions[0], own)
+    under = ground if film is None else crop.film(_filmed(film, times, reference), preview.side)
+    people = [avatar.pose(retarget(motion, mean_skeleton(), avatar.skeleton)) for motion in motions]
+    side_ground = floored(motions[0], aside)
+    return (
+        Strip("as its camera saw it", _drawn(under, joints, own)),
+        Strip("from the performer's left (mean facing)", _drawn(side_ground, joints, aside)),
+        Strip("re-enacted, same camera", over(renderer.render(people, own), ground)),
+        Strip("re-enacted, from the left", over(renderer.render(people, aside), side_ground)),
+    )
+
+
+def _drawn(
+    frames: UInt8[Tensor, "time 3 height width"], people: Sequence[Float[Tensor, "time 55 3"]], camera: Camera
+) -> UInt8[Tensor, "time 3 height width"]:
+    for joints in people:
+        frames = with_skeleton(frames, joints, camera)
+    return frames
+
+
+def rows_of(strips: Sequence[Strip]) -> list[Row]:
+    """One row for each view, for a sheet."""
+    return [Row(strip.title, (replace(strip, title=""),)) for strip in strips]
+
+
+def _at(reference: Reference, times: Float[Tensor, " sample"]) -> Camera:
+    camera = reference.camera
+    frames = (times * reference.motion.fps).long().clamp(max=len(camera.viewmats) - 1)
+    return replace(camera, viewmats=camera.viewmats[frames], Ks=camera.Ks[frames])
+
+
+@dataclass(frozen=True)
+class _Crop:
+    """A square of a picture: pixels of the preview are `scale` times the picture's, less the corner."""
+
+    scale: float
+    left: float
+    top: float
+
+    def camera(self, camera: Camera, side: int) -> Camera:
+        Ks = camera.Ks.clone()
+        Ks[:, :2] *= self.scale
+        Ks[:, 0, 2] -= self.scale * self.left
+        Ks[:, 1, 2] -= self.scale * self.top
+        return Camera(camera.viewmats, Ks, side, side)
+
+    def film(self, frames: UInt8[Tensor, "time 3 height width"], side: int) -> UInt8[Tensor, "time 3 side side"]:
+        turn = np.array([[self.scale, 0, -self.scale * self.left], [0, self.scale, -self.scale * self.top]])
+        shown = [
+            cv2.warpAffine(np.ascontiguousarray(frame), turn, (side, side), flags=cv2.INTER_AREA, borderValue=_GROUND)
+            for frame in frames.permute(0, 2, 3, 1).numpy()
+        ]
+        return torch.from_numpy(np.stack(shown)).permute(0, 3, 1, 2).contiguous()
+
+
+def _close(joints: Float[Tensor, "time joint 3"], camera: Camera, side: int) -> _Crop:
+    """The smallest square that holds everybody all along, and a fifth of it on every side; at most the whole picture.
+
+    A film whose people are small is so shown large; what lies outside the film is dark.
+    """
+    inside = joints @ camera.viewmats[:, :3, :3].mT + camera.viewmats[:, None, :3, 3]
+    flat = inside @ camera.Ks.mT
+    places = (flat[..., :2] / flat[..., 2:])[inside[..., 2] > 0.1]
+    whole = float(max(camera.width, camera.height))
+    if len(places) == 0:
+        return _Crop(side / whole, (camera.width - whole) / 2, (camera.height - whole) / 2)
+    low, high = places.quantile(0.02, dim=0), places.quantile(0.98, dim=0)
+    extent = min(1.4 * float((high - low).max()) + 1, whole)
+    centre = (low + high) / 2
+    return _Crop(side / extent, float(centre[0]) - extent / 2, float(centre[1]) - extent / 2)
+
+
+def beside(motion: Motion, *, side: int) -> Camera:
+    """A camera on the performer's left, at the height of the hips, that goes along and sees a person reaching up."""
+    across = axis_angle_to_matrix(motion.global_orient)[:, :, 0].mean(dim=0) * motion.transl.new_tensor([1.0, 0, 1.0])
+    if float(across.norm()) < 0.1:
+        across = motion.transl.new_tensor([1.0, 0.0, 0.0])  # who turns or lies has no left; the world's is as good
+    left = across / across.norm()
+    eyes = motion.transl * motion.transl.new_tensor([1.0, 0, 1.0]) + 4.2 * left + motion.transl.new_tensor([0, 1.0, 0])
+    up = motion.transl.new_tensor([0.0, 1.0, 0.0])
+    R = torch.stack([torch.linalg.cross(-left, up), -up, -left])
+    viewmats = torch.eye(4).repeat(motion.num_frames, 1, 1)
+    viewmats[:, :3, :3] = R
+    viewmats[:, :3, 3] = -eyes @ R.mT
+    # 2.6 m of height fill the picture.
+    focal = side * 4.2 / 2.6
+    K = torch.tensor([[focal, 0, side / 2], [0, focal, side / 2], [0, 0, 1]])
+    return Camera(viewmats, K.repeat(motion.num_frames, 1, 1), side, side)
+
+
+def floored(motion: Motion, camera: Camera) -> UInt8[Tensor, "time 3 height width"]:
+    """A dark place whose floor has lines half a metre apart, around where the person is."""
+    pictures = []
+    for frame in range(motion.num_frames):
+        picture = np.full((camera.height, camera.width, 3), _GROUND, np.uint8)
+        x, z = (round(float(motion.transl[frame, axis]) / _TILE) * _TILE for axis in (0, 2))
+        for start, end in _lines(x, z):
+            _draw(picture, start, end, camera.viewmats[frame].double().numpy(), camera.Ks[frame].double().numpy())
+        pictures.append(picture)
+    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous()
+
+
+def _lines(x: float, z: float, reach: int = 5) -> list[tuple[np.ndarray, np.ndarray]]:
+    steps = [_TILE * k for k in range(-reach, reach + 1)]
+    far = _TILE * reach
+    along = [(np.array([x + s, 0, z - far]), np.array([x + s, 0, z + far])) for s in steps]
+    return along + [(np.array([x - far, 0, z + s]), np.array([x + far, 0, z + s])) for s in steps]
+
+
+def _draw(picture: np.ndarray, start: np.ndarray, end: np.ndarray, view: np.ndarray, K: np.ndarray) -> None:
+    """A line of the world, cut where it passes the camera."""
+    a, b = (view[:3, :3] @ point + view[:3, 3] for point in (start, end))
+    near = 0.1
+    if a[2] < near and b[2] < near:
+        return
+    if a[2] < near or b[2] < near:
+        cut = a + (near - a[2]) / (b[2] - a[2]) * (b - a)
+        a, b = (cut, b) if a[2] < near else (a, cut)
+    ends = [np.clip((K @ point)[:2] / point[2], -(2**14), 2**14).round().astype(int) for point in (a, b)]
+    cv2.line(picture, ends[0].tolist(), ends[1].tolist(), _LINE, 1, cv2.LINE_AA)
+
+
+def film_of(path: Path) -> Path | None:
+    """The path itself where it is a film."""
+    return path if path.suffix.lower() in SUFFIXES and path.is_file() else None
+
+
+def _filmed(film: Path, times: Float[Tensor, " sample"], reference: Reference) -> UInt8[Tensor, "time 3 height width"]:
+    """The film's frames at these seconds of the motion, in the size of the reference's camera."""
+    info = probe(film)
+    seconds = times + reference.notes.get("offset", 0.0)
+    size = (reference.camera.height, reference.camera.width)
+    return read_frames(film, indices_at(info, seconds.tolist()), info=info, size=size)

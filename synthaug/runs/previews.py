@@ -1,0 +1,108 @@
+"""What synthesis makes of references, laid out for a person to look at.
+
+Above the data module: rows for contact sheets, strips for side-by-side films.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from synthaug.body.skeleton import joint_positions, mean_skeleton, resample
+from synthaug.datamodule.module import SynthAugDataModule
+from synthaug.runs.sheets import Row, Strip, with_skeleton
+from synthaug.structures import Clip, ClipFormat, Recipe, Record
+from synthaug.synthesis.synthesizer import Synthesizer
+from synthaug.video import read_clip
+
+
+def chosen(synthesizer: Synthesizer, count: int) -> list[Record]:
+    """References to show: one of each class in turn, then the second ones, up to `count`."""
+    by_class: dict[int, list[Record]] = {}
+    for record in synthesizer.references.records:
+        by_class.setdefault(record.label, []).append(record)
+    longest = max((len(records) for records in by_class.values()), default=0)
+    turns = [records[turn] for turn in range(longest) for records in by_class.values() if turn < len(records)]
+    return turns[:count]
+
+
+def recipes_of(synthesizer: Synthesizer, record: Record, count: int) -> list[Recipe]:
+    """The first recipes that re-enact this reference, all from the same instant on."""
+    indices = [index for index in range(len(synthesizer)) if synthesizer.label(index) == record.label]
+    drawn = (synthesizer.sample(index) for index in indices)
+    found: list[Recipe] = []
+    for recipe in drawn:
+        if len(found) == count:
+            break
+        if recipe.actors[0].motion == record.key:
+            found.append(recipe if not found else replace(recipe, start=found[0].start))
+    return found
+
+
+def reference_clip(record: Record, recipe: Recipe) -> Clip:
+    """The filmed clip at the instants of a recipe."""
+    offset = recipe.start % (record.end - record.start)
+    return read_clip(record, offset=offset, fps=recipe.fps, num_frames=recipe.num_frames, size=recipe.size)
+
+
+def strips(synthesizer: Synthesizer, record: Record, variants: int) -> tuple[Strip, ...]:
+    """Reference, the motion found in it, and re-enactments, at the same instants.
+
+    The first re-enactment keeps the reference's timing; the others show the variation that training sees.
+    """
+    recipes = recipes_of(synthesizer, record, variants)
+    if not recipes:
+        return ()
+    first = recipes[0]
+    film = reference_clip(record, first)
+    take = synthesizer.references.takes[record.key]
+    times = first.start + torch.arange(first.num_frames, dtype=torch.float64) / first.fps
+    view, overlay = synthesizer.view(take, times, first.size), film.video
+    for motion in take.people:
+        overlay = with_skeleton(overlay, joint_positions(resample(motion, times), mean_skeleton()), view)
+    faithful = replace(
+        first,
+        actors=tuple(replace(actor, variation={}, mirrored=False, partner="", share=0.0) for actor in first.actors),
+    )
+    shown = [synthesizer.render(recipe) for recipe in (faithful, *recipes[1:])]
+    return (
+        Strip("reference", film.video),
+        Strip("motion found in it", overlay),
+        *(Strip(_title(clip), clip.video) for clip in shown),
+    )
+
+
+def rows(data: SynthAugDataModule, *, count: int = 8, variants: int = 3) -> list[Row]:
+    """Rows of a contact sheet: of training's synthetic clips, or of filmed ones alone where nothing is synthetic."""
+    synthesizer = data.synthesizer
+    if synthesizer is None or len(synthesizer) == 0:
+        return _filmed(data.split.train, data.clip, data.class_names, count)
+    return [
+        Row(_caption(record, data.class_names), strips(synthesizer, record, variants))
+        for record in chosen(synthesizer, count)
+    ]
+
+
+def _filmed(records: Sequence[Record], clip: ClipFormat, classes: Sequence[str], count: int) -> list[Row]:
+    size, step = (clip.size, clip.size), max(1, len(records) // max(count, 1))
+    return [
+        Row(
+            _caption(record, classes),
+            (
+                Strip(
+                    "filmed", read_clip(record, offset=0.0, fps=clip.fps, num_frames=clip.num_frames, size=size).video
+                ),
+            ),
+        )
+        for record in list(records)[::step][:count]
+    ]
+
+
+def _caption(record: Record, classes: Sequence[str]) -> str:
+    return f"{classes[record.label]}   ({record.key}, subject {record.subject})"
+
+
+def _title(clip: Clip) -> str:
+    assert clip.recipe is not None
+    place = clip.recipe.background.get("part", "")
+    return f"{clip.subject}  {place}".strip()

@@ -1,0 +1,76 @@
+"""Recipes rendered again, into the cache or into films that carry their lineage.
+
+Beside training: what `synthaug render` does, alone or as one of many shards.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.progress import track
+from torch.utils.data import DataLoader, Dataset
+
+from synthaug.datamodule.module import SynthAugDataModule
+from synthaug.structures import Recipe
+from synthaug.synthesis.synthesizer import Synthesizer
+from synthaug.video import write_video
+from synthaug.workers import single_threaded
+
+
+def replay(
+    data: SynthAugDataModule, recipes: Sequence[Recipe], *, folder: Path | None = None, num_workers: int = 0
+) -> int:
+    """Render recipes that are not there yet; returns how many were.
+
+    Args:
+        data: Set up with the configuration that the recipes were made with.
+        recipes: Which ones.
+        folder: Where to write `<class>/<digest>.mp4`, lossless but for H.264 at crf 18, the recipe in the file's
+            `comment` tag. None fills the cache instead.
+        num_workers: Processes.
+
+    Raises:
+        ValueError: If there is nothing to render with, or nowhere to keep it.
+    """
+    synthesizer = data.synthesizer
+    if synthesizer is None or (folder is None and synthesizer.plan.cache is None):
+        raise ValueError(
+            "The run has no synthesis, or no cache and no folder to write to. A configuration with synth, and either "
+            "synth.cache or --to DIR, was wanted."
+        )
+    if not recipes:
+        return 0
+    jobs = _Jobs(synthesizer, list(recipes), folder, data.class_names)
+    made = int(jobs[0])  # here, so that compiled kernels are inherited
+    rest = DataLoader(
+        jobs, sampler=range(1, len(jobs)), batch_size=None, num_workers=num_workers,
+        multiprocessing_context="fork" if num_workers else None, worker_init_fn=single_threaded,
+    )  # fmt: skip
+    return made + sum(int(one) for one in track(rest, total=len(jobs) - 1, description="Rendering"))
+
+
+class _Jobs(Dataset):
+    """Recipes to render, for a DataLoader's processes; an item is whether anything had to be done."""
+
+    def __init__(
+        self, synthesizer: Synthesizer, recipes: list[Recipe], folder: Path | None, classes: Sequence[str]
+    ) -> None:
+        self._synthesizer, self._recipes, self._folder, self._classes = synthesizer, recipes, folder, classes
+
+    def __len__(self) -> int:
+        return len(self._recipes)
+
+    def __getitem__(self, index: int) -> bool:
+        recipe, synthesizer = self._recipes[index], self._synthesizer
+        if self._folder is None:
+            staged = synthesizer.stage(recipe)
+            cache = synthesizer.plan.cache
+            there = cache is not None and cache.read(staged.key) is not None
+            if not there:
+                synthesizer.people(staged)
+            return not there
+        path = self._folder / self._classes[recipe.label].replace("/", "-") / f"{recipe.digest}.mp4"
+        if path.exists():
+            return False
+        clip = synthesizer.render(recipe)
+        write_video(path, clip.video, fps=clip.fps, metadata={"comment": recipe.to_json()})
+        return True

@@ -1,0 +1,97 @@
+"""Exact ground truth of synthetic clips: where each person and each part is, and which joints can be seen.
+
+Between renderings and whoever trains or measures pose and segmentation. Nothing is detected: all of it was rendered.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int16
+from torch import Tensor
+
+from synthaug.body.skeleton import PARENTS
+from synthaug.structures import Camera, Rendering
+
+JOINTS = len(PARENTS)
+COVERED = 128
+"""Alpha from which a pixel counts as the person's."""
+
+
+@dataclass(frozen=True, eq=False)
+class GroundTruth:
+    """What is known of a rendered clip.
+
+    Attributes:
+        mask: Pixels that people cover by half or more.
+        labels: Whose part is seen, as in `Rendering.labels`: 1 + joint + 55 x person; 0 off the mask.
+        joints_3d: Camera frame (x right, y down, z forward), metres.
+        joints_2d: Pixels; meaningless where the joint is behind the camera.
+        visible: Whether the joint lies in the picture and its own part, or one that it links, is what is seen there.
+    """
+
+    mask: Bool[Tensor, "time 1 height width"]
+    labels: Int16[Tensor, "time 1 height width"]
+    joints_3d: Float[Tensor, "person time 55 3"]
+    joints_2d: Float[Tensor, "person time 55 2"]
+    visible: Bool[Tensor, "person time 55"]
+
+
+def ground_truth(rendering: Rendering, joints: Sequence[Float[Tensor, "time 55 3"]], camera: Camera) -> GroundTruth:
+    """The ground truth of people rendered with labels.
+
+    Args:
+        rendering: With labels; where the scene hides people, after `synthaug.compositing.layers.hidden`.
+        joints: World positions of each person's joints, in the order in which they were rendered.
+        camera: That rendered them.
+
+    Raises:
+        ValueError: If the rendering has no labels, or frame counts differ.
+    """
+    if rendering.labels is None:
+        raise ValueError(
+            "A rendering without labels was given; labels were wanted to tell what is seen. Render with labels=True."
+        )
+    times = len(camera.viewmats)
+    if any(len(one) != times for one in joints) or len(rendering.alpha) != times:
+        raise ValueError(
+            f"A rendering of {len(rendering.alpha)} frames, joints of {[len(one) for one in joints]} and a camera of "
+            f"{times} were given; equal counts were wanted. Give what was rendered together."
+        )
+    mask = rendering.alpha >= COVERED
+    labels = torch.where(mask, rendering.labels, torch.zeros_like(rendering.labels))
+    world = torch.stack(list(joints)) if joints else camera.viewmats.new_zeros(0, times, JOINTS, 3)
+    R, t = camera.viewmats[:, :3, :3], camera.viewmats[:, :3, 3]
+    local = torch.einsum("tij,ptkj->ptki", R, world.to(R)) + t[:, None]
+    depth = local[..., 2:].clamp(min=1e-6)
+    pixels = torch.einsum("tij,ptkj->ptki", camera.Ks[:, :2, :2], local[..., :2] / depth) + camera.Ks[:, None, :2, 2]
+    return GroundTruth(mask, labels, local, pixels, _visible(labels[:, 0], local, pixels))
+
+
+def _visible(
+    labels: Int16[Tensor, "time height width"],
+    local: Float[Tensor, "person time 55 3"],
+    pixels: Float[Tensor, "person time 55 2"],
+) -> Bool[Tensor, "person time 55"]:
+    people, times = pixels.shape[:2]
+    height, width = labels.shape[1:]
+    column, row = pixels.floor().long().unbind(-1)
+    inside = (local[..., 2] > 0) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    frame = torch.arange(times)[:, None].expand(times, JOINTS)
+    seen = labels[frame, row.clamp(0, height - 1), column.clamp(0, width - 1)].long() - 1
+    own = seen - JOINTS * torch.arange(people)[:, None, None]
+    theirs = (own >= 0) & (own < JOINTS)
+    linked = _LINKED[torch.arange(JOINTS).expand_as(own), own.clamp(0, JOINTS - 1)]
+    return inside & theirs & linked
+
+
+def _links() -> Bool[Tensor, "55 55"]:
+    """Which parts meet at each joint: its own, its parent's and its children's."""
+    linked = torch.eye(JOINTS, dtype=torch.bool)
+    for joint, parent in enumerate(PARENTS):
+        if parent >= 0:
+            linked[joint, parent] = linked[parent, joint] = True
+    return linked
+
+
+_LINKED = _links()

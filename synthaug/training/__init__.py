@@ -1,0 +1,1 @@
+"""How a recognizer is trained: the LightningModule, its loops, mixing and optimizers."""

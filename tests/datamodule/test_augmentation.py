@@ -1,0 +1,72 @@
+"""Ordinary augmentation: one draw a clip, and operations that are PIL's own."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageEnhance, ImageOps
+
+from synthaug.datamodule.augmentation import Augmentation
+from synthaug.datamodule.randaugment import _OPERATIONS, applied, draw
+
+
+@pytest.fixture(scope="module")
+def picture():
+    rng = np.random.default_rng(0)
+    coarse = Image.fromarray(rng.integers(20, 200, (6, 6, 3), dtype=np.uint8))
+    return np.asarray(coarse.resize((48, 48), Image.Resampling.BICUBIC))
+
+
+def ours(picture, *drawn):
+    return applied(torch.from_numpy(picture.copy()).permute(2, 0, 1)[None], drawn)[0].permute(1, 2, 0).numpy()
+
+
+@pytest.mark.parametrize(
+    ("drawn", "theirs"),
+    [
+        (["equalize", 0.5], ImageOps.equalize),
+        (["autocontrast", 0.5], ImageOps.autocontrast),
+        (["posterize", 0.5], lambda image: ImageOps.posterize(image, 6)),
+        (["solarize", 0.5], lambda image: ImageOps.solarize(image, 128)),
+        (["brightness", -0.5], lambda image: ImageEnhance.Brightness(image).enhance(0.55)),
+        (["color", 1.0], lambda image: ImageEnhance.Color(image).enhance(1.9)),
+    ],
+)
+def test_operations_are_those_of_pil(picture, drawn, theirs):
+    wanted = np.asarray(theirs(Image.fromarray(picture))).astype(int)
+    assert np.abs(ours(picture, *drawn).astype(int) - wanted).max() <= 2
+
+
+@pytest.mark.parametrize(("name", "axis"), [("translate_x", 1), ("translate_y", 0)])
+def test_a_shift_moves_the_picture_and_brings_in_black(picture, name, axis):
+    shifted = ours(picture, name, 1.0)
+    far = round(0.3 * 48)
+    kept = np.take(shifted, range(far, 48), axis)
+    assert np.array_equal(kept, np.take(picture, range(48 - far), axis))
+    assert not np.take(shifted, range(far), axis).any()
+
+
+def test_directions_go_both_ways_and_strength_is_asked_for():
+    rng = np.random.default_rng(0)
+    drawn = [draw(rng, num_ops=2, magnitude=9) for _ in range(500)]
+    strengths = {name: {one[k + 1] for one in drawn for k in (0, 2) if one[k] == name} for name in _OPERATIONS}
+    for name, (_, signed) in _OPERATIONS.items():
+        assert strengths[name] == ({0.3, -0.3} if signed else {0.3})
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_every_frame_is_changed_alike(picture, seed):
+    augmentation = Augmentation(crop=0.7, flip=0.5, color=0.3, num_ops=3, magnitude=15)
+    values = augmentation.sample(np.random.default_rng(seed))
+    assert json.loads(json.dumps(values)) == values
+    still = torch.from_numpy(picture.copy()).permute(2, 0, 1).expand(4, 3, 48, 48)
+    out = augmentation.apply(still, values)
+    assert out.shape == still.shape and out.dtype == torch.uint8
+    assert all(torch.equal(frame, out[0]) for frame in out)
+
+
+@pytest.mark.parametrize("wrong", [{"num_ops": -1}, {"magnitude": 31}, {"crop": 0.0}, {"flip": 1.5}])
+def test_what_makes_no_sense_is_refused(wrong):
+    with pytest.raises(ValueError, match="wanted"):
+        Augmentation(**wrong)

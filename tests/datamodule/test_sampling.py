@@ -1,0 +1,169 @@
+from collections import Counter
+
+import pytest
+
+from synthaug.datamodule import order as sampling
+from synthaug.datamodule.order import InOrder, MixedBatches, Mixture, synthetic_places
+
+
+def order(filmed, synthetic, *, batch_size=6, seed=0, **mixture):
+    return MixedBatches(filmed, synthetic, batch_size=batch_size, mixture=Mixture(**mixture), seed=seed)
+
+
+def indices(batches):
+    return [ticket[1] for batch in batches for ticket in batch]
+
+
+def ranks(monkeypatch, count, make):
+    """The batches of every process."""
+    found = []
+    for rank in range(count):
+        monkeypatch.setattr(sampling, "world", lambda rank=rank: (rank, count))
+        found.append(list(make()))
+    return found
+
+
+def test_every_clip_is_seen_once_a_pass_and_none_is_lost():
+    batches = order(10, 23)
+    seen = indices(batches)
+    assert len(batches) == 8 and set(seen) == set(range(33))
+    synthetic = [index for index in seen if index >= 10]
+    assert len(synthetic) == 24 and len(set(synthetic[:23])) == 23
+
+
+def test_the_order_of_films_does_not_depend_on_synthesis():
+    without, beside = order(10, 0, batch_size=3), order(10, 99, batch_size=6)
+    films_of = [index for index in indices(beside) if index < 10]
+    assert indices(without)[:10] == films_of[:10]
+
+
+def test_a_clip_that_comes_again_within_an_epoch_has_another_ticket():
+    tickets = [ticket for batch in order(4, 40) for ticket in batch]
+    assert len(set(tickets)) == len(tickets)
+    assert Counter(ticket[1] for ticket in tickets if ticket[1] < 4).most_common(1)[0][1] > 2
+
+
+@pytest.mark.parametrize(
+    ("size", "ratio", "places"),
+    [(16, 0.5, 8), (2, 0.9, 1), (16, 0.01, 1), (16, 0.0, 0), (8, 0.99, 7), (8, 1.0, 8), (1, 1.0, 1)],
+)
+def test_no_pool_is_rounded_away(size, ratio, places):
+    assert synthetic_places(size, ratio) == places
+
+
+def test_batches_without_a_place_for_each_kind_are_refused():
+    with pytest.raises(ValueError, match=r"batch_size=1 and ratio=0.5 were given; .* Raise loading.batch_size"):
+        order(10, 23, batch_size=1)
+    for filmed, synthetic, mixture in ((10, 0, {}), (10, 23, {"ratio": 0.0}), (10, 23, {"ratio": 1.0}),
+                                       (10, 23, {"ratio": None}), (10, 23, {"pretrain_batches": 3})):  # fmt: skip
+        assert all(len(batch) == 1 for batch in order(filmed, synthetic, batch_size=1, **mixture))
+
+
+def test_a_ratio_of_one_leaves_filmed_clips_out():
+    seen = indices(order(10, 24, ratio=1.0))
+    assert sorted(seen) == list(range(10, 34))
+
+
+@pytest.mark.parametrize("mixture", [{"ratio": 1.0}, {"pretrain_batches": 3}])
+def test_synthetic_batches_without_synthetic_clips_are_refused(mixture):
+    with pytest.raises(ValueError, match="there are no synthetic clips .* Raise synth.identities"):
+        order(10, 0, **mixture)
+
+
+@pytest.mark.parametrize("mixture", [{}, {"ratio": None}, {"ratio": 1.0}, {"pretrain_batches": 7}])
+@pytest.mark.parametrize("whole", [2, 5, 8])
+def test_epochs_that_are_multiples_go_on_with_the_next_lap(mixture, whole):
+    plain, longer = order(10, 23, **mixture), order(10, 23, whole=whole, **mixture)
+    assert len(longer) % whole == 0 and 0 <= len(longer) - len(plain) < whole
+    assert list(longer)[: len(plain)] == list(plain)
+    batches = list(longer)
+    longer.epoch = 1
+    batches += list(longer)
+    assert all(len(batch) == 6 for batch in batches)
+    tickets = [ticket for batch in batches for ticket in batch]
+    assert len(set(tickets)) == len(tickets), "a clip that comes again is cut and augmented anew"
+    seen = indices(batches)
+    assert longer.exposure(len(batches)) == (sum(i < 10 for i in seen), sum(i >= 10 for i in seen))
+
+
+@pytest.mark.parametrize("before", [1, 4, 9])
+def test_pretraining_is_synthetic_and_what_follows_is_filmed(before):
+    batches = order(10, 23, pretrain_batches=before)
+    whole = []
+    for epoch in range(5):
+        batches.epoch = epoch
+        whole += list(batches)
+    assert all(index >= 10 for index in indices(whole[:before]))
+    assert all(index < 10 for index in indices(whole[before:]))
+    made, filmed = indices(whole[:before]), indices(whole[before:])
+    assert len(set(made[:23])) == min(23, len(made)), "no clip twice before every other came"
+    assert all(sorted(filmed[first : first + 10]) == list(range(10)) for first in range(0, len(filmed) - 10, 10))
+    tickets = [ticket for batch in whole for ticket in batch]
+    assert len(set(tickets)) == len(tickets)
+
+
+@pytest.mark.parametrize("mixture", [{}, {"ratio": None}, {"ratio": 1.0}, {"pretrain_batches": 7}])
+def test_exposure_is_what_was_seen(mixture):
+    batches = order(10, 23, **mixture)
+    whole = []
+    for epoch in range(4):
+        batches.epoch = epoch
+        whole += list(batches)
+    for count in (0, 5, 12, len(whole)):
+        seen = indices(whole[:count])
+        assert batches.exposure(count) == (sum(i < 10 for i in seen), sum(i >= 10 for i in seen))
+
+
+@pytest.mark.parametrize("mixture", [{}, {"ratio": None}, {"ratio": 1.0}, {"pretrain_batches": 2}])
+@pytest.mark.parametrize("last", ["full", "short"])
+def test_processes_divide_the_batches_of_one(monkeypatch, mixture, last):
+    make = lambda: order(11, 17, batch_size=4, last=last, **mixture)  # noqa: E731
+    both = ranks(monkeypatch, 2, make)
+    monkeypatch.setattr(sampling, "world", lambda: (0, 1))
+    alone = list(order(11, 17, batch_size=8, last=last, **mixture))
+    assert len(both[0]) == len(both[1]) == len(alone)
+    for first, second, whole in zip(*both, alone, strict=True):
+        assert len(first) == len(second)
+        assert set(first) | set(second) >= set(whole)
+    if mixture.get("ratio", 0.5) is None:
+        assert set(indices(both[0])) | set(indices(both[1])) == set(range(28))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("size", [1, 7, 8, 13, 24])
+@pytest.mark.parametrize(("filmed", "mixture"), [(0.5, {"ratio": None}), (1.0, {}), (0.0, {"ratio": 1.0})])
+def test_a_short_last_batch_repeats_at_most_one_clip_a_process(monkeypatch, count, size, filmed, mixture):
+    films = round(size * filmed)
+    pool = size if filmed < 1 or not mixture else films
+    found = ranks(monkeypatch, count, lambda: order(films, size - films, batch_size=4, last="short", **mixture))
+    seen = Counter(index for batches in found for index in indices(batches))
+    assert set(seen) == set(range(pool)), "every clip"
+    assert sum(seen.values()) - pool < count, "at most one repetition a process"
+    assert len({tuple(map(len, batches)) for batches in found}) == 1, "processes stay in step"
+
+
+def test_a_short_last_batch_keeps_all_of_the_shorter_pool(monkeypatch):
+    found = ranks(monkeypatch, 2, lambda: order(10, 23, batch_size=3, last="short"))
+    seen = [index for batches in found for index in indices(batches)]
+    synthetic = [index for index in seen if index >= 10]
+    assert set(seen) == set(range(33)) and len(synthetic) - 23 <= 1
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("batch_size", [1, 2, 5])
+@pytest.mark.parametrize("size", [0, 3, 4, 7, 10, 11])
+def test_held_out_clips_come_once_and_processes_stay_in_step(monkeypatch, count, batch_size, size):
+    found = ranks(monkeypatch, count, lambda: InOrder(size, batch_size))
+    monkeypatch.setattr(sampling, "world", lambda: (0, count))
+    assert {len(batches) for batches in found} == {len(InOrder(size, batch_size))}
+    assert sorted(index for batches in found for index in indices(batches)) == list(range(size))
+    sizes = [len(batch) for batches in found for batch in batches]
+    assert all(0 < number <= batch_size + (count > 1) for number in sizes)
+    for batches in found:
+        assert indices(batches) == sorted(indices(batches))
+
+
+def test_fewer_held_out_clips_than_processes_are_refused(monkeypatch):
+    monkeypatch.setattr(sampling, "world", lambda: (0, 4))
+    with pytest.raises(ValueError, match="3 held-out clips were given to 4 processes; .* Lower trainer.devices to 3"):
+        len(InOrder(3, 2))

@@ -1,0 +1,87 @@
+"""What a run leaves, and when it counts as done."""
+
+import json
+
+import pytest
+
+from synthaug.reports.reading import curves
+from synthaug.runs.folder import EARLIER, LEFT, begin, close_sweep, finished, same_run
+
+
+@pytest.mark.parametrize(
+    ("written", "metrics", "wanted"),
+    [
+        ("seed: 0\n", {"mean_class_accuracy": 0.5}, 0.5),
+        ("seed: 1\n", {"mean_class_accuracy": 0.5}, None),
+        ("seed: 0\n", None, None),
+        (None, {"mean_class_accuracy": 0.5}, None),
+    ],
+)
+def test_a_run_is_finished_if_it_ended_with_this_very_configuration(tmp_path, written, metrics, wanted):
+    if written is not None:
+        (tmp_path / "config.yaml").write_text(written)
+    if metrics is not None:
+        (tmp_path / "metrics.json").write_text(json.dumps(metrics))
+    assert finished(tmp_path, "seed: 0\n") == wanted
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("seed: 0\nckpt_path: null", "seed: 0\nckpt_path: auto", True),
+        ("seed: 0\nckpt_path: null", "seed: 0\nckpt_path: a.ckpt", False),
+        ("seed: 0\nckpt_path: b.ckpt", "seed: 0\nckpt_path: a.ckpt", False),
+        ("loading: {num_workers: 2, batch_size: 4}", "loading: {num_workers: 0, batch_size: 4}", True),
+        ("loading: {num_workers: 2, batch_size: 4}", "loading: {num_workers: 2, batch_size: 8}", False),
+        (
+            "trainer: {enable_progress_bar: true, max_steps: 1}",
+            "trainer: {enable_progress_bar: false, max_steps: 1}",
+            True,
+        ),
+        ("trainer: {max_steps: 1}", "trainer: {max_steps: 2}", False),
+        ("loading: null", "loading: {num_workers: 2}", False),
+    ],
+)
+def test_what_comes_of_a_run_decides_which_run_it_is(one, other, same):
+    assert same_run(one, other) is same and same_run(other, one) is same
+
+
+def test_nothing_of_another_run_passes_for_this_ones(tmp_path):
+    """Cut off before its figures, a run must not show those of whoever was in its folder before."""
+    begin(tmp_path, "seed: 0\n")
+    left = {
+        "metrics.json": '{"mean_class_accuracy": 0.9}',
+        "resume.ckpt": "x",
+        "best.ckpt": "y",
+        "logs/metrics.csv": "a\n",
+    }
+    assert {name.split("/")[0] for name in left} <= set(LEFT)
+    for name, content in left.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content)
+    (tmp_path / "thesis.tex").write_text("not ours")
+    assert finished(tmp_path, "seed: 0\n") == 0.9
+    begin(tmp_path, "seed: 1\n")
+    assert finished(tmp_path, "seed: 1\n") is None
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.yaml", EARLIER, "thesis.tex"]
+    kept = tmp_path / EARLIER / "1"
+    assert {name: (kept / name).read_text() for name in left} == left
+    assert (kept / "config.yaml").read_text() == "seed: 0\n"
+    begin(tmp_path, "seed: 2\n")
+    assert (tmp_path / EARLIER / "2" / "config.yaml").read_text() == "seed: 1\n"
+
+
+def test_a_run_that_goes_on_keeps_its_checkpoint_and_its_curve(tmp_path):
+    begin(tmp_path, "seed: 0\nckpt_path: null\n")
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "metrics.csv").write_text("step,val/loss\n5,0.5\n")
+    (tmp_path / "resume.ckpt").write_text("x")
+    begin(tmp_path, "seed: 0\nckpt_path: auto\n")
+    assert (tmp_path / "resume.ckpt").exists() and not (tmp_path / "logs" / "metrics.csv").exists()
+    (tmp_path / "logs" / "metrics.csv").write_text("step,val/loss\n9,0.3\n")
+    assert curves(tmp_path / "logs") == {"val/loss": {5: 0.5, 9: 0.3}}
+
+
+def test_a_sweep_whose_report_fails_does_not_end_as_if_all_were_well(tmp_path, caplog):
+    assert not close_sweep(tmp_path)
+    assert "could not be written" in caplog.text

@@ -1,0 +1,105 @@
+"""What was extracted is believed for as long as everything that it was read from stays as it was."""
+
+import os
+from dataclasses import replace
+
+import pytest
+from fakes import Films, Waves, wave
+
+from synthaug.motions import MotionSource
+from synthaug.synthesis.references import gather
+
+
+class Beside(MotionSource):
+    """Waves as fast as the text beside the film says; counts how often it was asked."""
+
+    fingerprint = "beside"
+
+    def __init__(self):
+        self.loads = 0
+
+    def reads(self, record):
+        path = record.path.with_suffix(".txt")
+        return (path,) if path.exists() else ()
+
+    def load(self, record):
+        self.loads += 1
+        path = record.path.with_suffix(".txt")
+        if not path.exists():
+            raise FileNotFoundError(f"There is no {path.name}. A text was wanted. Bring it.")
+        return replace(Waves().load(record), motion=wave(record, fps=float(path.read_text())))
+
+
+@pytest.fixture
+def records(tmp_path):
+    found = Films(tmp_path / "films", subjects=2).records
+    for record in found:
+        record.path.with_suffix(".txt").write_text("10")
+    return found
+
+
+def test_a_changed_recording_is_read_again_and_no_other(records, tmp_path):
+    source, cache = Beside(), tmp_path / "kept"
+    gather(records, source, cache=cache)
+    gather(records, source, cache=cache)
+    assert source.loads == len(records)
+    changed = records[1].path.with_suffix(".txt")
+    changed.write_text("20")
+    os.utime(changed, ns=(1, 1))
+    again = gather(records, source, cache=cache)
+    assert source.loads == len(records) + 1
+    assert [again.takes[record.key].motion.fps for record in records] == [10, 20, 10, 10]
+
+
+def test_folders_count_with_every_file_in_them(records, tmp_path):
+    class Folder(Beside):
+        def reads(self, record):
+            return (tmp_path / "folder",)
+
+    source, cache = Folder(), tmp_path / "kept"
+    (tmp_path / "folder" / "inner").mkdir(parents=True)
+    gather(records[:1], source, cache=cache)
+    (tmp_path / "folder" / "inner" / "00001.json").write_text("{}")
+    gather(records[:1], source, cache=cache)
+    gather(records[:1], source, cache=cache)
+    assert source.loads == 2
+
+
+def test_clips_without_a_recording_are_counted_until_it_is_brought(records, tmp_path):
+    source, missing = Beside(), records[0].path.with_suffix(".txt")
+    missing.unlink()
+    found = gather(records, source, cache=tmp_path / "kept")
+    assert set(found.dropped) == {records[0].key} and "There is no" in found.dropped[records[0].key]
+    missing.write_text("10")
+    assert not gather(records, source, cache=tmp_path / "kept").dropped
+
+
+def test_recordings_that_are_nowhere_are_an_error(records, tmp_path):
+    for record in records:
+        record.path.with_suffix(".txt").unlink()
+    with pytest.raises(FileNotFoundError, match="A text was wanted"):
+        gather(records, Beside(), cache=tmp_path / "kept")
+
+
+def test_what_another_process_extracts_meanwhile_is_not_extracted_again(records, tmp_path):
+    cache = tmp_path / "kept"
+
+    class Slow(Beside):
+        def load(self, record):
+            if self.loads == 0:
+                self.loads = 1
+                gather(records, Beside(), cache=cache)
+                self.loads = 0
+            return super().load(record)
+
+    slow = Slow()
+    found = gather(records, slow, cache=cache)
+    assert slow.loads == 1 and set(found.takes) == {record.key for record in records}
+
+
+def test_the_first_record_says_what_is_missing(records, tmp_path):
+    for record in records:
+        record.path.with_suffix(".txt").unlink()
+    for _ in range(8):
+        with pytest.raises(FileNotFoundError, match=records[0].path.stem):
+            gather(records, Beside())
