@@ -20,7 +20,7 @@ MAY: dict[str, set[str]] = {
     "body": {"structures"},
     "video": {"structures", "files"},
     "motions": PURE,
-    "avatars": PURE | {"motions", "renderers", "runs"},  # importers rehearse motions, and refinement is taught by a renderer
+    "avatars": PURE | {"motions", "renderers", "runs"},
     "cameras": PURE,
     "backgrounds": PURE | {"cameras"},
     "renderers": PURE,
