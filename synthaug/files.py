@@ -1,7 +1,4 @@
-"""Files that are whole or absent: atomic writes, and references on disk.
-
-Below every station that keeps something; knows the nouns alone.
-"""
+"""Write files atomically, name content by its digest, and keep reference motions on disk."""
 
 import hashlib
 import io
@@ -21,14 +18,24 @@ from synthaug.structures import Camera, Motion, Reference
 
 _Item = TypeVar("_Item")
 
-_MOTION = ("global_orient", "transl", "body_pose", "left_hand_pose", "right_hand_pose", "jaw_pose", "leye_pose",
-           "reye_pose", "expression", "betas")  # fmt: skip
+_MOTION_FIELDS = (
+    "global_orient",
+    "transl",
+    "body_pose",
+    "left_hand_pose",
+    "right_hand_pose",
+    "jaw_pose",
+    "leye_pose",
+    "reye_pose",
+    "expression",
+    "betas",
+)
 MAX_REFERENCE_BYTES = 256 * 2**20
-"""An hour of motion at 30 frames per second takes some 80 MB; more is no reference."""
+"""An hour of motion at 30 fps takes about 80 MB; a larger file is not a reference motion."""
 
 
 def user_cache() -> Path:
-    """Where things are kept between runs: $SYNTHAUG_CACHE, else $XDG_CACHE_HOME/synthaug, else ~/.cache/synthaug."""
+    """The folder of caches: $SYNTHAUG_CACHE, else $XDG_CACHE_HOME/synthaug, else ~/.cache/synthaug."""
     chosen = os.environ.get("SYNTHAUG_CACHE")
     if chosen:
         return Path(chosen).expanduser()
@@ -36,7 +43,7 @@ def user_cache() -> Path:
 
 
 def write_atomic(path: Path, content: bytes) -> None:
-    """Write a file that others see whole or not at all, whoever else writes it at the same time."""
+    """Write a file so that other processes see it whole or not at all, even if several write it at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -49,18 +56,18 @@ def write_atomic(path: Path, content: bytes) -> None:
         raise
 
 
-def in_own_order(items: Sequence[_Item]) -> list[_Item]:
-    """The items in an order of this process's own, which differs from run to run and must decide nothing.
+def shuffle_per_process(items: Sequence[_Item]) -> list[_Item]:
+    """Return the items in random order, another one in each process and run; no result may depend on it.
 
-    For work whose results are kept on disk: processes that begin it side by side, as jobs of a sweep do, then do
-    different parts of it, if each looks again for what is there before it starts on an item. No lock is needed, and
-    none is left behind by a process that is killed.
+    It divides work whose results are kept on disk. Processes that start it at the same time, such as the jobs of a
+    sweep, then do different parts of it, if each checks what exists before it starts on an item. This needs no lock,
+    which a killed process would leave behind.
     """
     return [items[place] for place in np.random.default_rng().permutation(len(items))]
 
 
 def digest_of(*parts: str | bytes | Tensor) -> str:
-    """32 hexadecimal digits of blake2b over texts, bytes and tensors, each with its kind and length."""
+    """The digest of texts, bytes and tensors, each with its type and length: 32 hexadecimal digits of blake2b."""
     state = hashlib.blake2b(digest_size=16)
     for part in parts:
         if isinstance(part, Tensor):
@@ -74,16 +81,16 @@ def digest_of(*parts: str | bytes | Tensor) -> str:
 
 
 def motion_digest(motion: Motion) -> str:
-    """Names the content of a motion."""
-    return digest_of(*(getattr(motion, name) for name in _MOTION), repr(motion.fps))
+    """The digest of a motion's content."""
+    return digest_of(*(getattr(motion, name) for name in _MOTION_FIELDS), repr(motion.fps))
 
 
 def write_reference(path: Path, reference: Reference) -> None:
-    """Keep a reference as an npz file without pickles, atomically."""
+    """Write a reference motion as an npz file without pickles, atomically."""
     arrays: dict[str, np.ndarray] = {
         f"{_prefix(person)}{name}": getattr(motion, name).numpy()
         for person, motion in enumerate(reference.people)
-        for name in _MOTION
+        for name in _MOTION_FIELDS
     }
     camera = reference.camera
     about = {
@@ -97,11 +104,11 @@ def write_reference(path: Path, reference: Reference) -> None:
 
 
 def read_reference(path: Path) -> Reference:
-    """Read what `write_reference` wrote.
+    """Read a reference motion that `write_reference` wrote.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is something else, damaged, or unreasonably large.
+        ValueError: If the file is something else, damaged, or larger than `MAX_REFERENCE_BYTES`.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -110,27 +117,27 @@ def read_reference(path: Path) -> Reference:
             raise ValueError(f"it unpacks to {size} bytes, more than {MAX_REFERENCE_BYTES}")
         with np.load(path, allow_pickle=False) as file:
             about = json.loads(str(file["about"]))
-            # Files from before there were companions do not count them.
+            # Older files have no companions and no count of them.
             motion, *companions = [
-                _motion(file, about, person) for person in range(1 + int(about.get("companions", 0)))
+                _read_motion(file, about, person) for person in range(1 + int(about.get("companions", 0)))
             ]
             viewmats, Ks = (torch.from_numpy(file[name]) for name in ("viewmats", "Ks"))
         camera = Camera(viewmats, Ks, int(about["width"]), int(about["height"]))
         return Reference(motion, camera, about["quality"], about["notes"], tuple(companions))
     except (ValueError, KeyError, TypeError, OverflowError, zipfile.BadZipFile, EOFError) as error:
         raise ValueError(
-            f"'{path}' is no reference motion ({error}). An npz that synthaug wrote was wanted. Delete it, and it is "
-            "extracted again."
+            f"Expected '{path}' to be a reference motion that synthaug wrote, got another file ({error}). Delete it, "
+            "and the motion is extracted again."
         ) from error
 
 
 def _prefix(person: int) -> str:
-    """What the names of a person's arrays begin with: nothing for the acting one."""
+    """The prefix of the names of a person's arrays: empty for the acting person."""
     return f"companion{person}_" if person else ""
 
 
-def _motion(file: Mapping[str, np.ndarray], about: Mapping[str, float], person: int) -> Motion:
-    arrays = {name: torch.from_numpy(file[f"{_prefix(person)}{name}"]) for name in _MOTION}
+def _read_motion(file: Mapping[str, np.ndarray], about: Mapping[str, float], person: int) -> Motion:
+    arrays = {name: torch.from_numpy(file[f"{_prefix(person)}{name}"]) for name in _MOTION_FIELDS}
     return Motion(fps=float(about["fps"]), **arrays)
 
 

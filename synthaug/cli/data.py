@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from synthaug.datasets.indexing.findings import Finding
+    from synthaug.datasets.indexing.findings import ScanFinding
     from synthaug.datasets.indexing.scanning import Copies
 
 _NAMED = 20  # broken films that are listed before they are counted
@@ -68,13 +68,13 @@ def _copies(chosen: argparse.Namespace, *, root: str | None) -> "Copies | None":
     return Copies(Path(root).expanduser().absolute(), chosen.to.expanduser().absolute(), chosen.shrink)
 
 
-def _print(findings: "Sequence[Finding]", *, title: str) -> None:
+def _print(findings: "Sequence[ScanFinding]", *, title: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from synthaug.datasets.indexing.scanning import summary
+    from synthaug.datasets.indexing.summary import summarize_findings
 
-    told = summary(findings)
+    told = summarize_findings(findings)
     table = Table(title=title, title_justify="left", show_header=False)
     for row in told.rows:
         table.add_row(*row)

@@ -1,35 +1,42 @@
-"""Labelled film. The interface; the files beside it are the answers.
+"""The interface of data sets and protocols: labelled film, and its division into training, validation and test.
 
-A data set does not know that it will be extended: nothing here imports synthesis.
+A data set (`ActionDataset`) lists labelled intervals of film as records. A protocol (`Protocol`) divides the records
+into a `Split`. The modules of this package are the data sets that a user can choose; `protocols` holds the protocols
+that work with any of them.
+
+Data sets know nothing of synthesis: nothing here imports it.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from synthaug.structures import Record
 
+Trait: TypeAlias = Literal["subject", "camera", "path", "key"]
+"""The fields of a record that training and test may be forbidden to share; "key" forbids only shared clips."""
+
 
 class DatasetNotFoundError(FileNotFoundError):
-    """The data set is not where it was looked for; the message says where, through which argument, and what to do."""
+    """The files of a data set are missing; the message names the folder, the argument to set, and where to get them."""
 
 
 class LeakError(ValueError):
-    """Something held out would reach training; the message names it."""
+    """Held-out film would reach training; the message names it."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """Which records train, which choose the checkpoint, and which are looked at last.
+    """The records for training, for choosing the checkpoint, and for the test.
 
     Attributes:
-        train: May be learnt from, re-enacted, and used as plates.
-        val: Chooses the checkpoint. Never test clips; empty where the protocol has none, and then the last
-            checkpoint is taken.
-        test: Looked at once, at the end.
-        notes: What was left out and why, by name, for the run's report.
+        train: Clips to learn from; their motions and backgrounds may be used for synthesis.
+        val: Clips that choose the checkpoint, never test clips. Empty where the protocol has no validation part; then
+            the last checkpoint is used.
+        test: Clips for the final evaluation.
+        notes: How many clips were left out, by reason, for the run's report.
     """
 
     train: tuple[Record, ...]
@@ -43,19 +50,26 @@ class Protocol(ABC):
 
     @property
     @abstractmethod
-    def separates(self) -> Literal["subject", "camera", "path", "key"]:
-        """What training and test never share: a field of Record ("subject", "camera", or "key" for single clips)."""
+    def separates(self) -> Trait:
+        """The field of a record that training and test never share."""
 
     def stratum(self, record: Record) -> str:
-        """What the report tells apart among test clips, such as the view of each; empty here: nothing."""
+        """Name the group of test clips that a record belongs to, such as its view; reports show each group apart.
+
+        The default has no groups: "" for every record.
+        """
         return ""
 
     @abstractmethod
     def split(self, records: Sequence[Record], classes: Sequence[str]) -> Split:
-        """Divide; deterministic.
+        """Divide the records. Equal records in any order give equal splits.
+
+        Args:
+            records: The records of a data set.
+            classes: The data set's class names; a record's label is an index into them.
 
         Raises:
-            ValueError: If a part that must not be empty would be, or a named subject does not exist.
+            ValueError: If a part that must not be empty would be, or a named subject or camera does not exist.
         """
 
 
@@ -75,43 +89,46 @@ class ActionDataset(ABC):
     @property
     @abstractmethod
     def quarantine(self) -> dict[str, str]:
-        """Why each unusable entry was left out, by key. Counted in every run's report."""
+        """Why each unusable entry was left out, by key. Every run's report counts them."""
 
     @property
     @abstractmethod
     def notes(self) -> dict[str, int]:
-        """What was trimmed, joined or otherwise changed while indexing, counted by name for the run's report."""
+        """How many intervals were trimmed, joined or otherwise changed, by reason, for the run's report."""
 
     @property
     def films(self) -> tuple[Path, ...]:
-        """Every file that is opened for the records, broken ones among them, sorted; nothing is opened to tell.
+        """Every film file of the data set, broken ones included, sorted. Listing them opens no file.
 
-        Here, of data sets that say nothing else: the records' own.
+        The default lists the files of the records.
         """
         return tuple(sorted({record.path for record in self.records}))
 
     @property
     def fixed_cameras(self) -> bool:
-        """Whether clips whose records name one camera were filmed by one that stood still, and so share up."""
+        """Whether clips with the same camera name were filmed from one fixed position, and so share their up axis.
+
+        The default is True.
+        """
         return True
 
     @property
     def unnamed(self) -> Mapping[str, frozenset[str]]:
-        """Keys of records of which nobody says who is seen ("subject") or which camera filmed ("camera"), by field.
+        """Keys of the records with an unknown subject ("subject") or camera ("camera"), by field.
 
-        Here: none.
+        The default is empty: every record names both.
         """
         return {}
 
     @property
     def mirrored_classes(self) -> Mapping[str, str | None] | None:
-        """Which class the mirror image of a class shows, where that is another one, or None where it shows none.
+        """The class that the mirror image of a class belongs to, or None for a class whose mirror image has none.
 
-        {"wave left": "wave right"}: either way round is enough. Classes not named are their own mirror images. None
-        here: nothing is known of handedness, and nothing of this data set is mirrored.
+        {"wave left": "wave right"} covers both directions. A class that is not listed is its own mirror image. The
+        default None means that handedness is unknown, and nothing of this data set is mirrored.
         """
         return None
 
     @abstractmethod
     def prepare(self) -> None:
-        """Bring the files into being or check them; called by one process before any other touches the data."""
+        """Create or check the files. One process calls this before any other process reads the data."""

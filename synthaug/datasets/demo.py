@@ -1,7 +1,4 @@
-"""The embedded default: a small data set of pseudo-real film that is made on first use, not downloaded.
-
-It is handed the maker of its films; that these are rendered, and how, is not its business.
-"""
+"""The embedded default: a small data set of pseudo-real film that is rendered on first use, not downloaded."""
 
 import json
 from abc import ABC, abstractmethod
@@ -15,36 +12,52 @@ from synthaug.structures import Record
 
 
 class FilmMaker(ABC):
-    """Makes labelled film out of nothing, the same film every time."""
+    """Makes labelled film without any input, the same film every time."""
 
     @property
     @abstractmethod
     def classes(self) -> tuple[str, ...]:
-        """The actions that are performed."""
+        """Names of the actions, by label."""
 
     @property
     @abstractmethod
     def fingerprint(self) -> str:
-        """Changes whenever other film would be made."""
+        """A text that differs whenever the films would differ."""
 
     @abstractmethod
     def shoot(self, root: Path) -> list[Record]:
-        """Make every film below `root` that is not there yet, and say what there is."""
+        """Make every film that is missing below `root`, and return the records of all."""
 
 
 @final
 class Demo(ActionDataset):
-    """Pseudo-real clips of 16 everyday actions by people, in rooms and by cameras that synthesis never uses.
+    """Pseudo-real clips of 16 everyday actions, with people, rooms and cameras that synthesis never uses.
 
     It shows that the machinery works and what each component adds. Only filmed clips show what synthesis is worth.
 
     Dataset format:
-        `<root>/<print>/<class>/<performer>.mp4` with `<performer>.npz`, the true motion and camera, beside it, and
-        `records.json`. The print is of all that decides the films, so that no film is taken for another's.
+        `prepare` renders the films; nothing is downloaded. The fingerprint covers everything that decides the films, so
+        other settings get another folder:
+
+            root/<fingerprint>/
+              records.json
+              <class>/<performer>.mp4
+              <class>/<performer>.npz     true motion and camera
+
+    Dataset classes:
+        The 16 actions of `conf/dataset/demo.yaml`; `films.classes` selects and orders them.
+
+    Protocols:
+        `protocol=demo` (the default) is `CrossSubject` with two training clips of each class. `protocol=demo_views` and
+        `protocol=demo_places` test on unseen views and in unseen rooms; they need the films of `dataset=demo_views` and
+        `dataset=demo_places`.
+
+    Licence:
+        None needed: the films are rendered from Anny (code Apache-2.0, assets CC0) and procedural rooms.
 
     Args:
         films: Makes the films.
-        root: Where they are kept; None is `demo` in the user's cache.
+        root: The folder of the films; None uses `demo` in the user's cache.
     """
 
     def __init__(self, films: FilmMaker, *, root: str | None = None) -> None:
@@ -59,7 +72,7 @@ class Demo(ActionDataset):
 
     @property
     def records(self) -> tuple[Record, ...]:
-        """Every film, by key."""
+        """One record for each film, sorted by key."""
         if self._records is None:
             self.prepare()
         assert self._records is not None
@@ -67,17 +80,17 @@ class Demo(ActionDataset):
 
     @property
     def mirrored_classes(self) -> Mapping[str, str | None]:
-        """Every action is its own mirror image: it is performed with either hand."""
+        """Empty: every action is its own mirror image, since it is performed with either hand."""
         return {}
 
     @property
     def quarantine(self) -> dict[str, str]:
-        """Nothing: what is made is whole."""
+        """Empty: every film that is made is usable."""
         return {}
 
     @property
     def notes(self) -> dict[str, int]:
-        """Nothing."""
+        """Empty: nothing is changed while indexing."""
         return {}
 
     def prepare(self) -> None:
@@ -85,13 +98,18 @@ class Demo(ActionDataset):
         index = self._root / "records.json"
         if not index.exists():
             records = sorted(self._films.shoot(self._root), key=lambda record: record.key)
-            write_atomic(index, json.dumps([_entry(record, self._root) for record in records], indent=0).encode())
+            write_atomic(index, json.dumps([_to_json(record, self._root) for record in records], indent=0).encode())
         entries = json.loads(index.read_text())
         self._records = tuple(Record(**{**entry, "path": self._root / entry["path"]}) for entry in entries)
 
 
-def _entry(record: Record, root: Path) -> dict[str, str | int | float]:
+def _to_json(record: Record, root: Path) -> dict[str, str | int | float]:
     return {
-        "key": record.key, "path": str(record.path.relative_to(root)), "label": record.label,
-        "subject": record.subject, "camera": record.camera, "start": record.start, "end": record.end,
-    }  # fmt: skip
+        "key": record.key,
+        "path": str(record.path.relative_to(root)),
+        "label": record.label,
+        "subject": record.subject,
+        "camera": record.camera,
+        "start": record.start,
+        "end": record.end,
+    }

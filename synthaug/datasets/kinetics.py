@@ -1,7 +1,4 @@
-"""Kinetics-400, -600 and -700: ten seconds of each of several hundred thousand YouTube videos.
-
-Its splits are its tables (`lists.ListSplit`, conf/protocol/kinetics.yaml).
-"""
+"""Kinetics-400, -600 and -700: ten seconds of each of several hundred thousand YouTube videos."""
 
 import re
 from collections.abc import Sequence
@@ -9,43 +6,61 @@ from pathlib import Path
 from typing import final
 
 from synthaug.datasets import DatasetNotFoundError
-from synthaug.datasets.indexing.arguments import items
-from synthaug.datasets.indexing.named import (
-    Named,
+from synthaug.datasets.indexing.arguments import require_list
+from synthaug.datasets.indexing.lists import read_list
+from synthaug.datasets.indexing.named_films import (
+    NamedFilm,
     NamedFilms,
     OtherClassError,
     UnknownNameError,
-    classes_among,
-    films_below,
+    choose_classes,
+    find_films,
 )
-from synthaug.datasets.protocols.lists import read_list
 
 _NAME = re.compile(r"(.+)_[0-9]{6}_[0-9]{6}")
 
 
 @final
 class Kinetics(NamedFilms):
-    """Kinetics, or any set published as its tables are.
+    """Kinetics-400, -600 or -700, or any data set with tables of the same form: clips of ten seconds from YouTube.
 
     Dataset format:
-        `<root>/**/<youtube_id>_000010_000020.mp4`, in folders of any names, and tables with the columns label,
-        youtube_id, time_start, time_end and split, in `<root>/` or `<root>/annotations/`.
+        Films in folders of any name, and tables with the columns label, youtube_id, time_start, time_end and split, in
+        root or its folder annotations:
 
-    The tables say the classes; folders need not. Films that no table labels are left out and counted. Classes are
-    those that some film has, sorted. Keys are the films' names; the subject is the YouTube video.
+            root/
+              train/<youtube_id>_000010_000020.mp4
+              val/<youtube_id>_000003_000013.mp4
+              annotations/train.csv
+              annotations/val.csv
+
+    Dataset classes:
+        The labels of the tables that have films, sorted; `classes` selects and orders them. Films that no table labels
+        are left out and counted.
+
+    Keys are the films' names. The subject is the YouTube video; no camera is known.
+
+    Protocols:
+        `protocol=kinetics`: trains on `train.csv` and tests on `val.csv`, by `ListSplit`. Most papers do so too, since
+        the labels of the test were withheld for years.
+
+    Licence:
+        The films belong to the people who uploaded them to YouTube. Tables and films:
+        github.com/cvdfoundation/kinetics-dataset, which states the terms of the tables.
 
     Args:
         root: The folder.
-        tables: Patterns of the tables within root.
-        classes: Class names, in the order of their labels; None takes all that are there, sorted.
-        cache: Folder of the index of films; None is the user's cache.
+        tables: Patterns of the tables, relative to root.
+        classes: Class names, in the order of their labels; None takes all that have films, sorted.
+        cache: Folder of the film index; None uses the user's cache.
 
     Raises:
-        DatasetNotFoundError: If no labelled film or no table is there.
-        ValueError: If a class is unknown, a table cannot be understood, or a clip is there twice.
+        DatasetNotFoundError: If there is no table or no labelled film.
+        ValueError: If a class is unknown, a table cannot be read, or two films have the same key.
 
     Source:
-        Kay and others, "The Kinetics Human Action Video Dataset", 2017, and its successors.
+        Kay et al., "The Kinetics Human Action Video Dataset", 2017; Carreira et al., "A Short Note about Kinetics-600",
+        2018; Carreira et al., "A Short Note on the Kinetics-700 Human Action Dataset", 2019.
     """
 
     def __init__(
@@ -57,20 +72,20 @@ class Kinetics(NamedFilms):
         cache: Path | str | None = None,
     ) -> None:
         folder = Path(root).expanduser().absolute()
-        self._labels = _labels(
-            sorted({path for pattern in items(tables, "dataset.tables") for path in folder.glob(pattern)})
+        self._labels = _read_labels(
+            sorted({path for pattern in require_list(tables, "dataset.tables") for path in folder.glob(pattern)})
         )
-        films = list(films_below(folder))
+        films = list(find_films(folder))
         present = {self._labels[path.stem] for path in films if path.stem in self._labels}
         if not present:
             raise DatasetNotFoundError(
-                f"Kinetics isn't at dataset.root={str(folder)!r}: {len(films)} films and {len(self._labels)} labels "
-                "are there, and none belong together. <folder>/<youtube_id>_000010_000020.mp4, and tables such as "
-                "annotations/train.csv with label, youtube_id, time_start and time_end, were wanted. Get both from "
-                "github.com/cvdfoundation/kinetics-dataset, then set dataset.root or dataset.tables; or try "
+                f"Kinetics isn't at dataset.root={str(folder)!r}: none of its {len(films)} films has one of its "
+                f"{len(self._labels)} labels. Expected <folder>/<youtube_id>_000010_000020.mp4, and tables such as "
+                "annotations/train.csv with label, youtube_id, time_start and time_end. Download both as "
+                "github.com/cvdfoundation/kinetics-dataset says, then set dataset.root or dataset.tables; or try "
                 "dataset=demo."
             )
-        self._classes = classes_among(classes, sorted(present))
+        self._classes = choose_classes(classes, present)
         super().__init__(folder, iter(films), title="Kinetics", cache=cache)
 
     @property
@@ -78,29 +93,29 @@ class Kinetics(NamedFilms):
         """Class names; a record's label is an index into them."""
         return self._classes
 
-    def _read(self, path: Path) -> Named:
+    def _parse_name(self, path: Path) -> NamedFilm:
         found = _NAME.fullmatch(path.stem)
         if found is None:
             raise UnknownNameError(
-                f"{path.stem!r} was given; <youtube_id>_000010_000020 was wanted, as Kinetics' clips are named. Rename "
-                "the file, or move it away"
+                f"Expected a film name of Kinetics such as <youtube_id>_000010_000020, got {path.stem!r}. Rename the "
+                "file, or move it away"
             )
         label = self._labels.get(path.stem)
         if label is None:
             raise OtherClassError("films_in_no_table")
         if label not in self._classes:
             raise OtherClassError("clips_of_other_classes")
-        return Named(path.stem, path, self._classes.index(label), found[1], "")
+        return NamedFilm(path.stem, path, self._classes.index(label), found[1], "")
 
 
-def _labels(tables: Sequence[Path]) -> dict[str, str]:
-    """The class of each clip; a table of the held-out test may have none."""
+def _read_labels(tables: Sequence[Path]) -> dict[str, str]:
+    """The class of each clip; the table of a held-out test may have none."""
     labels: dict[str, str] = {}
     for table in tables:
         for entry in read_list(table):
             if entry.label and labels.setdefault(entry.name, entry.label) != entry.label:
                 raise ValueError(
-                    f"{table.name} calls {entry.name!r} {entry.label!r}, and another line {labels[entry.name]!r}. One "
-                    "class a clip was wanted. Correct the tables, or narrow dataset.tables."
+                    f"Expected one class of the clip {entry.name!r}, got {entry.label!r} in {table.name} and "
+                    f"{labels[entry.name]!r} in another line. Correct the tables, or narrow dataset.tables."
                 )
     return labels

@@ -1,29 +1,28 @@
-"""Guards against test film in training; a violation is an error before anything is learnt."""
+"""Refuse test film in training: what training and test share is an error before anything is learnt."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from typing import get_args
 
 from synthaug.datasets import LeakError, Split
+from synthaug.datasets import Trait as Trait
 from synthaug.structures import Plain, Record
 
-Trait: TypeAlias = Literal["subject", "camera", "path", "key"]
-"""Fields of a record that parts may be forbidden to share."""
 TRAITS: tuple[Trait, ...] = get_args(Trait)
 
 
 def assert_disjoint(split: Split, by: Trait = "subject") -> None:
-    """Refuse a split in which training or validation shares a subject, a camera or a file with the test.
+    """Refuse a split whose training or validation part shares a subject, a camera or a file with the test.
 
-    Whatever `by` says, no record may stand in two parts. Training and validation may share people: validation then
-    tells less, but nothing leaks.
+    No record may be in two parts, whatever `by` is. Training and validation may share people: validation accuracy is
+    then too high, but nothing leaks.
 
     Args:
-        split: To be checked.
-        by: What must differ: a protocol's `separates`.
+        split: The split to check.
+        by: What must differ: the protocol's `separates`.
 
     Raises:
-        LeakError: Naming what is shared and by which clips.
+        LeakError: If something is shared; the message names it and two clips that share it.
     """
     parts = {"training": split.train, "validation": split.val, "test": split.test}
     for one, other in (("training", "test"), ("validation", "test"), ("training", "validation")):
@@ -33,57 +32,80 @@ def assert_disjoint(split: Split, by: Trait = "subject") -> None:
 
 
 def assert_named(split: Split, by: Trait, unnamed: Mapping[str, Collection[str]]) -> None:
-    """Refuse a split in which some clips say whose or which camera's they are and others do not: they may be the same.
+    """Refuse a split in which some clips name their subject (or camera) and others do not: they may be the same.
 
-    Where no clip says it, nothing is refused; the data set counts such clips in its notes.
+    If no clip names it, nothing is refused; the data set counts such clips in its notes.
 
     Args:
-        split: To be checked.
-        by: What must differ: a protocol's `separates`.
-        unnamed: Keys of clips that do not say it, by what it is: a data set's `unnamed`.
+        split: The split to check.
+        by: What must differ: the protocol's `separates`.
+        unnamed: Keys of clips that do not name it, by field: the data set's `unnamed`.
 
     Raises:
-        LeakError: Naming a clip.
+        LeakError: If some clips do not name it; the message names one of them.
     """
     lacking = unnamed.get(by, ())
     clips = [record.key for part in (split.train, split.val, split.test) for record in part]
     silent = [key for key in clips if key in lacking]
     if silent and len(silent) < len(clips):
         raise LeakError(
-            f"{len(silent)} of {len(clips)} clips name no {by}, such as {silent[0]!r}, and may show the {by} of "
-            f"others, on both sides of the test. A {by} for each clip was wanted, since the protocol separates by it. "
-            f"Fill the {by} in (a table's column; for people also a folder of their own, or dataset.subject_pattern), "
-            "or leave these clips out."
+            f"Expected a {by} for each clip, since the protocol separates by it, got none for {len(silent)} of "
+            f"{len(clips)} clips, such as {silent[0]!r}: they may share it with clips on both sides of the test. Fill "
+            f"the {by} in (a table's column; for people also a folder each, or dataset.subject_pattern), or leave "
+            "these clips out."
         )
 
 
 def assert_strangers(subjects: Mapping[str, str], split: Split) -> None:
-    """Refuse synthetic people whom the test is about.
+    """Refuse synthetic people whose likeness is that of a held-out subject.
 
-    Whoever is filmed for training as well, as everybody is in cross-view protocols, gives nothing away.
+    A subject who is also in the training clips, as in cross-view protocols, gives nothing away and is allowed.
 
     Args:
-        subjects: Subject of the data set that each identity shows, by identity; empty where it shows none.
-        split: Of the same data set.
+        subjects: The data set's subject that each identity looks like, by identity; empty if it looks like none.
+        split: A split of the same data set.
 
     Raises:
-        LeakError: Naming the identity and the subject.
+        LeakError: If an identity looks like a held-out subject; the message names both.
     """
     trained = {record.subject for record in split.train}
     held_out = {record.subject for record in (*split.val, *split.test)} - trained
     for identity, subject in subjects.items():
         if subject and subject in held_out:
             raise LeakError(
-                f"The avatar {identity!r} shows the subject {subject!r}, who is held out. People whom neither "
-                "validation nor test is about were wanted. Move the avatar away, or correct `subject` in its pack."
+                f"Expected avatars of people outside validation and test, got {identity!r}, which shows the subject "
+                f"{subject!r}. Move the avatar away, or correct `subject` in its pack."
             )
 
 
-def overlaps(split: Split) -> dict[str, dict[str, Plain]]:
-    """What training or validation share with the test although the protocol forbids no such thing.
+def assert_from_training(keys: Iterable[str], split: Split, by: Trait, *, noun: str) -> None:
+    """Refuse film for synthesis that is not of a training clip, or that shares a held-out subject (or camera).
 
-    Of subjects, cameras and films that are known: how many are shared and which (twenty of them), and how many test
-    clips show them. What is not shared is not named.
+    Args:
+        keys: Keys of the clips whose motion or background synthesis uses.
+        split: The split of the data set.
+        by: What training and test never share: the protocol's `separates`.
+        noun: What synthesis takes from the clips, for the message: "motion" or "background".
+
+    Raises:
+        LeakError: If a clip is held out; the message names it.
+    """
+    train = {record.key: record for record in split.train}
+    tested = {_trait(record, by) for record in split.test}
+    for key in keys:
+        if key not in train or _trait(train[key], by) in tested:
+            raise LeakError(
+                f"Expected every {noun} to come from a training clip that shares no {by} with the test, got the {noun} "
+                f"of {key!r}. Correct the protocol's lists."
+            )
+
+
+def find_overlaps(split: Split) -> dict[str, dict[str, Plain]]:
+    """Find what training or validation share with the test although the protocol does not forbid it.
+
+    Returns:
+        For each kind that is shared ("subjects of training", "cameras of validation", "films of training" ...): how
+        many (`shared`), how many test clips show them (`test_clips`), and the first twenty names (`names`).
     """
     found: dict[str, dict[str, Plain]] = {}
     for part, records in (("training", split.train), ("validation", split.val)):
@@ -102,10 +124,11 @@ def _assert_apart(parts: dict[str, tuple[Record, ...]], one: str, other: str, *,
     for record in parts[other]:
         trait = _trait(record, by)
         if trait in ours:
-            what = "clip" if by == "key" else f"{by} {trait!r}"
+            noun = "clip" if by == "key" else by
+            what = noun if by == "key" else f"{by} {trait!r}"
             raise LeakError(
-                f"The {what} is in both {one} and {other} ({ours[trait]!r} and {record.key!r}). Parts that share none "
-                "were wanted, or the result would measure memory. Change the protocol's lists, or leave the clips out."
+                f"Expected {one} and {other} to share no {noun}, got the {what} in both ({ours[trait]!r} and "
+                f"{record.key!r}). Change the protocol's lists, or leave the clips out."
             )
 
 

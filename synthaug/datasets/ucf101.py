@@ -1,7 +1,4 @@
-"""UCF101: 13,320 clips of 101 actions from YouTube, in groups of one person and place each.
-
-Its splits are lists (`lists.ListSplit`, conf/protocol/ucf101.yaml).
-"""
+"""UCF101: 13,320 clips of 101 actions from YouTube, in groups of one person in one place."""
 
 import re
 from collections.abc import Collection, Sequence
@@ -9,13 +6,13 @@ from pathlib import Path
 from typing import final
 
 from synthaug.datasets import DatasetNotFoundError
-from synthaug.datasets.indexing.named import (
-    Named,
+from synthaug.datasets.indexing.named_films import (
+    NamedFilm,
     NamedFilms,
     OtherClassError,
     UnknownNameError,
-    classes_among,
-    films_below,
+    choose_classes,
+    find_films,
 )
 
 _NAME = re.compile(r"v_[A-Za-z]+_g([0-9]{2})_c[0-9]{2}")
@@ -24,28 +21,45 @@ _CLASS = re.compile(r"\s*([0-9]+)\s+(\S+)\s*")
 
 @final
 class Ucf101(NamedFilms):
-    """UCF101.
+    """UCF101: 13,320 clips of 101 actions from YouTube, in groups of one person in one place.
 
     Dataset format:
-        `<root>/UCF-101/<Class>/v_<Class>_g01_c01.avi`, or the class folders in `<root>` itself. The lists of the
-        splits in `<root>/ucfTrainTestlist/`: `trainlist01.txt`, `testlist01.txt`.
+        The class folders may also be in root itself:
 
-    Classes are the folders, in the order of `ucfTrainTestlist/classInd.txt`; where that is not there, sorted without
-    regard to case, which is the same for all 101: Hammering comes before HammerThrow, JumpingJack before JumpRope.
-    Keys are the films' names. The subject is the group within its class (`YoYo_g01`): its clips are cut from one
-    video, of one person in one place.
+            root/
+              UCF-101/<Class>/v_<Class>_g01_c01.avi
+              ucfTrainTestlist/classInd.txt
+              ucfTrainTestlist/trainlist01.txt
+              ucfTrainTestlist/testlist01.txt
+
+    Dataset classes:
+        The class folders, in the order of `ucfTrainTestlist/classInd.txt`. Without that file they are sorted regardless
+        of case, which gives the same order of all 101: Hammering before HammerThrow, JumpingJack before JumpRope.
+        `classes` selects and orders them.
+
+    Keys are the films' names. The subject is the group within its class (`YoYo_g01`): its clips are cut from one video
+    of one person in one place. No camera is known.
+
+    Protocols:
+        `protocol=ucf101`: the three official splits of Soomro et al. 2012, by `ListSplit`; `protocol.number` is 1, 2 or
+        3. No group is in two parts.
+
+    Licence:
+        The clips are cut from YouTube videos and belong to the people who uploaded them; the authors publish them for
+        research. Download UCF101.rar and the train/test splits from crcv.ucf.edu/data/UCF101.php.
 
     Args:
         root: The folder.
         classes: Class names, in the order of their labels; None takes all.
-        cache: Folder of the index of films; None is the user's cache.
+        cache: Folder of the film index; None uses the user's cache.
 
     Raises:
-        DatasetNotFoundError: If no film is there.
-        ValueError: If a class is unknown, a clip is there twice, or `classInd.txt` is no list of the classes.
+        DatasetNotFoundError: If there is no film.
+        ValueError: If a class is unknown, two films have the same key, or `classInd.txt` is not a list of the classes.
 
     Source:
-        Soomro, Zamir and Shah, "UCF101", CRCV-TR-12-01, 2012.
+        Soomro, Zamir and Shah, "UCF101: A Dataset of 101 Human Actions Classes From Videos in The Wild",
+        CRCV-TR-12-01, 2012.
     """
 
     def __init__(
@@ -53,17 +67,17 @@ class Ucf101(NamedFilms):
     ) -> None:
         folder = Path(root).expanduser().absolute()
         place = folder / "UCF-101" if (folder / "UCF-101").is_dir() else folder
-        films = [path for path in films_below(place) if path.parent != place]
+        films = [path for path in find_films(place) if path.parent != place]
         if not films:
             raise DatasetNotFoundError(
-                f"UCF101 isn't at dataset.root={str(folder)!r}: no film is there. UCF-101/<Class>/<name>.avi, such as "
-                "UCF-101/YoYo/v_YoYo_g01_c01.avi, was wanted, and the lists ucfTrainTestlist/trainlist01.txt and so "
-                "on. Get UCF101.rar and the train/test splits for action recognition from crcv.ucf.edu/data/UCF101.php "
-                "and unpack both there, then set dataset.root; or try dataset=demo."
+                f"UCF101 isn't at dataset.root={str(folder)!r}: it has no film. Expected UCF-101/<Class>/<name>.avi, "
+                "such as UCF-101/YoYo/v_YoYo_g01_c01.avi, and the lists ucfTrainTestlist/trainlist01.txt and so on. "
+                "Download UCF101.rar and the train/test splits for action recognition from "
+                "crcv.ucf.edu/data/UCF101.php, unpack both there, then set dataset.root; or try dataset=demo."
             )
         names = {path.parent.name for path in films}
         index = folder / "ucfTrainTestlist" / "classInd.txt"
-        self._classes = _ordered(names, index) if classes is None else classes_among(classes, names)
+        self._classes = _sort_officially(names, index) if classes is None else choose_classes(classes, names)
         super().__init__(folder, iter(films), title="UCF101", cache=cache)
 
     @property
@@ -71,21 +85,21 @@ class Ucf101(NamedFilms):
         """Class names; a record's label is an index into them."""
         return self._classes
 
-    def _read(self, path: Path) -> Named:
+    def _parse_name(self, path: Path) -> NamedFilm:
         name = path.parent.name
         found = _NAME.fullmatch(path.stem)
         if found is None:
             raise UnknownNameError(
-                f"{path.stem!r} was given; v_YoYo_g01_c01 was wanted, as UCF101 names its clips. Rename the file, or "
-                "move it away"
+                f"Expected a film name of UCF101 such as v_YoYo_g01_c01, got {path.stem!r}. Rename the file, or move "
+                "it away"
             )
         if name not in self._classes:
             raise OtherClassError("clips_of_other_classes")
-        return Named(path.stem, path, self._classes.index(name), f"{name}_g{found[1]}", "")
+        return NamedFilm(path.stem, path, self._classes.index(name), f"{name}_g{found[1]}", "")
 
 
-def _ordered(names: Collection[str], index: Path) -> tuple[str, ...]:
-    """Names in the official order: that of `classInd.txt`, or of the alphabet where there is no such file."""
+def _sort_officially(names: Collection[str], index: Path) -> tuple[str, ...]:
+    """Sort names as `classInd.txt` does, or regardless of case if there is no such file."""
     if not index.is_file():
         return tuple(sorted(names, key=str.lower))
     lines = [line for line in index.read_text(encoding="utf-8-sig", errors="replace").splitlines() if line.strip()]
@@ -93,13 +107,13 @@ def _ordered(names: Collection[str], index: Path) -> tuple[str, ...]:
     listed = {match[2]: int(match[1]) for match in found if match is not None}
     if len(listed) != len(lines) or sorted(listed.values()) != list(range(1, len(lines) + 1)):
         raise ValueError(
-            f"{str(index)!r} is no list of classes: lines '1 ApplyEyeMakeup', each number from 1 and each name once, "
-            "were wanted. Unpack it again, or take it away."
+            f"Expected {str(index)!r} to be a list of classes with lines such as '1 ApplyEyeMakeup', each number from "
+            "1 and each name once, got other lines. Unpack the file again, or delete it."
         )
     unlisted = sorted(set(names).difference(listed))
     if unlisted:
         raise ValueError(
-            f"{str(index)!r} does not name {unlisted[0]!r}, one of {len(unlisted)} folders of film that it lacks; "
-            "a line for each class was wanted. Unpack it again, move the folders away, or choose by dataset.classes."
+            f"Expected {str(index)!r} to list every class folder, got {len(unlisted)} folders that it does not list, "
+            f"such as {unlisted[0]!r}. Unpack the file again, move the folders away, or set dataset.classes."
         )
     return tuple(sorted(names, key=listed.__getitem__))

@@ -25,7 +25,7 @@ from synthaug.compositing.layers import contact_shadow, darkened, hidden, over
 from synthaug.compositing.sensor import Sensor
 from synthaug.datasets.demo import FilmMaker
 from synthaug.demo.camera import recorded
-from synthaug.files import digest_of, in_own_order, read_reference, write_reference
+from synthaug.files import digest_of, read_reference, shuffle_per_process, write_reference
 from synthaug.motions import MotionSource
 from synthaug.renderers import Renderer
 from synthaug.structures import Camera, Motion, Record, Reference
@@ -181,7 +181,7 @@ class PseudoReal(FilmMaker):
             for label in range(len(self._classes))
             for view in self._set.views or [""]
         ]
-        missing = in_own_order([plan for plan in plans if not self.filmed(root, plan)])
+        missing = shuffle_per_process([plan for plan in plans if not self.filmed(root, plan)])
         if missing:
             # The first one in this process compiles kernels that the workers then inherit.
             self.film(root, missing[0])

@@ -18,7 +18,7 @@ from PIL import Image
 
 from synthaug.datamodule.module import SynthAugDataModule
 from synthaug.datasets import LeakError
-from synthaug.datasets.leaks import assert_disjoint, overlaps
+from synthaug.datasets.leaks import assert_disjoint, find_overlaps
 from synthaug.files import digest_of, write_atomic
 from synthaug.datamodule.guards import check_leaks
 from synthaug.runs.previews import rows
@@ -198,7 +198,7 @@ def leak_report(data: SynthAugDataModule) -> dict[str, Plain]:
     counts = {"train": len(split.train), "val": len(split.val), "test": len(split.test)}
     made = 0 if synthesizer is None else len(synthesizer.identities)
     shown = () if synthesizer is None else synthesizer.plan.background.sources
-    shared: dict[str, Plain] = dict(overlaps(split).items())
+    shared: dict[str, Plain] = dict(find_overlaps(split).items())
     known = {record.key for part in (split.train, split.val, split.test) for record in part}
     unnamed: dict[str, Plain] = {field: len(keys & known) for field, keys in data.dataset.unnamed.items()}
     counts |= {"references": len(_performed(data)), "identities": made, "recipes": len(data.recipes())}

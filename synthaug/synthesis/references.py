@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.progress import track
 
-from synthaug.files import digest_of, in_own_order, read_reference, write_atomic, write_reference
+from synthaug.files import digest_of, read_reference, shuffle_per_process, write_atomic, write_reference
 from synthaug.motions import MotionSource, UnusableClipError
 from synthaug.structures import Record, Reference
 from synthaug.synthesis.gravity import together
@@ -74,7 +74,7 @@ def extracted(records: Sequence[Record], source: MotionSource, *, cache: Path | 
     """What each record says by itself; arguments and errors as for `gather`."""
     takes: dict[str, Reference] = {}
     dropped: dict[str, str] = {}
-    missing = in_own_order([record for record in records if not _kept(_path(record, source, cache))])
+    missing = shuffle_per_process([record for record in records if not _kept(_path(record, source, cache))])
     absent: dict[str, FileNotFoundError] = {}
     for record in track(missing, description="Extracting motions", transient=True, disable=len(missing) < 4):
         if _kept(_path(record, source, cache)):

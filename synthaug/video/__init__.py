@@ -1,8 +1,4 @@
-"""Film in and out of files: what a file holds, its exact frames, and clips written with their lineage.
-
-Used by data sets, backgrounds and motions. Files are opened (`decoding`), looked into (`probing`), their frames taken
-(`frames`), and clips written (`writing`).
-"""
+"""Read and write film: probe what a file holds, read exact frames and clips, and write clips with metadata tags."""
 
 from synthaug.video.decoding import SUFFIXES as SUFFIXES
 from synthaug.video.decoding import FileKey as FileKey
@@ -10,12 +6,12 @@ from synthaug.video.decoding import Frame as Frame
 from synthaug.video.decoding import VideoError as VideoError
 from synthaug.video.decoding import file_key as file_key
 from synthaug.video.decoding import frames_in_order as frames_in_order
-from synthaug.video.decoding import upright as upright
+from synthaug.video.decoding import rotate_upright as rotate_upright
 from synthaug.video.frames import clip_times as clip_times
 from synthaug.video.frames import indices_at as indices_at
 from synthaug.video.frames import read_clip as read_clip
 from synthaug.video.frames import read_frames as read_frames
-from synthaug.video.frames import resized as resized
+from synthaug.video.frames import resize_frame as resize_frame
 from synthaug.video.probing import VideoInfo as VideoInfo
 from synthaug.video.probing import probe as probe
 from synthaug.video.probing import remember as remember

@@ -1,4 +1,4 @@
-"""Film into files, whole or not at all, and the tags that travel with it."""
+"""Write film atomically, and read and write its metadata tags."""
 
 import os
 import re
@@ -12,11 +12,11 @@ import numpy as np
 from jaxtyping import UInt8
 from torch import Tensor
 
-from synthaug.video.decoding import VideoError, file_key, opened
+from synthaug.video.decoding import VideoError, file_key, open_video
 from synthaug.video.probing import VideoInfo
 
 FILMED = "filmed at {width}x{height}"
-"""What the `comment` of a film that was made smaller says: the size whose pixels its annotations count in."""
+"""The `comment` tag of a smaller copy: the size of the original, in whose pixels its annotations are measured."""
 
 
 def write_video(
@@ -28,28 +28,28 @@ def write_video(
     crf: int = 18,
     preset: str = "veryfast",
 ) -> None:
-    """Write an H.264 film that every player opens, whole or not at all.
+    """Write an H.264 film that every player opens, atomically.
 
-    Odd sides grow by one repeated row or column, since the format halves its colours. Keyframes come every 12
-    frames, so that random clips of the result are cheap to read. The bytes are not reproducible, even where the
-    pixels are the same: compare frames, never files.
+    An odd width or height grows by one repeated column or row, since the format halves the resolution of colours. A
+    keyframe every 12 frames makes random clips cheap to read. The bytes are not reproducible even if the pixels are the
+    same: compare frames, never files.
 
     Args:
-        path: Ends in .mp4, .mkv or .mov; missing folders are made.
+        path: A name with the suffix .mp4, .mkv or .mov; missing folders are made.
         video: sRGB frames, at least one.
         fps: Frames per second.
-        metadata: Tags such as the clip's lineage, by name in lower case; `read_metadata` gives them back.
-        crf: x264's constant rate factor, 0 (lossless) to 51; 18 is about where loss stops being visible.
-        preset: x264's choice between speed and size.
+        metadata: Tags such as the clip's lineage, by name in lower case; `read_metadata` reads them.
+        crf: x264's constant rate factor, 0 (lossless) to 51; at 18 the loss is hardly visible.
+        preset: x264's trade-off between speed and file size.
 
     Raises:
-        VideoError: If there is no frame to write, or the ending is unknown.
+        VideoError: If there is no frame, the rate is not positive, or the suffix is unknown.
     """
     path = Path(path)
     if path.suffix.lower() not in (".mp4", ".mkv", ".mov") or len(video) == 0 or not fps > 0:
         raise VideoError(
-            f"{len(video)} frames at {fps} a second were to be written to {str(path)!r}. At least one frame, a rate "
-            "above 0 and a name ending in .mp4, .mkv or .mov were wanted. Rename it, or give frames."
+            f"Expected at least one frame, a rate above 0 and a name ending in .mp4, .mkv or .mov, got {len(video)} "
+            f"frames at {fps} fps for {str(path)!r}. Rename the file, or correct the video."
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.stem[:64]}.{uuid.uuid4().hex}{path.suffix}")
@@ -85,22 +85,22 @@ def _encode(
 
 
 def filmed_size(path: Path | str, info: VideoInfo) -> tuple[int, int]:
-    """Height and width that keypoints and the like of this film count in: of a smaller copy, those of its original.
+    """Height and width in whose pixels a film's keypoints are measured: for a smaller copy, those of its original.
 
     Raises:
         VideoError: If the file cannot be read as film.
     """
-    said = re.fullmatch(r"filmed at ([0-9]+)x([0-9]+)", read_metadata(path).get("comment", ""))
-    return (int(said[2]), int(said[1])) if said else (info.height, info.width)
+    tag = re.fullmatch(r"filmed at ([0-9]+)x([0-9]+)", read_metadata(path).get("comment", ""))
+    return (int(tag[2]), int(tag[1])) if tag else (info.height, info.width)
 
 
 def read_metadata(path: Path | str) -> dict[str, str]:
-    """The tags of a film by name in lower case, since Matroska shouts; the container's own (`encoder`) among them.
+    """Read the tags of a film, the container's own (`encoder`) included; names are in lower case, also of Matroska.
 
     Raises:
         VideoError: If the file cannot be read as film.
     """
     path = Path(path)
     file_key(path)
-    with opened(path) as (container, _):
+    with open_video(path) as (container, _):
         return {name.lower(): value for name, value in container.metadata.items()}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from synthaug.datasets.indexing.arguments import items
+from synthaug.datasets.indexing.arguments import require_list
 
 PLAIN = {
     "CrossSubject(4)": "protocol.test_subjects=[4]",
@@ -77,8 +77,10 @@ def answers(tmp_path_factory):
 
 @pytest.mark.parametrize("call", PLAIN)
 def test_a_plain_value_where_a_list_is_meant_is_answered_by_the_list(answers, call):
-    assert answers[call].endswith(f"a single value; a list was wanted. Write {PLAIN[call]}.")
+    name = PLAIN[call].split("=")[0]
+    assert answers[call].startswith(f"Expected {name} to be a list, got ")
+    assert answers[call].endswith(f"Write {PLAIN[call]}.")
 
 
 def test_a_list_s_items_are_as_given():
-    assert items([4, "anna"], "x") == (4, "anna") and items((), "x") == ()
+    assert require_list([4, "anna"], "x") == (4, "anna") and require_list((), "x") == ()

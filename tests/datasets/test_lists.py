@@ -5,9 +5,10 @@ import pytest
 from synthaug.datasets import DatasetNotFoundError, LeakError
 from synthaug.datasets.folder import Folder
 from synthaug.datasets.hmdb51 import Hmdb51
+from synthaug.datasets.indexing.lists import ListEntry, read_list
 from synthaug.datasets.kinetics import Kinetics
 from synthaug.datasets.leaks import assert_disjoint
-from synthaug.datasets.protocols.lists import Entry, ListSplit, read_list
+from synthaug.datasets.protocols.lists import ListSplit
 from synthaug.datasets.ucf101 import Ucf101
 from synthaug.structures import Record
 from synthaug.testing.datasets import check_dataset, check_protocol, example_film
@@ -79,9 +80,9 @@ def test_ucf101_orders_its_classes_as_listed(tmp_path, film, order):
 @pytest.mark.parametrize(
     ("lines", "said"),
     [
-        ("Hammering\nHammerThrow\n", "is no list of classes.*were wanted. Unpack"),
-        ("1 Hammering\n1 HammerThrow\n2 JumpingJack\n3 JumpRope\n", "is no list of classes"),
-        ("1 Hammering\n2 HammerThrow\n3 JumpRope\n", "does not name 'JumpingJack'.*was wanted. Unpack"),
+        ("Hammering\nHammerThrow\n", "to be a list of classes.*got other lines. Unpack"),
+        ("1 Hammering\n1 HammerThrow\n2 JumpingJack\n3 JumpRope\n", "to be a list of classes"),
+        ("1 Hammering\n2 HammerThrow\n3 JumpRope\n", "to list every class folder, got .*such as 'JumpingJack'. Unpack"),
     ],
 )
 def test_a_list_of_ucf101s_classes_that_is_none_is_refused(tmp_path, film, lines, said):
@@ -126,7 +127,7 @@ def test_other_names_go_into_quarantine_and_other_classes_are_counted(tmp_path, 
     laid(ucf(tmp_path, film), film, ["UCF-101/YoYo/holiday.avi"], {})
     data = Ucf101(tmp_path, classes=["YoYo"])
     assert set(data.quarantine) == {"UCF-101/YoYo/holiday.avi"} and data.notes == {"clips_of_other_classes": 4}
-    with pytest.raises(ValueError, match=r"'YoYO' is none, did you mean 'YoYo'\? Choose from: HandstandPushups, YoYo"):
+    with pytest.raises(ValueError, match=r"got 'YoYO'. Did you mean 'YoYo'\? Choose from: HandstandPushups, YoYo"):
         Ucf101(tmp_path, classes=["YoYO"])
 
 
@@ -209,13 +210,13 @@ def test_kinetics_takes_labels_and_parts_from_its_tables(tmp_path, film):
 def test_tables_that_disagree_or_lack_columns_are_refused(tmp_path, film):
     kinetics(tmp_path, film)
     (tmp_path / "annotations/more.csv").write_text(TABLE + "yoga,bbbbbbbbbbb,3,13,train\n")
-    with pytest.raises(ValueError, match=r"calls 'bbbbbbbbbbb_000003_000013' .*One class a clip was wanted"):
+    with pytest.raises(ValueError, match=r"one class of the clip 'bbbbbbbbbbb_000003_000013', got 'zumba' .*'yoga'"):
         Kinetics(tmp_path)
     (tmp_path / "annotations/more.csv").write_text("label,id\n")
-    with pytest.raises(ValueError, match=r"has the columns \['label', 'id'\].*Name youtube_id in the first line"):
+    with pytest.raises(ValueError, match=r"got \['label', 'id'\]. Name the column youtube_id in the first line"):
         Kinetics(tmp_path)
     (tmp_path / "annotations/more.csv").write_text(TABLE + "yoga,bbbbbbbbbbb,soon,13,train\n")
-    with pytest.raises(ValueError, match=r"more.csv, line 2, gives 'soon' to '13' as seconds"):
+    with pytest.raises(ValueError, match=r"more.csv, line 2, to be numbers of seconds, got 'soon' and '13'"):
         Kinetics(tmp_path)
 
 
@@ -224,11 +225,14 @@ def test_tables_that_disagree_or_lack_columns_are_refused(tmp_path, film):
 
 def test_lines_are_understood_as_published(tmp_path):
     (tmp_path / "testlist01.txt").write_text("YoYo/v_YoYo_g01_c01.avi\n\nYoYo/v.2_YoYo 7\n")
-    assert read_list(tmp_path / "testlist01.txt") == [Entry("v_YoYo_g01_c01", "YoYo"), Entry("v.2_YoYo", "YoYo", "7")]
+    assert read_list(tmp_path / "testlist01.txt") == [
+        ListEntry("v_YoYo_g01_c01", "YoYo"),
+        ListEntry("v.2_YoYo", "YoYo", "7"),
+    ]
     (tmp_path / "climb_stairs_test_split3.txt").write_text("a b.avi 2 \n")
-    assert read_list(tmp_path / "climb_stairs_test_split3.txt") == [Entry("a b", "climb_stairs", "2")]
+    assert read_list(tmp_path / "climb_stairs_test_split3.txt") == [ListEntry("a b", "climb_stairs", "2")]
     (tmp_path / "latin.txt").write_bytes(b"caf\xe9.avi 1\n")
-    with pytest.raises(ValueError, match="is no UTF-8 text"):
+    with pytest.raises(ValueError, match="to be a list in UTF-8 text, got "):
         read_list(tmp_path / "latin.txt")
 
 
@@ -236,16 +240,19 @@ def test_lists_that_share_a_clip_or_are_not_there_are_refused(tmp_path):
     record = Record("a", Path("/films/a.avi"), 0, "1", "", 0.0, 1.0)
     for part in ("train", "test"):
         (tmp_path / f"{part}.txt").write_text("wave/a.avi\n")
-    with pytest.raises(ValueError, match="The clip 'a' is listed for train and test"):
+    with pytest.raises(ValueError, match="one part only, got 'a' in train and test"):
         ListSplit(tmp_path, {"train": ["train.txt"], "test": ["test.txt"]}).split([record], ["wave"])
-    with pytest.raises(DatasetNotFoundError, match=r"No list 'other4.txt' is in protocol.folder=.*Unpack them"):
+    with pytest.raises(DatasetNotFoundError, match=r"No such list: 'other4.txt' in protocol.folder=.*Unpack the"):
         ListSplit(tmp_path, {"train": ["other{number}.txt"], "test": []}, number=4).split([record], ["wave"])
-    with pytest.raises(DatasetNotFoundError, match="There is no list at"):
+    with pytest.raises(DatasetNotFoundError, match="No such list"):
         read_list(tmp_path / "nothing.txt")
-    for wrong in ({"parts": {"train": []}}, {"parts": {"train": [], "test": [], "trial": []}},
-                  {"parts": {"train": [], "test": []}, "by": "camera"}):  # fmt: skip
-        with pytest.raises(ValueError, match="Name the lists of each part"):
-            ListSplit(tmp_path, **wrong)
+    for parts in ({"train": []}, {"train": [], "test": [], "trial": []}):
+        with pytest.raises(
+            ValueError, match="Expected protocol.parts to have train, test .*Name the lists of each part"
+        ):
+            ListSplit(tmp_path, parts)
+    with pytest.raises(ValueError, match="Expected protocol.by to be 'subject' or 'key', got 'camera'"):
+        ListSplit(tmp_path, {"train": [], "test": []}, by="camera")
 
 
 @pytest.mark.parametrize(

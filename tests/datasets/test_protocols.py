@@ -104,7 +104,7 @@ def test_shots_of_a_class_do_not_depend_on_other_classes():
     assert set(alone.train) < set(together.train)
 
 
-def test_seeds_draw_other_shots():
+def test_seeds_choose_other_shots():
     assert len({CrossSubject([4], n_shot=2, seed=seed).split(RECORDS, CLASSES).train for seed in range(5)}) > 1
 
 
@@ -145,28 +145,36 @@ def test_names_divide_and_the_rest_is_counted():
     split = Predefined(["train/fall/*", "train/sit/*", "train/wave/1*"], ["train/wave/4*"]).split(RECORDS, CLASSES)
     assert (len(split.train), len(split.test)) == (36, 4)
     assert split.notes == {"clips_in_no_part": 8, "classes_without_test_clips": 2}
-    with pytest.raises(ValueError, match=r"named by the patterns of train and test.*were wanted. Narrow"):
+    with pytest.raises(ValueError, match=r"patterns of one part only, got .* in train and test. Narrow"):
         Predefined(["train/*"], ["*/4-*"]).split(RECORDS, CLASSES)
 
 
 @pytest.mark.parametrize("names", [["5"], [5]])
 def test_unknown_people_are_answered_by_those_who_exist(names):
-    with pytest.raises(ValueError, match=r"test_subjects names subject '5'.*Choose from: '1', '2', '3', '4'"):
+    with pytest.raises(
+        ValueError, match=r"protocol.test_subjects to name subjects .*got '5'.*Choose from: '1', '2', '3', '4'"
+    ):
         CrossSubject(names).split(RECORDS, CLASSES)
-    with pytest.raises(ValueError, match=r"val_cameras names camera 'aa'.*Did you mean 'a'\?"):
+    with pytest.raises(ValueError, match=r"protocol.val_cameras to name cameras .*got 'aa'. Did you mean 'a'\?"):
         CrossView(["b"], ["aa"]).split(RECORDS, CLASSES)
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: CrossSubject([4], ["4"]), r"'4' is in both test_subjects and val_subjects.*were wanted. Take it out"),
-        (lambda: CrossSubject([4], train_subjects=[3, 4]), "in both test_subjects and train_subjects"),
-        (lambda: CrossSubject([]), "test_subjects is empty; at least one subject"),
-        (lambda: CrossSubject("12"), r"list was wanted. Write protocol.test_subjects=\[12\]"),
-        (lambda: CrossSubject([4], val_fraction=1.0), "val_fraction=1.0 .* were wanted. Set"),
-        (lambda: CrossSubject([4], n_shot=0), "n_shot=0 .* were wanted. Set"),
-        (lambda: Holdout(1.0), "test_fraction=1.0 .* were wanted. Set"),
+        (
+            lambda: CrossSubject([4], ["4"]),
+            r"test_subjects and protocol.val_subjects to share no name, got '4' in both. Remove",
+        ),
+        (
+            lambda: CrossSubject([4], train_subjects=[3, 4]),
+            "test_subjects and protocol.train_subjects to share no name, got '4'",
+        ),
+        (lambda: CrossSubject([]), r"protocol.test_subjects to name at least one subject, got \[\]"),
+        (lambda: CrossSubject("12"), r"to be a list, got 12. Write protocol.test_subjects=\[12\]"),
+        (lambda: CrossSubject([4], val_fraction=1.0), "protocol.val_fraction to be a share .*got 1.0. Set"),
+        (lambda: CrossSubject([4], n_shot=0), "protocol.n_shot to be at least 1, got 0. Set"),
+        (lambda: Holdout(1.0), "protocol.test_fraction to be a share .*got 1.0. Set"),
     ],
 )
 def test_contradictions_are_refused_at_once(make, message):
@@ -175,31 +183,35 @@ def test_contradictions_are_refused_at_once(make, message):
 
 
 def test_two_ways_to_validate_are_refused():
-    with pytest.raises(ValueError, match=r"one of them was wanted. Set protocol.val_fraction=0"):
+    with pytest.raises(
+        ValueError, match=r"either a list or a share of validation clips, got both .*Set protocol.val_fraction=0"
+    ):
         CrossSubject([4], [3], val_fraction=0.2).split(RECORDS, CLASSES)
 
 
 def test_too_few_clips_for_the_shots_name_the_class_and_the_number():
-    with pytest.raises(ValueError, match=r"n_shot=13 .*'fall' has 12. Set n_shot to 12 or less"):
+    with pytest.raises(ValueError, match=r"n_shot=13 .*got 12 of 'fall'. Set protocol.n_shot to 12 or less"):
         CrossSubject([4], n_shot=13).split(RECORDS, CLASSES)
 
 
 def test_a_class_nobody_can_learn_is_an_error_and_an_untested_one_is_counted():
-    with pytest.raises(ValueError, match=r"'wave' has no training clip; at least one was wanted"):
+    with pytest.raises(ValueError, match=r"at least one training clip of the class 'wave', got none"):
         CrossSubject([4]).split([r for r in RECORDS if r.label < 2 or r.subject == "4"], CLASSES)
     split = CrossSubject([4]).split([r for r in RECORDS if r.label < 2 or r.subject != "4"], CLASSES)
     assert split.notes == {"classes_without_test_clips": 1}
-    with pytest.raises(ValueError, match=r"No clip is left to test on.*Widen"):
+    with pytest.raises(ValueError, match=r"at least one test clip, got none. Widen"):
         Predefined(["*"], []).split(RECORDS, CLASSES)
 
 
 def test_leaks_name_the_offender():
     one, other = record(0, "1", "a", 0), record(1, "1", "b", 0)
-    with pytest.raises(LeakError, match=r"subject '1' is in both training and test.*fall/1-a-0.*sit/1-b-0.*Change"):
+    with pytest.raises(
+        LeakError, match=r"training and test to share no subject, got .*'1' in both .*fall/1-a-0.*sit/1-b-0.*Change"
+    ):
         assert_disjoint(Split((one,), (), (other,)))
-    with pytest.raises(LeakError, match="subject '1' is in both validation and test"):
+    with pytest.raises(LeakError, match="validation and test to share no subject, got the subject '1' in both"):
         assert_disjoint(Split((), (one,), (other,)))
-    with pytest.raises(LeakError, match="clip is in both training and validation"):
+    with pytest.raises(LeakError, match="training and validation to share no clip, got the clip in both"):
         assert_disjoint(Split((one,), (one,), (record(1, "2", "a", 0),)))
     assert_disjoint(Split((one,), (other,), (record(1, "2", "a", 0),)))
     assert_disjoint(Split((one,), (), (other,)), "camera")

@@ -14,9 +14,10 @@ from synthaug.datasets.folder import Folder
 from synthaug.datasets.indexing import scanning
 from synthaug.datasets.indexing.findings import ScanLog
 from synthaug.datasets.indexing.index import readers
-from synthaug.datasets.indexing.processes import Work, spread
-from synthaug.datasets.indexing.scanning import Copies, Job, examine, scan, summary
+from synthaug.datasets.indexing.processes import Work, run_jobs
+from synthaug.datasets.indexing.scanning import Copies, ScanJob, examine, scan
 from synthaug.datasets.indexing.shrinking import shrink, shrunk_size
+from synthaug.datasets.indexing.summary import summarize_findings
 from synthaug.datasets.ntu.dataset import Ntu
 from synthaug.motions.pose.keypoints import film_of
 from synthaug.structures import Record
@@ -30,8 +31,8 @@ from synthaug.video import (
     probe,
     read_frames,
     remember,
-    resized,
-    upright,
+    resize_frame,
+    rotate_upright,
     write_video,
 )
 
@@ -94,7 +95,7 @@ def test_damage_in_the_middle_is_found_where_a_look_at_both_ends_finds_none(tmp_
     path.write_bytes(damaged(long_film))
     probe(path)  # believes the packets in between
     found = examine(path)
-    assert found.info is None and "is broken" in found.fault and "Copy or export it again" in found.fault
+    assert found.info is None and "to be a whole film" in found.fault and "Copy or export it again" in found.fault
 
 
 def test_a_reader_that_seeks_to_other_frames_is_not_used_again(tmp_path):
@@ -108,14 +109,14 @@ def test_a_reader_that_seeks_to_other_frames_is_not_used_again(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "complaint"), [(b"", "0 bytes"), (b"no film" * 99, "cannot be read"), (None, "There is no file")]
+    ("content", "complaint"), [(b"", "0 bytes"), (b"no film" * 99, "to be a whole film"), (None, "No such file")]
 )
 def test_what_is_no_film_is_said(tmp_path, content, complaint):
     path = tmp_path / "a.mp4"
     if content is not None:
         path.write_bytes(content)
     found = examine(path)
-    assert found.info is None and complaint in found.fault and "wanted" in found.fault
+    assert found.info is None and complaint in found.fault and found.fault.startswith(("Expected ", "No such file"))
 
 
 # ---- Many films ----
@@ -128,7 +129,7 @@ def test_findings_are_honoured_until_the_file_changes(tmp_path, long_film):
     scan(Folder(root, cache=cache).films, cache=cache)
     folder = Folder(root, cache=cache)
     assert [record.key for record in folder.records] == ["wave/good.mp4"]
-    assert "is broken" in folder.quarantine["wave/bad.mp4"]
+    assert "to be a whole film" in folder.quarantine["wave/bad.mp4"]
     (root / "wave/bad.mp4").write_bytes(long_film)
     assert len(Folder(root, cache=cache).records) == 2
 
@@ -170,20 +171,20 @@ def deadly(job):
 def test_processes_find_the_same_and_one_that_dies_is_laid_to_its_film(tmp_path, long_film):
     names = ("a", "deadly", "b")
     root = classes_of(tmp_path, {f"wave/{name}.mp4": long_film for name in names})
-    jobs = [Job(root / f"wave/{name}.mp4", None) for name in names]
+    jobs = [ScanJob(root / f"wave/{name}.mp4", None) for name in names]
     work = Work(deadly, "synthaug.datasets.indexing.scanning")
-    found = {job.film.stem: result for job, result in spread(work, jobs, workers=2)}
+    found = {job.film.stem: result for job, result in run_jobs(work, jobs, workers=2)}
     alone = {job.film.stem: (examine(job.film),) for job in jobs if job.film.stem != "deadly"}
     assert found == alone | {"deadly": None}
-    (crash,) = scanning._crashed(jobs[1])
-    assert crash.film == file_key(jobs[1].film) and "ends the process that reads it" in crash.fault
+    (crash,) = scanning._report_crash(jobs[1])
+    assert crash.film == file_key(jobs[1].film) and "a crash of the process that reads it" in crash.fault
 
 
 def test_a_film_that_holds_its_process_is_given_up(tmp_path, long_film):
     names = ("a", "endless", "b")
     root = classes_of(tmp_path, {f"wave/{name}.mp4": long_film for name in names})
-    jobs = [Job(root / f"wave/{name}.mp4", None) for name in names]
-    found = dict(spread(Work(deadly, "synthaug.datasets.indexing.scanning", limit=8.0), jobs, workers=2))
+    jobs = [ScanJob(root / f"wave/{name}.mp4", None) for name in names]
+    found = dict(run_jobs(Work(deadly, "synthaug.datasets.indexing.scanning", time_limit=8.0), jobs, workers=2))
     assert [found[job] is None for job in jobs] == [False, True, False]
 
 
@@ -191,7 +192,7 @@ def test_the_summary_counts(tmp_path, long_film):
     root = classes_of(
         tmp_path, {"a.mp4": long_film, "b.mp4": long_film, "c.mp4": b"", "d.mp4": b"", "e.mp4": damaged(long_film)}
     )
-    told = summary([examine(path) for path in sorted(root.glob("*.mp4"))])
+    told = summarize_findings([examine(path) for path in sorted(root.glob("*.mp4"))])
     rows = dict(told.rows)
     assert rows["films"] == "2 sound, 3 broken" and rows["size"] == "128 x 96: 2"
     assert rows["hours"].endswith("in 320 frames") and rows["rate"] == "20 a second: 2"
@@ -226,7 +227,7 @@ def test_a_copy_shows_the_same_frames_at_the_same_seconds(tmp_path, name, option
     assert bool(copy.times) == bool(info.times)
     # The same pictures, by another path: resized as pixels and never encoded, each is its own copy's nearest.
     small = read_frames(tmp_path / "small" / name, range(copy.num_frames)).permute(0, 2, 3, 1).numpy().astype(float)
-    large = np.stack([resized(upright(frame), (60, 80)) for frame in frames_in_order(path)]).astype(float)
+    large = np.stack([resize_frame(rotate_upright(frame), (60, 80)) for frame in frames_in_order(path)]).astype(float)
     error = np.abs(small[:, None] - large[None]).mean(axis=(2, 3, 4))
     assert error.argmin(axis=1).tolist() == list(range(info.num_frames))
     assert error.diagonal().mean() < 5  # levels of 255: colours of half the size, at 80 by 60, and compression
@@ -254,7 +255,7 @@ def test_sizes_are_even_and_keep_the_aspect():
 def test_a_copy_of_a_film_that_breaks_off_is_refused(tmp_path):
     path = encoded(tmp_path / "a.mp4", example_film(20, height=120, width=160))
     more = replace(probe(path), num_frames=30)
-    with pytest.raises(VideoError, match=r"would have 20 frames.*has 30.*were wanted. Convert"):
+    with pytest.raises(VideoError, match=r"with the same 30 frames in .*got 20 frames in .*Convert"):
         shrink(path, tmp_path / "small" / "a.mp4", info=more, short_side=60)
     assert list((tmp_path / "small").iterdir()) == []
 
@@ -312,7 +313,7 @@ def test_copies_are_never_written_through_links_into_the_set(tmp_path, long_film
 @pytest.mark.parametrize(
     ("to", "pixels", "complaint"),
     [("set/small", 64, "neither inside the other"), (".", 64, "neither"), ("small", 63, "an even number of pixels"),
-     ("small", 8, "from 32")],
+     ("small", 8, "at least 32")],
 )  # fmt: skip
 def test_copies_that_would_do_harm_are_refused(tmp_path, to, pixels, complaint):
     with pytest.raises(ValueError, match=complaint):
@@ -321,7 +322,7 @@ def test_copies_that_would_do_harm_are_refused(tmp_path, to, pixels, complaint):
 
 def test_films_outside_the_folder_have_no_copies(tmp_path, long_film):
     root = classes_of(tmp_path, {"set/a.mp4": long_film, "b.mp4": long_film})
-    with pytest.raises(ValueError, match=r"b.mp4' lies outside dataset.root"):
+    with pytest.raises(ValueError, match=r"Expected all films to be in dataset.root=.*got .*b.mp4'"):
         scan([root / "b.mp4"], cache=tmp_path, copies=Copies(root / "set", root / "small", 64))
 
 

@@ -4,8 +4,16 @@ from pathlib import Path
 import pytest
 
 from synthaug.datasets import DatasetNotFoundError
-from synthaug.datasets.indexing.named import UnknownNameError
-from synthaug.datasets.toyota.dataset import CLASSES, CROSS_VIEW_CLASSES, ORDERS, STRAY, Toyota, our_label, toyota_name
+from synthaug.datasets.indexing.named_films import UnknownNameError
+from synthaug.datasets.toyota.dataset import (
+    CLASSES,
+    CROSS_VIEW_CLASSES,
+    ORDERS,
+    STRAY,
+    Toyota,
+    parse_toyota_name,
+    to_our_label,
+)
 from synthaug.datasets.toyota.protocols import RULES, ToyotaSplit
 from synthaug.structures import Record
 from synthaug.testing.datasets import check_dataset, check_protocol, example_film
@@ -15,7 +23,7 @@ PARTS = {"train": "train", "validation": "val", "test": "test"}
 
 
 def recorded(stem, classes):
-    name = toyota_name(stem)
+    name = parse_toyota_name(stem)
     return Record(
         stem,
         Path("/films") / f"{stem}.mp4",
@@ -53,7 +61,7 @@ def lists():
 def test_every_published_name_is_understood(lists):
     names = {line.removesuffix(".mp4") for lines in lists.values() for line in lines}
     assert len(names) == 16129
-    understood = [toyota_name(name) for name in names]
+    understood = [parse_toyota_name(name) for name in names]
     assert {name.activity for name in understood} == {*CLASSES, STRAY}
     assert sum(name.activity == STRAY for name in understood) == 14
     assert len({name.subject for name in understood}) == 18 and {name.camera for name in understood} == set(range(1, 8))
@@ -63,13 +71,13 @@ def test_every_published_name_is_understood(lists):
 def test_the_rules_give_the_published_lists_name_for_name(lists, rule, classes):
     used = {"all": (*CLASSES, STRAY), "official": CLASSES, "cv": CROSS_VIEW_CLASSES}[classes]
     stems = {line.removesuffix(".mp4") for lines in lists.values() for line in lines}
-    records = [recorded(stem, used) for stem in stems if toyota_name(stem).activity in used]
+    records = [recorded(stem, used) for stem in stems if parse_toyota_name(stem).activity in used]
     split = ToyotaSplit(rule).split(records, used)
     for part, ours in PARTS.items():
         published = {line.removesuffix(".mp4") for line in lists[f"{part}_{rule}"]}
-        wanted = {name for name in published if toyota_name(name).activity in used}
-        assert {record.key for record in getattr(split, ours)} == wanted
-        assert wanted == published or classes == "official"
+        expected = {name for name in published if parse_toyota_name(name).activity in used}
+        assert {record.key for record in getattr(split, ours)} == expected
+        assert expected == published or classes == "official"
     sizes = (len(split.train), len(split.val), len(split.test))
     assert sizes == ((8831, 1854, 5444) if classes == "all" else RULES[rule].sizes)
     assert not any("absent" in note for note in split.notes)
@@ -77,7 +85,7 @@ def test_the_rules_give_the_published_lists_name_for_name(lists, rule, classes):
 
 def test_training_on_eleven_people_is_training_and_validation_of_the_nine(lists):
     stems = {line.removesuffix(".mp4") for part in PARTS for line in lists[f"{part}_CS"]}
-    records = [recorded(stem, CLASSES) for stem in stems if toyota_name(stem).activity in CLASSES]
+    records = [recorded(stem, CLASSES) for stem in stems if parse_toyota_name(stem).activity in CLASSES]
     nine, eleven = (ToyotaSplit(rule).split(records, CLASSES) for rule in ("CS", "CS11"))
     assert set(eleven.train) == {*nine.train, *nine.val} and eleven.val == () and eleven.test == nine.test
     assert len(eleven.train) == RULES["CS11"].sizes[0] == 10682
@@ -87,7 +95,7 @@ def test_training_on_eleven_people_is_training_and_validation_of_the_nine(lists)
 
 
 def test_a_class_may_hold_a_dot():
-    name = toyota_name("Cook.Cleandishes_p02_r00_v02_c03")
+    name = parse_toyota_name("Cook.Cleandishes_p02_r00_v02_c03")
     assert (name.activity, name.subject, name.repetition, name.video, name.camera) == ("Cook.Cleandishes", 2, 0, 2, 3)
 
 
@@ -95,8 +103,10 @@ def test_a_class_may_hold_a_dot():
     "stem", ["Walk_p2_r00_v02_c03", "Walk_p02_r00_v02", "A.B.C_p02_r00_v02_c03", "Walk_p02_r00_v02_c0٣"]
 )
 def test_other_names_are_refused(stem):
-    with pytest.raises(UnknownNameError, match="_p02_r00_v02_c03 was wanted"):
-        toyota_name(stem)
+    with pytest.raises(
+        UnknownNameError, match="Expected a clip name of Toyota Smarthome such as Cutbread_p02_r00_v02_c03"
+    ):
+        parse_toyota_name(stem)
 
 
 def test_orders_are_the_published_ones():
@@ -105,15 +115,17 @@ def test_orders_are_the_published_ones():
     assert (CLASSES[27], CLASSES[28]) == ("Usetablet", "Usetelephone")
     assert (ORDERS["unik"][27], ORDERS["unik"][28]) == ("Usetelephone", "Usetablet")
     assert [k for k in range(31) if ORDERS["unik"][k] != CLASSES[k]] == [27, 28]
-    assert (our_label(27, "unik"), our_label(27, "i3d"), our_label(30, "unik")) == (28, 27, 30)
-    assert our_label(18, "cv") == CLASSES.index("Walk") and our_label(18, "cv", CROSS_VIEW_CLASSES) == 18
+    assert (to_our_label(27, "unik"), to_our_label(27, "i3d"), to_our_label(30, "unik")) == (28, 27, 30)
+    assert to_our_label(18, "cv") == CLASSES.index("Walk") and to_our_label(18, "cv", CROSS_VIEW_CLASSES) == 18
 
 
 def test_labels_of_unknown_orders_or_classes_are_refused():
-    with pytest.raises(ValueError, match=r"order 'posec3d' was given.*Say which order"):
-        our_label(3, "posec3d")
-    with pytest.raises(ValueError, match="'Cook.Cleandishes', which is none of the 19 classes"):
-        our_label(0, "i3d", CROSS_VIEW_CLASSES)
+    with pytest.raises(ValueError, match=r"order to be one of i3d, unik, cv, got 'posec3d'. Name"):
+        to_our_label(3, "posec3d")
+    with pytest.raises(ValueError, match="Expected a label from 0 to 18 in the order 'cv', got 19"):
+        to_our_label(19, "cv")
+    with pytest.raises(ValueError, match="a label of the 19 classes in use, got 0 .*'Cook.Cleandishes'"):
+        to_our_label(0, "i3d", CROSS_VIEW_CLASSES)
 
 
 # The data set --------------------------------------------------------------------------------------------------------
@@ -159,21 +171,23 @@ def test_what_is_missing_is_asked_for_in_words(tmp_path):
 def test_two_films_of_one_name_are_refused(tmp_path):
     made(tmp_path, [stem_of("Walk", 3, 1)])
     made(tmp_path, [stem_of("Walk", 3, 1)], under="mp4/small")
-    with pytest.raises(ValueError, match="is there twice"):
+    with pytest.raises(ValueError, match="Expected one film of the clip 'Walk_p03_r00_v01_c01', got two"):
         Toyota(tmp_path)
 
 
 @pytest.mark.parametrize("classes", ["cv2", ["Walk", "walk"], ["Walk", "Walk"], []])
 def test_unknown_classes_are_refused(tmp_path, classes):
-    with pytest.raises(ValueError, match=r"dataset.classes=.* was given.*Choose from"):
+    with pytest.raises(ValueError, match=r"Expected dataset.classes to be 'official', .*, got .*Choose from"):
         Toyota(made(tmp_path, [stem_of("Walk", 3, 1)]), classes=classes)
 
 
 def test_cross_view_is_refused_over_classes_that_it_lacks():
     records = [recorded(stem_of("Cook.Cut", 3, camera), CLASSES) for camera in (1, 2, 5)]
-    with pytest.raises(ValueError, match=r"defined over 19 classes; 'Cook.Cleandishes'.*dataset.classes=cv"):
+    with pytest.raises(
+        ValueError, match=r"the 19 classes of protocol.rule=CV1, got also 'Cook.Cleandishes'.*dataset.classes=cv"
+    ):
         ToyotaSplit("CV1").split(records, CLASSES)
-    with pytest.raises(ValueError, match="one of CS, CS11, CV1, CV2 was wanted"):
+    with pytest.raises(ValueError, match="protocol.rule to be one of CS, CS11, CV1, CV2, got 'cs'"):
         ToyotaSplit("cs")
 
 

@@ -1,1 +1,1 @@
-"""Finding, probing and checking the films of a data set: tables, scans, quarantine, shrunk copies."""
+"""The parts that data sets are made of: find, probe and check films, read tables and lists, make smaller copies."""

@@ -1,7 +1,4 @@
-"""Arguments as the command line hands them over, where `x=4` is a number and `x=[4]` a list.
-
-Below data sets and protocols.
-"""
+"""Arguments as the command line passes them, where `x=4` is a number and `x=[4]` a list."""
 
 from collections.abc import Iterable
 from typing import TypeVar
@@ -9,16 +6,16 @@ from typing import TypeVar
 _Item = TypeVar("_Item")
 
 
-def items(given: Iterable[_Item], name: str) -> tuple[_Item, ...]:
-    """What is in a list that users give.
+def require_list(value: Iterable[_Item], name: str) -> tuple[_Item, ...]:
+    """Return the items of a list that a user passed.
 
     Args:
-        given: The list; a word is refused, too, for its letters are never meant.
-        name: The argument, as it is set: `protocol.test_subjects`.
+        value: The list. A string is refused: a user who writes one means one name, not its letters.
+        name: The argument as it is set on the command line: `protocol.test_subjects`.
 
     Raises:
-        ValueError: If it is a plain value.
+        ValueError: If it is a single value.
     """
-    if isinstance(given, str) or not isinstance(given, Iterable):
-        raise ValueError(f"{name}={given} was given, a single value; a list was wanted. Write {name}=[{given}].")
-    return tuple(given)
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise ValueError(f"Expected {name} to be a list, got {value}. Write {name}=[{value}].")
+    return tuple(value)

@@ -1,6 +1,6 @@
-"""What `synthaug data scan` found out about films, one line each, for whoever indexes them afterwards.
+"""Keep what `synthaug data scan` found out about each film: one line of JSON a film.
 
-Beside the index of films, which believes these findings before its own.
+The film index (`VideoIndex`) trusts these findings more than its own probing.
 """
 
 import dataclasses
@@ -18,16 +18,16 @@ _NAME = "film-scan.jsonl"
 
 
 @dataclass(frozen=True)
-class Finding:
-    """What a whole reading of one film gave.
+class ScanFinding:
+    """The result of reading one whole film.
 
     Attributes:
         film: The state of the file that was read.
-        info: What it holds; None where it must not be used.
-        fault: Why it must not be used; empty where it may.
-        notes: What is unusual and was put right, counted by name.
-        made_from: State of the film that this is a smaller copy of, or a link to; None for an original.
-        short_side: Pixels that were asked for of a copy; 0 for an original.
+        info: What the film holds; None if it must not be used.
+        fault: Why it must not be used; empty if it may be used.
+        notes: How often something unusual was found and corrected, by name.
+        made_from: State of the film that this file is a smaller copy of, or a link to; None for an original.
+        short_side: Requested short side of a copy in pixels; 0 for an original.
     """
 
     film: FileKey
@@ -40,30 +40,30 @@ class Finding:
 
 @final
 class ScanLog:
-    """Findings in a file of lines, `film-scan.jsonl`, to which every film adds its own as soon as it is done.
+    """The findings of scans in the file `film-scan.jsonl`, which gets one line as soon as a film is done.
 
-    Added in one write each, so whoever is killed loses the films in work alone, and two scans may share the file. Of
-    several lines on a film the last counts. Lines that are cut off, or that other versions of the readers wrote, are
-    passed over: those films are scanned again.
+    Each line is added by one write. So a scan that is killed loses only the films that it was reading, and two scans
+    may share the file. If a film has several lines, the last one counts. Lines that are cut off, or that other versions
+    of the readers wrote, are ignored: those films are scanned again.
 
     Args:
-        folder: Where the file lies.
-        readers: Names and versions of what reads film; findings hold for these alone.
+        folder: The folder of the file.
+        readers: Names and versions of the video readers; findings are valid for these alone.
     """
 
     def __init__(self, folder: Path, readers: str) -> None:
         self.file = folder / _NAME
         self.readers = readers
 
-    def findings(self) -> dict[FileKey, Finding]:
-        """What is known, by the state of the file."""
-        return {finding.film: finding for finding in self._lines()}
+    def findings(self) -> dict[FileKey, ScanFinding]:
+        """All findings, by the state of the film."""
+        return {finding.film: finding for finding in self._read_lines()}
 
-    def add(self, finding: Finding) -> None:
-        """Remember one more."""
+    def add(self, finding: ScanFinding) -> None:
+        """Add a finding to the file."""
         fields: dict[str, Plain] = {"readers": self.readers, **dataclasses.asdict(finding)}
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        # A line that a killed scan left unfinished is closed by the empty one.
+        # The leading line break ends a line that a killed scan left unfinished.
         line = f"\n{json.dumps(fields)}\n".encode()
         handle = os.open(self.file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         try:
@@ -71,7 +71,7 @@ class ScanLog:
         finally:
             os.close(handle)
 
-    def _lines(self) -> Iterator[Finding]:
+    def _read_lines(self) -> Iterator[ScanFinding]:
         if not self.file.exists():
             return
         with self.file.open(encoding="utf-8", errors="replace") as lines:
@@ -79,23 +79,23 @@ class ScanLog:
                 try:
                     fields = json.loads(line) if line.strip() else {}
                     if fields.pop("readers", None) == self.readers:
-                        yield _finding(fields)
+                        yield _parse_finding(fields)
                 except (ValueError, TypeError, KeyError, AttributeError):
                     continue  # cut off; the film is scanned again
 
 
-def _finding(fields: dict) -> Finding:
+def _parse_finding(fields: dict) -> ScanFinding:
     info = fields["info"]
-    return Finding(
-        film=_key(fields["film"]),
+    return ScanFinding(
+        film=_parse_key(fields["film"]),
         info=None if info is None else VideoInfo(**{**info, "times": tuple(info["times"])}),
         fault=fields["fault"],
         notes=fields["notes"],
-        made_from=None if fields["made_from"] is None else _key(fields["made_from"]),
+        made_from=None if fields["made_from"] is None else _parse_key(fields["made_from"]),
         short_side=fields["short_side"],
     )
 
 
-def _key(given: list) -> FileKey:
-    path, size, changed = given
+def _parse_key(parts: list) -> FileKey:
+    path, size, changed = parts
     return str(path), int(size), int(changed)

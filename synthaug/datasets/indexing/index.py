@@ -1,7 +1,4 @@
-"""Memory of what was found in a collection's films, so that decoding them to look inside happens once.
-
-Between the data sets and `synthaug.video`.
-"""
+"""The film index: keeps what probing found in each film, so that a film is probed once, not once a run."""
 
 import contextlib
 import dataclasses
@@ -25,20 +22,20 @@ from synthaug.structures import Plain
 from synthaug.video import FileKey, VideoError, VideoInfo, file_key, probe, remember
 
 _NAME = "video-index.json"
-_PATIENCE = 2.0  # seconds before a bar is shown: shorter work needs none
-_LAYOUT = 1  # of the file; raised whenever what `probe` finds or how it is written changes
+_SECONDS_BEFORE_BAR = 2.0  # shorter work needs no progress bar
+_LAYOUT = 1  # version of the file; raised whenever what `probe` finds or how it is written changes
 
 
 @final
 class VideoIndex:
-    """What `probe` found, kept in one JSON file under `folder` and believed while size and time of change stay.
+    """What `probe` found, kept in one JSON file under `folder`; valid while a film's size and time of change stay.
 
-    An unreadable index is ignored with a warning, counted in `ignored`, and written anew; one made with other
-    versions of the readers is put aside without a word, since they may disagree about which seeks are right.
-    What `synthaug data scan` left in the same folder goes before: films that it found broken are.
+    An unreadable index is ignored with a warning, counted in `ignored`, and written again. An index of other versions
+    of the video readers is silently replaced, since they may disagree about which seeks are right. Findings of
+    `synthaug data scan` in the same folder take precedence: a film that the scan found broken is broken.
 
     Args:
-        folder: Where the index lies; None keeps it in memory alone.
+        folder: The folder of the index; None keeps it in memory only.
     """
 
     def __init__(self, folder: Path | str | None = None) -> None:
@@ -47,17 +44,17 @@ class VideoIndex:
         self.scans = None if folder is None else ScanLog(Path(folder), readers())
 
     def probe_all(self, paths: Sequence[Path], *, title: str) -> tuple[dict[Path, VideoInfo], dict[Path, str]]:
-        """Look into these films, with a bar on a terminal where that takes long.
+        """Probe films that the index does not hold, with a progress bar on a terminal if that takes long.
 
         Args:
             paths: Films, each once.
-            title: Words before the bar.
+            title: Title of the progress bar.
 
         Returns:
-            What each readable film holds, and the complaint about each of the others.
+            What each readable film holds, and the error message of each of the others.
         """
         stored = self._load()
-        keys, faults = _keys(paths)
+        keys, faults = _file_keys(paths)
         scanned = self.scans.findings() if self.scans else {}
         stored |= {key: finding.info for key, finding in scanned.items() if finding.info}
         broken = {path: scanned[key].fault for path, key in keys.items() if key in scanned and scanned[key].fault}
@@ -68,46 +65,46 @@ class VideoIndex:
         fresh = [path for path in keys if path not in known]
         found: dict[Path, VideoInfo] = {}
         try:
-            for path, outcome in _looked_at(fresh, title=title):
+            for path, outcome in _probe_in_threads(fresh, title=title):
                 if isinstance(outcome, str):
                     faults[path] = outcome
                 else:
                     found[path] = outcome
         finally:
-            # Also when interrupted: an hour of looking is not lost.
+            # Also when interrupted, so that an hour of probing is not lost.
             if found:
                 self._save({keys[path]: info for path, info in found.items()})
         both = known | found
         return {path: both[path] for path in paths if path in both}, faults
 
     def _load(self) -> dict[FileKey, VideoInfo]:
-        """What the file says; nothing, with a warning, where it cannot be read."""
+        """Read the file; if that fails, warn and return nothing."""
         try:
-            return self._stored()
+            return self._read()
         except (OSError, ValueError, KeyError, TypeError) as error:
             self.ignored += 1
             warnings.warn(
                 f"The film index {str(self.file)!r} is unreadable ({type(error).__name__}) and is ignored. The films "
-                "are looked at again and it is written anew; delete it if this returns.",
+                "are probed again and the index is written again. Delete the file if this warning comes back.",
                 stacklevel=3,
             )
             return {}
 
-    def _stored(self) -> dict[FileKey, VideoInfo]:
+    def _read(self) -> dict[FileKey, VideoInfo]:
         if self.file is None or not self.file.exists():
             return {}
         written = json.loads(self.file.read_text(encoding="utf-8"))
         if written["readers"] != readers():
             return {}
-        return {(row["path"], row["bytes"], row["changed"]): _info(row["info"]) for row in written["films"]}
+        return {(row["path"], row["bytes"], row["changed"]): _parse_info(row["info"]) for row in written["films"]}
 
     def _save(self, fresh: Mapping[FileKey, VideoInfo]) -> None:
         if self.file is None:
             return
         films: dict[FileKey, VideoInfo] = {}
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # told by `_load`
-            films = self._stored()
-        # Another process may have written since: its films are kept, old states of changed files are not.
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # `_load` has warned
+            films = self._read()
+        # Another process may have written meanwhile: keep its films, but not old states of changed files.
         names = {key[0] for key in fresh}
         films = {key: info for key, info in films.items() if key[0] not in names} | dict(fresh)
         rows = [
@@ -118,7 +115,7 @@ class VideoIndex:
 
 
 def readers() -> str:
-    """The layout and the readers' versions, which the findings depend on."""
+    """The layout of the index and the versions of the video readers, which findings depend on."""
     versions = [f"layout {_LAYOUT}"]
     for name in ("av", "decord"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -126,11 +123,11 @@ def readers() -> str:
     return ", ".join(versions)
 
 
-def _info(fields: dict[str, Plain]) -> VideoInfo:
+def _parse_info(fields: dict[str, Plain]) -> VideoInfo:
     return VideoInfo(**(fields | {"times": tuple(fields["times"])}))  # type: ignore[arg-type]
 
 
-def _keys(paths: Sequence[Path]) -> tuple[dict[Path, FileKey], dict[Path, str]]:
+def _file_keys(paths: Sequence[Path]) -> tuple[dict[Path, FileKey], dict[Path, str]]:
     keys: dict[Path, FileKey] = {}
     faults: dict[Path, str] = {}
     for path in paths:
@@ -141,24 +138,24 @@ def _keys(paths: Sequence[Path]) -> tuple[dict[Path, FileKey], dict[Path, str]]:
     return keys, faults
 
 
-def _look(path: Path) -> VideoInfo | str:
+def _try_probe(path: Path) -> VideoInfo | str:
     try:
         return probe(path)
     except VideoError as error:
         return str(error)
 
 
-def _looked_at(paths: Sequence[Path], *, title: str) -> Iterator[tuple[Path, VideoInfo | str]]:
-    """Each film with what it holds or the complaint, in order; both readers let other threads run meanwhile."""
+def _probe_in_threads(paths: Sequence[Path], *, title: str) -> Iterator[tuple[Path, VideoInfo | str]]:
+    """Each film in order, with what it holds or its error message. Both readers release the GIL while they decode."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     bar = Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
     task = bar.add_task(title, total=len(paths))
     begun, shown = time.monotonic(), False
     pool = ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1))
     try:
-        for path, outcome in zip(paths, pool.map(_look, paths), strict=True):
+        for path, outcome in zip(paths, pool.map(_try_probe, paths), strict=True):
             bar.advance(task)
-            if not shown and time.monotonic() - begun > _PATIENCE:
+            if not shown and time.monotonic() - begun > _SECONDS_BEFORE_BAR:
                 bar.start()
                 shown = True
             yield path, outcome

@@ -1,7 +1,4 @@
-"""Many jobs done by processes that may die over one of them.
-
-Beside what has files read by libraries that can crash.
-"""
+"""A process pool that survives workers killed by decoder crashes."""
 
 import multiprocessing
 import signal
@@ -20,78 +17,78 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Work(Generic[Job, Result]):
-    """What is done to each job, in a process that may die over it.
+    """The function to call on each job, in a process that the job may kill.
 
     Attributes:
-        do: A function of a module.
-        preload: Module that is imported once for all processes.
-        limit: Seconds after which a job's process is ended; None waits for ever.
+        run: A function at the top level of a module.
+        preload: Module to import once for all processes.
+        time_limit: Seconds after which the process of a job is killed; None waits for ever.
     """
 
-    do: Callable[[Job], Result]
+    run: Callable[[Job], Result]
     preload: str
-    limit: float | None = None
+    time_limit: float | None = None
 
 
-def spread(work: Work[Job, Result], jobs: Iterable[Job], *, workers: int) -> Iterator[tuple[Job, Result | None]]:
-    """Do jobs in processes, in whatever order they end; None for those that end their process, or hold it too long.
+def run_jobs(work: Work[Job, Result], jobs: Iterable[Job], *, workers: int) -> Iterator[tuple[Job, Result | None]]:
+    """Run jobs in processes; yield each job with its result as it ends, or with None if it killed its process.
 
-    When a process dies nobody says over which film: all that were in work are done again one by one.
+    A dead process does not tell which job killed it. So all jobs that were running are run again, one at a time.
 
     Args:
-        work: What is done to each.
-        jobs: What to do.
-        workers: Processes; 0 works in this one, which dies with them and knows no limit.
+        work: The function to call.
+        jobs: Its arguments.
+        workers: Number of processes; 0 runs the jobs in this process, without time limit or protection.
     """
     if workers == 0:
-        yield from ((job, work.do(job)) for job in jobs)
+        yield from ((job, work.run(job)) for job in jobs)
         return
     waiting = deque(jobs)
     while waiting:
         suspects: list[Job] = []
-        yield from _together(work, waiting, suspects, workers)
+        yield from _run_in_parallel(work, waiting, suspects, workers)
         if suspects:
-            yield from _alone(work, suspects)
+            yield from _run_one_by_one(work, suspects)
 
 
-def _limited(work: Work[Job, Result], job: Job) -> Result:
-    """The work, in a process that the alarm ends: even one that hangs in a library, which no exception reaches."""
-    if work.limit is None or not hasattr(signal, "setitimer"):
-        return work.do(job)
-    signal.setitimer(signal.ITIMER_REAL, work.limit)
+def _run_limited(work: Work[Job, Result], job: Job) -> Result:
+    """Run one job under an alarm that kills the process, even one that hangs in a library deaf to exceptions."""
+    if work.time_limit is None or not hasattr(signal, "setitimer"):
+        return work.run(job)
+    signal.setitimer(signal.ITIMER_REAL, work.time_limit)
     try:
-        return work.do(job)
+        return work.run(job)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def _alone(work: Work[Job, Result], suspects: Sequence[Job]) -> Iterator[tuple[Job, Result | None]]:
-    """One at a time, so that a process that dies says over which film."""
-    pool = _pool(1, work.preload)
+def _run_one_by_one(work: Work[Job, Result], suspects: Sequence[Job]) -> Iterator[tuple[Job, Result | None]]:
+    """Run one job at a time, so that a dead process shows which job killed it."""
+    pool = _start_pool(1, work.preload)
     try:
         for job in suspects:
             found = None
             try:
-                found = pool.submit(_limited, work, job).result()
+                found = pool.submit(_run_limited, work, job).result()
             except BrokenProcessPool:
                 pool.shutdown()
-                pool = _pool(1, work.preload)
+                pool = _start_pool(1, work.preload)
             yield job, found
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _together(
+def _run_in_parallel(
     work: Work[Job, Result], waiting: deque[Job], suspects: list[Job], workers: int
 ) -> Iterator[tuple[Job, Result]]:
-    """Until nothing waits, or a process dies; then those in work are suspects."""
-    pool = _pool(workers, work.preload)
+    """Run jobs until none waits or a process dies; then the running jobs become suspects."""
+    pool = _start_pool(workers, work.preload)
     running: dict[Future[Result], Job] = {}
     try:
         while (waiting or running) and not suspects:
-            # Few at a time: a hundred thousand futures, and as many suspects, help nobody.
+            # Submit few at a time: all that are submitted become suspects when a process dies.
             while waiting and len(running) < 2 * workers:
-                running[pool.submit(_limited, work, waiting[0])] = waiting[0]
+                running[pool.submit(_run_limited, work, waiting[0])] = waiting[0]
                 waiting.popleft()
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 job = running.pop(future)
@@ -99,24 +96,24 @@ def _together(
                     yield job, future.result()
                 except BrokenProcessPool:
                     suspects.append(job)
-    except BrokenProcessPool:  # told while handing over
+    except BrokenProcessPool:  # raised by submit
         pass
     finally:
         suspects += running.values()
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _pool(workers: int, preload: str) -> ProcessPoolExecutor:
-    """Fresh processes: forks of this one would inherit its threads' locks."""
+def _start_pool(workers: int, preload: str) -> ProcessPoolExecutor:
+    """Start fresh processes, since forks of this one would inherit its threads' locks."""
     methods = multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
     context.set_forkserver_preload([preload])
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=_begin)
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=_initialize)
 
 
-def _begin() -> None:
-    # An interrupt is the parent's: it lets films in work come to their end.
+def _initialize() -> None:
+    # Only the parent handles an interrupt; it lets running jobs end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "SIGALRM"):
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # which ends the process
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # the default kills the process
     single_threaded()

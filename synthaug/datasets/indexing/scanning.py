@@ -1,13 +1,12 @@
-"""Every film of a data set read whole, once: what it holds is counted and its random access put to the proof.
+"""Read every film of a data set once from start to end: count its frames and test its random access.
 
-What `synthaug data scan` does. Findings are kept beside the index of films and believed by every data set.
+This is `synthaug data scan`. Its findings are kept in the folder of the film index, and every data set uses them.
 """
 
 import itertools
 import math
-import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,53 +15,50 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from synthaug.datasets.indexing.findings import Finding, ScanLog
+from synthaug.datasets.indexing.findings import ScanFinding, ScanLog
 from synthaug.datasets.indexing.index import readers
-from synthaug.datasets.indexing.processes import Work, spread
-from synthaug.datasets.indexing.shrinking import SMALLEST, link, link_rest, shrink
-from synthaug.video import FileKey, VideoError, VideoInfo, file_key, frames_in_order, probe, read_frames, upright
+from synthaug.datasets.indexing.processes import Work, run_jobs
+from synthaug.datasets.indexing.shrinking import MIN_SHORT_SIDE, link, link_rest, shrink
+from synthaug.video import FileKey, VideoError, VideoInfo, file_key, frames_in_order, probe, read_frames, rotate_upright
 
-_SINGLE = 8
-"""Frames sought alone, at random."""
-_WINDOW = 6
-"""Frames in a row from a random one on, as clips are read: readers may be right in one and wrong in the other."""
-_LOST = 0.1
-"""Share of pictures that may be missing at the end, or damaged, before a film counts as broken; `probe`'s rule."""
+_SINGLE_FRAMES = 8
+"""Random frames to seek one at a time."""
+_FRAMES_IN_A_ROW = 6
+"""Frames to seek in a row, as clips are read: readers may get single frames right and rows wrong, or the reverse."""
+_MAX_LOST = 0.1
+"""Share of frames that may be missing at the end, or damaged, before a film counts as broken; the rule of `probe`."""
 _UNTIMED = "pictures_without_a_time"
-PATIENCE = 3600.0
-"""Seconds after which reading and shrinking one film has got stuck: hours of film take minutes."""
-_TOLD = 10
-"""Times that a scan without a terminal says how far it is."""
+_MAX_SECONDS_PER_FILM = 3600.0
+"""Reading and shrinking a film that takes longer is stuck: hours of film take minutes."""
+_PROGRESS_LINES = 10
+"""Number of progress lines that a scan without a terminal prints."""
 
 
-# ---- One film ----
+def examine(path: Path) -> ScanFinding:
+    """Read a film from the first frame to the last, then test its random access.
 
-
-def examine(path: Path) -> Finding:
-    """Read a film from the first frame to the last, then seek in it.
-
-    Counted are the frames that come, not those announced. Frames sought at random, alone and in a row, must be the
-    very pixels of reading in order; where decord's are not, the film is read in order from now on. The frames sought
-    are drawn by the file's size: the same for everybody.
+    Only frames that can be decoded count, not those that the container announces. Random frames, single and in a row,
+    must have the same pixels by seeking as by reading in order. If decord's do not, the film is read in order from now
+    on. The random frames depend on the file's size alone, so they are the same on every machine.
 
     Args:
         path: The film.
 
     Returns:
-        What it holds; or a fault if it cannot be read, or more than a tenth of its pictures do not come or are damaged.
+        What the film holds; or a fault, if it cannot be read or more than a tenth of its frames are missing or damaged.
     """
     try:
         key = file_key(path)
     except VideoError as error:
-        return Finding((str(path.absolute()), 0, 0), None, str(error))
+        return ScanFinding((str(path.absolute()), 0, 0), None, str(error))
     try:
-        return _examined(path, key, probe(path))
+        return _read_whole(path, key, probe(path))
     except VideoError as error:
-        return Finding(key, None, str(error))
+        return ScanFinding(key, None, str(error))
 
 
-def _examined(path: Path, key: FileKey, info: VideoInfo) -> Finding:
-    alone, row = _sought(info.num_frames, np.random.default_rng(key[1]))
+def _read_whole(path: Path, key: FileKey, info: VideoInfo) -> ScanFinding:
+    single, row = _choose_frames(info.num_frames, np.random.default_rng(key[1]))
     shown: dict[int, torch.Tensor] = {}
     count = damaged = untimed = 0
     last = -math.inf
@@ -70,48 +66,45 @@ def _examined(path: Path, key: FileKey, info: VideoInfo) -> Finding:
         count, damaged = index + 1, damaged + bool(frame.is_corrupt)
         untimed += frame.pts is None or frame.pts <= last
         last = last if frame.pts is None else frame.pts
-        if index in alone or index in row:
-            shown[index] = torch.from_numpy(upright(frame)).permute(2, 0, 1)
-    if count < (1 - _LOST) * info.num_frames or damaged > _LOST * count:
+        if index in single or index in row:
+            shown[index] = torch.from_numpy(rotate_upright(frame)).permute(2, 0, 1)
+    if count < (1 - _MAX_LOST) * info.num_frames or damaged > _MAX_LOST * count:
         raise VideoError(
-            f"{str(path)!r} is broken: {count} of {info.num_frames} pictures come, {damaged} of them damaged. A whole "
-            "film was wanted. Copy or export it again, or leave it out."
+            f"Expected {str(path)!r} to be a whole film, got {count} of its {info.num_frames} frames, {damaged} of "
+            "them damaged. Copy or export it again, or leave it out."
         )
     notes = {"damaged_pictures": damaged, "pictures_missing": info.num_frames - count, _UNTIMED: untimed}
     info = replace(info, num_frames=count, times=info.times[:count])
-    if info.reader == "decord" and not all(_agrees(path, info, shown, part) for part in (alone, row)):
+    if info.reader == "decord" and not all(_seeks_agree(path, info, shown, part) for part in (single, row)):
         info = replace(info, seek_ok=False, reader="pyav")
         notes["random_access_wrong"] = 1
-    return Finding(key, info, notes={what: number for what, number in notes.items() if number})
+    return ScanFinding(key, info, notes={what: number for what, number in notes.items() if number})
 
 
-def _sought(num_frames: int, rng: np.random.Generator) -> tuple[set[int], set[int]]:
-    """Frames to seek: some alone with the last, and a few in a row."""
-    alone = {int(index) for index in rng.integers(num_frames, size=_SINGLE)} | {num_frames - 1}
-    begin = int(rng.integers(max(1, num_frames - _WINDOW)))
-    return alone, set(range(begin, min(begin + _WINDOW, num_frames)))
+def _choose_frames(num_frames: int, rng: np.random.Generator) -> tuple[set[int], set[int]]:
+    """Choose the frames to seek: random single frames and the last one, and some frames in a row."""
+    single = {int(index) for index in rng.integers(num_frames, size=_SINGLE_FRAMES)} | {num_frames - 1}
+    begin = int(rng.integers(max(1, num_frames - _FRAMES_IN_A_ROW)))
+    return single, set(range(begin, min(begin + _FRAMES_IN_A_ROW, num_frames)))
 
 
-def _agrees(path: Path, info: VideoInfo, shown: dict[int, torch.Tensor], part: set[int]) -> bool:
-    wanted = sorted(part & set(shown))
+def _seeks_agree(path: Path, info: VideoInfo, shown: dict[int, torch.Tensor], part: set[int]) -> bool:
+    indices = sorted(part & set(shown))
     try:
-        sought = read_frames(path, wanted, info=info)
+        sought = read_frames(path, indices, info=info)
     except VideoError:
         return False
-    return torch.equal(sought, torch.stack([shown[index] for index in wanted]))
-
-
-# ---- Many films ----
+    return torch.equal(sought, torch.stack([shown[index] for index in indices]))
 
 
 @dataclass(frozen=True)
 class Copies:
-    """Smaller copies of a data set's films.
+    """Where to put smaller copies of a data set's films, and how small.
 
     Attributes:
-        root: The data set's folder.
-        to: The copies' folder, with the same paths below it.
-        short_side: Of the copies, pixels; even.
+        root: Folder of the data set.
+        to: Folder of the copies, which have the same paths below it.
+        short_side: Short side of the copies in pixels; even.
     """
 
     root: Path
@@ -119,59 +112,59 @@ class Copies:
     short_side: int
 
     def __post_init__(self) -> None:
-        if self.short_side < SMALLEST or self.short_side % 2:
+        if self.short_side < MIN_SHORT_SIDE or self.short_side % 2:
             raise ValueError(
-                f"--shrink {self.short_side} was given; an even number of pixels from {SMALLEST} was wanted, for the "
-                "short side. 270 makes NTU RGB+D's films 480 by 270."
+                f"Expected --shrink to be an even number of pixels, at least {MIN_SHORT_SIDE}, got {self.short_side}. "
+                "Use --shrink 270 to make NTU RGB+D's films 480 by 270."
             )
         inside = (self.to / "x").resolve(), (self.root / "x").resolve()
         if inside[0].is_relative_to(inside[1].parent) or inside[1].is_relative_to(inside[0].parent):
             raise ValueError(
-                f"--to {self.to} was given, and the films are in {self.root}; a folder of its own was wanted, neither "
-                "inside the other, since copies bear their films' names. Choose another."
+                f"Expected --to and the folder of the films, {self.root}, to be apart, neither inside the other, got "
+                f"--to {self.to}. Choose another folder."
             )
 
-    def of(self, film: Path) -> Path:
-        """Where a film's copy is."""
+    def path_of(self, film: Path) -> Path:
+        """The path of a film's copy."""
         return self.to / film.relative_to(self.root)
 
 
 @dataclass(frozen=True)
-class Job:
-    """One film to be dealt with.
+class ScanJob:
+    """One film to read, and to copy if a copy is asked for.
 
     Attributes:
         film: The file.
-        known: What an earlier scan found; None if it is to be read.
-        copy: Where a smaller copy is wanted; None for none.
-        short_side: Of the copy, pixels.
+        known: The finding of an earlier scan; None if the film must be read.
+        copy: Path of the smaller copy; None makes none.
+        short_side: Short side of the copy in pixels.
     """
 
     film: Path
-    known: Finding | None
+    known: ScanFinding | None
     copy: Path | None = None
     short_side: int = 0
 
 
 def scan(
     films: Sequence[Path], *, cache: Path, copies: Copies | None = None, workers: int = 0, log: ScanLog | None = None
-) -> list[Finding]:
-    """Read films that no scan has read since they changed, and make copies that are missing.
+) -> list[ScanFinding]:
+    """Read films that no scan has read since they last changed, and make the copies that are missing.
 
-    Stop it at any time: what is done is kept, and the same call does the rest.
+    It may be stopped at any time: finished films are kept, and the same call does the rest.
 
     Args:
-        films: The files; below `copies.root`, if copies are wanted.
+        films: The files; below `copies.root` if copies are made.
         cache: Folder of the findings: the data set's `cache`.
-        copies: Smaller ones to make; everything else in the folder is linked beside them.
-        workers: Processes; 0 works in this one.
-        log: Where findings are kept instead.
+        copies: Smaller copies to make; all other files of the data set are linked beside them. None makes none.
+        workers: Number of processes; 0 reads in this process.
+        log: Keeps the findings in place of `cache`.
 
     Returns:
-        What is known of each film, and of each copy behind its original.
+        The finding of each film; a copy's finding follows its original's.
 
     Raises:
-        ValueError: If a film lies outside the folder to copy.
+        ValueError: If a film is outside the folder to copy.
     """
     log = log or ScanLog(cache, readers())
     known = log.findings()
@@ -179,15 +172,14 @@ def scan(
         _assert_below(films, copies.root)
         link_rest(copies.root, copies.to, films)
         _assert_apart(films, copies)
-    jobs = [_job(film, known, copies) for film in films]
-    done = {job.film: found for job in jobs if (found := _finished(job, known)) is not None}
+    jobs = [_make_job(film, known, copies) for film in films]
+    done = {job.film: found for job in jobs if (found := _known_findings(job, known)) is not None}
     left = [job for job in jobs if job.film not in done]
-    for job, found in _progress(
-        spread(Work(do, __name__, PATIENCE), left, workers=workers), total=len(films), before=len(done)
-    ):
-        result = found if found is not None else _crashed(job)
+    results = run_jobs(Work(scan_film, __name__, _MAX_SECONDS_PER_FILM), left, workers=workers)
+    for job, found in _show_progress(results, total=len(films), before=len(done)):
+        result = found if found is not None else _report_crash(job)
         for finding in result:
-            if finding.film[1]:  # without bytes there is nothing to remember it by
+            if finding.film[1]:  # an empty or missing file has no state to recognise it by
                 log.add(finding)
         done[job.film] = result
     return [finding for film in films for finding in done[film]]
@@ -197,32 +189,32 @@ def _assert_below(films: Sequence[Path], root: Path) -> None:
     outside = next((film for film in films if not film.is_relative_to(root)), None)
     if outside is not None:
         raise ValueError(
-            f"The film {str(outside)!r} lies outside dataset.root={str(root)!r}; copies are made of what lies in it. "
-            "Set dataset.root to the folder of the films."
+            f"Expected all films to be in dataset.root={str(root)!r}, got {str(outside)!r}. Set dataset.root to the "
+            "folder of the films."
         )
 
 
 def _assert_apart(films: Sequence[Path], copies: Copies) -> None:
-    """No copy is written through a link into the set itself."""
+    """Refuse to write copies through a link into the data set itself."""
     root = copies.root.resolve()
-    for folder in sorted({copies.of(film).parent for film in films}):
+    for folder in sorted({copies.path_of(film).parent for film in films}):
         if folder.resolve().is_relative_to(root):
             raise ValueError(
-                f"{str(folder)!r} leads into dataset.root={str(copies.root)!r}, whose films would be overwritten. A "
-                "folder of its own was wanted. Remove the link, or choose another --to."
+                f"Expected the folder of the copies to be outside dataset.root={str(copies.root)!r}, got a link into "
+                f"it: {str(folder)!r}. Remove the link, or choose another --to."
             )
 
 
-def _job(film: Path, known: dict[FileKey, Finding], copies: Copies | None) -> Job:
+def _make_job(film: Path, known: dict[FileKey, ScanFinding], copies: Copies | None) -> ScanJob:
     try:
         found = known.get(file_key(film))
     except VideoError:
         found = None
-    return Job(film, found, copies.of(film), copies.short_side) if copies else Job(film, found)
+    return ScanJob(film, found, copies.path_of(film), copies.short_side) if copies else ScanJob(film, found)
 
 
-def _finished(job: Job, known: dict[FileKey, Finding]) -> tuple[Finding, ...] | None:
-    """What is known already, if nothing is left to do."""
+def _known_findings(job: ScanJob, known: dict[FileKey, ScanFinding]) -> tuple[ScanFinding, ...] | None:
+    """The findings of a finished job; None if something is left to do."""
     if job.known is None or job.copy is None:
         return None if job.known is None else (job.known,)
     try:
@@ -233,45 +225,42 @@ def _finished(job: Job, known: dict[FileKey, Finding]) -> tuple[Finding, ...] | 
     return (job.known, copy) if copy is not None and fresh else None
 
 
-def do(job: Job) -> tuple[Finding, ...]:
-    """Read a film unless it is known, and make its copy if one is wanted; returns what is found of each."""
+def scan_film(job: ScanJob) -> tuple[ScanFinding, ...]:
+    """Read a film unless it is known, and make its copy if the job asks for one; return the finding of each."""
     found = job.known or examine(job.film)
     if job.copy is None or not found.film[1]:
         return (found,)
     info = found.info
     if info is None or min(info.width, info.height) <= job.short_side:
-        return found, _linked(job, found)
+        return found, _link_original(job, found)
     try:
         shrink(job.film, job.copy, info=info, short_side=job.short_side, timed=_UNTIMED not in found.notes)
     except VideoError as error:
-        # Not usable as a copy, but the film itself is: a link, so that tables find it, and the reason in quarantine.
-        return found, replace(_linked(job, found), info=None, fault=str(error))
+        # The film has no usable copy. A link in its place lets tables find the file; quarantine gives the reason.
+        return found, replace(_link_original(job, found), info=None, fault=str(error))
     return found, replace(examine(job.copy), made_from=found.film, short_side=job.short_side)
 
 
-def _linked(job: Job, found: Finding) -> Finding:
-    """A link in the place of a copy: of a film that is small already, or that is broken and stays in quarantine."""
+def _link_original(job: ScanJob, found: ScanFinding) -> ScanFinding:
+    """Link to the original in place of a copy: the film is small already, or broken and stays in quarantine."""
     assert job.copy is not None
     job.copy.unlink(missing_ok=True)
     link(job.film, job.copy)
     return replace(found, film=file_key(job.copy), made_from=found.film, short_side=job.short_side)
 
 
-def _crashed(job: Job) -> tuple[Finding, ...]:
+def _report_crash(job: ScanJob) -> tuple[ScanFinding, ...]:
     reason = (
-        f"{str(job.film)!r} ends the process that reads it, or holds it for {PATIENCE / 60:.0f} minutes. A film was "
-        "wanted. Export it again, or leave it out."
+        f"Expected {str(job.film)!r} to be a readable film, got a crash of the process that reads it, or no end within "
+        f"{_MAX_SECONDS_PER_FILM / 60:.0f} minutes. Export it again, or leave it out."
     )
-    return (Finding(file_key(job.film), None, reason),)
+    return (ScanFinding(file_key(job.film), None, reason),)
 
 
-# ---- Telling ----
-
-
-def _progress(
-    results: Iterator[tuple[Job, tuple[Finding, ...] | None]], *, total: int, before: int
-) -> Iterator[tuple[Job, tuple[Finding, ...] | None]]:
-    """The results, with a bar on a terminal and a line now and then elsewhere."""
+def _show_progress(
+    results: Iterator[tuple[ScanJob, tuple[ScanFinding, ...] | None]], *, total: int, before: int
+) -> Iterator[tuple[ScanJob, tuple[ScanFinding, ...] | None]]:
+    """Yield the results; show a progress bar on a terminal, and print a line now and then elsewhere."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     shown = sys.stderr.isatty()
@@ -279,71 +268,6 @@ def _progress(
         task = bar.add_task("Reading films", total=total, completed=before)
         for number, result in enumerate(results, start=before + 1):
             bar.advance(task)
-            if not shown and number * _TOLD // total > (number - 1) * _TOLD // total:
+            if not shown and number * _PROGRESS_LINES // total > (number - 1) * _PROGRESS_LINES // total:
                 print(f"{number} of {total} films read.", file=sys.stderr)
             yield result
-
-
-# ---- What it came to ----
-
-
-@dataclass(frozen=True)
-class Summary:
-    """Findings, counted.
-
-    Attributes:
-        rows: What, and how many or how much, in the order of telling.
-        broken: Films that must not be used, by reason.
-    """
-
-    rows: tuple[tuple[str, str], ...]
-    broken: dict[str, int]
-
-
-def summary(findings: Sequence[Finding]) -> Summary:
-    """Count films, hours, frames, bytes, sizes, rates, readers, oddities and faults; copies apart from originals."""
-    rows: list[tuple[str, str]] = []
-    broken: dict[str, int] = {}
-    for name, part in (
-        ("", [one for one in findings if one.made_from is None]),
-        ("copies: ", [one for one in findings if one.made_from is not None]),
-    ):
-        if part:
-            rows += [(name + what, value) for what, value in _figures(part)]
-        for one in part:
-            if one.fault:
-                reason = name + kind_of(one)
-                broken[reason] = broken.get(reason, 0) + 1
-    return Summary(tuple(rows), dict(sorted(broken.items(), key=lambda item: -item[1])))
-
-
-def _figures(findings: Sequence[Finding]) -> Iterator[tuple[str, str]]:
-    infos = [finding.info for finding in findings if finding.info]
-    hours = sum(info.duration for info in infos) / 3600
-    yield "films", f"{len(infos):,} sound, {len(findings) - len(infos):,} broken"
-    yield "hours", f"{hours:,.2f} in {sum(info.num_frames for info in infos):,} frames"
-    yield "bytes", f"{sum(finding.film[1] for finding in findings) / 1e9:,.3f} GB"
-    yield "size", _tally(f"{info.width} x {info.height}" for info in infos)
-    yield "rate", _tally(f"{info.fps:.4g} a second" for info in infos)
-    yield "read by", _tally(info.reader for info in infos)
-    shorter = sum(info.duration < 0.9 * info.announced for info in infos)
-    yield from (("shorter than announced", f"{shorter:,}"),) if shorter else ()
-    for what in sorted({what for finding in findings for what in finding.notes}):
-        having = [finding.notes[what] for finding in findings if what in finding.notes]
-        yield what.replace("_", " "), f"{sum(having):,} in {len(having):,} films"
-
-
-def _tally(words: Iterable[str]) -> str:
-    """The commonest first, the rest counted."""
-    counts: dict[str, int] = {}
-    for word in words:
-        counts[word] = counts.get(word, 0) + 1
-    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    rest = sum(number for _, number in ranked[6:])
-    return ", ".join(f"{word}: {number:,}" for word, number in ranked[:6]) + (f", others: {rest:,}" if rest else "")
-
-
-def kind_of(finding: Finding) -> str:
-    """A fault without the film's name and numbers, so that alike ones are counted together."""
-    words = re.sub(r"'[^']*'|\"[^\"]*\"", "the film", finding.fault.split(". ")[0])
-    return re.sub(r"\d[\d.]*", "n", words)

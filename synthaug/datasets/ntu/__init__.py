@@ -2,4 +2,4 @@
 
 from synthaug.datasets.ntu.dataset import Ntu as Ntu
 from synthaug.datasets.ntu.dataset import NtuName as NtuName
-from synthaug.datasets.ntu.dataset import ntu_name as ntu_name
+from synthaug.datasets.ntu.dataset import parse_ntu_name as parse_ntu_name

@@ -1,7 +1,4 @@
-"""NTU RGB+D's actions by number, and the clips that its authors list as without a whole skeleton.
-
-Below the data set and its protocols.
-"""
+"""NTU RGB+D's actions by number, and the clips that its authors list as lacking a complete skeleton."""
 
 import re
 
@@ -127,11 +124,14 @@ ACTIONS = (
     "support somebody with hand",
     "finger-guessing game (playing rock-paper-scissors)",
 )
-"""What is done in A001 to A120, as the authors spell it ("quite" too). Two people: A050 to A060, and from A106."""
+"""Names of the actions A001 to A120, spelled as the authors do, "quite" for "quiet" included.
+
+A050 to A060 and A106 to A120 show two people.
+"""
 
 
-def incomplete(text: str) -> frozenset[str]:
-    """Names of clips out of `S001C002P005R002:8,12`, which stands for A008 and A012 of that recording.
+def parse_clips(text: str) -> frozenset[str]:
+    """Return the names of the clips in a text such as `S001C002P005R002:8,12`: A008 and A012 of that recording.
 
     Raises:
         ValueError: If a word is of another form.
@@ -139,13 +139,15 @@ def incomplete(text: str) -> frozenset[str]:
     names: list[str] = []
     for word in text.split():
         if not re.fullmatch(r"S\d{3}C\d{3}P\d{3}R\d{3}:\d+(,\d+)*", word):
-            raise ValueError(f"{word!r} was given; a recording and its actions, as S001C002P005R002:8,12, was wanted.")
+            raise ValueError(
+                f"Expected a recording and its actions such as S001C002P005R002:8,12, got {word!r}. Correct the list."
+            )
         recording, actions = word.split(":")
         names += [f"{recording}A{int(action):03}" for action in actions.split(",")]
     return frozenset(names)
 
 
-INCOMPLETE_60 = incomplete("""
+INCOMPLETE_60 = parse_clips("""
 S001C002P005R002:8 S001C002P006R001:8 S001C003P002R001:55 S001C003P002R002:12 S001C003P005R002:4,5,6
 S001C003P006R002:8 S002C002P011R002:30 S002C003P008R001:20 S002C003P010R002:10 S002C003P011R002:7,11
 S002C003P014R002:7 S003C001P019R001:55 S003C002P002R002:55 S003C002P018R002:55 S003C003P002R001:55 S003C003P016R001:55
@@ -185,7 +187,7 @@ S017C003P007R002:13 S017C003P008R001:59 S017C003P016R002:31 S017C003P017R001:55 
 """)
 """The 302 of NTU RGB+D 60."""
 
-INCOMPLETE_120 = INCOMPLETE_60 | incomplete("""
+INCOMPLETE_120 = INCOMPLETE_60 | parse_clips("""
 S019C001P046R001:75 S019C002P042R001:94,95,96,97,98,99,100,101,102 S019C002P049R002:74,79 S019C002P051R001:61
 S019C003P046R001:61 S019C003P046R002:61,62 S020C002P041R001:63,64 S020C002P044R001:63,64,66,84 S020C002P054R001:81
 S021C001P059R001:108 S021C002P055R001:65,92,93 S021C002P057R001:64 S021C002P058R001:63,64

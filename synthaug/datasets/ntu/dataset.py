@@ -1,7 +1,4 @@
-"""NTU RGB+D 60 and 120: what their names say, and the data set.
-
-Their protocols are in `ntusplit`, their classes in `ntuactions`.
-"""
+"""The data sets NTU RGB+D 60 and 120, and the names of their clips."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -10,19 +7,19 @@ from pathlib import Path
 from typing import final
 
 from synthaug.datasets import DatasetNotFoundError
-from synthaug.datasets.indexing.arguments import items
-from synthaug.datasets.indexing.named import (
-    Listing,
-    Named,
+from synthaug.datasets.indexing.arguments import require_list
+from synthaug.datasets.indexing.named_films import (
+    FilmListing,
+    NamedFilm,
     NamedFilms,
     OtherClassError,
     UnknownNameError,
-    films_below,
+    find_films,
 )
 from synthaug.datasets.ntu.actions import ACTIONS, INCOMPLETE_120
 
 NOVEL = tuple(range(1, 116, 6))
-"""The 20 action numbers that the one-shot protocol tests on."""
+"""The numbers of the 20 actions that the one-shot protocol tests."""
 
 _CHOICES = {
     "ntu60": tuple(range(1, 61)),
@@ -35,11 +32,12 @@ _NAME = re.compile(r"S([0-9]{3})C([0-9]{3})P([0-9]{3})R([0-9]{3})A([0-9]{3})")
 
 @dataclass(frozen=True)
 class NtuName:
-    """What a clip's name says; all numbers count from 1.
+    """What a clip's name states; all numbers count from 1.
 
     Attributes:
-        setup: Height and distance of the three cameras, and the place; 1 to 32.
-        camera: 1 at 45 degrees, 2 and 3 in front of and beside the performer, who turns with the replication.
+        setup: Place, and height and distance of the three cameras; 1 to 32.
+        camera: 1 to 3. Camera 1 sees the performer at 45 degrees; of cameras 2 and 3 one is in front of the performer
+            and the other beside, depending on the replication.
         performer: 1 to 106.
         replication: 1 or 2.
         action: 1 to 120.
@@ -53,15 +51,15 @@ class NtuName:
 
     @property
     def view(self) -> str:
-        """The camera as it stood: three in each setup."""
+        """The camera and its setup, `S001C002`: the cameras stand elsewhere in each setup."""
         return f"S{self.setup:03}C{self.camera:03}"
 
 
-def ntu_name(stem: str) -> NtuName:
-    """Understand `S001C002P003R002A013`.
+def parse_ntu_name(stem: str) -> NtuName:
+    """Parse a clip's name such as `S001C002P003R002A013`.
 
     Raises:
-        UnknownNameError: If it is of another form, or a number is beyond what the data set has.
+        UnknownNameError: If the name has another form, or a number is out of range.
     """
     found = _NAME.fullmatch(stem)
     numbers = tuple(map(int, found.groups())) if found else ()
@@ -72,49 +70,65 @@ def ntu_name(stem: str) -> NtuName:
     ]
     if not numbers or beyond:
         raise UnknownNameError(
-            f"{stem!r} was given{f', of {beyond[0]}' if beyond else ''}; S001C002P003R002A013 was wanted, as NTU "
-            "RGB+D names its clips. Rename the file, or move it away"
+            f"Expected a clip name of NTU RGB+D such as S001C002P003R002A013, got {stem!r}"
+            f"{f' with {beyond[0]}' if beyond else ''}. Rename the file, or move it away"
         )
     return NtuName(*numbers)
 
 
 def class_name(action: int) -> str:
-    """`A013 tear up paper`: by number, since the authors' words hold slips."""
+    """The class name of an action: `A013 tear up paper`. It has the number because the authors' names have typos."""
     return f"A{action:03} {ACTIONS[action - 1]}"
 
 
 @final
 class Ntu(NamedFilms):
-    """NTU RGB+D: 114,480 clips of 106 people doing 120 things in 32 setups, 56,880 and 60 of them in its first half.
+    """NTU RGB+D 120: 114,480 clips of 106 people and 120 actions in 32 setups. NTU RGB+D 60 is its first half: 56,880.
 
     Dataset format:
-        `<root>/nturgb+d_rgb*/**/<name>_rgb.avi`, or the films anywhere below `<root>`; smaller copies may be mp4 and
-        lack the `_rgb`. Skeletons, where motions are to be taken from them, in `<root>/nturgb+d_skeletons/` and
-        `<root>/nturgb+d_skeletons120/`, or beside the films: `<name>.skeleton`. A name is
-        `S{setup}C{camera}P{performer}R{replication}A{action}`. Infrared films are passed over and counted.
+        The films may be anywhere below root. Smaller copies may be mp4 and lack the `_rgb`. Skeletons are needed only
+        if motions are taken from them; they may also lie beside the films:
+
+            root/
+              nturgb+d_rgb/<name>_rgb.avi
+              nturgb+d_skeletons/<name>.skeleton
+              nturgb+d_skeletons120/<name>.skeleton
+
+        A name is `S{setup}C{camera}P{performer}R{replication}A{action}`. Infrared films are left out and counted.
 
     Dataset classes:
-        `A001 drink water` and so on: number and words, for the numbers decide.
+        Number and name of each action, `A001 drink water` to `A120 finger-guessing game ...`; `actions` selects them.
 
-    Keys are the names; the subject is the performer's number. A record's camera is setup and camera (`S001C002`):
+    Keys are the names; the subject is the performer's number. The camera is setup and camera (`S001C002`), since
     camera 2 of one setup stands elsewhere than camera 2 of another.
 
-    Clips without a whole skeleton: their authors list 302 in NTU60 and 535 in NTU120. Work on pictures keeps them,
-    work on skeletons drops them; published counts differ by that. Kept clips whose skeleton cannot be used are
-    filmed clips like all others and only give no motion.
+    Clips without a complete skeleton:
+        The authors list 302 in NTU RGB+D 60 and 535 in NTU RGB+D 120. Papers on video keep them and papers on skeletons
+        drop them, so published counts differ. Clips that are kept are filmed clips like all others; if their skeleton
+        is unusable they give no motion.
+
+    Protocols:
+        `protocol=ntu60` and `ntu60_view` (cross-subject and cross-view, Shahroudy et al. 2016), `ntu120` and
+        `ntu120_setup` (cross-subject and cross-setup, Liu et al. 2020), all by `NtuSplit`; `ntu120_oneshot` by
+        `NtuOneShot`; `ntu60_surreact` by `SurreactSplit` (Varol et al. 2021).
+
+    Licence:
+        Academic research only, no redistribution. Ask for an account at rose1.ntu.edu.sg, and download the RGB videos
+        and the 3D skeletons.
 
     Args:
         root: The folder.
-        actions: "ntu60", "ntu120", "novel" (the 20 of the one-shot protocol), or action numbers from 1.
-        incomplete: "keep" or "drop" the listed clips; either way they are counted.
-        cache: Folder of the index of films; None is the user's cache.
+        actions: "ntu60", "ntu120", "novel" (the 20 of the one-shot protocol), or a list of action numbers from 1.
+        incomplete: "keep" or "drop" the clips that are listed as lacking a complete skeleton; both are counted.
+        cache: Folder of the film index; None uses the user's cache.
 
     Raises:
-        DatasetNotFoundError: If no film is there.
-        ValueError: If an action is unknown, or a clip is there twice.
+        DatasetNotFoundError: If there is no film of the actions.
+        ValueError: If an action is unknown, or two films have the same name.
 
     Source:
-        Shahroudy and others, CVPR 2016; Liu and others, TPAMI 2020. On request, academic use, no redistribution.
+        Shahroudy et al., "NTU RGB+D: A Large Scale Dataset for 3D Human Activity Analysis", CVPR 2016. Liu et al., "NTU
+        RGB+D 120: A Large-Scale Benchmark for 3D Human Activity Understanding", TPAMI 2020.
     """
 
     def __init__(
@@ -127,62 +141,62 @@ class Ntu(NamedFilms):
     ) -> None:
         if incomplete not in ("keep", "drop"):
             raise ValueError(
-                f"dataset.incomplete={incomplete!r} was given; 'keep' or 'drop' was wanted, for the clips that lack a "
-                "whole skeleton. Set one of them."
+                f"Expected dataset.incomplete to be 'keep' or 'drop', got {incomplete!r}. Set one of them for the "
+                "clips that lack a complete skeleton."
             )
         self._drops = incomplete == "drop"
-        self._actions = _chosen(actions)
+        self._actions = _choose_actions(actions)
         folder = Path(root).expanduser().absolute()
-        super().__init__(folder, _films(folder), title="NTU RGB+D", cache=cache)
+        super().__init__(folder, _find_own_films(folder), title="NTU RGB+D", cache=cache)
         if not self._listing.films:
-            raise DatasetNotFoundError(_not_there(self.root, self._listing))
+            raise DatasetNotFoundError(_explain_missing(self.root, self._listing))
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Number and words of each action; a record's label is an index into them."""
+        """Number and name of each action; a record's label is an index into them."""
         return tuple(map(class_name, self._actions))
 
     @property
     def notes(self) -> dict[str, int]:
-        """Clips of other actions, listed clips dropped or kept, and films shorter than they announce."""
+        """How many clips are of other actions, listed as lacking a skeleton, or shorter than their headers announce."""
         kept = sum(record.key in INCOMPLETE_120 for record in self.records)
-        return self._opened.notes | ({"clips_listed_as_without_skeleton": kept} if kept else {})
+        return self._probed.notes | ({"clips_listed_as_without_skeleton": kept} if kept else {})
 
-    def _read(self, path: Path) -> Named:
+    def _parse_name(self, path: Path) -> NamedFilm:
         if path.stem.endswith("_ir"):
             raise OtherClassError("infrared_films")
         key = path.stem.removesuffix("_rgb")
-        name = ntu_name(key)
+        name = parse_ntu_name(key)
         if name.action not in self._actions:
             raise OtherClassError("clips_of_other_actions")
         if self._drops and key in INCOMPLETE_120:
             raise OtherClassError("clips_without_skeleton_dropped")
-        return Named(key, path, self._actions.index(name.action), str(name.performer), name.view)
+        return NamedFilm(key, path, self._actions.index(name.action), str(name.performer), name.view)
 
 
-def _chosen(actions: str | Sequence[int]) -> tuple[int, ...]:
-    numbers = _CHOICES.get(actions, ()) if isinstance(actions, str) else items(actions, "dataset.actions")
+def _choose_actions(actions: str | Sequence[int]) -> tuple[int, ...]:
+    numbers = _CHOICES.get(actions, ()) if isinstance(actions, str) else require_list(actions, "dataset.actions")
     if not numbers or len(set(numbers)) != len(numbers) or not all(1 <= number <= len(ACTIONS) for number in numbers):
         raise ValueError(
-            f"dataset.actions={actions!r} was given; {', '.join(map(repr, _CHOICES))}, or a list of action numbers "
-            f"from 1 to {len(ACTIONS)}, each once, was wanted. Correct it."
+            f"Expected dataset.actions to be {', '.join(map(repr, _CHOICES))}, or a list of action numbers from 1 to "
+            f"{len(ACTIONS)}, each once, got {actions!r}. Write for example dataset.actions=[1,2,3]."
         )
     return numbers
 
 
-def _films(root: Path) -> Iterator[Path]:
-    """In the folders of the authors' archives where there are such: depth maps beside them are millions of files."""
+def _find_own_films(root: Path) -> Iterator[Path]:
+    """Find the films in the folders of the RGB archives, if there are any: the depth maps are millions of files."""
     own = sorted(path for path in root.glob("nturgb+d_rgb*") if path.is_dir())
     for folder in own or [root]:
-        yield from films_below(folder)
+        yield from find_films(folder)
 
 
-def _not_there(root: Path, listing: Listing) -> str:
+def _explain_missing(root: Path, listing: FilmListing) -> str:
     others = sum(listing.notes.values()) + len(listing.faults)
     return (
-        f"NTU RGB+D isn't at dataset.root={str(root)!r}: no film of the actions asked for is there"
-        f"{f', among {others} others' if others else ''}. nturgb+d_rgb/<name>_rgb.avi, such as "
-        "nturgb+d_rgb/S001C002P003R002A013_rgb.avi, was wanted, and the skeletons in "
-        "nturgb+d_skeletons/<name>.skeleton. It is licensed: ask for an account at rose1.ntu.edu.sg, unpack its "
-        "archives of RGB videos and 3D skeletons, then set dataset.root; or try dataset=demo."
+        f"NTU RGB+D isn't at dataset.root={str(root)!r}: it has no film of the chosen actions"
+        f"{f', among {others} other films' if others else ''}. Expected nturgb+d_rgb/<name>_rgb.avi, such as "
+        "nturgb+d_rgb/S001C002P003R002A013_rgb.avi, and the skeletons nturgb+d_skeletons/<name>.skeleton. It is "
+        "licensed: ask for an account at rose1.ntu.edu.sg, unpack its archives of RGB videos and 3D skeletons, then "
+        "set dataset.root; or try dataset=demo."
     )

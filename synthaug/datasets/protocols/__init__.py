@@ -1,4 +1,7 @@
-"""Protocols that any data set with subjects, cameras or lists can use."""
+"""Protocols that work with any data set: by subject, by camera, by random choice, by name pattern, by published list.
+
+Protocols that belong to one data set are in its own package: `synthaug.datasets.ntu`, `synthaug.datasets.toyota`.
+"""
 
 from synthaug.datasets.protocols.cross_subject_view import CrossSubjectView as CrossSubjectView
 from synthaug.datasets.protocols.generic import CrossSubject as CrossSubject

@@ -1,49 +1,53 @@
-"""Other people, seen from elsewhere: cross-subject and cross-view at once."""
+"""Divide by subject and by camera at once: cross-subject and cross-view evaluation."""
 
 from collections.abc import Sequence
-from typing import Literal, final
+from typing import final
 
-from synthaug.datasets import Protocol, Split
-from synthaug.datasets.indexing.arguments import items
+from synthaug.datasets import Protocol, Split, Trait
+from synthaug.datasets.indexing.arguments import require_list
 from synthaug.datasets.protocols.generic import CrossSubject
 from synthaug.structures import Record
 
 
 @final
 class CrossSubjectView(Protocol):
-    """Training people are seen by some cameras, test people by others; what lies between is left out and counted.
+    """Trains on some people seen by some cameras, and tests on other people seen by other cameras.
 
-    The reports tell the test's cameras apart. Cameras may be named in both lists: then people alone differ there.
+    Clips of training people from test cameras, and the other way round, are left out and counted. A camera may be in
+    both lists; its training and test clips then differ by subject alone. Reports show each test camera apart.
 
     Args:
-        subjects: Divides the people; its shots are drawn among what training cameras saw.
-        train_cameras: Names of the views learnt from, and validated on.
-        test_cameras: Names of the views looked at last.
+        subjects: Divides the people. Its shots are chosen among the clips of the training cameras.
+        train_cameras: Names of the cameras for training and validation.
+        test_cameras: Names of the cameras for the test.
+
+    Raises:
+        ValueError: If a list of cameras is empty.
     """
 
     def __init__(
         self, subjects: CrossSubject, train_cameras: Sequence[str | int], test_cameras: Sequence[str | int]
     ) -> None:
-        self.train_cameras = {str(name) for name in items(train_cameras, "protocol.train_cameras")}
-        self.test_cameras = {str(name) for name in items(test_cameras, "protocol.test_cameras")}
-        if not self.train_cameras or not self.test_cameras:
-            raise ValueError(
-                f"train_cameras={list(train_cameras)} and test_cameras={list(test_cameras)} were given; at least one "
-                "of each was wanted. Set protocol.train_cameras and protocol.test_cameras."
-            )
+        self.train_cameras = {str(name) for name in require_list(train_cameras, "protocol.train_cameras")}
+        self.test_cameras = {str(name) for name in require_list(test_cameras, "protocol.test_cameras")}
+        for option, cameras in (("train_cameras", self.train_cameras), ("test_cameras", self.test_cameras)):
+            if not cameras:
+                raise ValueError(
+                    f"Expected protocol.{option} to name at least one camera, got []. Set protocol.{option}=[...]."
+                )
         self.subjects = subjects
 
     @property
-    def separates(self) -> Literal["subject", "camera", "path", "key"]:
-        """People."""
+    def separates(self) -> Trait:
+        """Training and test share no subject."""
         return "subject"
 
     def stratum(self, record: Record) -> str:
-        """The camera."""
+        """The camera of the clip."""
         return record.camera
 
     def split(self, records: Sequence[Record], classes: Sequence[str]) -> Split:
-        """Divide by who is seen and by which camera filmed.
+        """Divide by subject and camera.
 
         Raises:
             ValueError: If a camera is not in the data.
@@ -52,10 +56,10 @@ class CrossSubjectView(Protocol):
         unknown = sorted((self.train_cameras | self.test_cameras) - present)
         if unknown:
             raise ValueError(
-                f"The camera {unknown[0]!r} is not in the data, which has {', '.join(sorted(present)[:20])}. Names out "
-                "of these were wanted. Set protocol.train_cameras and protocol.test_cameras."
+                f"Expected cameras of the data ({', '.join(sorted(present)[:20])}), got {unknown[0]!r}. Correct "
+                "protocol.train_cameras or protocol.test_cameras."
             )
-        tested = set(self.subjects.groups.test)
+        tested = set(self.subjects.names.test)
         seen = [
             record
             for record in records

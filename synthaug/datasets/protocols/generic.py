@@ -1,7 +1,7 @@
-"""Ways to divide any data set's records into training, validation and test.
+"""Divide any data set by subject, by camera, by random choice, or by name.
 
-Every draw depends on the seed, the class's name and the records' keys alone: not on the order of files, and not on
-the other classes.
+Every random choice depends on the seed, the class's name and the records' keys alone: not on the order of files, and
+not on the other classes.
 """
 
 import difflib
@@ -10,27 +10,31 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, final
 
-from synthaug.datasets import Protocol, Split
-from synthaug.datasets.indexing.arguments import items
-from synthaug.datasets.protocols.draws import Draws, drawn_by
+from synthaug.datasets import Protocol, Split, Trait
+from synthaug.datasets.indexing.arguments import require_list
+from synthaug.datasets.indexing.keys import sort_by_key
+from synthaug.datasets.protocols.choosing import ShotChoice, rng_of
 from synthaug.structures import Record
 
 
 @final
 class CrossSubject(Protocol):
-    """Test people are never trained on: the protocol of NTU RGB+D and Toyota Smarthome.
+    """Tests on people who are not in the training clips, as NTU RGB+D and Toyota Smarthome do.
 
-    Validation never looks at test clips. Without `val_subjects` and with `val_fraction` 0 there is none, and the
-    last checkpoint is taken; a fraction is drawn out of each class's training clips, so it shares their people and
-    flatters.
+    Validation never uses test clips. Without `val_subjects` and with `val_fraction` 0 there is no validation part, and
+    the last checkpoint is used. A fraction is chosen among each class's training clips; it shows the same people as
+    training does, so its accuracy is too high.
 
     Args:
-        test_subjects: Names (numbers will do) of those looked at last.
-        val_subjects: Names of those who choose the checkpoint.
-        train_subjects: Names of those learnt from; None means all others.
-        val_fraction: Share of each class's training clips set aside instead of people, 0 to below 1.
-        n_shot: Training clips kept of each class, drawn by `seed`; None keeps all. More contain fewer.
-        seed: Of the draws.
+        test_subjects: Names (numbers will do) of the people to test on.
+        val_subjects: Names of the people whose clips choose the checkpoint.
+        train_subjects: Names of the people to train on; None takes all others.
+        val_fraction: Share of each class's training clips to validate on, in place of `val_subjects`; 0 to below 1.
+        n_shot: Training clips to keep of each class, chosen by `seed`; None keeps all. More shots contain fewer.
+        seed: Seed of the choices.
+
+    Raises:
+        ValueError: If a name is in two lists, there is no test subject, or a number is out of range.
     """
 
     def __init__(
@@ -43,30 +47,33 @@ class CrossSubject(Protocol):
         n_shot: int | None = None,
         seed: int = 0,
     ) -> None:
-        self.groups = _Groups("subject", test_subjects, val_subjects, train_subjects)
-        self.draws = Draws(val_fraction, n_shot, seed)
+        self.names = _NameLists("subject", test_subjects, val_subjects, train_subjects)
+        self.choice = ShotChoice(val_fraction, n_shot, seed)
 
     @property
-    def separates(self) -> Literal["subject", "camera", "path", "key"]:
-        """People."""
+    def separates(self) -> Trait:
+        """Training and test share no subject."""
         return "subject"
 
     def split(self, records: Sequence[Record], classes: Sequence[str]) -> Split:
-        """Divide by who is seen."""
-        return self.draws.finish(self.groups.divide(records, lambda record: record.subject), classes)
+        """Divide by subject."""
+        return self.choice.apply(self.names.divide(records, lambda record: record.subject), classes)
 
 
 @final
 class CrossView(Protocol):
-    """Test cameras are never trained on; the same people are in front of both.
+    """Tests on cameras that are not in the training clips; the same people are seen by both.
 
     Args:
-        test_cameras: Names (numbers will do) of the views looked at last.
-        val_cameras: Names of the views that choose the checkpoint.
-        train_cameras: Names of the views learnt from; None means all others.
-        val_fraction: Share of each class's training clips set aside instead of views, 0 to below 1.
-        n_shot: Training clips kept of each class, drawn by `seed`; None keeps all.
-        seed: Of the draws.
+        test_cameras: Names (numbers will do) of the cameras to test on.
+        val_cameras: Names of the cameras whose clips choose the checkpoint.
+        train_cameras: Names of the cameras to train on; None takes all others.
+        val_fraction: Share of each class's training clips to validate on, in place of `val_cameras`; 0 to below 1.
+        n_shot: Training clips to keep of each class, chosen by `seed`; None keeps all. More shots contain fewer.
+        seed: Seed of the choices.
+
+    Raises:
+        ValueError: If a name is in two lists, there is no test camera, or a number is out of range.
     """
 
     def __init__(
@@ -79,32 +86,36 @@ class CrossView(Protocol):
         n_shot: int | None = None,
         seed: int = 0,
     ) -> None:
-        self.groups = _Groups("camera", test_cameras, val_cameras, train_cameras)
-        self.draws = Draws(val_fraction, n_shot, seed)
+        self.names = _NameLists("camera", test_cameras, val_cameras, train_cameras)
+        self.choice = ShotChoice(val_fraction, n_shot, seed)
 
     @property
-    def separates(self) -> Literal["subject", "camera", "path", "key"]:
-        """Views."""
+    def separates(self) -> Trait:
+        """Training and test share no camera."""
         return "camera"
 
     def split(self, records: Sequence[Record], classes: Sequence[str]) -> Split:
-        """Divide by which camera filmed."""
-        return self.draws.finish(self.groups.divide(records, lambda record: record.camera), classes)
+        """Divide by camera."""
+        return self.choice.apply(self.names.divide(records, lambda record: record.camera), classes)
 
 
 @final
 class Holdout(Protocol):
-    """A drawn share of the people, or of the files, is the test: for collections without a protocol of their own.
+    """Tests on a random share of the people, or of the files: for collections without a protocol of their own.
 
-    Groups are drawn class by class, the rarest first, until each class has its share; every class keeps at least
-    one group for training. Drawing files where people are known lets the same person into both parts.
+    People (or files) are chosen class by class, the rarest class first, until each class has its share. Every class
+    keeps at least one of them for training. If people are known, do not divide by file: the same person would be in
+    both training and test.
 
     Args:
-        test_fraction: Share of each class's clips to be looked at last, above 0 and below 1.
-        by: What is kept whole: `subject`, or the file (`path`) with all of its intervals.
+        test_fraction: Share of each class's clips to test on, above 0 and below 1.
+        by: What stays whole: "subject", or "path", the file with all of its intervals.
         val_fraction: Share of each class's training clips that chooses the checkpoint, 0 to below 1.
-        n_shot: Training clips kept of each class; None keeps all.
-        seed: Of the draws.
+        n_shot: Training clips to keep of each class, chosen by `seed`; None keeps all. More shots contain fewer.
+        seed: Seed of the choices.
+
+    Raises:
+        ValueError: If a share is out of range, or `by` is neither of the two.
     """
 
     def __init__(
@@ -116,58 +127,63 @@ class Holdout(Protocol):
         n_shot: int | None = None,
         seed: int = 0,
     ) -> None:
-        if not 0 < test_fraction < 1 or by not in ("subject", "path"):
+        if not 0 < test_fraction < 1:
             raise ValueError(
-                f"test_fraction={test_fraction} and by={by!r} were given; a share above 0 and below 1, and 'subject' "
-                "or 'path', were wanted. Set protocol.test_fraction or protocol.by."
+                f"Expected protocol.test_fraction to be a share above 0 and below 1, got {test_fraction}. "
+                "Set protocol.test_fraction=0.3, for example."
             )
+        if by not in ("subject", "path"):
+            raise ValueError(f"Expected protocol.by to be 'subject' or 'path', got {by!r}. Set one of them.")
         self.test_fraction = test_fraction
         self.by = by
-        self.draws = Draws(val_fraction, n_shot, seed)
+        self.choice = ShotChoice(val_fraction, n_shot, seed)
 
     @property
-    def separates(self) -> Literal["subject", "camera", "path", "key"]:
-        """People, or whole files."""
+    def separates(self) -> Trait:
+        """Training and test share no subject, or no file."""
         return self.by
 
     def split(self, records: Sequence[Record], classes: Sequence[str]) -> Split:
-        """Divide by lot."""
+        """Divide by random choice."""
         name: Callable[[Record], str] = (lambda r: r.subject) if self.by == "subject" else (lambda r: str(r.path))
-        held = self._held(records, classes, name)
-        train = tuple(record for record in records if name(record) not in held)
-        test = tuple(record for record in records if name(record) in held)
-        return self.draws.finish(Split(train, (), test), classes)
+        held_out = self._choose_test(records, classes, name)
+        train = tuple(record for record in records if name(record) not in held_out)
+        test = tuple(record for record in records if name(record) in held_out)
+        return self.choice.apply(Split(train, (), test), classes)
 
-    def _held(self, records: Sequence[Record], classes: Sequence[str], name: Callable[[Record], str]) -> set[str]:
+    def _choose_test(
+        self, records: Sequence[Record], classes: Sequence[str], name: Callable[[Record], str]
+    ) -> set[str]:
+        """The names of the people or files to test on."""
         members = {label: [r for r in records if r.label == label] for label in range(len(classes))}
-        # Named by their first clip's key, not by an absolute path, which differs between machines.
-        alias = {name(record): record.key for record in sorted(records, key=lambda r: r.key, reverse=True)}
-        held: set[str] = set()
+        # Files are ordered by their first clip's key, not by their absolute path, which differs between machines.
+        alias = {name(record): record.key for record in reversed(sort_by_key(records))}
+        held_out: set[str] = set()
         kept: set[str] = set()
         for label in sorted(members, key=lambda label: (len(members[label]), classes[label])):
             groups = sorted({name(record) for record in members[label]}, key=lambda group: alias[group])
-            rng = drawn_by(self.draws.seed, "holdout", classes[label])
+            rng = rng_of(self.choice.seed, "holdout", classes[label])
             order = [groups[i] for i in rng.permutation(len(groups))]
-            wanted = math.ceil(self.test_fraction * len(members[label]))
+            share = math.ceil(self.test_fraction * len(members[label]))
             for group in order:
-                have = sum(name(record) in held for record in members[label])
-                left = [other for other in order if other not in held and other != group]
-                if group not in held | kept and have < wanted and left:
-                    held.add(group)
-            kept.update(group for group in order if group not in held)
-        return held
+                have = sum(name(record) in held_out for record in members[label])
+                left = [other for other in order if other not in held_out and other != group]
+                if group not in held_out | kept and have < share and left:
+                    held_out.add(group)
+            kept.update(group for group in order if group not in held_out)
+        return held_out
 
 
 @final
 class Predefined(Protocol):
-    """Parts given as patterns over the records' keys: `train/*` for folders that are divided already.
+    """Divides by patterns over the records' keys, such as `train/*` for a folder that is divided already.
 
     Args:
-        train: Patterns (`*`, `?`, `[ab]`) of the clips learnt from.
-        test: Patterns of the clips looked at last.
-        val: Patterns of the clips that choose the checkpoint; none takes the last checkpoint.
-        n_shot: Training clips kept of each class, drawn by `seed`; None keeps all.
-        seed: Of the draw.
+        train: Patterns (`*`, `?`, `[ab]`) of the training clips.
+        test: Patterns of the test clips.
+        val: Patterns of the clips that choose the checkpoint; without any the last checkpoint is used.
+        n_shot: Training clips to keep of each class, chosen by `seed`; None keeps all. More shots contain fewer.
+        seed: Seed of the choice.
     """
 
     def __init__(
@@ -179,31 +195,35 @@ class Predefined(Protocol):
         n_shot: int | None = None,
         seed: int = 0,
     ) -> None:
-        given = {"train": train, "val": val, "test": test}
-        self.patterns = {part: items(patterns, f"protocol.{part}") for part, patterns in given.items()}
-        self.draws = Draws(0.0, n_shot, seed)
+        parts = {"train": train, "val": val, "test": test}
+        self.patterns = {part: require_list(patterns, f"protocol.{part}") for part, patterns in parts.items()}
+        self.choice = ShotChoice(0.0, n_shot, seed)
 
     @property
-    def separates(self) -> Literal["subject", "camera", "path", "key"]:
-        """Nothing but the clips themselves: whoever divided the folder answers for the people."""
+    def separates(self) -> Trait:
+        """Training and test share no clip. That they share no subject is up to the person who divided the folder."""
         return "key"
 
     def split(self, records: Sequence[Record], classes: Sequence[str]) -> Split:
-        """Divide by name; clips that no pattern names are left out and counted."""
+        """Divide by name. Clips that match no pattern are left out and counted.
+
+        Raises:
+            ValueError: If a clip matches the patterns of two parts.
+        """
         parts: dict[str, list[Record]] = {"train": [], "val": [], "test": []}
         for record in records:
             hits = [part for part, patterns in self.patterns.items() if _matches(record.key, patterns)]
             if len(hits) > 1:
                 raise ValueError(
-                    f"The clip {record.key!r} is named by the patterns of {' and '.join(hits)}. Patterns that share no "
-                    "clip were wanted. Narrow protocol.train, protocol.val or protocol.test."
+                    f"Expected each clip to match the patterns of one part only, got {record.key!r} in "
+                    f"{' and '.join(hits)}. Narrow protocol.train, protocol.val or protocol.test."
                 )
             if hits:
                 parts[hits[0]].append(record)
         left_out = len(records) - sum(map(len, parts.values()))
         notes = {"clips_in_no_part": left_out} if left_out else {}
         split = Split(tuple(parts["train"]), tuple(parts["val"]), tuple(parts["test"]), notes)
-        return self.draws.finish(split, classes)
+        return self.choice.apply(split, classes)
 
 
 def _matches(key: str, patterns: Sequence[str]) -> bool:
@@ -211,8 +231,8 @@ def _matches(key: str, patterns: Sequence[str]) -> bool:
 
 
 @final
-class _Groups:
-    """Lists of names for the three parts, checked for sharing none."""
+class _NameLists:
+    """The subjects or cameras of the three parts; no name is in two of them."""
 
     def __init__(
         self,
@@ -222,45 +242,45 @@ class _Groups:
         train: Sequence[str | int] | None,
     ) -> None:
         self.noun = noun
-        self.test = _names(test, f"protocol.test_{noun}s")
-        self.val = _names(val, f"protocol.val_{noun}s")
-        self.train = None if train is None else _names(train, f"protocol.train_{noun}s")
+        self.test = _read_names(test, f"protocol.test_{noun}s")
+        self.val = _read_names(val, f"protocol.val_{noun}s")
+        self.train = None if train is None else _read_names(train, f"protocol.train_{noun}s")
         parts = {"test": self.test, "val": self.val, "train": self.train or ()}
         for one, other in (("test", "val"), ("test", "train"), ("val", "train")):
             shared = sorted(set(parts[one]) & set(parts[other]))
             if shared:
                 raise ValueError(
-                    f"{noun} {shared[0]!r} is in both {one}_{noun}s and {other}_{noun}s. Lists that share nobody were "
-                    f"wanted. Take it out of one of them."
+                    f"Expected protocol.{one}_{noun}s and protocol.{other}_{noun}s to share no name, got {shared[0]!r} "
+                    "in both. Remove it from one of them."
                 )
         if not self.test:
             raise ValueError(
-                f"test_{noun}s is empty; at least one {noun} to test on was wanted. Set protocol.test_{noun}s=[...]."
+                f"Expected protocol.test_{noun}s to name at least one {noun}, got []. Set protocol.test_{noun}s=[...]."
             )
 
     def divide(self, records: Sequence[Record], name: Callable[[Record], str]) -> Split:
-        """Records by list; those on none of them are left out and counted."""
+        """Divide records by the lists; those on no list are left out and counted."""
         present = sorted({name(record) for record in records})
         for part, names in (("test", self.test), ("val", self.val), ("train", self.train or ())):
             for unknown in names:
                 if unknown not in present:
-                    raise ValueError(_unknown(unknown, present, f"{part}_{self.noun}s", self.noun))
-        chosen = self.train
-        if chosen is None:
-            chosen = tuple(group for group in present if group not in self.test and group not in self.val)
-        parts = [tuple(r for r in records if name(r) in names) for names in (chosen, self.val, self.test)]
+                    raise ValueError(_explain_unknown(unknown, present, f"{part}_{self.noun}s", self.noun))
+        trained = self.train
+        if trained is None:
+            trained = tuple(group for group in present if group not in self.test and group not in self.val)
+        parts = [tuple(r for r in records if name(r) in names) for names in (trained, self.val, self.test)]
         left_out = len(records) - sum(map(len, parts))
         notes = {f"clips_of_unlisted_{self.noun}s": left_out} if left_out else {}
         return Split(train=parts[0], val=parts[1], test=parts[2], notes=notes)
 
 
-def _names(names: Iterable[str | int], argument: str) -> tuple[str, ...]:
-    """As text: the command line reads `[4]` as a number, a CSV as a word."""
-    return tuple(dict.fromkeys(str(name) for name in items(names, argument)))
+def _read_names(names: Iterable[str | int], argument: str) -> tuple[str, ...]:
+    """The names as text, since the command line reads `[4]` as a number, and a table as a word."""
+    return tuple(dict.fromkeys(str(name) for name in require_list(names, argument)))
 
 
-def _unknown(name: str, present: Sequence[str], argument: str, noun: str) -> str:
+def _explain_unknown(name: str, present: Sequence[str], argument: str, noun: str) -> str:
     close = difflib.get_close_matches(name, present, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     shown = ", ".join(map(repr, present[:30])) + (f" and {len(present) - 30} more" if len(present) > 30 else "")
-    return f"protocol.{argument} names {noun} {name!r}, which is not in the data.{hint} Choose from: {shown}."
+    return f"Expected protocol.{argument} to name {noun}s of the data, got {name!r}.{hint} Choose from: {shown}."

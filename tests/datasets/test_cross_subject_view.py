@@ -32,14 +32,14 @@ def test_the_test_is_told_apart_by_camera():
     assert [protocol().stratum(record) for record in RECORDS[:2]] == ["front", "side"]
 
 
-def test_shots_are_drawn_of_what_training_cameras_saw():
+def test_shots_are_chosen_among_clips_of_training_cameras():
     split = protocol(n_shot=2).split(RECORDS, CLASSES)
     assert len(split.train) == 4 and {record.camera for record in split.train} == {"front"}
 
 
 def test_unknown_cameras_are_named():
     wrong = CrossSubjectView(CrossSubject(["p4"]), ["top"], ["side"])
-    with pytest.raises(ValueError, match="camera 'top' is not in the data, which has front, side"):
+    with pytest.raises(ValueError, match=r"cameras of the data \(front, side\), got \'top\'"):
         wrong.split(RECORDS, CLASSES)
-    with pytest.raises(ValueError, match="at least one of each"):
+    with pytest.raises(ValueError, match="protocol.train_cameras to name at least one camera"):
         CrossSubjectView(CrossSubject(["p4"]), [], ["side"])

@@ -1,0 +1,247 @@
+"""The base of data sets whose file names state class, subject and camera: list films by name, then probe each once."""
+
+import difflib
+import logging
+import os
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from synthaug.datasets import ActionDataset
+from synthaug.datasets.indexing.arguments import require_list
+from synthaug.datasets.indexing.index import VideoIndex
+from synthaug.datasets.indexing.keys import sort_by_key
+from synthaug.files import user_cache
+from synthaug.structures import Record
+from synthaug.video import SUFFIXES, FileKey, VideoInfo, file_key, remember
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class NamedFilm:
+    """What a film's name states.
+
+    Attributes:
+        key: The record's key: the name without the parts that all names share.
+        path: The film.
+        label: Index of its class.
+        subject: The person in it.
+        camera: The camera; empty where the name states none.
+    """
+
+    key: str
+    path: Path
+    label: int
+    subject: str
+    camera: str
+
+
+@dataclass(frozen=True)
+class FilmListing:
+    """The films of a folder, known by name alone: no file has been opened.
+
+    Attributes:
+        films: The usable films, sorted by key.
+        faults: Why other films are not usable, by path relative to the folder.
+        notes: How many films were left out, by reason.
+    """
+
+    films: tuple[NamedFilm, ...] = ()
+    faults: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ProbedFilms:
+    """A listing after its films were probed.
+
+    Attributes:
+        records: One for each readable film, sorted by key.
+        quarantine: The listing's faults, and why films cannot be read.
+        notes: The listing's notes, and what probing counted.
+        infos: What the films hold. Sent to worker processes, which then need not probe again.
+    """
+
+    records: tuple[Record, ...]
+    quarantine: dict[str, str]
+    notes: dict[str, int]
+    infos: dict[FileKey, VideoInfo]
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state)
+        remember(self.infos)
+
+
+class UnknownNameError(ValueError):
+    """A file's name does not follow the data set's rule, or states a class or number that the data set lacks."""
+
+
+class OtherClassError(Exception):
+    """A file's name follows the rule, but its class is not used; the argument is the note that counts such files."""
+
+
+class NamedFilms(ActionDataset):
+    """A data set whose films state by their names what they show.
+
+    A subclass implements `classes` and `_parse_name`. Each class is its own mirror image: handedness means nothing in
+    the data sets that exist.
+
+    Args:
+        root: The folder of the data set.
+        films: The films in it.
+        title: Name of the data set, for progress bars and logs.
+        cache: Folder of the film index; None uses the user's cache.
+
+    Raises:
+        ValueError: If two films have the same key.
+    """
+
+    def __init__(self, root: Path, films: Iterator[Path], *, title: str, cache: Path | str | None) -> None:
+        self.root = root
+        self.cache = Path(cache).expanduser() if cache else user_cache()
+        self._title = title
+        self._listing = list_films(root, films, self._parse_name)
+
+    @property
+    def films(self) -> tuple[Path, ...]:
+        """Every film whose name follows the rule and whose class is used, sorted."""
+        return tuple(sorted(film.path for film in self._listing.films))
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """One record for each readable film of the classes, sorted by key."""
+        return self._probed.records
+
+    @property
+    def quarantine(self) -> dict[str, str]:
+        """Why films are not used: their names break the rule, or they cannot be read."""
+        return self._probed.quarantine
+
+    @property
+    def notes(self) -> dict[str, int]:
+        """How many films are of other classes, and how many are shorter than their containers announce."""
+        return self._probed.notes
+
+    @property
+    def mirrored_classes(self) -> dict[str, str | None]:
+        """Empty: each class is its own mirror image."""
+        return {}
+
+    def prepare(self) -> None:
+        """Probe every film that the index does not hold; a hundred thousand films of 1920 x 1080 take hours, once."""
+        assert self._probed.records
+
+    @cached_property
+    def _probed(self) -> ProbedFilms:
+        return probe_films(self._listing, cache=self.cache, title=self._title)
+
+    @abstractmethod
+    def _parse_name(self, path: Path) -> NamedFilm:
+        """Return what a film's name states; raises UnknownNameError or OtherClassError."""
+
+
+def find_films(root: Path) -> Iterator[Path]:
+    """Find every film below a folder, in sorted order; hidden files and folders are left out."""
+    for folder, inner, names in os.walk(root):
+        inner[:] = sorted(name for name in inner if not name.startswith("."))
+        for name in sorted(names):
+            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
+                yield Path(folder) / name
+
+
+def choose_classes(classes: Sequence[str] | None, present: Iterable[str]) -> tuple[str, ...]:
+    """Return the class names to use, in the order of their labels.
+
+    Args:
+        classes: The names that the user chose; None takes all that are present, sorted.
+        present: Class names that have films.
+
+    Raises:
+        ValueError: If a chosen class has no film or is named twice, or none is chosen.
+    """
+    there = sorted(set(present))
+    if classes is None:
+        return tuple(there)
+    names = tuple(str(name) for name in require_list(classes, "dataset.classes"))
+    unknown = next((name for name in names if name not in there), None)
+    if unknown is not None:
+        close = difflib.get_close_matches(unknown, there, n=1)
+        raise ValueError(
+            f"Expected dataset.classes to name classes that have films, got {unknown!r}."
+            f"{f' Did you mean {close[0]!r}?' if close else ''} Choose from: {', '.join(there)}."
+        )
+    if not names or len(set(names)) != len(names):
+        raise ValueError(
+            f"Expected dataset.classes to name at least one class, and each once, got {list(names)}. "
+            f"Choose from: {', '.join(there)}."
+        )
+    return names
+
+
+def list_films(root: Path, paths: Iterator[Path], parse_name: Callable[[Path], NamedFilm]) -> FilmListing:
+    """List films by what their names state.
+
+    Args:
+        root: Faults are named by path relative to this folder.
+        paths: The films.
+        parse_name: Reads one name; raises UnknownNameError or OtherClassError.
+
+    Raises:
+        ValueError: If two films have the same key.
+    """
+    films: dict[str, NamedFilm] = {}
+    faults: dict[str, str] = {}
+    notes: dict[str, int] = {}
+    for path in paths:
+        try:
+            film = parse_name(path)
+        except UnknownNameError as error:
+            faults[path.relative_to(root).as_posix()] = str(error)
+            continue
+        except OtherClassError as error:
+            notes[str(error)] = notes.get(str(error), 0) + 1
+            continue
+        if film.key in films:
+            raise ValueError(
+                f"Expected one film of the clip {film.key!r}, got two: {str(films[film.key].path)!r} and "
+                f"{str(path)!r}. Set dataset.root to the folder of one of the copies."
+            )
+        films[film.key] = film
+    return FilmListing(tuple(films[key] for key in sorted(films)), faults, notes)
+
+
+def probe_films(listing: FilmListing, *, cache: Path, title: str) -> ProbedFilms:
+    """Probe every film that the index does not hold; unreadable films go into quarantine.
+
+    Args:
+        listing: The films.
+        cache: Folder of the film index.
+        title: Name of the data set, for the progress bar and the log.
+
+    Raises:
+        ValueError: If no film can be read.
+    """
+    index = VideoIndex(cache)
+    infos, broken = index.probe_all([film.path for film in listing.films], title=f"Probing the films of {title}")
+    names = {film.path: film.key for film in listing.films}
+    quarantine = listing.faults | {names[path]: reason for path, reason in broken.items()}
+    short = sum(info.duration < 0.9 * info.announced for info in infos.values())
+    counts = {"film_indices_ignored": index.ignored, "films_shorter_than_announced": short}
+    notes = listing.notes | {what: number for what, number in counts.items() if number}
+    records = [
+        Record(film.key, film.path, film.label, film.subject, film.camera, 0.0, infos[film.path].duration)
+        for film in listing.films
+        if film.path in infos
+    ]
+    if not records:
+        first = "; ".join(f"{key}: {reason}" for key, reason in list(quarantine.items())[:3])
+        raise ValueError(
+            f"Expected at least one readable film of {title}, got {len(listing.films)} broken ones ({first}). Repair "
+            "the first of these, or unpack the archives again."
+        )
+    left_out = ", ".join(f"{number} {what.replace('_', ' ')}" for what, number in sorted(notes.items()))
+    logger.info("%s: %d clips, %d in quarantine%s.", title, len(records), len(quarantine), left_out and f", {left_out}")
+    return ProbedFilms(sort_by_key(records), quarantine, notes, {file_key(path): info for path, info in infos.items()})
