@@ -121,3 +121,74 @@ def test_interfaces_hold_no_answers():
     for station in (*STATIONS, "datasets", "recognizers"):
         tree = ast.parse((PACKAGE / station / "__init__.py").read_text())
         assert not [name for name in imports(ast.unparse(tree)) if name.startswith(f"synthaug.{station}")], station
+
+
+# Inside datasets: the interface < leaks and indexing < protocols < the data sets, which do not know each other.
+
+MAY_IN_DATASETS = {
+    "__init__": set(),
+    "leaks": {"__init__"},
+    "indexing": {"__init__"},
+    "protocols": {"__init__", "indexing"},
+}
+"""What the parts of datasets may import of datasets, their own files apart; anything else there is a data set."""
+DATA_SET_MAY = {"__init__", "indexing", "protocols"}
+DATASET_FILES = {path.relative_to("datasets") for path in FILES if path.parts[0] == "datasets"}
+
+
+def dataset_imports(source: str) -> Iterator[Path]:
+    """The files below datasets that a source imports, as `import x` or as `from package import module`."""
+    for node in ast.walk(ast.parse(source)):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        for name in names:
+            if name.split(".")[:2] == ["synthaug", "datasets"]:
+                stem = "/".join(name.split(".")[2:])
+                yield from {Path(f"{stem}.py"), Path(stem, "__init__.py")} & DATASET_FILES
+
+
+def part_of(path: Path) -> str:
+    """The folder or the module right below datasets that a file belongs to."""
+    return path.parts[0].removesuffix(".py")
+
+
+def offences_in_datasets(path: Path, source: str) -> Iterator[str]:
+    """What a file of datasets may not import of datasets, and does, each with the reason."""
+    allowed = MAY_IN_DATASETS.get(part_of(path), DATA_SET_MAY) | {part_of(path)}
+    for other in sorted(set(dataset_imports(source))):
+        if part_of(other) not in allowed:
+            yield f"datasets/{path} imports {other}: {part_of(path)} may import {', '.join(sorted(allowed))}"
+
+
+@pytest.mark.parametrize("path", sorted(DATASET_FILES), ids=str)
+def test_imports_inside_datasets_point_downwards(path):
+    assert list(offences_in_datasets(path, (PACKAGE / "datasets" / path).read_text())) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("__init__.py", "from synthaug.datasets.ntu import Ntu"),
+        ("__init__.py", "from synthaug.datasets import leaks"),
+        ("indexing/x.py", "from synthaug.datasets.protocols.choosing import ShotChoice"),
+        ("protocols/x.py", "from synthaug.datasets.toyota.dataset import CLASSES"),
+        ("kinetics.py", "import synthaug.datasets.ucf101"),
+        ("ntu/x.py", "def f():\n    from synthaug.datasets import folder"),
+    ],
+)
+def test_a_bad_import_inside_datasets_is_noticed(path, source):
+    assert list(offences_in_datasets(Path(path), source))
+
+
+def test_no_module_of_datasets_reaches_itself():
+    known = {path: set(dataset_imports((PACKAGE / "datasets" / path).read_text())) - {path} for path in DATASET_FILES}
+    for path in DATASET_FILES:
+        reached, waiting = set(), [path]
+        while waiting:
+            new = known[waiting.pop()] - reached
+            reached |= new
+            waiting += new
+        assert path not in reached, f"datasets/{path} imports itself through {sorted(map(str, reached))}"
