@@ -9,7 +9,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, Literal, TypeAlias, get_args
 
 import torch
 from jaxtyping import Float, Int, Int16, UInt8
@@ -41,6 +41,11 @@ class Record:
     camera: str
     start: float
     end: float
+
+
+Trait: TypeAlias = Literal["subject", "camera", "path", "key"]
+"""Fields of a Record that two parts of a data set may be forbidden to share."""
+TRAITS: tuple[Trait, ...] = get_args(Trait)
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias
 
-from synthaug.structures import Record
-
-Trait: TypeAlias = Literal["subject", "camera", "path", "key"]
-"""The fields of a record that training and test may be forbidden to share; "key" forbids only shared clips."""
+from synthaug.structures import Record, Trait
 
 
 class DatasetNotFoundError(FileNotFoundError):
@@ -51,7 +47,10 @@ class Protocol(ABC):
     @property
     @abstractmethod
     def separates(self) -> Trait:
-        """The field of a record that training and test never share."""
+        """The field of a record that training and test never share: "subject", "camera", "path" (the file) or "key".
+
+        "key" forbids only shared clips.
+        """
 
     def stratum(self, record: Record) -> str:
         """Name the group of test clips that a record belongs to, such as its view; reports show each group apart.

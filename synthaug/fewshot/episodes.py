@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from synthaug.datasets.leaks import TRAITS, Trait
-from synthaug.structures import Record
+from synthaug.structures import TRAITS, Record, Trait
 
 _TASKS = 31
 """Stream of chance."""

@@ -4,13 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, final
 
-from synthaug.datasets import Protocol, Split, Trait
+from synthaug.datasets import Protocol, Split
 from synthaug.datasets.indexing.arguments import require_list
 from synthaug.datasets.indexing.named_films import UnknownNameError
 from synthaug.datasets.ntu.dataset import NOVEL, NtuName, parse_ntu_name
 from synthaug.datasets.protocols.choosing import ShotChoice
 from synthaug.datasets.protocols.published import count_missing
-from synthaug.structures import Record
+from synthaug.structures import Record, Trait
 
 TRAINING_PERFORMERS_60 = frozenset(
     (1, 2, 4, 5, 8, 9, 13, 14, 15, 16, 17, 18, 19, 25, 27, 28, 31, 34, 35, 38)

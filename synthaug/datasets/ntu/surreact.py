@@ -6,7 +6,7 @@ The rules are over the numbers in the names of clips; the published lists follow
 from collections.abc import Sequence
 from typing import final
 
-from synthaug.datasets import Protocol, Split, Trait
+from synthaug.datasets import Protocol, Split
 from synthaug.datasets.indexing.arguments import require_list
 from synthaug.datasets.indexing.keys import sort_by_key
 from synthaug.datasets.ntu.actions import INCOMPLETE_60
@@ -14,7 +14,7 @@ from synthaug.datasets.ntu.dataset import NtuName
 from synthaug.datasets.ntu.protocols import LIMITS_60, TRAINING_PERFORMERS_60, parse_record
 from synthaug.datasets.protocols.choosing import ShotChoice
 from synthaug.datasets.protocols.published import count_missing
-from synthaug.structures import Record
+from synthaug.structures import Record, Trait
 
 VIEWS = (0, 45, 90)
 """Degrees between the direction that the performer faces and the camera."""

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import final
 
-from synthaug.datasets import Protocol, Split, Trait
+from synthaug.datasets import Protocol, Split
 from synthaug.datasets.indexing.arguments import require_list
 from synthaug.datasets.protocols.generic import CrossSubject
-from synthaug.structures import Record
+from synthaug.structures import Record, Trait
 
 
 @final

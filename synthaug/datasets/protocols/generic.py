@@ -10,11 +10,11 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, final
 
-from synthaug.datasets import Protocol, Split, Trait
+from synthaug.datasets import Protocol, Split
 from synthaug.datasets.indexing.arguments import require_list
 from synthaug.datasets.indexing.keys import sort_by_key
 from synthaug.datasets.protocols.choosing import ShotChoice, rng_of
-from synthaug.structures import Record
+from synthaug.structures import Record, Trait
 
 
 @final

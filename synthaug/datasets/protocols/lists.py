@@ -5,11 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Literal, final
 
-from synthaug.datasets import DatasetNotFoundError, Protocol, Split, Trait
+from synthaug.datasets import DatasetNotFoundError, Protocol, Split
 from synthaug.datasets.indexing.arguments import require_list
 from synthaug.datasets.indexing.lists import ListEntry, film_stem, read_list
 from synthaug.datasets.protocols.choosing import ShotChoice
-from synthaug.structures import Record
+from synthaug.structures import Record, Trait
 
 _PARTS = {"train": "training", "val": "validation", "test": "test"}
 

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, final
 
-from synthaug.datasets import Protocol, Split, Trait
+from synthaug.datasets import Protocol, Split
 from synthaug.datasets.protocols.choosing import ShotChoice
 from synthaug.datasets.protocols.published import count_missing
 from synthaug.datasets.toyota.dataset import CLASSES, CROSS_VIEW_CLASSES
-from synthaug.structures import Record
+from synthaug.structures import Record, Trait
 
 
 @dataclass(frozen=True)
