@@ -45,8 +45,8 @@ class Kinetics(NamedFilms):
         the labels of the test were withheld for years.
 
     Licence:
-        The films belong to the people who uploaded them to YouTube. Tables and films:
-        github.com/cvdfoundation/kinetics-dataset, which states the terms of the tables.
+        The films belong to the people who uploaded them to YouTube. Tables and films are linked from
+        github.com/cvdfoundation/kinetics-dataset; read the terms there.
 
     Args:
         root: The folder.

@@ -45,8 +45,8 @@ class Ucf101(NamedFilms):
         3. No group is in two parts.
 
     Licence:
-        The clips are cut from YouTube videos and belong to the people who uploaded them; the authors publish them for
-        research. Download UCF101.rar and the train/test splits from crcv.ucf.edu/data/UCF101.php.
+        The clips are cut from YouTube videos, which belong to the people who uploaded them. Download UCF101.rar and the
+        train/test splits from crcv.ucf.edu/data/UCF101.php; read the terms there.
 
     Args:
         root: The folder.

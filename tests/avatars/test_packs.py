@@ -253,7 +253,7 @@ def test_a_person_whom_the_test_is_about_is_refused(tmp_path):
     subjects = {name: cast.subject(name) for name in cast.headers}
     filmed, tested = (Record(key, tmp_path, 0, key, "", 0.0, 1.0) for key in ("s1", "s3"))
     assert_strangers(subjects, Split((filmed, tested), (), (tested,)))
-    with pytest.raises(LeakError, match="'a' shows the subject 's3'"):
+    with pytest.raises(LeakError, match="got 'a', which shows the subject 's3'"):
         assert_strangers(subjects, Split((filmed,), (), (tested,)))
 
 

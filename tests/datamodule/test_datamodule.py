@@ -147,7 +147,7 @@ class Leaky(BySubject):
 
 
 def test_a_leak_is_an_error_before_training(films):
-    with pytest.raises(LeakError, match="is in both training and test"):
+    with pytest.raises(LeakError, match="Expected training and test to share no "):
         module(films, protocol=Leaky())
 
 
