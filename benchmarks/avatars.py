@@ -33,6 +33,7 @@ from synthaug.avatars.pack.rig import Rig
 from synthaug.avatars.packs import PackedPerson, Packs
 from synthaug.body.skeleton import centre_of, resample, retarget
 from synthaug.body.skeleton import mean_skeleton as mean_person
+from synthaug.body.skinning import pose_frame
 from synthaug.motions.actions import ACTIONS, Actions
 from synthaug.renderers.cpu import CpuRenderer
 from synthaug.structures import Camera, Gaussians, Motion, Record, Rendering
@@ -108,7 +109,7 @@ def exavatar(folder: Path, vertices: int) -> dict[str, float]:
     expression = rng.standard_normal(50)
     truth = animated(network, face, {**frame, "expr": expression, "trans": np.zeros(3)}, lips)
     motion = replace(motion, expression=torch.from_numpy(expression)[None].float())
-    ours = performing(pack, motion, 0).posed(0).means.double().numpy()
+    ours = pose_frame(performing(pack, motion, 0), 0).means.double().numpy()
     return {"exavatar_max_error_m": float(np.linalg.norm(ours - truth, axis=1).max()),
             "exavatar_gaussians": float(len(ours)), **cost}  # fmt: skip
 

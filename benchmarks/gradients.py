@@ -20,6 +20,7 @@ from rich.table import Table
 from torch import Tensor
 
 from benchmarks.render import at, interleaved, performance, view
+from synthaug.body.skinning import pose_frame
 from synthaug.renderers import Splatting
 from synthaug.renderers import torch as specification
 from synthaug.renderers.splatting import gradients
@@ -39,7 +40,7 @@ def backward(splat: Callable, posed: PosedGaussians, camera: Camera) -> None:
 def of_person(splat: Callable, person: Gaussians, camera: Camera) -> dict[str, Tensor]:
     """Gradients of all fields, through skinning."""
     leaves = {name: getattr(person, name).clone().requires_grad_() for name in FITTED}
-    backward(splat, dataclasses.replace(person, **leaves).posed(0), camera)
+    backward(splat, pose_frame(dataclasses.replace(person, **leaves), 0), camera)
     return {name: leaf.grad for name, leaf in leaves.items()}
 
 
@@ -72,7 +73,7 @@ def main() -> None:
     rows = []
     for asked in options.gaussians:
         person = at(detailed, asked)
-        count, posed = len(person.means), person.posed(0)
+        count, posed = len(person.means), pose_frame(person, 0)
         tasks: dict[str, Callable[[int], object]] = {
             "ms": partial(_called, partial(of_person, gradients.splat, person, camera)),
             "specification_ms": partial(_called, partial(of_person, specification.splat, person, camera)),

@@ -45,6 +45,7 @@ from synthaug.backgrounds import Background
 from synthaug.backgrounds.images import Images
 from synthaug.backgrounds.rooms import Rooms
 from synthaug.body.skeleton import mean_skeleton, resample, retarget
+from synthaug.body.skinning import pose_frame
 from synthaug.cameras.orbit import Orbit
 from synthaug.compositing.layers import over
 from synthaug.compositing.sensor import Sensor
@@ -247,7 +248,7 @@ def parity() -> tuple[float, float]:
         camera = dataclasses.replace(camera, viewmats=camera.viewmats[:1], Ks=camera.Ks[:1])
         ours = framebuffer([person], camera, Splatting())[0]
         rgb, alpha, _ = splat(
-            person.posed(0), camera.viewmats[0], camera.Ks[0], height=size, width=size, splatting=Splatting()
+            pose_frame(person, 0), camera.viewmats[0], camera.Ks[0], height=size, width=size, splatting=Splatting()
         )
         theirs = torch.cat([rgb, alpha])
         worst = min(worst, psnr(ours, theirs, peak=1.0))

@@ -21,13 +21,14 @@ from rich.table import Table
 
 from benchmarks.render import FRAMES, view
 from synthaug.avatars.anny import AnnyPeople
+from synthaug.body.rotations import quat_to_matrix
 from synthaug.body.skeleton import mean_skeleton, resample, retarget
 from synthaug.datamodule.batches import Batches
 from synthaug.motions.actions import ACTIONS, Actions
 from synthaug.renderers import Shot, Splatting
 from synthaug.renderers.cpu import CpuRenderer
 from synthaug.renderers.gsplat import GsplatRenderer
-from synthaug.structures import Gaussians, Light, Motion, Record, quats_to_matrices
+from synthaug.structures import Gaussians, Light, Motion, Record
 from synthaug.testing.renderers import psnr
 
 SIZE = 224
@@ -45,7 +46,7 @@ def cut(person: Gaussians) -> Gaussians:
     }
     spread = torch.randn(parts["means"].shape, generator=torch.Generator().manual_seed(0))
     local = spread * parts["scales"] * (1 - 1 / PIECES) ** 0.5
-    parts["means"] = parts["means"] + (quats_to_matrices(parts["quats"]) @ local[:, :, None])[:, :, 0]
+    parts["means"] = parts["means"] + (quat_to_matrix(parts["quats"]) @ local[:, :, None])[:, :, 0]
     return dataclasses.replace(person, **{**parts, "scales": parts["scales"] / PIECES**0.5})
 
 

@@ -17,7 +17,8 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from synthaug.structures import Camera, Gaussians, Level, quats_to_matrices
+from synthaug.body.rotations import quat_to_matrix
+from synthaug.structures import Camera, Gaussians, Level
 
 VERSION = 1
 """Of merging: raised whenever the same person would get other levels."""
@@ -177,7 +178,7 @@ class _Rest:
 
 
 def _arrays(level: Level) -> _Rest:
-    axes = quats_to_matrices(level.quats.double())
+    axes = quat_to_matrix(level.quats.double())
     M = axes * level.scales.double()[:, None, :]
     thin = level.scales.argmin(dim=1)
     # A free Gaussian's normal is its shortest axis; its sign stays open, which a product of two normals forgives.

@@ -1,7 +1,7 @@
-"""The nouns of the package: what the stations hand to each other.
+"""The nouns of the package: the data classes that its parts hand to each other.
 
-Frozen values without behaviour beyond slicing and digests; every other module speaks in these words.
-Frames of reference, units and axis orders are fixed in CONVENTIONS.md.
+Frozen values with little behaviour beyond slicing and digests. CONVENTIONS.md fixes frames of reference, units and axis
+orders.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ from torch import Tensor
 
 Plain: TypeAlias = str | int | float | bool | list | dict | None
 Values: TypeAlias = dict[str, Plain]
-"""What a random stage draws: JSON-able, with string keys, and nothing else."""
+"""What a random stage samples: JSON-able, with string keys."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,10 @@ class Record:
 
     Attributes:
         key: Unique in its data set, stable between machines (no absolute path).
-        path: The file that holds it.
+        path: The video file that contains it.
         label: Index into the data set's `classes`.
-        subject: Who is seen; splits never share one where the protocol is by subject.
-        camera: Which camera or view filmed it; empty where unknown.
+        subject: Who is seen; parts of a cross-subject split never share one.
+        camera: Name of the camera or view that filmed it; empty where unknown.
         start: Seconds into the file.
         end: Seconds into the file, beyond `start`.
     """
@@ -50,16 +50,16 @@ TRAITS: tuple[Trait, ...] = get_args(Trait)
 
 @dataclass(frozen=True)
 class Actor:
-    """One person of a synthetic clip: whose motion, on whose body, varied how.
+    """One person of a synthetic clip: whose motion, on whose body, with which variation.
 
     Attributes:
         motion: Key of the reference record that the motion is taken from.
-        identity: Name of the avatar within its cast.
-        variation: What `MotionVariation.sample` drew.
-        mirrored: Whether the mirror image is performed; the recipe's label is then that of the mirror image.
-        partner: Key of another performance of the same class that the motion is blended with; empty for none.
-        share: Of the partner in the blend, 0 to 1.
-        person: Whose motion of the reference's `people`: 0 is the acting person, the others are companions.
+        identity: Name of the avatar within its pool.
+        variation: What `MotionVariation.sample` returned.
+        mirrored: Whether the motion is mirrored; the recipe's label is then that of the mirror image.
+        partner: Key of another reference of the same class that the motion is blended with; empty for none.
+        share: Weight of the partner in the blend, 0 to 1.
+        person: Index into the reference's `people`: 0 is the acting person, the others are companions.
     """
 
     motion: str
@@ -73,19 +73,19 @@ class Actor:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that chance decided about one synthetic clip; rendering it draws nothing.
+    """Everything that chance decided about one synthetic clip; rendering it samples nothing.
 
     Attributes:
-        label: Class index, the reference's own, or that of its mirror image.
-        actors: The people, the acting one first; companions follow in classes of two.
-        camera: What `CameraPath.sample` drew.
-        background: What `Background.sample` drew.
-        sensor: What `Sensor.sample` drew.
-        start: Seconds into the reference motion at which the first frame lies.
+        label: Class index: the reference's own, or that of its mirror image.
+        actors: The people, the acting one first; companions follow in classes that need two people.
+        camera: What `CameraPath.sample` returned.
+        background: What `Background.sample` returned.
+        sensor: What `Sensor.sample` returned.
+        start: Time of the first frame, in seconds into the reference motion.
         fps: Frames per second of the rendered clip.
         num_frames: Frames rendered; motions that end sooner are looped.
         size: Height and width in pixels.
-        lineage: Where it comes from: data set, protocol, seed, names of the sources.
+        lineage: Where it comes from: data set, protocol, seed and names of the sources.
     """
 
     label: int
@@ -113,13 +113,12 @@ class Recipe:
         """
         try:
             fields = json.loads(line)
-            actors = tuple(Actor(**actor) for actor in fields.pop("actors"))
-            height, width = fields.pop("size")
-            return Recipe(actors=actors, size=(height, width), **fields)
-        except (json.JSONDecodeError, TypeError, KeyError, AttributeError, ValueError) as error:
+            actors, (height, width) = fields.pop("actors"), fields.pop("size")
+            return Recipe(actors=tuple(Actor(**actor) for actor in actors), size=(height, width), **fields)
+        except (TypeError, KeyError, AttributeError, ValueError) as error:
             raise ValueError(
-                f"This is no recipe: {line[:80]!r} ({error}). A line of recipes.jsonl, as Recipe.to_json writes it, "
-                "was wanted. Was the file edited, or written by another version?"
+                f"Expected a line of recipes.jsonl as Recipe.to_json writes it, got {line[:80]!r} ({error}). "
+                "Check that the file was not edited, or written by another version."
             ) from error
 
     @property
@@ -129,23 +128,23 @@ class Recipe:
 
     @property
     def key(self) -> str:
-        """Key of the clip that it makes."""
+        """Key of the clip that it describes."""
         return f"synthetic/{self.digest}"
 
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """A labelled piece of film, or of something rendered to look like film.
+    """A labelled video clip, filmed or synthetic.
 
     Attributes:
-        key: The record's key, or the recipe's.
+        key: The record's or the recipe's key.
         video: sRGB frames.
         fps: Frames per second of `video`.
         label: Index into the data set's `classes`.
         subject: Who is seen; for synthetic clips the identity's name.
-        camera: Which view filmed it; empty where unknown.
-        recipe: How it was made; None means that it was filmed.
-        looped: Frames that repeat earlier ones because the film was shorter than asked.
+        camera: Name of the camera or view; empty where unknown.
+        recipe: How a synthetic clip was made; None for filmed clips.
+        looped: Number of frames that repeat earlier ones because the film is shorter than the clip.
     """
 
     key: str
@@ -162,20 +161,20 @@ class Clip:
 class Motion:
     """SMPL-X parameters of one person over time.
 
-    Axis-angle in radians, metres, world frame (right-handed, y up, floor at y = 0). `transl` is where the pelvis is,
-    which is smplx's `transl` on a body whose rest pelvis lies at the origin, as all of ours do.
+    Axis-angle in radians, metres, world frame (right-handed, y up, floor at y = 0). `transl` is the position of the
+    pelvis: smplx's `transl` for a body whose rest pelvis is at the origin, as in all avatars of this package.
 
     Attributes:
-        global_orient: Of the pelvis. An unrotated body faces +z, its left is +x.
+        global_orient: Rotation of the pelvis. An unrotated body faces +z, its left is +x.
         transl: Position of the pelvis.
         body_pose: 21 joints in SMPL-X order.
         left_hand_pose: 15 joints, relative to the flat hand.
         right_hand_pose: 15 joints, relative to the flat hand.
-        jaw_pose: Of the jaw.
-        leye_pose: Of the left eye.
-        reye_pose: Of the right eye.
+        jaw_pose: Rotation of the jaw.
+        leye_pose: Rotation of the left eye.
+        reye_pose: Rotation of the right eye.
         expression: Expression coefficients; zeros where the source has none.
-        betas: Shape of the performer. Avatars have their own and ignore these.
+        betas: Body shape of the performer. Avatars have their own shape and ignore it.
         fps: Frames per second.
     """
 
@@ -204,14 +203,12 @@ class Motion:
     @property
     def pose(self) -> Float[Tensor, "time 55 3"]:
         """All 55 joints, axis-angle, in SMPL-X order: pelvis, body, jaw, eyes, left hand, right hand."""
-        head = torch.stack([self.jaw_pose, self.leye_pose, self.reye_pose], dim=1)
-        return torch.cat(
-            [self.global_orient[:, None], self.body_pose, head, self.left_hand_pose, self.right_hand_pose], dim=1
-        )
+        root, head = self.global_orient[:, None], torch.stack([self.jaw_pose, self.leye_pose, self.reye_pose], dim=1)
+        return torch.cat([root, self.body_pose, head, self.left_hand_pose, self.right_hand_pose], dim=1)
 
     @staticmethod
     def from_pose(pose: Float[Tensor, "time 55 3"], transl: Float[Tensor, "time 3"], *, fps: float) -> "Motion":
-        """The motion with these 55 axis-angles, mean shape and no expression."""
+        """A motion with these 55 axis-angles, mean body shape and no expression."""
         return Motion(
             global_orient=pose[:, 0],
             transl=transl,
@@ -229,11 +226,11 @@ class Motion:
 
 @dataclass(frozen=True, eq=False)
 class Camera:
-    """A camera over time: OpenCV axes (x right, y down, z forward), pixels.
+    """A pinhole camera over time: OpenCV axes (x right, y down, z forward).
 
     Attributes:
-        viewmats: World to camera.
-        Ks: Intrinsics; pixel centres lie at half-integers.
+        viewmats: World to camera, rigid, metres.
+        Ks: Intrinsics in pixels; pixel centres lie at half-integers.
         width: Pixels.
         height: Pixels.
     """
@@ -244,10 +241,7 @@ class Camera:
     height: int
 
     def scaled(self, *, height: int, width: int) -> "Camera":
-        """The same camera with a picture of another size: the crop of its aspect that keeps the centre.
-
-        The shorter side of the old picture fills the new one; what sticks out is cut, nothing is stretched.
-        """
+        """This camera with a picture of another size: scaled to fill it, then cropped about the centre."""
         scale = max(height / self.height, width / self.width)
         Ks = self.Ks.clone()
         Ks[:, :2] *= scale
@@ -256,7 +250,7 @@ class Camera:
         return Camera(viewmats=self.viewmats, Ks=Ks, width=width, height=height)
 
     def around(self, point: Float[Tensor, "3"]) -> "Camera":
-        """The same view in a world whose origin is the floor below this point: where a built place is laid out."""
+        """The same view in a world whose origin is on the floor below this point, as built rooms have it."""
         T_world_local = torch.eye(4, dtype=self.viewmats.dtype)
         T_world_local[0, 3], T_world_local[2, 3] = point[0], point[2]
         return dataclasses.replace(self, viewmats=self.viewmats @ T_world_local)
@@ -264,15 +258,15 @@ class Camera:
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """What a MotionSource takes out of one clip: the motion, and the camera that saw it.
+    """What a MotionSource extracts from one clip: the motion, and the camera that filmed it.
 
     Attributes:
         motion: World frame, gravity-aligned where that can be known.
-        camera: The clip's own view, one frame for every frame of `motion`.
-        quality: 0 (useless) to 1 (exact); None where the motion is known truth.
-        notes: Parts of the score and other things worth reporting, by name.
-        companions: Motions of others who take part in the action, such as who is handed something: in the same world,
-            at the same instants. Bystanders are none.
+        camera: The clip's own camera, one view for each frame of `motion`.
+        quality: 0 (useless) to 1 (exact); None where the motion is ground truth.
+        notes: Parts of the quality score and other figures for reports, by name.
+        companions: Motions of others who take part in the action, such as the person who is handed something: in the
+            same world, at the same times. Bystanders are left out.
     """
 
     motion: Motion
@@ -285,8 +279,8 @@ class Reference:
         shapes = {(motion.num_frames, motion.fps) for motion in self.people}
         if len(shapes) > 1:
             raise ValueError(
-                f"People of {sorted(shapes)} (frames, frames a second) were given in one reference; one length and one "
-                "rate were wanted, since they act together. Resample the companions at the acting person's times."
+                f"Expected the same (frames, fps) for all people of a reference, got {sorted(shapes)}. "
+                "Resample the companions at the acting person's times."
             )
 
     @property
@@ -297,19 +291,19 @@ class Reference:
 
 @dataclass(frozen=True)
 class Light:
-    """A distant light and the light of the surroundings, for relighting people and rooms alike.
+    """A distant light and ambient light, for people and rooms.
 
     Attributes:
-        direction: From the person towards the light, world frame, unit length.
-        key: Colour and strength of the distant light, linear factor for each channel.
+        direction: Unit vector from the person towards the light, world frame.
+        key: Colour and strength of the distant light, a factor for each channel.
         sky: Ambient colour from above.
         ground: Ambient colour from below.
     """
 
     WRAP: ClassVar[float] = 0.5
-    """How far light reaches beyond the terminator, as the cosine at which it ends: skin and cloth scatter."""
+    """How far light reaches beyond the terminator, as a cosine: skin and cloth scatter light."""
     BRIGHTEST: ClassVar[float] = 1.6
-    """Cap on shade. Beyond it the colours of fitted avatars clip to flat white at uint8."""
+    """Upper limit of `shade`. Beyond it the colours of fitted avatars clip to flat white in uint8."""
 
     direction: tuple[float, float, float]
     key: tuple[float, float, float]
@@ -317,14 +311,11 @@ class Light:
     ground: tuple[float, float, float]
 
     def shade(self, normals: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
-        """Factors on display-referred colours of surfaces that look this way, in [0, BRIGHTEST].
+        """Factors in [0, BRIGHTEST] on the colours of surfaces with these normals (world frame, any length).
 
-        The surroundings light each normal by how far it looks up (hemisphere light), the distant light by a Lambert
-        term wrapped around the terminator. Nothing casts shadows. Avatars' colours carry the light of their own
-        photographs already, so what is multiplied on is gentle and relative to it.
-
-        Args:
-            normals: World frame, of any length.
+        Ambient light depends on how far a normal points up (hemisphere light), the distant light on a Lambert term
+        that is wrapped around the terminator. Nothing casts shadows. Avatars' colours already contain the light of
+        their own photographs, so these factors are gentle and relative to it.
 
         Source:
             Green, "Real-Time Approximations to Subsurface Scattering", GPU Gems, 2004 (wrapped diffuse).
@@ -339,18 +330,7 @@ class Light:
 
 @dataclass(frozen=True, eq=False)
 class Level:
-    """A person at rest with fewer Gaussians than it has: what a small picture can show of it.
-
-    Attributes:
-        means: See `Gaussians`, here as below.
-        quats: wxyz, unit.
-        scales: Linear metres.
-        opacities: 0..1.
-        colors: Display-referred sRGB, 0..1.
-        joint_ids: Joints of the same body.
-        weights: Adding up to 1.
-        normals: Outward unit normals; None where unknown.
-    """
+    """A coarser version of a person at rest, enough for a small picture. The fields are those of `Gaussians`."""
 
     means: Float[Tensor, "gaussian 3"]
     quats: Float[Tensor, "gaussian 4"]
@@ -364,9 +344,9 @@ class Level:
 
 @dataclass(frozen=True, eq=False)
 class Gaussians:
-    """A person over time: rest Gaussians, skinning and joint transforms, world frame.
+    """A moving person: Gaussians at rest, skinning weights and joint transforms; world frame, metres.
 
-    Kept unposed so that a renderer may fuse skinning into projection; `posed` gives what gsplat takes.
+    Not posed, so that a renderer can fuse skinning into projection; `synthaug.body.skinning.pose_frame` poses a frame.
 
     Attributes:
         means: Rest positions, metres.
@@ -374,12 +354,12 @@ class Gaussians:
         scales: Standard deviations along the local axes, linear metres.
         opacities: 0..1.
         colors: Display-referred sRGB, 0..1.
-        joint_ids: Joints that move each Gaussian.
-        weights: Their shares, non-negative, adding up to 1.
-        T_world_rest: Rest to world, for each frame and joint. Rigid.
-        normals: Outward unit normals at rest; None where unknown, and then light does nothing.
-        light: Multiplies the colours by what `Light.shade` says of the turned normals; None leaves them.
-        levels: The same person with ever fewer Gaussians, finest first.
+        joint_ids: The joints that move each Gaussian.
+        weights: Skinning weights of those joints, non-negative, summing to 1.
+        T_world_rest: Rest to world, for each frame and joint; rigid.
+        normals: Outward unit normals at rest; None where unknown, and then light has no effect.
+        light: Multiplies the colours by `Light.shade` of the posed normals; None leaves them as they are.
+        levels: The same person with fewer and fewer Gaussians, finest first.
     """
 
     means: Float[Tensor, "gaussian 3"]
@@ -400,27 +380,13 @@ class Gaussians:
         return self.T_world_rest.shape[0]
 
     def at(self, level: Level) -> "Gaussians":
-        """The same performance at this level, which has no coarser ones."""
+        """The same moving person at this level of detail."""
         return Gaussians(**vars(level), T_world_rest=self.T_world_rest, light=self.light)
-
-    def posed(self, frame: int) -> "PosedGaussians":
-        """Materialise one frame by linear blend skinning.
-
-        Covariances go through the blended matrix A as A S A^T, shear included, so that a fused renderer and this
-        agree exactly.
-        """
-        A = torch.einsum("gk,gkij->gij", self.weights, self.T_world_rest[frame][self.joint_ids.long()])
-        means = torch.einsum("gij,gj->gi", A[:, :3, :3], self.means) + A[:, :3, 3]
-        M = A[:, :3, :3] @ (quats_to_matrices(self.quats) * self.scales[:, None, :])
-        colors = self.colors
-        if self.light is not None and self.normals is not None:
-            colors = colors * self.light.shade((A[:, :3, :3] @ self.normals[:, :, None])[..., 0])
-        return PosedGaussians(means=means, covars=M @ M.mT, opacities=self.opacities, colors=colors)
 
 
 @dataclass(frozen=True, eq=False)
 class PosedGaussians:
-    """One frame of Gaussians in the world frame, as gsplat's `covars` form takes them."""
+    """One frame of Gaussians in the world frame, in the form that gsplat takes as `covars`."""
 
     means: Float[Tensor, "gaussian 3"]
     covars: Float[Tensor, "gaussian 3 3"]
@@ -428,27 +394,16 @@ class PosedGaussians:
     colors: Float[Tensor, "gaussian 3"]
 
 
-def quats_to_matrices(quats: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 3 3"]:
-    """Rotation matrices of quaternions (wxyz), which are normalised first, as gsplat does."""
-    w, x, y, z = torch.nn.functional.normalize(quats, dim=-1).unbind(-1)
-    rows = [
-        1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y),
-        2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x),
-        2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y),
-    ]  # fmt: skip
-    return torch.stack(rows, dim=-1).unflatten(-1, (3, 3))
-
-
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """What a background gives.
+    """What a background returns for a clip.
 
     Attributes:
-        frames: Opaque sRGB frames.
-        camera: The camera that filmed the frames, where the frames depend on it; None for a flat picture.
+        frames: Opaque frames, sRGB.
+        camera: The camera that filmed the frames; None for a flat picture, which fits any camera.
         spot: A free place on the floor where a person can stand, world frame; None where there is no floor.
-        depth: Camera depth of what is seen, metres, so that nearer things hide the person; None where unknown.
-        light: The light of the place; None leaves people as they are.
+        depth: Camera depth in metres, so that nearer things hide the person; None where unknown.
+        light: The light of the place; None leaves the people's colours as they are.
     """
 
     frames: UInt8[Tensor, "time 3 height width"]
@@ -463,11 +418,11 @@ class Rendering:
     """People without background, as a renderer returns them.
 
     Attributes:
-        rgb: Multiplied by alpha already.
+        rgb: sRGB, premultiplied by alpha.
         alpha: Coverage.
-        depth: Alpha-weighted mean camera depth, metres, 0 where alpha is 0; None unless asked for.
-        labels: The part that contributes most: 1 + the joint that moves it most, plus all joints of the people before
-            (55 each); 0 where there is nobody. None unless asked for.
+        depth: Alpha-weighted mean camera depth in metres, 0 where alpha is 0; None unless requested.
+        labels: Body part of the Gaussian that contributes most: 1 + its strongest joint, plus the joints of all people
+            before it in the list (55 each); 0 where there is nobody. None unless requested.
     """
 
     rgb: UInt8[Tensor, "time 3 height width"]
@@ -477,16 +432,16 @@ class Rendering:
 
 
 Batch: TypeAlias = dict[str, Tensor | list[str]]
-"""`video` float [batch 3 time height width], `label`, `synthetic` (0 or 1), `key`: what others eat already."""
+"""`video` float [batch 3 time height width], `label`, `synthetic` (0 or 1) and `key`."""
 
 
 @dataclass(frozen=True)
 class ClipFormat:
-    """How a clip is cut for the recognizer, the same for filmed and synthetic ones.
+    """Length, rate and size of the clips that a recognizer sees, filmed and synthetic alike.
 
     Attributes:
-        num_frames: Frames.
-        fps: Frames per second at which they are taken, whatever the film's own rate.
+        num_frames: Frames of a clip.
+        fps: Frames per second at which film is sampled, whatever its own rate.
         size: Side of the square picture, pixels.
     """
 
@@ -496,5 +451,5 @@ class ClipFormat:
 
     @property
     def seconds(self) -> float:
-        """Time that a clip covers."""
+        """Duration of a clip."""
         return self.num_frames / self.fps

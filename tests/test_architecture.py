@@ -15,7 +15,7 @@ PURE = {"structures", "files", "levels", "workers", "body", "video"}
 MAY: dict[str, set[str]] = {
     "structures": set(),
     "files": {"structures"},
-    "levels": {"structures"},
+    "levels": {"structures", "body"},
     "workers": set(),
     "body": {"structures"},
     "video": {"structures", "files"},

@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from synthaug.avatars.anny import AnnyPeople, AnnyPerson
+from synthaug.body.rotations import quat_to_matrix
 from synthaug.levels import PER_PIXEL, Pyramid, fitting, level_of, merged, pyramid
 from synthaug.renderers import Splatting
 from synthaug.renderers.cpu import CpuRenderer
 from synthaug.renderers.splatting.refinement import Refinement
-from synthaug.structures import Camera, Gaussians, Level, Motion, quats_to_matrices
+from synthaug.structures import Camera, Gaussians, Level, Motion
 from synthaug.testing.renderers import example_person, psnr, with_normals
 
 
@@ -153,7 +154,7 @@ def test_two_gaussians_merge_by_their_moments():
     level = merged(pair, 1)
     np.testing.assert_allclose(level.means, [[0, 0, 0]], atol=1e-7)
     np.testing.assert_allclose(level.colors, [[0.5, 0.3, 1.0]], atol=1e-6)
-    M = quats_to_matrices(level.quats) * level.scales[:, None, :]
+    M = quat_to_matrix(level.quats) * level.scales[:, None, :]
     np.testing.assert_allclose((M @ M.mT)[0], np.diag([0.3**2 + 0.25**2, 0.2**2, 0.1**2]), atol=1e-6)
     # Twice the mass of one, on a wider ellipse.
     wide = np.sqrt(0.3**2 + 0.25**2) * 0.2

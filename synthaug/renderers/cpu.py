@@ -14,6 +14,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from synthaug.body.rotations import quat_to_matrix
 from synthaug.levels import fitting
 from synthaug.renderers import Renderer, Splatting
 from synthaug.renderers.splatting.checks import check_frames, check_rest
@@ -31,7 +32,7 @@ from synthaug.renderers.splatting.kernels import (
     draw_film,
     draw_framebuffer,
 )
-from synthaug.structures import Camera, Gaussians, Light, Rendering, quats_to_matrices
+from synthaug.structures import Camera, Gaussians, Light, Rendering
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,7 @@ def _prepare(person: Gaussians) -> Rest:
         full[:count] = rows[order]
         return full
 
-    M = quats_to_matrices(person.quats) * person.scales[:, None, :]
+    M = quat_to_matrix(person.quats) * person.scales[:, None, :]
     S = (M @ M.mT).numpy(force=True).astype(np.float32)[:, [0, 0, 0, 1, 1, 2], [0, 1, 2, 1, 2, 2]]
     means = person.means.numpy(force=True)
     normals = np.zeros_like(means) if person.normals is None else person.normals.numpy(force=True)

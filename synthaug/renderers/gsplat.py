@@ -29,11 +29,12 @@ from torch import Tensor
 from torch.nn.functional import normalize, pad
 from torch.nn.utils.rnn import pad_sequence
 
+from synthaug.body.rotations import quat_to_matrix
 from synthaug.levels import fitting
 from synthaug.renderers import BatchRenderer, Shot, Splatting
 from synthaug.renderers.splatting.building import BuildError, build_once
 from synthaug.renderers.splatting.checks import check_frames, check_rest
-from synthaug.structures import Camera, Gaussians, Light, Rendering, quats_to_matrices
+from synthaug.structures import Camera, Gaussians, Light, Rendering
 
 logger = logging.getLogger(__name__)
 
@@ -408,7 +409,7 @@ def _resting(person: Gaussians, device: torch.device) -> _Rest:
 
 
 def _sent(person: Gaussians, device: torch.device) -> _Rest:
-    axes = quats_to_matrices(person.quats.double()) * person.scales.double()[:, None, :]
+    axes = quat_to_matrix(person.quats.double()) * person.scales.double()[:, None, :]
     normals = torch.zeros_like(person.means) if person.normals is None else person.normals
     parts = (person.means, axes.mT.flatten(1), normals, person.colors, person.opacities[:, None])
     return _Rest(

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int16
 from torch import Tensor
 
+from synthaug.body.skinning import pose_frame
 from synthaug.levels import fitting
 from synthaug.renderers import Renderer, Splatting
 from synthaug.renderers.splatting.checks import check_frames, check_rest
@@ -235,7 +236,7 @@ class TorchRenderer(Renderer):
         alpha, depths = torch.zeros_like(rgb[:, :1]), torch.zeros(rgb[:, :1].shape)
         parts = torch.zeros(rgb[:, :1].shape, dtype=torch.int16)
         for t in range(len(rgb)) if people else ():
-            posed = together([person.posed(t) for person in people])
+            posed = together([pose_frame(person, t) for person in people])
             colour, cover, distance = splat(
                 posed,
                 camera.viewmats[t],

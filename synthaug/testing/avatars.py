@@ -6,6 +6,7 @@ import torch
 from synthaug.avatars import Avatar, Cast
 from synthaug.body.rotations import axis_angle_to_matrix
 from synthaug.body.skeleton import moved
+from synthaug.body.skinning import pose_frame
 from synthaug.structures import Gaussians, Motion
 
 
@@ -26,7 +27,9 @@ def check_avatar(avatar: Avatar) -> None:
     _check_sound(posed, frames=4)
     again = avatar.pose(motion)
     for frame in range(4):
-        assert torch.equal(posed.posed(frame).means, again.posed(frame).means), "posing twice must give the same"
+        assert torch.equal(pose_frame(posed, frame).means, pose_frame(again, frame).means), (
+            "posing twice must give the same"
+        )
     assert avatar.digest and avatar.digest == avatar.digest, "the digest must be stable"
     _check_equivariant(avatar, motion)
 
@@ -84,7 +87,7 @@ def _check_equivariant(avatar: Avatar, motion: Motion) -> None:
     shift = torch.tensor([0.5, -0.2, 2.0])
     still, carried = avatar.pose(motion), avatar.pose(moved(motion, R, shift))
     for frame in range(motion.num_frames):
-        here, there = still.posed(frame), carried.posed(frame)
+        here, there = pose_frame(still, frame), pose_frame(carried, frame)
         # Float32 over metres and a chain of ten joints: a few micrometres.
         torch.testing.assert_close(there.means, here.means @ R.mT + shift, rtol=0, atol=2e-5)
         torch.testing.assert_close(there.covars, R @ here.covars @ R.mT, rtol=0, atol=2e-7)

@@ -17,6 +17,7 @@ from synthaug.avatars.importers.registration import BETAS, Stance, stature
 from synthaug.avatars.procedural.wardrobe import draw_person
 from synthaug.body.rotations import matrix_to_quat
 from synthaug.body.skeleton import JOINT, forward_kinematics
+from synthaug.body.skinning import pose_frame
 from synthaug.structures import Motion
 
 Up: TypeAlias = Literal["y", "z", "-y"]
@@ -55,7 +56,7 @@ def scanned(seed: int, *, up: Up, gaussians: int = 12_000) -> tuple[AnnyPerson, 
     scale, transl = float(np.exp(rng.uniform(-1.5, 1.5))), rng.normal(size=3)
     truth = Stance(R, betas[:BETAS].astype(float), transl, scale, np.zeros(MODES))
     motion = Motion.from_pose(torch.from_numpy(truth.pose)[None].float(), torch.zeros(1, 3), fps=1.0)
-    posed = person.pose(motion).posed(0)
+    posed = pose_frame(person.pose(motion), 0)
     values, axes = torch.linalg.eigh(posed.covars.double())
     axes[torch.linalg.det(axes) < 0, :, 0] *= -1
     splats = Splats(

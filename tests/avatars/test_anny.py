@@ -8,6 +8,7 @@ from synthaug.avatars.anny import SEEDS, AnnyPeople, AnnyPerson
 from synthaug.avatars.procedural.figure import betas_of, figure, template
 from synthaug.avatars.procedural.wardrobe import FAMILIES, draw_person
 from synthaug.body.skeleton import JOINT, JOINT_NAMES, mean_skeleton
+from synthaug.body.skinning import pose_frame
 from synthaug.structures import Motion
 from synthaug.testing.avatars import check_avatar, check_cast
 
@@ -84,7 +85,7 @@ def test_taller_phenotypes_are_taller_bodies():
 def test_the_identity_pose_is_the_template(studio):
     person = studio.load("studio-000003")
     posed = person.pose(_still())
-    torch.testing.assert_close(posed.posed(0).means, posed.means, rtol=0, atol=1e-5)
+    torch.testing.assert_close(pose_frame(posed, 0).means, posed.means, rtol=0, atol=1e-5)
 
 
 def test_a_person_has_as_many_gaussians_as_asked():

@@ -15,6 +15,7 @@ from synthaug.avatars.importers.importing import performing
 from synthaug.avatars.importers.smplx_body import LIP_RING, subdivided, with_cavity
 from synthaug.avatars.pack.format import SUFFIX, write_pack
 from synthaug.avatars.packs import PackedPerson
+from synthaug.body.skinning import pose_frame
 from synthaug.renderers.cpu import CpuRenderer
 from synthaug.renderers.torch import TorchRenderer
 from synthaug.structures import Camera, Motion
@@ -66,7 +67,7 @@ def ours(pack, network, folder, frame):
         torch.tensor(pose)[None].float(), torch.tensor(frame["trans"] + root)[None].float(), fps=1.0
     )
     motion = dataclasses.replace(motion, expression=torch.tensor(frame["expr"])[None].float())
-    posed = performing(pack, motion, 0).posed(0)
+    posed = pose_frame(performing(pack, motion, 0), 0)
     return posed.means.double().numpy(), animated(network, face, frame, LIPS)
 
 

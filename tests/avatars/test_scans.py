@@ -30,6 +30,7 @@ from synthaug.avatars.procedural.dressing import dressed
 from synthaug.avatars.procedural.figure import figure, points
 from synthaug.avatars.procedural.wardrobe import draw_person
 from synthaug.body.skeleton import JOINT, Skeleton, forward_kinematics
+from synthaug.body.skinning import pose_frame
 from synthaug.structures import Motion
 from synthaug.testing.avatars import check_avatar
 from synthaug.testing.exavatar import write_checkpoint
@@ -325,7 +326,7 @@ def test_a_made_scan_is_the_posed_person_turned_and_scaled():
     """The truth that the tests above compare with."""
     person, splats, truth, _ = scanned(2, up="z", gaussians=2000)
     motion = Motion.from_pose(torch.from_numpy(truth.pose)[None].float(), torch.zeros(1, 3), fps=1.0)
-    posed_person = person.pose(motion).posed(0)
+    posed_person = pose_frame(person.pose(motion), 0)
     means = posed_person.means.numpy() * truth.scale + truth.transl
     np.testing.assert_allclose(splats.means, means, atol=1e-4 * truth.scale)
     R = Rotation.from_quat(splats.quats[:, [1, 2, 3, 0]]).as_matrix()

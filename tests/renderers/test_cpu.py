@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from synthaug.body.skinning import pose_frame
 from synthaug.renderers import Splatting, cpu
 from synthaug.renderers.cpu import CpuRenderer
 from synthaug.renderers.splatting import kernels
@@ -25,7 +26,7 @@ def before_quantisation(people: list[Gaussians], camera: Camera, splatting: Spla
 
 def specified(people: list[Gaussians], camera: Camera, splatting: Splatting) -> torch.Tensor:
     """The same by the specification in float64."""
-    posed = together([person.posed(0) for person in people])
+    posed = together([pose_frame(person, 0) for person in people])
     posed = type(posed)(**{f.name: getattr(posed, f.name).double() for f in dataclasses.fields(posed)})
     rgb, alpha, _ = splat(
         posed,

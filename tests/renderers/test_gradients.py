@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from synthaug.body.skinning import pose_frame
 from synthaug.renderers import Splatting
 from synthaug.renderers import torch as specification
 from synthaug.renderers.splatting import gradients
@@ -41,7 +42,7 @@ def slopes(
     person = leaves(person, dtype)
     viewmat, K = (value[0].to(dtype, copy=True).requires_grad_() for value in (camera.viewmats, camera.Ks))
     picture = torch.cat(
-        splat(person.posed(0), viewmat, K, height=camera.height, width=camera.width, splatting=splatting)
+        splat(pose_frame(person, 0), viewmat, K, height=camera.height, width=camera.width, splatting=splatting)
     )
     weights = torch.randn(picture.shape, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
     (weights.to(dtype) * picture).sum().backward()
@@ -69,7 +70,7 @@ def test_gradients_are_those_of_finite_differences(splatting: Splatting):
     def picture(*fitted: Tensor) -> Tensor:
         *fields, viewmat, K = fitted
         changed = dataclasses.replace(person, **dict(zip(FITTED, fields, strict=True)))
-        values = gradients.splat(changed.posed(0), viewmat, K, height=9, width=10, splatting=splatting)
+        values = gradients.splat(pose_frame(changed, 0), viewmat, K, height=9, width=10, splatting=splatting)
         return torch.cat(values)
 
     # What gradcheck does in its fast mode, without its import of torch's distributed tensors, which takes 10 seconds.
@@ -126,7 +127,7 @@ def test_gradients_reach_people_over_time_through_skinning_and_light():
     def specified(people: list[Gaussians]) -> list[Tensor]:
         frames = [
             specification.splat(
-                specification.together([person.posed(t) for person in people]),
+                specification.together([pose_frame(person, t) for person in people]),
                 camera.viewmats[t],
                 camera.Ks[t],
                 height=20,
@@ -191,7 +192,7 @@ def test_where_the_cap_acts_only_colour_and_depth_have_gradients():
     )
     camera = example_view(frames=1)
     rgb, _, _ = gradients.splat(
-        person.posed(0), camera.viewmats[0], camera.Ks[0], height=camera.height, width=camera.width,
+        pose_frame(person, 0), camera.viewmats[0], camera.Ks[0], height=camera.height, width=camera.width,
         splatting=Splatting(antialiased=False, max_alpha=0.7),
     )  # fmt: skip
     rgb.sum().backward()
@@ -247,7 +248,7 @@ def test_what_is_kept_for_the_way_back_does_not_grow_with_pairs():
     person, camera = example_person(count=500, frames=1), example_view(frames=1, height=64, width=64)
     sizes = []
     for scale in (0.01, 10.0):  # pixels that each Gaussian covers: a few, or all
-        posed = leaves(dataclasses.replace(person, scales=torch.full((500, 3), scale)), torch.float32).posed(0)
+        posed = pose_frame(leaves(dataclasses.replace(person, scales=torch.full((500, 3), scale)), torch.float32), 0)
         rgb, _, _ = gradients.splat(
             posed, camera.viewmats[0], camera.Ks[0], height=64, width=64, splatting=Splatting(max_alpha=0.01)
         )
@@ -290,19 +291,19 @@ def test_threads_find_what_one_finds_alone():
 )
 def test_gaussians_that_are_none_are_refused(change: dict[str, Tensor], message: str):
     camera = example_view(frames=1)
-    posed: PosedGaussians = dataclasses.replace(example_person(count=7, frames=1).posed(0), **change)
+    posed: PosedGaussians = dataclasses.replace(pose_frame(example_person(count=7, frames=1), 0), **change)
     with pytest.raises(ValueError, match=message):
         gradients.splat(posed, camera.viewmats[0], camera.Ks[0], height=5, width=5, splatting=Splatting())
 
 
 def test_shapes_that_disagree_are_refused():
-    camera, posed = example_view(frames=1), example_person(count=7, frames=1).posed(0)
+    camera, posed = example_view(frames=1), pose_frame(example_person(count=7, frames=1), 0)
     with pytest.raises(ValueError, match=r"K has shape \(1, 3, 3\); \(3, 3\) was wanted"):
         check_posed(posed, camera.viewmats[0], camera.Ks, height=5, width=5)
 
 
 def test_cameras_that_are_none_are_refused():
-    camera, posed = example_view(frames=1), example_person(count=7, frames=1).posed(0)
+    camera, posed = example_view(frames=1), pose_frame(example_person(count=7, frames=1), 0)
 
     def splat(viewmat: Tensor, K: Tensor, *, side: int = 5) -> None:
         gradients.splat(posed, viewmat, K, height=side, width=5, splatting=Splatting())

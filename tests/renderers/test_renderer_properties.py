@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from synthaug.body.rotations import axis_angle_to_matrix
+from synthaug.body.skinning import pose_frame
 from synthaug.renderers import Renderer, Splatting
 from synthaug.renderers import torch as specification
 from synthaug.renderers.cpu import CpuRenderer
@@ -54,7 +55,7 @@ def random_camera(seed: int, *, height: int, width: int, frames: int = 1) -> Cam
 
 def band(people: Sequence[Gaussians], camera: Camera, splatting: Splatting) -> tuple[Tensor, Tensor]:
     """Least and greatest [r g b alpha depth, height, width] that the specification gives for the first frame."""
-    posed = together([person.posed(0) for person in people])
+    posed = together([pose_frame(person, 0) for person in people])
     wide = PosedGaussians(*(value.double() for value in vars(posed).values()))
     found = []
     for gaussians, nudge in ((posed, 1.0), (wide, 1 - NUDGE), (wide, 1 + NUDGE)):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from synthaug.body.skinning import pose_frame
 from synthaug.renderers import Splatting
 from synthaug.renderers.torch import TorchRenderer, project, splat, to_uint8
 from synthaug.structures import Camera, Gaussians, PosedGaussians
@@ -60,7 +61,7 @@ def double(posed: PosedGaussians) -> PosedGaussians:
 @pytest.mark.parametrize("seed", [0, 1])
 def test_splat_is_the_image_model_in_float64(splatting: Splatting, seed: int):
     camera = example_view(frames=1)
-    posed = double(example_person(seed=seed, frames=1, count=300).posed(0))
+    posed = double(pose_frame(example_person(seed=seed, frames=1, count=300), 0))
     truth = brute_force(posed, camera, splatting)
     viewmat, K = camera.viewmats[0].double(), camera.Ks[0].double()
     rgb, alpha, _ = splat(posed, viewmat, K, height=camera.height, width=camera.width, splatting=splatting)
@@ -71,7 +72,7 @@ def test_splat_is_the_image_model_in_float64(splatting: Splatting, seed: int):
 
 def test_projection_agrees_with_gsplat():
     implementation = pytest.importorskip("gsplat.cuda._torch_impl")
-    camera, posed = example_view(frames=1), double(example_person(frames=1).posed(0))
+    camera, posed = example_view(frames=1), double(pose_frame(example_person(frames=1), 0))
     seen = project(
         posed,
         camera.viewmats[0].double(),
@@ -161,8 +162,8 @@ def test_torch_renderer_is_a_renderer():
 def test_float32_stays_close_to_float64():
     camera, person = example_view(frames=1), example_person(frames=1)
     arguments = {"height": camera.height, "width": camera.width, "splatting": Splatting()}
-    single = splat(person.posed(0), camera.viewmats[0], camera.Ks[0], **arguments)
-    posed = double(person.posed(0))
+    single = splat(pose_frame(person, 0), camera.viewmats[0], camera.Ks[0], **arguments)
+    posed = double(pose_frame(person, 0))
     exact = splat(posed, camera.viewmats[0].double(), camera.Ks[0].double(), **arguments)
     # 90 dB: float32 has 138 dB; single pixels that cross a threshold of 1/255 cost the rest.
     assert psnr(single[0], exact[0], peak=1.0) > 90

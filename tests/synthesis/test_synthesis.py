@@ -125,7 +125,7 @@ def test_a_recipe_survives_json_to_the_bit(references):
 
 @pytest.mark.parametrize("line", ["", "{}", "[1]", '{"label": 0}', '{"label": 0, "actors": 3, "size": [1, 1]}'])
 def test_other_lines_are_no_recipes(line):
-    with pytest.raises(ValueError, match="This is no recipe"):
+    with pytest.raises(ValueError, match="Expected a line of recipes.jsonl as Recipe.to_json writes it"):
         Recipe.from_json(line)
 
 

@@ -26,6 +26,7 @@ from synthaug.avatars.pack.rig import rehearsal
 from synthaug.avatars.packs import PackedPerson, Packs
 from synthaug.body.rotations import axis_angle_to_matrix, matrix_to_quat
 from synthaug.body.skeleton import JOINT, mean_skeleton, retarget
+from synthaug.body.skinning import pose_frame
 from synthaug.files import write_atomic
 from synthaug.levels import Pyramid
 from synthaug.motions.actions import Actions
@@ -325,7 +326,7 @@ def exported(path: Path, to: Path, *, motion: Motion | None = None, frame: int =
     if size > MAX_EXPORT_BYTES:
         raise ValueError(f"{size / 1e9:.1f} GB would be written; at most {MAX_EXPORT_BYTES / 1e9:.1f} were wanted. "
                          "Give a shorter motion.")  # fmt: skip
-    posed = [performing(pack, motion, index).posed(index) for index in range(motion.num_frames)]
+    posed = [pose_frame(performing(pack, motion, index), index) for index in range(motion.num_frames)]
     buffer = io.BytesIO()
     np.savez(
         buffer, allow_pickle=False, means=torch.stack([one.means for one in posed]).numpy(),
@@ -369,7 +370,7 @@ def as_splats(pack: Pack, motion: Motion | None, frame: int) -> Splats:
         sh = none if pack.extras.sh is None else pack.extras.sh.numpy()
         return Splats(level.means.numpy(), level.quats.numpy(), level.scales.numpy(), level.opacities.numpy(),
                       level.colors.numpy(), sh)  # fmt: skip
-    posed = performing(pack, motion, frame).posed(frame)
+    posed = pose_frame(performing(pack, motion, frame), frame)
     quats, scales = _orientations(posed.covars)
     return Splats(posed.means.numpy(), quats, scales, level.opacities.numpy(), level.colors.numpy(), none)
 

@@ -26,12 +26,11 @@ from synthaug.body.limbs import (
     twist_of,
     vector,
 )
-from synthaug.body.rotations import axis_angle_to_matrix, matrix_to_quat, quat_to_axis_angle, slerp
+from synthaug.body.rotations import axis_angle_to_matrix, matrix_to_quat, quat_to_axis_angle, quat_to_matrix, slerp
 from synthaug.body.skeleton import JOINT
 from synthaug.motions.procedural.hands import hand_pose
 from synthaug.motions.procedural.style import PerformerStyle
 from synthaug.motions.procedural.timing import Clock, drift, eased
-from synthaug.structures import quats_to_matrices
 
 Triple: TypeAlias = tuple[float | int, float | int, float | int]
 
@@ -139,9 +138,9 @@ def put_arm(local: Tensor, side: str, arm: Arm, stage: Stage) -> None:
     t, phase = stage.clock.t, stage.style.phase + sign
     unrest = 0.012 * (0.4 + stage.style.energy)
     wander = torch.stack([drift(t, rate=0.4, phase=phase + k) for k in range(3)], dim=-1) * unrest
-    local[:, JOINT[f"{side}_shoulder"]] = axis_angle_to_matrix(wander) @ quats_to_matrices(arm.shoulder)
+    local[:, JOINT[f"{side}_shoulder"]] = axis_angle_to_matrix(wander) @ quat_to_matrix(arm.shoulder)
     twist = turn(_forearm(side), 0.5 * arm.wrist[:, 0])
-    local[:, JOINT[f"{side}_elbow"]] = quats_to_matrices(arm.elbow) @ twist
+    local[:, JOINT[f"{side}_elbow"]] = quat_to_matrix(arm.elbow) @ twist
     local[:, JOINT[f"{side}_wrist"]] = twist @ _bent(arm.wrist[:, 1], arm.wrist[:, 2], sign)
 
 
@@ -199,7 +198,7 @@ def _hanging(pose: Hang, side: str, stage: Stage) -> Arm:
     left = chest[..., 0] * vector(1, 0, 1)
     upright = frame(left, vector(0, 1, 0).expand_as(left))
     share = (zero + pose.gravity)[:, None]
-    R = quats_to_matrices(slerp(matrix_to_quat(chest), matrix_to_quat(upright), share))
+    R = quat_to_matrix(slerp(matrix_to_quat(chest), matrix_to_quat(upright), share))
     R = R @ turn(vector(1, 0, 0), -(zero + pose.swing))
     lowered = torch.pi / 2 - (zero + pose.abduct + 0.3 * stage.style.elbow)
     R = R @ turn(vector(0, 0, -sign), lowered) @ turn(vector(1, 0, 0), zero + pose.rotate)

@@ -33,6 +33,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from synthaug.body.skinning import pose_frame
 from synthaug.renderers import Splatting
 from synthaug.renderers.splatting.checks import check_frames, check_posed, check_rest
 from synthaug.renderers.torch import FRUSTUM_MARGIN, MIN_ALPHA, MIN_TRANSMITTANCE, together
@@ -464,7 +465,7 @@ def splat_clip(
         return empty.expand(-1, 3, -1, -1), empty, empty
     frames = [
         splat(
-            together([person.posed(t) for person in people]),
+            together([pose_frame(person, t) for person in people]),
             camera.viewmats[t],
             camera.Ks[t],
             height=camera.height,

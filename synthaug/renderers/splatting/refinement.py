@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from synthaug.body.skinning import pose_frame
 from synthaug.levels import PER_PIXEL, SILHOUETTE, Refine
 from synthaug.renderers import Splatting
 from synthaug.renderers.cpu import CpuRenderer
@@ -123,7 +124,7 @@ def _gradients(
     loss = torch.zeros(())
     for frame, camera, truth in views:
         rgb, alpha, _ = splat(
-            moved.posed(frame),
+            pose_frame(moved, frame),
             camera.viewmats[0],
             camera.Ks[0],
             height=camera.height,
