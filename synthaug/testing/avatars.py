@@ -34,7 +34,7 @@ def check_avatar(avatar: Avatar) -> None:
     _check_equivariant(avatar, motion)
 
 
-def check_cast(cast: Cast) -> None:
+def check_avatar_pool(cast: Cast) -> None:
     """Assert the contract of `Cast`: different names by the generator alone, each of which can be loaded.
 
     Raises:

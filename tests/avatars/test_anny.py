@@ -10,7 +10,7 @@ from synthaug.avatars.procedural.wardrobe import FAMILIES, draw_person
 from synthaug.body.skeleton import JOINT, JOINT_NAMES, mean_skeleton
 from synthaug.body.skinning import pose_frame
 from synthaug.structures import Motion
-from synthaug.testing.avatars import check_avatar, check_cast
+from synthaug.testing.avatars import check_avatar, check_avatar_pool
 
 COUNT = 3000
 
@@ -31,7 +31,7 @@ def test_a_person_is_an_avatar(studio, identity):
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))
 def test_people_are_a_cast(family):
-    check_cast(AnnyPeople(family=family, gaussians=COUNT))
+    check_avatar_pool(AnnyPeople(family=family, gaussians=COUNT))
 
 
 def test_the_body_file_loads_without_pickles_and_has_unit_weights():

@@ -31,7 +31,7 @@ from synthaug.datasets import LeakError, Split
 from synthaug.datasets.leaks import assert_strangers
 from synthaug.renderers.cpu import CpuRenderer
 from synthaug.structures import Camera, Motion, Record
-from synthaug.testing.avatars import check_avatar, check_cast
+from synthaug.testing.avatars import check_avatar, check_avatar_pool
 
 PAPERS = About("x", Provenance("anny", notes=("a note",)), Licence("CC0-1.0"), height=1.7, quality={"psnr_db": 30.0})
 
@@ -92,7 +92,7 @@ def test_a_packed_person_is_an_avatar_in_whatever_pose_it_is_stored(path):
 def test_packs_are_a_cast(tmp_path):
     for seed in range(4):
         write_pack(tmp_path / f"lab/{seed}{SUFFIX}", tiny(seed=seed))
-    check_cast(Packs(tmp_path))
+    check_avatar_pool(Packs(tmp_path))
     assert set(Packs(tmp_path).headers) == {"lab/0", "lab/1", "lab/2", "lab/3"}
 
 
