@@ -1,0 +1,150 @@
+"""Who may import whom in the package: the rules as a table, the imports that break them, and import circles.
+
+`tests/test_architecture.py` holds the package to the rules, and `benchmarks/house.py` counts what breaks them.
+"""
+
+import ast
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
+
+PACKAGE = Path(__file__).resolve().parents[1] / "synthaug"
+STATIONS = ("motions", "avatars", "cameras", "backgrounds", "renderers")
+PURE = {"structures", "files", "levels", "workers", "body", "video"}
+"""What every station may use."""
+
+MAY: dict[str, set[str]] = {
+    "structures": set(),
+    "files": {"structures"},
+    "levels": {"structures", "body"},
+    "workers": set(),
+    "body": {"structures"},
+    "video": {"structures", "files"},
+    "motions": PURE,
+    "avatars": PURE | {"motions", "renderers", "runs"},
+    "cameras": PURE,
+    "backgrounds": PURE | {"cameras"},
+    "renderers": PURE,
+    "compositing": PURE,
+    "synthesis": PURE | {*STATIONS, "compositing"},
+    "datasets": {"structures", "files", "video", "workers"},
+    "datamodule": {"structures", "files", "video", "workers", "datasets", "synthesis", "backgrounds", "renderers"},
+    "recognizers": {"structures"},
+    "training": {"structures", "recognizers"},
+    "fewshot": {"structures", "files", "recognizers", "datasets", "synthesis", "datamodule"},
+    "reports": {"structures", "files"},
+    "demo": PURE | {*STATIONS, "compositing", "datasets"},
+    "runs": PURE | {*STATIONS, "compositing", "datasets", "synthesis", "datamodule", "training", "reports"},
+    "testing": PURE | {*STATIONS, "datasets", "recognizers"},
+    "cli": PURE | {*STATIONS, "datasets", "synthesis", "datamodule", "recognizers", "training", "fewshot", "reports",
+                   "runs", "demo", "compositing"},
+}  # fmt: skip
+"""What each top-level name of the package may import, beside itself and other packages."""
+INTERFACES_ONLY = ("synthesis", "datamodule")
+"""Rooms that know the stations and data sets by their `__init__` alone."""
+HEAVY = {
+    "gsplat": ("renderers/gsplat.py",),
+    "lightning": ("datamodule/", "training/", "fewshot/"),
+    "hydra": ("cli/",),
+    "omegaconf": ("cli/",),
+    "smplx": (),
+    "anny": (),
+    "mediapipe": ("motions/", "cli/doctor.py"),
+}
+"""Where a heavy library may be imported."""
+WITHOUT_CHANCE: tuple[str, ...] = ("synthesis/staging.py", "compositing/layers.py")
+"""Code that renders, and therefore samples nothing."""
+
+
+class Import(NamedTuple):
+    """One name of an import statement."""
+
+    module: str
+    name: str
+    """What is taken out of the module; empty for `import module`."""
+
+    def resolve(self, modules: Mapping[str, Path]) -> str:
+        """The module that is imported: `from package import module` names a module, not the package."""
+        whole = f"{self.module}.{self.name}"
+        return whole if whole in modules else self.module
+
+
+def find_modules(package: Path) -> dict[str, Path]:
+    """Every module of a package folder by its dotted name; a folder's name is its `__init__`."""
+    modules = {}
+    for path in sorted(package.rglob("*.py")):
+        parts = path.relative_to(package.parent).with_suffix("").parts
+        modules[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return modules
+
+
+def find_imports(source: str, *, types: bool = True) -> Iterator[Import]:
+    """Every absolute import of a source, those inside functions too.
+
+    Args:
+        source: Python.
+        types: Whether imports under `if TYPE_CHECKING` count.
+    """
+    waiting: list[ast.AST] = [ast.parse(source)]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Import):
+            yield from (Import(alias.name, "") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (Import(node.module or "", alias.name) for alias in node.names)
+        elif isinstance(node, ast.If) and not types and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+            waiting += node.orelse
+        else:
+            waiting += ast.iter_child_nodes(node)
+
+
+def find_offences(path: Path, source: str) -> Iterator[str]:
+    """The imports of one file that break a rule, each with the reason.
+
+    Args:
+        path: Of the file, below the package.
+        source: What the file contains.
+    """
+    room = path.parts[0].removesuffix(".py")
+    for name in dict.fromkeys(one.resolve(_MODULES) for one in find_imports(source)):
+        root, *rest = name.split(".")
+        if root in HEAVY and not str(path).startswith(HEAVY[root] or "nowhere"):
+            yield f"{path} imports {name}: {root} belongs to {', '.join(HEAVY[root]) or 'no file'}"
+        if root != "synthaug" or not rest or rest[0] == room:
+            continue
+        if rest[0] not in MAY.get(room, set()):
+            yield f"{path} imports {name}: {room} may import {', '.join(sorted(MAY.get(room, set()))) or 'nothing'}"
+        if room in INTERFACES_ONLY and rest[0] in (*STATIONS, "datasets") and rest[1:] not in ([], ["leaks"]):
+            yield f"{path} imports {name}: {room} knows {rest[0]} by its interface, synthaug.{rest[0]}, alone"
+    attributes = {node.attr for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Attribute)}
+    if str(path).startswith(WITHOUT_CHANCE) and "random" in attributes:
+        yield f"{path} uses numpy.random: what renders samples nothing"
+
+
+def find_circles(package: Path) -> list[list[str]]:
+    """Sets of modules that import each other, directly or through others; type imports do not count.
+
+    Importing a name from a folder counts as importing its `__init__`. Importing a module from a folder counts as
+    importing that module alone, although Python runs the folder's `__init__` first.
+    """
+    modules = find_modules(package)
+    numbers = {name: number for number, name in enumerate(modules)}
+    edges = {
+        (numbers[name], numbers[target])
+        for name, path in modules.items()
+        for target in (one.resolve(modules) for one in find_imports(path.read_text(), types=False))
+        if target in modules and target != name
+    }
+    rows, columns = zip(*edges, strict=True) if edges else ((), ())
+    matrix = csr_array(([1] * len(edges), (rows, columns)), shape=(len(modules), len(modules)))
+    count, labels = connected_components(matrix, connection="strong")
+    groups: list[list[str]] = [[] for _ in range(count)]
+    for name, label in zip(modules, labels, strict=True):
+        groups[label].append(name)
+    return [group for group in groups if len(group) > 1]
+
+
+_MODULES = find_modules(PACKAGE)
