@@ -57,7 +57,7 @@ from synthaug.motions import MotionSource
 from synthaug.motions.actions import ACTIONS, Actions
 from synthaug.motions.variation import Variation
 from synthaug.renderers import Splatting
-from synthaug.renderers.cpu import CpuRenderer, framebuffer
+from synthaug.renderers.cpu import CpuRenderer, render_framebuffer
 from synthaug.renderers.splatting.refinement import Refinement
 from synthaug.renderers.torch import splat
 from synthaug.structures import Camera, ClipFormat, Gaussians, Motion, Record, Reference
@@ -246,7 +246,7 @@ def parity() -> tuple[float, float]:
     for size in (64, 112):
         person, camera = at(performance(3, "punch", frames=1), 4_000), view(size)
         camera = dataclasses.replace(camera, viewmats=camera.viewmats[:1], Ks=camera.Ks[:1])
-        ours = framebuffer([person], camera, Splatting())[0]
+        ours = render_framebuffer([person], camera, Splatting())[0]
         rgb, alpha, _ = splat(
             pose_frame(person, 0), camera.viewmats[0], camera.Ks[0], height=size, width=size, splatting=Splatting()
         )

@@ -1,7 +1,7 @@
-"""Level of detail: the same person with fewer Gaussians, for pictures in which more could not be told apart.
+"""Levels of detail: the same person with fewer Gaussians, for small pictures.
 
-Pure, for any Gaussians; between avatars, who keep the levels, and renderers, who choose among them. One Gaussian for a
-pixel of the person, well chosen, is as near to the truth as twenty, and fifteen times cheaper.
+Avatars build and keep the levels, and renderers choose among them. One well-chosen Gaussian for each pixel of the
+person is as near to the truth as twenty, and fifteen times cheaper.
 """
 
 import math
@@ -21,60 +21,60 @@ from synthaug.body.rotations import quat_to_matrix
 from synthaug.structures import Camera, Gaussians, Level
 
 VERSION = 1
-"""Of merging: raised whenever the same person would get other levels."""
+"""Version of merging: raised whenever the same person would get other levels."""
 COUNTS = (64_000, 32_000, 16_000, 8_000, 4_000, 2_000)
-"""Gaussians of the levels of a pyramid, as far as the person has more."""
+"""Gaussians of each level of a pyramid; levels that would not be smaller than the person are left out."""
 PER_PIXEL = 0.72
-"""Gaussians of the whole person, far side included, for each pixel of the person's silhouette: 2,000 at 112 px and
-4,000 at 224 px, which is 39 dB from the truth where levels are refined and 36 dB where they are only merged."""
+"""Gaussians of the whole person, far side included, for each pixel of the person's silhouette. This gives 2,000 at
+112 px and 4,000 at 224 px: 39 dB from the truth with refined levels and 36 dB with merged ones."""
 SILHOUETTE = 0.64
-"""Square metres that a person 1.7 m tall covers, seen from the front."""
+"""Square metres that a person of 1.7 m covers, seen from the front."""
 SKIN = 1.9
-"""Square metres of skin, over which Gaussians are spread."""
-STRONG = 0.05
-"""Share of a joint from which it counts as moving a Gaussian: what moves differently is never merged."""
-FACE_JOINTS, FACE = (15, 22, 23, 24), 1.5
-"""Head, jaw and eyes, whose area counts more: faces are looked at."""
-STEPS = 3
-"""Of Lloyd's iteration; ten gain nothing."""
-SPREAD = 1.3
-"""How much wider (in variance) a merged Gaussian may become to keep opacity x area where opacity is at its limit. Less
-leaves holes, more blurs: 1.0 and 2.0 both cost 2 dB."""
-CONTRAST = 6.0
-"""How much more a step in colour separates than one in position, per spacing: edges of clothes survive merging."""
-LEAST_WEIGHT = 0.01
+"""Square metres of skin, over which the Gaussians are spread."""
+MIN_JOINT_WEIGHT = 0.05
+"""Skinning weight above which a joint counts: Gaussians that different joints move are never merged."""
+FACE_JOINTS, FACE_FACTOR = (15, 22, 23, 24), 1.5
+"""Head, jaw and eyes, and by how much more their area counts: viewers look at faces."""
+LLOYD_STEPS = 3
+"""Steps of Lloyd's iteration; ten gain nothing."""
+MAX_GROWTH = 1.3
+"""How much the variance of a merged Gaussian may grow to keep opacity x area where opacity is at its limit. Less leaves
+holes, more blurs: 1.0 and 2.0 both cost 2 dB."""
+COLOR_WEIGHT = 6.0
+"""Weight of a difference in colour against one of position, per spacing: keeps the edges of clothes."""
+MIN_WEIGHT = 0.01
 """Skinning weights below this are dropped from merged Gaussians."""
 
 _kernel = numba.njit(nogil=True, cache=True, error_model="numpy")
 
 
-def pyramid(finest: Level, counts: Sequence[int] = COUNTS) -> tuple[Level, ...]:
-    """Ever coarser levels of a person at rest, finest first; those that would not be smaller are left out.
+def build_levels(finest: Level, counts: Sequence[int] = COUNTS) -> tuple[Level, ...]:
+    """Build coarser and coarser levels of a person at rest, finest first, as far as they are smaller than the person.
 
-    Each level is merged from the one before it. Deterministic; seconds for a person.
+    Each level is merged from the one before. Deterministic; takes seconds for a person.
 
     Args:
-        finest: All of the person's Gaussians, at rest.
-        counts: How many Gaussians each level has, about: every set of joints keeps at least one.
+        finest: All Gaussians of the person at rest.
+        counts: Approximate numbers of Gaussians. Every set of joints keeps at least one Gaussian.
     """
     levels: list[Level] = []
     for count in sorted(counts, reverse=True):
         before = levels[-1] if levels else finest
         if count < 0.75 * len(before.means):
-            levels.append(merged(before, count))
+            levels.append(merge(before, count))
     return tuple(levels)
 
 
 class Refine(ABC):
-    """Makes a merged level look more like the whole person."""
+    """Improves a merged level, so that it looks more like the whole person."""
 
     @abstractmethod
     def __call__(self, person: Gaussians, level: Level) -> Level:
-        """The level, better.
+        """Return a better level.
 
         Args:
-            person: All Gaussians, in poses that are worth looking right in.
-            level: Merged from them.
+            person: All Gaussians, in the poses that the level is optimised for.
+            level: A level that was merged from them.
         """
 
 
@@ -83,10 +83,10 @@ class Pyramid:
     """How an avatar's levels of detail are made.
 
     Attributes:
-        counts: Gaussians of each, about.
-        refine: Improves merged levels; `synthaug.renderers.splatting.refinement.Refinement` gains 2 to 4 dB in a second
-            or two a level. None leaves them merged.
-        refine_below: Levels of more Gaussians are left merged: there the gain is small and the cost is large.
+        counts: Approximate numbers of Gaussians of the levels.
+        refine: Improves merged levels; `synthaug.renderers.splatting.refinement.Refinement` gains 2 to 4 dB in one or
+            two seconds for a level. None leaves them merged.
+        refine_below: Levels with at least as many Gaussians are not refined: the gain is small and the cost is large.
     """
 
     counts: Sequence[int] = COUNTS
@@ -95,43 +95,43 @@ class Pyramid:
 
     @property
     def fingerprint(self) -> str:
-        """Names everything that decides the levels of a person."""
+        """Name of everything that decides the levels of a person."""
         return f"pyramid {VERSION} {tuple(self.counts)} {self.refine} {self.refine_below if self.refine else 0}"
 
-    def of(self, person: Gaussians) -> Gaussians:
-        """The person with levels.
+    def add_levels(self, person: Gaussians) -> Gaussians:
+        """Return the person with levels.
 
         Args:
-            person: In poses that levels are refined in; where they are not, in any.
+            person: All Gaussians, in the poses that levels are refined for; any pose if they are not refined.
         """
-        levels = pyramid(level_of(person), self.counts)
+        levels = build_levels(level_of(person), self.counts)
         if self.refine is not None:
-            refine, few = self.refine, self.refine_below
-            levels = tuple(refine(person, level) if len(level.means) < few else level for level in levels)
+            refine, limit = self.refine, self.refine_below
+            levels = tuple(refine(person, level) if len(level.means) < limit else level for level in levels)
         return replace(person, levels=levels)
 
 
-def fitting(person: Gaussians, camera: Camera, per_pixel: float | None) -> Gaussians:
-    """The person at the level that this picture needs: the coarsest with enough Gaussians for its silhouette.
+def choose_level(person: Gaussians, camera: Camera, per_pixel: float | None) -> Gaussians:
+    """Return the person at the coarsest level with enough Gaussians for its silhouette in this picture.
 
-    One level for a whole clip, since levels that change would flicker: where the person is nearest.
+    A clip has one level, that of the frame in which the person is nearest, since changing levels would flicker.
 
     Args:
-        person: With `levels`; without, it comes back as it is.
+        person: With or without levels; without, it is returned as it is.
         camera: One view for each frame of the person.
-        per_pixel: Gaussians of the person, far side included, for each pixel of the silhouette; None takes all.
+        per_pixel: Gaussians of the person, far side included, for each pixel of the silhouette; None keeps all.
     """
     if per_pixel is None or not person.levels or not person.num_frames:
         return person
-    wanted = per_pixel * _silhouette(person, camera)
-    enough = [level for level in person.levels if len(level.means) >= wanted]
+    needed = per_pixel * _silhouette(person, camera)
+    enough = [level for level in person.levels if len(level.means) >= needed]
     return person.at(enough[-1]) if enough else person
 
 
 def _silhouette(person: Gaussians, camera: Camera) -> float:
-    """Pixels that the person would cover where nearest, seen from the front and whole; about.
+    """Pixels, approximately, that the person covers in the nearest frame if seen from the front.
 
-    Close-ups count the parts outside the picture too: it is the density of Gaussians that matters.
+    Parts outside the picture count too, since the density of Gaussians matters.
     """
     pelvis = person.T_world_rest[:, 0, :3, 3]
     depth = (camera.viewmats[:, 2, :3] * pelvis).sum(-1) + camera.viewmats[:, 2, 3]
@@ -139,11 +139,11 @@ def _silhouette(person: Gaussians, camera: Camera) -> float:
     return float((SILHOUETTE * camera.Ks[:, 0, 0] * camera.Ks[:, 1, 1] / nearest**2).max())
 
 
-def merged(level: Level, count: int) -> Level:
-    """A person of about `count` Gaussians, each standing for a patch of the given ones that moves as one.
+def merge(level: Level, count: int) -> Level:
+    """Merge a level into about `count` Gaussians, each for a patch of Gaussians that the same joints move.
 
-    Positions, covariances, colours and weights are averages by opacity x area. Where a patch holds more of that than
-    one opaque Gaussian of its extent, the merged one grows in its two wide directions, up to SPREAD.
+    Means, covariances, colours and weights are averages by opacity x area. Where a patch has more opacity x area than
+    one opaque Gaussian of its extent, the merged Gaussian grows in its two wide directions, by MAX_GROWTH at most.
 
     Raises:
         ValueError: If `count` is less than 1.
@@ -153,18 +153,18 @@ def merged(level: Level, count: int) -> Level:
         2024 (merging by moments); the sets of joints and the growth are our own.
     """
     if count < 1:
-        raise ValueError(f"count={count} was given; at least one Gaussian was wanted. Leave the level out.")
+        raise ValueError(f"Expected count to be 1 or more, got {count}. Leave that level out.")
     if count >= len(level.means):
         return level
     rest = _arrays(level)
     masses = _masses(rest)
     patches = _patches(rest, masses, count)
-    return _moments(rest, masses, patches)
+    return _merge_patches(rest, masses, patches)
 
 
 @dataclass(frozen=True, eq=False)
-class _Rest:
-    """A level in numpy, float64, with a normal for everyone."""
+class _LevelArrays:
+    """A level as numpy arrays in float64, with a normal for each Gaussian."""
 
     means: NDArray[np.float64]
     covars: NDArray[np.float64]
@@ -177,13 +177,13 @@ class _Rest:
     known_normals: bool
 
 
-def _arrays(level: Level) -> _Rest:
+def _arrays(level: Level) -> _LevelArrays:
     axes = quat_to_matrix(level.quats.double())
     M = axes * level.scales.double()[:, None, :]
     thin = level.scales.argmin(dim=1)
-    # A free Gaussian's normal is its shortest axis; its sign stays open, which a product of two normals forgives.
+    # Without a normal, the shortest axis serves. Its sign is arbitrary, which a product of two normals tolerates.
     normals = axes[torch.arange(len(thin)), :, thin] if level.normals is None else level.normals.double()
-    return _Rest(
+    return _LevelArrays(
         means=level.means.double().numpy(),
         covars=(M @ M.mT).numpy(),
         scales=level.scales.double().numpy(),
@@ -196,20 +196,20 @@ def _arrays(level: Level) -> _Rest:
     )
 
 
-def _masses(rest: _Rest) -> NDArray[np.float64]:
-    """Opacity x area of each Gaussian: of its two wide directions."""
+def _masses(rest: _LevelArrays) -> NDArray[np.float64]:
+    """Opacity x area of each Gaussian, over its two wide directions."""
     ordered = np.sort(rest.scales, axis=1)
     return np.maximum(2 * np.pi * rest.opacities * ordered[:, 1] * ordered[:, 2], 1e-12)
 
 
-def _patches(rest: _Rest, masses: NDArray[np.float64], count: int) -> NDArray[np.int64]:
-    """The patch of each Gaussian, 0 to about `count`; a patch never mixes different sets of joints."""
+def _patches(rest: _LevelArrays, masses: NDArray[np.float64], count: int) -> NDArray[np.int64]:
+    """The patch of each Gaussian, 0 to about `count`; a patch never mixes sets of joints."""
     keys = _joint_sets(rest)
-    area = masses * np.where(np.isin(rest.joint_ids, FACE_JOINTS) & (rest.weights > 0.5), FACE, 1.0).max(axis=1)
+    area = masses * np.where(np.isin(rest.joint_ids, FACE_JOINTS) & (rest.weights > 0.5), FACE_FACTOR, 1.0).max(axis=1)
     spacing = math.sqrt(SKIN / count)
-    features = np.concatenate([rest.means, spacing * rest.normals, CONTRAST * spacing * rest.colors], axis=1).astype(
-        np.float32
-    )
+    features = np.concatenate(
+        [rest.means, spacing * rest.normals, COLOR_WEIGHT * spacing * rest.colors], axis=1
+    ).astype(np.float32)
     order = np.argsort(keys, kind="stable")
     starts = np.concatenate([[0], np.flatnonzero(np.diff(keys[order])) + 1, [len(order)]])
     shares = np.add.reduceat(area[order], starts[:-1])
@@ -218,34 +218,34 @@ def _patches(rest: _Rest, masses: NDArray[np.float64], count: int) -> NDArray[np
     rng, first = np.random.default_rng(0), 0
     for begin, end, budget in zip(starts[:-1], starts[1:], budgets, strict=True):
         members = order[begin:end]
-        patches[members] = first + _clustered(features[members], area[members], int(budget), rng)
+        patches[members] = first + _cluster(features[members], area[members], int(budget), rng)
         first += int(budget)
     return np.unique(patches, return_inverse=True)[1].reshape(-1)
 
 
-def _joint_sets(rest: _Rest) -> NDArray[np.int64]:
-    """A number for the set of joints that move each Gaussian notably."""
-    strong = rest.weights > STRONG
+def _joint_sets(rest: _LevelArrays) -> NDArray[np.int64]:
+    """A number for the set of joints that count for each Gaussian."""
+    strong = rest.weights > MIN_JOINT_WEIGHT
     ids = np.where(strong, rest.joint_ids, -1)
     return np.unique(np.sort(ids, axis=1), axis=0, return_inverse=True)[1].reshape(-1)
 
 
-def _clustered(
+def _cluster(
     features: NDArray[np.float32], area: NDArray[np.float64], count: int, rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Lloyd's iteration from members drawn by area."""
+    """Clusters of the members by Lloyd's iteration; the first centres are members sampled by area."""
     if count >= len(features):
         return np.arange(len(features))
     if count == 1:
         return np.zeros(len(features), np.int64)
     start = rng.choice(len(features), size=count, replace=False, p=area / area.sum())
-    return _lloyd(features, area.astype(np.float32), features[start].copy(), STEPS)
+    return _lloyd(features, area.astype(np.float32), features[start].copy(), LLOYD_STEPS)
 
 
 @_kernel
 @no_type_check
-def _nearest(features, centres, nearest):
-    """The nearest centre of each member."""
+def _find_nearest(features, centres, nearest):
+    """Find the nearest centre of each member."""
     members, width = features.shape
     for i in range(members):
         best = np.float32(np.inf)
@@ -261,10 +261,10 @@ def _nearest(features, centres, nearest):
 @_kernel
 @no_type_check
 def _lloyd(features, area, centres, steps):
-    """The nearest centre of each member after some steps; centres that lose all members stay where they are."""
+    """The nearest centre of each member after these steps; centres that lose all members stay where they are."""
     members, width = features.shape
     nearest = np.zeros(members, np.int64)
-    _nearest(features, centres, nearest)
+    _find_nearest(features, centres, nearest)
     for _ in range(steps):
         total, mass = np.zeros(centres.shape, np.float64), np.zeros(len(centres), np.float64)
         for i in range(members):
@@ -275,12 +275,12 @@ def _lloyd(features, area, centres, steps):
             if mass[c] > 0:
                 for k in range(width):
                     centres[c, k] = total[c, k] / mass[c]
-        _nearest(features, centres, nearest)
+        _find_nearest(features, centres, nearest)
     return nearest
 
 
-def _moments(rest: _Rest, masses: NDArray[np.float64], patches: NDArray[np.int64]) -> Level:
-    """One Gaussian for each patch, by moments."""
+def _merge_patches(rest: _LevelArrays, masses: NDArray[np.float64], patches: NDArray[np.int64]) -> Level:
+    """Merge each patch into one Gaussian by its moments."""
     count = int(patches.max()) + 1
     total = np.bincount(patches, masses, count)
 
@@ -294,12 +294,12 @@ def _moments(rest: _Rest, masses: NDArray[np.float64], patches: NDArray[np.int64
     covars = average(rest.covars + apart[:, :, None] * apart[:, None, :])
     variances, axes = np.linalg.eigh(covars)
     ratio = total / (2 * np.pi * np.sqrt(np.maximum(variances[:, 1] * variances[:, 2], 1e-18)))
-    variances[:, 1:] *= np.clip(ratio, 1, SPREAD)[:, None]
+    variances[:, 1:] *= np.clip(ratio, 1, MAX_GROWTH)[:, None]
     axes[np.linalg.det(axes) < 0, :, 0] *= -1
     joint_ids, weights = _skinning(rest, masses, patches, count)
     normals = average(rest.normals)
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
-    # The opacity that keeps coverage: never above what the members had, for they may be glass.
+    # The opacity that keeps coverage, never above that of the members, which may be transparent.
     most = average(rest.opacities[:, None])[:, 0]
     return Level(
         means=_tensor(means),
@@ -314,21 +314,21 @@ def _moments(rest: _Rest, masses: NDArray[np.float64], patches: NDArray[np.int64
 
 
 def _skinning(
-    rest: _Rest, masses: NDArray[np.float64], patches: NDArray[np.int64], count: int
+    rest: _LevelArrays, masses: NDArray[np.float64], patches: NDArray[np.int64], count: int
 ) -> tuple[Int[Tensor, "gaussian k"], Float[Tensor, "gaussian k"]]:
-    """Averaged weights: as many joints a Gaussian as the members had, the strongest."""
+    """Averaged skinning: the strongest joints, as many for each Gaussian as the members had."""
     joints, k = int(rest.joint_ids.max()) + 1, min(rest.joint_ids.shape[1], 4)
     flat = (patches[:, None] * joints + rest.joint_ids).ravel()
     summed = np.bincount(flat, (masses[:, None] * rest.weights).ravel(), count * joints).reshape(count, joints)
     dense: NDArray[np.float64] = summed / summed.sum(axis=1, keepdims=True)
-    dense[dense < LEAST_WEIGHT] = 0
+    dense[dense < MIN_WEIGHT] = 0
     joint_ids = np.argsort(-dense, axis=1, kind="stable")[:, :k]
     weights = np.take_along_axis(dense, joint_ids, axis=1)
     return torch.from_numpy(joint_ids.copy()), _tensor(weights / weights.sum(axis=1, keepdims=True))
 
 
 def _quats(matrices: Float[Tensor, "gaussian 3 3"]) -> Float[Tensor, "gaussian 4"]:
-    """Quaternions (wxyz) of rotation matrices, by the eigenvector that survives any angle."""
+    """Quaternions (wxyz) of rotation matrices, by an eigenvector, which is stable at any angle."""
     m = matrices
     trace = m[:, 0, 0] + m[:, 1, 1] + m[:, 2, 2]
     K = m.new_zeros(len(m), 4, 4)

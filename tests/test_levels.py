@@ -8,7 +8,7 @@ import torch
 
 from synthaug.avatars.anny import AnnyPeople, AnnyPerson
 from synthaug.body.rotations import quat_to_matrix
-from synthaug.levels import PER_PIXEL, Pyramid, fitting, level_of, merged, pyramid
+from synthaug.levels import PER_PIXEL, Pyramid, build_levels, choose_level, level_of, merge
 from synthaug.renderers import Splatting
 from synthaug.renderers.cpu import CpuRenderer
 from synthaug.renderers.splatting.refinement import Refinement
@@ -22,7 +22,7 @@ def person() -> Gaussians:
     pose = torch.zeros(1, 55, 3)
     pose[:, 16, 2], pose[:, 17, 2] = -1.0, 1.0
     still = Motion.from_pose(pose, torch.tensor([[0.0, 0.9, 0.0]]), fps=1.0)
-    return Pyramid((6000, 2500)).of(AnnyPerson("studio", 1, gaussians=12_000).pose(still))
+    return Pyramid((6000, 2500)).add_levels(AnnyPerson("studio", 1, gaussians=12_000).pose(still))
 
 
 def view(size: int, *, distance: float = 3.0) -> Camera:
@@ -44,7 +44,7 @@ def masses(level: Level) -> torch.Tensor:
     return level.opacities * wide[:, 1] * wide[:, 2]
 
 
-def test_levels_are_nearer_to_the_truth_than_all_gaussians_drawn_as_stock_does(person: Gaussians):
+def test_levels_are_nearer_to_the_truth_than_all_gaussians_with_stock_settings(person: Gaussians):
     """The truth is full detail at eight times the size, box-averaged, as a sensor would."""
     everything = Splatting(per_pixel=None)
     large = over_grey(person, view(8 * 112), everything)
@@ -55,9 +55,9 @@ def test_levels_are_nearer_to_the_truth_than_all_gaussians_drawn_as_stock_does(p
     assert fine > 38 and coarse > 34
 
 
-def test_chosen_level_is_what_the_renderer_draws(person: Gaussians):
+def test_chosen_level_is_what_the_renderer_renders(person: Gaussians):
     camera = view(112)
-    chosen = fitting(person, camera, PER_PIXEL)
+    chosen = choose_level(person, camera, PER_PIXEL)
     assert 2000 < len(chosen.means) < 3500
     plain = CpuRenderer(Splatting(per_pixel=None))
     assert torch.equal(CpuRenderer().render([person], camera).rgb, plain.render([chosen], camera).rgb)
@@ -66,7 +66,7 @@ def test_chosen_level_is_what_the_renderer_draws(person: Gaussians):
 
 def test_larger_and_nearer_pictures_take_finer_levels(person: Gaussians):
     def count(camera: Camera, per_pixel: float | None = PER_PIXEL) -> int:
-        return len(fitting(person, camera, per_pixel).means)
+        return len(choose_level(person, camera, per_pixel).means)
 
     assert count(view(48)) < count(view(224)) < count(view(500))
     assert count(view(170)) < count(view(170, distance=2.0)) < count(view(170, distance=0.7))
@@ -80,18 +80,18 @@ def test_a_clip_has_one_level_throughout(person: Gaussians):
     T = person.T_world_rest.repeat(2, 1, 1, 1)
     far, near = view(170), view(170, distance=0.7)
     both = Camera(torch.cat([far.viewmats, near.viewmats]), far.Ks.repeat(2, 1, 1), 170, 170)
-    assert len(fitting(dataclasses.replace(person, T_world_rest=T), both, PER_PIXEL).means) == 12_000
+    assert len(choose_level(dataclasses.replace(person, T_world_rest=T), both, PER_PIXEL).means) == 12_000
 
 
-def test_people_without_levels_are_drawn_as_they_are():
+def test_people_without_levels_are_rendered_as_they_are():
     person = example_person()
-    assert fitting(person, view(64), PER_PIXEL) is person
+    assert choose_level(person, view(64), PER_PIXEL) is person
 
 
 def test_merging_keeps_place_and_colour_where_nothing_is_saturated():
     thin = dataclasses.replace(example_person(count=400, joints=2, k=1), opacities=torch.full((400,), 0.05))
     whole = level_of(thin)
-    level = merged(whole, 40)
+    level = merge(whole, 40)
     before, after = masses(whole), masses(level)
     np.testing.assert_allclose(after.sum(), before.sum(), rtol=1e-4)
     for name in ("means", "colors"):
@@ -101,8 +101,8 @@ def test_merging_keeps_place_and_colour_where_nothing_is_saturated():
 
 
 def test_levels_are_sound(person: Gaussians):
-    for level, wanted in zip(person.levels, (6000, 2500), strict=True):
-        assert abs(len(level.means) - wanted) < 0.1 * wanted
+    for level, count in zip(person.levels, (6000, 2500), strict=True):
+        assert abs(len(level.means) - count) < 0.1 * count
         np.testing.assert_allclose(level.quats.norm(dim=1), 1, atol=1e-5)
         np.testing.assert_allclose(level.weights.sum(1), 1, atol=1e-5)
         assert level.normals is not None
@@ -113,7 +113,7 @@ def test_levels_are_sound(person: Gaussians):
 
 def test_the_same_person_gives_the_same_levels():
     rest = level_of(with_normals(example_person(count=500)))
-    for a, b in zip(pyramid(rest, (200, 50)), pyramid(rest, (200, 50)), strict=True):
+    for a, b in zip(build_levels(rest, (200, 50)), build_levels(rest, (200, 50)), strict=True):
         assert torch.equal(a.means, b.means) and torch.equal(a.quats, b.quats)
 
 
@@ -151,7 +151,7 @@ def test_two_gaussians_merge_by_their_moments():
         joint_ids=one.joint_ids.repeat(2, 1),
         weights=torch.ones(2, 1),
     )
-    level = merged(pair, 1)
+    level = merge(pair, 1)
     np.testing.assert_allclose(level.means, [[0, 0, 0]], atol=1e-7)
     np.testing.assert_allclose(level.colors, [[0.5, 0.3, 1.0]], atol=1e-6)
     M = quat_to_matrix(level.quats) * level.scales[:, None, :]
@@ -162,9 +162,9 @@ def test_two_gaussians_merge_by_their_moments():
     assert level.normals is None
 
 
-def test_what_moves_differently_is_never_merged():
+def test_what_moves_differently_is_never_merge():
     person = example_person(count=300, joints=6, k=1)
-    level = merged(level_of(person), 12)
+    level = merge(level_of(person), 12)
     assert set(level.joint_ids[:, 0].tolist()) == set(person.joint_ids[:, 0].tolist())
     for joint in range(6):
         own, theirs = level.joint_ids[:, 0] == joint, person.joint_ids[:, 0] == joint
@@ -173,8 +173,8 @@ def test_what_moves_differently_is_never_merged():
 
 
 def test_no_gaussians_at_all_are_refused():
-    with pytest.raises(ValueError, match="at least one Gaussian was wanted"):
-        merged(level_of(example_person(count=10)), 0)
+    with pytest.raises(ValueError, match="Expected count to be 1 or more, got 0"):
+        merge(level_of(example_person(count=10)), 0)
 
 
 def test_people_with_levels_are_kept_in_the_cache_and_come_back_the_same(own_cache):

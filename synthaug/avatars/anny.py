@@ -168,7 +168,7 @@ def _kept(digest: str, levels: Pyramid, build: Callable[[], tuple[Skeleton, Gaus
         except PackError as error:
             logger.warning("A kept person is damaged and is built again: %s", error)
         skeleton, rest = build()
-        posed = levels.of(replace(rest, T_world_rest=rest_to_world(rehearsal(), skeleton).float()))
+        posed = levels.add_levels(replace(rest, T_world_rest=rest_to_world(rehearsal(), skeleton).float()))
         parts = (rest, *(posed.at(level) for level in posed.levels))
         about = About(digest, Provenance("anny", tool=f"synthaug anny {VERSION} {levels.fingerprint}"))
         write_pack(path, Pack(about, Rig(skeleton.joints, torch.zeros(55, 3)), parts))

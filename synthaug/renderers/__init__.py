@@ -1,6 +1,6 @@
-"""How Gaussians become pictures. The interface; the files beside it are the answers.
+"""The interface of renderers, which turn Gaussians into pictures.
 
-`renderers/torch.py` is the specification; every other renderer is held to it.
+`renderers/torch.py` is the specification; parity tests hold every other renderer to it.
 """
 
 import math
@@ -14,21 +14,21 @@ from synthaug.structures import Camera, Gaussians, Rendering
 
 @dataclass(frozen=True)
 class Splatting:
-    """The image model, the same words for every renderer; part of every cache key.
+    """The image model, the same for every renderer; part of every cache key.
 
     Attributes:
-        antialiased: Scale opacities by what the dilation added, as `rasterize_mode="antialiased"` does; False is
-            gsplat's "classic", which swells silhouettes at low resolution.
-        eps2d: Variance added to every footprint, pixels squared. A pixel's own box has 1/12; 0.05 is nearest to the
+        antialiased: Whether opacities are lowered to make up for `eps2d`, as gsplat's `rasterize_mode="antialiased"`
+            does; False is gsplat's "classic", which enlarges silhouettes at low resolution.
+        eps2d: Variance added to every footprint, in pixels squared. A box of one pixel has 1/12; 0.05 is nearest to the
             truth, since Gaussians have no edges to soften.
-        max_alpha: Cap on one Gaussian's coverage (0.999 in gsplat 1.5.3, 0.99 in 1.6 and INRIA's rasteriser).
-        near: Nearest camera depth that is drawn, metres.
-        far: Farthest, metres.
-        per_pixel: Gaussians of a person for each pixel of the silhouette, by which a coarser level is chosen where the
-            person has some (`synthaug.levels`); None draws all.
+        max_alpha: Upper limit of one Gaussian's alpha (0.999 in gsplat 1.5.3, 0.99 in 1.6 and INRIA's rasteriser).
+        near: Smallest camera depth that is rendered, metres.
+        far: Largest camera depth that is rendered, metres.
+        per_pixel: Gaussians of a person for each pixel of the silhouette. It chooses the level of detail of people who
+            have levels (`synthaug.levels`); None renders all Gaussians.
 
     Raises:
-        ValueError: If no camera and no covariance are like that.
+        ValueError: If a value is out of range.
     """
 
     antialiased: bool = True
@@ -39,38 +39,37 @@ class Splatting:
     per_pixel: float | None = PER_PIXEL
 
     def __post_init__(self) -> None:
-        wanted = {
+        rules = {
             "eps2d": (0 <= self.eps2d < math.inf, "0 or more, such as 0.05"),
             "max_alpha": (0 < self.max_alpha <= 1, "more than 0 and at most 1, such as 0.99"),
             "near": (0 < self.near < math.inf, "more than 0 metres, such as 0.01"),
-            "far": (self.far >= self.near, f"no less than near={self.near} metres"),
+            "far": (self.far >= self.near, f"at least near={self.near} metres"),
         }
-        for name, (fits, rule) in wanted.items():
+        for name, (fits, rule) in rules.items():
             if not fits:
-                raise ValueError(
-                    f"Splatting has {name}={getattr(self, name)}; {rule}, was wanted. Set it, or leave it out."
-                )
+                value = getattr(self, name)
+                raise ValueError(f"Expected {name} of Splatting to be {rule}, got {value}. Change it, or leave it out.")
 
 
 class Renderer(ABC):
-    """Draws people over nothing: premultiplied by alpha, OpenCV axes, never a background."""
+    """Renders people on a transparent background: colour premultiplied by alpha, OpenCV camera axes."""
 
     @property
     @abstractmethod
     def fingerprint(self) -> str:
-        """Names the renderer and all its settings; part of every cache key."""
+        """Name of the renderer and all its settings; part of every cache key."""
 
     @abstractmethod
     def render(
         self, people: Sequence[Gaussians], camera: Camera, *, depth: bool = False, labels: bool = False
     ) -> Rendering:
-        """Draw people together, depth-sorted as one.
+        """Render people together, sorted by depth as one set of Gaussians.
 
         Args:
-            people: All with as many frames as the camera. None at all gives a transparent picture.
+            people: Each with as many frames as the camera. No people give a transparent picture.
             camera: One view for each frame.
-            depth: Also return depth.
-            labels: Also return whose part is seen in each pixel.
+            depth: Whether to return depth as well.
+            labels: Whether to return the visible body part of each pixel as well.
 
         Raises:
             ValueError: If frame counts differ or a value is not finite.
@@ -79,12 +78,12 @@ class Renderer(ABC):
 
 @dataclass(frozen=True, eq=False)
 class Shot:
-    """What is drawn of one clip.
+    """The input for one clip of a batch.
 
     Attributes:
-        people: All with as many frames as the camera; nobody gives a transparent picture.
+        people: Each with as many frames as the camera; no people give a transparent picture.
         camera: One view for each frame.
-        depth: Whether depth is wanted too.
+        depth: Whether to return depth as well.
     """
 
     people: tuple[Gaussians, ...]
@@ -93,18 +92,18 @@ class Shot:
 
 
 class BatchRenderer(Renderer):
-    """Draws many clips at once, in the main process and never in a loader's workers: what GPUs are for.
+    """Renders many clips at once on a GPU, in the main process and never in DataLoader workers.
 
-    Whoever loads batches sends it the clips of a whole batch; `render` draws one, as every renderer does.
+    The loader sends the clips of a whole batch to `render_clips`; `render` renders one clip, as in every renderer.
     """
 
     @abstractmethod
     def prepare(self) -> None:
-        """Whatever takes long the first time, such as compiling: called in one process of a node before it trains."""
+        """Do what takes long the first time, such as compiling; called in one process of a node before training."""
 
     @abstractmethod
     def render_clips(self, shots: Sequence[Shot]) -> list[Rendering]:
-        """Draw clips, each as `render` would draw it alone, whatever else is in the batch. In main memory.
+        """Render clips, each as `render` does alone, whatever else is in the batch; results are in main memory.
 
         Raises:
             ValueError: As for `render`.

@@ -1,4 +1,4 @@
-"""The fastest renderer that this machine can run, chosen aloud. Between a configuration and the concrete renderers."""
+"""Choice of the fastest renderer that this machine can run; the log says which one."""
 
 import logging
 
@@ -13,13 +13,12 @@ _SPLATTING = Splatting()
 
 
 def best_renderer(splatting: Splatting = _SPLATTING) -> Renderer:
-    """The gsplat renderer where there is CUDA, the compiled CPU renderer elsewhere; the log says which and why.
+    """Choose the gsplat renderer where there is CUDA, the compiled CPU renderer elsewhere; the log says which and why.
 
-    Both draw the same picture to about one step of uint8, but not the same bits: recipes that must be replayed
-    exactly name their renderer instead.
+    Their pictures agree to about one step of uint8, but not to the bit: to replay recipes exactly, name the renderer.
 
     Args:
-        splatting: The image model, for whichever is chosen.
+        splatting: The image model of the chosen renderer.
     """
     if torch.cuda.is_available():
         log.info("Renderer: gsplat, since torch sees %s.", torch.cuda.get_device_name())

@@ -1,7 +1,7 @@
-"""The same pictures as `renderers/torch.py` on one core: compiled, serial, without the interpreter's lock.
+"""The compiled renderer: the pictures of `renderers/torch.py` on one CPU core.
 
-Between avatars and compositing; runs inside DataLoader workers and threads. Nothing here starts threads of its own:
-parallelism is over clips. People are laid out here as the compiled loops of `kernels.py` want them.
+It runs in DataLoader workers and threads. It holds no interpreter lock and starts no threads of its own: parallelism is
+over clips. This file brings people into the memory layout of the compiled loops in `splatting/kernels.py`.
 """
 
 import weakref
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from synthaug.body.rotations import quat_to_matrix
-from synthaug.levels import fitting
+from synthaug.levels import choose_level
 from synthaug.renderers import Renderer, Splatting
 from synthaug.renderers.splatting.checks import check_frames, check_rest
 from synthaug.renderers.splatting.kernels import (
@@ -24,22 +24,22 @@ from synthaug.renderers.splatting.kernels import (
     PITCHES,
     SLOTS,
     SPAN,
-    Film,
-    Kind,
+    ClipBuffers,
     Model,
     Rest,
+    Variant,
     Views,
-    draw_film,
-    draw_framebuffer,
+    render_clip,
+    render_clip_framebuffer,
 )
 from synthaug.structures import Camera, Gaussians, Light, Rendering
 
 
 @dataclass(frozen=True)
 class CpuRenderer(Renderer):
-    """Draws on one core, fast enough for DataLoader workers; agrees with the specification to one step of uint8.
+    """Renders on one core, fast enough for DataLoader workers; agrees with the specification to one step of uint8.
 
-    Serial on purpose: it holds no lock and starts no threads, so run several in processes or threads over clips.
+    It is serial, holds no lock and starts no threads: run several in processes or threads, one clip each.
 
     Attributes:
         splatting: The image model.
@@ -49,47 +49,49 @@ class CpuRenderer(Renderer):
 
     @property
     def fingerprint(self) -> str:
-        """Names the renderer and its image model."""
+        """Name of the renderer and its image model."""
         return f"cpu 2 {self.splatting}"
 
     def render(
         self, people: Sequence[Gaussians], camera: Camera, *, depth: bool = False, labels: bool = False
     ) -> Rendering:
-        """Draw people together; see `Renderer.render`."""
+        """Render people together; see `Renderer.render`."""
         check_frames(people, camera)
         shape = (len(camera.viewmats), 1, camera.height, camera.width)
-        wanted = (True, True) if labels else (True,) if depth else ()
-        film = Film(
+        extras = (True, True) if labels else (True,) if depth else ()
+        buffers = ClipBuffers(
             rgb=np.zeros((shape[0], 3, *shape[2:]), np.uint8),
             alpha=np.zeros(shape, np.uint8),
-            depth=np.zeros(shape if wanted else (0, 1, 1, 1), np.float32),
+            depth=np.zeros(shape if extras else (0, 1, 1, 1), np.float32),
             labels=np.zeros(shape if labels else (0, 1, 1, 1), np.int16),
         )
-        people = [fitting(person, camera, self.splatting.per_pixel) for person in people]
+        people = [choose_level(person, camera, self.splatting.per_pixel) for person in people]
         if people:
-            rest = _together([_prepared(person) for person in people], [p.T_world_rest.shape[1] for p in people])
-            draw_film(rest, _views(people, camera), _model(self.splatting, camera), film, _kind(camera.width, wanted))
+            rest = _concatenate([_prepare_once(person) for person in people], [p.T_world_rest.shape[1] for p in people])
+            render_clip(
+                rest, _views(people, camera), _model(self.splatting, camera), buffers, _variant(camera.width, extras)
+            )
         return Rendering(
-            rgb=torch.from_numpy(film.rgb),
-            alpha=torch.from_numpy(film.alpha),
-            depth=torch.from_numpy(film.depth) if depth else None,
-            labels=torch.from_numpy(film.labels) if labels else None,
+            rgb=torch.from_numpy(buffers.rgb),
+            alpha=torch.from_numpy(buffers.alpha),
+            depth=torch.from_numpy(buffers.depth) if depth else None,
+            labels=torch.from_numpy(buffers.labels) if labels else None,
         )
 
 
-def framebuffer(
+def render_framebuffer(
     people: Sequence[Gaussians], camera: Camera, splatting: Splatting
 ) -> Float[Tensor, "time 4 height width"]:
-    """Premultiplied colour and alpha before they become bytes: what measurements compare."""
-    rest = _together([_prepared(person) for person in people], [p.T_world_rest.shape[1] for p in people])
+    """Premultiplied colour and alpha as float32, before they become uint8; for measurements and tests."""
+    rest = _concatenate([_prepare_once(person) for person in people], [p.T_world_rest.shape[1] for p in people])
     out = np.zeros((len(camera.viewmats), 4, camera.height, camera.width), np.float32)
-    draw_framebuffer(rest, _views(people, camera), _model(splatting, camera), out, _kind(camera.width, ()))
+    render_clip_framebuffer(rest, _views(people, camera), _model(splatting, camera), out, _variant(camera.width, ()))
     return torch.from_numpy(out)
 
 
-def _kind(width: int, wanted: tuple[bool, ...]) -> Kind:
+def _variant(width: int, extras: tuple[bool, ...]) -> Variant:
     pitch = next(pitch for pitch in PITCHES if PITCH * pitch >= width + SPAN)
-    return Kind(pitch=(True,) * pitch, wanted=wanted)
+    return Variant(pitch=(True,) * pitch, extras=extras)
 
 
 def _model(splatting: Splatting, camera: Camera) -> Model:
@@ -105,9 +107,9 @@ def _model(splatting: Splatting, camera: Camera) -> Model:
 
 
 def _views(people: Sequence[Gaussians], camera: Camera) -> Views:
-    """Turn all joints into the camera in float64, since people may stand far from the world's origin.
+    """Bring all joints into the camera frame, in float64, since people may stand far from the world's origin.
 
-    The camera's translation stays apart: blended with the joints, it would be off where weights miss a sum of 1.
+    The camera's translation stays separate: blended with the joints, it would be wrong where weights do not sum to 1.
     """
     T = np.concatenate([person.T_world_rest.numpy(force=True)[:, :, :3] for person in people], axis=1)
     viewmats, Ks = camera.viewmats.numpy(force=True).astype(np.float64), camera.Ks.numpy(force=True)
@@ -125,7 +127,7 @@ def _views(people: Sequence[Gaussians], camera: Camera) -> Views:
 
 
 def _lamp(light: Light | None, rotations: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A light in the camera's axes, [time, 15]: towards it, up, key, sky, ground."""
+    """A light in camera axes, [time, 15]: direction towards it, up, key, sky, ground."""
     lamp = np.zeros((len(rotations), 15))
     if light is not None:
         direction = np.asarray(light.direction, np.float64)
@@ -135,36 +137,36 @@ def _lamp(light: Light | None, rotations: NDArray[np.float64]) -> NDArray[np.flo
     return lamp
 
 
-_MEMORY = 64
-"""People kept prepared: more than a cast has that is worth revisiting; an 8 k person takes 1 MB."""
-_memory: dict[tuple[int, ...], tuple[tuple["weakref.ref[torch.Tensor]", ...], tuple[int, ...], Rest]] = {}
+_MAX_PREPARED = 64
+"""People that are kept prepared: more than a training run revisits. A person of 8,000 Gaussians takes 1 MB."""
+_prepared_people: dict[tuple[int, ...], tuple[tuple["weakref.ref[torch.Tensor]", ...], tuple[int, ...], Rest]] = {}
 
 
-def _prepared(person: Gaussians) -> Rest:
-    """The person's Gaussians in the kernels' layout, remembered as long as the very same tensors come again.
+def _prepare_once(person: Gaussians) -> Rest:
+    """Return the person's Gaussians in the kernels' layout, prepared once for as long as the same tensors are passed.
 
-    A tensor changed in place counts as another one (torch keeps a version number for autograd).
+    A tensor that was changed in place counts as another one (torch keeps a version number for autograd).
     """
     shape = (person.means, person.quats, person.scales)
     normals = () if person.normals is None else (person.normals,)
     tensors = (*shape, person.opacities, person.colors, person.joint_ids, person.weights, *normals)
     joints = person.T_world_rest.shape[1]
     key, versions = (joints, *map(id, tensors)), tuple(tensor._version for tensor in tensors)
-    found = _memory.get(key)
+    found = _prepared_people.get(key)
     if found and found[1] == versions and all(ref() is tensor for ref, tensor in zip(found[0], tensors, strict=True)):
         return found[2]
     check_rest(person)
     rest = _prepare(person)
-    for old in [k for k, (refs, _, _) in list(_memory.items()) if any(ref() is None for ref in refs)]:
-        _memory.pop(old, None)
-    for old in list(_memory)[: max(0, len(_memory) - _MEMORY + 1)]:
-        _memory.pop(old, None)
-    _memory[key] = (tuple(map(weakref.ref, tensors)), versions, rest)
+    for old in [k for k, (refs, _, _) in list(_prepared_people.items()) if any(ref() is None for ref in refs)]:
+        _prepared_people.pop(old, None)
+    for old in list(_prepared_people)[: max(0, len(_prepared_people) - _MAX_PREPARED + 1)]:
+        _prepared_people.pop(old, None)
+    _prepared_people[key] = (tuple(map(weakref.ref, tensors)), versions, rest)
     return rest
 
 
 def _prepare(person: Gaussians) -> Rest:
-    """Sort by joints, pad to blocks of 16, and list each block's joints with everyone's weights on them."""
+    """Sort Gaussians by joints, pad to blocks of 16, and list each block's joints with the weights on them."""
     count, k = person.joint_ids.shape
     ids = person.joint_ids.numpy(force=True).astype(np.int64)
     weights = person.weights.numpy(force=True).astype(np.float32)
@@ -175,7 +177,7 @@ def _prepare(person: Gaussians) -> Rest:
     order = np.lexsort((*used.T[::-1], strongest[:, 0]))
     blocks = -(-count // LANES)
 
-    def padded(rows: NDArray[np.floating]) -> NDArray[np.float32]:
+    def pad(rows: NDArray[np.floating]) -> NDArray[np.float32]:
         full = np.zeros((blocks * LANES, rows.shape[1]), np.float32)
         full[:count] = rows[order]
         return full
@@ -184,15 +186,15 @@ def _prepare(person: Gaussians) -> Rest:
     S = (M @ M.mT).numpy(force=True).astype(np.float32)[:, [0, 0, 0, 1, 1, 2], [0, 1, 2, 1, 2, 2]]
     means = person.means.numpy(force=True)
     normals = np.zeros_like(means) if person.normals is None else person.normals.numpy(force=True)
-    floats = padded(np.column_stack([means, S, person.opacities.numpy(force=True), normals]))
+    floats = pad(np.column_stack([means, S, person.opacities.numpy(force=True), normals]))
     starts, joints, shares = _entries(ids[order], weights[order], blocks)
     return Rest(
         floats=_planar(floats),
         starts=starts,
         joints=joints,
         weights=shares,
-        colors=_planar(padded(person.colors.numpy(force=True))),
-        labels=padded(1.0 + strongest).ravel(),
+        colors=_planar(pad(person.colors.numpy(force=True))),
+        labels=pad(1.0 + strongest).ravel(),
         owners=np.zeros(blocks, np.int64),
         slots=np.argsort(order),
     )
@@ -206,7 +208,7 @@ def _planar(rows: NDArray[np.float32]) -> NDArray[np.float32]:
 def _entries(
     ids: NDArray[np.int64], weights: NDArray[np.float32], blocks: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-    """The joints of each block, at least SLOTS, and everyone's weights on them: starts, joints, weights."""
+    """Starts, joints and weights of each block; a block has at least SLOTS joints."""
     count, k = ids.shape
     block, lane = np.divmod(np.arange(count).repeat(k), LANES)
     entered = weights.ravel() != 0
@@ -215,7 +217,7 @@ def _entries(
     owner = pairs // stride
     given = np.bincount(owner, minlength=blocks)
     starts = np.concatenate([[0], np.cumsum(np.maximum(given, SLOTS))])
-    # Where each pair goes: its rank within its block, after the padding of the blocks before.
+    # The place of each pair: its rank within its block, after the padding of the blocks before.
     place = starts[owner] + np.arange(len(pairs)) - np.concatenate([[0], np.cumsum(given)])[owner]
     joints = np.zeros(starts[-1], np.int64)
     joints[place] = pairs % stride
@@ -224,8 +226,8 @@ def _entries(
     return starts.astype(np.int64), joints, shares.astype(np.float32)
 
 
-def _together(people: Sequence[Rest], joints: Sequence[int]) -> Rest:
-    """Several people as one, so that one depth order settles who hides whom."""
+def _concatenate(people: Sequence[Rest], joints: Sequence[int]) -> Rest:
+    """Join several people into one set of Gaussians, so that one depth order decides who hides whom."""
     if len(people) == 1:
         return people[0]
     places = np.cumsum([0, *(len(person.labels) for person in people)])

@@ -1,7 +1,7 @@
-"""The specification of a picture, in plain PyTorch: slow, short, differentiable. Every other renderer is held to it.
+"""The specification of a picture in plain PyTorch: slow, short and differentiable.
 
-Between avatars and compositing. The module is called after its library; imports are absolute, so `import torch` means
-the library here as everywhere.
+Tests hold every other renderer to it. The module is named after its library; imports are absolute, so `import torch`
+means the library here too.
 """
 
 import dataclasses
@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int16
+from jaxtyping import Bool, Float, Int, Int16
 from torch import Tensor
 
 from synthaug.body.skinning import pose_frame
-from synthaug.levels import fitting
+from synthaug.levels import choose_level
 from synthaug.renderers import Renderer, Splatting
 from synthaug.renderers.splatting.checks import check_frames, check_rest
 from synthaug.structures import Camera, Gaussians, PosedGaussians, Rendering
@@ -21,24 +21,24 @@ from synthaug.structures import Camera, Gaussians, PosedGaussians, Rendering
 MIN_ALPHA = 1 / 255
 """Coverage below one uint8 step is skipped: gsplat's ALPHA_THRESHOLD."""
 MIN_TRANSMITTANCE = 1e-4
-"""A pixel stops before the Gaussian that would leave less light than this: gsplat's TRANSMITTANCE_THRESHOLD."""
+"""A pixel stops before the Gaussian that would leave less light: gsplat's TRANSMITTANCE_THRESHOLD."""
 FRUSTUM_MARGIN = 0.3
-"""How far outside the picture, in half pictures, the Jacobian may be taken: gsplat's value."""
+"""How far outside the picture, in half pictures, the Jacobian is evaluated at most: gsplat's value."""
 TILE = 16
-"""Side of the squares that `splat` works through, pixels. It bounds memory and changes no pixel."""
+"""Side in pixels of the squares that `splat` renders one by one. It bounds memory and changes no pixel."""
 
 
 @dataclass(frozen=True, eq=False)
 class Footprints:
-    """Gaussians as the camera sees them, nearest first.
+    """Gaussians projected into the picture, nearest first.
 
     Attributes:
-        means2d: Centres, pixels; the picture's corner is (0, 0), its first pixel's centre (0.5, 0.5).
-        conics: Inverse of the 2x2 covariance: xx, xy, yy.
-        extents: Half sides of the box beyond which coverage is below MIN_ALPHA, pixels.
+        means2d: Centres in pixels; the picture's corner is (0, 0), its first pixel's centre (0.5, 0.5).
+        conics: Inverse of the 2x2 covariance: xx, xy, yy; per pixel squared.
+        extents: Half sides in pixels of the box beyond which coverage is below MIN_ALPHA.
         opacities: After antialiasing.
-        colors: As given; never clamped here.
-        depths: Camera z, metres.
+        colors: Those of the Gaussians, never clamped.
+        depths: Camera z in metres.
     """
 
     means2d: Float[Tensor, "gaussian 2"]
@@ -48,15 +48,15 @@ class Footprints:
     colors: Float[Tensor, "gaussian 3"]
     depths: Float[Tensor, " gaussian"]
 
-    def where(self, keep: Bool[Tensor, " gaussian"]) -> "Footprints":
-        """Those that are marked, in the same order."""
+    def take(self, rows: Bool[Tensor, " gaussian"] | Int[Tensor, " row"]) -> "Footprints":
+        """These rows: all that a mask marks, or the ones at these indices."""
         return Footprints(
-            means2d=self.means2d[keep],
-            conics=self.conics[keep],
-            extents=self.extents[keep],
-            opacities=self.opacities[keep],
-            colors=self.colors[keep],
-            depths=self.depths[keep],
+            means2d=self.means2d[rows],
+            conics=self.conics[rows],
+            extents=self.extents[rows],
+            opacities=self.opacities[rows],
+            colors=self.colors[rows],
+            depths=self.depths[rows],
         )
 
 
@@ -69,16 +69,16 @@ def splat(
     width: int,
     splatting: Splatting,
 ) -> tuple[Float[Tensor, "3 height width"], Float[Tensor, "1 height width"], Float[Tensor, "1 height width"]]:
-    """One frame of Gaussians as colour, coverage and depth, differentiable in everything but the order.
+    """Render one frame of Gaussians as colour, alpha and depth, differentiable in everything but the order.
 
-    Works in the precision of its input. Colour is premultiplied by alpha and over nothing.
+    Works in the precision of its input. The background is transparent and colour is premultiplied by alpha.
 
     Args:
-        posed: World frame.
+        posed: Gaussians in the world frame, metres.
         viewmat: World to camera.
-        K: Intrinsics, pixels; skew is ignored, as in gsplat.
-        height: Pixels.
-        width: Pixels.
+        K: Intrinsics in pixels; skew is ignored, as in gsplat.
+        height: Of the picture, pixels.
+        width: Of the picture, pixels.
         splatting: The image model.
 
     Returns:
@@ -111,7 +111,7 @@ def project(
     width: int,
     splatting: Splatting,
 ) -> Footprints:
-    """Perspective of each Gaussian to first order about its centre, culled, nearest first.
+    """Project each Gaussian to first order about its centre; cull those out of sight and sort the rest, nearest first.
 
     Equal depths keep the order of the Gaussians.
 
@@ -123,7 +123,7 @@ def project(
     x, y, z = torch.where(inside[:, None], p, 1.0).unbind(-1)
     fx, fy, cx, cy = K[0, 0], K[1, 1], K[0, 2], K[1, 2]
 
-    # The Jacobian alone is taken no farther outside than the margin, for it explodes there; the centre stays true.
+    # The Jacobian is evaluated at most a margin outside, since it explodes farther out; the centre stays exact.
     margin_x, margin_y = FRUSTUM_MARGIN * 0.5 * width / fx, FRUSTUM_MARGIN * 0.5 * height / fy
     qx = torch.clamp(x / z, -(cx / fx + margin_x), (width - cx) / fx + margin_x)
     qy = torch.clamp(y / z, -(cy / fy + margin_y), (height - cy) / fy + margin_y)
@@ -149,29 +149,17 @@ def project(
         colors=posed.colors,
         depths=z,
     )
-    seen = seen.where(regular & (opacities >= MIN_ALPHA))
-    return _nearest_first(seen)
+    seen = seen.take(regular & (opacities >= MIN_ALPHA))
+    return seen.take(torch.argsort(seen.depths.detach().float(), stable=True))
 
 
 def _extents(
     opacities: Float[Tensor, " gaussian"], variances: Float[Tensor, "gaussian 2"]
 ) -> Float[Tensor, "gaussian 2"]:
-    """Half sides of the box outside which coverage is below MIN_ALPHA, with a little slack for rounding."""
+    """Half sides of the box beyond which coverage is below MIN_ALPHA, with a little slack for rounding."""
     with torch.no_grad():
         reach = torch.sqrt(2 * torch.log(torch.clamp(opacities / MIN_ALPHA, min=1.0)))
         return 1.001 * reach[:, None] * torch.sqrt(variances) + 0.001
-
-
-def _nearest_first(seen: Footprints) -> Footprints:
-    order = torch.argsort(seen.depths.detach().float(), stable=True)
-    return Footprints(
-        means2d=seen.means2d[order],
-        conics=seen.conics[order],
-        extents=seen.extents[order],
-        opacities=seen.opacities[order],
-        colors=seen.colors[order],
-        depths=seen.depths[order],
-    )
 
 
 def _blend(
@@ -181,16 +169,16 @@ def _blend(
     top, left, bottom, right = box
     low = seen.means2d.new_tensor([left, top])
     high = seen.means2d.new_tensor([right, bottom])
-    seen = seen.where(((seen.means2d + seen.extents > low) & (seen.means2d - seen.extents < high)).all(dim=1))
+    seen = seen.take(((seen.means2d + seen.extents > low) & (seen.means2d - seen.extents < high)).all(dim=1))
     values = torch.cat([seen.colors, torch.ones_like(seen.depths)[:, None], seen.depths[:, None]], dim=1)
     return (_shares(seen, box, max_alpha) @ values).mT.reshape(5, bottom - top, right - left)
 
 
 def _shares(seen: Footprints, box: tuple[int, int, int, int], max_alpha: float) -> Float[Tensor, "pixel gaussian"]:
-    """What each Gaussian contributes to each pixel of a box (top, left, bottom, right).
+    """The share of each Gaussian in each pixel of a box (top, left, bottom, right).
 
-    The pixel loop of the paper as running products: transmittance only falls, so "stop at the first Gaussian that
-    would leave too little light" is "keep those after which enough is left".
+    This is the pixel loop of the paper as running products. Transmittance only falls, so stopping at the first Gaussian
+    that would leave too little light is the same as keeping those after which enough is left.
     """
     top, left, bottom, right = box
     low = seen.means2d.new_tensor([left, top])
@@ -211,7 +199,7 @@ def _shares(seen: Footprints, box: tuple[int, int, int, int], max_alpha: float) 
 
 @dataclass(frozen=True)
 class TorchRenderer(Renderer):
-    """The specification as a renderer: frame by frame, in float32, seconds a clip.
+    """The specification as a renderer: frame by frame in float32, seconds for a clip.
 
     Attributes:
         splatting: The image model.
@@ -221,22 +209,22 @@ class TorchRenderer(Renderer):
 
     @property
     def fingerprint(self) -> str:
-        """Names the renderer and its image model."""
+        """Name of the renderer and its image model."""
         return f"torch 1 {self.splatting}"
 
     def render(
         self, people: Sequence[Gaussians], camera: Camera, *, depth: bool = False, labels: bool = False
     ) -> Rendering:
-        """Draw people together; see `Renderer.render`."""
+        """Render people together; see `Renderer.render`."""
         check_frames(people, camera)
-        people = [fitting(person, camera, self.splatting.per_pixel) for person in people]
+        people = [choose_level(person, camera, self.splatting.per_pixel) for person in people]
         for person in people:
             check_rest(person)
         rgb = torch.zeros(len(camera.viewmats), 3, camera.height, camera.width, dtype=torch.uint8)
         alpha, depths = torch.zeros_like(rgb[:, :1]), torch.zeros(rgb[:, :1].shape)
         parts = torch.zeros(rgb[:, :1].shape, dtype=torch.int16)
         for t in range(len(rgb)) if people else ():
-            posed = together([pose_frame(person, t) for person in people])
+            posed = concatenate([pose_frame(person, t) for person in people])
             colour, cover, distance = splat(
                 posed,
                 camera.viewmats[t],
@@ -252,7 +240,7 @@ class TorchRenderer(Renderer):
 
 
 def part_labels(people: Sequence[Gaussians]) -> Int16[Tensor, " gaussian"]:
-    """The label of each Gaussian of all people together: see `Rendering.labels`."""
+    """The label of each Gaussian of all people in one list: see `Rendering.labels`."""
     parts, before = [], 1
     for person in people:
         strongest = person.joint_ids.long().gather(1, person.weights.argmax(dim=1, keepdim=True))[:, 0]
@@ -264,21 +252,21 @@ def part_labels(people: Sequence[Gaussians]) -> Int16[Tensor, " gaussian"]:
 def strongest_parts(
     posed: PosedGaussians, parts: Int16[Tensor, " gaussian"], camera: Camera, frame: int, splatting: Splatting
 ) -> Int16[Tensor, "height width"]:
-    """The label of the Gaussian that contributes most to each pixel; of equal ones the nearer; 0 where none does."""
+    """The label of the Gaussian with the largest share of each pixel, of equal ones the nearer; 0 without any."""
     height, width = camera.height, camera.width
     numbers = torch.arange(len(parts)).to(posed.means)[:, None].expand(-1, 3)
     numbered = dataclasses.replace(posed, colors=numbers)
     view = (camera.viewmats[frame], camera.Ks[frame])
     seen = project(numbered, *view, height=height, width=width, splatting=splatting)
     shares = _shares(seen, (0, 0, height, width), splatting.max_alpha)
-    # A first column of next to nothing, so that pixels to which nobody contributes point to label 0.
+    # A first column of almost nothing, so that pixels without any Gaussian point to label 0.
     shares = torch.cat([shares.new_full((len(shares), 1), 1e-12), shares], dim=1)
     labels = torch.cat([parts.new_zeros(1), parts[seen.colors[:, 0].long()]])
     return labels[shares.argmax(dim=1)].reshape(height, width)
 
 
-def together(people: Sequence[PosedGaussians]) -> PosedGaussians:
-    """Several people as one set, which is what lets one depth order settle who hides whom."""
+def concatenate(people: Sequence[PosedGaussians]) -> PosedGaussians:
+    """Join several people into one set of Gaussians, so that one depth order decides who hides whom."""
     return PosedGaussians(
         means=torch.cat([person.means for person in people]),
         covars=torch.cat([person.covars for person in people]),
@@ -288,5 +276,5 @@ def together(people: Sequence[PosedGaussians]) -> PosedGaussians:
 
 
 def to_uint8(values: Float[Tensor, "*shape"]) -> Tensor:
-    """Values of 0..1 as 0..255, halves rounded up, the rest of the line cut off."""
+    """Convert values of 0..1 to 0..255: halves are rounded up, values out of range are clamped."""
     return torch.clamp(torch.floor(255 * values + 0.5), 0, 255).to(torch.uint8)

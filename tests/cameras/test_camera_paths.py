@@ -63,8 +63,14 @@ def test_orbit_turns_by_the_angles_it_says():
 
 def test_the_centre_stays_at_its_pixel():
     reference = example_camera()
-    for drawn in (values(60.0), values(0.0, 20.0), values(distance=1.4), values(focal=1.3), values(-45.0, 9, 1.1, 0.8)):
-        camera = Orbit().path(drawn, reference, CENTRE)
+    for sampled in (
+        values(60.0),
+        values(0.0, 20.0),
+        values(distance=1.4),
+        values(focal=1.3),
+        values(-45.0, 9, 1.1, 0.8),
+    ):
+        camera = Orbit().path(sampled, reference, CENTRE)
         torch.testing.assert_close(pixel(camera, CENTRE), pixel(reference, CENTRE), atol=2e-3, rtol=0)
 
 
@@ -108,7 +114,7 @@ def test_a_hand_sways_by_the_amplitude_it_says():
         moved = camera.viewmats @ torch.linalg.inv(reference.viewmats)
         shifts.append(moved[:, :3, 3])
         angles.append((moved[:, 2, 1] - moved[:, 1, 2]) / 2)
-    # Mean square over draws, frames and axes; the ensemble's standard error is under 4 %.
+    # Mean square over samples, frames and axes; the ensemble's standard error is under 4 %.
     assert float(torch.stack(shifts).square().mean().sqrt()) == pytest.approx(0.02, rel=0.1)
     assert math.degrees(float(torch.stack(angles).square().mean().sqrt())) == pytest.approx(0.5, rel=0.1)
 

@@ -14,19 +14,19 @@ from synthaug.body.skinning import pose_frame
 from synthaug.renderers import Splatting, cpu
 from synthaug.renderers.cpu import CpuRenderer
 from synthaug.renderers.splatting import kernels
-from synthaug.renderers.torch import TorchRenderer, splat, together
+from synthaug.renderers.torch import TorchRenderer, concatenate, splat
 from synthaug.structures import Camera, Gaussians, Light
 from synthaug.testing.renderers import check_renderer, dot, example_person, example_view, psnr, with_normals
 
 
 def before_quantisation(people: list[Gaussians], camera: Camera, splatting: Splatting) -> torch.Tensor:
     """The first frame's framebuffer as [r g b alpha, height, width], of the kernels."""
-    return cpu.framebuffer(people, camera, splatting)[0]
+    return cpu.render_framebuffer(people, camera, splatting)[0]
 
 
 def specified(people: list[Gaussians], camera: Camera, splatting: Splatting) -> torch.Tensor:
     """The same by the specification in float64."""
-    posed = together([pose_frame(person, 0) for person in people])
+    posed = concatenate([pose_frame(person, 0) for person in people])
     posed = type(posed)(**{f.name: getattr(posed, f.name).double() for f in dataclasses.fields(posed)})
     rgb, alpha, _ = splat(
         posed,
@@ -74,12 +74,12 @@ def test_opaque_gaussians_stop_light_where_the_specification_stops_it():
         assert psnr(a, b, peak=1.0) > 55
 
 
-def test_opacity_just_under_one_step_is_not_drawn_and_just_over_is():
+def test_opacity_just_under_one_step_is_not_rendered_and_just_over_is():
     renderer, camera = CpuRenderer(Splatting(antialiased=False)), example_view(frames=1)
-    for opacity, drawn in ((0.999 / 255, 0), (1.001 / 255, 1)):
+    for opacity, alpha in ((0.999 / 255, 0), (1.001 / 255, 1)):
         person = dataclasses.replace(dot((0.0, 0.0, 0.0), color=(1.0, 1.0, 1.0)), scales=torch.full((1, 3), 1.0))
         person = dataclasses.replace(person, opacities=torch.tensor([opacity]))
-        assert int(renderer.render([person], camera).alpha.max()) == drawn
+        assert int(renderer.render([person], camera).alpha.max()) == alpha
 
 
 def test_equal_depths_keep_the_order_of_the_gaussians():
@@ -110,7 +110,7 @@ def test_order_is_the_stable_order_of_floats():
         depths = generator.choice([0.0, 0.5, 1.0, 3.0, 1e9], count).astype(np.float32)
         depths[::3] = generator.lognormal(0, 3, len(depths[::3]))
         slots = generator.permutation(count)
-        queue = kernels._order(depths, slots, np.empty(count, np.int64), np.empty(count, np.int64)) & 0xFFFFFFFF
+        queue = kernels._sort(depths, slots, np.empty(count, np.int64), np.empty(count, np.int64)) & 0xFFFFFFFF
         seen = slots[depths[slots] > 0]
         np.testing.assert_array_equal(queue, seen[np.argsort(depths[seen], kind="stable")])
 
@@ -170,7 +170,7 @@ def test_two_people_are_sorted_as_one():
     assert psnr(one_way.rgb, TorchRenderer().render(people, example_view()).rgb) > 55
 
 
-def test_pictures_larger_than_a_thousand_pixels_are_drawn():
+def test_pictures_larger_than_a_thousand_pixels_are_rendered():
     camera = example_view(frames=1).scaled(height=1090, width=2050)
     person = example_person(frames=1, count=300)
     small = example_view(frames=1).scaled(height=109, width=205)
@@ -180,7 +180,7 @@ def test_pictures_larger_than_a_thousand_pixels_are_drawn():
     assert psnr(shrunk, CpuRenderer(Splatting(eps2d=1 / 12)).render([person], small).rgb) > 35
 
 
-def test_light_multiplies_colors_by_what_the_noun_says():
+def test_light_multiplies_colors_by_its_shade():
     camera, light = example_view(), Light((0.3, 0.5, -0.7), (0.9, 0.8, 0.7), (0.6, 0.7, 0.8), (0.4, 0.3, 0.1))
     people = [with_normals(example_person(seed=seed, count=300)) for seed in (0, 1, 2)]
     lights = (light, None, dataclasses.replace(light, direction=(0.0, -2.0, 0.1)))
@@ -212,7 +212,7 @@ def test_labels_are_those_of_the_specification():
 
 
 @pytest.mark.parametrize("width", [1, 7, 120, 121, 249, 569])
-def test_every_width_of_picture_is_drawn_alike(width: int):
+def test_every_width_of_picture_is_rendered_alike(width: int):
     """Rows are laid out for few widths; each gives what the specification gives."""
     camera = dataclasses.replace(example_view(frames=1), width=width, height=13)
     person = dataclasses.replace(example_person(frames=1, count=80), scales=torch.full((80, 3), 0.1))
@@ -230,58 +230,58 @@ def test_weights_that_do_not_add_up_are_taken_as_posed_takes_them():
 
 def test_preparation_is_remembered_for_the_same_tensors_only():
     person = example_person()
-    first = cpu._prepared(person)
-    assert cpu._prepared(dataclasses.replace(person, T_world_rest=person.T_world_rest.clone())) is first
-    assert cpu._prepared(dataclasses.replace(person, colors=person.colors.clone())) is not first
+    first = cpu._prepare_once(person)
+    assert cpu._prepare_once(dataclasses.replace(person, T_world_rest=person.T_world_rest.clone())) is first
+    assert cpu._prepare_once(dataclasses.replace(person, colors=person.colors.clone())) is not first
     person.colors.mul_(0.5)
-    assert cpu._prepared(person) is not first
+    assert cpu._prepare_once(person) is not first
 
 
 def test_memory_of_people_is_bounded_and_lets_go(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(cpu, "_MEMORY", 4)
-    people = [example_person(count=5, seed=seed) for seed in range(cpu._MEMORY + 5)]
+    monkeypatch.setattr(cpu, "_MAX_PREPARED", 4)
+    people = [example_person(count=5, seed=seed) for seed in range(cpu._MAX_PREPARED + 5)]
     for person in people:
-        cpu._prepared(person)
-    assert len(cpu._memory) <= cpu._MEMORY
+        cpu._prepare_once(person)
+    assert len(cpu._prepared_people) <= cpu._MAX_PREPARED
     del people, person
     gc.collect()
     kept = example_person(count=5)
-    cpu._prepared(kept)
-    assert sum(all(ref() is not None for ref in refs) for refs, _, _ in cpu._memory.values()) == 1
+    cpu._prepare_once(kept)
+    assert sum(all(ref() is not None for ref in refs) for refs, _, _ in cpu._prepared_people.values()) == 1
 
 
 def test_a_joint_that_the_clip_lacks_is_refused():
     person = example_person(joints=5)
     CpuRenderer().render([person], example_view())
     fewer = dataclasses.replace(person, T_world_rest=person.T_world_rest[:, :4])
-    with pytest.raises(ValueError, match="joint_ids reach from 0 to 4; 0 to 3 was wanted"):
+    with pytest.raises(ValueError, match="Expected Gaussians.joint_ids from 0 to 3, .* got 0 to 4"):
         CpuRenderer().render([fewer], example_view())
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"T_world_rest": torch.full((2, 5, 4, 4), math.nan)}, "T_world_rest holds .* NaN"),
-        ({"T_world_rest": torch.zeros(3, 5, 4, 4)}, "has 3 frames and the camera 2"),
-        ({"opacities": torch.full((400,), math.inf)}, "opacities holds 400 values"),
-        ({"normals": torch.full((400, 3), math.nan)}, "normals holds 1200 values"),
-        ({"light": Light((0.0, math.nan, 0.0), (1.0,) * 3, (1.0,) * 3, (1.0,) * 3)}, "light holds 1 values"),
+        ({"T_world_rest": torch.full((2, 5, 4, 4), math.nan)}, "T_world_rest, got .* NaN"),
+        ({"T_world_rest": torch.zeros(3, 5, 4, 4)}, r"as many frames as the camera \(2\), got 3"),
+        ({"opacities": torch.full((400,), math.inf)}, "opacities, got 400 that"),
+        ({"normals": torch.full((400, 3), math.nan)}, "normals, got 1200 that"),
+        ({"light": Light((0.0, math.nan, 0.0), (1.0,) * 3, (1.0,) * 3, (1.0,) * 3)}, "light, got 1 that"),
     ],
 )
-def test_what_would_break_the_kernels_is_refused_in_words(change: dict[str, object], message: str):
+def test_what_would_break_the_kernels_is_an_error(change: dict[str, object], message: str):
     with pytest.raises(ValueError, match=message):
         CpuRenderer().render([dataclasses.replace(example_person(), **change)], example_view())
 
 
-def test_cameras_that_are_no_cameras_are_refused():
+def test_impossible_cameras_are_errors():
     camera = example_view()
-    with pytest.raises(ValueError, match="camera.Ks holds"):
+    with pytest.raises(ValueError, match="Expected finite numbers in camera.Ks"):
         CpuRenderer().render([], dataclasses.replace(camera, Ks=camera.Ks * math.nan))
-    with pytest.raises(ValueError, match="no inside"):
+    with pytest.raises(ValueError, match="at least 1 x 1 pixels, got 0 x 50"):
         CpuRenderer().render([], dataclasses.replace(camera, width=0))
 
 
-def test_threads_draw_what_one_draws_alone():
+def test_threads_render_what_one_renders_alone():
     people = [example_person(seed=seed) for seed in range(4)]
     camera, renderer = example_view(), CpuRenderer()
     alone = [renderer.render([person], camera).rgb for person in people]

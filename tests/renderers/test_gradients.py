@@ -127,7 +127,7 @@ def test_gradients_reach_people_over_time_through_skinning_and_light():
     def specified(people: list[Gaussians]) -> list[Tensor]:
         frames = [
             specification.splat(
-                specification.together([pose_frame(person, t) for person in people]),
+                specification.concatenate([pose_frame(person, t) for person in people]),
                 camera.viewmats[t],
                 camera.Ks[t],
                 height=20,
@@ -229,8 +229,8 @@ def test_fitting_finds_colours_and_places_again():
     assert losses[20] < 0.5 * losses[0] and losses[-1] < 0.05 * losses[0]
     # Faint ones and those behind others show too little to be found.
     clear = truth.opacities > 0.5
-    for now, wanted, started in ((means, truth.means, 0.02), (colors, truth.colors, 0.2)):
-        assert (now - wanted)[clear].abs().median().item() < 0.3 * started
+    for now, true, started in ((means, truth.means, 0.02), (colors, truth.colors, 0.2)):
+        assert (now - true)[clear].abs().median().item() < 0.3 * started
 
 
 def test_nobody_is_transparent_and_has_gradients_without_rows():
@@ -280,29 +280,29 @@ def test_threads_find_what_one_finds_alone():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"means": torch.full((7, 3), math.nan)}, "posed.means holds 21 values that are NaN"),
+        ({"means": torch.full((7, 3), math.nan)}, "finite numbers in posed.means, got 21 that are NaN"),
         (
             {"colors": torch.zeros(7, 3, dtype=torch.float64)},
-            "posed.colors is torch.float64 and posed.means torch.float32",
+            "got torch.float64 for posed.colors and torch.float32 for posed.means",
         ),
-        ({"opacities": torch.full((7,), 1.5)}, "posed.opacities reach from 1.5 to 1.5; 0 to 1 was wanted"),
+        ({"opacities": torch.full((7,), 1.5)}, "Expected posed.opacities from 0 to 1, got 1.5 to 1.5"),
         ({"opacities": torch.full((7,), -2.0)}, "logits"),
     ],
 )
-def test_gaussians_that_are_none_are_refused(change: dict[str, Tensor], message: str):
+def test_impossible_gaussians_are_errors(change: dict[str, Tensor], message: str):
     camera = example_view(frames=1)
     posed: PosedGaussians = dataclasses.replace(pose_frame(example_person(count=7, frames=1), 0), **change)
     with pytest.raises(ValueError, match=message):
         gradients.splat(posed, camera.viewmats[0], camera.Ks[0], height=5, width=5, splatting=Splatting())
 
 
-def test_shapes_that_disagree_are_refused():
+def test_shapes_that_disagree_are_errors():
     camera, posed = example_view(frames=1), pose_frame(example_person(count=7, frames=1), 0)
-    with pytest.raises(ValueError, match=r"K has shape \(1, 3, 3\); \(3, 3\) was wanted"):
+    with pytest.raises(ValueError, match=r"Expected K to have shape \(3, 3\), .* got \(1, 3, 3\)"):
         check_posed(posed, camera.viewmats[0], camera.Ks, height=5, width=5)
 
 
-def test_cameras_that_are_none_are_refused():
+def test_impossible_cameras_are_errors():
     camera, posed = example_view(frames=1), pose_frame(example_person(count=7, frames=1), 0)
 
     def splat(viewmat: Tensor, K: Tensor, *, side: int = 5) -> None:
@@ -310,9 +310,9 @@ def test_cameras_that_are_none_are_refused():
 
     viewmat, K = camera.viewmats[0], camera.Ks[0]
     for wrong, message in (
-        (lambda: splat(viewmat, -K), "K has a focal length of -75 pixels; more than 0 was wanted"),
-        (lambda: splat(viewmat * math.inf, K), "viewmat holds"),
-        (lambda: splat(viewmat, K, side=0), "5 x 0 pixels has no inside"),
+        (lambda: splat(viewmat, -K), "Expected focal lengths of K above 0 pixels, got -75"),
+        (lambda: splat(viewmat * math.inf, K), "finite numbers in viewmat"),
+        (lambda: splat(viewmat, K, side=0), "at least 1 x 1 pixels, got 5 x 0"),
     ):
         with pytest.raises(ValueError, match=message):
             wrong()

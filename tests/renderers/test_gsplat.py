@@ -1,4 +1,4 @@
-"""The GPU renderer: refused in words without a GPU, right in layout everywhere, right in pixels where there is one."""
+"""The GPU renderer: an error without a GPU, right in layout everywhere, right in pixels where there is one."""
 
 import dataclasses
 import logging
@@ -17,7 +17,7 @@ from synthaug.renderers import Shot, Splatting
 from synthaug.renderers import gsplat as module
 from synthaug.renderers.auto import best_renderer
 from synthaug.renderers.cpu import CpuRenderer
-from synthaug.renderers.gsplat import GsplatRenderer, compiled_max_alpha, planned, pose_clips
+from synthaug.renderers.gsplat import GsplatRenderer, compiled_max_alpha, plan_calls, pose_clips
 from synthaug.renderers.splatting.building import BuildError
 from synthaug.renderers.torch import splat
 from synthaug.structures import Gaussians, Light, PosedGaussians
@@ -27,9 +27,9 @@ without_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="this machin
 
 
 @without_cuda
-def test_without_cuda_gsplat_is_refused_in_words_and_nothing_is_compiled():
+def test_without_cuda_gsplat_is_an_error_and_nothing_is_compiled():
     before = set(sys.modules)
-    with pytest.raises(ValueError, match="torch sees no CUDA device.*Choose the cpu renderer"):
+    with pytest.raises(ValueError, match="torch sees no CUDA device.*Choose synth/renderer=cpu"):
         GsplatRenderer()
     # Importing this module is what makes gsplat look for its kernels, and compile them where nvcc is found.
     assert "gsplat.cuda._backend" not in sys.modules
@@ -74,7 +74,7 @@ def test_clips_together_are_posed_as_single_frames_are(part: slice):
 def test_calls_hold_every_frame_once_and_fit(sizes: list[int], frames: int, pixels: int, most: int):
     counts = dict(enumerate(sizes))
     seen = []
-    for clips, part in planned(counts, frames, pixels=pixels, most=most):
+    for clips, part in plan_calls(counts, frames, pixels=pixels, most=most):
         seen += [(clip, t) for clip in clips for t in range(part.start, part.stop)]
         largest = max(counts[clip] for clip in clips)
         length = part.stop - part.start
@@ -103,7 +103,7 @@ def rasterization(  # noqa: PLR0913
     render_mode: str,
     rasterize_mode: str,
 ) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
-    """gsplat.rasterization as the specification would draw it: same layout of arguments and results."""
+    """gsplat.rasterization by the specification: same layout of arguments and results."""
     assert quats is None and scales is None and not packed
     frames, count = means.shape[:2]
     assert covars.shape == (frames, count, 3, 3) and opacities.shape == (frames, count)
@@ -140,7 +140,7 @@ def test_gsplat_is_asked_in_its_own_layout(pretended: list[int]):
     check_renderer(GsplatRenderer(device="cpu"))
 
 
-def test_long_clips_are_drawn_in_parts_that_fit(pretended: list[int]):
+def test_long_clips_are_rendered_in_parts_that_fit(pretended: list[int]):
     person, camera = example_person(frames=5, count=40), example_view(frames=5)
     whole = GsplatRenderer(device="cpu").render([person], camera, depth=True)
     pretended.clear()
@@ -152,7 +152,7 @@ def test_long_clips_are_drawn_in_parts_that_fit(pretended: list[int]):
     assert torch.equal(whole.depth, parts.depth)
 
 
-def test_a_batch_is_drawn_in_few_calls_and_each_clip_as_if_alone(pretended: list[int]):
+def test_a_batch_is_rendered_in_few_calls_and_each_clip_as_if_alone(pretended: list[int]):
     view, small = example_view(frames=3), example_view(frames=3, height=20, width=30)
     people = [tuple(clip) for clip in crowd()]
     shots = [
@@ -163,20 +163,20 @@ def test_a_batch_is_drawn_in_few_calls_and_each_clip_as_if_alone(pretended: list
     together = renderer.render_clips(shots)
     # One call for each size and for depth; 90 and 30 Gaussians do not share one.
     assert sorted(pretended) == [3, 3, 3, 6]
-    for shot, drawn in zip(shots, together, strict=True):
+    for shot, rendering in zip(shots, together, strict=True):
         alone = renderer.render(shot.people, shot.camera, depth=shot.depth)
-        assert torch.equal(drawn.rgb, alone.rgb) and torch.equal(drawn.alpha, alone.alpha)
-        assert (drawn.depth is None) == (not shot.depth)
-        assert drawn.depth is None or alone.depth is None or torch.equal(drawn.depth, alone.depth)
+        assert torch.equal(rendering.rgb, alone.rgb) and torch.equal(rendering.alpha, alone.alpha)
+        assert (rendering.depth is None) == (not shot.depth)
+        assert rendering.depth is None or alone.depth is None or torch.equal(rendering.depth, alone.depth)
     assert renderer.render_clips([]) == []
 
 
 def test_people_are_sent_once_and_again_when_they_change(pretended: list[int], monkeypatch: pytest.MonkeyPatch):
     sent = []
-    send = module._sent
-    monkeypatch.setattr(module, "_sent", lambda person, device: sent.append(1) or send(person, device))
-    monkeypatch.setattr(module, "_kept", {})
-    monkeypatch.setattr(module, "_KEPT", 3)
+    send = module._send
+    monkeypatch.setattr(module, "_send", lambda person, device: sent.append(1) or send(person, device))
+    monkeypatch.setattr(module, "_people_on_device", {})
+    monkeypatch.setattr(module, "_MAX_PEOPLE", 3)
     renderer, person, camera = GsplatRenderer(device="cpu"), example_person(count=20), example_view()
     before = renderer.render([person], camera)
     moved = dataclasses.replace(person, T_world_rest=person.T_world_rest.clone())
@@ -188,7 +188,7 @@ def test_people_are_sent_once_and_again_when_they_change(pretended: list[int], m
     strangers = [example_person(count=2, seed=seed) for seed in range(5)]
     for stranger in strangers:
         renderer.render([stranger], camera)
-    assert len(module._kept) == 3, "strangers do not pile up"
+    assert len(module._people_on_device) == 3, "strangers do not pile up"
 
 
 def test_a_failed_compilation_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
@@ -199,14 +199,16 @@ def test_a_failed_compilation_says_what_to_do(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a pretended device")
     monkeypatch.setattr(module, "build_once", fail)
-    with pytest.raises(BuildError, match=r"a pretended device: nvcc fatal: no room .*set CUDA_HOME.*renderer=cpu"):
+    with pytest.raises(
+        BuildError, match=r"a pretended device, which needs nvcc.*Set CUDA_HOME.*renderer=cpu.*nvcc fatal: no room"
+    ):
         GsplatRenderer().prepare()
 
 
-def test_a_cap_that_gsplat_cannot_reach_is_refused(pretended: list[int]):
-    with pytest.raises(ValueError, match="max_alpha=1.0 was asked of gsplat .* which caps at"):
+def test_a_limit_that_gsplat_cannot_reach_is_an_error(pretended: list[int]):
+    with pytest.raises(ValueError, match="Expected max_alpha to be at most .*, the limit of gsplat .*, got 1.0"):
         GsplatRenderer(Splatting(max_alpha=1.0))
-    with pytest.raises(ValueError, match="gaussians_per_call=0; 1 or more was wanted"):
+    with pytest.raises(ValueError, match="Expected gaussians_per_call to be 1 or more, got 0"):
         GsplatRenderer(gaussians_per_call=0)
 
 
@@ -219,11 +221,11 @@ def test_auto_takes_gsplat_where_there_is_cuda(
     assert "Renderer: gsplat, since torch sees a pretended device." in caplog.messages
 
 
-def test_the_cap_of_each_version_is_known(monkeypatch: pytest.MonkeyPatch):
+def test_the_limit_of_alpha_of_each_version_is_known(monkeypatch: pytest.MonkeyPatch):
     found = SimpleNamespace(version="1.5.3")
     monkeypatch.setattr("synthaug.renderers.gsplat.version", lambda name: found.version)
-    for found.version, cap in (("1.5.2", 0.999), ("1.5.3", 0.999), ("1.6.0.dev1", 0.99), ("1.6.0", 0.99)):
-        assert compiled_max_alpha() == cap
+    for found.version, limit in (("1.5.2", 0.999), ("1.5.3", 0.999), ("1.6.0.dev1", 0.99), ("1.6.0", 0.99)):
+        assert compiled_max_alpha() == limit
 
 
 @pytest.mark.gpu
@@ -241,9 +243,9 @@ def test_a_batch_on_a_gpu_is_its_clips_alone():
         pytest.skip("no CUDA device")
     renderer, view = GsplatRenderer(), example_view(frames=3)
     shots = [Shot(tuple(people), view) for people in crowd()]
-    for shot, drawn in zip(shots, renderer.render_clips(shots), strict=True):
-        assert torch.equal(drawn.rgb, renderer.render(shot.people, view).rgb)
-        assert drawn.rgb.is_pinned()
+    for shot, rendering in zip(shots, renderer.render_clips(shots), strict=True):
+        assert torch.equal(rendering.rgb, renderer.render(shot.people, view).rgb)
+        assert rendering.rgb.is_pinned()
 
 
 @pytest.mark.gpu
@@ -252,5 +254,5 @@ def test_gsplat_agrees_with_the_cpu_renderer():
         pytest.skip("no CUDA device")
     view = example_view(frames=3)
     for people in crowd():
-        # Thresholds at which fast arithmetic decides otherwise, and the imitated cap: see check_renderer.
+        # Thresholds at which fast arithmetic decides otherwise, and the imitated limit of alpha: see check_renderer.
         assert psnr(GsplatRenderer().render(people, view).rgb, CpuRenderer().render(people, view).rgb) > 45

@@ -22,7 +22,7 @@ from synthaug.body.skinning import pose_frame
 from synthaug.renderers import Renderer, Splatting
 from synthaug.renderers import torch as specification
 from synthaug.renderers.cpu import CpuRenderer
-from synthaug.renderers.torch import TorchRenderer, splat, together
+from synthaug.renderers.torch import TorchRenderer, concatenate, splat
 from synthaug.structures import Camera, Gaussians, Light, PosedGaussians, Rendering
 from synthaug.testing.renderers import dot, example_person, example_view
 
@@ -44,18 +44,18 @@ examples = settings(max_examples=25, derandomize=True, deadline=None)
 
 def random_camera(seed: int, *, height: int, width: int, frames: int = 1) -> Camera:
     """3 m before the origin, looking roughly there; two focal lengths, a centre of projection off the middle."""
-    draw = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     camera = example_view(frames=frames, height=height, width=width)
     camera.viewmats[:, :3, :3] = (
-        axis_angle_to_matrix(torch.tensor(draw.normal(0, 0.1, (frames, 3))).float()) @ (camera.viewmats[:, :3, :3])
+        axis_angle_to_matrix(torch.tensor(rng.normal(0, 0.1, (frames, 3))).float()) @ (camera.viewmats[:, :3, :3])
     )
-    camera.Ks[:, [0, 1], [0, 1]] *= torch.tensor(draw.uniform(0.6, 1.6, (frames, 2))).float()
+    camera.Ks[:, [0, 1], [0, 1]] *= torch.tensor(rng.uniform(0.6, 1.6, (frames, 2))).float()
     return camera
 
 
 def band(people: Sequence[Gaussians], camera: Camera, splatting: Splatting) -> tuple[Tensor, Tensor]:
     """Least and greatest [r g b alpha depth, height, width] that the specification gives for the first frame."""
-    posed = together([pose_frame(person, 0) for person in people])
+    posed = concatenate([pose_frame(person, 0) for person in people])
     wide = PosedGaussians(*(value.double() for value in vars(posed).values()))
     found = []
     for gaussians, nudge in ((posed, 1.0), (wide, 1 - NUDGE), (wide, 1 + NUDGE)):
@@ -76,7 +76,7 @@ def band(people: Sequence[Gaussians], camera: Camera, splatting: Splatting) -> t
 
 
 def assert_specified(people: Sequence[Gaussians], camera: Camera, splatting: Splatting) -> Rendering:
-    """Draw people and hold the first frame to the band."""
+    """Render people and hold the first frame to the band."""
     rendering = CpuRenderer(splatting).render(people, camera, depth=True)
     assert_in_band(rendering, people, camera, splatting)
     return rendering
@@ -109,7 +109,7 @@ def assert_in_band(rendering: Rendering, people: Sequence[Gaussians], camera: Ca
     splatting=models,
     lit=st.booleans(),
 )
-def test_random_people_are_drawn_as_specified(
+def test_random_people_are_rendered_as_specified(
     seed: int, counts: list[int], height: int, width: int, splatting: Splatting, lit: bool
 ):
     people = [
@@ -126,9 +126,9 @@ def test_a_picture_of_another_model_is_noticed():
     person, camera = example_person(count=60, frames=1), example_view(frames=1, height=30, width=30)
     people = [dataclasses.replace(person, opacities=torch.ones(60), scales=person.scales + 0.05)]
     for other in (Splatting(eps2d=0.06), Splatting(max_alpha=0.9), Splatting(antialiased=False), Splatting(near=2.4)):
-        drawn = CpuRenderer(other).render(people, camera, depth=True)
+        rendering = CpuRenderer(other).render(people, camera, depth=True)
         with pytest.raises(AssertionError, match="was specified"):
-            assert_in_band(drawn, people, camera, Splatting())
+            assert_in_band(rendering, people, camera, Splatting())
 
 
 @examples
@@ -178,7 +178,7 @@ def still(person: Gaussians) -> Gaussians:
     width=sides,
     splatting=models,
 )
-def test_a_gaussian_on_the_border_of_a_pixel_or_block_is_drawn_as_specified(
+def test_a_gaussian_on_the_border_of_a_pixel_or_block_is_rendered_as_specified(
     u: int, v: int, pixels: float, height: int, width: int, splatting: Splatting
 ):
     # Steps of half a pixel: corners and centres of pixels, hence of blocks of any size, in and around the picture.
@@ -195,11 +195,11 @@ def test_a_gaussian_on_the_border_of_a_pixel_or_block_is_drawn_as_specified(
     planes=st.integers(1, 3),
     antialiased=st.booleans(),
 )
-def test_equal_depths_are_drawn_in_the_order_given(seed: int, counts: list[int], planes: int, antialiased: bool):
-    draw, people = np.random.default_rng(seed), []
+def test_equal_depths_are_rendered_in_the_order_given(seed: int, counts: list[int], planes: int, antialiased: bool):
+    rng, people = np.random.default_rng(seed), []
     for i, count in enumerate(counts):
         person = still(example_person(seed=seed + i, count=count, frames=1))
-        means = np.stack([*draw.uniform(0, 2, (2, count)), 2.0 + draw.integers(0, planes, count)], axis=1)
+        means = np.stack([*rng.uniform(0, 2, (2, count)), 2.0 + rng.integers(0, planes, count)], axis=1)
         people.append(
             dataclasses.replace(
                 person,
@@ -213,7 +213,7 @@ def test_equal_depths_are_drawn_in_the_order_given(seed: int, counts: list[int],
 
 @examples
 @given(seed=seeds, count=st.integers(1, 30), antialiased=st.booleans(), far=st.sampled_from([1.0, 1e10]))
-def test_people_who_cross_the_near_and_far_planes_are_drawn_as_specified(
+def test_people_who_cross_the_near_and_far_planes_are_rendered_as_specified(
     seed: int, count: int, antialiased: bool, far: float
 ):
     # 0.5 and 1 are floats, and positions are multiples of 1/16, so that some lie in the planes themselves.
@@ -270,7 +270,7 @@ def test_quaternions_of_any_length_are_the_same_rotation(seed: int, count: int, 
 
 
 @pytest.mark.parametrize("antialiased", [True, False])
-def test_flat_and_pointlike_gaussians_are_drawn_as_specified(antialiased: bool):
+def test_flat_and_pointlike_gaussians_are_rendered_as_specified(antialiased: bool):
     person, camera = example_person(count=20, frames=1), example_view(frames=1, height=30, width=30)
     for flat in ([1.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]):
         thin = dataclasses.replace(person, scales=person.scales * torch.tensor(flat))
@@ -286,7 +286,7 @@ def test_a_clip_of_no_frames_has_none():
 
 
 @pytest.mark.parametrize("renderer", [CpuRenderer(), TorchRenderer()])
-def test_nobody_nothing_and_nowhere_are_transparent(renderer: Renderer):
+def test_no_people_no_gaussians_and_none_in_view_are_transparent(renderer: Renderer):
     camera = example_view()
     behind = example_person()
     behind = dataclasses.replace(behind, means=behind.means + torch.tensor([0.0, 0.0, 50.0]))
@@ -307,44 +307,58 @@ def forged(person: Gaussians, **fields: Tensor) -> Gaussians:
 
 NAN, FEW = math.nan, example_person(count=7)
 BAD_PEOPLE = {
-    "means of NaN": ({"means": torch.full((7, 3), NAN)}, r"Gaussians\.means holds 21 values that are NaN"),
-    "scales of infinity": ({"scales": torch.full((7, 3), math.inf)}, r"Gaussians\.scales holds 21"),
-    "log scales": ({"scales": torch.full((7, 3), -4.0)}, r"scales reach down to -4; .* take their exponential"),
-    "quaternions of NaN": ({"quats": torch.full((7, 4), NAN)}, r"Gaussians\.quats holds 28"),
-    "no direction": ({"quats": torch.zeros(7, 4)}, r"quats has one of length 0; a direction was wanted"),
-    "logits": ({"opacities": torch.linspace(-3, 3, 7)}, r"opacities reach from -3 to 3; 0 to 1 .* sigmoid"),
-    "colours of NaN": ({"colors": torch.full((7, 3), NAN)}, r"Gaussians\.colors holds 21"),
-    "weights of NaN": ({"weights": torch.full((7, 3), NAN)}, r"Gaussians\.weights holds 21"),
-    "too few means": ({"means": torch.zeros(6, 3)}, r"means has shape \(6, 3\); \(7, 3\) was wanted"),
-    "flat opacities": ({"opacities": torch.zeros(7, 1)}, r"opacities has shape \(7, 1\); \(7,\) was wanted"),
-    "one joint each": ({"joint_ids": torch.zeros(7, dtype=torch.long)}, r"joint_ids has shape \(7,\); \[gaussian k\]"),
-    "no such joint": ({"joint_ids": torch.full((7, 3), 5)}, r"joint_ids reach from 5 to 5; 0 to 4 was wanted"),
-    "joint below 0": ({"joint_ids": torch.full((7, 3), -1)}, r"joint_ids reach from -1"),
-    "joints of NaN": ({"T_world_rest": torch.full((2, 5, 4, 4), NAN)}, r"people\[0\]\.T_world_rest holds 160"),
-    "3x4 joints": ({"T_world_rest": torch.zeros(2, 5, 3, 4)}, r"\[time joint 4 4\] was wanted"),
-    "other frames": ({"T_world_rest": torch.zeros(3, 5, 4, 4)}, r"has 3 frames and the camera 2"),
+    "means of NaN": ({"means": torch.full((7, 3), NAN)}, r"numbers in Gaussians\.means, got 21 that are NaN"),
+    "scales of infinity": ({"scales": torch.full((7, 3), math.inf)}, r"Gaussians\.scales, got 21"),
+    "log scales": (
+        {"scales": torch.full((7, 3), -4.0)},
+        r"Gaussians\.scales to be .* got -4\. .* take their exponential",
+    ),
+    "quaternions of NaN": ({"quats": torch.full((7, 4), NAN)}, r"Gaussians\.quats, got 28"),
+    "no direction": ({"quats": torch.zeros(7, 4)}, r"Gaussians\.quats to be rotations, got a quaternion of length 0"),
+    "logits": ({"opacities": torch.linspace(-3, 3, 7)}, r"Gaussians\.opacities from 0 to 1, got -3 to 3\. .* sigmoid"),
+    "colours of NaN": ({"colors": torch.full((7, 3), NAN)}, r"Gaussians\.colors, got 21"),
+    "weights of NaN": ({"weights": torch.full((7, 3), NAN)}, r"Gaussians\.weights, got 21"),
+    "too few means": ({"means": torch.zeros(6, 3)}, r"means to have shape \(7, 3\), .* got \(6, 3\)"),
+    "flat opacities": ({"opacities": torch.zeros(7, 1)}, r"opacities to have shape \(7,\), .* got \(7, 1\)"),
+    "one joint each": (
+        {"joint_ids": torch.zeros(7, dtype=torch.long)},
+        r"joint_ids to be \[gaussian k\], got shape \(7,\)",
+    ),
+    "no such joint": ({"joint_ids": torch.full((7, 3), 5)}, r"joint_ids from 0 to 4, .* got 5 to 5"),
+    "joint below 0": ({"joint_ids": torch.full((7, 3), -1)}, r"joint_ids from 0 to 4, .* got -1 to -1"),
+    "joints of NaN": ({"T_world_rest": torch.full((2, 5, 4, 4), NAN)}, r"people\[0\]\.T_world_rest, got 160"),
+    "3x4 joints": (
+        {"T_world_rest": torch.zeros(2, 5, 3, 4)},
+        r"T_world_rest to be \[time joint 4 4\], got shape \(2, 5, 3, 4\)",
+    ),
+    "other frames": ({"T_world_rest": torch.zeros(3, 5, 4, 4)}, r"as many frames as the camera \(2\), got 3"),
 }
 BAD_CAMERAS = {
-    "viewmats of NaN": ({"viewmats": torch.full((2, 4, 4), NAN)}, r"camera\.viewmats holds 32"),
-    "Ks of NaN": ({"Ks": torch.full((2, 3, 3), NAN)}, r"camera\.Ks holds 18"),
-    "no lens": ({"Ks": torch.zeros(2, 3, 3)}, r"camera\.Ks has a focal length of 0 pixels; more than 0 was wanted"),
-    "3x4 viewmats": ({"viewmats": torch.zeros(2, 3, 4)}, r"\[time 4 4\] and \[time 3 3\] were wanted"),
-    "one K": ({"Ks": torch.eye(3)[None]}, r"\[time 4 4\] and \[time 3 3\] were wanted"),
-    "0 x 0": ({"width": 0, "height": 0}, r"0 x 0 pixels has no inside; both sides must be 1 or more"),
-    "upside down": ({"height": -5}, r"61 x -5 pixels has no inside"),
+    "viewmats of NaN": ({"viewmats": torch.full((2, 4, 4), NAN)}, r"camera\.viewmats, got 32"),
+    "Ks of NaN": ({"Ks": torch.full((2, 3, 3), NAN)}, r"camera\.Ks, got 18"),
+    "no lens": ({"Ks": torch.zeros(2, 3, 3)}, r"focal lengths of camera\.Ks above 0 pixels, got 0"),
+    "3x4 viewmats": (
+        {"viewmats": torch.zeros(2, 3, 4)},
+        r"viewmats \[time 4 4\] and .*Ks \[time 3 3\], got shapes \(2, 3, 4\)",
+    ),
+    "one K": ({"Ks": torch.eye(3)[None]}, r"viewmats \[time 4 4\] and .*Ks \[time 3 3\], got .* and \(1, 3, 3\)"),
+    "0 x 0": ({"width": 0, "height": 0}, r"at least 1 x 1 pixels, got 0 x 0"),
+    "upside down": ({"height": -5}, r"at least 1 x 1 pixels, got 61 x -5"),
 }
 
 
 @pytest.mark.parametrize("renderer", [CpuRenderer(), TorchRenderer()])
 @pytest.mark.parametrize(("fields", "message"), BAD_PEOPLE.values(), ids=BAD_PEOPLE)
-def test_people_who_are_none_are_refused_by_name_and_rule(renderer: Renderer, fields: dict[str, Tensor], message: str):
+def test_impossible_people_are_errors_that_name_field_and_rule(
+    renderer: Renderer, fields: dict[str, Tensor], message: str
+):
     with pytest.raises(ValueError, match=message):
         renderer.render([forged(FEW, **fields)], example_view())
 
 
 @pytest.mark.parametrize("renderer", [CpuRenderer(), TorchRenderer()])
 @pytest.mark.parametrize(("fields", "message"), BAD_CAMERAS.values(), ids=BAD_CAMERAS)
-def test_cameras_that_are_none_are_refused_by_name_and_rule(renderer: Renderer, fields: dict, message: str):
+def test_impossible_cameras_are_errors_that_name_field_and_rule(renderer: Renderer, fields: dict, message: str):
     camera = dataclasses.replace(example_view())
     for name, value in fields.items():
         object.__setattr__(camera, name, value)
@@ -360,9 +374,9 @@ def test_cameras_that_are_none_are_refused_by_name_and_rule(renderer: Renderer, 
         ("max_alpha", 0.0, "more than 0 and at most 1"),
         ("max_alpha", 1.5, "more than 0 and at most 1"),
         ("near", 0.0, "more than 0 metres"),
-        ("far", 0.001, "no less than near=0.01"),
+        ("far", 0.001, "at least near=0.01"),
     ],
 )
-def test_image_models_that_are_none_are_refused_by_name_and_rule(name: str, value: float, rule: str):
-    with pytest.raises(ValueError, match=f"Splatting has {name}={value}; {rule}"):
+def test_impossible_image_models_are_errors_that_name_field_and_rule(name: str, value: float, rule: str):
+    with pytest.raises(ValueError, match=f"Expected {name} of Splatting to be {rule}.*, got {value}"):
         Splatting(**{name: value})

@@ -132,7 +132,7 @@ def test_gradients_are_those_of_finite_differences():
         assert float((ahead - behind) / 2e-6) == pytest.approx(float((leaf.grad * ways[chosen]).sum()), rel=1e-6)
 
 
-def test_opacity_just_under_one_step_is_not_drawn_and_just_over_is():
+def test_opacity_just_under_one_step_is_not_rendered_and_just_over_is():
     def alpha_of(opacity: float) -> float:
         posed = PosedGaussians(
             means=torch.zeros(1, 3),
@@ -169,7 +169,7 @@ def test_float32_stays_close_to_float64():
     assert psnr(single[0], exact[0], peak=1.0) > 90
 
 
-def test_no_gaussians_at_all_are_drawn_as_nothing():
+def test_no_gaussians_at_all_give_a_transparent_picture():
     camera = example_view()
     nobody: Gaussians = example_person(count=0)
     rendering = TorchRenderer().render([nobody], camera)

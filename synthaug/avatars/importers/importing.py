@@ -130,7 +130,7 @@ def detailed(pack: Pack) -> Pack:
     """The pack with ever coarser levels after its finest, taught to look like it in many poses."""
     finest = replace(pack.levels[0], levels=())
     posed = replace(finest, T_world_rest=pack.rig.transforms(rehearsal()))
-    person = Pyramid(refine=Refinement()).of(posed)
+    person = Pyramid(refine=Refinement()).add_levels(posed)
     return replace(pack, levels=(finest, *(person.at(level) for level in person.levels)))
 
 

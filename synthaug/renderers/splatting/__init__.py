@@ -1,1 +1,1 @@
-"""Parts of the renderers: compiled kernels, their gradients, refinement, and checks of what is rendered."""
+"""Parts of the renderers: compiled kernels, their gradients, refinement, building, and checks of the input."""

@@ -1,6 +1,6 @@
-"""What must be built once on a machine and never twice at a time: a command under a lock, with a limit on its time.
+"""Run a build command once on a machine, under a lock and with a time limit.
 
-Below the renderers whose kernels are compiled at their first use.
+For kernels that are compiled when they are first used: of several processes one compiles, and the others wait.
 """
 
 import logging
@@ -14,40 +14,40 @@ from pathlib import Path
 
 logger = logging.getLogger(__name__)
 _TAIL = 1500
-"""Characters of a failed command's last words that are repeated."""
+"""Characters of a failed command's output that the error repeats."""
 
 
 class BuildError(RuntimeError):
-    """Something could not be built, or not in time."""
+    """A build failed, or took too long."""
 
 
 def build_once(
     command: Sequence[str], marker: Path, *, limit_s: float, environment: Mapping[str, str] | None = None
 ) -> None:
-    """Run a command unless its marker says that it has succeeded here before.
+    """Run a command unless its marker file says that it succeeded before.
 
     Of several processes at once one runs it, and the others wait.
 
     Args:
         command: Program and arguments.
-        marker: Written when it has succeeded; a lock of its name lies beside it.
-        limit_s: Seconds that it may take, and seconds that others wait for it.
-        environment: Variables added to this process's own.
+        marker: File that is written when the command succeeds; the lock file lies beside it.
+        limit_s: Seconds that the command may take, and that other processes wait for it.
+        environment: Environment variables, added to this process's own.
 
     Raises:
-        BuildError: If it fails, takes too long, or another process does.
+        BuildError: If the command fails or takes too long, here or in another process.
     """
     if marker.exists():
         return
-    with _locked(marker.with_suffix(".lock"), limit_s):
+    with _lock(marker.with_suffix(".lock"), limit_s):
         if not marker.exists():
             _run(command, {**os.environ, **(environment or {})}, limit_s)
             marker.touch()
 
 
 @contextmanager
-def _locked(path: Path, limit_s: float) -> Iterator[None]:
-    """Alone among the processes of this machine; the system lets go of the lock when its holder dies."""
+def _lock(path: Path, limit_s: float) -> Iterator[None]:
+    """Hold a lock among the processes of this machine; the system releases it when its holder dies."""
     import fcntl  # not on Windows, where nothing here is called
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -60,8 +60,8 @@ def _locked(path: Path, limit_s: float) -> Iterator[None]:
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     raise BuildError(
-                        f"Another process has held '{path}' for {limit_s:.0f} s; a build that ends was wanted. "
-                        "Look for it (nvcc, ninja) and end it, or wait and start again."
+                        f"Expected the build that holds '{path}' to end within {limit_s:.0f} s, but it did not. "
+                        "Find it (nvcc, ninja) and end it, or wait and start again."
                     ) from None
                 time.sleep(min(0.5, limit_s / 10))
         yield
@@ -72,16 +72,17 @@ def _run(command: Sequence[str], environment: Mapping[str, str], limit_s: float)
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     )
     try:
-        words, _ = process.communicate(timeout=limit_s)
+        output, _ = process.communicate(timeout=limit_s)
     except subprocess.TimeoutExpired:
-        # The whole group, for compilers outlive the process that started them.
+        # The whole group, since compilers outlive the process that started them.
         os.killpg(process.pid, signal.SIGKILL)
-        words, _ = process.communicate()
+        output, _ = process.communicate()
         raise BuildError(
-            f"'{command[0]}' was stopped after {limit_s:.0f} s; it said:\n{words[-_TAIL:]}\nA build within that time "
-            "was wanted. Allow more time, or more jobs at once (MAX_JOBS)."
+            f"Expected '{command[0]}' to end within {limit_s:.0f} s, but it was still running and was stopped. "
+            f"Allow more jobs at once (MAX_JOBS). Its last output:\n{output[-_TAIL:]}"
         ) from None
     if process.returncode != 0:
         raise BuildError(
-            f"'{command[0]}' ended with {process.returncode}; it said:\n{words[-_TAIL:]}\nA success was wanted."
+            f"Expected '{command[0]}' to succeed, got exit code {process.returncode}. Its last output:\n"
+            f"{output[-_TAIL:]}"
         )

@@ -1,6 +1,6 @@
-"""Levels of detail taught by pictures: Gaussians moved, stretched and coloured until they look like the whole person.
+"""Refinement of levels of detail: Gaussians are optimised until their pictures look like the whole person.
 
-Between `synthaug.levels`, which merges, and avatars, which keep the result. Needs a renderer with gradients.
+`synthaug.levels` merges Gaussians; this module improves the result by gradient descent through the renderer.
 """
 
 import dataclasses
@@ -20,24 +20,24 @@ from synthaug.renderers.splatting.gradients import splat
 from synthaug.structures import Camera, Gaussians, Level
 
 STEP_SIZES = {"colors": 0.02, "log_scales": 0.03, "means": 5e-4, "logits": 0.03}
-"""Of Adam: of colours in 0..1, of the logarithm of scales, metres, and of the logit of opacities."""
+"""Step sizes of Adam: for colours in 0..1, logarithms of scales, means in metres and logits of opacities."""
 DISTANCE = 3.0
-"""Metres from which the person is looked at."""
+"""Metres from the camera to the person."""
 FILLED = 0.7 / 1.7
-"""Share of the picture's height that a metre of the person takes."""
+"""Share of the picture's height that a metre of the person fills."""
 
 
 @dataclass(frozen=True)
 class Refinement(Refine):
-    """Gradient descent on pictures from all around, in which the level should look as all Gaussians do.
+    """Gradient descent on pictures from all around, in which the level should look like the whole person.
 
-    The truth is the whole person drawn several times larger and averaged over each pixel, as a sensor would.
+    The target is the whole person rendered several times larger and averaged over each pixel, as a sensor does.
 
     Attributes:
-        steps: Of Adam.
-        batch: Views a step.
-        factor: How much larger, along each side, the truth is drawn.
-        largest: Pixels a side beyond which pictures of fine levels do not grow.
+        steps: Steps of Adam.
+        batch: Views in each step.
+        factor: How much larger, along each side, the target is rendered.
+        largest: Upper limit of the pictures' side, pixels.
 
     Source:
         Kerbl and others, "3D Gaussian Splatting for Real-Time Radiance Field Rendering", 2023 (Gaussians optimised
@@ -50,15 +50,15 @@ class Refinement(Refine):
     largest: int = 224
 
     def __call__(self, person: Gaussians, level: Level) -> Level:
-        """The level, better; its skinning stays. Deterministic.
+        """Return a better level with the same skinning. Deterministic.
 
         Args:
-            person: All Gaussians, in the poses to look right in, pelvis at the origin.
-            level: Merged from them.
+            person: All Gaussians, in the poses that the level is optimised for, pelvis at the origin.
+            level: A level that was merged from them.
         """
         size = min(round(math.sqrt(len(level.means) / PER_PIXEL / SILHOUETTE) / FILLED), self.largest)
-        cameras = [_around(turn / person.num_frames, size) for turn in range(person.num_frames)]
-        truths = [self._truth(person, frame, camera) for frame, camera in enumerate(cameras)]
+        cameras = [_view_from_around(turn / person.num_frames, size) for turn in range(person.num_frames)]
+        targets = [self._render_target(person, frame, camera) for frame, camera in enumerate(cameras)]
         parameters = {
             "colors": level.colors.clone(),
             "log_scales": level.scales.log(),
@@ -69,7 +69,7 @@ class Refinement(Refine):
         rng, bare = np.random.default_rng(0), person.at(level)
         for step in range(1, self.steps + 1):
             frames = rng.choice(len(cameras), size=min(self.batch, len(cameras)), replace=False)
-            gradients = _gradients(bare, parameters, [(int(i), cameras[i], truths[i]) for i in frames])
+            gradients = _gradients(bare, parameters, [(int(i), cameras[i], targets[i]) for i in frames])
             for name, gradient in gradients.items():
                 _adam(parameters[name], gradient, moments[name], STEP_SIZES[name], step)
         return dataclasses.replace(
@@ -80,22 +80,22 @@ class Refinement(Refine):
             opacities=torch.sigmoid(parameters["logits"]),
         )
 
-    def _truth(self, person: Gaussians, frame: int, camera: Camera) -> Float[Tensor, "4 height width"]:
-        """Premultiplied colour and alpha of the whole person in one of its frames."""
+    def _render_target(self, person: Gaussians, frame: int, camera: Camera) -> Float[Tensor, "4 height width"]:
+        """Premultiplied colour and alpha of the whole person in one frame: the target."""
         Ks = camera.Ks.clone()
         Ks[:, :2] *= self.factor
         large = Camera(camera.viewmats, Ks, camera.width * self.factor, camera.height * self.factor)
         alone = dataclasses.replace(person, T_world_rest=person.T_world_rest[frame : frame + 1], levels=())
-        drawn = CpuRenderer(_ALL).render([alone], large)
-        picture = torch.cat([drawn.rgb, drawn.alpha], dim=1).float() / 255
+        rendering = CpuRenderer(_ALL).render([alone], large)
+        picture = torch.cat([rendering.rgb, rendering.alpha], dim=1).float() / 255
         return torch.nn.functional.avg_pool2d(picture, self.factor)[0]
 
 
 _ALL = Splatting(per_pixel=None)
 
 
-def _around(share: float, size: int) -> Camera:
-    """A camera at this share of the way around the person, now level, now from above, the pelvis in the middle."""
+def _view_from_around(share: float, size: int) -> Camera:
+    """A camera at this share of the way around the person, at changing heights, with the pelvis in the middle."""
     azimuth, elevation = 2 * math.pi * share, math.radians(12.0 + 14.0 * math.sin(10 * math.pi * share))
     away = np.array([
         math.sin(azimuth) * math.cos(elevation), math.sin(elevation), math.cos(azimuth) * math.cos(elevation),
@@ -112,7 +112,7 @@ def _around(share: float, size: int) -> Camera:
 def _gradients(
     bare: Gaussians, parameters: dict[str, Tensor], views: list[tuple[int, Camera, Float[Tensor, "4 height width"]]]
 ) -> dict[str, Tensor]:
-    """Of the squared difference to the truth, summed over these views (frame, camera, truth)."""
+    """Gradients of the squared difference to the target, summed over these views (frame, camera, target)."""
     leaves = {name: value.detach().requires_grad_() for name, value in parameters.items()}
     moved = dataclasses.replace(
         bare,
@@ -122,7 +122,7 @@ def _gradients(
         opacities=torch.sigmoid(leaves["logits"]),
     )
     loss = torch.zeros(())
-    for frame, camera, truth in views:
+    for frame, camera, target in views:
         rgb, alpha, _ = splat(
             pose_frame(moved, frame),
             camera.viewmats[0],
@@ -131,13 +131,13 @@ def _gradients(
             width=camera.width,
             splatting=_ALL,
         )
-        loss = loss + (torch.cat([rgb, alpha]) - truth).square().sum()
+        loss = loss + (torch.cat([rgb, alpha]) - target).square().sum()
     found = torch.autograd.grad(loss, list(leaves.values()))
     return dict(zip(leaves, found, strict=True))
 
 
 def _adam(value: Tensor, gradient: Tensor, moments: tuple[Tensor, Tensor], step_size: float, step: int) -> None:
-    """One step in place; written out, since importing torch.optim takes ten seconds a process."""
+    """Take one step in place. It is written out, since importing torch.optim takes ten seconds in each process."""
     mean, square = moments
     mean.lerp_(gradient, 0.1)
     square.lerp_(gradient.square(), 0.001)
