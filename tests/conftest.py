@@ -1,4 +1,4 @@
-"""What all tests share: one torch thread, a cache of their own, and where the measured clips lie."""
+"""Fixtures of all tests: one torch thread, a cache folder of their own, and the folder of measured clips."""
 
 import os
 import warnings
@@ -12,7 +12,7 @@ torch.set_num_threads(1)
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory, monkeypatch):
-    """Nothing that a test keeps reaches the user's cache."""
+    """A cache folder for tests, so that none writes to the user's."""
     root = tmp_path_factory.getbasetemp() / "synthaug-cache"
     monkeypatch.setenv("SYNTHAUG_CACHE", str(root))
     return root

@@ -1,4 +1,4 @@
-"""Small, real parts to build a whole line of: a film folder, waving people made of beads, a flat background."""
+"""Small, real parts of a whole synthesis: a folder of films, waving people made of beads, a flat background."""
 
 import hashlib
 import math
@@ -28,7 +28,7 @@ def camera(time, *, side=64, distance=3.0):
 
 
 def wave(record, *, fps=10.0):
-    """Arms down, one forearm waving, at a speed that the key decides."""
+    """Arms down and one forearm waving, at a speed that depends on the key."""
     time = max(2, round((record.end - record.start) * fps))
     speed = 2 + int(hashlib.sha256(record.key.encode()).hexdigest(), 16) % 5
     pose = torch.zeros(time, 55, 3)
@@ -40,7 +40,7 @@ def wave(record, *, fps=10.0):
 
 
 class Waves(MotionSource):
-    """Knows what each film shows; refuses keys that contain `unusable`."""
+    """Makes up the motion of each film; keys that contain `unusable` are errors."""
 
     fingerprint = "waves"
 
@@ -49,7 +49,7 @@ class Waves(MotionSource):
 
     def load(self, record):
         if "unusable" in record.key:
-            raise UnusableClipError("Nobody waves here. A wave was wanted. Leave the clip out.")
+            raise UnusableClipError("Expected somebody who waves, got nobody. Leave the clip out.")
         motion = wave(record)
         return Reference(motion, camera(motion.num_frames), 0.9, {})
 
@@ -68,7 +68,7 @@ class Pairs(Waves):
 
 
 class Slower(MotionVariation):
-    """Lifts the pelvis a little: a variation whose effect is seen."""
+    """Bends the spine a little: a variation with a visible effect."""
 
     def sample(self, rng):
         return {"lift": float(rng.uniform(0, 0.1))}
@@ -120,8 +120,8 @@ class BeadPeople(Cast):
         return ""
 
 
-class Easel(BatchRenderer):
-    """Draws as the CPU does and behaves as a GPU would: only in the process that made it, whole batches at a time."""
+class FakeGpuRenderer(BatchRenderer):
+    """Renders on the CPU and behaves as a GPU does: only in the process that made it, whole batches at a time."""
 
     def __init__(self):
         self.process, self.batches, self.prepared = os.getpid(), [], 0
@@ -132,7 +132,7 @@ class Easel(BatchRenderer):
         self.prepared += 1
 
     def render(self, people, camera, *, depth=False, labels=False):
-        assert os.getpid() == self.process, "drawn in a worker"
+        assert os.getpid() == self.process, "rendered in a worker"
         return CpuRenderer().render(people, camera, depth=depth, labels=labels)
 
     def render_clips(self, shots):

@@ -1,4 +1,4 @@
-"""What every renderer owes. For plugin authors and for our own tests."""
+"""The contract of a renderer, with example people and views, for plugin authors and our own tests."""
 
 import dataclasses
 
@@ -10,38 +10,38 @@ from synthaug.renderers.torch import TorchRenderer
 from synthaug.structures import Camera, Gaussians, Light, Rendering
 
 SPLATTING = Splatting()
-LEAST_PSNR = 45.0
-"""Agreement with the specification, dB over the whole picture in uint8.
+MIN_PSNR = 45.0
+"""Least agreement with the specification: dB over the whole picture in uint8.
 
-Rounding alone costs nothing where both round alike, and 48 dB where every value is one step off. A cap on alpha that is
-imitated (gsplat) is off by up to 2.5 steps on the shoulders of opaque Gaussians, some tenth of the pixels."""
+Pictures in which every value is one step off agree to 48 dB. An imitated limit of alpha (gsplat) is off by up to 2.5
+steps on the shoulders of opaque Gaussians, which are about a tenth of the pixels."""
 
 
 def example_person(*, count: int = 400, frames: int = 2, seed: int = 0, joints: int = 5, k: int = 3) -> Gaussians:
-    """A cloud of random Gaussians about the origin, skinned so much that covariances shear."""
+    """A cloud of random Gaussians about the origin, with skinning that shears covariances."""
     generator = torch.Generator().manual_seed(seed)
 
-    def draw(*shape: int) -> torch.Tensor:
+    def sample(*shape: int) -> torch.Tensor:
         return torch.rand(*shape, generator=generator)
 
     T = torch.eye(4).repeat(frames, joints, 1, 1)
-    T[..., :3, :3] = axis_angle_to_matrix((draw(frames, joints, 3) - 0.5) * 0.8)
-    T[..., :3, 3] = (draw(frames, joints, 3) - 0.5) * 0.3
-    weights = draw(count, k) + 0.01
+    T[..., :3, :3] = axis_angle_to_matrix((sample(frames, joints, 3) - 0.5) * 0.8)
+    T[..., :3, 3] = (sample(frames, joints, 3) - 0.5) * 0.3
+    weights = sample(count, k) + 0.01
     return Gaussians(
-        means=(draw(count, 3) - 0.5) * 1.6,
-        quats=torch.nn.functional.normalize(draw(count, 4) - 0.5, dim=1),
-        scales=0.01 + 0.07 * draw(count, 3),
-        opacities=0.02 + 0.98 * draw(count),
-        colors=draw(count, 3),
-        joint_ids=draw(count, joints).argsort(dim=1)[:, :k],
+        means=(sample(count, 3) - 0.5) * 1.6,
+        quats=torch.nn.functional.normalize(sample(count, 4) - 0.5, dim=1),
+        scales=0.01 + 0.07 * sample(count, 3),
+        opacities=0.02 + 0.98 * sample(count),
+        colors=sample(count, 3),
+        joint_ids=sample(count, joints).argsort(dim=1)[:, :k],
         weights=weights / weights.sum(dim=1, keepdim=True),
         T_world_rest=T,
     )
 
 
 def with_normals(person: Gaussians) -> Gaussians:
-    """The same Gaussians with random normals, so that light does something to them."""
+    """The same Gaussians with random normals, so that light has an effect."""
     normals = torch.randn(len(person.means), 3, generator=torch.Generator().manual_seed(1))
     return dataclasses.replace(person, normals=torch.nn.functional.normalize(normals, dim=1))
 
@@ -61,7 +61,7 @@ def dot(position: tuple[float, float, float], *, color: tuple[float, float, floa
 
 
 def example_view(*, frames: int = 2, height: int = 50, width: int = 61) -> Camera:
-    """A camera 3 m before the origin, turned and off centre, with two focal lengths and sides no multiple of 4."""
+    """A camera 3 m from the origin, turned and off centre, with two focal lengths and sides that 4 does not divide."""
     T = torch.eye(4).repeat(frames, 1, 1)
     T[:, :3, :3] = axis_angle_to_matrix(torch.tensor([0.1, 0.2, -0.05])) @ torch.diag(torch.tensor([1.0, -1.0, -1.0]))
     T[:, :3, 3] = torch.tensor([0.1, -0.05, 3.0])
@@ -70,7 +70,7 @@ def example_view(*, frames: int = 2, height: int = 50, width: int = 61) -> Camer
 
 
 def psnr(a: torch.Tensor, b: torch.Tensor, *, peak: float = 255.0) -> float:
-    """Peak signal to noise ratio, dB; infinite for equal pictures."""
+    """Peak signal to noise ratio in dB; infinite for equal pictures."""
     error = (a.double() - b.double()).square().mean()
     return float(10 * torch.log10(peak**2 / error)) if error > 0 else float("inf")
 
@@ -78,41 +78,47 @@ def psnr(a: torch.Tensor, b: torch.Tensor, *, peak: float = 255.0) -> float:
 def check_renderer(renderer: Renderer, *, splatting: Splatting = SPLATTING) -> None:
     """Raise AssertionError unless the renderer keeps its contract.
 
-    Checked: nobody gives a transparent picture; a Gaussian lands where the pinhole says; nearer hides farther, whoever
-    comes first; moving the camera is moving the world back; the picture and its depth are the specification's; the
-    same scene gives the same bytes; frame counts that differ and values that are not finite are refused.
+    Checked: no people give a transparent picture; a Gaussian lands where the pinhole camera projects it; nearer
+    Gaussians hide farther ones in any order; moving the camera is the same as moving the world the other way; picture
+    and depth agree with the specification; the same scene gives the same bytes; differing frame counts and values that
+    are not finite raise a ValueError.
 
     Args:
-        renderer: To be tested.
-        splatting: The image model that it was told to use.
+        renderer: The renderer to check.
+        splatting: The image model that it uses.
+
+    Raises:
+        AssertionError: If the contract is broken; the message says how.
     """
-    assert renderer.fingerprint, "a renderer must name itself for the cache"
-    _check_nobody(renderer)
-    _check_lands(renderer)
-    _check_hides(renderer)
-    _check_moves(renderer)
-    _check_agrees(renderer, splatting)
-    _check_refuses(renderer)
+    assert renderer.fingerprint, "Expected a fingerprint that names the renderer for the cache, got an empty one."
+    _check_without_people(renderer)
+    _check_projection(renderer)
+    _check_occlusion(renderer)
+    _check_moved_world(renderer)
+    _check_agreement(renderer, splatting)
+    _check_errors(renderer)
 
 
 def _check_shape(rendering: Rendering, camera: Camera) -> None:
     shape = (len(camera.viewmats), 1, camera.height, camera.width)
-    assert rendering.alpha.shape == shape, f"alpha is {tuple(rendering.alpha.shape)}, not {shape}"
-    assert rendering.rgb.shape == (shape[0], 3, *shape[2:]), f"rgb is {tuple(rendering.rgb.shape)}"
-    assert rendering.rgb.dtype == rendering.alpha.dtype == torch.uint8, "renderings are uint8"
-    assert rendering.rgb.device.type == "cpu", "renderings come back to main memory"
+    assert rendering.alpha.shape == shape, f"Expected alpha of shape {shape}, got {tuple(rendering.alpha.shape)}."
+    expected = (shape[0], 3, *shape[2:])
+    assert rendering.rgb.shape == expected, f"Expected rgb of shape {expected}, got {tuple(rendering.rgb.shape)}."
+    types = (rendering.rgb.dtype, rendering.alpha.dtype)
+    assert types == (torch.uint8, torch.uint8), f"Expected rgb and alpha in uint8, got {types}."
+    assert rendering.rgb.device.type == "cpu", f"Expected rgb in main memory, got {rendering.rgb.device}."
 
 
-def _check_nobody(renderer: Renderer) -> None:
+def _check_without_people(renderer: Renderer) -> None:
     camera = example_view()
     rendering = renderer.render([], camera, depth=True)
     _check_shape(rendering, camera)
-    assert not rendering.rgb.any() and not rendering.alpha.any(), "nobody is there, and something was drawn"
-    assert rendering.depth is not None and not rendering.depth.any(), "nobody is there, and there is depth"
-    assert renderer.render([], camera).depth is None, "depth was not asked for"
+    assert not rendering.rgb.any() and not rendering.alpha.any(), "Expected a transparent picture without people."
+    assert rendering.depth is not None and not rendering.depth.any(), "Expected depth 0 without people."
+    assert renderer.render([], camera).depth is None, "Expected depth None if it is not requested."
 
 
-def _check_lands(renderer: Renderer) -> None:
+def _check_projection(renderer: Renderer) -> None:
     camera = example_view(frames=1, height=80, width=100)
     for position in ((0.0, 0.0, 0.0), (0.31, 0.22, 0.4), (-0.4, -0.3, -0.5)):
         rendering = renderer.render([dot(position, color=(1.0, 1.0, 1.0))], camera, depth=True)
@@ -123,13 +129,13 @@ def _check_lands(renderer: Renderer) -> None:
         ys, xs = torch.meshgrid(torch.arange(80) + 0.5, torch.arange(100) + 0.5, indexing="ij")
         centre = torch.stack([(alpha * xs).sum(), (alpha * ys).sum()]) / alpha.sum()
         off = float((centre - expected).norm())
-        assert off < 0.1, f"a Gaussian that belongs at {expected.tolist()} lies {off:.2f} px off"
+        assert off < 0.1, f"Expected a Gaussian at pixel {expected.tolist()}, got one {off:.2f} px away."
         assert rendering.depth is not None
         found = rendering.depth[0, 0][alpha > 0]
-        assert torch.allclose(found, p[2].expand_as(found), rtol=1e-3), "depth is not the camera's z"
+        assert torch.allclose(found, p[2].expand_as(found), rtol=1e-3), "Expected the camera's z as depth."
 
 
-def _check_hides(renderer: Renderer) -> None:
+def _check_occlusion(renderer: Renderer) -> None:
     camera = example_view(frames=1)
     near, far = dot((0.0, 0.0, 0.5), color=(1.0, 0.0, 0.0)), dot((0.0, 0.0, -0.5), color=(0.0, 0.0, 1.0))
     camera = dataclasses.replace(camera, viewmats=torch.diag(torch.tensor([1.0, -1.0, -1.0, 1.0]))[None])
@@ -138,21 +144,21 @@ def _check_hides(renderer: Renderer) -> None:
         rgb = renderer.render(people, camera).rgb[0]
         y, x = divmod(int(rgb.sum(dim=0).argmax()), camera.width)
         red, blue = int(rgb[0, y, x]), int(rgb[2, y, x])
-        assert red > 5 * blue, f"the nearer, red one does not hide the farther, blue one: red {red}, blue {blue}"
+        assert red > 5 * blue, f"Expected the nearer, red Gaussian to hide the blue one, got red {red}, blue {blue}."
 
 
-def _check_moves(renderer: Renderer) -> None:
+def _check_moved_world(renderer: Renderer) -> None:
     person, camera = example_person(), example_view()
     M = torch.eye(4)
     M[:3, :3], M[:3, 3] = axis_angle_to_matrix(torch.tensor([0.3, -0.5, 0.2])), torch.tensor([0.4, -0.7, 1.1])
     moved = dataclasses.replace(person, T_world_rest=M @ person.T_world_rest)
     follows = dataclasses.replace(camera, viewmats=camera.viewmats @ torch.linalg.inv(M))
     a, b = renderer.render([person], camera), renderer.render([moved], follows)
-    # The same picture but for float32's rounding of the two paths, which flips single pixels by a step.
-    assert psnr(a.rgb, b.rgb) > 55, "moving world and camera together changed the picture"
+    # The same picture, except that float32 rounds the two paths differently and moves single pixels by a step.
+    assert psnr(a.rgb, b.rgb) > 55, "Expected the same picture when world and camera move together."
 
 
-def _check_agrees(renderer: Renderer, splatting: Splatting) -> None:
+def _check_agreement(renderer: Renderer, splatting: Splatting) -> None:
     people = [example_person(seed=seed) for seed in (0, 1)]
     light = Light((0.3, 0.5, -0.7), (0.9, 0.8, 0.7), (0.6, 0.7, 0.8), (0.4, 0.3, 0.1))
     people[1] = dataclasses.replace(with_normals(people[1]), light=light)
@@ -161,16 +167,18 @@ def _check_agrees(renderer: Renderer, splatting: Splatting) -> None:
     rendering = renderer.render(people, camera, depth=True)
     for name in ("rgb", "alpha"):
         value = psnr(getattr(rendering, name), getattr(specified, name))
-        assert value > LEAST_PSNR, f"{name} is {value:.1f} dB from the specification; {LEAST_PSNR} dB was wanted"
+        assert value > MIN_PSNR, (
+            f"Expected {name} of a PSNR of {MIN_PSNR} dB or more against the specification, got {value:.1f}."
+        )
     solid = specified.alpha > 128
     assert rendering.depth is not None and specified.depth is not None
     off = float((rendering.depth - specified.depth)[solid].abs().mean())
-    assert off < 0.01, f"depth is {off:.3f} m from the specification on average; 0.01 m was wanted"
+    assert off < 0.01, f"Expected depth within 0.01 m of the specification on average, got {off:.3f} m."
     again = renderer.render(people, camera, depth=True)
-    assert torch.equal(again.rgb, rendering.rgb), "the same scene gave another picture"
+    assert torch.equal(again.rgb, rendering.rgb), "Expected the same picture for the same scene."
 
 
-def _check_refuses(renderer: Renderer) -> None:
+def _check_errors(renderer: Renderer) -> None:
     camera, person = example_view(), example_person(count=10)
     bad = person.T_world_rest.clone()
     bad[1, 0, 0, 3] = float("nan")
@@ -185,4 +193,4 @@ def _check_refuses(renderer: Renderer) -> None:
             renderer.render([wrong], camera)
         except ValueError:
             continue
-        raise AssertionError(f"{what} must be refused with a ValueError")
+        raise AssertionError(f"Expected a ValueError for {what}, got none.")

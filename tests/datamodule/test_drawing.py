@@ -5,7 +5,7 @@ import threading
 import lightning
 import pytest
 import torch
-from fakes import Easel, Films
+from fakes import FakeGpuRenderer, Films
 from lightning.pytorch.loggers import CSVLogger
 from test_datamodule import Diary, epoch, module, trained
 from torch.utils.data import DataLoader
@@ -42,7 +42,7 @@ def same(ours, theirs):
 
 @pytest.mark.parametrize(("workers", "ahead"), [(0, 0), (0, 1), (2, 1), (1, 3)])
 def test_neither_workers_nor_reading_ahead_change_a_clip(films, expected, workers, ahead):
-    easel = Easel()
+    easel = FakeGpuRenderer()
     data = module(films, workers=workers, ahead=ahead, renderer=easel, sensor=Sensor())
     loader = data.train_dataloader()
     for whole in expected:
@@ -51,7 +51,7 @@ def test_neither_workers_nor_reading_ahead_change_a_clip(films, expected, worker
 
 
 def test_a_clip_alone_is_the_clip_in_its_batch(films, expected):
-    clips = TrainingClips(module(films, renderer=Easel(), sensor=Sensor()))
+    clips = TrainingClips(module(films, renderer=FakeGpuRenderer(), sensor=Sensor()))
     found = {batch["key"][row]: batch["video"][row] for batch in expected[1] for row in range(4)}
     alone = [clips[(1, index)] for index in range(clips.num_filmed, len(clips))]
     assert all(set(sample) == {"video", "label", "synthetic", "key"} for sample in alone)
@@ -62,7 +62,7 @@ def test_a_clip_alone_is_the_clip_in_its_batch(films, expected):
 @pytest.mark.parametrize("consumed", [1, 5, 12])
 @pytest.mark.parametrize("ahead", [0, 1, 2])
 def test_a_batch_drawn_ahead_and_not_consumed_is_delivered_again(films, expected, consumed, ahead):
-    easel = Easel()
+    easel = FakeGpuRenderer()
     loader = module(films, ahead=ahead, renderer=easel, sensor=Sensor()).train_dataloader()
     running = iter(loader)
     for _ in range(consumed):
@@ -70,7 +70,7 @@ def test_a_batch_drawn_ahead_and_not_consumed_is_delivered_again(films, expected
     state = loader.state_dict()
     running.close()
     assert len(easel.batches) == min(consumed + ahead, 12), "so many were drawn, though fewer were consumed"
-    resumed = module(films, renderer=Easel(), sensor=Sensor()).train_dataloader()
+    resumed = module(films, renderer=FakeGpuRenderer(), sensor=Sensor()).train_dataloader()
     resumed.load_state_dict(state)
     same(list(resumed), (expected[0] + expected[1])[consumed:12] or expected[1])
 
@@ -79,14 +79,14 @@ def test_each_rank_draws_its_own_share(films, monkeypatch):
     whole = epoch(module(films, batch_size=8))
     for rank in range(2):
         monkeypatch.setattr("synthaug.datamodule.order.world", lambda rank=rank: (rank, 2))
-        share = epoch(module(films, renderer=Easel()))
+        share = epoch(module(films, renderer=FakeGpuRenderer()))
         assert len(share) == len(whole)
         for ours, both in zip(share, whole, strict=True):
             assert ours["key"] == both["key"][rank::2] and torch.equal(ours["video"], both["video"][rank::2])
 
 
 def test_what_the_cache_has_is_not_drawn(films, tmp_path):
-    first, second = Easel(), Easel()
+    first, second = FakeGpuRenderer(), FakeGpuRenderer()
     make = lambda easel: module(films, workers=1, renderer=easel, cache=RenderCache(tmp_path))  # noqa: E731
     drawn = epoch(make(first))
     kept = epoch(make(second))
@@ -114,7 +114,7 @@ class Stage(Background):
 
 
 def test_what_travels_is_small_and_whole(films):
-    synthesizer = module(films, renderer=Easel(), background=Stage()).synthesizer
+    synthesizer = module(films, renderer=FakeGpuRenderer(), background=Stage()).synthesizer
     recipe = synthesizer.sample(3)
     staged = synthesizer.stage(recipe)
     content = packed(Undrawn((0, 9), recipe, staged))
@@ -126,7 +126,7 @@ def test_what_travels_is_small_and_whole(films):
 
 
 def test_a_failure_while_drawing_reaches_whoever_asks(films):
-    class Broken(Easel):
+    class Broken(FakeGpuRenderer):
         def render_clips(self, shots):
             raise RuntimeError("out of paint")
 
@@ -136,7 +136,7 @@ def test_a_failure_while_drawing_reaches_whoever_asks(films):
 
 def test_no_thread_stays_behind(films):
     before = threading.active_count()
-    running = iter(module(films, renderer=Easel()).train_dataloader())
+    running = iter(module(films, renderer=FakeGpuRenderer()).train_dataloader())
     next(running)
     assert threading.active_count() > before
     running.close()
@@ -144,13 +144,13 @@ def test_no_thread_stays_behind(films):
 
 
 def test_kernels_are_prepared_in_prepare_data(films):
-    easel = Easel()
+    easel = FakeGpuRenderer()
     module(films, renderer=easel)
     assert easel.prepared == 1
 
 
 def test_undrawn_clips_stay_between_loader_and_drawing(films):
-    data = module(films, renderer=Easel())
+    data = module(films, renderer=FakeGpuRenderer())
     staged = StagedClips(TrainingClips(data), data.synthesizer)
     assert len(staged) == len(staged.clips)
     assert staged[(0, 0)]["undrawn"] == b"" and staged[(0, len(staged) - 1)]["undrawn"] != b""
@@ -158,7 +158,7 @@ def test_undrawn_clips_stay_between_loader_and_drawing(films):
 
 
 def test_a_trainer_resumes_while_batches_are_drawn_ahead(films, tmp_path):
-    make = lambda: module(films, renderer=Easel())  # noqa: E731
+    make = lambda: module(films, renderer=FakeGpuRenderer())  # noqa: E731
     whole = trained(make(), tmp_path, kept={"every_n_train_steps": 7}, epochs=2)
     for path in sorted(tmp_path.glob("*.ckpt"))[:2]:
         read = torch.load(path, weights_only=True)["read"]
@@ -171,7 +171,7 @@ def test_the_monitor_logs_what_training_waits_for(films, tmp_path):
         callbacks=[LoaderMonitor()], enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False,
     )  # fmt: skip
-    trainer.fit(Diary(), datamodule=module(films, renderer=Easel()))
+    trainer.fit(Diary(), datamodule=module(films, renderer=FakeGpuRenderer()))
     header = (tmp_path / "logs" / "metrics.csv").read_text().splitlines()[0].split(",")
     assert {"loader/wait_ms", "loader/step_ms", "loader/render_ms"} <= set(header)
 

@@ -312,5 +312,5 @@ def test_people_of_one_reference_share_its_time(references):
     short = dataclasses.replace(take.motion, **{name: getattr(take.motion, name)[:-1] for name in (
         "global_orient", "transl", "body_pose", "left_hand_pose", "right_hand_pose", "jaw_pose", "leye_pose",
         "reye_pose", "expression")})  # fmt: skip
-    with pytest.raises(ValueError, match="one length and one rate were wanted"):
+    with pytest.raises(ValueError, match="Expected the same .frames, fps. for all people of a reference"):
         dataclasses.replace(take, companions=(short,))
