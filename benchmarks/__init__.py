@@ -1,1 +1,1 @@
-"""Measurements of speed and quality. They print figures and never assert times."""
+"""Measurements of speed, quality and layout. They print figures and never assert times."""

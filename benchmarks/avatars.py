@@ -1,8 +1,12 @@
-"""How fast, exact and lean are avatar packs and their importers? `python -m benchmarks.avatars`.
+"""Measure speed, exactness and memory of avatar packs and their importers: `python -m benchmarks.avatars`.
 
-Opening packs; a full-size synthetic ExAvatar checkpoint against the slow transcription, with the peak memory of its
-import in a process of its own; scans of procedural people, plain and spoiled, re-posed beside the originals. Some five
-minutes of one core and 6 GB; every stage says when it starts. Times with `_cpu_` are the process's own.
+1. Opening packs.
+2. A full-size synthetic ExAvatar checkpoint: the imported person against the slow transcription of ExAvatar's code, and
+   the peak memory of the import in a process of its own.
+3. Scans of procedural people, plain and damaged: the imported person, posed anew, against the original.
+
+Takes some five minutes on one core and 6 GB of memory; every stage prints when it starts. Times with `_cpu_` are CPU
+times of the process.
 """
 
 import argparse
@@ -41,14 +45,14 @@ from synthaug.testing.exavatar import animated, smplx, write_checkpoint
 from synthaug.testing.scans import Up, scanned, spoiled
 
 SIDE = 256
-"""Pixels; the person is some 200 of them tall."""
+"""Height and width of the compared pictures, pixels; the person is about 200 pixels tall."""
 UPS: tuple[Up, ...] = ("y", "z", "-y")
 
 
-def opening(folder: Path) -> dict[str, float]:
-    """Milliseconds to open a person of 32,000 Gaussians, seconds to index a thousand packs, private memory a person.
+def measure_packs(folder: Path) -> dict[str, float]:
+    """Milliseconds to open a person of 32,000 Gaussians, seconds to index a thousand packs, and memory of a person.
 
-    The last is what each of a hundred people held open adds, as a share of a pack's size.
+    The memory is what each of a hundred open people adds to this process alone, as a share of a pack's size.
     """
     person = AnnyPerson("studio", 3, gaussians=32_000)
     rest = person.pose(still())
@@ -67,27 +71,27 @@ def opening(folder: Path) -> dict[str, float]:
     assert len(cast.headers) == 1000
     indexing, indexing_cpu = time.perf_counter() - start[0], time.process_time() - start[1]
     cast.load("0000")
-    before = private_bytes()
+    before = count_private_bytes()
     for number in range(1, 101):
         cast.load(f"{number:04d}")
-    share = (private_bytes() - before) / 100 / first.stat().st_size
+    share = (count_private_bytes() - before) / 100 / first.stat().st_size
     return {"pack_load_ms": float(loading), "index_1000_s": indexing, "pack_load_cpu_ms": float(loading_cpu),
             "index_1000_cpu_s": indexing_cpu, "private_share": share}  # fmt: skip
 
 
-def private_bytes() -> int:
-    """Memory that this process shares with nobody, as Linux counts it; 0 elsewhere."""
+def count_private_bytes() -> int:
+    """Memory that this process shares with no other, as Linux counts it; 0 on other systems."""
     rollup = Path("/proc/self/smaps_rollup")
     lines = rollup.read_text().splitlines() if rollup.exists() else []
     return sum(1024 * int(line.split()[1]) for line in lines if line.startswith("Private_Dirty"))
 
 
-def exavatar(folder: Path, vertices: int) -> dict[str, float]:
-    """Largest distance from the transcription, metres; and what an import costs in a process of its own."""
+def measure_exavatar(folder: Path, vertices: int) -> dict[str, float]:
+    """Largest distance from the transcription in metres, and the cost of an import in a process of its own."""
     lips = LIP_RING if vertices > max(LIP_RING) else tuple(range(8, 88, 10))
-    say("writing a checkpoint")
+    print_stage("writing a checkpoint")
     network = write_checkpoint(folder, vertices=vertices, lips=lips)
-    say("importing it in a process of its own")
+    print_stage("importing it in a process of its own")
     command = [sys.executable, "-m", "benchmarks.avatars", "--importing", str(folder), "--vertices", str(vertices)]
     cost = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
     pack = read_pack(folder / f"x{SUFFIX}")
@@ -105,7 +109,7 @@ def exavatar(folder: Path, vertices: int) -> dict[str, float]:
     betas = network["human_gaussian.shape_param"].double().numpy()
     root = smplx(layer, betas, face, offset, np.zeros((55, 3)))[2][0]
     motion = Motion.from_pose(torch.from_numpy(pose)[None].float(), torch.from_numpy(root)[None].float(), fps=1.0)
-    say("animating it by the transcription")
+    print_stage("animating it by the transcription")
     expression = rng.standard_normal(50)
     truth = animated(network, face, {**frame, "expr": expression, "trans": np.zeros(3)}, lips)
     motion = replace(motion, expression=torch.from_numpy(expression)[None].float())
@@ -114,22 +118,22 @@ def exavatar(folder: Path, vertices: int) -> dict[str, float]:
             "exavatar_gaussians": float(len(ours)), **cost}  # fmt: skip
 
 
-def importing(folder: Path, vertices: int) -> dict[str, float]:
-    """Seconds and peak memory of one import, measured in this very process."""
+def measure_import(folder: Path, vertices: int) -> dict[str, float]:
+    """Seconds and peak memory of one import in this process."""
     torch.set_num_threads(1)
     lips = LIP_RING if vertices > max(LIP_RING) else tuple(range(8, 88, 10))
     start = time.perf_counter(), time.process_time()
     pack = import_exavatar(folder / "snapshot_4.pth", "x", Importing(identity=folder, lips=lips))
     write_pack(folder / f"x{SUFFIX}", pack)
     seconds, own = time.perf_counter() - start[0], time.process_time() - start[1]
-    return {"import_s": seconds, "import_cpu_s": own, "import_peak_gb": peak_bytes() / 1e9}
+    return {"import_s": seconds, "import_cpu_s": own, "import_peak_gb": find_peak_bytes() / 1e9}
 
 
-def peak_bytes() -> int:
-    """Most memory that this process held.
+def find_peak_bytes() -> int:
+    """Peak memory of this process.
 
-    On Linux from VmHWM: `ru_maxrss` survives fork and exec there, so that a child of this benchmark would report what
-    its parent took to write the checkpoint.
+    On Linux it is VmHWM: `ru_maxrss` survives fork and exec there, so a child of this benchmark would report the memory
+    with which its parent wrote the checkpoint.
     """
     status = Path("/proc/self/status")
     if status.exists():
@@ -137,8 +141,8 @@ def peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def scans(folder: Path, people: range, spoilt: int, table: Table) -> dict[str, float]:
-    """Errors of scanned people, the first `spoilt` of them spoiled as well: worst and mean over people and motions."""
+def measure_scans(folder: Path, people: range, spoilt: int, table: Table) -> dict[str, float]:
+    """Worst and mean errors of scanned people over people and motions; the first `spoilt` are also scanned damaged."""
     errors, ratios = [], []
     for number, seed in enumerate(people):
         for floaters, holes in ((0, 0), (500, 4))[: 1 + (number < spoilt)]:
@@ -150,7 +154,7 @@ def scans(folder: Path, people: range, spoilt: int, table: Table) -> dict[str, f
             pack = import_ply(folder / "scan.ply", "x", height=height)
             seconds = time.process_time() - start
             away = (pack.rig.joints - person.skeleton.joints)[:22].norm(dim=1)
-            found = [psnr(*both(person, pack, motion)) for motion in motions(person)]
+            found = [psnr(*render_both(person, pack, motion)) for motion in performances(person)]
             errors.append(float(away.mean()))
             ratios.append(found)
             kind = "spoiled" if floaters else "plain"
@@ -164,8 +168,8 @@ def scans(folder: Path, people: range, spoilt: int, table: Table) -> dict[str, f
     }  # fmt: skip
 
 
-def motions(person: AnnyPerson) -> list[Motion]:
-    """Ten actions on this person's body, four frames each, on the spot."""
+def performances(person: AnnyPerson) -> list[Motion]:
+    """Ten actions on this person's body, four frames each, at the origin."""
     source, found = Actions(), []
     for name in list(ACTIONS)[:10]:
         whole = source.load(Record(f"{name}/studio/0", Path(name), 0, "", "", 0.0, 3.0)).motion
@@ -175,14 +179,15 @@ def motions(person: AnnyPerson) -> list[Motion]:
     return found
 
 
-def both(person: AnnyPerson, pack: Pack, motion: Motion) -> tuple[Rendering, Rendering]:
+def render_both(person: AnnyPerson, pack: Pack, motion: Motion) -> tuple[Rendering, Rendering]:
     """The original and the imported person in the same motion."""
     imported = replace(pack.levels[0], T_world_rest=pack.rig.transforms(motion))
     original = replace(person.pose(motion), levels=())
-    return drawn(original), drawn(imported)
+    return render(original), render(imported)
 
 
-def drawn(person: Gaussians) -> Rendering:
+def render(person: Gaussians) -> Rendering:
+    """The person in front of a fixed camera."""
     frames = person.num_frames
     viewmat = torch.tensor([[1.0, 0, 0, 0], [0, -1, 0, 0.9], [0, 0, -1, 4.0], [0, 0, 0, 1]])
     K = torch.tensor([[1.7 * SIDE, 0, SIDE / 2], [0, 1.7 * SIDE, SIDE / 2], [0, 0, 1]])
@@ -191,13 +196,13 @@ def drawn(person: Gaussians) -> Rendering:
 
 
 def psnr(ours: Rendering, theirs: Rendering) -> float:
-    """Over the whole picture, before mid-grey."""
+    """PSNR in dB over the whole picture, with mid-grey behind the people."""
     a, b = (one.rgb.float() + (255 - one.alpha.float()) / 255 * 128 for one in (ours, theirs))
     return float(10 * torch.log10(255**2 / ((a - b) ** 2).mean()))
 
 
-def say(stage: str) -> None:
-    """Which stage begins, after how many seconds of the process's own time."""
+def print_stage(stage: str) -> None:
+    """Print the stage that begins, and the CPU seconds of this process so far."""
     print(f"{time.process_time():6.0f} s  {stage}", flush=True)
 
 
@@ -207,16 +212,20 @@ def still() -> Motion:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--people", type=int, default=3, help="scanned (3)")
-    parser.add_argument("--first", type=int, default=0, help="seed of the first of them (0)")
-    parser.add_argument("--spoiled", type=int, default=3, help="of them also with floaters and holes (3)")
-    parser.add_argument("--only-scans", action="store_true", help="point 3 alone; the last line then lacks the rest")
-    parser.add_argument("--vertices", type=int, default=10_475, help="of the synthetic ExAvatar's body (10475)")
+    parser.add_argument("--people", type=int, default=3, help="people to scan (3)")
+    parser.add_argument("--first", type=int, default=0, help="seed of the first person (0)")
+    parser.add_argument(
+        "--spoiled", type=int, default=3, help="how many of them are also scanned with floaters and holes (3)"
+    )
+    parser.add_argument(
+        "--only-scans", action="store_true", help="scans alone; the last line then has no other figures"
+    )
+    parser.add_argument("--vertices", type=int, default=10_475, help="vertices of the synthetic ExAvatar body (10475)")
     parser.add_argument("--importing", type=Path, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     if chosen.importing is not None:
-        print(json.dumps(importing(chosen.importing, chosen.vertices)))
+        print(json.dumps(measure_import(chosen.importing, chosen.vertices)))
         return
     table = Table(title=f"Scans (load {os.getloadavg()[0]:.1f})", title_justify="left")
     for column in ("scan", "joints, mean mm", "worst mm", "PSNR, worst dB", "mean dB", "CPU s"):
@@ -227,13 +236,13 @@ def main() -> None:
             (place / name).mkdir()
         figures: dict[str, float] = {}
         if not chosen.only_scans:
-            say("opening packs")
-            figures |= opening(place / "packs")
-            figures |= exavatar(place / "exavatar", chosen.vertices)
+            print_stage("opening packs")
+            figures |= measure_packs(place / "packs")
+            figures |= measure_exavatar(place / "exavatar", chosen.vertices)
             print(figures, flush=True)
-        say("scans")
+        print_stage("scans")
         people = range(chosen.first, chosen.first + chosen.people)
-        figures |= scans(place / "scans", people, chosen.spoiled, table)
+        figures |= measure_scans(place / "scans", people, chosen.spoiled, table)
     Console().print(table)
     print(json.dumps({name: float(f"{value:.4g}") for name, value in figures.items()}))
 

@@ -1,7 +1,8 @@
-"""What a synthetic clip costs against what is asked of it: `python -m benchmarks.curves [--to docs/performance.svg]`.
+"""Measure how the cost of a synthetic clip grows: `python -m benchmarks.curves [--to docs/performance.svg]`.
 
-Milliseconds of CPU of this thread, least of several rounds that visit all settings in turn. The plot needs matplotlib
-(it comes with the pose extra); without `--to` only the figures are printed. The last line is one JSON object.
+Costs are CPU milliseconds of this thread: the least of several rounds, each of which visits all settings in turn. The
+plot needs matplotlib (it comes with the pose extra); without `--to` the figures are only printed. The last line is one
+JSON object.
 """
 
 import argparse
@@ -28,8 +29,8 @@ LENGTHS, SIZES = (4, 8, 16, 32, 64), (64, 112, 224, 448)
 COUNTS, PEOPLE_COUNTS, REFERENCES = (2_000, 4_000, 8_000, 16_000, 32_000), (1, 2, 4, 8), (4, 16, 26)
 
 
-def tasks(stills: Path) -> dict[str, dict[int, Callable[[int], object]]]:
-    """What is timed: by curve and place on it."""
+def build_tasks(stills: Path) -> dict[str, dict[int, Callable[[int], object]]]:
+    """The timed functions, by curve and by position on its x axis."""
     ours = synthesizer(Images(stills), size=112)
 
     def with_clip(clip: ClipFormat) -> Callable[[int], object]:
@@ -63,8 +64,8 @@ def tasks(stills: Path) -> dict[str, dict[int, Callable[[int], object]]]:
     }
 
 
-def measured(curves: dict[str, dict[int, Callable[[int], object]]], *, rounds: int) -> dict[str, dict[int, float]]:
-    """Least milliseconds of each, after a round that compiles and one that fills memories."""
+def measure(curves: dict[str, dict[int, Callable[[int], object]]], *, rounds: int) -> dict[str, dict[int, float]]:
+    """Least milliseconds of each setting, after one round that compiles and one that fills caches."""
     least = {name: dict.fromkeys(points, np.inf) for name, points in curves.items()}
     for number in range(rounds + 2):
         for name, points in curves.items():
@@ -77,7 +78,7 @@ def measured(curves: dict[str, dict[int, Callable[[int], object]]], *, rounds: i
 
 
 def plot(found: dict[str, dict[int, float]], path: Path) -> None:
-    """One panel a curve."""
+    """Plot one panel for each curve."""
     import matplotlib.pyplot as plt
 
     figure, panels = plt.subplots(1, len(found), figsize=(3.2 * len(found), 2.8), sharey=True)
@@ -107,7 +108,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         picture = cv2.resize(np.random.default_rng(1).integers(0, 256, (12, 16, 3)).astype(np.uint8), (640, 480))
         cv2.imwrite(str(Path(folder) / "still.png"), picture)
-        found = measured(tasks(Path(folder)), rounds=options.rounds)
+        found = measure(build_tasks(Path(folder)), rounds=options.rounds)
     for name, points in found.items():
         print(f"{name:40s}", "  ".join(f"{place}: {least:.1f} ms" for place, least in points.items()))
     if options.to:

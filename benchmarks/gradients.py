@@ -1,8 +1,8 @@
-"""How fast are gradients? `python -m benchmarks.gradients` times one frame's way there and back, for fitting.
+"""Measure the speed of gradients: `python -m benchmarks.gradients` times forward and backward of one frame.
 
-The compiled kernels against the specification's autograd, with skinning (torch's on both sides) and without, in
+It compares the compiled kernels with the specification's autograd, with skinning (by torch for both) and without, in
 interleaved rounds of this thread's CPU time. Prints a table, then one line of JSON. `agreement` is the norm of the
-difference of the two float32 gradients over that of the specification's, the worst of all fields.
+difference of the two float32 gradients over the norm of the specification's: the worst of all fields.
 """
 
 import argparse
@@ -29,28 +29,28 @@ from synthaug.structures import Camera, Gaussians, PosedGaussians
 FITTED = ("means", "quats", "scales", "opacities", "colors")
 
 
-def backward(splat: Callable, posed: PosedGaussians, camera: Camera) -> None:
+def run_backward(splat: Callable, posed: PosedGaussians, camera: Camera) -> None:
     values = splat(
         posed, camera.viewmats[0], camera.Ks[0], height=camera.height, width=camera.width, splatting=Splatting()
     )
-    # Of a loss that weighs all pixels and channels differently, as a photograph does.
+    # A loss that weights all pixels and channels differently, as one against a photograph does.
     sum((value * torch.linspace(-1, 1, value.numel()).view_as(value)).sum() for value in values).backward()
 
 
-def of_person(splat: Callable, person: Gaussians, camera: Camera) -> dict[str, Tensor]:
-    """Gradients of all fields, through skinning."""
+def differentiate_person(splat: Callable, person: Gaussians, camera: Camera) -> dict[str, Tensor]:
+    """Gradients of all fields of a person, through skinning."""
     leaves = {name: getattr(person, name).clone().requires_grad_() for name in FITTED}
-    backward(splat, pose_frame(dataclasses.replace(person, **leaves), 0), camera)
+    run_backward(splat, pose_frame(dataclasses.replace(person, **leaves), 0), camera)
     return {name: leaf.grad for name, leaf in leaves.items()}
 
 
-def of_posed(splat: Callable, posed: PosedGaussians, camera: Camera) -> None:
+def differentiate_posed(splat: Callable, posed: PosedGaussians, camera: Camera) -> None:
     fields = {f.name: getattr(posed, f.name).clone().requires_grad_() for f in dataclasses.fields(posed)}
-    backward(splat, PosedGaussians(**fields), camera)
+    run_backward(splat, PosedGaussians(**fields), camera)
 
 
-def agreement(person: Gaussians, camera: Camera) -> float:
-    a, b = (of_person(module.splat, person, camera) for module in (gradients, specification))
+def compare_gradients(person: Gaussians, camera: Camera) -> float:
+    a, b = (differentiate_person(module.splat, person, camera) for module in (gradients, specification))
     return max(float((a[name] - b[name]).norm() / b[name].norm()) for name in FITTED)
 
 
@@ -60,7 +60,13 @@ def _called(task: Callable[[], object], number: int) -> object:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--gaussians", type=int, nargs="+", default=[4_000, 8_000, 16_000], help="levels near these")
+    parser.add_argument(
+        "--gaussians",
+        type=int,
+        nargs="+",
+        default=[4_000, 8_000, 16_000],
+        help="numbers of Gaussians; the nearest levels are taken",
+    )
     parser.add_argument("--size", type=int, default=112)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
@@ -75,16 +81,16 @@ def main() -> None:
         person = at(detailed, asked)
         count, posed = len(person.means), pose_frame(person, 0)
         tasks: dict[str, Callable[[int], object]] = {
-            "ms": partial(_called, partial(of_person, gradients.splat, person, camera)),
-            "specification_ms": partial(_called, partial(of_person, specification.splat, person, camera)),
-            "posed_ms": partial(_called, partial(of_posed, gradients.splat, posed, camera)),
+            "ms": partial(_called, partial(differentiate_person, gradients.splat, person, camera)),
+            "specification_ms": partial(_called, partial(differentiate_person, specification.splat, person, camera)),
+            "posed_ms": partial(_called, partial(differentiate_posed, gradients.splat, posed, camera)),
         }
         times = interleaved(tasks, rounds=options.rounds)
         row = {name: statistics.median(values) for name, values in times.items()}
-        # Of each round, since both are slowed by the same neighbours.
+        # The ratio of each round, since other processes slow both.
         pairs = zip(times["specification_ms"], times["ms"], strict=True)
         row |= {"ratio": statistics.median(slow / fast for slow, fast in pairs)}
-        row |= {"agreement": agreement(person, camera)}
+        row |= {"agreement": compare_gradients(person, camera)}
         columns = ("ms", "specification_ms", "ratio", "posed_ms")
         table.add_row(str(count), *(f"{row[name]:.1f}" for name in columns), f"{row['agreement']:.1e}")
         rows.append({"gaussians": count} | {name: float(f"{value:.3g}") for name, value in row.items()})

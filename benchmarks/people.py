@@ -1,7 +1,7 @@
-"""Do the procedural people look like people? `python -m benchmarks.people` asks a pose detector.
+"""Measure whether a pose detector recognises the procedural people: `python -m benchmarks.people`.
 
-mediapipe had no part in making them. It is run, frame by frame without tracking, over rendered clips of many
-identities, actions and views, and over film for comparison. Needs the pose extra.
+The detector is mediapipe, which had no part in making them. It runs frame by frame, without tracking, over rendered
+clips of many identities, actions and views, and over film for comparison. Needs the pose extra.
 """
 
 import argparse
@@ -33,13 +33,13 @@ LANDMARKS = {
     16: "right_wrist", 23: "left_hip", 24: "right_hip", 25: "left_knee", 26: "right_knee", 27: "left_ankle",
     28: "right_ankle",
 }  # fmt: skip
-"""mediapipe's landmarks that have a joint of the same name."""
+"""mediapipe's landmarks that correspond to a joint of ours."""
 LYING = ("lie down",)
-"""Actions that end off the feet; reported apart, since the goal is for upright ones."""
+"""Actions that end lying down; they are left out of the figures, whose goal is for upright people."""
 
 
-def synthesizer(identities: int, *, seed: int) -> Synthesizer:
-    """Every action, performed once, re-enacted by each identity at a view and in a room of its own."""
+def make_synthesizer(identities: int, *, seed: int) -> Synthesizer:
+    """Re-enact every action once for each identity, each clip with its own view and room."""
     records = [
         Record(f"{action}/studio/{seed}", Path(action), label, "", "", 0.0, 3.0) for label, action in enumerate(ACTIONS)
     ]
@@ -50,7 +50,7 @@ def synthesizer(identities: int, *, seed: int) -> Synthesizer:
     return Synthesizer(plan, gather(records, plan.motion), ClipFormat(num_frames=4, fps=1.5, size=224), seed=seed)
 
 
-def projected(staged: Staged) -> np.ndarray:
+def project_joints(staged: Staged) -> np.ndarray:
     """Pixels of the joints in LANDMARKS, [time, landmark, 2]."""
     camera = staged.camera
     ids = [JOINT[name] for name in LANDMARKS.values()]
@@ -67,11 +67,11 @@ def stature(staged: Staged, skeleton_height: float) -> np.ndarray:
     return (camera.Ks[:, 1, 1] * skeleton_height / pelvis[:, 2]).numpy()
 
 
-def of_people(count: int, *, seed: int) -> dict[str, list[tuple[bool, float]]]:
-    """Found or not, and median landmark error as a share of the height, of each frame, by action."""
+def detect_people(count: int, *, seed: int) -> dict[str, list[tuple[bool, float]]]:
+    """For each frame, by action: whether a person is found, and the median landmark error as a share of the height."""
     from mediapipe.python.solutions.pose import Pose
 
-    ours, found = synthesizer(count, seed=seed), defaultdict(list)
+    ours, found = make_synthesizer(count, seed=seed), defaultdict(list)
     with Pose(static_image_mode=True, model_complexity=1) as pose:
         for index in track(range(len(ours)), description="Rendered clips"):
             recipe = ours.sample(index)
@@ -80,7 +80,7 @@ def of_people(count: int, *, seed: int) -> dict[str, list[tuple[bool, float]]]:
             joints = ours.plan.avatar.load(recipe.actors[0].identity).skeleton.joints
             # Crown to sole is about 1.13 times head joint to foot joint (Anny's mean adult: 1.71 m to 1.52 m).
             height = float(joints[:, 1].max() - joints[:, 1].min()) * 1.07
-            truths, heights = projected(staged), stature(staged, height)
+            truths, heights = project_joints(staged), stature(staged, height)
             for frame, truth, tall in zip(video.permute(0, 2, 3, 1).numpy(), truths, heights, strict=True):
                 seen = pose.process(np.ascontiguousarray(frame)).pose_landmarks
                 error = np.nan
@@ -92,8 +92,8 @@ def of_people(count: int, *, seed: int) -> dict[str, list[tuple[bool, float]]]:
     return found
 
 
-def of_film(root: Path, *, frames: int = 12) -> float | None:
-    """Share of frames of real film in which the same detector finds somebody; None without film.
+def detect_film(root: Path, *, frames: int = 12) -> float | None:
+    """Share of frames of real film in which the same detector finds a person; None without film.
 
     GMDCSA24 (Alam and others, 2024, MIT, doi:10.5281/zenodo.12921216).
     """
@@ -121,8 +121,8 @@ def main() -> None:
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     load = os.getloadavg()[0]
-    by_action = of_people(chosen.identities, seed=chosen.seed)
-    film = of_film(chosen.film)
+    by_action = detect_people(chosen.identities, seed=chosen.seed)
+    film = detect_film(chosen.film)
     table = Table(title=f"mediapipe on rendered people (load {load:.1f})", title_justify="left")
     for column in ("action", "frames", "found", "median error / height"):
         table.add_column(column, justify="left" if column == "action" else "right")

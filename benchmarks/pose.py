@@ -1,10 +1,13 @@
-"""How faithful are motions, from measured joints to rendered frames? `python -m benchmarks.pose`, or `--quick`.
+"""Measure how faithful motions are, from fitted joints to rendered frames: `python -m benchmarks.pose`, or `--quick`.
 
-Fitting is asked for known joints under noise, the gate for planted mistakes, and whole re-enactments for what a pose
-detector sees in their frames. Known motions (actions, bandai_smplx) had no part in the detector, so its error is
-independent; film was read by the same detector, and its figure is called consistency. The gate never sees a figure that
-judges it. Needs the pose extra; bandai_smplx (Bandai Namco Research Inc., CC BY-NC 4.0) and GMDCSA24 (Alam and others,
-2024, MIT) are used where they lie in `shared/data`.
+1. Fitting: the error for known joints with noise.
+2. The quality gate: how well its score separates good fits from ones with planted mistakes.
+3. Re-enactments: the distance between the motion and what a pose detector sees in the rendered frames. The known
+   motions (actions, bandai_smplx) had no part in the detector, so their error is independent. Film was read by the same
+   detector, so its figure is called consistency.
+
+The gate never sees a figure that judges it. Needs the pose extra. bandai_smplx (Bandai Namco Research Inc., CC BY-NC
+4.0) and GMDCSA24 (Alam and others, 2024, MIT) are used if they are in `shared/data`.
 """
 
 import argparse
@@ -50,25 +53,25 @@ SHARED = Path(__file__).resolve().parents[2] / "shared/data"
 IDS = [JOINT[name] for name in LANDMARKS.values()]
 NOISES = (0.0, 10.0, 30.0)
 FILM_SECONDS = 2.0
-"""Of each interval of film: the network takes 0.1 s a frame on one core, and three passes where nobody is found."""
+"""Seconds of each interval of film. The network takes 0.1 s a frame on one core, three times that without a person."""
 
 
 def action_records(count: int) -> list[Record]:
-    """So many performances, spread over the actions."""
+    """This many performances, spread over the actions."""
     step = max(1, len(ACTIONS) // max(count, 1))
     names = [ACTIONS[k * step % len(ACTIONS)] for k in range(count)]
     return [Record(f"{a}/studio/{k}", Path(a), ACTIONS.index(a), "", "", 0.0, 3.0) for k, a in enumerate(names)]
 
 
 def bandai_records(count: int) -> list[Record]:
-    """So many motions of bandai_smplx, spread over its labels; none where it is not at hand."""
+    """This many motions of bandai_smplx, spread over its labels; none if it is absent."""
     files = sorted((SHARED / "bandai_smplx").glob("*.npz"))
     chosen = files[:: max(1, len(files) // max(count, 1))][:count] if files else []
     return [Record(f.stem, f, 0, "", "", 0.0, 3.0) for f in chosen]
 
 
 def motions_of(source: MotionSource, records: Sequence[Record], *, frames: int) -> dict[str, Motion]:
-    """The first frames of each record's motion, single precision."""
+    """The first frames of each record's motion in float32."""
     result = {}
     for record in records:
         whole = source.load(record).motion
@@ -77,8 +80,8 @@ def motions_of(source: MotionSource, records: Sequence[Record], *, frames: int) 
     return result
 
 
-def fitted_error(motions: Sequence[Motion], *, mm: float) -> tuple[list[float], list[float], float]:
-    """MPJPE and procrustes-aligned MPJPE of each motion, millimetres, and frames fitted in a second of one core."""
+def measure_fits(motions: Sequence[Motion], *, mm: float) -> tuple[list[float], list[float], float]:
+    """MPJPE and Procrustes-aligned MPJPE of each motion in millimetres, and frames fitted in a second on one core."""
     skeleton = mean_skeleton()
     markers = joint_markers(JOINT_NAMES[:22], skeleton)
     truths = [joint_positions(motion, skeleton)[:, :22] for motion in motions]
@@ -98,7 +101,7 @@ def fitted_error(motions: Sequence[Motion], *, mm: float) -> tuple[list[float], 
 
 
 def procrustes(points: NDArray[np.float32], truth: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Distances after the best similarity of each frame (Gower 1975), [time, joint]."""
+    """Distances after the best similarity transform of each frame (Gower 1975), [time, joint]."""
     a = points - points.mean(1, keepdims=True)
     b = truth - truth.mean(1, keepdims=True)
     u, s, vt = np.linalg.svd(np.einsum("tmi,tmj->tij", b, a))
@@ -108,8 +111,8 @@ def procrustes(points: NDArray[np.float32], truth: NDArray[np.float32]) -> NDArr
     return np.asarray(np.linalg.norm(scale[:, None, None] * np.einsum("tij,tmj->tmi", u @ vt, a) - b, axis=-1))
 
 
-def gate_scores(motions: Sequence[Motion], *, seed: int) -> tuple[list[float], dict[str, list[float]], str]:
-    """Scores of honest estimates and of such with planted mistakes, and what the gate did to the latter."""
+def score_gate(motions: Sequence[Motion], *, seed: int) -> tuple[list[float], dict[str, list[float]], str]:
+    """Scores of honest estimates and of estimates with planted mistakes, and what the gate did to the latter."""
     skeleton = mean_skeleton()
     names = (*JOINT_NAMES[:22], "left_middle1", "right_middle1")
     markers = joint_markers(names, skeleton)
@@ -136,13 +139,13 @@ def gate_scores(motions: Sequence[Motion], *, seed: int) -> tuple[list[float], d
 
 
 def auc(good: Sequence[float], bad: Sequence[float]) -> float:
-    """Probability that a good one scores higher than a bad one; ties count half."""
+    """Probability that a good estimate scores higher than a bad one; ties count half."""
     a, b = np.asarray(good)[:, None], np.asarray(bad)[None]
     return float(((a > b) + 0.5 * (a == b)).mean())
 
 
-def detected(frames: NDArray[np.uint8], pose: object) -> NDArray[np.float64]:
-    """Landmarks of LANDMARKS in each frame, pixels, nan where nobody is found: [time, landmark, 2]."""
+def detect(frames: NDArray[np.uint8], pose: object) -> NDArray[np.float64]:
+    """Pixels of LANDMARKS in each frame, [time, landmark, 2]; NaN where nobody is found."""
     result = np.full((len(frames), len(LANDMARKS), 2), np.nan)
     for k, frame in enumerate(frames):
         seen = pose.process(np.ascontiguousarray(frame)).pose_landmarks  # type: ignore[attr-defined]
@@ -153,10 +156,10 @@ def detected(frames: NDArray[np.uint8], pose: object) -> NDArray[np.float64]:
 
 
 def drift(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> float:
-    """Median distance after the best scale and shift of each frame, as a share of the person's height; nan unseen.
+    """Median distance after the best scale and shift of each frame, as a share of the person's height; NaN if unseen.
 
-    Bodies differ in size and stand where their motion puts them: what is asked for is the pose. The height is 1.75
-    times the larger extent of shoulders to ankles in the picture, as in standing adults with their arms down.
+    Scale and shift are removed because bodies differ in size and place, and only the pose is measured. The height is
+    1.75 times the larger extent of shoulders to ankles in the picture, as in standing adults with their arms down.
     """
     errors = []
     for a, b in zip(ours, theirs, strict=True):
@@ -168,8 +171,8 @@ def drift(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> float:
     return float(np.median(errors)) if errors else float("nan")
 
 
-def re_enacted(references: References, source: MotionSource, *, film: bool) -> list[dict[str, float | str]]:
-    """Each record on one other body from its own view: 3D error of the staged joints, 2D drift of the frames."""
+def re_enact(references: References, source: MotionSource, *, film: bool) -> list[dict[str, float | str]]:
+    """Re-enact each record on one other body from its own view: 3D error of the joints, 2D drift of the frames."""
     from mediapipe.python.solutions.pose import Pose
 
     plan = Synthesis(
@@ -192,7 +195,7 @@ def re_enacted(references: References, source: MotionSource, *, film: bool) -> l
             body = staged.joints[0] * ratio
             apart = (body - body[:, :1] - truth + truth[:, :1])[:, :22].norm(dim=-1)
             if film:
-                seen = detected(_filmed(record, reference, times.tolist()), pose)
+                seen = detect(_read_film(record, reference, times.tolist()), pose)
             else:
                 seen = project(truth[:, IDS], ours.view(reference, times, recipe.size))[0].double().numpy()
             aligned = procrustes(body[:, :22].numpy(), truth[:, :22].numpy())
@@ -201,13 +204,13 @@ def re_enacted(references: References, source: MotionSource, *, film: bool) -> l
                     "action": record.key.split("/")[0].removeprefix("dataset-1_").split("_")[0],
                     "mm": 1000 * float(apart.mean()),
                     "aligned_mm": 1000 * float(aligned.mean()),
-                    "drift": drift(detected(video, pose), seen),
+                    "drift": drift(detect(video, pose), seen),
                 }
             )
     return rows
 
 
-def _filmed(record: Record, reference: Reference, times: Sequence[float]) -> NDArray[np.uint8]:
+def _read_film(record: Record, reference: Reference, times: Sequence[float]) -> NDArray[np.uint8]:
     info = probe(record.path)
     first = record.start + reference.notes["offset"]
     indices = indices_at(info, [first + at % reference.motion.duration for at in times])
@@ -216,7 +219,7 @@ def _filmed(record: Record, reference: Reference, times: Sequence[float]) -> NDA
 
 
 def film_records(count: int) -> list[Record]:
-    """The first two seconds of so many intervals of GMDCSA24 of a second and more, spread over its table."""
+    """The first two seconds of this many intervals of GMDCSA24 of at least one second, spread over its table."""
     table = SHARED / "gmdcsa24/clips.csv"
     if not table.exists():
         return []
@@ -232,8 +235,8 @@ def film_records(count: int) -> list[Record]:
     ]  # fmt: skip
 
 
-def shown(title: str, rows: Sequence[dict[str, float | str]]) -> None:
-    """A table by action."""
+def print_table(title: str, rows: Sequence[dict[str, float | str]]) -> None:
+    """Print a table by action."""
     table = Table(title=title, title_justify="left")
     for column in ("action", "clips", "3D mm", "aligned mm", "2D median", "beyond 10 %"):
         table.add_column(column, justify="left" if column == "action" else "right")
@@ -249,34 +252,34 @@ def shown(title: str, rows: Sequence[dict[str, float | str]]) -> None:
     Console().print(table)
 
 
-def film_rows(count: int) -> list[dict[str, float | str]]:
-    """Re-enactments of the film that the gate of its source lets through; what it refused is said."""
+def re_enact_film(count: int) -> list[dict[str, float | str]]:
+    """Re-enact the film that the quality gate keeps, and print what it drops."""
     records = film_records(count)
     if not records:
         return []
     source = VideoMotion(warm_up=0.5)
     references = gather(records, source)
-    for key, take in references.takes.items():
+    for key, reference in references.takes.items():
         told = ", ".join(
-            f"{name} {take.notes[name]:.2f} +- {take.notes[f'{name.removesuffix(unit)}_sd{unit}']:.2f}"
+            f"{name} {reference.notes[name]:.2f} +- {reference.notes[f'{name.removesuffix(unit)}_sd{unit}']:.2f}"
             for name, unit in (("focal", ""), ("pitch_deg", "_deg"), ("roll_deg", "_deg"), ("camera_height", ""))
         )
-        evidence, grounding = take.notes["pitch_evidence"], take.notes["grounding"]
+        evidence, grounding = reference.notes["pitch_evidence"], reference.notes["grounding"]
         print(f"film, {key}: {told}; standing {evidence:.0%}, on the floor {grounding:.0%}")
     for key, why in references.dropped.items():
         print(f"film, dropped {key}: {why}")
     if not references.records:
         return []
-    rows = re_enacted(references, source, film=True)
-    shown(f"film (GMDCSA24), {len(rows)} of {len(records)} kept: consistency", rows)
+    rows = re_enact(references, source, film=True)
+    print_table(f"film (GMDCSA24), {len(rows)} of {len(records)} kept: consistency", rows)
     return rows
 
 
-def fit_rows(actions: Sequence[Motion], captured: Sequence[Motion]) -> dict[float, tuple[float, float]]:
+def measure_noise(actions: Sequence[Motion], captured: Sequence[Motion]) -> dict[float, tuple[float, float]]:
     """Mean error (mm) and speed (frames a second) of the fit, by noise in millimetres."""
     result = {}
     for mm in NOISES:
-        plain, aligned, speed = fitted_error([*actions, *captured], mm=mm)
+        plain, aligned, speed = measure_fits([*actions, *captured], mm=mm)
         cut = len(actions)
         parts = " / ".join(f"{np.mean(part):.1f}" for part in (plain[:cut], plain[cut:]) if part)
         print(f"fit at {mm:.0f} mm: {np.mean(plain):.2f} mm (actions / bandai {parts})", end=", ")
@@ -285,10 +288,10 @@ def fit_rows(actions: Sequence[Motion], captured: Sequence[Motion]) -> dict[floa
     return result
 
 
-def arguments() -> argparse.Namespace:
-    """What was asked for; counts default to what ends in a few minutes on one core."""
+def parse_arguments() -> argparse.Namespace:
+    """The command line; the defaults take a few minutes on one core."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="fewer clips: some two minutes")
+    parser.add_argument("--quick", action="store_true", help="fewer clips: about two minutes")
     parser.add_argument("--clips", type=int, default=0, help="clips of each known source; 0 takes 12 or 26")
     parser.add_argument("--film", type=int, default=-1, help="intervals of film; -1 takes 3 or 12, 0 leaves film out")
     chosen = parser.parse_args()
@@ -298,7 +301,7 @@ def arguments() -> argparse.Namespace:
     return chosen
 
 
-def summary(drifts: Sequence[float], suffix: str) -> dict[str, float | None]:
+def summarize(drifts: Sequence[float], suffix: str) -> dict[str, float | None]:
     """Median drift and the share of clips beyond a tenth of the person's height; None where nothing was measured."""
     found = np.array([drift for drift in drifts if np.isfinite(drift)])
     middle = round(float(np.median(found)), 4) if len(found) else None
@@ -307,11 +310,11 @@ def summary(drifts: Sequence[float], suffix: str) -> dict[str, float | None]:
 
 
 def main() -> None:
-    chosen = arguments()
+    chosen = parse_arguments()
     torch.set_num_threads(1)
     start = time.perf_counter()
 
-    def passed(part: str) -> None:
+    def print_stage(part: str) -> None:
         print(f"[{time.perf_counter() - start:.0f} s, load {os.getloadavg()[0]:.1f}] {part}", flush=True)
 
     kinds: dict[str, tuple[MotionSource, list[Record]]] = {
@@ -320,32 +323,32 @@ def main() -> None:
     }
     motions = {kind: motions_of(source, records, frames=64) for kind, (source, records) in kinds.items()}
     known = [list(found.values()) for found in motions.values()]
-    passed("fits of known joints")
-    fits = fit_rows(*known)
-    passed("planted mistakes")
-    honest, planted, said = gate_scores(sum(known, [])[:: 2 if chosen.quick else 1], seed=0)
+    print_stage("fits of known joints")
+    fits = measure_noise(*known)
+    print_stage("planted mistakes")
+    honest, planted, said = score_gate(sum(known, [])[:: 2 if chosen.quick else 1], seed=0)
     for kind, scores in planted.items():
         print(f"gate, {kind}: ROC-AUC {auc(honest, scores):.3f}")
     print(f"gate: {said}")
     drifts: list[float] = []
     for kind, (source, records) in kinds.items():
         if records:
-            passed(f"re-enactments of {kind}")
-            # Drawing and detecting take a second a frame on a busy core: in haste, a third of them has to do.
-            rows = re_enacted(gather(records[:: 3 if chosen.quick else 1], source), source, film=False)
+            print_stage(f"re-enactments of {kind}")
+            # Rendering and detecting take a second a frame on a busy core: --quick does a third of the clips.
+            rows = re_enact(gather(records[:: 3 if chosen.quick else 1], source), source, film=False)
             drifts += [float(row["drift"]) for row in rows]
-            shown(f"{kind}: known motions, independent detector", rows)
-    passed("film")
-    consistency = [float(row["drift"]) for row in film_rows(chosen.film)]
-    passed("done")
+            print_table(f"{kind}: known motions, independent detector", rows)
+    print_stage("film")
+    consistency = [float(row["drift"]) for row in re_enact_film(chosen.film)]
+    print_stage("done")
     figures = {
         "mpjpe_mm_clean": round(fits[0.0][0], 2),
         "mpjpe_mm_noise10": round(fits[10.0][0], 2),
         "mpjpe_mm_noise30": round(fits[30.0][0], 2),
-        **summary(drifts, ""),
+        **summarize(drifts, ""),
         "gate_auc": round(auc(honest, [score for scores in planted.values() for score in scores]), 4),
         "frames_per_s": round(min(speed for _, speed in fits.values())),
-        **summary(consistency, "_film"),
+        **summarize(consistency, "_film"),
     }
     print(json.dumps(figures))
 

@@ -1,18 +1,19 @@
-"""What a synthetic clip costs, and how near to the truth it is: `python -m benchmarks.render`.
+"""Measure the cost of a synthetic clip, and how near to the truth it is: `python -m benchmarks.render`.
 
-Costs are milliseconds of CPU of one process, medians of interleaved rounds: on a busy machine a single figure says
-little, and only ratios carry over to another one. The last line is one JSON object:
+Costs are CPU milliseconds of one process, medians of interleaved rounds. On a busy machine a single figure says little,
+and only ratios apply to other machines. The last line is one JSON object:
 
-clips_per_s_112, clips_per_s_224    posing, rendering and laying over of 16 frames at 4,000 and 8,000 Gaussians
-vs_decode_340x256, vs_decode_640x480    recipe to composited uint8 at 112 px, sensor left out, over stills in memory,
-                                    against reading 16 frames at stride 2 with the better of decord and PyAV
-..._sensor, ..._rooms               the same with the sensor model; before rooms that are lit for the first time
+clips_per_s_112, clips_per_s_224    posing, rendering and compositing of 16 frames at 4,000 and 8,000 Gaussians
+vs_decode_340x256, vs_decode_640x480    time from recipe to composited uint8 at 112 px, without sensor model, over
+                                    images in memory, divided by the time to read 16 frames at stride 2 with the
+                                    better of decord and PyAV
+..._sensor, ..._rooms               the same with the sensor model; in front of rooms that are lit for the first time
 parity_db                           the compiled renderer against the specification in float32, before quantisation
-truth_db_112, truth_db_224          the level that the renderer chooses against full detail supersampled 8 and 4 times
-truth_db_112_classic_full           stock classic splatting of all Gaussians against the same
+truth_db_112, truth_db_224          the level that the renderer chooses against full detail, supersampled 8 and 4 times
+truth_db_112_classic_full           all Gaussians with stock classic splatting against the same
 loader_mixed_vs_real                clips a second of a half synthetic loader over those of a real-only one, 2 workers
-worker_private_mb                   memory of a forked worker's own after twenty clips
-warm_start_s                        CPU from an interpreter with torch to the first rendered clip, kernels on disk
+worker_private_mb                   memory that a forked worker has for itself after twenty clips
+warm_start_s                        CPU seconds from importing the renderer to the first clip, with kernels on disk
 """
 
 import argparse
@@ -70,14 +71,14 @@ from synthaug.workers import single_threaded
 FRAMES, STRIDE, FPS = 16, 2, 30
 FILMS = {"340x256": (256, 340), "640x480": (480, 640)}
 GREY = 118
-"""Behind people whose pictures are compared: one flat colour."""
+"""Value of the flat background behind people whose pictures are compared."""
 PEOPLE = AnnyPeople(levels=Pyramid(refine=Refinement()))
-PIXELS_A_METRE = 0.7 / 1.7
-"""Of a picture's height: a person 1.7 m tall fills 70 percent of it."""
+HEIGHT_SHARE_A_METRE = 0.7 / 1.7
+"""Share of the picture's height that a metre fills: a person of 1.7 m fills 70 percent."""
 
 
 def synthesizer(background: Background, *, size: int, sensor: Sensor | None = None) -> Synthesizer:
-    """Every action, performed once, re-enacted by three people."""
+    """Re-enact every action once, with three people to choose from."""
     records = [
         Record(f"{action}/studio/0", Path(action), label, "", "", 0.0, 4.0) for label, action in enumerate(ACTIONS)
     ]
@@ -89,7 +90,7 @@ def synthesizer(background: Background, *, size: int, sensor: Sensor | None = No
 
 
 def view(size: int, *, azimuth: float = 0.4) -> Camera:
-    """From 3 m away at a height of 1.2 m, the person filling 70 percent of the height."""
+    """A camera at a distance of 3 m and a height of 1.2 m; the person fills 70 percent of the picture's height."""
     place = np.array([3 * np.sin(azimuth), 1.2, 3 * np.cos(azimuth)])
     forward = np.array([0, 0.9, 0]) - place
     forward /= np.linalg.norm(forward)
@@ -98,26 +99,26 @@ def view(size: int, *, azimuth: float = 0.4) -> Camera:
     R = np.stack([right, np.cross(forward, right), forward])
     viewmat = torch.eye(4)
     viewmat[:3, :3], viewmat[:3, 3] = torch.from_numpy(R), torch.from_numpy(-R @ place)
-    focal = PIXELS_A_METRE * size * 3
+    focal = HEIGHT_SHARE_A_METRE * size * 3
     K = torch.tensor([[focal, 0, size / 2], [0, focal, size / 2], [0, 0, 1]])
     return Camera(viewmat.repeat(FRAMES, 1, 1), K.repeat(FRAMES, 1, 1), width=size, height=size)
 
 
 def performance(seed: int, action: str, *, frames: int = FRAMES) -> Gaussians:
-    """A person with levels of detail, performing."""
+    """A person with levels of detail who performs an action."""
     person = PEOPLE.load(f"studio-{seed:06d}")
-    take = Actions().load(Record(f"{action}/studio/{seed}", Path(), 0, "", "", 0.0, 4.0))
-    motion = resample(take.motion, torch.linspace(0.2, 3.6, frames, dtype=torch.float64))
+    reference = Actions().load(Record(f"{action}/studio/{seed}", Path(), 0, "", "", 0.0, 4.0))
+    motion = resample(reference.motion, torch.linspace(0.2, 3.6, frames, dtype=torch.float64))
     return person.pose(retarget(motion, mean_skeleton(), person.skeleton))
 
 
 def at(person: Gaussians, count: int) -> Gaussians:
-    """The person at the level of about this many Gaussians."""
+    """The person at the level with about this many Gaussians."""
     return person.at(min(person.levels, key=lambda level: abs(len(level.means) - count)))
 
 
 def film(path: Path, height: int, width: int) -> None:
-    """Four seconds of H.264 in which a person moves before a picture with detail, and the sensor is noisy."""
+    """Write four seconds of H.264 in which a person moves in front of a detailed, noisy picture."""
     rng = np.random.default_rng(0)
     clip = synthesizer(Rooms(), size=256).render(synthesizer(Rooms(), size=256).sample(5)).video.numpy()
     small = [cv2.resize(frame.transpose(1, 2, 0), (width, height)) for frame in clip]
@@ -130,15 +131,15 @@ def film(path: Path, height: int, width: int) -> None:
 
 
 def by_pyav(path: Path, start: int, size: int) -> np.ndarray:
-    """16 frames at stride 2, made smaller by the decoder's own scaler."""
-    wanted, found = {start + STRIDE * i for i in range(FRAMES)}, []
+    """Read 16 frames at stride 2 with PyAV, resized by the decoder's scaler."""
+    chosen, found = {start + STRIDE * i for i in range(FRAMES)}, []
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         stream.thread_type, stream.codec_context.thread_count = "NONE", 1
         tick = float(stream.time_base or 0)
         container.seek(int(start / FPS / tick), stream=stream)
         for frame in container.decode(stream):
-            if frame.pts is not None and round(frame.pts * tick * FPS) in wanted:
+            if frame.pts is not None and round(frame.pts * tick * FPS) in chosen:
                 found.append(frame.reformat(width=size, height=size, format="rgb24").to_ndarray())
             if len(found) == FRAMES:
                 break
@@ -146,13 +147,13 @@ def by_pyav(path: Path, start: int, size: int) -> np.ndarray:
 
 
 def by_decord(path: Path, start: int, size: int) -> np.ndarray:
-    """The same by decord."""
+    """Read the same frames with decord."""
     reader = decord.VideoReader(str(path), width=size, height=size, num_threads=1)
     return reader.get_batch([start + STRIDE * i for i in range(FRAMES)]).asnumpy()
 
 
 def interleaved(tasks: dict[str, Callable[[int], object]], *, rounds: int) -> dict[str, list[float]]:
-    """CPU milliseconds of each task in each round; the first two, which compile and fill caches, are not counted."""
+    """CPU milliseconds of each task in each round; two earlier rounds, which compile and fill caches, do not count."""
     times: dict[str, list[float]] = {name: [] for name in tasks}
     for number in range(-2, rounds):
         for name, task in tasks.items():
@@ -164,7 +165,7 @@ def interleaved(tasks: dict[str, Callable[[int], object]], *, rounds: int) -> di
 
 
 def costs(folder: Path, *, rounds: int) -> dict[str, list[float]]:
-    """Everything that is timed, by name."""
+    """CPU milliseconds of everything that is timed, by name."""
     stills = folder / "stills"
     stills.mkdir()
     rng = np.random.default_rng(1)
@@ -175,7 +176,7 @@ def costs(folder: Path, *, rounds: int) -> dict[str, list[float]]:
     plans = {
         "recipe to pixels, 112 px": synthesizer(Images(stills), size=112),
         "the same with sensor": synthesizer(Images(stills), size=112, sensor=sensor),
-        "the same before new rooms": synthesizer(Rooms(), size=112),
+        "the same in new rooms": synthesizer(Rooms(), size=112),
         "recipe to pixels, 224 px": synthesizer(Images(stills), size=224),
     }
     tasks: dict[str, Callable[[int], object]] = {name: partial(_made, ours) for name, ours in plans.items()}
@@ -199,12 +200,14 @@ def _read(read: Callable[[Path, int, int], np.ndarray], path: Path, starts: np.n
 
 
 def _bare(size: int, count: int) -> Callable[[int], Tensor]:
-    """A clip of one person at one level, from the motion to the laid over picture."""
+    """A clip of one person at one level, from the motion to the composited picture."""
     person, camera = PEOPLE.load("studio-000001"), view(size)
     level = min(person.pose(_still()).levels, key=lambda level: abs(len(level.means) - count))
-    take = Actions().load(Record("hand waving/studio/1", Path(), 0, "", "", 0.0, 4.0))
+    reference = Actions().load(Record("hand waving/studio/1", Path(), 0, "", "", 0.0, 4.0))
     motion = retarget(
-        resample(take.motion, torch.linspace(0.2, 3.6, FRAMES, dtype=torch.float64)), mean_skeleton(), person.skeleton
+        resample(reference.motion, torch.linspace(0.2, 3.6, FRAMES, dtype=torch.float64)),
+        mean_skeleton(),
+        person.skeleton,
     )
     frames = torch.full((FRAMES, 3, size, size), GREY, dtype=torch.uint8)
     renderer = CpuRenderer(Splatting(per_pixel=None))
@@ -218,7 +221,7 @@ def _still() -> Motion:
 
 
 def truth(size: int, factor: int) -> dict[str, float]:
-    """DB of the chosen level and of stock classic splatting against supersampled full detail, over four scenes."""
+    """PSNR in dB of the chosen level and of stock classic splatting against supersampled full detail: four scenes."""
     errors: dict[str, list[float]] = {"chosen": [], "classic": []}
     for seed, (action, azimuth) in enumerate(
         (("hand waving", 0.2), ("kicking something", 1.2), ("sit down", 2.5), ("walk", 4.0))
@@ -241,7 +244,7 @@ def _over_grey(person: Gaussians, camera: Camera, splatting: Splatting) -> Tenso
 
 
 def parity() -> tuple[float, float]:
-    """DB against the specification in float32, and the largest difference, of a person at two sizes."""
+    """PSNR in dB against the specification in float32, and the largest difference, for a person at two sizes."""
     worst, largest = np.inf, 0.0
     for size in (64, 112):
         person, camera = at(performance(3, "punch", frames=1), 4_000), view(size)
@@ -257,7 +260,7 @@ def parity() -> tuple[float, float]:
 
 
 def loader_ratio(folder: Path, *, rounds: int) -> tuple[float, float]:
-    """Clips a second of real-only and of half synthetic batches, two workers, the same films; medians over epochs."""
+    """Clips a second of real-only and of half synthetic batches: two workers, the same films, medians over epochs."""
     root = folder / "films"
     for action in ("wave", "walk"):
         for subject in ("a", "b", "c"):
@@ -291,7 +294,7 @@ def loader_ratio(folder: Path, *, rounds: int) -> tuple[float, float]:
 
 
 def worker_memory(folder: Path) -> float:
-    """Megabytes that a forked worker has for itself after twenty clips, when its parent has made one of each."""
+    """Megabytes that a forked worker has for itself after twenty clips, if its parent has loaded all avatars."""
     ours = synthesizer(Images(folder / "stills"), size=112)
     for number in range(20):
         ours.render(ours.sample(number))
@@ -313,13 +316,13 @@ def _private_after(ours: Synthesizer, queue: "multiprocessing.queues.SimpleQueue
 
 
 def _private() -> int:
-    """Kilobytes of this process that no other shares (Linux)."""
+    """Kilobytes of this process that it shares with no other (Linux)."""
     lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
     return sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))
 
 
 def warm_start() -> float:
-    """Seconds of CPU, median of three: numba, the renderer, its kernels from disk, and a first picture."""
+    """CPU seconds, median of three, to import the renderer, load its kernels from disk and render a first picture."""
     code = (
         "import time, torch\nstart = time.process_time()\nfrom synthaug.renderers.cpu import CpuRenderer\n"
         "from synthaug.testing.renderers import example_person, example_view\n"
@@ -330,7 +333,7 @@ def warm_start() -> float:
 
 
 class _AnyMotion(MotionSource):
-    """A performance for whatever film: the benchmark's films show nobody in particular."""
+    """The same performance for every film, since the benchmark's films show no real action."""
 
     @property
     def fingerprint(self) -> str:
@@ -368,7 +371,7 @@ def main() -> None:
         for name in FILMS
         for suffix, task in (
             ("", "recipe to pixels, 112 px"), ("_sensor", "the same with sensor"),
-            ("_rooms", "the same before new rooms"),
+            ("_rooms", "the same in new rooms"),
         )
     }  # fmt: skip
     figures = {

@@ -1,8 +1,8 @@
-"""How fast is a GPU? `python -m benchmarks.render_gpu` times batches of clips, and training steps that need them.
+"""Measure rendering on a GPU: `python -m benchmarks.render_gpu` times batches of clips and training steps.
 
-Needs CUDA and gsplat's kernels; without, says so and ends well. Clips are 16 frames at 224 px, people at three metres,
-times those of whole batches from joints to uint8 in main memory. Training is r3d_18 on the demo data at 224 px, drawn
-on the fly (no cache), against filmed clips alone. The last line is one object of JSON.
+Needs CUDA and gsplat's kernels; without CUDA it says so and succeeds. Clips have 16 frames at 224 px with people at
+three metres, and are timed in whole batches from joints to uint8 in main memory. Training is r3d_18 on the demo data at
+224 px: with clips rendered on the fly (no cache), and with filmed clips alone. The last line is one JSON object.
 """
 
 import argparse
@@ -33,13 +33,13 @@ from synthaug.testing.renderers import psnr
 
 SIZE = 224
 FULL, PIECES = 34_000, 5
-"""Gaussians of a procedural person, and pieces that each is cut into: 170,000, as ExAvatar's people have."""
+"""Gaussians of a procedural person, and pieces into which each is cut: 170,000 in all, as in ExAvatar's people."""
 PEOPLE = 4
-"""Identities among the clips of a batch."""
+"""Identities in a batch."""
 
 
 def cut(person: Gaussians) -> Gaussians:
-    """The person in PIECES times as many Gaussians, which spread as far together; levels of detail stay."""
+    """The person with each Gaussian cut into PIECES that cover the same extent; levels of detail stay as they are."""
     parts = {
         name: getattr(person, name).repeat_interleave(PIECES, dim=0)
         for name in ("means", "quats", "scales", "opacities", "colors", "joint_ids", "weights", "normals")
@@ -51,16 +51,16 @@ def cut(person: Gaussians) -> Gaussians:
 
 
 def shots(count: int) -> list[Shot]:
-    """Different people with levels of detail, each clip another action, lit."""
-    cast, camera = AnnyPeople(gaussians=FULL), view(SIZE)
-    skins = [cut(cast.load(f"studio-{number:06d}").pose(_still())) for number in range(PEOPLE)]
+    """Clips of different people with levels of detail and light, each with another action."""
+    people, camera = AnnyPeople(gaussians=FULL), view(SIZE)
+    skins = [cut(people.load(f"studio-{number:06d}").pose(_still())) for number in range(PEOPLE)]
     light = Light((0.3, 0.8, 0.5), (0.5, 0.5, 0.5), (0.7, 0.7, 0.7), (0.5, 0.5, 0.5))
     times, clips = torch.linspace(0.2, 3.6, FRAMES, dtype=torch.float64), []
     for number in range(count):
-        person = cast.load(f"studio-{number % PEOPLE:06d}")
+        person = people.load(f"studio-{number % PEOPLE:06d}")
         action = ACTIONS[number % len(ACTIONS)]
-        take = Actions().load(Record(f"{action}/studio/{number}", Path(), 0, "", "", 0.0, 4.0))
-        T = person.pose(retarget(resample(take.motion, times), mean_skeleton(), person.skeleton)).T_world_rest
+        reference = Actions().load(Record(f"{action}/studio/{number}", Path(), 0, "", "", 0.0, 4.0))
+        T = person.pose(retarget(resample(reference.motion, times), mean_skeleton(), person.skeleton)).T_world_rest
         clips.append(Shot((dataclasses.replace(skins[number % PEOPLE], T_world_rest=T, light=light),), camera))
     return clips
 
@@ -70,48 +70,48 @@ def _still() -> Motion:
 
 
 def clips_per_second(renderers: dict[str, tuple[GsplatRenderer, list[Shot]]], *, rounds: int) -> dict[str, list[float]]:
-    """Of each renderer on its batch in each of some interleaved rounds; the first, which warms up, is not counted."""
+    """Clips a second of each renderer on its batch, in interleaved rounds; the first warms up and does not count."""
     found: dict[str, list[float]] = {name: [] for name in renderers}
     for number in range(rounds + 1):
         for name, (renderer, batch) in renderers.items():
             start = time.perf_counter()
-            renderer.render_clips(batch)  # ends with its results in main memory, so that the clock may stop
+            renderer.render_clips(batch)  # returns when its results are in main memory
             if number > 0:
                 found[name].append(len(batch) / (time.perf_counter() - start))
     return found
 
 
 def parity(batch: list[Shot]) -> float:
-    """Worst PSNR of a clip against the CPU renderer, dB in uint8, which tests hold to the specification."""
+    """Worst PSNR in dB of a clip against the CPU renderer, in uint8."""
     clips = batch[:PEOPLE]
-    drawn = GsplatRenderer().render_clips(clips)
+    renderings = GsplatRenderer().render_clips(clips)
     return min(
         psnr(one.rgb, CpuRenderer().render(clip.people, clip.camera).rgb)
-        for one, clip in zip(drawn, clips, strict=True)
+        for one, clip in zip(renderings, clips, strict=True)
     )
 
 
-class Watch(lightning.Callback):
-    """Seconds of every step after the first ones, the wait for its batch included."""
+class StepTimer(lightning.Callback):
+    """Measures the seconds of each step after the first ones, including the wait for its batch."""
 
     def __init__(self, skipped: int) -> None:
         self.skipped = skipped
         self.ends: list[float] = []
 
     def on_train_batch_end(self, *_: object) -> None:
-        """Note when the GPU has done the step."""
+        """Note the time when the GPU has finished the step."""
         torch.cuda.synchronize()
         self.ends.append(time.perf_counter())
 
     @property
     def seconds(self) -> list[float]:
-        """Between one step's end and the next one's."""
+        """Seconds from the end of one step to the end of the next."""
         ends = self.ends[self.skipped :]
         return [after - before for before, after in zip(ends, ends[1:], strict=False)]
 
 
 class Learner(lightning.LightningModule):
-    """r3d_18 by SGD."""
+    """Trains r3d_18 by SGD."""
 
     def __init__(self, classes: int) -> None:
         super().__init__()
@@ -129,16 +129,16 @@ class Learner(lightning.LightningModule):
 
 
 def training(identities: int, *, steps: int, workers: int) -> tuple[list[float], dict[str, float]]:
-    """Seconds of each step, and what the loader says of itself."""
+    """Seconds of each step, and the timings that the loader reports."""
     from synthaug.cli.main import composed, data_of
 
     overrides = ["clip=standard", "synth/renderer=gsplat", "synth/background=plates", "synth.cache=null"]
     sizes = [f"synth.identities={identities}", "loading.batch_size=16", f"loading.num_workers={workers}"]
     data = data_of(composed([*overrides, *sizes]))
-    watch = Watch(skipped=10)
+    timer = StepTimer(skipped=10)
     trainer = lightning.Trainer(
         accelerator="gpu", devices=1, precision="bf16-mixed", max_steps=steps, max_epochs=-1, logger=False,
-        callbacks=[watch], enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+        callbacks=[timer], enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
         limit_val_batches=0,
     )  # fmt: skip
     data.prepare_data()
@@ -146,18 +146,18 @@ def training(identities: int, *, steps: int, workers: int) -> tuple[list[float],
     trainer.fit(Learner(data.num_classes), datamodule=data)
     batches = trainer.train_dataloader
     assert isinstance(batches, Batches)
-    return watch.seconds, batches.milliseconds
+    return timer.seconds, batches.milliseconds
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clips", type=int, default=32, help="clips a batch")
+    parser.add_argument("--clips", type=int, default=32, help="clips in a batch")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--steps", type=int, default=60, help="training steps an arm; 0 leaves training out")
+    parser.add_argument("--steps", type=int, default=60, help="training steps of each run; 0 leaves training out")
     parser.add_argument("--workers", type=int, default=max(1, min(12, (os.cpu_count() or 2) - 2)))
     options = parser.parse_args()
     if not torch.cuda.is_available():
-        print("Nothing was measured: torch sees no CUDA device, and gsplat draws on NVIDIA GPUs only.")
+        print("Nothing was measured: torch sees no CUDA device, and gsplat renders on NVIDIA GPUs only.")
         print(json.dumps({"measured": False, "why": "torch sees no CUDA device"}))
         return
     load = os.getloadavg()[0]
@@ -177,7 +177,7 @@ def main() -> None:
     figures["parity_db"] = round(parity(batch), 2)
     figures["step_overhead"] = None
     if options.steps:
-        # Filmed, mixed, filmed, mixed: what the machine does meanwhile falls on both.
+        # Filmed, mixed, filmed, mixed: what else the machine does then affects both.
         arms = [(n, training(n, steps=options.steps, workers=options.workers)) for n in (0, 10, 0, 10)]
         filmed, mixed = (statistics.median([s for n, (all_s, _) in arms if n == of for s in all_s]) for of in (0, 10))
         figures["step_overhead"] = round(mixed / filmed - 1, 4)

@@ -1,11 +1,11 @@
-"""How much of a motion survives a reader? `python -m benchmarks.sources` goes there and back through every format.
+"""Measure how exactly motion sources read their formats: `python -m benchmarks.sources`.
 
-Known performances are written in each source's own on-disk format by the writers of the tests, with the noise stated,
-and read again. `mm` is the mean distance of 22 joints from the truth after the best turn about the vertical and shift
-on the floor, both the same all along, since a camera's pitch and place are estimated; `bvh` is compared as it is.
-`coco` and `toyota 2d` see one view: their distances and leaning towards the camera are guesses, and `picture_percent`
-(median distance of fitted and given points, as a share of the person's height) is what they can promise. Prints a
-table, then one line of JSON.
+Known performances are written in each source's file format by the writers of the tests, with the stated noise, and
+read again. The unit is millimetres: the mean distance of 22 joints from the truth, after one best rotation about the
+vertical and one best shift on the floor for the whole clip, since a camera's pitch and place are estimated; `bvh` is
+compared without them. `coco` and `toyota 2d` see one view, so depth and leaning towards the camera are guesses: what
+they can promise is `picture_percent`, the median distance of fitted and given points as a share of the person's height.
+Prints a table, then one line of JSON.
 """
 
 import argparse
@@ -41,7 +41,7 @@ ACTIONS = ("hand waving", "walk", "kicking something", "bow", "sit down")
 FPS = 20.0
 
 
-def skeletons(truth: Motion, at: Path, rng: np.random.Generator) -> Iterator[tuple[str, float]]:
+def read_skeletons(truth: Motion, at: Path, rng: np.random.Generator) -> Iterator[tuple[str, float]]:
     for sigma in (0, 10, 30):
         joints, pixels = kinect.kinect_of(truth)
         joints = joints + rng.normal(0, sigma / 1000, joints.shape)
@@ -56,13 +56,13 @@ def skeletons(truth: Motion, at: Path, rng: np.random.Generator) -> Iterator[tup
         yield f"bvh {name}", files.error_mm(BvhMotion(up="y").load(kinect.record(at / "a.bvh")).motion, truth)
 
 
-def fitted(truth: Motion, at: Path) -> Iterator[tuple[str, float]]:
+def read_fits(truth: Motion, at: Path) -> Iterator[tuple[str, float]]:
     lhm, exavatar = params.lhm(at / "lhm", truth), params.exavatar(at / "exavatar", truth, picture=None)
     yield "lhm", files.aligned_mm(Lhm(fps=FPS).load(params.record(lhm)).motion, truth)
     yield "exavatar", files.aligned_mm(ExAvatar(fps=FPS).load(params.record(exavatar)).motion, truth)
 
 
-def pictures(truth: Motion, at: Path, rng: np.random.Generator) -> Iterator[tuple[str, float]]:
+def read_keypoints(truth: Motion, at: Path, rng: np.random.Generator) -> Iterator[tuple[str, float]]:
     seen = files.projected(files.seen(files.points_of(truth, COCO_WHOLEBODY_133), points.VIEW), points.K_FILM)
     source = CocoWholebody(fps=FPS, size=[360, 640])
     for sigma in (0, 2):
@@ -78,7 +78,7 @@ def pictures(truth: Motion, at: Path, rng: np.random.Generator) -> Iterator[tupl
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each performance (2)")
+    parser.add_argument("--seconds", type=float, default=2.0, help="length of each performance in seconds (2)")
     seconds = parser.parse_args().seconds
     torch.set_num_threads(1)
     found: dict[str, list[float]] = {}
@@ -86,9 +86,15 @@ def main() -> None:
         truth, rng = files.performance(action, seconds, fps=FPS), np.random.default_rng(0)
         with tempfile.TemporaryDirectory() as folder:
             at = Path(folder)
-            for name, value in (*skeletons(truth, at, rng), *fitted(truth, at), *pictures(truth, at, rng)):
+            for name, value in (
+                *read_skeletons(truth, at, rng),
+                *read_fits(truth, at),
+                *read_keypoints(truth, at, rng),
+            ):
                 found.setdefault(name, []).append(value)
-    table = Table("source", "mean", *ACTIONS, title=f"There and back, mm unless said otherwise; {seconds:g} s each")
+    table = Table(
+        "source", "mean", *ACTIONS, title=f"Written and read again, mm unless stated otherwise; {seconds:g} s each"
+    )
     for name, values in found.items():
         table.add_row(name, f"{statistics.mean(values):.1f}", *(f"{value:.1f}" for value in values))
     Console(width=140).print(table)

@@ -1,7 +1,7 @@
-"""What synthetic clips are worth on the demo: `python -m benchmarks.uplift` trains every arm over five seeds.
+"""Measure what synthetic clips add on the demo data: `python -m benchmarks.uplift` trains every arm over five seeds.
 
-Pseudo-real film, so it measures the machinery and what each part of the method adds, not what synthesis does for film.
-Started again with the same folder it goes on where it was cut off.
+The films are pseudo-real, so this measures the machinery and what each part of the method adds, not what synthesis adds
+for real film. Started again with the same folder, it continues where it stopped.
 """
 
 import argparse
@@ -18,8 +18,8 @@ from synthaug.reports.sweeps import report_sweep
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def difference(runs: Sequence[Run], ours: str, theirs: str, shots: str) -> Paired | None:
-    """Mean class accuracy of one arm minus another's, over the seeds that both have."""
+def compare_arms(runs: Sequence[Run], ours: str, theirs: str, shots: str) -> Paired | None:
+    """Mean class accuracy of one arm minus that of another, over the seeds that both have."""
     values: dict[str, dict[tuple[str, ...], float]] = {ours: {}, theirs: {}}
     for run in runs:
         arm = run.overrides["arm"]
@@ -28,8 +28,8 @@ def difference(runs: Sequence[Run], ours: str, theirs: str, shots: str) -> Paire
     return paired(values[ours], values[theirs])
 
 
-def minutes(folder: Path, runs: Sequence[Run]) -> float:
-    """Wall clock in which at least one run was at work: jobs side by side count once, and pauses between them not."""
+def count_minutes(folder: Path, runs: Sequence[Run]) -> float:
+    """Minutes in which at least one run was active: parallel jobs count once, pauses do not count."""
     ends = [((folder / run.place / "metrics.json").stat().st_mtime, run) for run in runs]
     spans = sorted((end - float(str(run.metrics.get("seconds_in_all", 0))), end) for end, run in ends)
     busy, until = 0.0, 0.0
@@ -39,10 +39,10 @@ def minutes(folder: Path, runs: Sequence[Run]) -> float:
     return round(busy / 60, 1)
 
 
-def summary(runs: Sequence[Run]) -> dict[str, object]:
-    """What the arms differ by; null where no seed has both."""
-    five, one = (difference(runs, "full", "classic", shots) for shots in ("5", "1"))
-    paper = [difference(runs, "full", "paper", shots) for shots in ("5", "1")]
+def summarize(runs: Sequence[Run]) -> dict[str, object]:
+    """Differences between the arms; null if no seed has both."""
+    five, one = (compare_arms(runs, "full", "classic", shots) for shots in ("5", "1"))
+    paper = [compare_arms(runs, "full", "paper", shots) for shots in ("5", "1")]
     known = [pair.difference for pair in paper if pair is not None]
     return {
         "delta_5shot": None if five is None else round(five.difference, 4),
@@ -55,11 +55,13 @@ def summary(runs: Sequence[Run]) -> dict[str, object]:
 
 
 def main() -> None:
-    """Train what is missing, write the report, print the figures."""
+    """Train the missing runs, write the report and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--folder", type=Path, default=Path("runs/uplift"), help="of the sweep; kept (runs/uplift)")
-    parser.add_argument("--read", action="store_true", help="only read what is there")
-    parser.add_argument("overrides", nargs="*", help="more for train.py, such as seed=0,1")
+    parser.add_argument(
+        "--folder", type=Path, default=Path("runs/uplift"), help="folder of the sweep; it is kept (runs/uplift)"
+    )
+    parser.add_argument("--read", action="store_true", help="report finished runs without training")
+    parser.add_argument("overrides", nargs="*", help="further overrides for train.py, such as seed=0,1")
     chosen = parser.parse_args()
     folder = chosen.folder.resolve()
     if not chosen.read:
@@ -67,7 +69,7 @@ def main() -> None:
         subprocess.run([sys.executable, "train.py", *words, *chosen.overrides], cwd=ROOT, check=False)
     report_sweep(folder, baselines=("arm=classic", "arm=paper"))
     runs = left(folder).runs
-    print(json.dumps({**summary(runs), "minutes": minutes(folder, runs)}))
+    print(json.dumps({**summarize(runs), "minutes": count_minutes(folder, runs)}))
 
 
 if __name__ == "__main__":

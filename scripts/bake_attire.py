@@ -1,13 +1,13 @@
-"""Bakes what people wear into `synthaug/assets/attire.npz`, for scans. Run once by hand, never by the package.
+"""Bake what people wear into `synthaug/assets/attire.npz`, for scans. Run once by hand, never by the package.
 
     python scripts/bake_attire.py
 
 1. Dress procedural people of the "street" family and measure, at the body's first sample points, how far the outermost
    Gaussians stand off the bare skin along its normal.
-2. Mean and principal components of those distances over the people, and what they leave unexplained.
-3. Mean and covariance of the body's coefficients, for men and for women: the body can be no others.
+2. Compute mean and principal components of those distances over the people, and the spread that they do not explain.
+3. Compute mean and covariance of the body's coefficients, for men and for women: which bodies people can have.
 
-The people of the "studio" family wear nothing of this and are left for tests.
+People of the "studio" family are not used here: they are for tests.
 """
 
 import argparse
@@ -24,13 +24,13 @@ from synthaug.avatars.procedural.wardrobe import Person, draw_person
 FAMILY = "street"
 BETAS = 18
 UNSEEN = 0.05
-"""Metres; spread of places that are seldom seen from outside, such as the mouth: nothing is known there."""
+"""Spread in metres of places that are seldom seen from outside, such as the mouth: nothing is known about them."""
 
 
 def distances(person: Person, count: int, *, gaussians: int) -> NDArray[np.floating]:
-    """Metres that cloth, shoe or hair lies outside the skin at each of the first points; NaN where nothing does.
+    """Metres that clothes, shoes or hair lie outside the skin at each of the first points; NaN where nothing does.
 
-    The walk that a fit does: to the nearest Gaussian of the place where the surface was thought, and again.
+    It iterates as a fit does: find the Gaussian nearest to the assumed surface, move the surface there, and repeat.
     """
     patch, _ = dressed(person, gaussians)
     body, spread = figure(person.betas), points().take(np.arange(count))
@@ -47,7 +47,7 @@ def distances(person: Person, count: int, *, gaussians: int) -> NDArray[np.float
 def components(
     measured: NDArray[np.floating], count: int
 ) -> tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.floating]]:
-    """Mean [S], modes [S, count] of one standard deviation each, and the spread [S] that they leave."""
+    """Mean [S], modes [S, count] of one standard deviation each, and the spread [S] that they do not explain."""
     seen = ~np.isnan(measured)
     mean = np.where(seen, measured, 0).sum(0) / np.maximum(seen.sum(0), 1)
     centred = np.where(seen, measured - mean, 0)
@@ -61,16 +61,16 @@ def components(
 
 def bodies(count: int) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """Means [2, 18] and covariances [2, 18, 18] of the coefficients of men and women."""
-    drawn = [draw_person(FAMILY, seed) for seed in range(1000, 1000 + count)]
+    people = [draw_person(FAMILY, seed) for seed in range(1000, 1000 + count)]
     found = []
     for sex in (0.0, 1.0):
-        betas = np.array([person.betas[:BETAS] for person in drawn if person.female == sex], float)
+        betas = np.array([person.betas[:BETAS] for person in people if person.female == sex], float)
         found.append((betas.mean(0), np.cov(betas.T)))
     return np.array([mean for mean, _ in found]), np.array([covariance for _, covariance in found])
 
 
 def main() -> None:
-    """Command line."""
+    """Bake from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent.parent / "synthaug" / "assets" / "attire.npz")
     parser.add_argument("--people", type=int, default=112)

