@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from synthaug.body.retargeting import Ground, reenacted
+from synthaug.body.retargeting import PathScaling, reenact
 from synthaug.body.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from synthaug.body.skeleton import JOINT, PARENTS, Skeleton, centre_of, forward_kinematics, joint_positions
 from synthaug.structures import Motion
@@ -20,23 +20,23 @@ from synthaug.structures import Motion
 TOUCH = (0.15, 0.4)
 """Metres between a hand and the nearest joint of somebody else: from the first down the hand belongs to what it touches
 (flesh lies up to so far from its joint), from the second up it belongs to its own body alone."""
-_NEAR = 0.1
+_FALLOFF = 0.1
 """Metres by which the shares of the joints around a hand fall off, so that it passes from one to the next smoothly."""
 _ARMS = tuple(tuple(JOINT[f"{side}_{part}"] for part in ("shoulder", "elbow", "wrist")) for side in ("left", "right"))
-_FLEXES = (-1.0, 1.0)
+_FLEXION_SIGNS = (-1.0, 1.0)
 """Sense about y of the elbow in which it flexes, left and right."""
 _HANDS = [JOINT["left_middle1"], JOINT["right_middle1"]]
-_TOUCHED = [*range(JOINT["right_wrist"] + 1), *_HANDS]
+_TOUCHABLE = [*range(JOINT["right_wrist"] + 1), *_HANDS]
 """Joints that can be touched: the body's and the hands."""
-_YIELDS = torch.tensor([0.5 if joint in (*_HANDS, _ARMS[0][2], _ARMS[1][2]) else 0.0 for joint in _TOUCHED])
+_YIELD_SHARES = torch.tensor([0.5 if joint in (*_HANDS, _ARMS[0][2], _ARMS[1][2]) else 0.0 for joint in _TOUCHABLE])
 """Share of the way that what is touched comes itself: hands meet half-way."""
-_REACH = 0.999
+_MAX_STRETCH = 0.999
 """Share of an arm's length at which it is as straight as arms get."""
-_STRAIGHT = 1e-3
+_STRAIGHT_ANGLE = 1e-3
 """Radians of bend below which the elbow's own axis says how it bends, since its bones do not."""
 
 
-def reenacted_together(motions: Sequence[Motion], source: Skeleton, targets: Sequence[Skeleton]) -> list[Motion]:
+def reenact_together(motions: Sequence[Motion], source: Skeleton, targets: Sequence[Skeleton]) -> list[Motion]:
     """The same action on other skeletons, by people who keep meeting and touching each other.
 
     Each is re-enacted as alone, but on one ground: their paths are scaled by the mean of their sizes about the middle
@@ -55,48 +55,48 @@ def reenacted_together(motions: Sequence[Motion], source: Skeleton, targets: Seq
         relative to what is near them); the fading and the half-way are our own.
     """
     if len(motions) == 1:
-        return [reenacted(motions[0], source, targets[0])]
+        return [reenact(motions[0], source, targets[0])]
     size = sum(target.leg for target in targets) / len(targets) / source.leg
-    ground = Ground(torch.stack([centre_of(motion) for motion in motions]).mean(dim=0), size)
+    ground = PathScaling(torch.stack([centre_of(motion) for motion in motions]).mean(dim=0), size)
     performed = [
-        reenacted(motion, source, target, ground=ground) for motion, target in zip(motions, targets, strict=True)
+        reenact(motion, source, target, ground=ground) for motion, target in zip(motions, targets, strict=True)
     ]
     before = [joint_positions(motion, source) for motion in motions]
     after = [joint_positions(motion, target) for motion, target in zip(performed, targets, strict=True)]
     return [
-        _reaching(motion, target, _called(before, after, who))
+        _move_hands(motion, target, _hand_shifts(before, after, who))
         for who, (motion, target) in enumerate(zip(performed, targets, strict=True))
     ]
 
 
-def _called(
+def _hand_shifts(
     before: Sequence[Float[Tensor, "time 55 3"]], after: Sequence[Float[Tensor, "time 55 3"]], who: int
 ) -> Float[Tensor, "time 2 3"]:
     """How far each hand has to go to lie where it lay on the others' bodies, metres; 0 for hands that touch nobody."""
     others = [k for k in range(len(before)) if k != who]
     hands, now = before[who][:, _HANDS], after[who][:, _HANDS]
-    touched = torch.cat([before[k][:, _TOUCHED] for k in others], dim=1)
-    there = torch.cat([after[k][:, _TOUCHED] for k in others], dim=1)
+    touched = torch.cat([before[k][:, _TOUCHABLE] for k in others], dim=1)
+    there = torch.cat([after[k][:, _TOUCHABLE] for k in others], dim=1)
     offsets = hands[:, :, None] - touched[:, None]
     apart = offsets.norm(dim=-1)
     nearest = apart.amin(dim=-1, keepdim=True)
-    shares = torch.softmax((nearest - apart) / _NEAR, dim=-1)
-    yields = _YIELDS.repeat(len(others)).to(shares)
+    shares = torch.softmax((nearest - apart) / _FALLOFF, dim=-1)
+    yields = _YIELD_SHARES.repeat(len(others)).to(shares)
     wanted = (there[:, None] + offsets - now[:, :, None]) * (1 - yields)[:, None]
     near, far = TOUCH
     held = ((far - nearest) / (far - near)).clamp(0, 1)
     return (shares[..., None] * wanted).sum(dim=2) * (held * held * (3 - 2 * held))
 
 
-def _reaching(motion: Motion, skeleton: Skeleton, ways: Float[Tensor, "time 2 3"]) -> Motion:
+def _move_hands(motion: Motion, skeleton: Skeleton, ways: Float[Tensor, "time 2 3"]) -> Motion:
     """The motion with each hand shifted by so much, and kept as it is turned; the very same where nothing shifts."""
     if not bool((ways.abs() > 1e-4).any()):
         return motion
     T, body_pose = forward_kinematics(motion, skeleton).double(), motion.body_pose.clone()
     R, places = T[..., :3, :3], T[..., :3, 3]
-    for arm, flexes, way in zip(_ARMS, _FLEXES, ways.double().unbind(1), strict=True):
+    for arm, flexes, way in zip(_ARMS, _FLEXION_SIGNS, ways.double().unbind(1), strict=True):
         shoulder, elbow, wrist = arm
-        swing, bend = _two_bones(places[:, list(arm)], flexes * R[:, elbow, :, 1], places[:, wrist] + way)
+        swing, bend = _solve_arm(places[:, list(arm)], flexes * R[:, elbow, :, 1], places[:, wrist] + way)
         chain = [R[:, PARENTS[shoulder]], swing @ R[:, shoulder], swing @ bend @ R[:, elbow], R[:, wrist]]
         for joint, (parent, own) in zip(arm, pairwise(chain), strict=True):
             # The body's 21 joints leave the pelvis out.
@@ -104,7 +104,7 @@ def _reaching(motion: Motion, skeleton: Skeleton, ways: Float[Tensor, "time 2 3"
     return replace(motion, body_pose=body_pose)
 
 
-def _two_bones(
+def _solve_arm(
     joints: Float[Tensor, "time 3 3"], hinge: Float[Tensor, "time 3"], goal: Float[Tensor, "time 3"]
 ) -> tuple[Float[Tensor, "time 3 3"], Float[Tensor, "time 3 3"]]:
     """Rotations in the world that bring an arm's end to a goal, or as far as it reaches: of the whole, of the forearm.
@@ -118,12 +118,12 @@ def _two_bones(
     upper, fore, way = elbow - shoulder, wrist - elbow, goal - shoulder
     a, b = upper.norm(dim=-1), fore.norm(dim=-1)
     # Arms that are straighter than that already may stay so.
-    most = torch.maximum(_REACH * (a + b), (wrist - shoulder).norm(dim=-1))
+    most = torch.maximum(_MAX_STRETCH * (a + b), (wrist - shoulder).norm(dim=-1))
     far = torch.minimum(torch.maximum(way.norm(dim=-1), (a - b).abs() + 1e-4), most)
     across = torch.linalg.cross(upper, fore)
     now = torch.atan2(across.norm(dim=-1), (upper * fore).sum(-1))
     wanted = torch.acos(((far * far - a * a - b * b) / (2 * a * b)).clamp(-1, 1))
-    axis = normalize(torch.where(now[:, None] < _STRAIGHT, hinge, across), dim=-1)
+    axis = normalize(torch.where(now[:, None] < _STRAIGHT_ANGLE, hinge, across), dim=-1)
     bend = axis_angle_to_matrix(axis * (wanted - now)[:, None])
     bent = upper + (bend @ fore[..., None])[..., 0]
     across = torch.linalg.cross(bent, way)

@@ -18,7 +18,7 @@ from synthaug.body.skeleton import JOINT, SUPPORTS, mean_skeleton
 SIDES: dict[str, float] = {"left": 1.0, "right": -1.0}
 """Sign of x on each side of the body."""
 
-OUTSTRETCHED = 0.9995
+MAX_STRETCH = 0.9995
 """Share of its full length to which a limb is ever stretched: beyond, the middle joint would snap."""
 
 # Passive ranges of healthy adults in degrees. Source: AAOS, "Joint motion", 1965, and Norkin and White,
@@ -71,7 +71,7 @@ class Limb:
     @property
     def reach(self) -> float:
         """Length when stretched as far as it ever is."""
-        return float(self.upper.norm() + self.lower.norm()) * OUTSTRETCHED
+        return float(self.upper.norm() + self.lower.norm()) * MAX_STRETCH
 
     def closest(self, flexion_deg: float) -> float:
         """Distance of the ends when the middle joint is bent so far."""
@@ -125,7 +125,7 @@ class Hand:
 
 
 @dataclass(frozen=True, eq=False)
-class Rig:
+class LimbRig:
     """The mean skeleton as choreography needs it: offsets, limbs, hands, landmarks, the height of the pelvis.
 
     Attributes:
@@ -158,7 +158,7 @@ SOLE = SUPPORTS["left_foot"]
 
 
 @functools.cache
-def rig() -> Rig:
+def rig() -> LimbRig:
     """The machinery of the mean skeleton."""
     joints = mean_skeleton().joints.double()
     at = {name: joints[index] for name, index in JOINT.items()}
@@ -172,7 +172,7 @@ def rig() -> Rig:
     }
     legs = {side: limb((f"{side}_hip", f"{side}_knee", f"{side}_ankle"), vector(1, 0, 0)) for side in SIDES}
     sole = min(float(at["left_foot"][1]), float(at["right_foot"][1])) - SOLE
-    return Rig(
+    return LimbRig(
         joints=joints,
         arms=arms,
         legs=legs,

@@ -75,11 +75,11 @@ def excess(motion: Motion) -> dict[str, Float[Tensor, " time"]]:
         side, _, part = name.rpartition("_")
         part = part if side in ("left", "right") else name
         if part in RANGES:
-            beyond[name] = _beyond(local[:, index], RANGES[part], part, side)
+            beyond[name] = _degrees_beyond(local[:, index], RANGES[part], part, side)
     return beyond
 
 
-def _beyond(local: Tensor, allowed: Range, part: str, side: str) -> Tensor:
+def _degrees_beyond(local: Tensor, allowed: Range, part: str, side: str) -> Tensor:
     """Degrees beyond one joint's range."""
     if side == "right":
         # The mirror image in x = 0 is a left joint.

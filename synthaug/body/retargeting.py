@@ -13,8 +13,8 @@ from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from synthaug.body.rotations import matrix_to_axis_angle, rodrigues
-from synthaug.body.skeleton import BEARING, JOINT, PARENTS, SUPPORTS, Skeleton
+from synthaug.body.rotations import matrix_to_axis_angle, write_matrices
+from synthaug.body.skeleton import BEARING_JOINTS, JOINT, PARENTS, SUPPORTS, Skeleton
 from synthaug.structures import Motion
 
 _PARENTS = np.array(PARENTS)
@@ -22,29 +22,29 @@ _SIDES = ("left", "right")
 _POINTS = ("ankle", "foot")
 _LEGS = np.array([[JOINT[f"{side}_{part}"] for part in ("hip", "knee", "ankle", "foot")] for side in _SIDES])
 _FLESH = np.array([SUPPORTS["left_ankle"], SUPPORTS["left_foot"]])
-_SLOW = 0.3
+_MAX_STANDING_SPEED = 0.3
 """Metres per second: feet on the ground are slower, whatever the capture; swinging ones are ten times as fast."""
-_LOW = 0.05
+_MAX_STANDING_CLEARANCE = 0.05
 """Metres of clearance up to which a slow foot counts as standing: what captures leave under planted soles."""
-_RELEASE = 0.2
+_RELEASE_SECONDS = 0.2
 """Seconds in which a foot that has left the ground returns to its own path: half a swing."""
-_SETTLE = 0.2
+_SETTLE_SECONDS = 0.2
 """Seconds in which a body settles that comes to rest on more than its feet."""
-_REACH = 0.999
+_MAX_STRETCH = 0.999
 """Share of a leg's length at which it is as straight as legs get."""
 
 
-def contacts(joints: Float[Tensor, "time 55 3"], *, fps: float) -> Bool[Tensor, "time 2 2"]:
+def find_contacts(joints: Float[Tensor, "time 55 3"], *, fps: float) -> Bool[Tensor, "time 2 2"]:
     """Which soles stand on the floor at y = 0: for each frame and side, heel and ball.
 
     A point stands while it is low and slow, seen from the slower of the steps before and after. The source's own
     joints are asked, since those of another body have been moved already.
     """
-    return torch.from_numpy(_standing(_feet(joints), fps))
+    return torch.from_numpy(_find_standing(_foot_points(joints), fps))
 
 
 @dataclass(frozen=True, eq=False)
-class Ground:
+class PathScaling:
     """How paths shrink or grow on the floor, for people who shall keep meeting.
 
     Attributes:
@@ -56,7 +56,7 @@ class Ground:
     size: float
 
 
-def reenacted(motion: Motion, source: Skeleton, target: Skeleton, *, ground: Ground | None = None) -> Motion:
+def reenact(motion: Motion, source: Skeleton, target: Skeleton, *, ground: PathScaling | None = None) -> Motion:
     """The same action on another skeleton, with feet that neither slide nor sink where the source's stood.
 
     Angles, path and clearance as `body.retarget` has them. Then each foot is brought to where it belongs by its leg
@@ -77,40 +77,41 @@ def reenacted(motion: Motion, source: Skeleton, target: Skeleton, *, ground: Gro
     stride, fixed = (size, path[:1]) if ground is None else (ground.size, ground.centre.double().numpy())
     transl = path * (size * _UPRIGHT + stride * _LEVEL) + (1 - stride) * fixed * _LEVEL
     skeletons = np.stack([source.joints.double().numpy(), target.joints.double().numpy()])
-    before, T, heights = _both(pose.numpy(), np.stack([path, transl]), skeletons, size)
-    turned, rise = _grounded(T, before, heights, motion.fps, size)
+    before, T, heights = _pose_both(pose.numpy(), np.stack([path, transl]), skeletons, size)
+    turned, rise = _keep_feet(T, before, heights, motion.fps, size)
     transl[:, 1] += rise
     body_pose = motion.body_pose.clone()
     # The body's 21 joints leave the pelvis out.
-    body_pose[:, _MOVED] = matrix_to_axis_angle(torch.from_numpy(turned)).to(body_pose)
+    body_pose[:, _LEG_JOINTS] = matrix_to_axis_angle(torch.from_numpy(turned)).to(body_pose)
     return replace(motion, body_pose=body_pose, transl=torch.from_numpy(transl).to(motion.transl))
 
 
 _LEVEL = np.array([1.0, 0.0, 1.0])
 _UPRIGHT = np.array([0.0, 1.0, 0.0])
-_MOVED = torch.from_numpy(_LEGS[:, :3] - 1)
+_LEG_JOINTS = torch.from_numpy(_LEGS[:, :3] - 1)
 _RESTING = np.array([JOINT[name] for name in SUPPORTS])
 _THICKNESS = np.array(list(SUPPORTS.values()))
 _LEG_PART = np.array([int(np.flatnonzero(_LEGS[:, 1:].ravel() == k)[0]) if k in _LEGS[:, 1:] else -1 for k in _RESTING])
 """Of each resting joint: 0 to 2 for knee, ankle and ball of the left leg, 3 to 5 of the right, -1 for others."""
-_FOOT = np.where(_LEG_PART % 3 > 0, _LEG_PART, -1)
+_FOOT_PART = np.where(_LEG_PART % 3 > 0, _LEG_PART, -1)
 
 
 @no_type_check
 @numba.njit(nogil=True, cache=True)
-def _both(pose, paths, skeletons, size):
+def _pose_both(pose, paths, skeletons, size):
     """One pose on two bodies at once, since both turn alike.
 
-    Returns ankle and ball on the first, [time, side, point, 3], joint to world on the second, for `BEARING` alone, and
-    heights over the floor, [time, 3]: of the first's lowest point, of its lowest but for the feet, of the second's.
+    Returns ankle and ball on the first, [time, side, point, 3], joint to world on the second, for `BEARING_JOINTS`
+    alone, and heights over the floor, [time, 3]: of the first's lowest point, of its lowest but for the feet, of the
+    second's.
     """
     time = len(pose)
     feet, heights = np.empty((time, 2, 2, 3)), np.full((time, 3), np.inf)
     T = np.zeros((time, pose.shape[1], 4, 4))
     R, places = np.empty((1, 3, 3)), np.empty((pose.shape[1], 3))
     for t in range(time):
-        for j in BEARING:
-            rodrigues(pose[t, j : j + 1], R)
+        for j in BEARING_JOINTS:
+            write_matrices(pose[t, j : j + 1], R)
             p = _PARENTS[j]
             T[t, j, 3, 3] = 1
             if p < 0:
@@ -127,7 +128,7 @@ def _both(pose, paths, skeletons, size):
         for k in range(len(_RESTING)):
             own = places[_RESTING[k], 1] - _THICKNESS[k]
             heights[t, 0] = min(heights[t, 0], own)
-            if _FOOT[k] < 0:
+            if _FOOT_PART[k] < 0:
                 heights[t, 1] = min(heights[t, 1], own)
             heights[t, 2] = min(heights[t, 2], T[t, _RESTING[k], 1, 3] - size * _THICKNESS[k])
         for side in range(2):
@@ -136,36 +137,38 @@ def _both(pose, paths, skeletons, size):
     return feet, T, heights
 
 
-def _grounded(
+def _keep_feet(
     T: NDArray[np.float64], feet: NDArray[np.float64], heights: NDArray[np.float64], fps: float, size: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Rotations of hips, knees and ankles, [time, side, 3, 3, 3], and how far the body rises, [time]."""
-    points = _standing(feet, fps)
+    points = _find_standing(feet, fps)
     clearance = feet[..., 1] - _FLESH
     # Captures put the floor a few centimetres off: it is where standing feet are.
     off = float(np.median(clearance[points])) if points.any() else 0.0
     lift = heights[:, 0] - heights[:, 2] - off * size
     T[:, :, 1, 3] += lift[:, None]
     own = np.ascontiguousarray(T[..., :3, 3][:, _LEGS[:, 2:]])
-    stride = 2 * _SLOW / fps + 0.05
-    clearance, resting = size * (clearance - off), heights[:, 1] - off * size < _LOW
-    goals = _goals(own, points, clearance, resting, size * _FLESH, (max(1, round(_RELEASE * fps)), stride))
-    drop = _given_way(goals, T, max(1, round(0.1 * fps)))
+    stride = 2 * _MAX_STANDING_SPEED / fps + 0.05
+    clearance, resting = size * (clearance - off), heights[:, 1] - off * size < _MAX_STANDING_CLEARANCE
+    goals = _ankle_goals(
+        own, points, clearance, resting, size * _FLESH, (max(1, round(_RELEASE_SECONDS * fps)), stride)
+    )
+    drop = _lower_pelvis(goals, T, max(1, round(0.1 * fps)))
     T[:, :, 1, 3] -= drop[:, None]
     rotations, legs = np.empty((len(T), 2, 3, 3, 3)), np.empty((len(T), 2, 3))
-    _bent(T, _LEGS, goals, rotations, legs)
-    down = _settled(T, legs, heights - off * size, size, max(1, round(_SETTLE * fps)))
+    _bend_legs(T, _LEGS, goals, rotations, legs)
+    down = _settle_body(T, legs, heights - off * size, size, max(1, round(_SETTLE_SECONDS * fps)))
     return rotations, lift - drop - down
 
 
-def _feet(joints: Float[Tensor, "time 55 3"]) -> NDArray[np.float64]:
+def _foot_points(joints: Float[Tensor, "time 55 3"]) -> NDArray[np.float64]:
     """Ankle and ball of both feet, [time, side, point, 3]."""
     return joints[:, torch.from_numpy(_LEGS[:, 2:])].double().numpy()
 
 
 @no_type_check
 @numba.njit(nogil=True, cache=True)
-def _standing(feet, fps):
+def _find_standing(feet, fps):
     """Which points stand, [time, side, point]."""
     time = len(feet)
     standing, slow = np.zeros((time, 2, 2), np.bool_), np.zeros((time, 2, 2), np.bool_)
@@ -178,19 +181,19 @@ def _standing(feet, fps):
                         x = feet[b, side, k, 0] - feet[a, side, k, 0]
                         z = feet[b, side, k, 2] - feet[a, side, k, 2]
                         least = min(least, np.sqrt(x * x + z * z) * fps)
-                low = feet[t, side, k, 1] - _FLESH[k] < _LOW
-                slow[t, side, k] = low and least < _SLOW
+                low = feet[t, side, k, 1] - _FLESH[k] < _MAX_STANDING_CLEARANCE
+                slow[t, side, k] = low and least < _MAX_STANDING_SPEED
                 standing[t, side, k] = slow[t, side, k]
             for t in range(1, time - 1):
                 # A frame between two that stand stands, too.
-                low = feet[t, side, k, 1] - _FLESH[k] < _LOW
+                low = feet[t, side, k, 1] - _FLESH[k] < _MAX_STANDING_CLEARANCE
                 standing[t, side, k] |= slow[t - 1, side, k] and slow[t + 1, side, k] and low
     return standing
 
 
 @no_type_check
 @numba.njit(nogil=True, cache=True)
-def _goals(own, standing, clearance, resting, flesh, steps):
+def _ankle_goals(own, standing, clearance, resting, flesh, steps):
     """Where the ankles shall be, [time, side, 3]: their own path, shifted so that what stands, stands still.
 
     `own` and `standing` hold heel and ball of both feet, `clearance` their height above the floor as it was before,
@@ -206,11 +209,11 @@ def _goals(own, standing, clearance, resting, flesh, steps):
             lowest = min(own[t, side, 0, 1] - flesh[0], own[t, side, 1, 1] - flesh[1])
             if point[t] >= 0 and not resting[t]:
                 allowed = max(0.0, min(clearance[t, side, 0], clearance[t, side, 1]))
-                goals[t, side, 1] += min(allowed, _LOW) - lowest
+                goals[t, side, 1] += min(allowed, _MAX_STANDING_CLEARANCE) - lowest
             else:
                 goals[t, side, 1] += max(0.0, -lowest)
-        shift = _planted(own[:, side], point, stride)
-        _released(shift, point, release)
+        shift = _hold_in_place(own[:, side], point, stride)
+        _fade_holds(shift, point, release)
         for t in range(time):
             goals[t, side, 0] += shift[t, 0]
             goals[t, side, 2] += shift[t, 1]
@@ -219,7 +222,7 @@ def _goals(own, standing, clearance, resting, flesh, steps):
 
 @no_type_check
 @numba.njit(nogil=True, cache=True)
-def _strode(path, t, point, stride):
+def _has_stepped(path, t, point, stride):
     """Whether a foot went farther than a stride since the frame before."""
     if t == 0 or point < 0:
         return False
@@ -229,7 +232,7 @@ def _strode(path, t, point, stride):
 
 @no_type_check
 @numba.njit(nogil=True, cache=True)
-def _planted(path, point, stride):
+def _hold_in_place(path, point, stride):
     """Shifts of a foot's path, [time, 2], that hold it at one place while it stands on one point.
 
     A foot that went farther than a stride between two frames has stepped, or the clip has started over.
@@ -239,11 +242,11 @@ def _planted(path, point, stride):
     first = 0
     while first < time:
         last = first + 1
-        while last < time and point[last] == point[first] and not _strode(path, last, point[first], stride):
+        while last < time and point[last] == point[first] and not _has_stepped(path, last, point[first], stride):
             last += 1
         k = point[first]
         if k >= 0:
-            rolls = first > 0 and point[first - 1] >= 0 and not _strode(path, first, k, stride)
+            rolls = first > 0 and point[first - 1] >= 0 and not _has_stepped(path, first, k, stride)
             for c in range(2):
                 if rolls:
                     # From heel to ball the foot goes on from where the heel held it, lest it hop.
@@ -258,7 +261,7 @@ def _planted(path, point, stride):
 
 @no_type_check
 @numba.njit(nogil=True, cache=True)
-def _released(shift, point, release):
+def _fade_holds(shift, point, release):
     """Let a foot that leaves the ground, or nears it, fade between its own path and the place that holds it."""
     held, time = shift.copy(), len(point)
     for t in range(time):
@@ -273,7 +276,7 @@ def _released(shift, point, release):
 
 @no_type_check
 @numba.njit(nogil=True, cache=True)
-def _given_way(goals, T, width):
+def _lower_pelvis(goals, T, width):
     """Metres by which the pelvis sinks in each frame so that both legs reach, smooth over time."""
     time = len(goals)
     need, peaks, drop = np.zeros(time), np.zeros(time), np.zeros(time)
@@ -282,7 +285,7 @@ def _given_way(goals, T, width):
             reach = 0.0
             for k in range(2):
                 bone = T[t, _LEGS[side, k + 1], :3, 3] - T[t, _LEGS[side, k], :3, 3]
-                reach += _REACH * np.sqrt((bone * bone).sum())
+                reach += _MAX_STRETCH * np.sqrt((bone * bone).sum())
             away = goals[t, side] - T[t, _LEGS[side, 0], :3, 3]
             # The highest that a hip may be over a goal that lies so far aside.
             highest = np.sqrt(max(reach * reach - away[0] * away[0] - away[2] * away[2], 0.0))
@@ -299,7 +302,7 @@ def _given_way(goals, T, width):
 
 @no_type_check
 @numba.njit(nogil=True, cache=True)
-def _settled(T, legs, heights, size, width):
+def _settle_body(T, legs, heights, size, width):
     """Metres by which a body that rests on more than its feet sinks until it is as clear of the floor as it was.
 
     `legs` holds the heights of knee, ankle and ball of both legs after they were moved, `heights` those of the source.
@@ -312,7 +315,7 @@ def _settled(T, legs, heights, size, width):
             at = T[t, _RESTING[k], 1, 3] if _LEG_PART[k] < 0 else legs[t, _LEG_PART[k] // 3, _LEG_PART[k] % 3]
             low = min(low, at - size * _THICKNESS[k])
         down[t] = low - max(heights[t, 0], 0.0)
-        share[t] = 1.0 if heights[t, 1] < _LOW else 0.0
+        share[t] = 1.0 if heights[t, 1] < _MAX_STANDING_CLEARANCE else 0.0
     for t in range(time):
         # Fading in and out where the body meets the floor, and whole while it is there.
         for s in range(max(0, t - width), min(time, t + width + 1)):
@@ -323,7 +326,7 @@ def _settled(T, legs, heights, size, width):
 
 @no_type_check
 @numba.njit(nogil=True, cache=True)
-def _turn(a, b, R):
+def _rotation_between(a, b, R):
     """The smallest rotation that turns direction a onto direction b."""
     a, b = a / np.sqrt((a * a).sum()), b / np.sqrt((b * b).sum())
     x, y, z = a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
@@ -336,7 +339,7 @@ def _turn(a, b, R):
 
 @no_type_check
 @numba.njit(nogil=True, cache=True)
-def _about(axis, angle, R):
+def _rotation_about(axis, angle, R):
     """Rotation about a unit axis."""
     c, s = np.cos(angle), np.sin(angle)
     x, y, z = axis[0], axis[1], axis[2]
@@ -348,7 +351,7 @@ def _about(axis, angle, R):
 
 @no_type_check
 @numba.njit(nogil=True, cache=True)
-def _bent(T, legs, goals, rotations, heights):
+def _bend_legs(T, legs, goals, rotations, heights):
     """Rotations of hip, knee and ankle against their parents that bring each ankle to its goal; heights that they have.
 
     The knee opens or closes about its own axis until the leg is as long as the way; then the leg swings onto the way.
@@ -372,22 +375,22 @@ def _bent(T, legs, goals, rotations, heights):
             inner = np.sqrt(max(b * b - aside * aside, 1e-12))
             cosine = (far * far - aside * aside - a * a - inner * inner) / (2 * a * inner)
             wanted = np.arccos(min(max(cosine, -1.0), 1.0))
-            _about(axis, wanted - now, bend)
-            _turn(thigh + _applied(bend, shin), way, swing)
-            _times(swing, T[t, hip], upper)
-            _times(swing, bend, lower)
-            _times(lower, T[t, knee], both)
-            heights[t, side, 0] = start[1] + _applied(swing, thigh)[1]
-            heights[t, side, 1] = heights[t, side, 0] + _applied(swing, _applied(bend, shin))[1]
+            _rotation_about(axis, wanted - now, bend)
+            _rotation_between(thigh + _apply(bend, shin), way, swing)
+            _multiply(swing, T[t, hip], upper)
+            _multiply(swing, bend, lower)
+            _multiply(lower, T[t, knee], both)
+            heights[t, side, 0] = start[1] + _apply(swing, thigh)[1]
+            heights[t, side, 1] = heights[t, side, 0] + _apply(swing, _apply(bend, shin))[1]
             heights[t, side, 2] = heights[t, side, 1] + T[t, legs[side, 3], 1, 3] - T[t, ankle, 1, 3]
-            _unturned(T[t, 0], upper, rotations[t, side, 0])
-            _unturned(upper, both, rotations[t, side, 1])
-            _unturned(both, T[t, ankle], rotations[t, side, 2])
+            _multiply_transposed(T[t, 0], upper, rotations[t, side, 0])
+            _multiply_transposed(upper, both, rotations[t, side, 1])
+            _multiply_transposed(both, T[t, ankle], rotations[t, side, 2])
 
 
 @no_type_check
 @numba.njit(nogil=True, cache=True)
-def _applied(A, x):
+def _apply(A, x):
     """A x."""
     out = np.empty(3)
     for r in range(3):
@@ -397,7 +400,7 @@ def _applied(A, x):
 
 @no_type_check
 @numba.njit(nogil=True, cache=True)
-def _times(one, other, out):
+def _multiply(one, other, out):
     """The product of the upper left 3 x 3 parts: a library call costs twenty times as much."""
     for r in range(3):
         for c in range(3):
@@ -406,7 +409,7 @@ def _times(one, other, out):
 
 @no_type_check
 @numba.njit(nogil=True, cache=True)
-def _unturned(one, other, out):
+def _multiply_transposed(one, other, out):
     """The same of one transposed and other."""
     for r in range(3):
         for c in range(3):

@@ -17,16 +17,16 @@ from torch import Tensor
 
 from synthaug.body.rotations import (
     axis_angle_to_matrix,
-    compiled,
-    loop,
+    can_compile,
+    compile_loop,
     matrix_to_axis_angle,
     matrix_to_quat,
     quat_to_axis_angle,
-    rodrigues,
     slerp,
-    slerped,
-    to_quat,
-    turns,
+    write_axis_angles,
+    write_matrices,
+    write_quat,
+    write_slerp,
 )
 from synthaug.structures import Motion
 
@@ -82,9 +82,9 @@ def mean_skeleton() -> Skeleton:
 
 
 @no_type_check
-@loop
-def _interpolated(pose, before, after, shares, out):
-    """See `_halfway`; what does not turn is not turned into a quaternion."""
+@compile_loop
+def _write_interpolation(pose, before, after, shares, out):
+    """See `_interpolate_pose`; what does not turn is not turned into a quaternion."""
     ours, theirs, mixed = np.empty((1, 4)), np.empty((1, 4)), np.empty((1, 4))
     share, turn = np.empty((1, 1)), np.empty((1, 3))
     for n in range(len(out)):
@@ -94,10 +94,10 @@ def _interpolated(pose, before, after, shares, out):
             if a[0] == b[0] and a[1] == b[1] and a[2] == b[2] and a[0] * a[0] + a[1] * a[1] + a[2] * a[2] < 9:
                 out[n, joint, 0], out[n, joint, 1], out[n, joint, 2] = a[0], a[1], a[2]
                 continue
-            to_quat(a, ours[0])
-            to_quat(b, theirs[0])
-            slerped(ours, theirs, share, mixed)
-            turns(mixed, turn)
+            write_quat(a, ours[0])
+            write_quat(b, theirs[0])
+            write_slerp(ours, theirs, share, mixed)
+            write_axis_angles(mixed, turn)
             out[n, joint, 0], out[n, joint, 1], out[n, joint, 2] = turn[0, 0], turn[0, 1], turn[0, 2]
 
 
@@ -118,9 +118,9 @@ def joint_transforms(
     Where nothing has to be differentiated a compiled loop does it, some thirty times faster.
     """
     joints = skeleton.joints.to(local)
-    if compiled(local, transl):
+    if can_compile(local, transl):
         T = np.zeros((len(local), len(PARENTS), 4, 4), dtype=local.detach().numpy().dtype)
-        _chained(local.detach().numpy(), transl.detach().numpy(), joints.numpy(), _PARENTS, T)
+        _chain_transforms(local.detach().numpy(), transl.detach().numpy(), joints.numpy(), _PARENTS, T)
         return torch.from_numpy(T)
     return joint_transforms_plain(local, transl, joints)
 
@@ -142,7 +142,7 @@ def joint_transforms_plain(
 
 @no_type_check
 @numba.njit(nogil=True, cache=True)
-def _chained(local, transl, joints, parents, T):
+def _chain_transforms(local, transl, joints, parents, T):
     for t in range(local.shape[0]):
         for j in range(local.shape[1]):
             T[t, j, 3, 3] = 1
@@ -162,8 +162,8 @@ def _chained(local, transl, joints, parents, T):
 
 
 @no_type_check
-@loop
-def _from_rest(T, joints):
+@compile_loop
+def _make_rest_to_world(T, joints):
     """Joint to world becomes rest to world, in place."""
     for t in range(T.shape[0]):
         for j in range(T.shape[1]):
@@ -185,8 +185,8 @@ def joint_positions(motion: Motion, skeleton: Skeleton) -> Float[Tensor, "time 5
 def rest_to_world(motion: Motion, skeleton: Skeleton) -> Float[Tensor, "time 55 4 4"]:
     """Rest to world for each joint: what linear blend skinning blends."""
     T = forward_kinematics(motion, skeleton)
-    if compiled(T, skeleton.joints):
-        _from_rest(T.numpy(), skeleton.joints.numpy())
+    if can_compile(T, skeleton.joints):
+        _make_rest_to_world(T.numpy(), skeleton.joints.numpy())
         return T
     shift = T[..., :3, 3] - torch.einsum("tjik,jk->tji", T[..., :3, :3], skeleton.joints.to(T))
     T = T.clone()
@@ -228,18 +228,20 @@ def resample(motion: Motion, times: Float[Tensor, " sample"], *, loop: bool = Tr
     j = (i + 1).clamp(max=motion.num_frames - 1)
     t = (position - i).to(motion.transl)[:, None]
     fps = 1 / float(times[1] - times[0]) if len(times) > 1 else motion.fps
-    moved = Motion.from_pose(_halfway(motion.pose, i, j, t), torch.lerp(motion.transl[i], motion.transl[j], t), fps=fps)
+    moved = Motion.from_pose(
+        _interpolate_pose(motion.pose, i, j, t), torch.lerp(motion.transl[i], motion.transl[j], t), fps=fps
+    )
     expression = torch.lerp(motion.expression[i], motion.expression[j], t)
     return replace(moved, expression=expression, betas=motion.betas)
 
 
-def _halfway(
+def _interpolate_pose(
     pose: Float[Tensor, "time 55 3"], i: Int[Tensor, " sample"], j: Int[Tensor, " sample"], t: Float[Tensor, "sample 1"]
 ) -> Float[Tensor, "sample 55 3"]:
     """Axis-angles between frames i and j, slerped."""
-    if compiled(pose, t):
+    if can_compile(pose, t):
         out = np.empty((len(i), *pose.shape[1:]), pose.detach().numpy().dtype)
-        _interpolated(pose.detach().numpy(), i.numpy(), j.numpy(), t.detach().numpy(), out)
+        _write_interpolation(pose.detach().numpy(), i.numpy(), j.numpy(), t.detach().numpy(), out)
         return torch.from_numpy(out)
     quats = matrix_to_quat(axis_angle_to_matrix(pose))
     return quat_to_axis_angle(slerp(quats[i], quats[j], t[:, None].expand(-1, quats.shape[1], 1)))
@@ -250,13 +252,13 @@ def centre_of(motion: Motion) -> Float[Tensor, "3"]:
     return (motion.transl.amin(dim=0) + motion.transl.amax(dim=0)) / 2
 
 
-def moved(motion: Motion, R: Float[Tensor, "3 3"], shift: Float[Tensor, "3"]) -> Motion:
+def move_motion(motion: Motion, R: Float[Tensor, "3 3"], shift: Float[Tensor, "3"]) -> Motion:
     """The motion after the rigid change of the world x -> R x + shift."""
     orient = matrix_to_axis_angle(R @ axis_angle_to_matrix(motion.global_orient))
     return replace(motion, global_orient=orient, transl=motion.transl @ R.mT + shift)
 
 
-def lowest(joints: Float[Tensor, "time 55 3"], *, scale: float = 1.0) -> Float[Tensor, " time"]:
+def lowest_heights(joints: Float[Tensor, "time 55 3"], *, scale: float = 1.0) -> Float[Tensor, " time"]:
     """Height of the lowest point of the body in each frame: the lowest of SUPPORTS minus its flesh, metres."""
     ids = [JOINT[name] for name in SUPPORTS]
     flesh = joints.new_tensor(list(SUPPORTS.values())) * scale
@@ -266,13 +268,13 @@ def lowest(joints: Float[Tensor, "time 55 3"], *, scale: float = 1.0) -> Float[T
 def clearances(
     pose: Float[Tensor, "time 55 3"], transl: Float[Tensor, "time 3"], skeleton: Skeleton
 ) -> Float[Tensor, " time"]:
-    """`lowest` of a body in this pose, without working out where all of its joints are.
+    """`lowest_heights` of a body in this pose, without working out where all of its joints are.
 
     Heights need one row of each rotation, and no fingers but those that a hand rests on.
     """
-    if not compiled(pose, transl):
+    if not can_compile(pose, transl):
         local = axis_angle_to_matrix(pose)
-        return lowest(joint_transforms_plain(local, transl, skeleton.joints.to(local))[..., :3, 3])
+        return lowest_heights(joint_transforms_plain(local, transl, skeleton.joints.to(local))[..., :3, 3])
     out = np.empty(len(pose), pose.detach().numpy().dtype)
     height = transl.detach()[:, 1].contiguous().numpy()
     _lowest_points(pose.detach().numpy(), height, skeleton.joints.numpy(), out)
@@ -283,7 +285,7 @@ _RESTING = np.array([JOINT[name] for name in SUPPORTS])
 _THICKNESS = np.array(list(SUPPORTS.values()))
 
 
-def _bearing() -> NDArray[np.int64]:
+def _bearing_joints() -> NDArray[np.int64]:
     """The joints between the pelvis and whatever the body can rest on, parents first."""
     found: set[int] = set()
     for joint in _RESTING.tolist():
@@ -293,19 +295,19 @@ def _bearing() -> NDArray[np.int64]:
     return np.array(sorted(found))
 
 
-BEARING = _bearing()
+BEARING_JOINTS = _bearing_joints()
 """The joints that decide where a body rests, parents first: 24 of the 55."""
 
 
 @no_type_check
-@loop
+@compile_loop
 def _lowest_points(pose, height, joints, out):
     """See `clearances`."""
     y, row = np.empty(len(joints)), np.empty((len(joints), 3))
     R = np.empty((1, 3, 3))
     for t in range(len(pose)):
-        for j in BEARING:
-            rodrigues(pose[t, j : j + 1], R)
+        for j in BEARING_JOINTS:
+            write_matrices(pose[t, j : j + 1], R)
             p = _PARENTS[j]
             if p < 0:
                 y[j] = height[t]
@@ -338,8 +340,8 @@ def retarget(motion: Motion, source: Skeleton, target: Skeleton) -> Motion:
     ratio = target.leg / source.leg
     start = motion.transl[:1] * motion.transl.new_tensor([1.0, 0.0, 1.0])
     scaled = replace(motion, transl=start + (motion.transl - start) * ratio)
-    before = lowest(joint_positions(motion, source))
-    after = lowest(joint_positions(scaled, target), scale=ratio)
+    before = lowest_heights(joint_positions(motion, source))
+    after = lowest_heights(joint_positions(scaled, target), scale=ratio)
     lift = torch.zeros_like(scaled.transl)
     lift[:, 1] = before - after
     return replace(scaled, transl=scaled.transl + lift)

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from synthaug.body.skeleton import joint_positions, lowest, mean_skeleton
+from synthaug.body.skeleton import joint_positions, lowest_heights, mean_skeleton
 from synthaug.motions import MotionSource, MotionVariation
 from synthaug.structures import Motion, Record
 
@@ -96,7 +96,7 @@ def check_motion_variation(variation: MotionVariation, motion: Motion, *, draws:
         draws: How many values are tried.
     """
     before = {name: getattr(motion, name).clone() for name in (*_OVER_TIME, "betas")}
-    clearance = lowest(joint_positions(motion, mean_skeleton()))
+    clearance = lowest_heights(joint_positions(motion, mean_skeleton()))
     times = frame_times(motion)
     part = times[1::2] + 3 * motion.duration
     for seed in range(draws):
@@ -115,7 +115,7 @@ def check_motion_variation(variation: MotionVariation, motion: Motion, *, draws:
         assert torch.allclose(later, joint_positions(first, mean_skeleton())[1::2], atol=1e-3), (
             "a frame depends on which others were asked for, or the performance does not start over at its end"
         )
-        height = lowest(joint_positions(first, mean_skeleton()))
+        height = lowest_heights(joint_positions(first, mean_skeleton()))
         assert height.amin() > clearance.amin() - 0.02, (
             f"the body sinks by {float(clearance.amin() - height.amin()):.3f} m"
         )

@@ -6,11 +6,11 @@ from hypothesis import strategies as st
 from skeletonfiles import BANDAI, BIPED, LAFAN, MEAN, MIXAMO, POSER, a_pose, along_x, bvh_file, error_mm, performance
 
 from synthaug.body.rotations import axis_angle_to_matrix
-from synthaug.body.skeleton import JOINT, Skeleton, joint_positions, lowest
+from synthaug.body.skeleton import JOINT, Skeleton, joint_positions, lowest_heights
 from synthaug.motions import UnusableClipError
-from synthaug.motions.bvh import BvhMotion, parse_bvh, posed
+from synthaug.motions.bvh import BvhMotion, parse_bvh, pose_joints
 from synthaug.motions.files import recordings
-from synthaug.motions.files.bvhnames import named
+from synthaug.motions.files.bvhnames import match_joints
 from synthaug.motions.files.recordings import FlawError
 from synthaug.motions.files.retargeting import units_of
 from synthaug.structures import Motion, Record
@@ -88,7 +88,7 @@ def test_other_proportions_are_scaled_away_and_soles_stay_on_the_floor(tmp_path,
     lifted = Motion.from_pose(kicking.pose, kicking.transl * 1.2, fps=kicking.fps)
     reference = load(tmp_path / "a.bvh", bvh_file(lifted, LAFAN, skeleton=tall))
     assert reference.notes["stature"] == pytest.approx(1.7 * 1.15, abs=0.02)  # limbs' median of 1.1 and 1.2
-    clearance = lowest(joint_positions(reference.motion, MEAN))
+    clearance = lowest_heights(joint_positions(reference.motion, MEAN))
     assert clearance.quantile(0.02).abs() < 0.01
     assert error_mm(reference.motion, kicking) < 30
 
@@ -106,7 +106,7 @@ def test_rotations_near_0_and_pi_are_read_as_matrices_say(angles, order):
     channels = " ".join(f"{axis}rotation" for axis in order)
     head = f"HIERARCHY\nROOT a {{\nOFFSET 0 0 0\nCHANNELS 3 {channels}\nEnd Site {{\nOFFSET 0 1 0\n}}\n}}\n"
     text = f"{head}MOTION\nFrames: 1\nFrame Time: 0.0333333\n{' '.join(f'{d:.10f}' for d in degrees)}\n"
-    got = posed(parse_bvh(text)).rotations[0, 0]
+    got = pose_joints(parse_bvh(text)).rotations[0, 0]
     np.testing.assert_allclose(got, Rotation.from_euler(order, degrees, degrees=True).as_matrix(), atol=1e-9)
 
 
@@ -135,7 +135,7 @@ def test_shoulders_are_collars_only_where_there_is_an_arm():
            "LeftShoulder", "LeftElbow", "LeftWrist", "RightCollar", "RightShoulder", "RightElbow", "RightWrist", "Neck",
            "Head"]  # fmt: skip
     parents = [-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 9, 10, 7, 12, 13, 14, 7, 16]
-    found = {ours: old[index] for ours, index in named(old, parents, given={}).items()}
+    found = {ours: old[index] for ours, index in match_joints(old, parents, given={}).items()}
     assert found["left_shoulder"] == "LeftShoulder"
     assert found["right_collar"] == "RightCollar"
     assert found["spine1"] == found["spine3"] == "Chest"
@@ -198,8 +198,8 @@ def test_people_who_lie_or_tumble_are_asked_about(tmp_path):
     with pytest.raises(UnusableClipError, match="y is up in its rest pose and -z from feet.*up='y' or up='-z'"):
         load(tmp_path / "a.bvh", text)
     assert error_mm(load(tmp_path / "a.bvh", text, up="y").motion, late) < 12
-    captured = posed(parse_bvh(bvh_file(truth, LAFAN, rest=along_x())))
-    which = named(captured.names, captured.parents, given={})
+    captured = pose_joints(parse_bvh(bvh_file(truth, LAFAN, rest=along_x())))
+    which = match_joints(captured.names, captured.parents, given={})
     tumbling = captured.positions.copy()
     tumbling[20:40], tumbling[40:] = tumbling[20:40][:, :, [1, 2, 0]], -tumbling[40:]
     with pytest.raises(FlawError, match="lies or tumbles.*up='y'"):

@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from synthaug.avatars.anny import AnnyPeople
-from synthaug.body.skeleton import joint_positions, mean_skeleton, moved, retarget
+from synthaug.body.skeleton import joint_positions, mean_skeleton, move_motion, retarget
 from synthaug.compositing.layers import over
 from synthaug.motions import UnusableClipError
 from synthaug.motions.actions import perform
@@ -44,7 +44,7 @@ def camera() -> Camera:
 def performed(action: str, aside: float) -> Motion:
     motion = perform(action, PerformerStyle(), fps=FPS, seconds=FRAMES / FPS)
     motion = Motion.from_pose(motion.pose.float(), motion.transl.float(), fps=FPS)
-    return moved(motion, torch.eye(3), torch.tensor([aside, 0.0, 0.0]))
+    return move_motion(motion, torch.eye(3), torch.tensor([aside, 0.0, 0.0]))
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from synthaug.motions.files import recordings
 from synthaug.motions.files.recordings import FlawError
 from synthaug.motions.fitting.fit import project
 from synthaug.motions.fitting.layouts import NTU_25
-from synthaug.motions.ntu_skeleton import LENS, NtuSkeleton, colour_camera, parse_skeleton, people
+from synthaug.motions.ntu_skeleton import LENS, NtuSkeleton, calibrate_colour_camera, find_people, parse_skeleton
 from synthaug.structures import Motion, Record
 from synthaug.testing.motions import check_motion_source
 
@@ -86,7 +86,7 @@ def test_motion_camera_and_sides_come_back(tmp_path, waving):
 
 def test_colour_camera_is_solved_and_the_nominal_one_is_another_choice(tmp_path, waving, walking):
     frames = parse_skeleton(ntu_file([[body] for body in bodies_of(waving) + bodies_of(walking, shift=(0.6, 0, -1))]))
-    found = colour_camera(frames)
+    found = calibrate_colour_camera(frames)
     assert found.error < 0.2
     every = np.concatenate([body.points for bodies in frames for body in bodies]) * MIRROR
     wanted = projected(seen(every, T_COLOUR_DEPTH), K)
@@ -105,7 +105,7 @@ def test_ids_of_64_bits_stay_apart(waving):
         ntu_file([[a, b] for a, b in zip(bodies_of(waving, one), bodies_of(waving, two, (1.4, 0, -0.4)), strict=True)])
     )
     assert {body.name for bodies in frames for body in bodies} == {one, two}
-    assert [one.names for one in people(frames, fps=30.0)] in ([(one,), (two,)], [(two,), (one,)])
+    assert [one.names for one in find_people(frames, fps=30.0)] in ([(one,), (two,)], [(two,), (one,)])
 
 
 def test_the_one_who_moves_is_chosen_whatever_the_order_of_bodies(tmp_path, waving):
@@ -128,7 +128,7 @@ def test_a_new_id_goes_on_where_the_old_one_ended(waving):
     bodies = bodies_of(waving, "1")[:half] + bodies_of(waving, "9")[half:]
     bodies[half - 3 : half] = [None] * 3
     frames = parse_skeleton(ntu_file([[body] if body else [] for body in bodies]))
-    (one,) = people(frames, fps=30.0)
+    (one,) = find_people(frames, fps=30.0)
     assert one.names == ("1", "9")
     assert one.present == pytest.approx(1 - 3 / waving.num_frames)
 
@@ -140,7 +140,7 @@ def test_ids_that_change_hands_are_found_out(waving):
     for k in range(waving.num_frames):
         names = ("1", "2") if k < half else ("2", "1")
         frames.append([ntu_body(p[k], q[k], name=n) for (p, q), n in zip((left, right), names, strict=True)])
-    for one in people(parse_skeleton(ntu_file(frames)), fps=30.0):
+    for one in find_people(parse_skeleton(ntu_file(frames)), fps=30.0):
         assert np.abs(np.diff(one.points[:, 0], axis=0)).max() < 0.1
         assert one.present == 1
 
@@ -150,7 +150,7 @@ def test_furniture_that_flickers_is_not_the_actor(waving):
     chair = [ntu_body(rng.normal(0, 0.5, (25, 3)) + [1.5, 0, 3], np.full((25, 2), np.nan), name="7")
              for _ in range(waving.num_frames)]  # fmt: skip
     frames = parse_skeleton(ntu_file([[c, b] for c, b in zip(chair, bodies_of(waving), strict=True)]))
-    assert people(frames, fps=30.0)[0].names == (BIG,)
+    assert find_people(frames, fps=30.0)[0].names == (BIG,)
 
 
 def test_frames_without_anybody_stay_in_the_time_line(tmp_path, waving):

@@ -11,11 +11,11 @@ from scipy.spatial.transform import Rotation
 from skeletonfiles import MEAN, aligned_mm, camera_before, performance, projected, seen
 
 from synthaug.body.rotations import axis_angle_to_matrix, matrix_to_axis_angle
-from synthaug.body.skeleton import JOINT, forward_kinematics, joint_positions, moved
+from synthaug.body.skeleton import JOINT, forward_kinematics, joint_positions, move_motion
 from synthaug.motions import UnusableClipError
 from synthaug.motions.exavatar import ExAvatar
 from synthaug.motions.files import recordings
-from synthaug.motions.files.paramfiles import ParamFrames, on_a_clock
+from synthaug.motions.files.paramfiles import ParamFrames, fill_gaps
 from synthaug.motions.files.recordings import FlawError
 from synthaug.motions.files.smplx_models import NEUTRAL_PELVIS, hand_means, rest_pelvis
 from synthaug.motions.fitting.fit import project
@@ -41,7 +41,7 @@ def waving():
 def in_camera(motion, view=VIEW):
     """The motion in the axes of a camera, `transl` as smplx has it."""
     R = torch.from_numpy(view[:3, :3]).float()
-    inside = moved(motion, R, torch.from_numpy(view[:3, 3]).float())
+    inside = move_motion(motion, R, torch.from_numpy(view[:3, 3]).float())
     return replace(inside, transl=inside.transl - torch.tensor(NEUTRAL_PELVIS))
 
 
@@ -184,15 +184,15 @@ def frames_at(numbers, poses):
 def test_frame_numbers_are_a_clock(tmp_path):
     poses = np.zeros((4, 55, 3))
     poses[:, 0, 1] = [0.0, 0.1, 0.2, 0.5]
-    clocked = on_a_clock(frames_at((3, 4, 5, 8), poses), fps=30.0)
+    clocked = fill_gaps(frames_at((3, 4, 5, 8), poses), fps=30.0)
     torch.testing.assert_close(clocked.motion.global_orient[:, 1], torch.tensor([0, 0.1, 0.2, 0.3, 0.4, 0.5]))
     assert clocked.nearest == (0, 1, 2, 2, 3, 3)
     assert clocked.known.tolist() == [True, True, True, False, False, True]
-    every_fifth = on_a_clock(frames_at((0, 5, 10, 20), poses), fps=30.0).motion
+    every_fifth = fill_gaps(frames_at((0, 5, 10, 20), poses), fps=30.0).motion
     assert every_fifth.fps == 6.0
     assert every_fifth.num_frames == 5
     with pytest.raises(FlawError, match="frames 6 to 79 are missing, 2.5 s; gaps of at most 1 s"):
-        on_a_clock(frames_at((3, 4, 5, 80), poses), fps=30.0)
+        fill_gaps(frames_at((3, 4, 5, 80), poses), fps=30.0)
 
 
 @settings(deadline=None, max_examples=50)
@@ -200,7 +200,7 @@ def test_frame_numbers_are_a_clock(tmp_path):
 def test_rotations_near_0_and_pi_pass_through(angle, seed):
     axis = np.random.default_rng(seed).normal(size=(2, 55, 3))
     poses = angle * axis / np.linalg.norm(axis, axis=-1, keepdims=True)
-    motion = on_a_clock(frames_at((0, 1), poses), fps=30.0).motion
+    motion = fill_gaps(frames_at((0, 1), poses), fps=30.0).motion
     wanted = Rotation.from_rotvec(poses.reshape(-1, 3)).as_matrix().reshape(2, 55, 3, 3)
     np.testing.assert_allclose(axis_angle_to_matrix(motion.pose).numpy(), wanted, atol=2e-6)
 

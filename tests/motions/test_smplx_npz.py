@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthaug.body.rotations import axis_angle_to_matrix
-from synthaug.body.skeleton import joint_positions, lowest, mean_skeleton
+from synthaug.body.skeleton import joint_positions, lowest_heights, mean_skeleton
 from synthaug.motions import UnusableClipError, smplx_npz
 from synthaug.motions.smplx_npz import SmplxNpz
 from synthaug.structures import Record
@@ -289,7 +289,7 @@ def test_captured_clips_stand_on_the_floor_and_walk_where_they_face(shared_data)
         motion = source.load(record(folder / row["file"], 0.0, 4.0)).motion
         assert motion.fps == 30.0
         assert motion.num_frames == min(int(row["frames"]), 120)
-        heights.append(float(lowest(joint_positions(motion, mean_skeleton())).median()))
+        heights.append(float(lowest_heights(joint_positions(motion, mean_skeleton())).median()))
         if row["action"] == "walk":
             travelled = motion.transl[-1] - motion.transl[0]
             facing = axis_angle_to_matrix(motion.global_orient).mean(dim=0)[:, 2]

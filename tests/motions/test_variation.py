@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from synthaug.body.limits import excess
-from synthaug.body.mirroring import mirrored_joints, reflected
+from synthaug.body.mirroring import mirror_in_place, mirror_joints
 from synthaug.body.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from synthaug.body.skeleton import JOINT, joint_positions, mean_skeleton
 from synthaug.motions.actions import perform
@@ -102,9 +102,9 @@ def test_lean_tilts_the_chest_and_not_the_pelvis(wave):
 
 def test_the_mirror_image_stays_in_place(kick):
     shifted = replace(kick, transl=kick.transl + torch.tensor([5.0, 0.0, 1.0]))
-    image = reflected(shifted, shifted.transl)
+    image = mirror_in_place(shifted, shifted.transl)
     low, high = shifted.transl[:, 0].min(), shifted.transl[:, 0].max()
-    expected = mirrored_joints(joint_positions(shifted, mean_skeleton()))
+    expected = mirror_joints(joint_positions(shifted, mean_skeleton()))
     expected[..., 0] += low + high
     # The skeleton is symmetric to a tenth of a millimetre, the arms' chains add up.
     torch.testing.assert_close(joint_positions(image, mean_skeleton()), expected, atol=2e-3, rtol=0)

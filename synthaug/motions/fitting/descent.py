@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 
 _ARMIJO = 1e-4
 """Share of the promised decrease that a step must keep (Nocedal and Wright, section 3.1)."""
-_SHRINKS = 8
+_MAX_HALVINGS = 8
 """Halvings of a step before a clip counts as arrived."""
 _HISTORY = 10
 """Pairs of steps and gradient changes kept."""
-_STILL = 1e-6
+_MIN_GAIN = 1e-6
 """Share of the energy that a step must win, twice running, to be followed by another."""
 
 
-class Terms(NamedTuple):
+class EnergyTerms(NamedTuple):
     """Everything that the energy of one clip depends on, in the types that the kernel wants.
 
     Without a sighting `pixels` has no frames; without a floor `floor` lies a kilometre down.
@@ -71,7 +71,7 @@ class Waves(NamedTuple):
 
 @no_type_check
 @numba.njit(nogil=True, cache=True, fastmath=True)
-def _posed(rows, terms, pose):
+def _pose_joints(rows, terms, pose):
     """Local rotations, world rotations and world positions of every joint, of rows of unknowns."""
     for t in range(rows.shape[0]):
         for j in range(22):
@@ -106,7 +106,7 @@ def _posed(rows, terms, pose):
 
 @no_type_check
 @numba.njit(nogil=True, cache=True, fastmath=True)
-def _swayed(terms, pose, slope):
+def _acceleration_energy(terms, pose, slope):
     """Energy of accelerations, quadratic for usual ones and linear for blows; adds its gradient."""
     total = 0.0
     one, two = np.float32(1), np.float32(2)
@@ -144,7 +144,7 @@ def _swayed(terms, pose, slope):
 
 @no_type_check
 @numba.njit(nogil=True, cache=True, fastmath=True)
-def _missed(t, terms, pose, error):
+def _write_errors(t, terms, pose, error):
     """Write how far one frame's markers lie from what was measured."""
     for m in range(len(terms.frames)):
         f = terms.frames[m]
@@ -159,7 +159,7 @@ def _missed(t, terms, pose, error):
 
 @no_type_check
 @numba.njit(nogil=True, cache=True, fastmath=True)
-def _handed_on(t, terms, slope, pull):
+def _pass_to_joints(t, terms, slope, pull):
     """Add the gradient with respect to one frame's markers to that of the joints that carry them."""
     for m in range(len(terms.frames)):
         f = terms.frames[m]
@@ -172,12 +172,12 @@ def _handed_on(t, terms, slope, pull):
 
 @no_type_check
 @numba.njit(nogil=True, cache=True, fastmath=True)
-def _measured(t, terms, pose, slope, error, pull):
+def _marker_energy(t, terms, pose, slope, error, pull):
     """Energy of one frame's markers; adds its gradient. `error` and `pull` are room for [marker, 3]."""
     total = 0.0
     one, two = np.float32(1), np.float32(2)
     sighted = len(terms.pixels) > 0
-    _missed(t, terms, pose, error)
+    _write_errors(t, terms, pose, error)
     pull[:] = 0
     mass = np.float32(1e-9)
     middle, sum0, sum1, sum2 = np.zeros(3, np.float32), np.float32(0), np.float32(0), np.float32(0)
@@ -204,14 +204,14 @@ def _measured(t, terms, pose, slope, error, pull):
             pull[m, 0] -= share * sum0
             pull[m, 1] -= share * sum1
             pull[m, 2] -= share * sum2
-        total += _seen(t, terms, error, pull)
-    _handed_on(t, terms, slope, pull)
+        total += _pixel_energy(t, terms, error, pull)
+    _pass_to_joints(t, terms, slope, pull)
     return total
 
 
 @no_type_check
 @numba.njit(nogil=True, cache=True, fastmath=True)
-def _seen(t, terms, error, pull):
+def _pixel_energy(t, terms, error, pull):
     """Energy of one frame's pixels; adds its gradient to `pull`."""
     total = 0.0
     one, two = np.float32(1), np.float32(2)
@@ -246,7 +246,7 @@ def _seen(t, terms, error, pull):
 
 @no_type_check
 @numba.njit(nogil=True, cache=True, fastmath=True)
-def _hinged(t, terms, pose, slope):
+def _hinge_energy(t, terms, pose, slope):
     """Energy of one frame's knees and elbows; adds its gradient."""
     total = 0.0
     zero, two = np.float32(0), np.float32(2)
@@ -277,7 +277,7 @@ def _hinged(t, terms, pose, slope):
 
 @no_type_check
 @numba.njit(nogil=True, cache=True, fastmath=True)
-def _believed(t, terms, pose, slope):
+def _prior_energy(t, terms, pose, slope):
     """Energy of one frame's rest prior, hinges and floor; adds its gradient."""
     total = 0.0
     zero, two = np.float32(0), np.float32(2)
@@ -286,7 +286,7 @@ def _believed(t, terms, pose, slope):
         total += k * (np.float32(3) - pose.local[t, j, 0, 0] - pose.local[t, j, 1, 1] - pose.local[t, j, 2, 2])
         for i in range(3):
             slope.local[t, j, i, i] -= k
-    total += _hinged(t, terms, pose, slope)
+    total += _hinge_energy(t, terms, pose, slope)
     n = terms.floor
     for k in range(len(terms.supports)):
         j = terms.supports[k]
@@ -302,7 +302,7 @@ def _believed(t, terms, pose, slope):
 
 @no_type_check
 @numba.njit(nogil=True, cache=True, fastmath=True)
-def _returned(t, row, terms, pose, slope, gradient):
+def _write_gradient(t, row, terms, pose, slope, gradient):
     """The gradient of one frame's unknowns, out of those of its rotations and positions."""
     for step in range(22):
         j = 21 - step
@@ -364,13 +364,13 @@ def energy(rows, terms, gradient):
     pose = _Pose(np.empty(matrices, np.float32), np.empty(matrices, np.float32), np.empty(points, np.float32))
     slope = _Pose(np.zeros(matrices, np.float32), np.empty((22, 3, 3), np.float32), np.zeros(points, np.float32))
     error, pull = np.empty((markers, 3), np.float32), np.empty((markers, 3), np.float32)
-    _posed(rows, terms, pose)
-    total = _swayed(terms, pose, slope)
+    _pose_joints(rows, terms, pose)
+    total = _acceleration_energy(terms, pose, slope)
     for t in range(time):
         slope.world[:] = 0
-        total += _measured(t, terms, pose, slope, error, pull)
-        total += _believed(t, terms, pose, slope)
-        _returned(t, rows[t], terms, pose, slope, gradient[t])
+        total += _marker_energy(t, terms, pose, slope, error, pull)
+        total += _prior_energy(t, terms, pose, slope)
+        _write_gradient(t, rows[t], terms, pose, slope, gradient[t])
     return total
 
 
@@ -415,7 +415,7 @@ def descend(rows, terms, waves, iterations):
             at = (newest - kept + 1 + k) % _HISTORY
             q += (alpha[at] - rho[at] * _dot(bends[at], q)) * S[at]
         slope, step, arrived = -_dot(g, q), np.float32(1), True
-        for _ in range(_SHRINKS):
+        for _ in range(_MAX_HALVINGS):
             trial = u - step * q
             there = rows + np.dot(back, waves.scales * trial.reshape(time, width))
             trial_value = energy(there, terms, gradient)
@@ -434,7 +434,7 @@ def descend(rows, terms, waves, iterations):
         rho[newest] = np.float32(0)  # a pair of 0 changes nothing
         if curve > np.float32(1e-10) * bend:
             rho[newest], scale = np.float32(1) / curve, curve / bend
-        idle = idle + 1 if value - trial_value < _STILL * abs(value) else 0
+        idle = idle + 1 if value - trial_value < _MIN_GAIN * abs(value) else 0
         u, g, value, best = trial, trial_g, trial_value, there
         if idle == 2:
             break

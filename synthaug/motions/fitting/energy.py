@@ -9,7 +9,7 @@ from torch import Tensor
 
 from synthaug.body.rotations import rotation_6d_to_matrix
 from synthaug.body.skeleton import PARENTS, Skeleton
-from synthaug.motions.fitting.descent import Terms
+from synthaug.motions.fitting.descent import EnergyTerms
 from synthaug.motions.fitting.markers import NUM_BODY
 from synthaug.structures import Camera
 
@@ -44,7 +44,7 @@ def body_kinematics(
     local: Float[Tensor, "time 22 3 3"], root: Float[Tensor, "time 3"], skeleton: Skeleton
 ) -> tuple[Float[Tensor, "time 22 3 3"], Float[Tensor, "time 22 3"]]:
     """World rotations and positions of the 22 body joints, a whole level of the tree at a time."""
-    return _posed(local, root, bones_of(skeleton).to(local))
+    return _pose_joints(local, root, bones_of(skeleton).to(local))
 
 
 def bones_of(skeleton: Skeleton) -> Float[Tensor, "22 3"]:
@@ -52,23 +52,23 @@ def bones_of(skeleton: Skeleton) -> Float[Tensor, "22 3"]:
     return torch.stack([skeleton.joints[j] - skeleton.joints[max(PARENTS[j], 0)] for j in range(NUM_BODY)])
 
 
-def unpacked(rows: Float[Tensor, "time 135"]) -> tuple[Float[Tensor, "time 22 3 3"], Float[Tensor, "time 3"]]:
+def unpack(rows: Float[Tensor, "time 135"]) -> tuple[Float[Tensor, "time 22 3 3"], Float[Tensor, "time 3"]]:
     """Local rotations and root of rows of unknowns, which hold the first two columns of each rotation."""
     return rotation_6d_to_matrix(rows[:, :-3].unflatten(1, (NUM_BODY, 6))).mT, rows[:, -3:]
 
 
-def packed(local: Float[Tensor, "time 22 3 3"], root: Float[Tensor, "time 3"]) -> Float[Tensor, "time 135"]:
+def pack(local: Float[Tensor, "time 22 3 3"], root: Float[Tensor, "time 3"]) -> Float[Tensor, "time 135"]:
     """Rows of unknowns. Columns, not rows of the matrices: then turning the world turns the unknowns rigidly."""
     return torch.cat([local[..., :2].mT.flatten(1), root], dim=1)
 
 
-def energy_plain(rows: Float[Tensor, "time 135"], terms: Terms) -> Float[Tensor, ""]:
+def energy_plain(rows: Float[Tensor, "time 135"], terms: EnergyTerms) -> Float[Tensor, ""]:
     """The energy of one clip; `descent.energy` is held to its value and to its gradient."""
     known = {name: torch.from_numpy(value) for name, value in terms._asdict().items()}
-    local, root = unpacked(rows)
-    R, joints = _posed(local, root, known["bones"].to(rows))
+    local, root = unpack(rows)
+    R, joints = _pose_joints(local, root, known["bones"].to(rows))
     turned = (R.index_select(1, known["frames"]) @ known["offsets"].to(rows)[..., None]).squeeze(-1)
-    total = _data_term(_blend(known).to(rows) @ joints + turned, known).sum()
+    total = _data_term(_blend_weights(known).to(rows) @ joints + turned, known).sum()
     # |R - I|^2 is twice the squared angle, for small ones.
     total = total + (known["stiffness"] * (3 - local.diagonal(dim1=-2, dim2=-1).sum(-1))).sum()
     total = total + known["tightness"][0] * _hinge_term(local, known)
@@ -89,7 +89,7 @@ def _pinhole(points: Tensor, viewmats: Tensor, Ks: Tensor) -> tuple[Tensor, Tens
     return (inside / safe[..., None]) @ Ks[:, :2].mT, depth
 
 
-def _posed(local: Tensor, root: Tensor, bones: Tensor) -> tuple[Tensor, Tensor]:
+def _pose_joints(local: Tensor, root: Tensor, bones: Tensor) -> tuple[Tensor, Tensor]:
     rotations, positions = [local[:, :1]], [root[:, None]]
     for members, holders in zip(_MEMBERS, _HOLDERS, strict=True):
         R = rotations[-1].index_select(1, holders)
@@ -99,7 +99,7 @@ def _posed(local: Tensor, root: Tensor, bones: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat(rotations, dim=1).index_select(1, _BACK), torch.cat(positions, dim=1).index_select(1, _BACK)
 
 
-def _blend(known: dict[str, Tensor]) -> Tensor:
+def _blend_weights(known: dict[str, Tensor]) -> Tensor:
     """The markers' shares of the joints, written out."""
     owner = torch.arange(len(known["frames"])).repeat_interleave(known["starts"].diff())
     weights = known["shares"].new_zeros(len(known["frames"]), NUM_BODY)

@@ -15,10 +15,10 @@ from torch import Tensor
 
 from synthaug.body.rotations import matrix_to_axis_angle
 from synthaug.body.skeleton import JOINT, JOINT_NAMES, PARENTS, SUPPORTS, Skeleton
-from synthaug.motions.fitting.descent import Terms, Waves, descend
-from synthaug.motions.fitting.energy import bones_of, packed, project, unpacked
-from synthaug.motions.fitting.markers import NUM_BODY, Markers, Sighting, Track, noise, smoothed
-from synthaug.motions.fitting.starts import HINGES, analytic_start, plausible
+from synthaug.motions.fitting.descent import EnergyTerms, Waves, descend
+from synthaug.motions.fitting.energy import bones_of, pack, project, unpack
+from synthaug.motions.fitting.markers import NUM_BODY, Markers, Sighting, Track, noise, smooth
+from synthaug.motions.fitting.starts import HINGES, analytic_start, find_plausible
 from synthaug.structures import Motion
 
 _WINDOW, _OVERLAP = 256, 32
@@ -120,28 +120,28 @@ def fit_each(subjects: Sequence[Subject], *, beliefs: Beliefs | None = None) -> 
     torch.set_num_threads(1)
     try:
         with torch.no_grad():
-            return [_fitted(subject, beliefs) for subject in subjects]
+            return [_fit_subject(subject, beliefs) for subject in subjects]
     finally:
         torch.set_num_threads(threads)
 
 
-def _fitted(subject: Subject, beliefs: Beliefs) -> Motion:
+def _fit_subject(subject: Subject, beliefs: Beliefs) -> Motion:
     track, markers, skeleton = subject.track, subject.markers, subject.skeleton
-    width = _width(float(noise(track.points, track.confidence).clamp(min=beliefs.least_noise)), track.fps)
+    width = _smoothing_width(float(noise(track.points, track.confidence).clamp(min=beliefs.least_noise)), track.fps)
     # A hundredth, not nothing: where every point is implausible, they still beat the rest pose.
-    trust = torch.where(plausible(track.points, markers, skeleton), 1.0, 0.01) * track.confidence
-    points, seen = smoothed(track.points.float(), trust.float(), width)
+    trust = torch.where(find_plausible(track.points, markers, skeleton), 1.0, 0.01) * track.confidence
+    points, seen = smooth(track.points.float(), trust.float(), width)
     local, root = analytic_start(points, seen, markers, skeleton)
-    return motion_of(descended(packed(local, root), subject, beliefs, root)[0], fps=track.fps)
+    return motion_of(descend_windows(pack(local, root), subject, beliefs, root)[0], fps=track.fps)
 
 
-def descended(
+def descend_windows(
     rows: Float[Tensor, "time 135"], subject: Subject, beliefs: Beliefs, root: Float[Tensor, "time 3"]
 ) -> tuple[Float[Tensor, "time 135"], float]:
     """Rows of unknowns after descent, and their energy.
 
     Args:
-        rows: Where to start, as `energy.packed` makes them.
+        rows: Where to start, as `energy.pack` makes them.
         subject: What is fitted.
         beliefs: Weights of the terms, and how many steps.
         root: Where the pelvis is, roughly: a pixel is worth as many metres as it covers there.
@@ -149,17 +149,17 @@ def descended(
     start, terms = np.ascontiguousarray(rows.numpy()), terms_of(subject, beliefs, root)
     pieces, total = [], 0.0
     for first, last in _windows(len(start)):
-        part = _cut(terms, first, last)
-        waves = _waves(part, subject, beliefs)
+        part = _cut_terms(terms, first, last)
+        waves = _cosine_waves(part, subject, beliefs)
         found, value = descend(start[first:last], part, waves, beliefs.iterations)
         pieces.append((first, found))
         total += value
-    return _joined(pieces, len(start)), total
+    return _join_windows(pieces, len(start)), total
 
 
 def motion_of(rows: Float[Tensor, "time 135"], *, fps: float) -> Motion:
     """The motion of rows of unknowns; hands and face at rest."""
-    local, root = unpacked(rows)
+    local, root = unpack(rows)
     pose = matrix_to_axis_angle(local)
     whole = torch.cat([pose, pose.new_zeros(len(pose), len(PARENTS) - NUM_BODY, 3)], dim=1)
     return Motion.from_pose(whole, root.contiguous(), fps=fps)
@@ -174,20 +174,20 @@ def _windows(time: int) -> list[tuple[int, int]]:
     return [(start, start + _WINDOW) for start in starts]
 
 
-def _joined(pieces: list[tuple[int, NDArray[np.float32]]], time: int) -> Float[Tensor, "time 135"]:
+def _join_windows(pieces: list[tuple[int, NDArray[np.float32]]], time: int) -> Float[Tensor, "time 135"]:
     """Windows end to end, each fading into the next over the frames that both have."""
     total, mass = torch.zeros(time, 3 + 6 * NUM_BODY), torch.zeros(time, 1)
     for first, rows in pieces:
         index = torch.arange(len(rows), dtype=torch.float32)
         # Edges of the clip have no neighbour to fade into, and there every share divides out.
         share = torch.minimum(index + 1, len(rows) - index)[:, None].clamp(max=_OVERLAP)
-        local, root = unpacked(torch.from_numpy(rows))
-        total[first : first + len(rows)] += share * packed(local, root)
+        local, root = unpack(torch.from_numpy(rows))
+        total[first : first + len(rows)] += share * pack(local, root)
         mass[first : first + len(rows)] += share
     return total / mass
 
 
-def _width(sigma: float, fps: float) -> float:
+def _smoothing_width(sigma: float, fps: float) -> float:
     """Frames of Gaussian smoothing that balance white noise against the bend that they take out of the movement.
 
     Smoothing by s frames leaves noise of variance sigma^2 / (2 sqrt(pi) s) and a bias of a s^2 / (2 fps^2); their
@@ -197,7 +197,7 @@ def _width(sigma: float, fps: float) -> float:
     return float((sigma**2 * fps**4 / (2 * 3.14159**0.5 * usual_acceleration**2)) ** 0.2)
 
 
-def terms_of(subject: Subject, beliefs: Beliefs, root: Float[Tensor, "time 3"]) -> Terms:
+def terms_of(subject: Subject, beliefs: Beliefs, root: Float[Tensor, "time 3"]) -> EnergyTerms:
     """Everything that the energy of a track depends on.
 
     Args:
@@ -215,36 +215,36 @@ def terms_of(subject: Subject, beliefs: Beliefs, root: Float[Tensor, "time 3"]) 
     nowhere = torch.tensor([0.0, 1.0, 0.0, 1e3])
     rates = [(track.fps**2 / usual) ** 2 for usual in (beliefs.acceleration, beliefs.angular_acceleration)]
     counts = np.bincount([m for m, _, _ in entries], minlength=len(markers.frames))
-    return Terms(
-        points=_floats(torch.where(known[..., None], track.points, 0)),
-        weights=_floats(torch.where(known, track.confidence, 0) / sigma**2),
-        limits=_floats((10 * sigma).clamp(min=beliefs.outlier).expand(len(known))),
-        **_sighted(track.sighting, root, beliefs, len(markers.frames)),
-        floor=_floats(nowhere if track.floor is None else track.floor),
+    return EnergyTerms(
+        points=_to_floats(torch.where(known[..., None], track.points, 0)),
+        weights=_to_floats(torch.where(known, track.confidence, 0) / sigma**2),
+        limits=_to_floats((10 * sigma).clamp(min=beliefs.outlier).expand(len(known))),
+        **_sighting_terms(track.sighting, root, beliefs, len(markers.frames)),
+        floor=_to_floats(nowhere if track.floor is None else track.floor),
         rates=np.array(rates, np.float32),
-        bones=_floats(bones_of(skeleton)),
+        bones=_to_floats(bones_of(skeleton)),
         parents=np.array(PARENTS[:NUM_BODY]),
-        offsets=_floats(markers.offsets),
+        offsets=_to_floats(markers.offsets),
         frames=markers.frames.numpy().astype(np.int64),
         starts=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         holders=np.array([j for _, j, _ in entries], np.int64),
         shares=np.array([w for _, _, w in entries], np.float32),
-        stiffness=_floats(_stiffness(beliefs)),
+        stiffness=_to_floats(_stiffness(beliefs)),
         hinges=hinges.numpy(),
-        hinge_axes=_floats(axes),
-        hinge_bones=_floats(bones),
-        hinge_bends=_floats(torch.linalg.cross(axes, bones)),
+        hinge_axes=_to_floats(axes),
+        hinge_bones=_to_floats(bones),
+        hinge_bends=_to_floats(torch.linalg.cross(axes, bones)),
         supports=np.array(supports, np.int64),
         flesh=np.array(flesh, np.float32),
         tightness=np.array([1 / beliefs.hinge**2, 1 / beliefs.floor**2], np.float32),
     )
 
 
-def _floats(values: Tensor) -> NDArray[np.float32]:
+def _to_floats(values: Tensor) -> NDArray[np.float32]:
     return np.ascontiguousarray(values.float().numpy())
 
 
-def _sighted(
+def _sighting_terms(
     sight: Sighting | None, root: Float[Tensor, "time 3"], beliefs: Beliefs, markers: int
 ) -> dict[str, NDArray[np.float32]]:
     """What the pictures say about each frame."""
@@ -259,12 +259,12 @@ def _sighted(
     scale = depth / sight.camera.Ks[:, :1, 0].to(depth)
     error = (noise(sight.pixels, sight.confidence).float() * scale).clamp(min=beliefs.least_pixel_noise)
     return {
-        "pixels": _floats(torch.where(visible[..., None], sight.pixels, 0)),
-        "pixel_weights": _floats(torch.where(visible, sight.confidence, 0) / error**2),
-        "pixel_limits": _floats((10 * error).clamp(min=beliefs.outlier)[:, 0]),
-        "metres_per_pixel": _floats(scale[:, 0]),
-        "viewmats": _floats(sight.camera.viewmats),
-        "Ks": _floats(sight.camera.Ks),
+        "pixels": _to_floats(torch.where(visible[..., None], sight.pixels, 0)),
+        "pixel_weights": _to_floats(torch.where(visible, sight.confidence, 0) / error**2),
+        "pixel_limits": _to_floats((10 * error).clamp(min=beliefs.outlier)[:, 0]),
+        "metres_per_pixel": _to_floats(scale[:, 0]),
+        "viewmats": _to_floats(sight.camera.viewmats),
+        "Ks": _to_floats(sight.camera.Ks),
     }
 
 
@@ -281,11 +281,11 @@ _TIMED = (
 )
 
 
-def _cut(terms: Terms, first: int, last: int) -> Terms:
+def _cut_terms(terms: EnergyTerms, first: int, last: int) -> EnergyTerms:
     return terms._replace(**{name: np.ascontiguousarray(getattr(terms, name)[first:last]) for name in _TIMED})
 
 
-def _waves(terms: Terms, subject: Subject, beliefs: Beliefs) -> Waves:
+def _cosine_waves(terms: EnergyTerms, subject: Subject, beliefs: Beliefs) -> Waves:
     """Cosine waves over the frames and their scales: unknowns in which the energy is nearly round.
 
     Acceleration is dear for fast waves and cheap for slow ones, and a bone's curvature grows with what hangs on it.
@@ -293,7 +293,7 @@ def _waves(terms: Terms, subject: Subject, beliefs: Beliefs) -> Waves:
     """
     markers, skeleton, fps = subject.markers, subject.skeleton, subject.track.fps
     main = torch.where(markers.offsets.abs().amax(1) > 0, markers.frames, markers.weights.argmax(1))
-    below = _descent()
+    below = _descendants()
     rest = skeleton.joints[:NUM_BODY]
     lever = ((markers.rest(skeleton)[None] - rest[:, None]) ** 2).sum(-1) * below[:, main]
     swing = ((rest[None] - rest[:, None]) ** 2).sum(-1) * below
@@ -310,10 +310,10 @@ def _waves(terms: Terms, subject: Subject, beliefs: Beliefs) -> Waves:
     turning = (lever @ weight + _stiffness(beliefs))[None] + heft[:, None] * swing.sum(1)[None] + spin[:, None]
     going = weight.sum() + NUM_BODY * heft
     curvature = torch.cat([turning.repeat_interleave(6, dim=1), going[:, None].expand(-1, 3)], dim=1)
-    return Waves(cosines=_floats(C), scales=_floats(curvature.clamp(min=1e-6).rsqrt()))
+    return Waves(cosines=_to_floats(C), scales=_to_floats(curvature.clamp(min=1e-6).rsqrt()))
 
 
-def _descent() -> Float[Tensor, "22 22"]:
+def _descendants() -> Float[Tensor, "22 22"]:
     """1 where the column's joint hangs on the row's joint, itself included."""
     below = torch.eye(NUM_BODY)
     for joint in range(1, NUM_BODY):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from synthaug.body.skeleton import JOINT, Skeleton
 from synthaug.motions.fitting.markers import NUM_BODY, Markers
-from synthaug.motions.fitting.starts import turned_onto
+from synthaug.motions.fitting.starts import rotation_onto
 
 SITES: tuple[tuple[int, str, tuple[float, float, float], float], ...] = (
     (0, "head", (0.0, 0.04, 0.115), 0.5),
@@ -91,7 +91,7 @@ def landmark_markers() -> Markers:
     )
 
 
-def trust(landmarks: Landmarks, *, width: int, height: int) -> Float[Tensor, "time marker"]:
+def landmark_trust(landmarks: Landmarks, *, width: int, height: int) -> Float[Tensor, "time marker"]:
     """How far each landmark of `USED` was seen rather than guessed: visibility cubed, a third outside the picture.
 
     Cubed, because mediapipe calls limbs that it invents half visible: 0.95 keeps 0.86, 0.6 keeps 0.2. Nothing falls
@@ -103,20 +103,20 @@ def trust(landmarks: Landmarks, *, width: int, height: int) -> Float[Tensor, "ti
     return seen.clamp(min=0.03)[:, list(USED)] * landmarks.found[:, None]
 
 
-def kinds() -> Float[Tensor, " marker"]:
+def kind_trust() -> Float[Tensor, " marker"]:
     """Trust in each kind of landmark of `USED`, whoever was filmed."""
     return torch.tensor([site[3] for site in SITES])
 
 
-def shapes(landmarks: Landmarks, K: Float[Tensor, "3 3"], skeleton: Skeleton) -> Float[Tensor, "time marker 3"]:
+def body_shapes(landmarks: Landmarks, K: Float[Tensor, "3 3"], skeleton: Skeleton) -> Float[Tensor, "time marker 3"]:
     """Body shapes about the hips with our skeleton's bone lengths, in the frame of a level camera (y up, z to it).
 
     Directions of bones are kept, their lengths are ours: mediapipe's are those of somebody else, and change.
     """
-    return _rig_sized(levelled(landmarks, K), skeleton)[:, list(USED)]
+    return _resize_to_skeleton(level_landmarks(landmarks, K), skeleton)[:, list(USED)]
 
 
-def levelled(landmarks: Landmarks, K: Float[Tensor, "3 3"]) -> Float[Tensor, "time 33 3"]:
+def level_landmarks(landmarks: Landmarks, K: Float[Tensor, "3 3"]) -> Float[Tensor, "time 33 3"]:
     """The landmarks about the hips as they are, in the frame of a level camera (y up, z to it).
 
     mediapipe looks at a crop as if the camera pointed at it, so each shape is turned by the direction of the hips.
@@ -127,11 +127,11 @@ def levelled(landmarks: Landmarks, K: Float[Tensor, "3 3"]) -> Float[Tensor, "ti
         [(hips[:, 0] - K[0, 2]) / K[0, 0], -(hips[:, 1] - K[1, 2]) / K[1, 1], -torch.ones_like(hips[:, 0])], dim=-1
     )
     ray = torch.nn.functional.normalize(ray, dim=-1)
-    turn = turned_onto(torch.tensor([0.0, 0.0, -1.0]).expand_as(ray), ray)
+    turn = rotation_onto(torch.tensor([0.0, 0.0, -1.0]).expand_as(ray), ray)
     return torch.einsum("tij,tmj->tmi", turn, flipped)
 
 
-def _rig_sized(p: Float[Tensor, "time 33 3"], skeleton: Skeleton) -> Float[Tensor, "time 33 3"]:
+def _resize_to_skeleton(p: Float[Tensor, "time 33 3"], skeleton: Skeleton) -> Float[Tensor, "time 33 3"]:
     joints = skeleton.joints
 
     def length(a: str, b: str) -> float:

@@ -16,7 +16,7 @@ from synthaug.structures import Camera
 NUM_BODY = 22
 """Joints that carry the body: pelvis to wrists. Jaw, eyes and fingers move rigidly with head and wrists here."""
 
-_REACH = 8
+_MAX_SHIFT = 8
 """Frames to either side that smoothing looks at; a Gaussian of 3 frames has 1 % of its weight beyond."""
 _MAD = 0.6745
 """Median of |x| for a unit normal x: turns a median absolute deviation into a standard deviation."""
@@ -46,7 +46,7 @@ class Markers:
         """Positions in the T-pose."""
         return self.weights @ skeleton.joints[:NUM_BODY].to(self.weights) + self.offsets
 
-    def placed(
+    def place(
         self, rotations: Float[Tensor, "time 22 3 3"], joints: Float[Tensor, "time 22 3"]
     ) -> Float[Tensor, "time marker 3"]:
         """World positions, given rotation and position of every body joint."""
@@ -57,7 +57,7 @@ class Markers:
 def joint_markers(names: Sequence[str], skeleton: Skeleton) -> Markers:
     """Markers on whole joints, by SMPL-X name; those beyond the wrists and the head are fixed to these."""
     ids = [JOINT[name] for name in names]
-    bearers = [_bearer(joint) for joint in ids]
+    bearers = [_bearing_joint(joint) for joint in ids]
     offsets = torch.stack([skeleton.joints[j] - skeleton.joints[b] for j, b in zip(ids, bearers, strict=True)])
     frames = torch.tensor(bearers)
     return Markers(weights=torch.nn.functional.one_hot(frames, NUM_BODY).float(), frames=frames, offsets=offsets)
@@ -68,13 +68,13 @@ def linear_markers(weights: Float[Tensor, "marker 55"], skeleton: Skeleton) -> M
 
     Fingers, jaw and eyes count as fixed to wrist and head, whose offset turns with the strongest joint of the row.
     """
-    bearers = torch.tensor([_bearer(joint) for joint in range(len(PARENTS))])
+    bearers = torch.tensor([_bearing_joint(joint) for joint in range(len(PARENTS))])
     body = weights.new_zeros(len(weights), NUM_BODY).index_add(1, bearers, weights)
     offsets = weights @ (skeleton.joints - skeleton.joints[bearers]).to(weights)
     return Markers(weights=body, frames=body.argmax(1), offsets=offsets)
 
 
-def _bearer(joint: int) -> int:
+def _bearing_joint(joint: int) -> int:
     while joint >= NUM_BODY:
         joint = PARENTS[joint]
     return joint
@@ -130,7 +130,7 @@ def noise(points: Float[Tensor, "time marker axis"], confidence: Float[Tensor, "
     return values.median() / (_MAD * 20**0.5)
 
 
-def smoothed(
+def smooth(
     points: Float[Tensor, "time marker axis"], confidence: Float[Tensor, "time marker"], width: float
 ) -> tuple[Float[Tensor, "time marker axis"], Float[Tensor, "time marker"]]:
     """Points after a Gaussian over time that counts each by its confidence, and the confidence of the result.
@@ -147,7 +147,7 @@ def smoothed(
     value = torch.where(weight[..., None] > 0, points, torch.zeros_like(points))
     total, mass = torch.zeros_like(value), torch.zeros_like(weight)
     time = len(points)
-    for shift in range(-min(_REACH, time - 1), min(_REACH, time - 1) + 1):
+    for shift in range(-min(_MAX_SHIFT, time - 1), min(_MAX_SHIFT, time - 1) + 1):
         kernel = float(torch.exp(torch.tensor(-0.5 * (shift / max(width, 1e-3)) ** 2)))
         here, there = slice(max(shift, 0), time + min(shift, 0)), slice(max(-shift, 0), time - max(shift, 0))
         total[here] += kernel * weight[there, :, None] * value[there]
@@ -156,13 +156,13 @@ def smoothed(
     filled = mass > 1e-3 * weight.amax(dim=0).clamp(min=1e-9)
     result = torch.where(filled[..., None], total / mass.clamp(min=1e-30)[..., None], torch.zeros_like(total))
     for marker in range(points.shape[1]):
-        result[:, marker] = _bridged(result[:, marker], filled[:, marker])
+        result[:, marker] = _bridge_gaps(result[:, marker], filled[:, marker])
     peak = (2 * torch.pi) ** 0.5 * max(width, 1 / (2 * torch.pi) ** 0.5)
     # What is bridged is a guess, but a better one than the rest pose.
     return result, torch.where(filled.any(dim=0), (mass / peak).clamp(min=1e-4, max=1), torch.zeros_like(mass))
 
 
-def _bridged(values: Float[Tensor, "time axis"], known: Tensor) -> Float[Tensor, "time axis"]:
+def _bridge_gaps(values: Float[Tensor, "time axis"], known: Tensor) -> Float[Tensor, "time axis"]:
     """Unknown rows filled linearly between their known neighbours, held at the ends."""
     if known.all() or not known.any():
         return values

@@ -7,8 +7,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from synthaug.body.rotations import axis_angle_to_matrix
-from synthaug.body.skeleton import JOINT, PARENTS, SUPPORTS, Skeleton, joint_positions, lowest, moved
-from synthaug.motions.fitting.markers import NUM_BODY, Markers, smoothed
+from synthaug.body.skeleton import JOINT, PARENTS, SUPPORTS, Skeleton, joint_positions, lowest_heights, move_motion
+from synthaug.motions.fitting.markers import NUM_BODY, Markers, smooth
 from synthaug.structures import Camera, Motion
 
 FLIP = torch.diag(torch.tensor([1.0, -1.0, -1.0, 1.0]))
@@ -26,7 +26,7 @@ def level_camera(K: Float[Tensor, "3 3"], width: int, height: int, time: int) ->
     return Camera(viewmats=FLIP.expand(time, 4, 4), Ks=K.expand(time, 3, 3), width=width, height=height)
 
 
-def placed(
+def place_shapes(
     shapes: Float[Tensor, "time marker 3"],
     pixels: Float[Tensor, "time marker 2"],
     confidence: Float[Tensor, "time marker"],
@@ -71,8 +71,8 @@ def placed(
     # Smoothed along the ray and across it apart: directions are ten times as exact as distances.
     distance = (-shift[:, 2:]).clamp(min=0.3)
     direction = shift / distance
-    log_distance, _ = smoothed(distance.log()[:, None], trust[:, None], smoothing)
-    direction, _ = smoothed(direction[:, None], trust[:, None], smoothing / 4)
+    log_distance, _ = smooth(distance.log()[:, None], trust[:, None], smoothing)
+    direction, _ = smooth(direction[:, None], trust[:, None], smoothing / 4)
     return direction[:, 0] * log_distance[:, 0].exp()
 
 
@@ -89,7 +89,7 @@ class Tilt:
     evidence: float
 
 
-def tilt(motion: Motion, skeleton: Skeleton) -> Tilt:
+def estimate_tilt(motion: Motion, skeleton: Skeleton) -> Tilt:
     """The camera's pitch, guessed from people who hold themselves upright and from the floor under their feet.
 
     The best of a grid of angles: bodies upright (8 degrees of lean are usual), the lowest point of the body always
@@ -99,7 +99,7 @@ def tilt(motion: Motion, skeleton: Skeleton) -> Tilt:
         motion: In the level camera's frame.
         skeleton: The performer's.
     """
-    standing, whole = _standing(joint_positions(motion, skeleton), skeleton)
+    standing, whole = _find_standing(joint_positions(motion, skeleton), skeleton)
     evidence = float(standing.float().mean())
     if not standing.any():
         return Tilt(pitch_deg=0.0, evidence=0.0)
@@ -107,8 +107,8 @@ def tilt(motion: Motion, skeleton: Skeleton) -> Tilt:
     certainty = min(1.0, float(standing.sum()) / motion.fps)  # a second of standing tells all that more would
     best, least = 0.0, float("inf")
     for pitch in range(-30, 61):
-        turned = moved(motion, leveling(float(pitch)), torch.zeros(3))
-        heights = lowest(joint_positions(turned, skeleton))[standing]
+        turned = move_motion(motion, leveling_rotation(float(pitch)), torch.zeros(3))
+        heights = lowest_heights(joint_positions(turned, skeleton))[standing]
         spread = float((heights - heights.median()).abs().mean())
         cost = certainty * ((pitch - lean) / 8) ** 2 + (spread / 0.05) ** 2 + (pitch / 15) ** 2
         if cost < least:
@@ -116,7 +116,7 @@ def tilt(motion: Motion, skeleton: Skeleton) -> Tilt:
     return Tilt(pitch_deg=best, evidence=evidence)
 
 
-def _standing(
+def _find_standing(
     joints: Float[Tensor, "time 55 3"], skeleton: Skeleton
 ) -> tuple[Bool[Tensor, " time"], Float[Tensor, "time 3"]]:
     """Frames in which the person stands, and the direction from the ankles to the neck."""
@@ -130,7 +130,7 @@ def _standing(
     return (span > 0.92) & ((trunk * whole).sum(-1) > 0.94) & (whole[:, 1] > 0.7), whole
 
 
-def floor_plane(
+def estimate_floor(
     motion: Motion,
     trust: Float[Tensor, "time marker"],
     markers: Markers,
@@ -146,8 +146,8 @@ def floor_plane(
     the lowest seen part: single sunken frames do not lower it. A part is seen where a marker on it, or on the joint
     above it, has trust beyond a half.
     """
-    R = leveling(pitch_deg, roll_deg)
-    joints = joint_positions(moved(motion, R, torch.zeros(3)), skeleton)
+    R = leveling_rotation(pitch_deg, roll_deg)
+    joints = joint_positions(move_motion(motion, R, torch.zeros(3)), skeleton)
     ids = [JOINT[name] for name in SUPPORTS if JOINT[name] < NUM_BODY]
     flesh = torch.tensor([depth for name, depth in SUPPORTS.items() if JOINT[name] < NUM_BODY])
     own = torch.zeros(len(trust), NUM_BODY)
@@ -156,32 +156,32 @@ def floor_plane(
     seen = torch.stack([own[:, j] if j == 0 else torch.maximum(own[:, j], own[:, PARENTS[j]]) for j in ids], dim=1)
     heights = joints[:, ids, 1] - flesh
     low = torch.where(seen > 0.5, heights, torch.full_like(heights, torch.inf)).amin(dim=1)
-    standing, _ = _standing(joint_positions(motion, skeleton), skeleton)
+    standing, _ = _find_standing(joint_positions(motion, skeleton), skeleton)
     upright = low[standing & low.isfinite()]
     low = low[low.isfinite()]
     if len(upright) >= 2:
         level = upright.median()
     else:
-        level = low.quantile(0.1) if len(low) else lowest(joints).quantile(0.1)
+        level = low.quantile(0.1) if len(low) else lowest_heights(joints).quantile(0.1)
     return torch.cat([R[1], -level[None]])
 
 
-def leveling(pitch_deg: float, roll_deg: float = 0.0) -> Float[Tensor, "3 3"]:
+def leveling_rotation(pitch_deg: float, roll_deg: float = 0.0) -> Float[Tensor, "3 3"]:
     """Turns the frame of a camera that looks down by this much, and is turned clockwise by that, until y is up."""
     pitch, roll = torch.tensor([[-pitch_deg, 0.0, 0.0], [0.0, 0.0, -roll_deg]]).deg2rad()
     return axis_angle_to_matrix(pitch) @ axis_angle_to_matrix(roll)
 
 
-def on_the_floor(
+def put_on_floor(
     motion: Motion, camera: Camera, floor: Float[Tensor, "4"], *, pitch_deg: float, roll_deg: float = 0.0
 ) -> tuple[Motion, Camera]:
     """Motion and camera in a world with y up and the floor at 0, the middle of the path above the origin."""
-    R = leveling(pitch_deg, roll_deg)
-    turned = moved(motion, R, torch.zeros(3))
+    R = leveling_rotation(pitch_deg, roll_deg)
+    turned = move_motion(motion, R, torch.zeros(3))
     middle = turned.transl.median(dim=0).values
     shift = torch.stack([-middle[0], floor[3], -middle[2]])
     T_world_level = torch.eye(4)
     T_world_level[:3, :3], T_world_level[:3, 3] = R, shift
     viewmats = camera.viewmats @ torch.linalg.inv(T_world_level)
     world = Camera(viewmats=viewmats, Ks=camera.Ks, width=camera.width, height=camera.height)
-    return moved(motion, R, shift), world
+    return move_motion(motion, R, shift), world

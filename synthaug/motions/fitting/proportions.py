@@ -18,7 +18,7 @@ _VARIETY = 0.05
 """Usual deviation of one bone's share of the body from the mean adult's (Drillis and Contini 1966, Gordon 1988)."""
 _FLOOR = 0.01
 """Metres; no median over a clip is more exact than joints are defined alike."""
-_LEAST, _MOST = 0.55, 1.5
+_MIN_SIZE, _MAX_SIZE = 0.55, 1.5
 """Sizes against the mean adult: a child of two and somebody of 2.5 m."""
 
 
@@ -52,17 +52,17 @@ def solve_proportions(
         ValueError: If the body is of no human size, as with points in millimetres.
     """
     sigma = noise(points, confidence).item()
-    limbs = {end: _limb(points, confidence, markers, *ends, sigma=sigma) for end, ends in _BONES.items()}
+    limbs = {end: _measure_limb(points, confidence, markers, *ends, sigma=sigma) for end, ends in _BONES.items()}
     ends = {end: JOINT[f"left_{bone[0]}"] for end, bone in _BONES.items()}
     rest = {end: float((mean.joints[JOINT[f"left_{end}"]] - mean.joints[ends[end]]).norm()) for end in _BONES}
     factors = {end: limb.length / rest[end] for end, limb in limbs.items() if limb is not None}
-    widths = _widths(points, confidence, markers, mean, sigma)
+    widths = _measure_widths(points, confidence, markers, mean, sigma)
     known = [*factors.values(), *widths.values()]
     size = float(torch.tensor(known).median()) if known else 1.0
-    if not _LEAST <= size <= _MOST:
+    if not _MIN_SIZE <= size <= _MAX_SIZE:
         raise ValueError(
             f"The measured bones are {size:.3g} times as long as an adult's. Points in metres of a person between "
-            f"{_LEAST} and {_MOST} times the mean adult were wanted. Are they in millimetres, normalised, or of "
+            f"{_MIN_SIZE} and {_MAX_SIZE} times the mean adult were wanted. Are they in millimetres, normalised, or of "
             "another layout?"
         )
     drawn = {
@@ -71,21 +71,21 @@ def solve_proportions(
     }
     variations = [limb.variation for limb in limbs.values() if limb is not None]
     return Proportions(
-        skeleton=_scaled(mean, size, drawn),
+        skeleton=_scale_skeleton(mean, size, drawn),
         size=size,
         variation=sum(variations) / len(variations) if variations else 0.0,
     )
 
 
 @dataclass(frozen=True)
-class _Limb:
+class _LimbMeasure:
     length: float
     variation: float
 
 
-def _limb(
+def _measure_limb(
     points: Tensor, confidence: Tensor, markers: Markers, upper: str, lower: str, *, sigma: float
-) -> _Limb | None:
+) -> _LimbMeasure | None:
     """Length of a bone that both sides have, over both sides and all frames."""
     direct = markers.direct
     lengths, spreads = [], []
@@ -102,10 +102,12 @@ def _limb(
         spreads.append(float(excess.sqrt() / apart[good].mean().clamp(min=1e-6)))
     if not lengths:
         return None
-    return _Limb(_less_noise(float(torch.cat(lengths).median()), sigma), sum(spreads) / len(spreads))
+    return _LimbMeasure(_remove_noise(float(torch.cat(lengths).median()), sigma), sum(spreads) / len(spreads))
 
 
-def _widths(points: Tensor, confidence: Tensor, markers: Markers, mean: Skeleton, sigma: float) -> dict[str, float]:
+def _measure_widths(
+    points: Tensor, confidence: Tensor, markers: Markers, mean: Skeleton, sigma: float
+) -> dict[str, float]:
     """Factors of the girdles' widths and of the trunk's length, where both sides are measured."""
     direct = markers.direct
     girdles = {name: [JOINT[f"left_{name}"], JOINT[f"right_{name}"]] for name in ("hip", "shoulder")}
@@ -119,7 +121,7 @@ def _widths(points: Tensor, confidence: Tensor, markers: Markers, mean: Skeleton
         middles[name] = torch.where(good[:, None], points[:, ends].mean(1), torch.nan)
         if good.any():
             width = (points[good][:, ends[0]] - points[good][:, ends[1]]).norm(dim=-1).median()
-            factors[name] = _less_noise(float(width), sigma) / float(
+            factors[name] = _remove_noise(float(width), sigma) / float(
                 (mean.joints[pair[0]] - mean.joints[pair[1]]).norm()
             )
     if len(middles) == 2:
@@ -132,12 +134,12 @@ def _widths(points: Tensor, confidence: Tensor, markers: Markers, mean: Skeleton
     return factors
 
 
-def _less_noise(apart: float, sigma: float) -> float:
+def _remove_noise(apart: float, sigma: float) -> float:
     """The length whose ends, each with this much noise along each axis, lie so far apart on average."""
     return 0.5 * (apart + max(0.0, apart**2 - 8 * sigma**2) ** 0.5)
 
 
-def _scaled(mean: Skeleton, size: float, factors: dict[str, float]) -> Skeleton:
+def _scale_skeleton(mean: Skeleton, size: float, factors: dict[str, float]) -> Skeleton:
     """The mean skeleton with each bone as long as its factor says; those without one have the body's size."""
     joints = [mean.joints[0]]
     for joint in range(1, len(PARENTS)):

@@ -108,7 +108,7 @@ class Tally:
     dropped: Mapping[str, int] = field(default_factory=dict)
 
 
-def tally(verdicts: Iterable[Verdict]) -> Tally:
+def count_verdicts(verdicts: Iterable[Verdict]) -> Tally:
     """Count verdicts by reason."""
     kept, lowered, dropped = 0, Counter[str](), Counter[str]()
     for verdict in verdicts:
@@ -138,9 +138,9 @@ def assess(track: Track, motion: Motion, markers: Markers, skeleton: Skeleton) -
             "sides": points.sides(),
             "life": points.life(),
             "continuity": points.continuity(),
-            "steadiness": _fall(points.sigma, 0.03, 0.03),
-            "limits": _within_limits(motion),
-            "agreement": _agreement(track, motion, markers, skeleton),
+            "steadiness": _fall_off(points.sigma, 0.03, 0.03),
+            "limits": _limits_score(motion),
+            "agreement": _agreement_score(track, motion, markers, skeleton),
         }
     )
 
@@ -160,8 +160,8 @@ def assess_lifted(sight: Sighting, motion: Motion, *, reprojection: float) -> Qu
             "detection": float((seen.float().mean(1) >= 0.3).float().mean()) ** 2,
             "visibility": float(sure.mean()) ** 0.5 if len(sure) else 0.0,
             "inside": inside_share(sight.pixels, seen, width=sight.camera.width, height=sight.camera.height),
-            "limits": _within_limits(motion),
-            "landing": _fall(reprojection, 0.02, 0.03),
+            "limits": _limits_score(motion),
+            "landing": _fall_off(reprojection, 0.02, 0.03),
         }
     )
 
@@ -193,13 +193,13 @@ def assess_filmed(
     # A network's own measure breathes with the view, and the fit does not use it; its doubts are no lost limbs.
     del parts["size"]
     parts["visibility"] = float(sight.confidence[found].mean()) ** 0.5 if found.any() else 0.0
-    parts["agreement"] = _agreement(_carried(fitted, motion, markers, skeleton), motion, markers, skeleton)
+    parts["agreement"] = _agreement_score(_move_to_body(fitted, motion, markers, skeleton), motion, markers, skeleton)
     parts["inside"] = inside_share(sight.pixels, seen, width=sight.camera.width, height=sight.camera.height)
-    parts["landing"] = _fall(reprojection, 0.02, 0.03)
+    parts["landing"] = _fall_off(reprojection, 0.02, 0.03)
     return Quality(parts)
 
 
-def _carried(track: Track, motion: Motion, markers: Markers, skeleton: Skeleton) -> Track:
+def _move_to_body(track: Track, motion: Motion, markers: Markers, skeleton: Skeleton) -> Track:
     """The track moved, frame by frame, to where the body is: a picture says shapes better than distances."""
     direct = markers.direct
     apart = joint_positions(motion, skeleton)[:, list(direct)] - track.points[:, list(direct.values())]
@@ -208,19 +208,19 @@ def _carried(track: Track, motion: Motion, markers: Markers, skeleton: Skeleton)
     return replace(track, points=track.points + shift[:, None])
 
 
-def _fall(value: float, tolerated: float, scale: float) -> float:
+def _fall_off(value: float, tolerated: float, scale: float) -> float:
     """1 up to what is tolerated, then falling to 1 / e at one scale beyond."""
     return math.exp(-max(0.0, value - tolerated) / scale)
 
 
-def _within_limits(motion: Motion) -> float:
+def _limits_score(motion: Motion) -> float:
     beyond = torch.stack(list(excess(motion).values()))
     # Estimators overshoot by ten degrees; the mean over the worse half of the frames, so that a part of a clip counts.
     worst = beyond.clamp(max=60).amax(0).sort().values
-    return _fall(float(worst[len(worst) // 2 :].mean()), 15.0, 25.0)
+    return _fall_off(float(worst[len(worst) // 2 :].mean()), 15.0, 25.0)
 
 
-def _agreement(track: Track, motion: Motion, markers: Markers, skeleton: Skeleton) -> float:
+def _agreement_score(track: Track, motion: Motion, markers: Markers, skeleton: Skeleton) -> float:
     """How well the fitted body keeps to the points in its worst third of a second."""
     direct = markers.direct
     apart = (joint_positions(motion, skeleton)[:, list(direct)] - track.points[:, list(direct.values())]).norm(dim=-1)
@@ -228,7 +228,7 @@ def _agreement(track: Track, motion: Motion, markers: Markers, skeleton: Skeleto
     frame = torch.where(seen, apart, 0).sum(1) / seen.sum(1).clamp(min=1)
     window = max(1, round(track.fps / 3))
     smooth = torch.nn.functional.avg_pool1d(frame[None, None], min(window, len(frame)), 1)[0, 0]
-    return _fall(float(smooth.max()), 0.06, 0.06)
+    return _fall_off(float(smooth.max()), 0.06, 0.06)
 
 
 class _Points:
@@ -277,18 +277,18 @@ class _Points:
             return np.zeros((len(self.at), 0))
         lengths = np.stack([np.linalg.norm(self.at[:, a] - self.at[:, b], axis=1) for a, b in ends], axis=1)
         logs = np.log(np.maximum(lengths, 1e-3))
-        middle = _nan(np.nanmedian, logs)
-        return _averaged(logs - middle, self.still)
+        middle = _reduce_known(np.nanmedian, logs)
+        return _running_mean(logs - middle, self.still)
 
     def size(self) -> float:
         """How far the whole body grows and shrinks: range of the bones' median over time."""
         logs = self._log_bones()
-        whole = _nan(np.nanmedian, logs.T) if logs.size else np.zeros(1)
+        whole = _reduce_known(np.nanmedian, logs.T) if logs.size else np.zeros(1)
         whole = whole[np.isfinite(whole)]
         if len(whole) < 2:
             return 1.0
         low, high = np.quantile(whole, [0.02, 0.98])
-        return _fall(float(high - low), 0.1 + 1.5 * self.sigma, 0.06)
+        return _fall_off(float(high - low), 0.1 + 1.5 * self.sigma, 0.06)
 
     def rigidity(self) -> float:
         """How far single limb bones vary, against the whole body's size."""
@@ -296,9 +296,9 @@ class _Points:
         if not logs.size:
             return 1.0
         apart = np.abs(logs)
-        high = _nan(lambda values, axis: np.nanquantile(values, 0.95, axis=axis), apart)
+        high = _reduce_known(lambda values, axis: np.nanquantile(values, 0.95, axis=axis), apart)
         high = high[np.isfinite(high)]
-        return _fall(float(high.max()) if len(high) else 0.0, 0.35, 0.3)
+        return _fall_off(float(high.max()) if len(high) else 0.0, 0.35, 0.3)
 
     def sides(self) -> float:
         """How often left and right change places: steps that are short only if both sides are exchanged."""
@@ -307,19 +307,25 @@ class _Points:
         for names in (("shoulder", "hip"), ("elbow", "wrist"), ("knee", "ankle")):
             left, right = (self.pick(f"{side}_{name}" for name in names) for side in ("left", "right"))
             if len(left) == len(right) > 0:
-                events += _exchanges(_held(self.at[:, left], lag), _held(self.at[:, right], lag), self.sigma)
+                events += _count_swaps(
+                    _hold_last(self.at[:, left], lag), _hold_last(self.at[:, right], lag), self.sigma
+                )
         return math.exp(-events)
 
-    def _shaking(self) -> float:
+    def _noise_floor(self) -> float:
         """Noise of the joint that shakes least: what even limbs at rest show, in all but a quarter of the frames."""
         third = np.abs(np.diff(self.at[:, self.pick(self.direct)], n=3, axis=0)).max(2)
-        high = _nan(lambda values, axis: np.nanquantile(values, 0.75, axis=axis), third) if len(third) else np.zeros(1)
+        high = (
+            _reduce_known(lambda values, axis: np.nanquantile(values, 0.75, axis=axis), third)
+            if len(third)
+            else np.zeros(1)
+        )
         high = high[np.isfinite(high)]
         return float(high.min()) / 20**0.5 if len(high) else 0.0
 
     def life(self) -> float:
         """Share of the time that no limb stands still to the last bit, or hangs on its joint so, while others shake."""
-        shaking = self._shaking()
+        shaking = self._noise_floor()
         if shaking < 5e-4:
             return 1.0  # not everything shakes: motion capture, or known truth
         parents = {"elbow": "shoulder", "wrist": "elbow", "knee": "hip", "ankle": "knee"}
@@ -332,36 +338,38 @@ class _Points:
             anchors = [name for name in (f"{side}_{parents[part]}", "pelvis") if name in self.direct]
             for base in [0 * own, *(self.at[:, self.direct[anchor]] for anchor in anchors)]:
                 step = np.linalg.norm(np.diff(own - base, axis=0), axis=1)
-                longest = max(longest, _longest(step < 0.02 * shaking))
-        return _fall(longest / self.fps, 0.1, 0.15)
+                longest = max(longest, _longest_run(step < 0.02 * shaking))
+        return _fall_off(longest / self.fps, 0.1, 0.15)
 
     def continuity(self) -> float:
         """How far the trunk leaps within a frame, beyond what muscles and gravity do."""
         trunk = self.pick(_TRUNK)
-        held = _held(self.at[:, trunk], max(1, round(_BLINK * self.fps)))
+        held = _hold_last(self.at[:, trunk], max(1, round(_BLINK * self.fps)))
         if not trunk or len(held) < 3:
             return 1.0
         # Medians over joints of each joint's own leap: joints come and go, and their middle with them.
-        leaps = _nan(np.nanmedian, np.linalg.norm(np.diff(held, n=2, axis=0), axis=2).T)
+        leaps = _reduce_known(np.nanmedian, np.linalg.norm(np.diff(held, n=2, axis=0), axis=2).T)
         leap = float(np.nanmax(leaps)) if np.isfinite(leaps).any() else 0.0
         known = np.flatnonzero(np.isfinite(self.at[:, trunk]).all(2).any(1))
-        last, far = _held(self.at[:, trunk], len(held)), 0.0
+        last, far = _hold_last(self.at[:, trunk], len(held)), 0.0
         for before, after in zip(known[:-1], known[1:], strict=True):
             if after - before > 1:
                 # After a gap the person may have gone on, at up to 5 m/s.
-                step = _nan(np.nanmedian, np.linalg.norm(self.at[after, trunk] - last[after - 1], axis=1)[:, None])
+                step = _reduce_known(
+                    np.nanmedian, np.linalg.norm(self.at[after, trunk] - last[after - 1], axis=1)[:, None]
+                )
                 far = max(far, float(step[0]) - 5 * (after - before) / self.fps) if np.isfinite(step[0]) else far
-        return _fall(max(leap, far), 0.08 + 30 / self.fps**2 + 3 * self.sigma, 0.06)
+        return _fall_off(max(leap, far), 0.08 + 30 / self.fps**2 + 3 * self.sigma, 0.06)
 
 
-def _nan(function: Callable[..., NDArray[np.float64]], values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _reduce_known(function: Callable[..., NDArray[np.float64]], values: NDArray[np.float64]) -> NDArray[np.float64]:
     """A nan-aware reduction over the first axis, which says nothing where a column holds nothing."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         return np.asarray(function(values, axis=0))
 
 
-def _averaged(values: NDArray[np.float64], width: int) -> NDArray[np.float64]:
+def _running_mean(values: NDArray[np.float64], width: int) -> NDArray[np.float64]:
     """Running means over so many frames, unknown ones left out."""
     known = np.isfinite(values)
     kernel = np.ones(min(width, len(values)))
@@ -370,7 +378,7 @@ def _averaged(values: NDArray[np.float64], width: int) -> NDArray[np.float64]:
     return np.where(count > 0.5, total / np.maximum(count, 0.5), np.nan)
 
 
-def _held(points: NDArray[np.float64], frames: int) -> NDArray[np.float64]:
+def _hold_last(points: NDArray[np.float64], frames: int) -> NDArray[np.float64]:
     """Points that keep their last place for so many frames after they are lost."""
     held = points.copy()
     for _ in range(frames):
@@ -379,7 +387,7 @@ def _held(points: NDArray[np.float64], frames: int) -> NDArray[np.float64]:
     return held
 
 
-def _exchanges(left: NDArray[np.float64], right: NDArray[np.float64], sigma: float) -> int:
+def _count_swaps(left: NDArray[np.float64], right: NDArray[np.float64], sigma: float) -> int:
     """Frames in which both sides of a pair of joints take each other's place."""
 
     def cost(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -394,7 +402,7 @@ def _exchanges(left: NDArray[np.float64], right: NDArray[np.float64], sigma: flo
         return int(((same > large) & (crossed < 0.3 * same)).sum())
 
 
-def _longest(flags: Bool[np.ndarray, " time"]) -> int:
+def _longest_run(flags: Bool[np.ndarray, " time"]) -> int:
     """Length of the longest run of true values."""
     padded = np.concatenate([[False], flags, [False]]).astype(int)
     edges = np.flatnonzero(np.diff(padded))

@@ -13,13 +13,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from synthaug.body.rotations import axis_angle_to_matrix
-from synthaug.body.skeleton import Skeleton, joint_positions, lowest, mean_skeleton, moved
+from synthaug.body.skeleton import Skeleton, joint_positions, lowest_heights, mean_skeleton, move_motion
 from synthaug.motions.fitting.energy import project
 from synthaug.motions.fitting.fit import Beliefs, Subject, fit_each
 from synthaug.motions.fitting.layouts import Layout
 from synthaug.motions.fitting.lifting import LIFT_BELIEFS, lift_track
 from synthaug.motions.fitting.markers import Markers, Sighting, Track
-from synthaug.motions.fitting.placement import FLIP, floor_plane, level_camera, leveling, tilt
+from synthaug.motions.fitting.placement import FLIP, estimate_floor, estimate_tilt, level_camera, leveling_rotation
 from synthaug.motions.fitting.proportions import Proportions, solve_proportions
 from synthaug.motions.fitting.quality import assess, assess_lifted
 from synthaug.structures import Motion
@@ -97,7 +97,7 @@ class KeypointTrack:
 
 
 @dataclass(frozen=True, eq=False)
-class Recovered:
+class RecoveredMotion:
     """A motion recovered from one track.
 
     Attributes:
@@ -129,7 +129,7 @@ class Recovered:
         scaled[..., :3, 3] *= self.scale
         return scaled @ self.T_source_world
 
-    def beside(self, lead: "Recovered") -> Motion:
+    def beside(self, lead: "RecoveredMotion") -> Motion:
         """The motion in the world of somebody else whom the same source saw at the same time.
 
         Both worlds were levelled, and enlarged to the mean body, each on its own. The motion is turned about the
@@ -144,10 +144,10 @@ class Recovered:
         middle = self.motion.transl.mean(dim=0)
         seen = (self.T_source_world[:3, :3] @ middle + self.T_source_world[:3, 3]) * (lead.scale / self.scale)
         shift = T[:3, :3] @ seen + T[:3, 3] - turn @ middle
-        return moved(self.motion, turn, shift * shift.new_tensor([1.0, 0.0, 1.0]))
+        return move_motion(self.motion, turn, shift * shift.new_tensor([1.0, 0.0, 1.0]))
 
 
-def recover(tracks: Sequence[JointTrack], *, beliefs: Beliefs | None = None) -> list[Recovered]:
+def recover(tracks: Sequence[JointTrack], *, beliefs: Beliefs | None = None) -> list[RecoveredMotion]:
     """The motions of several tracks, fitted side by side: bone lengths first, then angles, then the ground.
 
     Deterministic, and no track influences another.
@@ -166,7 +166,7 @@ def recover(tracks: Sequence[JointTrack], *, beliefs: Beliefs | None = None) -> 
         names = sorted({track.layout.name for track in tracks})
         raise ValueError(f"Tracks of the layouts {names} were given; one layout was wanted. Recover each kind apart.")
     mean = mean_skeleton()
-    levelled = [_levelled(track) for track in tracks]
+    levelled = [_level_track(track) for track in tracks]
     builds = [solve_proportions(t.points, t.confidence, layout.markers(mean), mean) for t in levelled]
     subjects = [
         Subject(measured, layout.markers(build.skeleton, size=build.size), build.skeleton)
@@ -174,12 +174,12 @@ def recover(tracks: Sequence[JointTrack], *, beliefs: Beliefs | None = None) -> 
     ]
     motions = fit_each(subjects, beliefs=beliefs)
     return [
-        _recovered(track, subject.track, motion, subject.markers, build)
+        _finish_recovery(track, subject.track, motion, subject.markers, build)
         for track, subject, motion, build in zip(tracks, subjects, motions, builds, strict=True)
     ]
 
 
-def lift(track: KeypointTrack, *, beliefs: Beliefs | None = None) -> Recovered:
+def lift(track: KeypointTrack, *, beliefs: Beliefs | None = None) -> RecoveredMotion:
     """The motion of points that one camera saw. The performer is given the mean body's size.
 
     Notes hold `facing`: 0 where front and back could not be told apart, towards 1 where they could.
@@ -199,11 +199,11 @@ def lift(track: KeypointTrack, *, beliefs: Beliefs | None = None) -> Recovered:
     camera = level_camera(track.K.float(), track.size[1], track.size[0], len(confidence))
     sight = Sighting(track.pixels[:, track.layout.points].float(), confidence, camera)
     motion, facing = lift_track(sight, fps=track.fps, markers=markers, skeleton=mean, beliefs=beliefs or LIFT_BELIEFS)
-    T_world_level, ground = _grounded(motion, confidence, markers, mean)
+    T_world_level, ground = _estimate_ground(motion, confidence, markers, mean)
     notes = _picture_score(sight, motion, markers, mean) | ground | {"facing": facing}
-    placed = moved(motion, T_world_level[:3, :3], T_world_level[:3, 3])
+    placed = move_motion(motion, T_world_level[:3, :3], T_world_level[:3, 3])
     quality = assess_lifted(sight, motion, reprojection=notes["reprojection"])
-    return Recovered(placed, FLIP @ torch.linalg.inv(T_world_level), 1.0, quality.score, notes | quality.notes())
+    return RecoveredMotion(placed, FLIP @ torch.linalg.inv(T_world_level), 1.0, quality.score, notes | quality.notes())
 
 
 def _picture_score(sight: Sighting, motion: Motion, markers: Markers, skeleton: Skeleton) -> dict[str, float]:
@@ -217,20 +217,20 @@ def _picture_score(sight: Sighting, motion: Motion, markers: Markers, skeleton: 
     return {"detection": detection, "reprojection": residual}
 
 
-def _grounded(
+def _estimate_ground(
     motion: Motion, seen: Float[Tensor, "time marker"], markers: Markers, skeleton: Skeleton
 ) -> tuple[Float[Tensor, "4 4"], dict[str, float]]:
     """From a level camera's frame to the world, the middle of the path above the origin; and how it was found."""
-    held = tilt(motion, skeleton)
-    floor = floor_plane(motion, seen, markers, skeleton, pitch_deg=held.pitch_deg)
+    held = estimate_tilt(motion, skeleton)
+    floor = estimate_floor(motion, seen, markers, skeleton, pitch_deg=held.pitch_deg)
     T = torch.eye(4)
-    T[:3, :3] = leveling(held.pitch_deg)
-    middle = moved(motion, T[:3, :3], torch.zeros(3)).transl.median(dim=0).values
+    T[:3, :3] = leveling_rotation(held.pitch_deg)
+    middle = move_motion(motion, T[:3, :3], torch.zeros(3)).transl.median(dim=0).values
     T[:3, 3] = torch.stack([-middle[0], floor[3], -middle[2]])
     return T, {"pitch_deg": held.pitch_deg, "pitch_evidence": held.evidence}
 
 
-def _levelled(track: JointTrack) -> Track:
+def _level_track(track: JointTrack) -> Track:
     """The fitted points with y up and z towards the viewer, weighted by what their definition is worth."""
     signs = track.points.new_tensor(FRAMES[track.frame])
     points = track.points[:, track.layout.points] * signs
@@ -239,30 +239,32 @@ def _levelled(track: JointTrack) -> Track:
     return Track(points.float(), torch.where(finite, confidence, 0).float(), track.fps)
 
 
-def _recovered(track: JointTrack, measured: Track, motion: Motion, markers: Markers, build: Proportions) -> Recovered:
+def _finish_recovery(
+    track: JointTrack, measured: Track, motion: Motion, markers: Markers, build: Proportions
+) -> RecoveredMotion:
     """The fitted motion on the mean body and on the ground, with its score."""
     notes = _score(measured, motion, markers, build)
     T_world_level = torch.eye(4)
     if track.frame != "world":
-        T_world_level, ground = _grounded(motion, measured.confidence, markers, build.skeleton)
+        T_world_level, ground = _estimate_ground(motion, measured.confidence, markers, build.skeleton)
         notes |= ground
-    placed = moved(motion, T_world_level[:3, :3], T_world_level[:3, 3])
+    placed = move_motion(motion, T_world_level[:3, :3], T_world_level[:3, 3])
     mean = mean_skeleton()
     scale = mean.leg / build.skeleton.leg
     T_source_level = torch.eye(4) if track.frame == "world" else FLIP
     T_level_world = torch.linalg.inv(T_world_level)
     T_level_world[:3, 3] *= scale
     quality = assess(measured, motion, markers, build.skeleton)
-    resized = _resized(placed, build.skeleton, mean, scale)
-    return Recovered(resized, T_source_level @ T_level_world, scale, quality.score, notes | quality.notes())
+    resized = _resize_motion(placed, build.skeleton, mean, scale)
+    return RecoveredMotion(resized, T_source_level @ T_level_world, scale, quality.score, notes | quality.notes())
 
 
-def _resized(motion: Motion, source: Skeleton, target: Skeleton, scale: float) -> Motion:
+def _resize_motion(motion: Motion, source: Skeleton, target: Skeleton, scale: float) -> Motion:
     """The motion in a world enlarged about its origin, the lowest point of the body keeping its share of height."""
-    before = lowest(joint_positions(motion, source), scale=1 / scale) * scale
+    before = lowest_heights(joint_positions(motion, source), scale=1 / scale) * scale
     grown = replace(motion, transl=motion.transl * scale)
     lift = torch.zeros_like(grown.transl)
-    lift[:, 1] = before - lowest(joint_positions(grown, target))
+    lift[:, 1] = before - lowest_heights(joint_positions(grown, target))
     return replace(grown, transl=grown.transl + lift)
 
 

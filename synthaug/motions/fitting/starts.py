@@ -52,15 +52,15 @@ def analytic_start(
     rest = markers.rest(skeleton).to(points)
     main = torch.where(markers.offsets.abs().amax(1) > 0, markers.frames, markers.weights.argmax(1))
     eye = torch.eye(3, dtype=points.dtype).expand(len(points), 3, 3)
-    trunk = _among(main, PELVIS + CHEST) + _AID**2 * _among(main, HEAD)
+    trunk = _is_among(main, PELVIS + CHEST) + _AID**2 * _is_among(main, HEAD)
     whole = kabsch(rest, points, seen * trunk, eye)
     world: dict[int, Tensor] = {}
-    world[0] = kabsch(rest, points, seen * (_among(main, PELVIS) + _AID * _among(main, CHEST)), whole)
-    chest = kabsch(rest, points, seen * (_among(main, CHEST) + _AID * _among(main, PELVIS)), whole)
+    world[0] = kabsch(rest, points, seen * (_is_among(main, PELVIS) + _AID * _is_among(main, CHEST)), whole)
+    chest = kabsch(rest, points, seen * (_is_among(main, CHEST) + _AID * _is_among(main, PELVIS)), whole)
     third = _power(world[0].mT @ chest, 1 / 3)
     for name in ("spine1", "spine2", "spine3"):
         world[JOINT[name]] = world[PARENTS[JOINT[name]]] @ third
-    weight = seen * (_among(main, HEAD) + _AID * _among(main, CHEST))
+    weight = seen * (_is_among(main, HEAD) + _AID * _is_among(main, CHEST))
     head = kabsch(rest, points, weight, chest)
     world[JOINT["neck"]] = chest @ _power(chest.mT @ head, 0.5)
     world[JOINT["head"]] = head
@@ -68,15 +68,15 @@ def analytic_start(
         world[JOINT[f"{side}_collar"]] = chest
     direct = markers.direct
     for limb in LIMBS:
-        _bend(world, limb, points, seen, direct, skeleton)
+        _turn_limb(world, limb, points, seen, direct, skeleton)
     for limb in LIMBS:
-        _tip(world, JOINT[limb[2]], points, seen, markers, skeleton)
+        _turn_tip(world, JOINT[limb[2]], points, seen, markers, skeleton)
     R = torch.stack([world[j] for j in range(NUM_BODY)], dim=1)
     local = torch.stack([R[:, 0], *(R[:, PARENTS[j]].mT @ R[:, j] for j in range(1, NUM_BODY))], dim=1)
-    return local, _root(R, points, seen, markers, skeleton)
+    return local, _place_root(R, points, seen, markers, skeleton)
 
 
-def plausible(
+def find_plausible(
     points: Float[Tensor, "time marker 3"], markers: Markers, skeleton: Skeleton
 ) -> Bool[Tensor, "time marker"]:
     """False where a joint of a limb lies too far from its neighbours to belong to the body.
@@ -122,7 +122,7 @@ def kabsch(
     return (left * sign[:, None]) @ right
 
 
-def turned_onto(a: Float[Tensor, "time 3"], b: Float[Tensor, "time 3"]) -> Float[Tensor, "time 3 3"]:
+def rotation_onto(a: Float[Tensor, "time 3"], b: Float[Tensor, "time 3"]) -> Float[Tensor, "time 3 3"]:
     """The smallest rotation that turns unit vectors a onto b; for opposite ones, half a turn about some normal."""
     cross = torch.linalg.cross(a, b)
     dot = (a * b).sum(-1)
@@ -137,7 +137,7 @@ def turned_onto(a: Float[Tensor, "time 3"], b: Float[Tensor, "time 3"]) -> Float
     return torch.where((dot < -1 + 2e-6)[:, None, None], half, R)
 
 
-def _among(main: Tensor, joints: tuple[int, ...]) -> Tensor:
+def _is_among(main: Tensor, joints: tuple[int, ...]) -> Tensor:
     return torch.isin(main, torch.tensor(joints)).float()
 
 
@@ -145,7 +145,7 @@ def _power(R: Float[Tensor, "time 3 3"], share: float) -> Float[Tensor, "time 3 
     return axis_angle_to_matrix(matrix_to_axis_angle(R) * share)
 
 
-def _bend(
+def _turn_limb(
     world: dict[int, Tensor],
     limb: tuple[str, str, str],
     points: Tensor,
@@ -161,14 +161,14 @@ def _bend(
         return
     joints = skeleton.joints.to(points)
     d0 = torch.nn.functional.normalize(joints[hinge] - joints[upper], dim=-1)
-    sight = _sight(seen, direct, upper, hinge)
-    swung = turned_onto(parent @ d0, _toward(points, direct, upper, hinge, parent @ d0, sight)) @ parent
+    sight = _is_sighted(seen, direct, upper, hinge)
+    swung = rotation_onto(parent @ d0, _direction(points, direct, upper, hinge, parent @ d0, sight)) @ parent
     if end not in direct:
         world[upper], world[hinge] = swung, swung
         return
     e0 = torch.nn.functional.normalize(joints[end] - joints[hinge], dim=-1)
     d = swung @ d0
-    e = _toward(points, direct, hinge, end, swung @ e0, _sight(seen, direct, hinge, end))
+    e = _direction(points, direct, hinge, end, swung @ e0, _is_sighted(seen, direct, hinge, end))
     axis0 = torch.tensor(HINGES[limb[1]], dtype=points.dtype)
     # The plane's normal is as long as the sine of the bend: a straight limb keeps the twist of its swing.
     swing_normal = swung @ axis0
@@ -180,21 +180,21 @@ def _bend(
     frame = torch.stack([d, normal, torch.linalg.cross(d, normal)], dim=-1)
     frame0 = torch.stack([d0, rest_normal, torch.linalg.cross(d0, rest_normal)], dim=-1)
     world[upper] = frame @ frame0.mT
-    world[hinge] = turned_onto(world[upper] @ e0, e) @ world[upper]
+    world[hinge] = rotation_onto(world[upper] @ e0, e) @ world[upper]
 
 
-def _sight(seen: Tensor, direct: dict[int, int], a: int, b: int) -> Tensor:
+def _is_sighted(seen: Tensor, direct: dict[int, int], a: int, b: int) -> Tensor:
     return torch.minimum(seen[:, direct[a]], seen[:, direct[b]]) > 0
 
 
-def _toward(points: Tensor, direct: dict[int, int], a: int, b: int, otherwise: Tensor, sight: Tensor) -> Tensor:
+def _direction(points: Tensor, direct: dict[int, int], a: int, b: int, otherwise: Tensor, sight: Tensor) -> Tensor:
     """Direction from joint a to joint b, where both are seen."""
     bone = points[:, direct[b]] - points[:, direct[a]]
     length = bone.norm(dim=-1, keepdim=True)
     return torch.where(sight[:, None] & (length > 1e-6), bone / length.clamp(min=1e-6), otherwise)
 
 
-def _tip(
+def _turn_tip(
     world: dict[int, Tensor], joint: int, points: Tensor, seen: Tensor, markers: Markers, skeleton: Skeleton
 ) -> None:
     """Add the rotation of a hand or foot, which turns with its limb where nothing else is seen of it."""
@@ -207,14 +207,14 @@ def _tip(
         world[child] = world[joint]
 
 
-def _root(R: Tensor, points: Tensor, seen: Tensor, markers: Markers, skeleton: Skeleton) -> Tensor:
+def _place_root(R: Tensor, points: Tensor, seen: Tensor, markers: Markers, skeleton: Skeleton) -> Tensor:
     """Pelvis positions that centre the posed markers on the points; trunk markers count most."""
     joints = skeleton.joints.to(points)
     chain = [torch.zeros_like(points[:, 0])]
     for j in range(1, NUM_BODY):
         chain.append(chain[PARENTS[j]] + R[:, PARENTS[j]] @ (joints[j] - joints[PARENTS[j]]))
-    placed = markers.placed(R, torch.stack(chain, dim=1))
-    weight = seen * (0.05 + _among(markers.weights.argmax(1), PELVIS + CHEST))
+    placed = markers.place(R, torch.stack(chain, dim=1))
+    weight = seen * (0.05 + _is_among(markers.weights.argmax(1), PELVIS + CHEST))
     total = weight.sum(1, keepdim=True)
     shift = (weight[..., None] * (points - placed)).sum(1) / total.clamp(min=1e-9)
     return shift

@@ -12,11 +12,11 @@ import torch
 from jaxtyping import Float, UInt8
 
 from synthaug.motions.fitting.landmarks import LIMBS, Landmarks
-from synthaug.motions.pose.following import Followed, Found, follow
-from synthaug.motions.pose.network import Eyes, Region, Sight, turned_back
+from synthaug.motions.pose.following import Detection, PersonTrack, follow
+from synthaug.motions.pose.network import PersonLandmarks, PoseDetector, Region, turn_back
 from synthaug.motions.pose.shots import colour_shares
 
-MOST = 6
+MAX_PEOPLE = 6
 """People looked at in a frame: each costs as much as one alone."""
 _NEWCOMERS = 0.25
 """Seconds between searches for people who are not followed yet."""
@@ -36,7 +36,7 @@ _TRUNK = (11, 12, 24, 23)
 
 
 @dataclass(frozen=True, eq=False)
-class Person:
+class TrackedPerson:
     """One person in one frame.
 
     Attributes:
@@ -45,14 +45,14 @@ class Person:
         look: Colours of the trunk, as `shots.colour_shares` gives them; empty where it cannot be seen.
     """
 
-    sight: Sight
+    sight: PersonLandmarks
     name: str
     look: Float[np.ndarray, " bin"]
 
 
-def everybody(
-    frames: Iterable[UInt8[np.ndarray, "height width 3"]], eyes: Eyes, *, fps: float
-) -> list[tuple[Person, ...]]:
+def track_everybody(
+    frames: Iterable[UInt8[np.ndarray, "height width 3"]], eyes: PoseDetector, *, fps: float
+) -> list[tuple[TrackedPerson, ...]]:
     """Who is in each of consecutive frames.
 
     Where people were in one frame they are looked for in the next; who is new is searched for four times a second, and
@@ -65,27 +65,29 @@ def everybody(
         fps: Frames per second.
     """
     every = max(1, round(_NEWCOMERS * fps))
-    followed: list[tuple[str, Sight]] = []
+    followed: list[tuple[str, PersonLandmarks]] = []
     born, result = 0, []
     for number, frame in enumerate(frames):
         looked = [(name, eyes.look(frame, sight.region), sight) for name, sight in followed]
-        there = _apart([(name, now, before) for name, now, before in looked if now is not None])
-        if not there or (number % every == 0 and len(there) < MOST):
-            for sight in _newcomers(frame, eyes, [sight for _, sight in there]):
+        there = _drop_duplicates([(name, now, before) for name, now, before in looked if now is not None])
+        if not there or (number % every == 0 and len(there) < MAX_PEOPLE):
+            for sight in _find_newcomers(frame, eyes, [sight for _, sight in there]):
                 there.append((str(born), sight))
                 born += 1
-        followed = there[:MOST]
-        result.append(tuple(Person(sight, name, _look(frame, sight)) for name, sight in followed))
+        followed = there[:MAX_PEOPLE]
+        result.append(tuple(TrackedPerson(sight, name, _trunk_colours(frame, sight)) for name, sight in followed))
     return result
 
 
-def _apart(there: Sequence[tuple[str, Sight, Sight]]) -> list[tuple[str, Sight]]:
+def _drop_duplicates(
+    there: Sequence[tuple[str, PersonLandmarks, PersonLandmarks]],
+) -> list[tuple[str, PersonLandmarks]]:
     """Who was there, with what is seen of them now; where two show the same person, who was nearer before stays.
 
     The same person is who has the same limbs, or the same middle and size: somebody who falls is for a moment seen
     upright and lying.
     """
-    kept: list[tuple[str, Sight, float]] = []
+    kept: list[tuple[str, PersonLandmarks, float]] = []
     for name, now, before in there:
         moved = _distance(now, before)
         rivals = [
@@ -99,24 +101,24 @@ def _apart(there: Sequence[tuple[str, Sight, Sight]]) -> list[tuple[str, Sight]]
     return [(name, now) for name, now, _ in kept]
 
 
-def _newcomers(frame: UInt8[np.ndarray, "height width 3"], eyes: Eyes, known: Sequence[Sight]) -> list[Sight]:
+def _find_newcomers(
+    frame: UInt8[np.ndarray, "height width 3"], eyes: PoseDetector, known: Sequence[PersonLandmarks]
+) -> list[PersonLandmarks]:
     """People in the picture who are not among those known."""
-    found = _unknown(frame, eyes, known, _upright(frame, eyes))
+    found = _look_for_unknown(frame, eyes, known, _find_upright(frame, eyes))
     if found or known:
         return found
     # Who lies is searched for where nobody else is.
     for turns in (1, 3):
         height, width = frame.shape[:2]
-        regions = [
-            turned_back(region, turns, width=width, height=height) for region in eyes.find(np.rot90(frame, turns))
-        ]
-        found = _unknown(frame, eyes, known, regions)
+        regions = [turn_back(region, turns, width=width, height=height) for region in eyes.find(np.rot90(frame, turns))]
+        found = _look_for_unknown(frame, eyes, known, regions)
         if found:
             break
     return found
 
 
-def _upright(frame: UInt8[np.ndarray, "height width 3"], eyes: Eyes) -> list[Region]:
+def _find_upright(frame: UInt8[np.ndarray, "height width 3"], eyes: PoseDetector) -> list[Region]:
     """Upright people in the whole picture and in its halves.
 
     The detector looks at 224 x 224 pixels and misses people of a third of the picture's height where there are two;
@@ -132,14 +134,17 @@ def _upright(frame: UInt8[np.ndarray, "height width 3"], eyes: Eyes) -> list[Reg
     ]
 
 
-def _unknown(
-    frame: UInt8[np.ndarray, "height width 3"], eyes: Eyes, known: Sequence[Sight], regions: Sequence[Region]
-) -> list[Sight]:
+def _look_for_unknown(
+    frame: UInt8[np.ndarray, "height width 3"],
+    eyes: PoseDetector,
+    known: Sequence[PersonLandmarks],
+    regions: Sequence[Region],
+) -> list[PersonLandmarks]:
     """What is to be seen in those regions that show nobody who is known, or has been seen in another of them."""
-    found: list[Sight] = []
+    found: list[PersonLandmarks] = []
     for region in regions:
         there = [*known, *found]
-        if len(there) >= MOST or any(_covers(sight.region, region) for sight in there):
+        if len(there) >= MAX_PEOPLE or any(_covers(sight.region, region) for sight in there):
             continue
         sight = eyes.look(frame, region)
         if sight is not None and all(_distance(sight, other) >= _SAME for other in there):
@@ -152,14 +157,14 @@ def _covers(one: Region, other: Region) -> bool:
     return math.hypot(one.x - other.x, one.y - other.y) < _COVERED * side and max(one.side, other.side) < 1.5 * side
 
 
-def _distance(one: Sight, other: Sight) -> float:
+def _distance(one: PersonLandmarks, other: PersonLandmarks) -> float:
     """Median distance of the limbs' joints, in heights of the larger."""
     a, b = one.pixels[list(LIMBS)], other.pixels[list(LIMBS)]
     tall = max(float(np.linalg.norm(np.ptp(points, axis=0))) for points in (a, b))
     return float(np.median(np.linalg.norm(a - b, axis=1))) / max(tall, 1e-6)
 
 
-def _look(frame: UInt8[np.ndarray, "height width 3"], sight: Sight) -> Float[np.ndarray, " bin"]:
+def _trunk_colours(frame: UInt8[np.ndarray, "height width 3"], sight: PersonLandmarks) -> Float[np.ndarray, " bin"]:
     """Colours within the box about shoulders and hips, its outer fifths left out."""
     corners = sight.pixels[list(_TRUNK)]
     low, high = corners.min(0), corners.max(0)
@@ -169,16 +174,16 @@ def _look(frame: UInt8[np.ndarray, "height width 3"], sight: Sight) -> Float[np.
     return colour_shares(patch, bins=4) if len(patch) >= 16 else np.zeros(0, np.float32)
 
 
-def tracks(people: Sequence[Sequence[Person]], *, fps: float) -> list[Followed]:
-    """Everybody in one shot, each as one track over its frames, the one who acts first: see `acting`."""
-    frames = [[_found(person) for person in frame] for frame in people]
+def join_tracks(people: Sequence[Sequence[TrackedPerson]], *, fps: float) -> list[PersonTrack]:
+    """Everybody in one shot, each as one track over its frames, the one who acts first: see `activity`."""
+    frames = [[_to_detection(person) for person in frame] for frame in people]
     there = follow(frames, fps=fps)
     most = max((one.present for one in there), default=0.0)
     # Who is seldom there comes last.
-    return sorted(there, key=lambda one: (one.present < _LASTING * most, -acting(one)))
+    return sorted(there, key=lambda one: (one.present < _LASTING * most, -activity(one)))
 
 
-def acting(one: Followed) -> float:
+def activity(one: PersonTrack) -> float:
     """How much somebody moves where it can be seen, in squared pixels: who is near and large counts more.
 
     Variances of the joints, less what flicker explains: furniture that is taken for somebody is found a little
@@ -195,14 +200,14 @@ def acting(one: Followed) -> float:
     return (max(0.0, moved - _FLICKER * bent / 6) + still) * one.present
 
 
-def _found(person: Person) -> Found:
+def _to_detection(person: TrackedPerson) -> Detection:
     sight = person.sight
     visible = sight.visibility[list(LIMBS)]
     confidence = np.where(visible >= _VISIBLE, visible, 0.0).astype(np.float64)
-    return Found(sight.pixels[list(LIMBS)].astype(np.float64), confidence, person.name, person.look)
+    return Detection(sight.pixels[list(LIMBS)].astype(np.float64), confidence, person.name, person.look)
 
 
-def landmarks_of(people: Sequence[Sequence[Person]], one: Followed) -> Landmarks:
+def landmarks_of(people: Sequence[Sequence[TrackedPerson]], one: PersonTrack) -> Landmarks:
     """The landmarks of one track, nan in frames without the person."""
     time = len(people)
     world, pixels = np.full((time, 33, 3), np.nan, np.float32), np.full((time, 33, 2), np.nan, np.float32)
@@ -215,7 +220,7 @@ def landmarks_of(people: Sequence[Sequence[Person]], one: Followed) -> Landmarks
 
 
 @dataclass(frozen=True, eq=False)
-class Lead:
+class LeadPerson:
     """Who acts in a film, in the shot that shows most of them.
 
     Attributes:
@@ -231,7 +236,9 @@ class Lead:
     people: int
 
 
-def lead(people: Sequence[Sequence[Person]], shots: Sequence[tuple[int, int]], *, fps: float, person: int = 0) -> Lead:
+def choose_lead(
+    people: Sequence[Sequence[TrackedPerson]], shots: Sequence[tuple[int, int]], *, fps: float, person: int = 0
+) -> LeadPerson:
     """The acting person, in the shot with most frames of them; nobody's landmarks where a shot has too few people.
 
     Args:
@@ -240,18 +247,18 @@ def lead(people: Sequence[Sequence[Person]], shots: Sequence[tuple[int, int]], *
         fps: Frames per second.
         person: 0 takes who acts, 1 the next.
     """
-    best: Lead | None = None
+    best: LeadPerson | None = None
     for first, last in shots:
         inside = people[first:last]
-        there = tracks(inside, fps=fps)
+        there = join_tracks(inside, fps=fps)
         one = there[person] if len(there) > person else None
-        seen = _nobody(last - first) if one is None else landmarks_of(inside, one)
-        candidate = Lead(seen, first, (last - first) / max(len(people), 1), len(there))
+        seen = _no_landmarks(last - first) if one is None else landmarks_of(inside, one)
+        candidate = LeadPerson(seen, first, (last - first) / max(len(people), 1), len(there))
         if best is None or int(seen.found.sum()) > int(best.seen.found.sum()):
             best = candidate
-    return best if best is not None else Lead(_nobody(0), 0, 0.0, 0)
+    return best if best is not None else LeadPerson(_no_landmarks(0), 0, 0.0, 0)
 
 
-def _nobody(time: int) -> Landmarks:
+def _no_landmarks(time: int) -> Landmarks:
     gone = torch.full((time, 33, 3), torch.nan)
     return Landmarks(gone, gone[..., :2], torch.zeros(time, 33))

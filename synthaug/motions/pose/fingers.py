@@ -15,8 +15,8 @@ from torch.nn.functional import normalize
 from synthaug.body.rotations import matrix_to_axis_angle
 from synthaug.body.skeleton import JOINT, Skeleton
 from synthaug.motions.fitting.landmarks import Landmarks
-from synthaug.motions.fitting.markers import smoothed
-from synthaug.motions.fitting.starts import kabsch, turned_onto
+from synthaug.motions.fitting.markers import smooth
+from synthaug.motions.fitting.starts import kabsch, rotation_onto
 
 _SIDES = ("left", "right")
 _FINGERS = {"index": 5, "middle": 9, "pinky": 17, "ring": 13, "thumb": 1}
@@ -33,7 +33,7 @@ Source:
 _SPREAD = 25.0
 _THUMB = (60.0, 60.0, 80.0)
 """Degrees that the thumb's joints turn at most, in any direction."""
-_LEAST = 12.0
+_MIN_PALM = 12.0
 """Pixels from the wrist to the knuckle of the middle finger: in smaller hands fingers are three pixels thick."""
 _SMOOTH = 0.05
 """Seconds of the Gaussian over the points: hands are quick, and jitter."""
@@ -57,7 +57,7 @@ class Hands:
     def seen(self) -> Float[Tensor, "time 2"]:
         """1 where a hand is seen, and large enough for its fingers to be told apart."""
         palm = (self.points[:, :, 9] - self.points[:, :, 0]).norm(dim=-1)
-        return (self.points.isfinite().all(-1).all(-1) & (palm >= _LEAST)).float()
+        return (self.points.isfinite().all(-1).all(-1) & (palm >= _MIN_PALM)).float()
 
 
 def finger_poses(hands: Hands, skeleton: Skeleton, *, fps: float) -> tuple[Tensor, Tensor]:
@@ -77,18 +77,18 @@ def finger_poses(hands: Hands, skeleton: Skeleton, *, fps: float) -> tuple[Tenso
         points = hands.points[:, k] * hands.points.new_tensor([1.0, -1.0, -1.0])
         centred = points - points[:, :1]
         sized = centred / centred[:, 9:10].norm(dim=-1, keepdim=True).clamp(min=1e-6)
-        filled, _ = smoothed(sized, seen[:, None].expand(-1, 21), _SMOOTH * fps)
-        share, _ = smoothed(seen[:, None, None].expand(-1, 1, 1), torch.ones(len(seen), 1), _FADE / 2 * fps)
+        filled, _ = smooth(sized, seen[:, None].expand(-1, 21), _SMOOTH * fps)
+        share, _ = smooth(seen[:, None, None].expand(-1, 1, 1), torch.ones(len(seen), 1), _FADE / 2 * fps)
         # Straight while it is seen in most of the frames around, and gone where in none.
         weight = (1.5 * share[:, 0]).clamp(0, 1)[:, None]
-        poses.append(weight * _bent(filled, side, skeleton))
+        poses.append(weight * _solve_hand(filled, side, skeleton))
     return poses[0], poses[1]
 
 
-def _bent(points: Float[Tensor, "time 21 3"], side: str, skeleton: Skeleton) -> Float[Tensor, "time 15 3"]:
+def _solve_hand(points: Float[Tensor, "time 21 3"], side: str, skeleton: Skeleton) -> Float[Tensor, "time 15 3"]:
     """Angles of one hand's joints whose points, y up and z to the viewer, are known in every frame."""
     wrist = skeleton.joints[JOINT[f"{side}_wrist"]]
-    rest = torch.stack([skeleton.joints[JOINT[_named(side, name)]] - wrist for name in _PALM])
+    rest = torch.stack([skeleton.joints[JOINT[_joint_name(side, name)]] - wrist for name in _PALM])
     rest = rest / rest[2].norm()
     seen = points[:, list(_PALM.values())] - points[:, :1]
     palm = kabsch(rest, seen, torch.ones(len(points), len(_PALM)), torch.eye(3).expand(len(points), 3, 3))
@@ -97,17 +97,17 @@ def _bent(points: Float[Tensor, "time 21 3"], side: str, skeleton: Skeleton) -> 
     for finger, first in _FINGERS.items():
         turned = palm
         for joint in (1, 2, 3):
-            bone = _bone(side, finger, joint, skeleton)
+            bone = _bone_direction(side, finger, joint, skeleton)
             way = normalize(points[:, first + joint] - points[:, first + joint - 1], dim=-1)
             local = torch.einsum("tji,tj->ti", turned, way)
-            goal = _within_thumb(bone, local, joint) if finger == "thumb" else _within(bone, local, normal, joint)
-            R = turned_onto(bone.expand_as(goal), goal)
+            goal = _limit_thumb(bone, local, joint) if finger == "thumb" else _limit_finger(bone, local, normal, joint)
+            R = rotation_onto(bone.expand_as(goal), goal)
             turned = turned @ R
             result.append(R)
     return matrix_to_axis_angle(torch.stack(result, dim=1))
 
 
-def _named(side: str, name: str) -> str:
+def _joint_name(side: str, name: str) -> str:
     return f"{side}_{name}"
 
 
@@ -117,14 +117,14 @@ def _palm_normal(rest: Float[Tensor, "5 3"], side: str) -> Float[Tensor, "3"]:
     return normalize(across if side == "right" else -across, dim=0)
 
 
-def _bone(side: str, finger: str, joint: int, skeleton: Skeleton) -> Float[Tensor, "3"]:
+def _bone_direction(side: str, finger: str, joint: int, skeleton: Skeleton) -> Float[Tensor, "3"]:
     """Direction of a finger's bone in the T-pose; the last, whose end is no joint, goes on like the one before."""
     first = min(joint, 2)
     a, b = (JOINT[f"{side}_{finger}{k}"] for k in (first, first + 1))
     return normalize(skeleton.joints[b] - skeleton.joints[a], dim=0)
 
 
-def _within(
+def _limit_finger(
     bone: Float[Tensor, "3"], seen: Float[Tensor, "time 3"], normal: Float[Tensor, "3"], joint: int
 ) -> Float[Tensor, "time 3"]:
     """Where a finger's bone may point that is nearest to where it is seen: flexed within range, hardly spread."""
@@ -144,7 +144,7 @@ def _within(
     return spread.cos()[:, None] * flat + spread.sin()[:, None] * aside
 
 
-def _within_thumb(bone: Float[Tensor, "3"], seen: Float[Tensor, "time 3"], joint: int) -> Float[Tensor, "time 3"]:
+def _limit_thumb(bone: Float[Tensor, "3"], seen: Float[Tensor, "time 3"], joint: int) -> Float[Tensor, "time 3"]:
     """The same for the thumb, whose joints may turn any way, but not far."""
     limit = math.radians(_THUMB[joint - 1])
     cosine = (seen @ bone).clamp(-1, 1)
@@ -153,7 +153,7 @@ def _within_thumb(bone: Float[Tensor, "3"], seen: Float[Tensor, "time 3"], joint
     return angle.cos() * bone + angle.sin() * aside
 
 
-def with_knuckles(seen: Landmarks, hands: Hands, skeleton: Skeleton) -> Landmarks:
+def add_knuckles(seen: Landmarks, hands: Hands, skeleton: Skeleton) -> Landmarks:
     """The body's landmarks with the knuckles of index and little finger as the hands' network sees them.
 
     They say how the wrist is turned; the body's own guess of them is rough. Depth comes from the hand's size.
@@ -164,7 +164,7 @@ def with_knuckles(seen: Landmarks, hands: Hands, skeleton: Skeleton) -> Landmark
         points = hands.points[there, k]
         wrist = skeleton.joints[JOINT[f"{side}_wrist"]]
         names = [name for name in _PALM if name != "wrist"]
-        ours = sum(float((skeleton.joints[JOINT[_named(side, name)]] - wrist).norm()) for name in names)
+        ours = sum(float((skeleton.joints[JOINT[_joint_name(side, name)]] - wrist).norm()) for name in names)
         theirs = (points[:, [_PALM[name] for name in names]] - points[:, :1]).norm(dim=-1).sum(-1)
         metres = ours / theirs.clamp(min=1e-6)
         for landmark, name in _KNUCKLES:

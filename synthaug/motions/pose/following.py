@@ -26,12 +26,12 @@ _STRANGER = 0.25
 """Heights by which another name makes a person farther: names that change hands are found out, neighbours kept."""
 _CLOTHES = 0.5
 """Heights by which wholly other colours make a person farther: two who meet are told apart by what they wear."""
-_FEWEST = 12
+_MIN_FRAMES = 12
 """Frames; CTR-GCN drops bodies of NTU that are seen in fewer."""
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class Detection:
     """One person in one frame.
 
     Attributes:
@@ -53,7 +53,7 @@ class Found:
 
 
 @dataclass(frozen=True, eq=False)
-class Followed:
+class PersonTrack:
     """One person over the whole recording; frames without them have no confidence.
 
     Attributes:
@@ -93,7 +93,7 @@ class Followed:
         return float(np.nanvar(with_gaps[:, seen], axis=0).sum() / max(self.height, 1e-9) ** 2 * self.present)
 
 
-def follow(frames: Sequence[Sequence[Found]], *, fps: float, gap: float = 1.0) -> list[Followed]:
+def follow(frames: Sequence[Sequence[Detection]], *, fps: float, gap: float = 1.0) -> list[PersonTrack]:
     """Everybody in a recording, the one who moves most first.
 
     Names are believed until their bearer jumps; where one person's track ends and another begins near by within
@@ -113,9 +113,9 @@ def follow(frames: Sequence[Sequence[Found]], *, fps: float, gap: float = 1.0) -
     for number, people in enumerate(frames):
         if len(people) > MAX_PEOPLE:
             raise FlawError(f"frame {number} has {len(people)} people; {MAX_PEOPLE} at most were wanted")
-    pieces = _joined(_pieces(frames, fps), fps, gap)
-    everybody = [_assembled(piece, len(frames)) for piece in pieces]
-    lasting = [one for one in everybody if (one.confidence > 0).any(axis=1).sum() >= _FEWEST]
+    pieces = _join_pieces(_split_pieces(frames, fps), fps, gap)
+    everybody = [_assemble_track(piece, len(frames)) for piece in pieces]
+    lasting = [one for one in everybody if (one.confidence > 0).any(axis=1).sum() >= _MIN_FRAMES]
     return sorted(lasting or everybody, key=lambda one: -one.energy)
 
 
@@ -124,7 +124,7 @@ class _Piece:
     """A stretch of one person: frame numbers, what was found in each, and its place among all that was found there."""
 
     frames: list[int]
-    found: list[Found]
+    found: list[Detection]
     which: list[int]
 
     @cached_property
@@ -143,11 +143,11 @@ def _extent(points: Float[np.ndarray, "seen axis"]) -> float:
     return float(np.linalg.norm(np.ptp(points, axis=0))) if len(points) > 1 else 0.0
 
 
-def _centre(found: Found) -> Float[np.ndarray, " axis"]:
+def _centre(found: Detection) -> Float[np.ndarray, " axis"]:
     return np.median(found.seen, axis=0)
 
 
-def _reach(one: Found, last: Found, steps: int, fps: float) -> float:
+def _reach(one: Detection, last: Detection, steps: int, fps: float) -> float:
     """How far from where they were last seen a person may be found again.
 
     Under another name not as far, and by the size of both: whoever is large and near would else be within reach of all
@@ -159,7 +159,7 @@ def _reach(one: Found, last: Found, steps: int, fps: float) -> float:
     return float(np.sqrt(heights[0] * heights[1])) * (_SLIP + _WALK * (steps - 1) / fps)
 
 
-def _pieces(frames: Sequence[Sequence[Found]], fps: float) -> list[_Piece]:
+def _split_pieces(frames: Sequence[Sequence[Detection]], fps: float) -> list[_Piece]:
     """Stretches without jumps: by name where there is one, else by nearness from frame to frame."""
     closed: list[_Piece] = []
     open_: list[_Piece] = []
@@ -168,7 +168,7 @@ def _pieces(frames: Sequence[Sequence[Found]], fps: float) -> list[_Piece]:
         # A name that is silent is forgotten after a fifth of a second; joining looks further.
         closed += [piece for piece in open_ if number - piece.frames[-1] > 0.2 * fps + 1]
         open_ = [piece for piece in open_ if number - piece.frames[-1] <= 0.2 * fps + 1]
-        for (k, one), piece in zip(there, _matched([one for _, one in there], open_, number, fps), strict=True):
+        for (k, one), piece in zip(there, _match_people([one for _, one in there], open_, number, fps), strict=True):
             if piece is None:
                 open_.append(_Piece([number], [one], [k]))
             else:
@@ -178,7 +178,7 @@ def _pieces(frames: Sequence[Sequence[Found]], fps: float) -> list[_Piece]:
     return closed + open_
 
 
-def _matched(people: list[Found], pieces: list[_Piece], number: int, fps: float) -> list[_Piece | None]:
+def _match_people(people: list[Detection], pieces: list[_Piece], number: int, fps: float) -> list[_Piece | None]:
     """The stretch that each person of a frame goes on with; None begins another."""
     if not people or not pieces:
         return [None] * len(people)
@@ -190,7 +190,7 @@ def _matched(people: list[Found], pieces: list[_Piece], number: int, fps: float)
             height = max(_extent(one.seen), _extent(last.seen))
             distance = float(np.linalg.norm(_centre(one) - _centre(last)))
             if distance <= _reach(one, last, number - piece.frames[-1], fps):
-                strange = _STRANGER * (one.name != last.name) + _CLOTHES * _differ(one.look, last.look)
+                strange = _STRANGER * (one.name != last.name) + _CLOTHES * _look_distance(one.look, last.look)
                 cost[i, k] = distance + strange * height
     chosen: list[_Piece | None] = [None] * len(people)
     for i, k in zip(*linear_sum_assignment(cost), strict=True):
@@ -199,13 +199,13 @@ def _matched(people: list[Found], pieces: list[_Piece], number: int, fps: float)
     return chosen
 
 
-def _joined(pieces: list[_Piece], fps: float, gap: float) -> list[_Piece]:
+def _join_pieces(pieces: list[_Piece], fps: float, gap: float) -> list[_Piece]:
     """Stretches of one person made one: again and again the nearest end and beginning, while any are near enough."""
     # The longest come first and the rest is noise: hundreds of stretches would be no recording of people.
     pieces = sorted(pieces, key=lambda piece: -len(piece.frames))[: 4 * MAX_PEOPLE]
     pieces.sort(key=lambda piece: (piece.frames[0], piece.found[0].name))
     while len(pieces) > 1:
-        rank = _ranks(pieces, fps, gap)
+        rank = _rank_joins(pieces, fps, gap)
         a, b = (int(k) for k in np.unravel_index(rank.argmin(), rank.shape))
         if not np.isfinite(rank[a, b]):
             break
@@ -215,7 +215,7 @@ def _joined(pieces: list[_Piece], fps: float, gap: float) -> list[_Piece]:
     return pieces
 
 
-def _ranks(pieces: list[_Piece], fps: float, gap: float) -> Float[np.ndarray, "early late"]:
+def _rank_joins(pieces: list[_Piece], fps: float, gap: float) -> Float[np.ndarray, "early late"]:
     """How badly the beginning of a stretch (column) fits the end of another (row); infinite where not at all."""
     first = np.array([piece.frames[0] for piece in pieces])
     last = np.array([piece.frames[-1] for piece in pieces])
@@ -226,23 +226,23 @@ def _ranks(pieces: list[_Piece], fps: float, gap: float) -> Float[np.ndarray, "e
     height = np.maximum(np.sqrt(heights[:, None] * heights[None]), 1e-9)
     distance = np.linalg.norm(end[:, None] - begin[None], axis=-1) / height
     fits = (steps > 0) & (steps <= gap * fps + 1) & (distance <= _SLIP + _WALK * (steps - 1) / fps)
-    return np.where(fits, distance + 0.5 * steps / fps + _CLOTHES * _strangeness(pieces), np.inf)
+    return np.where(fits, distance + 0.5 * steps / fps + _CLOTHES * _look_distances(pieces), np.inf)
 
 
-def _strangeness(pieces: list[_Piece]) -> Float[np.ndarray, "early late"]:
-    """`_differ` of every two stretches."""
+def _look_distances(pieces: list[_Piece]) -> Float[np.ndarray, "early late"]:
+    """`_look_distance` of every two stretches."""
     size = max(len(piece.look) for piece in pieces)
     looks = np.stack([piece.look if len(piece.look) else np.zeros(size) for piece in pieces])
     known = np.array([len(piece.look) > 0 for piece in pieces])
     return np.where(known[:, None] & known, np.sqrt(np.maximum(0.0, 1.0 - looks @ looks.T)), 0.0)
 
 
-def _differ(one: Float[np.ndarray, " ours"], other: Float[np.ndarray, " theirs"]) -> float:
+def _look_distance(one: Float[np.ndarray, " ours"], other: Float[np.ndarray, " theirs"]) -> float:
     """Hellinger's distance of two looks, 0 to 1; 0 where one of them is not known."""
     return hellinger(one, other) if len(one) and len(other) else 0.0
 
 
-def _assembled(piece: _Piece, num_frames: int) -> Followed:
+def _assemble_track(piece: _Piece, num_frames: int) -> PersonTrack:
     joints, axes = piece.found[0].points.shape
     points = np.full((num_frames, joints, axes), np.nan)
     confidence = np.zeros((num_frames, joints))
@@ -252,4 +252,4 @@ def _assembled(piece: _Piece, num_frames: int) -> Followed:
     names = tuple(dict.fromkeys(one.name for one in piece.found if one.name))
     which = np.full(num_frames, -1)
     which[piece.frames] = piece.which
-    return Followed(points, confidence, names, which)
+    return PersonTrack(points, confidence, names, which)

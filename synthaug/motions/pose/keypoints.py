@@ -12,14 +12,14 @@ import torch
 from synthaug.motions.files.recordings import FlawError
 from synthaug.motions.fitting.layouts import Layout
 from synthaug.motions.fitting.placement import intrinsics
-from synthaug.motions.fitting.recovery import KeypointTrack, Recovered, lift
-from synthaug.motions.pose.following import Followed, Found, follow
+from synthaug.motions.fitting.recovery import KeypointTrack, RecoveredMotion, lift
+from synthaug.motions.pose.following import Detection, PersonTrack, follow
 from synthaug.structures import Camera, Record, Reference
 from synthaug.video import SUFFIXES, filmed_size, probe
 
 
 @dataclass(frozen=True)
-class Film:
+class FilmFormat:
     """What the points were found in.
 
     Attributes:
@@ -55,7 +55,7 @@ class Choice:
             )
 
 
-def film_of(record: Record, *, fps: float | None, size: tuple[int, int] | None) -> Film:
+def film_format(record: Record, *, fps: float | None, size: tuple[int, int] | None) -> FilmFormat:
     """Rate and size of a record's film: the film's own where it is there, else as given.
 
     Of a film that was made smaller the size is its original's, which keypoints beside it count in.
@@ -66,14 +66,14 @@ def film_of(record: Record, *, fps: float | None, size: tuple[int, int] | None) 
     """
     if record.path.suffix.lower() in SUFFIXES and record.path.exists():
         info = probe(record.path)
-        return Film(info.fps, *filmed_size(record.path, info))
+        return FilmFormat(info.fps, *filmed_size(record.path, info))
     if fps is None or size is None:
         missing = " and ".join(name for name, value in (("fps", fps), ("size", size)) if value is None)
         raise FlawError(f"it does not say its film's {missing}; the film beside it, or {missing} as set, was wanted")
-    return Film(fps, size[0], size[1])
+    return FilmFormat(fps, size[0], size[1])
 
 
-def acting(frames: Sequence[Sequence[Found]], *, fps: float, choice: Choice) -> tuple[Followed, int]:
+def choose_person(frames: Sequence[Sequence[Detection]], *, fps: float, choice: Choice) -> tuple[PersonTrack, int]:
     """The person who is meant, and how many there are.
 
     Raises:
@@ -92,7 +92,7 @@ def acting(frames: Sequence[Sequence[Found]], *, fps: float, choice: Choice) -> 
     return one, len(everybody)
 
 
-def lifted(frames: Sequence[Sequence[Found]], layout: Layout, film: Film, choice: Choice) -> Reference:
+def lift_person(frames: Sequence[Sequence[Detection]], layout: Layout, film: FilmFormat, choice: Choice) -> Reference:
     """The motion of the person who is meant, and the camera that is taken to have seen it.
 
     Notes: `people`, `present` (share of frames with the person), and the lift's own.
@@ -100,7 +100,7 @@ def lifted(frames: Sequence[Sequence[Found]], layout: Layout, film: Film, choice
     Raises:
         FlawError: If too little is seen of anybody.
     """
-    one, people = acting(frames, fps=film.fps, choice=choice)
+    one, people = choose_person(frames, fps=film.fps, choice=choice)
     K = intrinsics(film.width, film.height, choice.focal)
     found = lift(
         KeypointTrack(
@@ -115,7 +115,7 @@ def lifted(frames: Sequence[Sequence[Found]], layout: Layout, film: Film, choice
     return reference_of(found, film, choice, {"people": float(people), "present": one.present})
 
 
-def reference_of(found: Recovered, film: Film, choice: Choice, notes: dict[str, float]) -> Reference:
+def reference_of(found: RecoveredMotion, film: FilmFormat, choice: Choice, notes: dict[str, float]) -> Reference:
     """What was recovered, with the guessed camera of its film."""
     time = found.motion.num_frames
     K = intrinsics(film.width, film.height, choice.focal)
@@ -123,7 +123,7 @@ def reference_of(found: Recovered, film: Film, choice: Choice, notes: dict[str, 
     return Reference(found.motion, camera, found.quality, {**found.notes, **notes})
 
 
-def known(points: np.ndarray, confidence: np.ndarray) -> np.ndarray:
+def mask_missing(points: np.ndarray, confidence: np.ndarray) -> np.ndarray:
     """The confidence, nothing where a point is not finite or at (0, 0), which is how missing ones are written."""
     there = np.isfinite(points).all(axis=1) & (np.nan_to_num(points) != 0).any(axis=1)
     return np.where(there, np.clip(np.nan_to_num(confidence), 0, 1), 0.0)

@@ -95,7 +95,7 @@ class Region:
 
 
 @dataclass(frozen=True, eq=False)
-class Sight:
+class PersonLandmarks:
     """One person in one picture.
 
     Attributes:
@@ -111,7 +111,7 @@ class Sight:
     region: Region
 
 
-class Eyes(ABC):
+class PoseDetector(ABC):
     """What looks at pictures: the network, or in tests somebody who knows what is in them."""
 
     @abstractmethod
@@ -119,7 +119,7 @@ class Eyes(ABC):
         """Where people are, the surest first; those who are upright within some 45 degrees."""
 
     @abstractmethod
-    def look(self, frame: UInt8[np.ndarray, "height width 3"], region: Region) -> Sight | None:
+    def look(self, frame: UInt8[np.ndarray, "height width 3"], region: Region) -> PersonLandmarks | None:
         """The person in a region; None where there is none."""
 
 
@@ -136,7 +136,7 @@ def mediapipe_version() -> str:
 
 
 @final
-class Network(Eyes):
+class MediapipeNetwork(PoseDetector):
     """The networks at work; a context that frees them. All methods take sRGB pictures.
 
     `find` and `look` depend on their arguments alone; `hands` looks first where the hands were in the picture before,
@@ -156,7 +156,7 @@ class Network(Eyes):
         resource_util.set_resource_dir(str(Path(mediapipe.__file__).parents[1]))
         self._graphs: dict[str, _Graph] = {}
 
-    def __enter__(self) -> "Network":
+    def __enter__(self) -> "MediapipeNetwork":
         return self
 
     def __exit__(
@@ -170,12 +170,12 @@ class Network(Eyes):
         """Where people are, the surest first; those who are upright within some 45 degrees."""
         from mediapipe.python import packet_getter
 
-        found = self._graph(_FIND)(image=_picture(frame)).get("regions")
+        found = self._graph(_FIND)(image=_to_image(frame)).get("regions")
         rects = [] if found is None else packet_getter.get_proto_list(found)
         height, width = frame.shape[:2]
-        return [_region(rect, width, height) for rect in rects]
+        return [_parse_region(rect, width, height) for rect in rects]
 
-    def look(self, frame: UInt8[np.ndarray, "height width 3"], region: Region) -> Sight | None:
+    def look(self, frame: UInt8[np.ndarray, "height width 3"], region: Region) -> PersonLandmarks | None:
         """The person in a region; None where there is none."""
         from mediapipe.framework.formats import rect_pb2
         from mediapipe.python import packet_creator, packet_getter
@@ -185,13 +185,13 @@ class Network(Eyes):
             x_center=region.x / width, y_center=region.y / height, width=region.side / width,
             height=region.side / height, rotation=region.turn,
         )  # fmt: skip
-        found = self._graph(_LOOK)(image=_picture(frame), region=packet_creator.create_proto(rect))
+        found = self._graph(_LOOK)(image=_to_image(frame), region=packet_creator.create_proto(rect))
         if not {"landmarks", "world", "next"} <= found.keys():
             return None
         points = packet_getter.get_proto(found["landmarks"]).landmark
         world = packet_getter.get_proto(found["world"]).landmark
-        after = _region(packet_getter.get_proto(found["next"]), width, height)
-        return Sight(
+        after = _parse_region(packet_getter.get_proto(found["next"]), width, height)
+        return PersonLandmarks(
             np.array([[p.x, p.y, p.z] for p in world], np.float32),
             np.array([[p.x * width, p.y * height] for p in points], np.float32),
             np.array([p.visibility for p in points], np.float32),
@@ -218,7 +218,7 @@ class Network(Eyes):
                 for (x, y), v in zip(pixels.tolist(), visibility.tolist(), strict=True)
             ]
         )
-        found = self._graph(_GRASP)(image=_picture(frame), landmarks=packet_creator.create_proto(known))
+        found = self._graph(_GRASP)(image=_to_image(frame), landmarks=packet_creator.create_proto(known))
         result = np.full((2, HAND_POINTS, 3), np.nan, np.float32)
         for side, name in enumerate(("left", "right")):
             if name in found:
@@ -262,18 +262,18 @@ class _Graph:
         self._graph.close()
 
 
-def _picture(frame: UInt8[np.ndarray, "height width 3"]) -> Any:
+def _to_image(frame: UInt8[np.ndarray, "height width 3"]) -> Any:
     from mediapipe import ImageFormat
     from mediapipe.python import packet_creator
 
     return packet_creator.create_image_frame(image_format=ImageFormat.SRGB, data=np.ascontiguousarray(frame))
 
 
-def _region(rect: Any, width: int, height: int) -> Region:
+def _parse_region(rect: Any, width: int, height: int) -> Region:
     return Region(rect.x_center * width, rect.y_center * height, rect.width * width, rect.rotation)
 
 
-def turned_back(region: Region, turns: int, *, width: int, height: int) -> Region:
+def turn_back(region: Region, turns: int, *, width: int, height: int) -> Region:
     """A region of a picture that was turned counter-clockwise by so many quarters, in the picture as it was.
 
     Args:

@@ -15,8 +15,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from synthaug.body.skeleton import JOINT, SUPPORTS, Skeleton
-from synthaug.motions.fitting.landmarks import USED, Landmarks, kinds, shapes, trust
-from synthaug.motions.fitting.placement import intrinsics, placed
+from synthaug.motions.fitting.landmarks import USED, Landmarks, body_shapes, kind_trust, landmark_trust
+from synthaug.motions.fitting.placement import intrinsics, place_shapes
 
 PRIOR_VIEW_DEG = 60.0
 """Horizontal view (of the longer side) of phones, webcams and Kinects, where nothing else is known."""
@@ -51,7 +51,7 @@ _SHOULDERS, _HIPS, _KNEES, _ANKLES, _TOES = (
 
 
 @dataclass(frozen=True, eq=False)
-class Watched:
+class WatchedPerson:
     """One person in a stretch of film of a camera that stands still.
 
     Attributes:
@@ -114,7 +114,9 @@ class _Glimpses:
     share: float
 
 
-def standpoint(clips: Sequence[Watched], skeleton: Skeleton, *, focal: float | None = None) -> Standpoint:
+def estimate_standpoint(
+    clips: Sequence[WatchedPerson], skeleton: Skeleton, *, focal: float | None = None
+) -> Standpoint:
     """Lens, gravity and floor of the one camera that filmed these clips.
 
     Posterior means and deviations over a grid of focal lengths and pitches, the camera's height and the mistakes that
@@ -138,11 +140,11 @@ def standpoint(clips: Sequence[Watched], skeleton: Skeleton, *, focal: float | N
     guess = 0.5 / math.tan(math.radians(PRIOR_VIEW_DEG) / 2)
     spread = torch.linspace(-3.0, 3.0, 13) * PRIOR_LOG_FOCAL
     focals = torch.tensor([focal]) if focal is not None else guess * spread.exp()
-    glimpses = [_glimpses(clips, skeleton, float(f)) for f in focals]
+    glimpses = [_collect_glimpses(clips, skeleton, float(f)) for f in focals]
     middle = glimpses[len(glimpses) // 2]
-    roll, roll_sd = _roll(middle)
+    roll, roll_sd = _estimate_roll(middle)
     pitches = torch.arange(-45.0, 61.0, 1.0)
-    cells = [_judged(each, pitches, roll) for each in glimpses]
+    cells = [_judge_pitches(each, pitches, roll) for each in glimpses]
     cost = torch.stack([cell[0] for cell in cells]) + (pitches / PRIOR_PITCH_DEG) ** 2
     if focal is None:
         cost = cost + (spread / PRIOR_LOG_FOCAL)[:, None] ** 2
@@ -171,7 +173,7 @@ def _moments(
     return float(mean), float((total / mass.sum()).sqrt())
 
 
-def _glimpses(clips: Sequence[Watched], skeleton: Skeleton, focal: float) -> _Glimpses:
+def _collect_glimpses(clips: Sequence[WatchedPerson], skeleton: Skeleton, focal: float) -> _Glimpses:
     """Standing frames of all clips, seen through a lens."""
     ups, soles, weights, frames = [torch.zeros(0, 3)], [torch.zeros(0, 2, 3)], [torch.zeros(0)], 0
     for clip in clips:
@@ -183,18 +185,18 @@ def _glimpses(clips: Sequence[Watched], skeleton: Skeleton, focal: float) -> _Gl
         if not seen.found.any():
             continue
         K = intrinsics(width, height, focal)
-        shape, confidence = shapes(seen, K, skeleton), trust(seen, width=width, height=height)
-        root = placed(shape, seen.pixels[:, list(USED)], confidence * kinds(), K, smoothing=0.25 * fps)
+        shape, confidence = body_shapes(seen, K, skeleton), landmark_trust(seen, width=width, height=height)
+        root = place_shapes(shape, seen.pixels[:, list(USED)], confidence * kind_trust(), K, smoothing=0.25 * fps)
         points = shape + root[:, None]
-        up, standing = _standing(points, confidence, skeleton)
+        up, standing = _find_standing(points, confidence, skeleton)
         ups.append(up[standing])
-        soles.append(_soles(points[standing]))
+        soles.append(_sole_centres(points[standing]))
         weights.append(torch.full((int(standing.sum()),), min(1.0, 1 / (fps * _MEMORY))))
     weight = torch.cat(weights)
     return _Glimpses(torch.cat(ups), torch.cat(soles), weight, len(weight) / max(frames, 1))
 
 
-def _standing(
+def _find_standing(
     points: Float[Tensor, "time marker 3"], confidence: Float[Tensor, "time marker"], skeleton: Skeleton
 ) -> tuple[Float[Tensor, "time 3"], Bool[Tensor, " time"]]:
     """Directions from ankles to shoulders, and frames in which a person stands in view from shoulders to feet."""
@@ -212,7 +214,7 @@ def _standing(
 _PARTS = ("shoulder", "ankle")
 
 
-def _soles(points: Float[Tensor, "frame marker 3"]) -> Float[Tensor, "frame 2 3"]:
+def _sole_centres(points: Float[Tensor, "frame marker 3"]) -> Float[Tensor, "frame 2 3"]:
     """The middle of each foot, between ankle and toes: heels rise, toes rise, seldom both."""
     return (points[:, _ANKLES] + points[:, _TOES]) / 2
 
@@ -221,7 +223,7 @@ _FLESH = (SUPPORTS["left_ankle"] + SUPPORTS["left_foot"]) / 2
 """Metres from the middle of a flat foot's joints down to the floor."""
 
 
-def _roll(seen: _Glimpses) -> tuple[float, float]:
+def _estimate_roll(seen: _Glimpses) -> tuple[float, float]:
     """Roll and its deviation, degrees: how bodies lean in the picture, bias and prior counted."""
     lean = torch.atan2(-seen.up[:, 0], seen.up[:, 1]).rad2deg()
     precision = float((seen.weight / _SWAY**2).sum())
@@ -233,7 +235,7 @@ def _roll(seen: _Glimpses) -> tuple[float, float]:
     return mean * told / total, total**-0.5
 
 
-def _judged(
+def _judge_pitches(
     seen: _Glimpses, pitches: Float[Tensor, " pitch"], roll_deg: float
 ) -> tuple[Float[Tensor, " pitch"], Float[Tensor, " pitch"], Float[Tensor, " pitch"]]:
     """For every pitch: minus twice the log likelihood, and mean and variance of the height's logarithm."""
@@ -241,18 +243,18 @@ def _judged(
     if not len(seen.weight):
         return torch.zeros_like(pitches), torch.full_like(pitches, mean), torch.full_like(pitches, sd**2)
     lean = torch.atan2(seen.up[:, 2], seen.up[:, :2].norm(dim=-1)).rad2deg()
-    cost, _, _ = _shared(lean[None] - pitches[:, None], seen.weight / _LEAN**2, (0.0, _LEAN_BIAS))
+    cost, _, _ = _integrate_shared(lean[None] - pitches[:, None], seen.weight / _LEAN**2, (0.0, _LEAN_BIAS))
     # The rows of `leveling` that say which way is up.
     roll, tip = math.radians(roll_deg), pitches.deg2rad()
     normals = torch.stack([-math.sin(roll) * tip.cos(), math.cos(roll) * tip.cos(), tip.sin()], dim=1)
     below = torch.einsum("pi,tfi->ptf", -normals, seen.soles).amax(-1) + _FLESH
     # A floor above the lens is no floor that people walk on: its logarithm grows ever worse.
     drops = below.clamp(min=0.05).log()
-    more, height, variance = _shared(drops, seen.weight / _DISTANCE**2, (mean, sd))
+    more, height, variance = _integrate_shared(drops, seen.weight / _DISTANCE**2, (mean, sd))
     return cost + more, height, variance
 
 
-def _shared(
+def _integrate_shared(
     values: Float[Tensor, "pitch frame"], precision: Float[Tensor, " frame"], prior: tuple[float, float]
 ) -> tuple[Float[Tensor, " pitch"], Float[Tensor, " pitch"], Float[Tensor, " pitch"]]:
     """Values that are one unknown number plus errors: minus twice the log evidence, and the number's mean, variance.

@@ -25,7 +25,7 @@ _AROUND = 6
 
 
 @dataclass(frozen=True, eq=False)
-class Glance:
+class Thumbnail:
     """What is left of a picture to tell whether the next belongs to the same shot.
 
     Attributes:
@@ -37,14 +37,14 @@ class Glance:
     colours: Float[np.ndarray, " bin"]
 
 
-def glance(frame: UInt8[np.ndarray, "height width 3"]) -> Glance:
+def make_thumbnail(frame: UInt8[np.ndarray, "height width 3"]) -> Thumbnail:
     """A picture's thumbnail and colours."""
     small = cv2.resize(frame, (_COLUMNS, _ROWS), interpolation=cv2.INTER_AREA)
     larger = cv2.resize(frame, (4 * _COLUMNS, 4 * _ROWS), interpolation=cv2.INTER_AREA)
-    return Glance(small.astype(np.float32) / 255, colour_shares(larger.reshape(-1, 3)))
+    return Thumbnail(small.astype(np.float32) / 255, colour_shares(larger.reshape(-1, 3)))
 
 
-def cuts(glances: Sequence[Glance]) -> tuple[int, ...]:
+def find_cuts(glances: Sequence[Thumbnail]) -> tuple[int, ...]:
     """Frames that begin a new shot, the first left out.
 
     Two pictures differ by how far their thumbnails and their colours lie apart. A cut is a difference that is large by
@@ -54,18 +54,18 @@ def cuts(glances: Sequence[Glance]) -> tuple[int, ...]:
     Args:
         glances: Of consecutive frames.
     """
-    steps = np.array([_apart(a, b) for a, b in zip(glances, glances[1:], strict=False)])
+    steps = np.array([_difference(a, b) for a, b in zip(glances, glances[1:], strict=False)])
     found = []
     for k in np.flatnonzero(steps > _LEAST).tolist():
         around = np.concatenate([steps[max(0, k - _AROUND) : k], steps[k + 1 : k + 1 + _AROUND]])
         # The median is deaf to another cut, or the end of a flash, near by.
         usual = float(np.median(around)) if len(around) else 0.0
-        if steps[k] > _TIMES * usual and not _flashes(glances, k):
+        if steps[k] > _TIMES * usual and not _is_flash(glances, k):
             found.append(k + 1)
     return tuple(found)
 
 
-def shots(boundaries: Sequence[int], num_frames: int) -> list[tuple[int, int]]:
+def split_shots(boundaries: Sequence[int], num_frames: int) -> list[tuple[int, int]]:
     """First and one past the last frame of every shot."""
     edges = [0, *boundaries, num_frames]
     return [(first, last) for first, last in zip(edges, edges[1:], strict=False) if last > first]
@@ -84,14 +84,14 @@ def hellinger(one: Float[np.ndarray, " bin"], other: Float[np.ndarray, " bin"]) 
     return float(np.sqrt(max(0.0, 1.0 - float(one @ other))))
 
 
-def _apart(one: Glance, other: Glance) -> float:
+def _difference(one: Thumbnail, other: Thumbnail) -> float:
     place = float(np.abs(one.small - other.small).mean())
     return _WEIGHT * hellinger(one.colours, other.colours) + (1 - _WEIGHT) * min(1.0, 3 * place)
 
 
-def _flashes(glances: Sequence[Glance], step: int) -> bool:
+def _is_flash(glances: Sequence[Thumbnail], step: int) -> bool:
     """Whether the picture before the step is back within three frames, or the one after was there before."""
     before, after = glances[step], glances[step + 1]
     later, sooner = glances[step + 2 : step + 5], glances[max(0, step - 3) : step]
-    back = [_apart(before, one) for one in later] + [_apart(after, one) for one in sooner]
+    back = [_difference(before, one) for one in later] + [_difference(after, one) for one in sooner]
     return min(back, default=1.0) < _LEAST

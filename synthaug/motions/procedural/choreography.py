@@ -13,10 +13,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from synthaug.body.limbs import ANKLE_DEG, KNEE_FLEXION_DEG, SIDES, SOLE, apply, bend, rig, turn, vector
-from synthaug.body.mirroring import mirrored
+from synthaug.body.mirroring import mirror
 from synthaug.body.rotations import axis_angle_to_matrix, matrix_to_axis_angle
-from synthaug.body.skeleton import JOINT, joint_positions, lowest, mean_skeleton, moved
-from synthaug.motions.procedural.arms import Key, Stage, blended, put_arm
+from synthaug.body.skeleton import JOINT, joint_positions, lowest_heights, mean_skeleton, move_motion
+from synthaug.motions.procedural.arms import Key, PosedTrunk, blend_keys, put_arm
 from synthaug.motions.procedural.style import PerformerStyle
 from synthaug.motions.procedural.timing import Clock, drift
 from synthaug.structures import Motion
@@ -68,7 +68,7 @@ class Score:
     sway: Float[Tensor, " time"]
 
 
-def still(clock: Clock, style: PerformerStyle) -> Score:
+def stand_still(clock: Clock, style: PerformerStyle) -> Score:
     """Standing with hanging arms: what every action starts from."""
     zeros = torch.zeros(len(clock.t), 3, dtype=torch.float64)
     return Score(
@@ -77,14 +77,14 @@ def still(clock: Clock, style: PerformerStyle) -> Score:
         spine=zeros,
         head=zeros,
         arms={"left": (), "right": ()},
-        feet={side: planted(clock, style, side) for side in SIDES},
+        feet={side: plant_foot(clock, style, side) for side in SIDES},
         air=zeros[:, 0],
         jaw=zeros[:, 0],
         sway=torch.ones_like(zeros[:, 0]),
     )
 
 
-def planted(clock: Clock, style: PerformerStyle, side: str) -> Foot:
+def plant_foot(clock: Clock, style: PerformerStyle, side: str) -> Foot:
     """A foot flat on the floor beside the other one."""
     ball = rig().bone(f"{side}_ankle", f"{side}_foot")
     # Feet turn out by about 8 degrees, and the feet of different people unequally (McIlroy and Maki, 1997).
@@ -101,14 +101,14 @@ def motion_of(score: Score, clock: Clock, style: PerformerStyle, *, fps: float) 
 
     Left-handed performers give the mirror image; last the whole is turned by the style's yaw.
     """
-    score = _alive(score, clock, style)
-    r_pelvis = _tilted(score.tilt)
-    ankles = {side: _ankle(score.feet[side], side) for side in SIDES}
-    transl = _carried(score, r_pelvis, ankles)
-    stage = _trunk(score, r_pelvis, transl, (clock, style))
+    score = _add_unrest(score, clock, style)
+    r_pelvis = _tilt_rotation(score.tilt)
+    ankles = {side: _ankle_pose(score.feet[side], side) for side in SIDES}
+    transl = _place_pelvis(score, r_pelvis, ankles)
+    stage = _pose_trunk(score, r_pelvis, transl, (clock, style))
     local = _identity(len(clock.t))
     _put_trunk(local, score, r_pelvis)
-    arms = {side: blended(score.arms[side], side, stage) for side in SIDES}
+    arms = {side: blend_keys(score.arms[side], side, stage) for side in SIDES}
     for side in SIDES:
         _put_leg(local, side, score.feet[side], ankles[side], stage)
         put_arm(local, side, arms[side], stage)
@@ -116,21 +116,21 @@ def motion_of(score: Score, clock: Clock, style: PerformerStyle, *, fps: float) 
     pose[:, 25:55] = torch.cat([arms["left"].fingers, arms["right"].fingers], dim=1)
     pose[:, JOINT["jaw"]] = torch.stack([score.jaw, 0 * score.jaw, 0 * score.jaw], dim=-1)
     motion = Motion.from_pose(pose.float(), transl.float(), fps=fps)
-    motion = _centred(grounded(motion, score.air))
+    motion = _centre_path(put_on_floor(motion, score.air))
     if style.handedness == "left":
-        motion = mirrored(motion)
+        motion = mirror(motion)
     r_yaw = axis_angle_to_matrix(vector(0, style.yaw, 0)).float()
-    return moved(motion, r_yaw, torch.zeros(3))
+    return move_motion(motion, r_yaw, torch.zeros(3))
 
 
-def grounded(motion: Motion, air: Float[Tensor, " time"]) -> Motion:
+def put_on_floor(motion: Motion, air: Float[Tensor, " time"]) -> Motion:
     """The motion lifted or lowered in each frame so that the lowest point of the body is as high as given."""
     shift = torch.zeros_like(motion.transl)
-    shift[:, 1] = air.to(shift) - lowest(joint_positions(motion, mean_skeleton()))
+    shift[:, 1] = air.to(shift) - lowest_heights(joint_positions(motion, mean_skeleton()))
     return replace(motion, transl=motion.transl + shift)
 
 
-def _centred(motion: Motion) -> Motion:
+def _centre_path(motion: Motion) -> Motion:
     """The motion with the middle of the pelvis's path over the origin."""
     path = motion.transl[:, [0, 2]]
     middle = (path.amin(dim=0) + path.amax(dim=0)) / 2
@@ -143,13 +143,13 @@ def _identity(frames: int) -> Tensor:
     return torch.eye(3, dtype=torch.float64).expand(frames, len(JOINT), 3, 3).clone()
 
 
-def _tilted(angles: Tensor) -> Tensor:
+def _tilt_rotation(angles: Tensor) -> Tensor:
     """Rotation by pitch, yaw, roll: roll first, yaw last."""
     pitch, yaw, roll = angles.unbind(-1)
     return turn(vector(0, 1, 0), yaw) @ turn(vector(1, 0, 0), pitch) @ turn(vector(0, 0, 1), roll)
 
 
-def _alive(score: Score, clock: Clock, style: PerformerStyle) -> Score:
+def _add_unrest(score: Score, clock: Clock, style: PerformerStyle) -> Score:
     """The score with what nobody means to do: sway, breath, bearing, a wandering gaze."""
     t, sway, phase = clock.t, score.sway, style.phase
     e = 0.4 + style.energy
@@ -172,7 +172,7 @@ def _alive(score: Score, clock: Clock, style: PerformerStyle) -> Score:
     )
 
 
-def _ankle(foot: Foot, side: str) -> tuple[Tensor, Tensor]:
+def _ankle_pose(foot: Foot, side: str) -> tuple[Tensor, Tensor]:
     """Position of the ankle and orientation of the foot in the world."""
     sign = SIDES[side]
     to_ankle = rig().bone(f"{side}_foot", f"{side}_ankle")
@@ -195,7 +195,7 @@ def heel_to_ankle(side: str) -> Float[Tensor, "3"]:
     return vector(0, float(to_ankle[1]) + SOLE, 0.3 * float(to_ankle.norm()))
 
 
-def _carried(score: Score, r_pelvis: Tensor, ankles: dict[str, tuple[Tensor, Tensor]]) -> Tensor:
+def _place_pelvis(score: Score, r_pelvis: Tensor, ankles: dict[str, tuple[Tensor, Tensor]]) -> Tensor:
     """Position of the pelvis: where the score wants it, but no higher than the legs allow.
 
     A soft minimum with a radius of 1 mm, so that knees don't snap straight.
@@ -222,10 +222,10 @@ def _put_trunk(local: Tensor, score: Score, r_pelvis: Tensor) -> None:
     local[:, 0] = r_pelvis
     for shares, angles in ((SPINE_SHARES, score.spine), (HEAD_SHARES, score.head)):
         for name, share in shares.items():
-            local[:, JOINT[name]] = _tilted(angles * vector(*share))
+            local[:, JOINT[name]] = _tilt_rotation(angles * vector(*share))
 
 
-def _trunk(score: Score, r_pelvis: Tensor, transl: Tensor, who: tuple[Clock, PerformerStyle]) -> Stage:
+def _pose_trunk(score: Score, r_pelvis: Tensor, transl: Tensor, who: tuple[Clock, PerformerStyle]) -> PosedTrunk:
     """Forward kinematics of the trunk."""
     eye = torch.eye(3, dtype=torch.float64).expand_as(r_pelvis)
     R, p = {"pelvis": r_pelvis, "world": eye}, {"pelvis": transl, "world": torch.zeros_like(transl)}
@@ -233,12 +233,12 @@ def _trunk(score: Score, r_pelvis: Tensor, transl: Tensor, who: tuple[Clock, Per
     for shares, angles in ((SPINE_SHARES, score.spine), (HEAD_SHARES, score.head)):
         for name, share in shares.items():
             p[name] = p[parent] + apply(R[parent], rig().bone(parent, name))
-            R[name] = R[parent] @ _tilted(angles * vector(*share))
+            R[name] = R[parent] @ _tilt_rotation(angles * vector(*share))
             parent = name
-    return Stage(R=R, p=p, clock=who[0], style=who[1])
+    return PosedTrunk(R=R, p=p, clock=who[0], style=who[1])
 
 
-def _put_leg(local: Tensor, side: str, foot: Foot, ankle: tuple[Tensor, Tensor], stage: Stage) -> None:
+def _put_leg(local: Tensor, side: str, foot: Foot, ankle: tuple[Tensor, Tensor], stage: PosedTrunk) -> None:
     """Write one leg: the ankle to its place, the knee over the toes, the toes flat on the floor."""
     place, r_foot = ankle
     r_pelvis = stage.R["pelvis"]

@@ -1,6 +1,6 @@
 """How one performer moves: tempo, reach, bearing, handedness.
 
-Below `choreography` and `actions`. Two halves: `draw_style` draws, `style_of` reads what was drawn.
+Below `choreography` and `actions`. Two halves: `sample_style` draws, `style_of` reads what was drawn.
 """
 
 import math
@@ -59,14 +59,14 @@ class PerformerStyle:
                 f"{self} was given; finite numbers and a positive speed, amplitude and stance were wanted. "
                 "Draw styles with draw_style, or start from PerformerStyle()."
             )
-        if not 1 <= self.repetitions <= MOST_REPETITIONS:
+        if not 1 <= self.repetitions <= MAX_REPETITIONS:
             raise ValueError(
-                f"repetitions={self.repetitions} was given; 1 to {MOST_REPETITIONS} was wanted, since more would not "
+                f"repetitions={self.repetitions} was given; 1 to {MAX_REPETITIONS} was wanted, since more would not "
                 "fit into a clip. Choose fewer."
             )
 
 
-MOST_REPETITIONS = 8
+MAX_REPETITIONS = 8
 
 Interval = tuple[float, float]
 FAMILIES: Mapping[str, Mapping[str, tuple[Interval, ...]]] = {
@@ -111,7 +111,7 @@ LEFT_HANDED = 0.106
 """Share of left-handed people (Papadatou-Pastou and others, "Human handedness: a meta-analysis", 2020)."""
 
 
-def draw_style(rng: np.random.Generator, family: str) -> Values:
+def sample_style(rng: np.random.Generator, family: str) -> Values:
     """Draw one performer's manner: plain values that `style_of` reads.
 
     Raises:

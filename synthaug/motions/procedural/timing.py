@@ -37,7 +37,7 @@ def minimum_jerk(x: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
     return x**3 * (10 - 15 * x + 6 * x * x)
 
 
-def eased(u: Float[Tensor, " time"], start: float, end: float) -> Float[Tensor, " time"]:
+def ease(u: Float[Tensor, " time"], start: float, end: float) -> Float[Tensor, " time"]:
     """How far a change from `start` to `end` has come, 0 to 1."""
     return minimum_jerk((u - start) / max(end - start, 1e-6))
 
@@ -54,7 +54,7 @@ def moves(
     """
     value, last = torch.full_like(u, first), first
     for start, end, goal in changes:
-        value, last = value + (goal - last) * eased(u, start, end), goal
+        value, last = value + (goal - last) * ease(u, start, end), goal
     return value
 
 
@@ -72,7 +72,7 @@ def path(
 
 def pulse(u: Float[Tensor, " time"], start: float, peak: float, end: float) -> Float[Tensor, " time"]:
     """0, rising to 1 at `peak`, and 0 again."""
-    return eased(u, start, peak) - eased(u, peak, end)
+    return ease(u, start, peak) - ease(u, peak, end)
 
 
 def repeats(count: int, start: float, end: float) -> Sequence[tuple[float, float]]:
