@@ -1,4 +1,4 @@
-"""The body that all motions drive: skeleton, rotations, retargeting, contacts, blending, mirroring, joint limits."""
+"""The SMPL-X skeleton and what moves it: rotations, retargeting, contacts, blending, mirroring, joint limits."""
 
 from synthaug.body.skeleton import JOINT as JOINT
 from synthaug.body.skeleton import PARENTS as PARENTS

@@ -1,7 +1,4 @@
-"""What two performances of one action have in common: where their middle lies, how their times match, a blend of both.
-
-Above body; below synthesis, which draws what is blended with what. Pure.
-"""
+"""Align two performances of one action in time and on the floor, and blend them. Pure functions."""
 
 import math
 import weakref
@@ -20,23 +17,23 @@ from synthaug.body.skeleton import clearances, joint_positions, mean_skeleton, m
 from synthaug.structures import Motion
 
 _NUM_COMPARED = 22
-"""Joints that are compared: all but face and fingers."""
+"""Joints that are compared: all except face and fingers."""
 _COMPARISON_RATE, _MIN_TIMES, _MAX_TIMES = 8.0, 16, 240
-"""Times at which performances are compared: eight a second, within bounds."""
+"""Performances are compared eight times a second, within these numbers of times."""
 _SMOOTHING_SECONDS = 0.3
 """Seconds over which changes of the partner's tempo are smoothed."""
 
 
 @dataclass(frozen=True, eq=False)
 class Alignment:
-    """How a second performance is brought in step with a first, in time and on the floor.
+    """How a second performance (the partner) is aligned to a first (the lead), in time and on the floor.
 
     Attributes:
-        lead: Seconds of the first, from 0 to its end.
-        partner: Seconds of the second that match them; both grow strictly.
-        R: Turn of the second about the vertical axis.
-        shift: Way of the second along the floor, after the turn, metres.
-        distance: How far apart their joints then are, root mean square, metres.
+        lead: Seconds of the lead, from 0 to its end.
+        partner: Matching seconds of the partner; both increase strictly.
+        R: Rotation of the partner about the vertical axis.
+        shift: Shift of the partner along the floor, after the rotation, metres.
+        distance: Remaining distance of their joints, root mean square, metres.
     """
 
     lead: NDArray[np.float64]
@@ -46,7 +43,7 @@ class Alignment:
     distance: float
 
     def at(self, seconds: Float[Tensor, " sample"]) -> Float[Tensor, " sample"]:
-        """Seconds of the second performance at these of the first, both within one round."""
+        """Seconds of the partner at these seconds of the lead, both within one round."""
         return torch.from_numpy(np.interp(seconds.double().numpy(), self.lead, self.partner))
 
 
@@ -54,7 +51,7 @@ _MIDDLES: "weakref.WeakKeyDictionary[Motion, float]" = weakref.WeakKeyDictionary
 
 
 def middle_of(motion: Motion) -> float:
-    """Second by which half of all movement of the body is done; half of its length for somebody who keeps still."""
+    """Second at which half of all movement of the body is done; half of the duration if the body keeps still."""
     if motion not in _MIDDLES:
         steps = joint_positions(motion, mean_skeleton())[:, :_NUM_COMPARED].double().diff(dim=0).norm(dim=-1).sum(-1)
         done = np.concatenate([[0.0], steps.cumsum(0).numpy()])
@@ -64,10 +61,11 @@ def middle_of(motion: Motion) -> float:
 
 
 def align(lead: Motion, partner: Motion) -> Alignment:
-    """Bring a performance in step with another one of the same class.
+    """Align a performance to another one of the same class.
 
-    Times are matched by dynamic time warping of poses that are seen from each body's own heading, at half to twice the
-    even tempo; then one turn and one shift on the floor bring all joints nearest, so that paths keep their shapes.
+    Times are matched by dynamic time warping of the poses, each relative to the body's own heading, at half to twice
+    the even tempo. Then one rotation and one shift on the floor minimise the distance of all joints, so that paths keep
+    their shapes.
 
     Source:
         Kovar and Gleicher, "Flexible automatic motion blending with registration curves", SCA 2003; Sakoe and Chiba,
@@ -91,13 +89,13 @@ def align(lead: Motion, partner: Motion) -> Alignment:
 
 
 def blend(lead: Motion, partner: Motion, share: float, alignment: Alignment) -> Motion:
-    """Frames of two performances in step, blended: rotations slerped, paths and clearances from the floor mixed.
+    """Blend matching frames of two performances: rotations by slerp, paths and clearances from the floor linearly.
 
     Args:
         lead: The first one's frames; its rate, shape and expression are kept.
-        partner: The second one's at the matching times.
-        share: Of the second, 0 to 1. 0 gives the very frames of the first.
-        alignment: Of both.
+        partner: The second one's frames at the matching times.
+        share: Share of the partner, 0 to 1. 0 returns the lead itself.
+        alignment: The alignment of both.
     """
     if share == 0:
         return lead
@@ -113,13 +111,13 @@ def blend(lead: Motion, partner: Motion, share: float, alignment: Alignment) -> 
 
 
 def _resample_joints(motion: Motion, count: int) -> NDArray[np.float64]:
-    """Joints of the body at even times, [count, joint, 3]."""
+    """Joints of the body at evenly spaced times, [count, joint, 3]."""
     joints = joint_positions(motion, mean_skeleton())[:, :_NUM_COMPARED].double().numpy()
     return _interpolate(joints, np.linspace(0, motion.num_frames - 1, count))
 
 
 def _interpolate(values: NDArray[np.float64], places: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Values at fractional places along the first axis."""
+    """Interpolate values at fractional positions along the first axis."""
     i = np.clip(np.floor(places).astype(np.int64), 0, max(len(values) - 2, 0))
     j = np.minimum(i + 1, len(values) - 1)
     t = (places - i).reshape(-1, *[1] * (values.ndim - 1))
@@ -127,9 +125,9 @@ def _interpolate(values: NDArray[np.float64], places: NDArray[np.float64]) -> ND
 
 
 def _view_along_heading(joints: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Joints seen from above the pelvis, along the body's own heading, [count, 3 joint].
+    """Joints relative to the pelvis and the body's own heading, [count, 3 joint].
 
-    The heading is told from the axis through the hips, which stays level when a body bows or lies on its back.
+    The heading comes from the axis through the hips, which stays level when a body bows or lies on its back.
     """
     axis = joints[:, 1] - joints[:, 2]
     angle = np.unwrap(np.arctan2(-axis[:, 2], axis[:, 0]))
@@ -141,7 +139,7 @@ def _view_along_heading(joints: NDArray[np.float64]) -> NDArray[np.float64]:
 @no_type_check
 @numba.njit(nogil=True, cache=True)
 def _match_times(apart):
-    """The column that matches each row of a square of distances, both ends fixed, at slopes from 1/2 to 2."""
+    """Match each row of a square matrix of distances to a column, with both ends fixed and slopes from 1/2 to 2."""
     n = len(apart)
     cost, step = np.full((n, n), np.inf), np.zeros((n, n), np.int64)
     cost[0, 0] = apart[0, 0]
@@ -170,7 +168,7 @@ def _match_times(apart):
 
 
 def _smooth_match(match: NDArray[np.float64], width: int) -> NDArray[np.float64]:
-    """The same with gentle changes of slope. Both ends stay: what lies beyond them is its own image in the end."""
+    """Smooth the changes of slope of a match. Both ends stay fixed, since it is continued by point reflection."""
     width = min(width, len(match) - 1)
     late = match - np.arange(len(match))
     late = np.concatenate([-late[width:0:-1], late, -late[-2 : -2 - width : -1]])
@@ -183,7 +181,7 @@ def _smooth_match(match: NDArray[np.float64], width: int) -> NDArray[np.float64]
 def _fit_rigidly(
     ours: NDArray[np.float64], theirs: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-    """Turn about the vertical axis and shift on the floor that bring joints nearest, and how near.
+    """Rotation about the vertical axis and shift on the floor that minimise the joints' distance, and that distance.
 
     Source:
         Kovar, Gleicher and Pighin, "Motion graphs", SIGGRAPH 2002, section 3.1.

@@ -1,7 +1,4 @@
-"""Who touches whom: re-enactment by several people together, on bodies of other sizes.
-
-Above footing, which re-enacts one person; below synthesis. Pure.
-"""
+"""Re-enact motions of several people on other bodies so that they still touch each other. Pure functions."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,48 +15,47 @@ from synthaug.body.skeleton import JOINT, PARENTS, Skeleton, centre_of, forward_
 from synthaug.structures import Motion
 
 TOUCH = (0.15, 0.4)
-"""Metres between a hand and the nearest joint of somebody else: from the first down the hand belongs to what it touches
-(flesh lies up to so far from its joint), from the second up it belongs to its own body alone."""
+"""Metres between a hand and the nearest joint of another person. Below the first, the hand touches that person (flesh
+extends that far from its joint); above the second, it follows only its own body."""
 _FALLOFF = 0.1
-"""Metres by which the shares of the joints around a hand fall off, so that it passes from one to the next smoothly."""
+"""Metres over which the shares of the joints around a hand fall off, for smooth changes from one to the next."""
 _ARMS = tuple(tuple(JOINT[f"{side}_{part}"] for part in ("shoulder", "elbow", "wrist")) for side in ("left", "right"))
 _FLEXION_SIGNS = (-1.0, 1.0)
-"""Sense about y of the elbow in which it flexes, left and right."""
+"""Sign of flexion about the elbow's y axis, left and right."""
 _HANDS = [JOINT["left_middle1"], JOINT["right_middle1"]]
 _TOUCHABLE = [*range(JOINT["right_wrist"] + 1), *_HANDS]
 """Joints that can be touched: the body's and the hands."""
 _YIELD_SHARES = torch.tensor([0.5 if joint in (*_HANDS, _ARMS[0][2], _ARMS[1][2]) else 0.0 for joint in _TOUCHABLE])
-"""Share of the way that what is touched comes itself: hands meet half-way."""
+"""Share of the way that the touched joint moves itself: hands meet half-way."""
 _MAX_STRETCH = 0.999
-"""Share of an arm's length at which it is as straight as arms get."""
+"""Share of its length to which an arm is stretched at most."""
 _STRAIGHT_ANGLE = 1e-3
-"""Radians of bend below which the elbow's own axis says how it bends, since its bones do not."""
+"""Bend in radians below which the bones do not determine the elbow's axis, so that its own axis is used."""
 
 
 def reenact_together(motions: Sequence[Motion], source: Skeleton, targets: Sequence[Skeleton]) -> list[Motion]:
-    """The same action on other skeletons, by people who keep meeting and touching each other.
+    """Re-enact the motions of several people on other skeletons so that they still meet and touch each other.
 
-    Each is re-enacted as alone, but on one ground: their paths are scaled by the mean of their sizes about the middle
-    between them, so that who came close comes close. Then a hand that touched somebody is brought to where that place
-    of the other body is now, by its own arm, which bends at the elbow and swings at the shoulder; a hand that touched
-    a hand meets it half-way. One person alone, or people of the source's own build, come out as `footing.reenacted`
-    has them.
+    Each person is re-enacted as alone, except that all paths are scaled by the mean of their sizes about the middle
+    between them, so that people who came close come close again. Then a hand that touched another person is moved to
+    that place on the other's new body, by bending its elbow and swinging its shoulder. Two hands that touched meet
+    half-way. For one person, or targets of the source's size, the result equals that of `retargeting.reenact`.
 
     Args:
-        motions: On `source`, one world frame, one length.
+        motions: On `source`, in one world frame, of one length.
         source: The skeleton that the motions were made for.
-        targets: Who performs each.
+        targets: The skeleton that performs each motion.
 
     Source:
         Al-Asqhar, Komura and Choi, "Relationship descriptors for interactive motion adaptation", SCA 2013 (places kept
-        relative to what is near them); the fading and the half-way are our own.
+        relative to what is near them); the fading and meeting half-way are our own.
     """
     if len(motions) == 1:
         return [reenact(motions[0], source, targets[0])]
     size = sum(target.leg for target in targets) / len(targets) / source.leg
-    ground = PathScaling(torch.stack([centre_of(motion) for motion in motions]).mean(dim=0), size)
+    scaling = PathScaling(torch.stack([centre_of(motion) for motion in motions]).mean(dim=0), size)
     performed = [
-        reenact(motion, source, target, ground=ground) for motion, target in zip(motions, targets, strict=True)
+        reenact(motion, source, target, path_scaling=scaling) for motion, target in zip(motions, targets, strict=True)
     ]
     before = [joint_positions(motion, source) for motion in motions]
     after = [joint_positions(motion, target) for motion, target in zip(performed, targets, strict=True)]
@@ -72,7 +68,7 @@ def reenact_together(motions: Sequence[Motion], source: Skeleton, targets: Seque
 def _hand_shifts(
     before: Sequence[Float[Tensor, "time 55 3"]], after: Sequence[Float[Tensor, "time 55 3"]], who: int
 ) -> Float[Tensor, "time 2 3"]:
-    """How far each hand has to go to lie where it lay on the others' bodies, metres; 0 for hands that touch nobody."""
+    """Shift of each hand that restores its position on the others' bodies, metres; 0 for hands that touch nobody."""
     others = [k for k in range(len(before)) if k != who]
     hands, now = before[who][:, _HANDS], after[who][:, _HANDS]
     touched = torch.cat([before[k][:, _TOUCHABLE] for k in others], dim=1)
@@ -82,14 +78,14 @@ def _hand_shifts(
     nearest = apart.amin(dim=-1, keepdim=True)
     shares = torch.softmax((nearest - apart) / _FALLOFF, dim=-1)
     yields = _YIELD_SHARES.repeat(len(others)).to(shares)
-    wanted = (there[:, None] + offsets - now[:, :, None]) * (1 - yields)[:, None]
+    shifts = (there[:, None] + offsets - now[:, :, None]) * (1 - yields)[:, None]
     near, far = TOUCH
     held = ((far - nearest) / (far - near)).clamp(0, 1)
-    return (shares[..., None] * wanted).sum(dim=2) * (held * held * (3 - 2 * held))
+    return (shares[..., None] * shifts).sum(dim=2) * (held * held * (3 - 2 * held))
 
 
 def _move_hands(motion: Motion, skeleton: Skeleton, ways: Float[Tensor, "time 2 3"]) -> Motion:
-    """The motion with each hand shifted by so much, and kept as it is turned; the very same where nothing shifts."""
+    """Shift each hand and keep its orientation; returns the motion itself if there is no shift."""
     if not bool((ways.abs() > 1e-4).any()):
         return motion
     T, body_pose = forward_kinematics(motion, skeleton).double(), motion.body_pose.clone()
@@ -107,24 +103,24 @@ def _move_hands(motion: Motion, skeleton: Skeleton, ways: Float[Tensor, "time 2 
 def _solve_arm(
     joints: Float[Tensor, "time 3 3"], hinge: Float[Tensor, "time 3"], goal: Float[Tensor, "time 3"]
 ) -> tuple[Float[Tensor, "time 3 3"], Float[Tensor, "time 3 3"]]:
-    """Rotations in the world that bring an arm's end to a goal, or as far as it reaches: of the whole, of the forearm.
+    """World rotations of the whole arm and of the forearm that bring the wrist to a goal, or as close as it reaches.
 
     Args:
         joints: Shoulder, elbow, wrist.
         hinge: Axis about which the elbow flexes, for arms that are straight.
-        goal: Of the wrist.
+        goal: Goal of the wrist.
     """
     shoulder, elbow, wrist = joints.unbind(1)
     upper, fore, way = elbow - shoulder, wrist - elbow, goal - shoulder
     a, b = upper.norm(dim=-1), fore.norm(dim=-1)
-    # Arms that are straighter than that already may stay so.
+    # An arm that is already straighter than the limit may stay so.
     most = torch.maximum(_MAX_STRETCH * (a + b), (wrist - shoulder).norm(dim=-1))
     far = torch.minimum(torch.maximum(way.norm(dim=-1), (a - b).abs() + 1e-4), most)
     across = torch.linalg.cross(upper, fore)
     now = torch.atan2(across.norm(dim=-1), (upper * fore).sum(-1))
-    wanted = torch.acos(((far * far - a * a - b * b) / (2 * a * b)).clamp(-1, 1))
+    goal_bend = torch.acos(((far * far - a * a - b * b) / (2 * a * b)).clamp(-1, 1))
     axis = normalize(torch.where(now[:, None] < _STRAIGHT_ANGLE, hinge, across), dim=-1)
-    bend = axis_angle_to_matrix(axis * (wanted - now)[:, None])
+    bend = axis_angle_to_matrix(axis * (goal_bend - now)[:, None])
     bent = upper + (bend @ fore[..., None])[..., 0]
     across = torch.linalg.cross(bent, way)
     angle = torch.atan2(across.norm(dim=-1), (bent * way).sum(-1))

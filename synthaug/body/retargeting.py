@@ -1,6 +1,6 @@
-"""Feet that stand where they stand: re-enactment on another body without sliding and sinking.
+"""Re-enact a motion on another body with feet that neither slide nor sink. Pure functions.
 
-Above body, whose `retarget` carries angles over; below synthesis, which re-enacts everything through here. Pure.
+`skeleton.retarget` transfers the angles; here the legs are corrected so that planted feet stay planted.
 """
 
 from dataclasses import dataclass, replace
@@ -23,58 +23,60 @@ _POINTS = ("ankle", "foot")
 _LEGS = np.array([[JOINT[f"{side}_{part}"] for part in ("hip", "knee", "ankle", "foot")] for side in _SIDES])
 _FLESH = np.array([SUPPORTS["left_ankle"], SUPPORTS["left_foot"]])
 _MAX_STANDING_SPEED = 0.3
-"""Metres per second: feet on the ground are slower, whatever the capture; swinging ones are ten times as fast."""
+"""Metres per second; standing feet are slower in all captures, and swinging feet are ten times as fast."""
 _MAX_STANDING_CLEARANCE = 0.05
-"""Metres of clearance up to which a slow foot counts as standing: what captures leave under planted soles."""
+"""Largest clearance of a standing foot, metres; captures leave this much under planted soles."""
 _RELEASE_SECONDS = 0.2
-"""Seconds in which a foot that has left the ground returns to its own path: half a swing."""
+"""Seconds in which a foot that left the ground returns to its own path: half a swing."""
 _SETTLE_SECONDS = 0.2
-"""Seconds in which a body settles that comes to rest on more than its feet."""
+"""Seconds in which a body that comes to rest on more than its feet settles."""
 _MAX_STRETCH = 0.999
-"""Share of a leg's length at which it is as straight as legs get."""
+"""Share of its length to which a leg is stretched at most."""
 
 
 def find_contacts(joints: Float[Tensor, "time 55 3"], *, fps: float) -> Bool[Tensor, "time 2 2"]:
-    """Which soles stand on the floor at y = 0: for each frame and side, heel and ball.
+    """Find which soles stand on the floor at y = 0: for each frame and side, heel and ball.
 
-    A point stands while it is low and slow, seen from the slower of the steps before and after. The source's own
-    joints are asked, since those of another body have been moved already.
+    A point stands while it is low and slow, where the slower of the steps before and after counts. Use the source's own
+    joints, since those of another body have been moved already.
     """
     return torch.from_numpy(_find_standing(_foot_points(joints), fps))
 
 
 @dataclass(frozen=True, eq=False)
 class PathScaling:
-    """How paths shrink or grow on the floor, for people who shall keep meeting.
+    """How paths are scaled on the floor, so that people who meet still meet.
 
     Attributes:
-        centre: What stays where it is, world frame; its height says nothing.
-        size: Factor on distances from there.
+        centre: Fixed point of the scaling, world frame; its height is ignored.
+        size: Factor on distances from the centre.
     """
 
     centre: Float[Tensor, "3"]
     size: float
 
 
-def reenact(motion: Motion, source: Skeleton, target: Skeleton, *, ground: PathScaling | None = None) -> Motion:
-    """The same action on another skeleton, with feet that neither slide nor sink where the source's stood.
+def reenact(motion: Motion, source: Skeleton, target: Skeleton, *, path_scaling: PathScaling | None = None) -> Motion:
+    """Re-enact a motion on another skeleton, with feet that neither slide nor sink where the source's stood.
 
-    Angles, path and clearance as `body.retarget` has them. Then each foot is brought to where it belongs by its leg
-    alone, turning hip and knee and keeping the foot's own attitude: for as long as it stands, to one place; in the
-    air, back to its own path within a fifth of a second. Where a leg is too short the pelvis gives way. Where more than
-    feet touches the floor, as in sitting on it and lying, the whole body keeps the clearance of its lowest point, for
-    its legs have been moved. Arms and trunk keep their angles.
+    Angles, path and clearance are first transferred as by `body.retarget`. Then each leg moves its foot by turning hip
+    and knee while the foot keeps its orientation: a standing foot stays in one place, and a foot in the air returns to
+    its own path within a fifth of a second. If a leg is too short, the pelvis sinks. If more than the feet touches the
+    floor, as in sitting on it or lying, the whole body keeps the clearance of its lowest point. Arms and trunk keep
+    their angles.
 
     Args:
         motion: On `source`, world frame with the floor at y = 0.
         source: The skeleton that the motion was made for.
-        target: The skeleton that shall perform it.
-        ground: Of the path; None scales it by the legs about where it starts.
+        target: The skeleton that performs it.
+        path_scaling: Scaling of the path; None scales it by leg length about its start.
     """
     size = target.leg / source.leg
     pose = motion.pose
     path = motion.transl.double().numpy()
-    stride, fixed = (size, path[:1]) if ground is None else (ground.size, ground.centre.double().numpy())
+    stride, fixed = (
+        (size, path[:1]) if path_scaling is None else (path_scaling.size, path_scaling.centre.double().numpy())
+    )
     transl = path * (size * _UPRIGHT + stride * _LEVEL) + (1 - stride) * fixed * _LEVEL
     skeletons = np.stack([source.joints.double().numpy(), target.joints.double().numpy()])
     before, T, heights = _pose_both(pose.numpy(), np.stack([path, transl]), skeletons, size)
@@ -92,14 +94,14 @@ _LEG_JOINTS = torch.from_numpy(_LEGS[:, :3] - 1)
 _RESTING = np.array([JOINT[name] for name in SUPPORTS])
 _THICKNESS = np.array(list(SUPPORTS.values()))
 _LEG_PART = np.array([int(np.flatnonzero(_LEGS[:, 1:].ravel() == k)[0]) if k in _LEGS[:, 1:] else -1 for k in _RESTING])
-"""Of each resting joint: 0 to 2 for knee, ankle and ball of the left leg, 3 to 5 of the right, -1 for others."""
+"""Part of each resting joint: 0 to 2 for knee, ankle and ball of the left leg, 3 to 5 of the right, -1 for others."""
 _FOOT_PART = np.where(_LEG_PART % 3 > 0, _LEG_PART, -1)
 
 
 @no_type_check
 @numba.njit(nogil=True, cache=True)
 def _pose_both(pose, paths, skeletons, size):
-    """One pose on two bodies at once, since both turn alike.
+    """Pose two bodies at once, since all joints have the same rotations.
 
     Returns ankle and ball on the first, [time, side, point, 3], joint to world on the second, for `BEARING_JOINTS`
     alone, and heights over the floor, [time, 3]: of the first's lowest point, of its lowest but for the feet, of the
@@ -143,7 +145,7 @@ def _keep_feet(
     """Rotations of hips, knees and ankles, [time, side, 3, 3, 3], and how far the body rises, [time]."""
     points = _find_standing(feet, fps)
     clearance = feet[..., 1] - _FLESH
-    # Captures put the floor a few centimetres off: it is where standing feet are.
+    # The floor of a capture is a few centimetres off: take the height of standing feet.
     off = float(np.median(clearance[points])) if points.any() else 0.0
     lift = heights[:, 0] - heights[:, 2] - off * size
     T[:, :, 1, 3] += lift[:, None]
@@ -169,7 +171,7 @@ def _foot_points(joints: Float[Tensor, "time 55 3"]) -> NDArray[np.float64]:
 @no_type_check
 @numba.njit(nogil=True, cache=True)
 def _find_standing(feet, fps):
-    """Which points stand, [time, side, point]."""
+    """Find which points stand, [time, side, point]."""
     time = len(feet)
     standing, slow = np.zeros((time, 2, 2), np.bool_), np.zeros((time, 2, 2), np.bool_)
     for side in range(2):
@@ -185,7 +187,7 @@ def _find_standing(feet, fps):
                 slow[t, side, k] = low and least < _MAX_STANDING_SPEED
                 standing[t, side, k] = slow[t, side, k]
             for t in range(1, time - 1):
-                # A frame between two that stand stands, too.
+                # A low point between two standing frames stands, too.
                 low = feet[t, side, k, 1] - _FLESH[k] < _MAX_STANDING_CLEARANCE
                 standing[t, side, k] |= slow[t - 1, side, k] and slow[t + 1, side, k] and low
     return standing
@@ -194,17 +196,17 @@ def _find_standing(feet, fps):
 @no_type_check
 @numba.njit(nogil=True, cache=True)
 def _ankle_goals(own, standing, clearance, resting, flesh, steps):
-    """Where the ankles shall be, [time, side, 3]: their own path, shifted so that what stands, stands still.
+    """Goals of the ankles, [time, side, 3]: their own path, shifted so that standing points do not move.
 
-    `own` and `standing` hold heel and ball of both feet, `clearance` their height above the floor as it was before,
-    `resting` frames in which other parts than feet are on the floor; `steps` are frames to let go in, and a stride.
+    `own` and `standing` hold heel and ball of both feet, `clearance` their original height above the floor, `resting`
+    the frames in which other parts than feet are on the floor. `steps` are the frames of a release, and a stride.
     """
     time, (release, stride) = len(own), steps
     goals = own[:, :, 0].copy()
     point = np.empty(time, np.int64)
     for side in range(2):
         for t in range(time):
-            # The ball carries where both could: heels leave first.
+            # If both stand, the ball is held, since heels leave first.
             point[t] = 1 if standing[t, side, 1] else (0 if standing[t, side, 0] else -1)
             lowest = min(own[t, side, 0, 1] - flesh[0], own[t, side, 1, 1] - flesh[1])
             if point[t] >= 0 and not resting[t]:
@@ -223,7 +225,7 @@ def _ankle_goals(own, standing, clearance, resting, flesh, steps):
 @no_type_check
 @numba.njit(nogil=True, cache=True)
 def _has_stepped(path, t, point, stride):
-    """Whether a foot went farther than a stride since the frame before."""
+    """Whether a foot moved farther than a stride since the frame before."""
     if t == 0 or point < 0:
         return False
     x, z = path[t, point, 0] - path[t - 1, point, 0], path[t, point, 2] - path[t - 1, point, 2]
@@ -233,9 +235,9 @@ def _has_stepped(path, t, point, stride):
 @no_type_check
 @numba.njit(nogil=True, cache=True)
 def _hold_in_place(path, point, stride):
-    """Shifts of a foot's path, [time, 2], that hold it at one place while it stands on one point.
+    """Shifts of a foot's path, [time, 2], that hold it in place while it stands on one point.
 
-    A foot that went farther than a stride between two frames has stepped, or the clip has started over.
+    A foot that moved farther than a stride between two frames has stepped, or the clip has started over.
     """
     time = len(point)
     shift = np.zeros((time, 2))
@@ -249,7 +251,7 @@ def _hold_in_place(path, point, stride):
             rolls = first > 0 and point[first - 1] >= 0 and not _has_stepped(path, first, k, stride)
             for c in range(2):
                 if rolls:
-                    # From heel to ball the foot goes on from where the heel held it, lest it hop.
+                    # From heel to ball, continue from where the heel held the foot, so that it does not jump.
                     place = path[first, k, 2 * c] + shift[first - 1, c]
                 else:
                     place = path[first:last, k, 2 * c].mean()
@@ -262,7 +264,7 @@ def _hold_in_place(path, point, stride):
 @no_type_check
 @numba.njit(nogil=True, cache=True)
 def _fade_holds(shift, point, release):
-    """Let a foot that leaves the ground, or nears it, fade between its own path and the place that holds it."""
+    """Fade a foot that leaves or approaches the ground between its own path and its held position."""
     held, time = shift.copy(), len(point)
     for t in range(time):
         if point[t] >= 0:
@@ -287,9 +289,9 @@ def _lower_pelvis(goals, T, width):
                 bone = T[t, _LEGS[side, k + 1], :3, 3] - T[t, _LEGS[side, k], :3, 3]
                 reach += _MAX_STRETCH * np.sqrt((bone * bone).sum())
             away = goals[t, side] - T[t, _LEGS[side, 0], :3, 3]
-            # The highest that a hip may be over a goal that lies so far aside.
+            # The largest height of the hip above a goal at this horizontal distance.
             highest = np.sqrt(max(reach * reach - away[0] * away[0] - away[2] * away[2], 0.0))
-            # More than a hand's breadth is no knee that was a little too straight, but a foot out of reach.
+            # Beyond 10 cm the foot is out of reach, and not only the knee a little too straight.
             need[t] = max(need[t], min(-away[1] - highest, 0.1))
     for t in range(time):
         for s in range(max(0, t - width), min(time, t + width + 1)):
@@ -303,7 +305,7 @@ def _lower_pelvis(goals, T, width):
 @no_type_check
 @numba.njit(nogil=True, cache=True)
 def _settle_body(T, legs, heights, size, width):
-    """Metres by which a body that rests on more than its feet sinks until it is as clear of the floor as it was.
+    """Metres by which a body that rests on more than its feet sinks, so that it regains its original clearance.
 
     `legs` holds the heights of knee, ankle and ball of both legs after they were moved, `heights` those of the source.
     """
@@ -317,7 +319,7 @@ def _settle_body(T, legs, heights, size, width):
         down[t] = low - max(heights[t, 0], 0.0)
         share[t] = 1.0 if heights[t, 1] < _MAX_STANDING_CLEARANCE else 0.0
     for t in range(time):
-        # Fading in and out where the body meets the floor, and whole while it is there.
+        # Fade in and out where the body meets the floor.
         for s in range(max(0, t - width), min(time, t + width + 1)):
             result[t] = max(result[t], share[s] * (1 - abs(s - t) / (width + 1)))
         result[t] *= down[t]
@@ -327,7 +329,7 @@ def _settle_body(T, legs, heights, size, width):
 @no_type_check
 @numba.njit(nogil=True, cache=True)
 def _rotation_between(a, b, R):
-    """The smallest rotation that turns direction a onto direction b."""
+    """Write the smallest rotation from direction a to direction b."""
     a, b = a / np.sqrt((a * a).sum()), b / np.sqrt((b * b).sum())
     x, y, z = a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
     c = max((a * b).sum(), -0.999)
@@ -340,7 +342,7 @@ def _rotation_between(a, b, R):
 @no_type_check
 @numba.njit(nogil=True, cache=True)
 def _rotation_about(axis, angle, R):
-    """Rotation about a unit axis."""
+    """Write the rotation about a unit axis."""
     c, s = np.cos(angle), np.sin(angle)
     x, y, z = axis[0], axis[1], axis[2]
     f = 1 - c
@@ -352,9 +354,9 @@ def _rotation_about(axis, angle, R):
 @no_type_check
 @numba.njit(nogil=True, cache=True)
 def _bend_legs(T, legs, goals, rotations, heights):
-    """Rotations of hip, knee and ankle against their parents that bring each ankle to its goal; heights that they have.
+    """Write local rotations of hip, knee and ankle that bring each ankle to its goal, and the resulting heights.
 
-    The knee opens or closes about its own axis until the leg is as long as the way; then the leg swings onto the way.
+    The knee bends about its own axis until the leg's length equals the distance to the goal; then the leg swings there.
     """
     swing, bend, upper = np.empty((3, 3)), np.empty((3, 3)), np.empty((3, 3))
     lower, both = np.empty((3, 3)), np.empty((3, 3))
@@ -374,8 +376,8 @@ def _bend_legs(T, legs, goals, rotations, heights):
             aside = (shin * axis).sum()
             inner = np.sqrt(max(b * b - aside * aside, 1e-12))
             cosine = (far * far - aside * aside - a * a - inner * inner) / (2 * a * inner)
-            wanted = np.arccos(min(max(cosine, -1.0), 1.0))
-            _rotation_about(axis, wanted - now, bend)
+            goal_bend = np.arccos(min(max(cosine, -1.0), 1.0))
+            _rotation_about(axis, goal_bend - now, bend)
             _rotation_between(thigh + _apply(bend, shin), way, swing)
             _multiply(swing, T[t, hip], upper)
             _multiply(swing, bend, lower)
@@ -391,7 +393,7 @@ def _bend_legs(T, legs, goals, rotations, heights):
 @no_type_check
 @numba.njit(nogil=True, cache=True)
 def _apply(A, x):
-    """A x."""
+    """The product of a matrix and a vector."""
     out = np.empty(3)
     for r in range(3):
         out[r] = A[r, 0] * x[0] + A[r, 1] * x[1] + A[r, 2] * x[2]
@@ -401,7 +403,7 @@ def _apply(A, x):
 @no_type_check
 @numba.njit(nogil=True, cache=True)
 def _multiply(one, other, out):
-    """The product of the upper left 3 x 3 parts: a library call costs twenty times as much."""
+    """Write the product of the upper left 3 x 3 parts; a library call costs twenty times as much."""
     for r in range(3):
         for c in range(3):
             out[r, c] = one[r, 0] * other[0, c] + one[r, 1] * other[1, c] + one[r, 2] * other[2, c]
@@ -410,7 +412,7 @@ def _multiply(one, other, out):
 @no_type_check
 @numba.njit(nogil=True, cache=True)
 def _multiply_transposed(one, other, out):
-    """The same of one transposed and other."""
+    """Write the product of one transposed and other."""
     for r in range(3):
         for c in range(3):
             out[r, c] = one[0, r] * other[0, c] + one[1, r] * other[1, c] + one[2, r] * other[2, c]

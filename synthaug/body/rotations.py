@@ -1,6 +1,6 @@
-"""Rotations as axis-angles, matrices and quaternions (wxyz), in radians. Pure functions.
+"""Convert and interpolate rotations as axis-angles, matrices and quaternions (wxyz), in radians. Pure functions.
 
-Below body and everything that turns. Where nothing has to be differentiated compiled loops do it.
+Compiled loops do the work where no gradient is needed.
 """
 
 from typing import no_type_check
@@ -14,7 +14,7 @@ from torch import Tensor
 
 
 def can_compile(*tensors: Tensor) -> bool:
-    """Whether a compiled loop may do it: in main memory, and nothing has to be differentiated.
+    """Whether compiled loops can process these tensors: in main memory, floating point, without gradients.
 
     A clip has a few thousand rotations, for which a chain of tensor operations costs thirty times the arithmetic.
     """
@@ -139,7 +139,7 @@ def slerp(
 
 
 compile_loop = numba.njit(nogil=True, cache=True, error_model="numpy")
-"""Compiles a loop. Its cache notices changes of a caller's own file alone: touch callers elsewhere after a change."""
+"""Compiles a loop. Its cache notices only changes of a caller's own file: after a change, touch callers elsewhere."""
 
 
 @no_type_check

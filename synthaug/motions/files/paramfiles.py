@@ -155,11 +155,11 @@ def fill_gaps(frames: ParamFrames, *, fps: float) -> TimedFrames:
             f"expected gaps of at most {_MAX_GAP:g} s, frames {before + 1} to {before + longest - 1} are missing, "
             f"{(longest - stride) / fps:.1f} s"
         )
-    wanted = np.arange(numbers[0], numbers[-1] + 1, stride)
-    right = np.searchsorted(numbers, wanted)
-    left = np.where(numbers[right] == wanted, right, right - 1)
+    all_numbers = np.arange(numbers[0], numbers[-1] + 1, stride)
+    right = np.searchsorted(numbers, all_numbers)
+    left = np.where(numbers[right] == all_numbers, right, right - 1)
     span = np.maximum(numbers[right] - numbers[left], 1)
-    share = torch.from_numpy((wanted - numbers[left]) / span).float()[:, None]
+    share = torch.from_numpy((all_numbers - numbers[left]) / span).float()[:, None]
     quats = matrix_to_quat(axis_angle_to_matrix(torch.from_numpy(frames.pose)))
     pose = quat_to_axis_angle(slerp(quats[left], quats[right], share[:, None].double().expand(-1, 55, 1))).float()
     trans = torch.from_numpy(frames.trans).float()

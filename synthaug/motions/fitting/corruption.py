@@ -1,7 +1,7 @@
-"""Mistakes planted into part of a measured clip, by kind: what a quality gate has to find.
+"""Corrupt a part of a measured clip with gross errors of several kinds, which a quality gate has to find.
 
-For the validation of gates, ours and others', and for estimates that go wrong as real ones do. All chance comes from
-the generator given.
+Used to validate gates, and to imitate estimates that fail as real ones do. All randomness comes from the given
+generator.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ _SIDED = {
 
 
 def corrupt(track: Track, markers: Markers, rng: np.random.Generator) -> Track:
-    """The track with a mistake of any kind in a part of it."""
+    """Corrupt a part of the track with a random kind of error."""
     return list(CORRUPTIONS.values())[int(rng.integers(len(CORRUPTIONS)))](track, markers, rng)
 
 
@@ -30,7 +30,7 @@ def _find_marker(markers: Markers, name: str) -> int | None:
 
 
 def _sample_stretch(rng: np.random.Generator, time: int) -> slice:
-    """A quarter to half of the clip, anywhere within."""
+    """Sample a stretch of a quarter to a half of the clip."""
     length = max(2, round(time * rng.uniform(0.25, 0.5)))
     first = int(rng.integers(0, max(1, time - length + 1)))
     return slice(first, first + length)
@@ -50,7 +50,7 @@ def _swap_columns(values: np.ndarray, a: int, b: int) -> np.ndarray:
 
 
 def swap_sides(track: Track, markers: Markers, rng: np.random.Generator) -> Track:
-    """Left and right of arms, legs, all limbs or the whole body exchanged for a while."""
+    """Swap left and right of arms, legs, all limbs or the whole body for a while."""
     when, points, confidence = (
         _sample_stretch(rng, len(track.points)),
         track.points.numpy().copy(),
@@ -65,7 +65,7 @@ def swap_sides(track: Track, markers: Markers, rng: np.random.Generator) -> Trac
 
 
 def freeze_limb(track: Track, markers: Markers, rng: np.random.Generator) -> Track:
-    """An arm or a leg that keeps its first place of a stretch, in the room or on the trunk."""
+    """Freeze an arm or a leg for a while, in the room or relative to the trunk."""
     when, points = _sample_stretch(rng, len(track.points)), track.points.numpy().copy()
     confidence = track.confidence.numpy().copy()
     side, limb = ("left", "right")[int(rng.integers(2))], ("arms", "legs")[int(rng.integers(2))]
@@ -85,14 +85,14 @@ def freeze_limb(track: Track, markers: Markers, rng: np.random.Generator) -> Tra
 
 
 def drop_out(track: Track, markers: Markers, rng: np.random.Generator) -> Track:
-    """Nobody found for a while."""
+    """Remove the person for a while."""
     confidence = track.confidence.numpy().copy()
     confidence[_sample_stretch(rng, len(confidence))] = 0
     return _replace_points(track, track.points.numpy().copy(), confidence)
 
 
 def replace_person(track: Track, markers: Markers, rng: np.random.Generator) -> Track:
-    """Somebody else for a while: the clip's movement at another time, turned, resized, half a metre to three away."""
+    """Replace the person for a while by the clip's motion at another time, turned, resized, 0.5 to 3 m away."""
     when, points = _sample_stretch(rng, len(track.points)), track.points.numpy().copy()
     length = len(points[when])
     later = np.roll(points, int(rng.integers(1, len(points))), axis=0)[when]
@@ -107,7 +107,7 @@ def replace_person(track: Track, markers: Markers, rng: np.random.Generator) -> 
 
 
 def rescale_suddenly(track: Track, markers: Markers, rng: np.random.Generator) -> Track:
-    """The body a fifth to a half larger or smaller for a while, about its own middle."""
+    """Enlarge or shrink the body by 20 to 50 % for a while, about its own middle."""
     when, points = _sample_stretch(rng, len(track.points)), track.points.numpy().copy()
     factor = rng.uniform(1.2, 1.5) ** rng.choice([-1, 1])
     centre = np.nanmedian(points[when], axis=1, keepdims=True)
@@ -116,7 +116,7 @@ def rescale_suddenly(track: Track, markers: Markers, rng: np.random.Generator) -
 
 
 def truncate_legs(track: Track, markers: Markers, rng: np.random.Generator) -> Track:
-    """Legs out of the picture for a while: lost, or invented by an estimator that doubts them."""
+    """Cut off the legs for a while: lost, or invented with low confidence."""
     when = _sample_stretch(rng, len(track.points))
     points, confidence = track.points.numpy().copy(), track.confidence.numpy().copy()
     invented = rng.random() < 0.5
@@ -138,4 +138,4 @@ CORRUPTIONS: Mapping[str, Callable[[Track, Markers, np.random.Generator], Track]
     "sudden scale": rescale_suddenly,
     "truncated legs": truncate_legs,
 }
-"""By name: each takes a clean track and returns it with a mistake in a part of it."""
+"""Corruptions by name; each takes a clean track and returns one with an error in a part of it."""

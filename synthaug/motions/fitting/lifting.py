@@ -1,7 +1,7 @@
-"""From points in a picture to a body in space: starts for every way that the person may face, the best of them kept.
+"""Lift points in one picture to a body in 3D: fit from several facing directions and keep the best.
 
-Between recovery and fitting. One view leaves depth open; bone lengths, joints that bend one way, smooth movement and
-the usual pose settle it, and only roughly. What is exact is where things land in the picture.
+One view leaves depth open. Bone lengths, joints that bend one way, smooth movement and the usual pose decide it, but
+only roughly. Positions in the picture are exact.
 """
 
 import math
@@ -20,9 +20,9 @@ from synthaug.motions.fitting.starts import LIMBS, analytic_start
 from synthaug.structures import Camera, Motion
 
 LIFT_BELIEFS = Beliefs(looseness=0.5, least_pixel_noise=0.01, acceleration=4.0)
-"""Tighter than for points in space: what one view leaves open, the usual pose must say."""
+"""Tighter than for 3D points, since the usual pose must decide what one view leaves open."""
 _SMOOTHING = 0.2
-"""Seconds: of distances and of the direction that somebody faces."""
+"""Smoothing of distances and facing directions, seconds."""
 _SCREENING_STEPS = 12
 """Descent steps after which starts are compared."""
 
@@ -30,21 +30,21 @@ _SCREENING_STEPS = 12
 def lift_track(
     sight: Sighting, *, fps: float, markers: Markers, skeleton: Skeleton, beliefs: Beliefs = LIFT_BELIEFS
 ) -> tuple[Motion, float]:
-    """The motion that one fixed camera saw, in the level camera's frame, and what the best start won over the next.
+    """Lift the motion that one static camera saw, in the level camera's frame, and the certainty of its facing.
 
-    Starts are two readings of the girdles' foreshortening (turned to the left or to the right) and eight fixed
-    directions; each is descended a little, the best of them to the end.
+    Starts are two readings of the shoulders' foreshortening (turned left or right) and eight fixed directions. Each is
+    descended a few steps, and the best to the end.
 
     Args:
-        sight: Markers in the picture; its camera is a level one, at the origin.
+        sight: Markers in the picture, of a level camera at the origin.
         fps: Frames per second.
-        markers: Where they sit.
-        skeleton: Whose bone lengths give the scale.
+        markers: Positions of the markers on the body.
+        skeleton: Its bone lengths set the scale.
         beliefs: Weights of the terms.
 
     Returns:
-        The motion, and the share by which the energy of the best start lies below that of the best one that faces
-        otherwise (by more than 90 degrees on average): near 0, front and back cannot be told apart.
+        The motion, and the share by which the best start's energy is below that of the best start that faces another
+        way (by more than 90 degrees on average). Near 0, front and back are indistinguishable.
     """
     pixels, seen = smooth(sight.pixels.float(), sight.confidence.float(), 1.0)
     nothing = Track(torch.zeros(*sight.confidence.shape, 3), torch.zeros_like(sight.confidence), fps, sighting=sight)
@@ -64,7 +64,7 @@ def lift_track(
 
 
 def _heading(rows: Float[Tensor, "time 135"]) -> Float[Tensor, "time 3"]:
-    """Where the pelvis faces: its z axis, which is its x axis crossed with its y axis."""
+    """Direction that the pelvis faces: its z axis, the cross product of its x and y axes."""
     x = torch.nn.functional.normalize(rows[:, 0:3], dim=-1)
     y = rows[:, 3:6] - (rows[:, 3:6] * x).sum(-1, keepdim=True) * x
     return torch.linalg.cross(x, torch.nn.functional.normalize(y, dim=-1))
@@ -81,7 +81,7 @@ def _candidate_facings(
         return fixed
     left, right = (direct[joint] for joint in pair)
     across = pixels[:, left, 0] - pixels[:, right, 0]
-    # Whoever turns by half shows the full width at some time; the ninth tenth is deaf to slips.
+    # A person who turns shows the full width at some time; the 90th percentile ignores outliers.
     cosine = (across / across.abs().quantile(0.9).clamp(min=1.0)).clamp(-1, 1)
     turn, _ = smooth(cosine[:, None, None], torch.minimum(seen[:, left], seen[:, right])[:, None], _SMOOTHING * fps)
     angle = turn[:, 0, 0].clamp(-1, 1).arccos()
@@ -91,11 +91,11 @@ def _candidate_facings(
 def _guess_points(
     pixels: Tensor, seen: Tensor, yaw: Tensor, K: Tensor, markers: Markers, skeleton: Skeleton, *, fps: float
 ) -> Float[Tensor, "time marker 3"]:
-    """Points in space that land on the pixels: girdles and head turned as told, limbs by their foreshortening.
+    """Guess 3D points that project onto the pixels: trunk and head turned by `yaw`, limbs by their foreshortening.
 
     Source:
         Taylor, "Reconstruction of articulated objects from point correspondences", CVIU 2000: a bone that looks short
-        goes towards the camera or away from it. Which, is guessed here: knees and hands lie before the body.
+        points towards the camera or away from it. The guess here: knees and hands are in front of the body.
     """
     cos, sin, zero, one = yaw.cos(), yaw.sin(), torch.zeros_like(yaw), torch.ones_like(yaw)
     R = torch.stack([cos, zero, sin, zero, one, zero, -sin, zero, cos], dim=-1).unflatten(-1, (3, 3))
@@ -118,7 +118,7 @@ def _guess_points(
             length = (rest[a] - rest[b]).norm()
             flat = _points_on_rays(pixels[:, [b]], points[:, [a], 2], K)[:, 0] - points[:, a]
             away = (length**2 - (flat[:, :2] ** 2).sum(-1)).clamp(min=0).sqrt()
-            # A quarter of it: full depth, guessed on the wrong side, is farther from the truth than none.
+            # A quarter of the depth: full depth on the wrong side would be worse than none.
             depth[:, b] = points[:, a, 2] + 0.25 * sign.clamp(-1, 1) * away
             points[:, b] = _points_on_rays(pixels[:, [b]], depth[:, [b]], K)[:, 0]
         _carry_ends(points, pixels, upper, end, K, markers, ends[2])
@@ -129,14 +129,14 @@ _RIGID = ("pelvis", "left_hip", "right_hip", "spine1", "spine2", "spine3", "neck
 
 
 def _points_on_rays(pixels: Tensor, z: Tensor, K: Tensor) -> Tensor:
-    """The points of these depths (negative, towards the viewer positive) that the pixels show, level camera's frame."""
+    """The points at depth z (negative in front of the camera) that project onto the pixels, level camera's frame."""
     x = -(pixels[..., 0] - K[0, 2]) / K[0, 0] * z
     y = (pixels[..., 1] - K[1, 2]) / K[1, 1] * z
     return torch.stack([x, y, z], dim=-1)
 
 
 def _carry_ends(points: Tensor, pixels: Tensor, upper: int, end: int, K: Tensor, markers: Markers, joint: int) -> None:
-    """Put what hangs on a limb's end as far away as the end is."""
+    """Give markers of the hand or foot the depth of the limb's end."""
     below = torch.isin(markers.frames, torch.tensor([joint, joint + 3]))
     for marker in below.nonzero().squeeze(1).tolist():
         if marker not in (upper, end):

@@ -1,6 +1,6 @@
-"""Joint rotations read off marker positions in closed form: where fitting starts.
+"""Solve joint rotations from marker positions in closed form, as the start of a fit.
 
-Between markers and fitting; from the rest pose alone, fitting ends in wrong minima.
+A fit that starts from the rest pose ends in wrong minima.
 """
 
 import torch
@@ -32,7 +32,7 @@ LIMBS: tuple[tuple[str, str, str], ...] = tuple(
 )
 
 _AID = 0.1
-"""Weight of the other end of the trunk when one end is turned: decides only what its own points leave open."""
+"""Weight of the other end of the trunk when one end is turned; decides only what its own points leave open."""
 
 
 def analytic_start(
@@ -45,9 +45,9 @@ def analytic_start(
 
     Args:
         points: Smoothed, without gaps.
-        seen: Confidence after smoothing; markers of 0 leave their part of the body as it rests.
-        markers: Where the points sit.
-        skeleton: Whose.
+        seen: Confidence after smoothing; with 0 a part of the body stays at rest.
+        markers: Positions of the points on the body.
+        skeleton: The body's skeleton.
     """
     rest = markers.rest(skeleton).to(points)
     main = torch.where(markers.offsets.abs().amax(1) > 0, markers.frames, markers.weights.argmax(1))
@@ -79,10 +79,10 @@ def analytic_start(
 def find_plausible(
     points: Float[Tensor, "time marker 3"], markers: Markers, skeleton: Skeleton
 ) -> Bool[Tensor, "time marker"]:
-    """False where a joint of a limb lies too far from its neighbours to belong to the body.
+    """True where a point is plausible; False where a limb's joint is too far from its neighbours to belong to the body.
 
-    A third of a bone longer or shorter than ours (and 5 cm more) is beyond any performer's proportions. Descent
-    cannot judge this: near a false point it finds a minimum that believes it.
+    A bone that differs from ours by more than a third (and 5 cm) is beyond any performer's proportions. Descent cannot
+    detect this, since it finds a minimum close to a wrong point.
     """
     good = torch.ones(points.shape[:2], dtype=torch.bool)
     direct, joints = markers.direct, skeleton.joints
@@ -106,11 +106,11 @@ def kabsch(
     weights: Float[Tensor, "time marker"],
     prior: Float[Tensor, "time 3 3"],
 ) -> Float[Tensor, "time 3 3"]:
-    """The rotation that best turns the rest positions into the points about their centres; without any, the prior.
+    """The rotation that best maps the rest positions to the points about their centres; the prior without any point.
 
     Source:
         Kabsch, "A solution for the best rotation to relate two sets of vectors", 1976. The prior counts as three
-        unit axes of weight 1e-4 (1 cm each), so that two points leave no angle open.
+        unit axes of weight 1e-4 (1 cm each), so that two points determine the rotation.
     """
     share = weights / weights.sum(1, keepdim=True).clamp(min=1e-9)
     a = rest[None] - torch.einsum("tm,mi->ti", share, rest)[:, None]
@@ -123,14 +123,14 @@ def kabsch(
 
 
 def rotation_onto(a: Float[Tensor, "time 3"], b: Float[Tensor, "time 3"]) -> Float[Tensor, "time 3 3"]:
-    """The smallest rotation that turns unit vectors a onto b; for opposite ones, half a turn about some normal."""
+    """The smallest rotation from unit vectors a to b; for opposite ones, half a turn about a normal."""
     cross = torch.linalg.cross(a, b)
     dot = (a * b).sum(-1)
     x, y, z = cross.unbind(-1)
     zero = torch.zeros_like(x)
     K = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=-1).unflatten(-1, (3, 3))
     R = torch.eye(3, dtype=a.dtype) + K + K @ K / (1 + dot).clamp(min=1e-6)[:, None, None]
-    # Within 0.1 degrees of opposite, the formula above is lost: turn about a normal of a instead.
+    # Within 0.1 degrees of opposite the formula above is singular: turn about a normal of a instead.
     least = torch.nn.functional.one_hot(a.abs().argmin(-1), 3).to(a)
     normal = torch.nn.functional.normalize(torch.linalg.cross(a, least), dim=-1)
     half = 2 * normal[:, :, None] * normal[:, None, :] - torch.eye(3, dtype=a.dtype)
@@ -170,7 +170,7 @@ def _turn_limb(
     d = swung @ d0
     e = _direction(points, direct, hinge, end, swung @ e0, _is_sighted(seen, direct, hinge, end))
     axis0 = torch.tensor(HINGES[limb[1]], dtype=points.dtype)
-    # The plane's normal is as long as the sine of the bend: a straight limb keeps the twist of its swing.
+    # The normal's length is the sine of the bend, so a straight limb keeps the twist of its swing.
     swing_normal = swung @ axis0
     normal = torch.linalg.cross(d, e)
     against = ((normal * swing_normal).sum(-1) < 0) & (normal.norm(dim=-1) < 0.3)
@@ -188,7 +188,7 @@ def _is_sighted(seen: Tensor, direct: dict[int, int], a: int, b: int) -> Tensor:
 
 
 def _direction(points: Tensor, direct: dict[int, int], a: int, b: int, otherwise: Tensor, sight: Tensor) -> Tensor:
-    """Direction from joint a to joint b, where both are seen."""
+    """Direction from joint a to joint b where both are seen, else `otherwise`."""
     bone = points[:, direct[b]] - points[:, direct[a]]
     length = bone.norm(dim=-1, keepdim=True)
     return torch.where(sight[:, None] & (length > 1e-6), bone / length.clamp(min=1e-6), otherwise)
@@ -197,7 +197,7 @@ def _direction(points: Tensor, direct: dict[int, int], a: int, b: int, otherwise
 def _turn_tip(
     world: dict[int, Tensor], joint: int, points: Tensor, seen: Tensor, markers: Markers, skeleton: Skeleton
 ) -> None:
-    """Add the rotation of a hand or foot, which turns with its limb where nothing else is seen of it."""
+    """Add the rotation of a hand or foot, which turns with its limb if no point on it is seen."""
     parent = world[PARENTS[joint]]
     child = joint + 3 if joint in (JOINT["left_ankle"], JOINT["right_ankle"]) else joint
     own = (markers.weights[:, [joint, child]].sum(1) == 1) & torch.isin(markers.frames, torch.tensor([joint, child]))

@@ -1,6 +1,6 @@
-"""What arms do: hang, swing, or bring a place on the hand to a place in the world.
+"""Pose arms that hang, swing, or bring a place on the hand to a place in the world.
 
-Below `choreography`, which poses the trunk first. Directions are outwards, up, forward; float64 inside.
+The trunk is posed first. Directions are outwards, up, forward; computed in float64.
 """
 
 import math
@@ -41,10 +41,10 @@ class Spot:
     """A place that a hand goes to.
 
     Attributes:
-        landmark: A name out of `Rig.landmarks` ("ear" and the like mean the arm's own side, "other_ear" the other
-            one's), or "world", whose origin is the floor under the performer.
-        offset: From there: outwards (away from the body's middle on the arm's side), up, forward; metres, in the frame
-            of the joint that carries the landmark.
+        landmark: A name from `LimbRig.landmarks` ("ear" is the one on the arm's own side, "other_ear" the other one),
+            or "world", whose origin is the floor under the performer.
+        offset: From the landmark: outwards (away from the body's middle on the arm's side), up, forward; metres, in the
+            frame of the joint that carries the landmark.
     """
 
     landmark: str
@@ -53,19 +53,19 @@ class Spot:
 
 @dataclass(frozen=True, eq=False)
 class Reach:
-    """An arm that goes somewhere: a place on the hand meets a place in the world.
+    """An arm that reaches: a place on the hand meets a place in the world.
 
     Directions are outwards, up, forward.
 
     Attributes:
-        spot: Where to.
-        contact: Which place on the hand, out of `Hand.contacts`.
-        palm: Where the palm shall face; None leaves the hand in line with the forearm, turned by `wrist`.
-        fingers: Where the fingers shall point, if `palm` is given.
-        aim: Joint in whose frame `palm` and `fingers` are meant, or "world".
-        pole: Where the elbow shall point, in the frame of the chest.
+        spot: The place in the world.
+        contact: The place on the hand, from `Hand.contacts`.
+        palm: Direction that the palm faces; None leaves the hand in line with the forearm, turned by `wrist`.
+        fingers: Direction of the fingers, if `palm` is given.
+        aim: Joint in whose frame `palm` and `fingers` are given, or "world".
+        pole: Direction of the elbow, in the frame of the chest.
         wrist: Pronation, flexion and radial deviation, radians, if `palm` is None.
-        shape: Of the hand, out of `hands.SHAPES`.
+        shape: Shape of the hand, from `hands.SHAPES`.
     """
 
     spot: Spot
@@ -83,13 +83,13 @@ class Hang:
     """An arm that hangs or swings from the shoulder. Radians.
 
     Attributes:
-        swing: Forward.
-        abduct: Away from the body's middle.
-        flex: Of the elbow.
-        rotate: Of the upper arm about itself, inwards.
-        pronate: Of the forearm.
+        swing: Forward swing of the upper arm.
+        abduct: Angle away from the body's middle.
+        flex: Flexion of the elbow.
+        rotate: Inward rotation of the upper arm about itself.
+        pronate: Pronation of the forearm.
         gravity: 0 to 1: how much the arm hangs down when the trunk tilts.
-        shape: Of the hand.
+        shape: Shape of the hand.
     """
 
     swing: float | Float[Tensor, " time"] = 0.05
@@ -103,7 +103,7 @@ class Hang:
 
 @dataclass(frozen=True, eq=False)
 class Key:
-    """One change of an arm: from `start` to `end`, shares of the action, it comes to `pose`."""
+    """One change of an arm: it moves to `pose` between `start` and `end`, which are shares of the action."""
 
     start: float
     end: float
@@ -112,7 +112,7 @@ class Key:
 
 @dataclass(frozen=True, eq=False)
 class PosedTrunk:
-    """The trunk once it is posed: orientations and positions of its joints in the world, and who performs."""
+    """The posed trunk: world orientations and positions of its joints, with the clock and style of the performance."""
 
     R: dict[str, Tensor]
     p: dict[str, Tensor]
@@ -132,7 +132,7 @@ class ArmAngles:
 
 
 def put_arm(local: Tensor, side: str, arm: ArmAngles, stage: PosedTrunk) -> None:
-    """Write one arm; the forearm's turn is shared by elbow and wrist, so that skin doesn't wring."""
+    """Write one arm; elbow and wrist share the forearm's twist, so that the skin does not collapse."""
     sign = SIDES[side]
     lift, forward = arm.collar.unbind(-1)
     local[:, JOINT[f"{side}_collar"]] = _collar_rotation(lift, forward, sign)
@@ -151,7 +151,7 @@ def _collar_rotation(lift: Tensor, forward: Tensor, sign: float) -> Tensor:
 
 
 def _forearm_axis(side: str) -> Tensor:
-    """Axis about which positive angles pronate: on both sides the one that points to +x at rest."""
+    """Axis of pronation; on both sides it points to +x at rest."""
     return normalize(rig().arms[side].lower, dim=0) * SIDES[side]
 
 
@@ -162,9 +162,9 @@ def _wrist_rotation(flexion: Tensor, deviation: Tensor, sign: float) -> Tensor:
 
 
 def blend_keys(keys: tuple[Key, ...], side: str, stage: PosedTrunk) -> ArmAngles:
-    """One arm over time: each key's angles, one laid over the other as they come.
+    """Blend the poses of all keys into one arm over time, later keys over earlier ones.
 
-    The hand follows the shoulder by a moment, as in every unhurried reach.
+    The hand lags a little behind the shoulder, as in relaxed reaching.
     """
     arm = _solve_hang(Hang(), side, stage)
     u = stage.clock.u
@@ -183,7 +183,7 @@ def blend_keys(keys: tuple[Key, ...], side: str, stage: PosedTrunk) -> ArmAngles
 
 
 def _solve_keys(keys: tuple[Key, ...], side: str, stage: PosedTrunk) -> list[ArmAngles]:
-    """Each key's pose in every frame, as if it were held all the time; a pose that returns is solved once."""
+    """Solve each key's pose for every frame; a pose that is used several times is solved once."""
     distinct = {id(key.pose): key.pose for key in keys}
     reaches = {name: pose for name, pose in distinct.items() if isinstance(pose, Reach)}
     arms = dict(zip(reaches, _solve_reaches(tuple(reaches.values()), side, stage), strict=True)) if reaches else {}
@@ -192,10 +192,10 @@ def _solve_keys(keys: tuple[Key, ...], side: str, stage: PosedTrunk) -> list[Arm
 
 
 def _solve_hang(pose: Hang, side: str, stage: PosedTrunk) -> ArmAngles:
-    """Angles of an arm that hangs or swings."""
+    """Solve an arm that hangs or swings."""
     sign, zero = SIDES[side], torch.zeros_like(stage.clock.t)
     chest = stage.R["spine3"]
-    # Seen from above, the chest faces where its left side says, which stays level when it bends.
+    # The heading comes from the chest's left axis, which stays level when the trunk bends.
     left = chest[..., 0] * vector(1, 0, 1)
     upright = frame(left, vector(0, 1, 0).expand_as(left))
     share = (zero + pose.gravity)[:, None]
@@ -213,7 +213,7 @@ def _solve_hang(pose: Hang, side: str, stage: PosedTrunk) -> ArmAngles:
 
 
 def _to_side(direction: Triple | Tensor, side: str) -> Tensor:
-    """Outwards, up, forward as x, y, z."""
+    """Convert outwards, up, forward to x, y, z."""
     value = direction if isinstance(direction, Tensor) else vector(*direction)
     return value * vector(SIDES[side], 1, 1)
 
@@ -232,7 +232,7 @@ def place_of(spot: Spot, side: str, stage: PosedTrunk) -> Float[Tensor, "time 3"
 
 
 def _shrug(to: Tensor, chest: Tensor, side: str) -> tuple[Tensor, Tensor]:
-    """Lift and forward turn of the collar that go with reaching somewhere, radians.
+    """Lift and forward rotation of the collar that accompany a reach, radians.
 
     The shoulder blade gives about a third of the arm's elevation (Inman, Saunders, Abbott, 1944), of which the collar
     joint of SMPL-X carries a part.
@@ -245,14 +245,14 @@ def _shrug(to: Tensor, chest: Tensor, side: str) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True, eq=False)
 class _Aims:
-    """Reaches of one arm, one after the other as rows of pose and time.
+    """Reaches of one arm, flattened over poses and time.
 
     Attributes:
-        goal: Where the contact shall be, world.
+        goal: Target of the contact, world.
         contact: The place on the hand, from the wrist at rest.
-        pole: Where the elbow shall point, world.
-        hand: Orientation that the hand shall have, world; anything where it is free.
-        free: Whether the hand's orientation is left to `wrist`.
+        pole: Direction of the elbow, world.
+        hand: Orientation of the hand, world; arbitrary where it is free.
+        free: Whether `wrist` sets the hand's orientation.
         wrist: Pronation, flexion and deviation where it is free.
     """
 
@@ -265,7 +265,7 @@ class _Aims:
 
 
 def _gather_aims(poses: tuple[Reach, ...], side: str, stage: PosedTrunk) -> _Aims:
-    """The reaches as rows."""
+    """Flatten the reaches over poses and time."""
     frames, hand = len(stage.clock.t), rig().hands[side]
     eye = torch.eye(3, dtype=torch.float64)
     goals, contacts, poles, hands, wrists = [], [], [], [], []
@@ -286,10 +286,10 @@ def _gather_aims(poses: tuple[Reach, ...], side: str, stage: PosedTrunk) -> _Aim
 
 
 def _solve_reaches(poses: tuple[Reach, ...], side: str, stage: PosedTrunk) -> list[ArmAngles]:
-    """Angles of an arm whose hand is somewhere, for each of several poses.
+    """Solve the arm's angles for each reach.
 
-    The wrist's limits may turn the hand away from its aim, which moves the contact: three rounds bring it back, each
-    moving the wrist by what was missed.
+    The wrist's limits may turn the hand away from its aim, which moves the contact. Three further rounds correct this,
+    each moving the wrist by the remaining error.
     """
     sign, limb, aims = SIDES[side], rig().arms[side], _gather_aims(poses, side, stage)
     chest = stage.R["spine3"].repeat(len(poses), 1, 1)
@@ -316,7 +316,7 @@ def _solve_reaches(poses: tuple[Reach, ...], side: str, stage: PosedTrunk) -> li
 
 
 def _solve_wrist(local: Tensor, side: str) -> Tensor:
-    """Pronation, flexion and deviation that bring a hand as near to an orientation against the forearm as they can."""
+    """Pronation, flexion and deviation that bring the hand as close to an orientation as the wrist's limits allow."""
     sign, axis, most = SIDES[side], _forearm_axis(side), math.radians(PRONATION_DEG)
     twist = twist_of(local, axis).clamp(-most, most)
     rest = quat_to_axis_angle(matrix_to_quat(turn(axis, -twist) @ local))

@@ -1,6 +1,6 @@
-"""Actions of the arms and the upper body: drinking, waving, saluting, clapping and so on.
+"""Write the scores of actions of arms and upper body: drinking, waving, saluting, clapping and so on.
 
-Scores for a right-handed performer; `actions` lists them. Directions are outwards, up, forward.
+Scores are for a right-handed performer; `actions` lists them. Directions are outwards, up, forward.
 """
 
 from dataclasses import replace
@@ -15,12 +15,12 @@ from synthaug.motions.procedural.timing import Clock, cycles, ease, minimum_jerk
 
 
 def angles(*columns: Tensor) -> Tensor:
-    """Pitch, yaw, roll side by side."""
+    """Stack pitch, yaw and roll (or x, y and z) in the last axis."""
     return torch.stack(columns, dim=-1)
 
 
 def there_and_back(first: Reach, *, until: float = 0.3, since: float = 0.75) -> tuple[Key, ...]:
-    """An arm that goes to a pose, holds it, and comes down again."""
+    """Keys of an arm that goes to a pose, holds it, and comes down again."""
     return (Key(0.0, until, first), Key(since, 1.0, Hang()))
 
 
@@ -163,7 +163,7 @@ def clapping(clock: Clock, style: PerformerStyle) -> Score:
     """Clap both hands before the chest."""
     base, u = stand_still(clock, style), clock.u
     turns = cycles(u, 3 + 2 * style.repetitions, 0.14, 0.86)
-    # Hands meet sharply and part softly: a sine's absolute value has its corner where they meet.
+    # Hands meet abruptly and part softly: the absolute value of a sine has its corner where they meet.
     gap = 0.15 * style.amplitude * torch.sin(turns / 2).abs() + 0.002
     beat = torch.cos(turns) * ease(u, 0.1, 0.2) * (1 - ease(u, 0.8, 0.9))
     spot = angles(gap, -0.02 + 0.1 * style.variant + 0.02 * beat, 0.2 + 0 * u)
@@ -190,8 +190,8 @@ def point_to_something(clock: Clock, style: PerformerStyle) -> Score:
     )  # fmt: skip
     keys: tuple[Key, ...] = (Key(0.05, 0.32, pose), Key(0.76, 1.0, _hang_down()))
     if style.repetitions > 1:
-        drawn = replace(pose, spot=Spot("shoulder", (0.8 * out, up - 0.03, 0.8 * ahead)))
-        keys = (keys[0], Key(0.4, 0.5, drawn), Key(0.47, 0.6, pose), keys[1])
+        pulled = replace(pose, spot=Spot("shoulder", (0.8 * out, up - 0.03, 0.8 * ahead)))
+        keys = (keys[0], Key(0.4, 0.5, pulled), Key(0.47, 0.6, pose), keys[1])
     look = ease(u, 0.0, 0.2) * (1 - ease(u, 0.74, 0.92))
     aim = float(torch.atan2(torch.tensor(side), torch.tensor(1.0)))
     # Looking to the performer's right is a negative yaw; the eyes go first, the trunk last.
@@ -372,7 +372,7 @@ def punch(clock: Clock, style: PerformerStyle) -> Score:
 
 
 def throw(clock: Clock, style: PerformerStyle) -> Score:
-    """Draw an arm back over the shoulder, step, throw overarm, follow through."""
+    """Take an arm back over the shoulder, step, throw overarm, follow through."""
     base, u = stand_still(clock, style), clock.u
     cocked = Reach(
         Spot("shoulder", (0.22, 0.16 + 0.06 * style.amplitude, -0.1)), "wrist", palm=(0.1, 0.7, 0.7),
@@ -404,14 +404,14 @@ def throw(clock: Clock, style: PerformerStyle) -> Score:
 
 
 def step_foot(foot: Foot, done: Tensor, *, forward: float) -> Foot:
-    """A foot that steps as `done` goes from 0 to 1 (or back): in the air half-way, on the floor at both ends."""
+    """Step a foot as `done` goes from 0 to 1 (or back): in the air half-way, on the floor at both ends."""
     lifted = 4 * done * (1 - done)
-    # Eased once more, the foot is up before it travels, and has arrived before it is down.
+    # Eased again, so that the foot is up before it travels, and arrives before it is down.
     travel = minimum_jerk(done)
     shift = torch.stack([torch.zeros_like(done), 0.06 * lifted, forward * travel], dim=-1)
     return replace(foot, ball=foot.ball + shift, pitch=foot.pitch + 0.2 * lifted)
 
 
 def _hang_down() -> Hang:
-    """The arm as it hangs."""
+    """A hanging arm."""
     return Hang()

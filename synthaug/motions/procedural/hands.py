@@ -1,6 +1,6 @@
-"""Shapes that hands take: relaxed, fist, grip, pointing, and so on.
+"""Define shapes of hands (relaxed, fist, grip, pointing and so on) and turn them into finger angles.
 
-Below `choreography`. Angles are degrees in the tables, radians outside.
+Angles are degrees in the tables and radians elsewhere.
 """
 
 import functools
@@ -18,15 +18,15 @@ _FINGERS = ("index", "middle", "pinky", "ring")
 
 @dataclass(frozen=True)
 class HandShape:
-    """A hand's shape. Degrees; each finger's knuckle, middle and end joint.
+    """A hand's shape, degrees: flexion of each finger's knuckle, middle and end joint.
 
     Attributes:
-        index: Curl of the index finger's three joints.
-        middle: Of the middle finger's.
-        ring: Of the ring finger's.
-        pinky: Of the little finger's.
-        thumb: Towards the palm, at its three joints.
-        spread: Between neighbouring fingers.
+        index: Flexion of the index finger's three joints.
+        middle: Flexion of the middle finger's.
+        ring: Flexion of the ring finger's.
+        pinky: Flexion of the little finger's.
+        thumb: Flexion of its three joints towards the palm.
+        spread: Angle between neighbouring fingers.
     """
 
     index: tuple[int, int, int]
@@ -56,14 +56,14 @@ def hand_pose(shape: str, side: str) -> Float[Tensor, "15 3"]:
     """Axis-angles of one hand's 15 joints in SMPL-X order (index, middle, little, ring, thumb)."""
     chosen, sign = SHAPES[shape], SIDES[side]
     curls = {"index": chosen.index, "middle": chosen.middle, "pinky": chosen.pinky, "ring": chosen.ring}
-    # Places of the fingers across the hand, index first, around the middle finger that spreads from nothing.
+    # Position of the fingers across the hand, relative to the middle finger, which does not spread.
     fans = {"index": 1.0, "middle": 0.0, "ring": -1.0, "pinky": -2.0}
     hand = rig().hands[side]
     rows = []
     for finger in _FINGERS:
         for k, degrees in enumerate(curls[finger]):
             bone = _bone_direction(side, finger, k)
-            # Bending leads the bone towards the palm; spreading leads it towards the thumb's side.
+            # Flexion turns the bone towards the palm; spread turns it towards the thumb.
             axis = normalize(torch.linalg.cross(bone, hand.palm), dim=0)
             fan = chosen.spread * fans[finger] * sign if k == 0 else 0.0
             rows.append(axis * degrees + hand.palm * fan)
@@ -75,6 +75,6 @@ def hand_pose(shape: str, side: str) -> Float[Tensor, "15 3"]:
 
 
 def _bone_direction(side: str, finger: str, k: int) -> Float[Tensor, "3"]:
-    """Direction of a finger's bone; the last one, whose end is no joint, goes on like the one before."""
+    """Direction of a finger's bone; the last bone, which ends in no joint, repeats the one before."""
     k = min(k, 1)
     return normalize(rig().bone(f"{side}_{finger}{k + 1}", f"{side}_{finger}{k + 2}"), dim=0)

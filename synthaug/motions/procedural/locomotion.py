@@ -1,6 +1,6 @@
-"""Actions of the legs: walking, running on the spot, kicking, jumping.
+"""Write the scores of actions of the legs: walking, running on the spot, kicking, jumping.
 
-Scores for a right-handed performer; `actions` lists them. Directions are outwards, up, forward.
+Scores are for a right-handed performer; `actions` lists them. Directions are outwards, up, forward.
 """
 
 import math
@@ -19,7 +19,7 @@ from synthaug.motions.procedural.timing import Clock, ease, minimum_jerk, moves,
 
 GRAVITY = 9.81
 ROOM = 2.8
-"""Metres that a walk may lead away from where it began: longer ones bend, to stay in a camera's view."""
+"""Largest distance of a walk from its start, metres; longer walks bend, to stay in the camera's view."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,9 +28,9 @@ class Gait:
 
     Attributes:
         period: Seconds for a step with each foot.
-        speed: Metres a second.
+        speed: Metres per second.
         curvature: 1 / metre, positive to the left.
-        span: Seconds of the whole walk, whose middle passes the origin facing +z.
+        span: Duration of the walk in seconds; its middle passes the origin facing +z.
     """
 
     period: float
@@ -39,7 +39,7 @@ class Gait:
     span: float
 
     def place(self, t: Float[Tensor, " time"]) -> tuple[Tensor, Tensor, Tensor]:
-        """Across, forward and heading at times."""
+        """Position across and forward, and heading, at given times."""
         s = self.speed * (t - self.span / 2)
         heading = self.curvature * s
         # sin(x) / x and (1 - cos x) / x in forms that are smooth at a straight path.
@@ -48,7 +48,7 @@ class Gait:
 
 
 def _choose_gait(clock: Clock, style: PerformerStyle) -> Gait:
-    """The walk of this performer: cadence and step length as people of this tempo choose them."""
+    """Choose cadence and step length as people of this tempo do."""
     # About 1.9 steps a second of 0.6 m indoors; cadence grows a little more with speed than length (Winter, 1991).
     period = 2 / (1.9 * style.speed**0.6)
     # Beyond 0.85 of the leg's length a walker would have to run.
@@ -67,15 +67,15 @@ STANCE = 0.62
 
 
 def _walk_foot(base: Foot, gait: Gait, t: Tensor, side: str) -> Foot:
-    """A foot that stands while the body passes over it and then swings to its next place."""
+    """A foot that stands while the body passes over it and then swings to its next position."""
     offset = 0.0 if side == "left" else 0.5
     cycle = t / gait.period + offset
     n, f = cycle.floor(), cycle - cycle.floor()
     across = float(base.ball[0, 0]) * 0.75
 
     def print_of(number: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        # The body is over the foot a quarter of a cycle after the heel's strike: before the middle of the stance, whose
-        # end the rising heel prolongs.
+        # The body is over the foot a quarter of a cycle after heel strike, before the middle of the stance, since the
+        # rising heel prolongs its end.
         x, z, heading = gait.place((number - offset + 0.25) * gait.period)
         ahead = float(rig().at(f"{side}_foot")[2]) - 0.02
         return (
@@ -102,11 +102,11 @@ def _walk_foot(base: Foot, gait: Gait, t: Tensor, side: str) -> Foot:
 
 
 def walk(clock: Clock, style: PerformerStyle) -> Score:
-    """Walk across the scene, straight or in a bend, all the while."""
+    """Walk across the scene, straight or in a curve, for the whole clip."""
     base, t = stand_still(clock, style), clock.t
     gait = _choose_gait(clock, style)
     shifted = t + 0.5 * gait.period * style.phase / math.pi
-    # The phase moves the steps, not the path: the gait is delayed and the path brought forward alike.
+    # The phase shifts the steps but not the path: delay the gait and advance the path equally.
     moved = Gait(gait.period, gait.speed, gait.curvature, gait.span + 2 * float(shifted[0] - t[0]))
     x, z, heading = moved.place(shifted)
     phase = 2 * math.pi * shifted / gait.period
@@ -133,7 +133,7 @@ def walk(clock: Clock, style: PerformerStyle) -> Score:
 
 
 def run_on_the_spot(clock: Clock, style: PerformerStyle) -> Score:
-    """Run without leaving the place: knees up in turn, bent arms pumping."""
+    """Run on the spot: knees up in turn, bent arms pumping."""
     base, t, u = stand_still(clock, style), clock.t, clock.u
     on = ease(u, 0.0, 0.12) * (1 - ease(u, 0.9, 1.0))
     phase = 2 * math.pi * 1.45 * style.speed * t + style.phase

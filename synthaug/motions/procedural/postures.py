@@ -1,6 +1,6 @@
-"""Actions of the whole trunk: bowing, sitting, lying, bending down.
+"""Write the scores of actions of the whole trunk: bowing, sitting, lying, bending down.
 
-Scores for a right-handed performer; `actions` lists them. Directions are outwards, up, forward.
+Scores are for a right-handed performer; `actions` lists them. Directions are outwards, up, forward.
 """
 
 import math
@@ -19,9 +19,9 @@ from synthaug.motions.procedural.style import PerformerStyle
 from synthaug.motions.procedural.timing import Clock, ease, moves, pulse
 
 SEAT = 0.45
-"""Height of the chair that nobody sees, metres: the common one (EN 1729, sizes 6 and 7)."""
+"""Height of the invisible chair, metres: the common one (EN 1729, sizes 6 and 7)."""
 FLESH = SUPPORTS["pelvis"]
-"""From the pelvis joint down to what one sits on, metres."""
+"""From the pelvis joint down to the seat, metres."""
 
 
 def bow(clock: Clock, style: PerformerStyle) -> Score:
@@ -43,7 +43,7 @@ def bow(clock: Clock, style: PerformerStyle) -> Score:
 
 
 def _seat_offset(style: PerformerStyle) -> tuple[float, float]:
-    """Height and forward shift of a pelvis on the chair, from where it stands, shanks leaning back a little."""
+    """Height and forward shift of the pelvis on the chair relative to standing; the shanks lean back a little."""
     leg, knee = rig().legs["left"], 0.03
     ankle_height = rig().standing + float(rig().at("left_ankle")[1])
     hip = SEAT + FLESH + float(rig().at("left_hip")[1])
@@ -53,7 +53,7 @@ def _seat_offset(style: PerformerStyle) -> tuple[float, float]:
 
 
 def _reach_lap(style: PerformerStyle) -> Reach:
-    """Hands on the thighs of someone who sits."""
+    """Reach of a hand onto the thigh of a sitting performer."""
     out = 0.03 if style.variant < 0.5 else -0.05
     return Reach(
         Spot("thigh", (out, 0.09, 0.2 + 0.06 * style.variant)), "palm", palm=(-0.15, -1, 0), fingers=(-0.25, -0.1, 1),
@@ -62,7 +62,7 @@ def _reach_lap(style: PerformerStyle) -> Reach:
 
 
 def sit_down(clock: Clock, style: PerformerStyle) -> Score:
-    """Lower oneself backwards on a chair, leaning forward on the way, and straighten up on it."""
+    """Sit down backwards on a chair, leaning forward on the way, and straighten up."""
     base, u = stand_still(clock, style), clock.u
     down, back = _seat_offset(style)
     sunk, gone = ease(u, 0.2, 0.78), ease(u, 0.1, 0.7)
@@ -142,20 +142,20 @@ def pick_up(clock: Clock, style: PerformerStyle) -> Score:
 
 
 def _set_back(foot: Foot, back: float) -> Foot:
-    """The foot set back."""
+    """Move a foot back."""
     shift = torch.zeros_like(foot.ball)
     shift[:, 2] = -back
     return replace(foot, ball=foot.ball + shift)
 
 
 def _slide_feet(base: Score, slid: Tensor, goal: Mapping[str, Triple], *, flat: Tensor) -> dict[str, Foot]:
-    """Feet that slide over the floor, as `slid` goes from 0 to 1, until the ankles are at their goals.
+    """Slide the feet over the floor, as `slid` goes from 0 to 1, until the ankles are at their goals.
 
     Args:
-        base: Where they stand.
+        base: Score with the feet at their start.
         slid: Share of the way.
-        goal: Place of each ankle in the end: across, up, forward, metres.
-        flat: 0 to 1: how far the toes are let fall back, about the heel.
+        goal: Final position of each ankle: across, up, forward, metres.
+        flat: 0 to 1: how far the toes fall back about the heel.
     """
     feet = {}
     for side in SIDES:
@@ -164,7 +164,7 @@ def _slide_feet(base: Score, slid: Tensor, goal: Mapping[str, Triple], *, flat: 
         heel = heel_to_ankle(side)
         fallen = heel - apply(turn(vector(1, 0, 0), -flat), heel.expand_as(foot.ball))
         end = vector(*goal[side]) + to_ball * vector(1, 0, 1) + fallen
-        # The ankle lies on its own flesh, above where a standing foot would have it.
+        # A lying ankle rests on its own flesh, higher than the ankle of a standing foot.
         rest = vector(0, float(rig().at(f"{side}_ankle")[1]) + rig().standing, 0)
         feet[side] = replace(
             foot, ball=torch.lerp(foot.ball, end - rest, slid[:, None]),
@@ -179,12 +179,12 @@ def lie_down(clock: Clock, style: PerformerStyle) -> Score:
 
 
 def _sit_on_floor(u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Sinking of the pelvis, its way back, and the trunk's forward lean on the way to sitting on the floor."""
+    """Sinking of the pelvis, its way back, and the trunk's forward lean while sitting down on the floor."""
     return ease(u, 0.02, 0.42), ease(u, 0.04, 0.38), ease(u, 0.0, 0.24) * (1 - ease(u, 0.28, 0.5))
 
 
 def _reach_support(out: float, back: float) -> Reach:
-    """A hand on the floor beside and behind the hips."""
+    """Reach of a hand onto the floor beside and behind the hips."""
     return Reach(
         Spot("pocket", (out, -0.16, -back)), "palm", palm=(0, -1, 0), fingers=(0.6, 0, -0.5), aim="world",
         pole=(0.6, 0.1, -1), shape="flat",
@@ -192,7 +192,7 @@ def _reach_support(out: float, back: float) -> Reach:
 
 
 def _lie_on_back(clock: Clock, style: PerformerStyle) -> Score:
-    """Lying down backwards."""
+    """Lie down on the back."""
     base, u = stand_still(clock, style), clock.u
     sunk, gone, lean = _sit_on_floor(u)
     # On the floor with the knees up, the pelvis rolls back and the lower back rounds.
@@ -200,12 +200,12 @@ def _lie_on_back(clock: Clock, style: PerformerStyle) -> Score:
     down, back = FLESH + 0.01 - rig().standing, -0.5
     recline = ease(u, 0.4, 0.84)
     curl = pulse(u, 0.36, 0.56, 0.92)
-    drawn = style.variant < 0.2
+    bent = style.variant < 0.2
     slid = ease(u, 0.5, 0.9)
-    # Lying, the hips are below the pelvis joint along the floor; drawn up, the feet come to two thirds of the legs.
-    far = back - float(rig().at("left_hip")[1]) + (0.62 if drawn else 0.985) * rig().legs["left"].reach
+    # Lying, the hips are beyond the pelvis joint along the floor; with bent knees, the feet come to two thirds.
+    far = back - float(rig().at("left_hip")[1]) + (0.62 if bent else 0.985) * rig().legs["left"].reach
     goal = {side: (0.11 * sign * style.stance, 0.08, far) for side, sign in SIDES.items()}
-    feet = _slide_feet(base, slid, goal, flat=0 * slid if drawn else slid)
+    feet = _slide_feet(base, slid, goal, flat=0 * slid if bent else slid)
     lying = Hang(swing=0.0, abduct=0.3, flex=0.25, gravity=0.0, rotate=0.2)
     belly = Reach(Spot("belly", (0.02, 0.02, 0.03)), "palm", palm=(-0.2, 0, -1), fingers=(-1, 0.1, 0.1),
                   pole=(1, -0.6, -0.5), shape="relaxed")  # fmt: skip
@@ -221,7 +221,7 @@ def _lie_on_back(clock: Clock, style: PerformerStyle) -> Score:
 
 
 def _lie_on_side(clock: Clock, style: PerformerStyle) -> Score:
-    """Lying down on the right side, knees drawn up."""
+    """Lie down on the right side with the knees pulled up."""
     base, u = stand_still(clock, style), clock.u
     sunk, gone, lean = _sit_on_floor(u)
     # On the floor with the knees up, the pelvis rolls back and the lower back rounds.
@@ -229,7 +229,7 @@ def _lie_on_side(clock: Clock, style: PerformerStyle) -> Score:
     down, back = FLESH + 0.01 - rig().standing, -0.5
     over = ease(u, 0.42, 0.84)
     slid = ease(u, 0.52, 0.92)
-    # Thighs forward and shanks back: the feet end beyond the hips, a little before them, one upon the other.
+    # Thighs forward and shanks back: the feet end beyond the hips, a little in front, one upon the other.
     leg = rig().legs["left"].reach
     goal = {"right": (0.56 * leg, 0.07, back + 0.3 * leg), "left": (0.62 * leg, 0.17, back + 0.16 * leg)}
     feet = _slide_feet(base, slid, goal, flat=0 * slid)
