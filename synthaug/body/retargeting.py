@@ -74,9 +74,9 @@ def reenact(motion: Motion, source: Skeleton, target: Skeleton, *, path_scaling:
     size = target.leg / source.leg
     pose = motion.pose
     path = motion.transl.double().numpy()
-    stride, fixed = (
-        (size, path[:1]) if path_scaling is None else (path_scaling.size, path_scaling.centre.double().numpy())
-    )
+    stride, fixed = size, path[:1]
+    if path_scaling is not None:
+        stride, fixed = path_scaling.size, path_scaling.centre.double().numpy()
     transl = path * (size * _UPRIGHT + stride * _LEVEL) + (1 - stride) * fixed * _LEVEL
     skeletons = np.stack([source.joints.double().numpy(), target.joints.double().numpy()])
     before, T, heights = _pose_both(pose.numpy(), np.stack([path, transl]), skeletons, size)
@@ -104,7 +104,7 @@ def _pose_both(pose, paths, skeletons, size):
     """Pose two bodies at once, since all joints have the same rotations.
 
     Returns ankle and ball on the first, [time, side, point, 3], joint to world on the second, for `BEARING_JOINTS`
-    alone, and heights over the floor, [time, 3]: of the first's lowest point, of its lowest but for the feet, of the
+    alone, and heights over the floor, [time, 3]: of the first's lowest point, of its lowest without the feet, of the
     second's.
     """
     time = len(pose)

@@ -18,7 +18,7 @@ from jaxtyping import UInt8
 from synthaug.body.skeleton import mean_skeleton
 from synthaug.motions import MotionSource, UnusableClipError
 from synthaug.motions.fitting.landmarks import Landmarks
-from synthaug.motions.pose.crowd import choose_lead, track_everybody
+from synthaug.motions.pose.crowd import choose_lead, track_people
 from synthaug.motions.pose.fingers import Hands
 from synthaug.motions.pose.network import HAND_POINTS, MediapipeNetwork, mediapipe_version
 from synthaug.motions.pose.reconstruction import FILM_BELIEFS, Gate, pixel_height, reference_from_landmarks
@@ -134,9 +134,8 @@ class VideoMotion(MotionSource):
         film = _FilmFrames(record.path, info, [record.start + k / info.fps for k in range(-before, count)])
         thumbnails: list[Thumbnail] = []
         with MediapipeNetwork() as network:
-            people = track_everybody(_keep_thumbnails(film.frames(_BODY_ROWS), thumbnails), network, fps=info.fps)[
-                before:
-            ]
+            frames = _keep_thumbnails(film.frames(_BODY_ROWS), thumbnails)
+            people = track_people(frames, network, fps=info.fps)[before:]
             spans = split_shots(find_cuts(thumbnails[before:]), len(people))
             acting = choose_lead(people, spans, fps=info.fps, person=self._person)
             watched = WatchedPerson(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from synthaug.motions.pose.crowd import MAX_PEOPLE, choose_lead, join_tracks, landmarks_of, track_everybody
+from synthaug.motions.pose.crowd import MAX_PEOPLE, choose_lead, join_tracks, landmarks_of, track_people
 from synthaug.motions.pose.network import PersonLandmarks, PoseDetector, Region, turn_back
 
 HEIGHT, WIDTH, FPS = 120, 200, 20.0
@@ -112,7 +112,7 @@ def place_of(people: list, one) -> np.ndarray:
 
 def watch(people: list[Walker], count: int) -> tuple[list, list]:
     eyes = Onlooker(people)
-    found = track_everybody(eyes.frames(count), eyes, fps=FPS)
+    found = track_people(eyes.frames(count), eyes, fps=FPS)
     return found, join_tracks(found, fps=FPS)
 
 
@@ -163,7 +163,7 @@ def test_newcomers_are_seen_within_a_quarter_second_though_somebody_is_followed(
 
 def test_who_is_followed_is_not_searched_for_in_every_frame() -> None:
     eyes = Onlooker([Walker(lambda k: (50.0, 60.0), RED)])
-    track_everybody(eyes.frames(40), eyes, fps=FPS)
+    track_people(eyes.frames(40), eyes, fps=FPS)
     assert eyes.searches <= 4 * 40 / (FPS / 4)  # the whole picture and three halves, four times a second
 
 

@@ -152,7 +152,7 @@ def test_spoiled_estimates_are_wrong_and_their_grade_says_so() -> None:
     ("noise_mm", "dropout", "spoiled"), [(-1.0, 0.0, 0.0), (1.0, 1.0, 0.0), (1.0, -0.1, 0.0), (1.0, 0.0, 1.1)]
 )
 def test_impossible_mistakes_are_refused(noise_mm: float, dropout: float, spoiled: float) -> None:
-    with pytest.raises(ValueError, match=r"were given\..*were wanted\. Correct"):
+    with pytest.raises(ValueError, match=r"Expected noise_mm of 0 or more.*got noise_mm=.*Correct"):
         EstimatedMotion(Waving(), noise_mm=noise_mm, dropout=dropout, spoiled=spoiled)
 
 

@@ -155,7 +155,7 @@ def test_few_markers_are_enough_for_a_plausible_body() -> None:
 
 def test_nothing_measured_is_refused() -> None:
     empty = Track(torch.full((5, len(NAMES), 3), torch.nan), torch.zeros(5, len(NAMES)), 30.0)
-    with pytest.raises(ValueError, match=r"no point of any confidence.*wanted.*filled in"):
+    with pytest.raises(ValueError, match=r"at least one marker with confidence.*got none.*filled in"):
         fit(empty, MARKERS, SKELETON)
 
 

@@ -81,7 +81,7 @@ def test_a_gate_lowers_drops_and_says_why() -> None:
     assert verdicts[1].weight == pytest.approx(0.5)
     assert verdicts[2] == Verdict(0.0, "sides")
     assert count_verdicts(verdicts) == Tally(1, {"sides": 1}, {"sides": 2})
-    with pytest.raises(ValueError, match=r"drop=0.7 and keep=0.6 were given; 0 <= drop <= keep <= 1"):
+    with pytest.raises(ValueError, match=r"Expected 0 <= drop <= keep <= 1, got drop=0.7 and keep=0.6"):
         QualityGate(drop=0.7, keep=0.6)
 
 

@@ -16,6 +16,7 @@ from synthaug.motions.fitting.landmarks import USED, Landmarks, landmark_markers
 from synthaug.motions.fitting.markers import NUM_BODY
 from synthaug.motions.fitting.placement import FLIP, intrinsics, leveling_rotation
 from synthaug.motions.fitting.starts import rotation_onto
+from synthaug.motions.pose.reconstruction import FILM_BELIEFS, reference_from_landmarks
 from synthaug.motions.pose.scenes import (
     PRIOR_HEIGHT,
     PRIOR_LOG_FOCAL,
@@ -26,7 +27,6 @@ from synthaug.motions.pose.scenes import (
     WatchedPerson,
     estimate_standpoint,
 )
-from synthaug.motions.video import FILM_BELIEFS, reference_from_landmarks
 from synthaug.structures import Camera, Motion, Record
 
 SKELETON = mean_skeleton()
@@ -189,7 +189,7 @@ def test_less_film_leaves_more_open() -> None:
 
 def test_pictures_of_two_sizes_are_no_one_camera() -> None:
     clip = watched(performed("walk", 0), camera_at(focal=0.8, pitch_deg=0.0, height=1.5), np.random.default_rng(0))
-    with pytest.raises(ValueError, match=r"\(240, 320\).*were given; one size was wanted.*Group"):
+    with pytest.raises(ValueError, match=r"pictures of one size, got .*\(240, 320\).*Group"):
         estimate_standpoint([clip, replace(clip, size=(240, 320))], SKELETON)
 
 

@@ -50,10 +50,10 @@ def test_zero_ranges_are_the_identity(wave):
 
 def test_values_lie_within_their_ranges_and_are_plain():
     variation = Variation(speed=0.3, timing=0.1, amplitude=0.2, noise_deg=2.0, lean_deg=5.0)
-    drawn = [variation.sample(np.random.default_rng(seed)) for seed in range(60)]
-    assert all(json.loads(json.dumps(values)) == values for values in drawn)
+    sampled = [variation.sample(np.random.default_rng(seed)) for seed in range(60)]
+    assert all(json.loads(json.dumps(values)) == values for values in sampled)
     for name, most in (("speed", 0.3), ("timing", 0.1), ("amplitude", 0.2), ("lean_deg", 5.0), ("roll_deg", 5.0)):
-        sizes = [abs(values[name]) for values in drawn]
+        sizes = [abs(values[name]) for values in sampled]
         assert most * 0.8 < max(sizes) <= most
 
 
@@ -130,9 +130,9 @@ def test_joint_limits_are_kept_by_the_default_variation(wave):
 
 
 def test_mistakes_are_named(wave):
-    with pytest.raises(ValueError, match="ranges of 0 or more.*give 0 for none"):
+    with pytest.raises(ValueError, match="ranges of 0 or more.*set 0 for no change"):
         Variation(amplitude=-0.1)
-    with pytest.raises(ValueError, match="time stand still.*smaller ranges"):
+    with pytest.raises(ValueError, match="time does not stand still.*smaller ranges"):
         Variation(speed=0.8, timing=0.4)
     with pytest.raises(ValueError, match="without the numbers.*another motion variation"):
         Variation().vary(wave, {"speed": 0.1}, frame_times(wave))

@@ -19,8 +19,9 @@ from synthaug.motions.fitting.landmarks import LIMBS, USED, Landmarks, body_shap
 from synthaug.motions.fitting.markers import NUM_BODY
 from synthaug.motions.fitting.placement import estimate_tilt, intrinsics, level_camera, leveling_rotation, place_shapes
 from synthaug.motions.pose.network import MediapipeNetwork
+from synthaug.motions.pose.reconstruction import FILM_BELIEFS, Gate, longest_run, reference_from_landmarks
 from synthaug.motions.pose.scenes import WatchedPerson
-from synthaug.motions.video import FILM_BELIEFS, Gate, VideoMotion, longest_run, reference_from_landmarks
+from synthaug.motions.video import VideoMotion
 from synthaug.structures import Camera, Motion, Record
 from synthaug.testing.motions import check_motion_source
 from synthaug.video import write_video
@@ -151,21 +152,21 @@ def test_worse_film_has_worse_quality() -> None:
 @pytest.mark.parametrize(
     ("spoilt", "words"),
     [
-        (lambda s: without(s, slice(5, 30)), r"No person could be followed in 83% .*at least 60% was wanted.*Choose"),
-        (lambda s: replace(s, visibility=s.visibility * 0.1), r"10% visible.*at least 35% was wanted.*Choose"),
+        (lambda s: without(s, slice(5, 30)), r"in at least 60% of the frames of .*got 17%.*Choose"),
+        (lambda s: replace(s, visibility=s.visibility * 0.1), r"at least 35% visible on average, got 10%.*Choose"),
         (
             lambda s: replace(s, world=s.world * (1 + torch.arange(30) % 2 * 2)[:, None, None]),
-            r"change their length by 50%.*at most 30% was wanted.*Leave",
+            r"keep their length within 30%, got 50%.*leave the clip out",
         ),
         (
             lambda s: replace(
                 s, pixels=s.pixels[torch.randperm(30, generator=torch.Generator().manual_seed(0))].flip(1)
             ),
-            r"beside the film; at most 5% was wanted.*leave the clip out|No person could be followed",
+            r"within 5% of a person's height.*leave the clip out|Expected one run with a person",
         ),
     ],
 )
-def test_useless_clips_say_what_was_seen_wanted_and_to_be_done(spoilt, words) -> None:
+def test_useless_clips_say_what_was_expected_seen_and_to_be_done(spoilt, words) -> None:
     _, seen = seen_walking()
     with pytest.raises(UnusableClipError, match=words):
         reference_from_landmarks(WatchedPerson(spoilt(seen), 30.0, SIZE), beliefs=QUICK, name="clip")
@@ -192,7 +193,7 @@ def test_without_mediapipe_the_extra_is_named(monkeypatch) -> None:
 
     monkeypatch.setitem(sys.modules, "mediapipe", None)
     monkeypatch.setattr(importlib.metadata, "version", absent)
-    words = r"mediapipe is not installed here.*0\.10\.21 was wanted.*extra `pose`"
+    words = r"Expected mediapipe 0\.10\.21 .*mediapipe is not installed.*extra `pose`"
     with pytest.raises(ImportError, match=words):
         MediapipeNetwork()
     with pytest.raises(ImportError, match=words):
@@ -201,13 +202,13 @@ def test_without_mediapipe_the_extra_is_named(monkeypatch) -> None:
 
 def test_a_missing_film_is_named(tmp_path) -> None:
     record = Record(key="k", path=tmp_path / "gone.mp4", label=0, subject="", camera="", start=0.0, end=1.0)
-    with pytest.raises(FileNotFoundError, match=r"gone\.mp4.*wanted.*Check"):
+    with pytest.raises(FileNotFoundError, match=r"No such file: .*gone\.mp4.*Check"):
         VideoMotion().load(record)
 
 
 @pytest.mark.parametrize("options", [{"focal": 0.0}, {"person": -1}, {"warm_up": -1.0}, {"iterations": 0}])
 def test_impossible_settings_are_refused(options: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match=r"were given\..*were wanted\. Correct"):
+    with pytest.raises(ValueError, match=r"Expected focal between .*got focal=.*Correct"):
         VideoMotion(**options)
 
 
@@ -217,7 +218,7 @@ def test_film_without_a_person_is_unusable(tmp_path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (8, 3, 96, 128), dtype=np.uint8)
     write_video(tmp_path / "noise.mp4", torch.from_numpy(noise), fps=16.0)
     record = Record(key="noise", path=tmp_path / "noise.mp4", label=0, subject="", camera="", start=0.0, end=0.5)
-    with pytest.raises(UnusableClipError, match=r"No person could be followed in 100%.*was wanted.*Choose"):
+    with pytest.raises(UnusableClipError, match=r"Expected one run with a person.*got 0%.*Choose"):
         VideoMotion().load(record)
 
 

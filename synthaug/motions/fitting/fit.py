@@ -112,7 +112,7 @@ def fit_each(subjects: Sequence[Subject], *, beliefs: Beliefs | None = None) -> 
         track = subject.track
         if not ((track.confidence > 0) & track.points.isfinite().all(-1)).any():
             raise ValueError(
-                f"Expected track {index} to have at least one marker with confidence in {len(track.points)} frames, got "
+                f"Expected at least one marker with confidence in the {len(track.points)} frames of track {index}, got "
                 "none. Check that its confidence is filled in and its values are finite."
             )
     threads = torch.get_num_threads()

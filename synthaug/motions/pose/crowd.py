@@ -50,7 +50,7 @@ class TrackedPerson:
     look: Float[np.ndarray, " bin"]
 
 
-def track_everybody(
+def track_people(
     frames: Iterable[UInt8[np.ndarray, "height width 3"]], detector: PoseDetector, *, fps: float
 ) -> list[tuple[TrackedPerson, ...]]:
     """Detect the people in each of consecutive frames.

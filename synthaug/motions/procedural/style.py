@@ -140,7 +140,7 @@ def style_of(values: Mapping[str, Plain]) -> PerformerStyle:
     for name, value in values.items():
         if name not in known:
             raise ValueError(
-                f"Expected a style's value to be one of {', '.join(known)}, got {name!r}. Correct the name."
+                f"Expected the names of a style's values out of {', '.join(known)}, got {name!r}. Correct the name."
             )
         types = (str,) if name == "handedness" else (int,) if name == "repetitions" else (int, float)
         if not isinstance(value, types) or isinstance(value, bool):
