@@ -1,8 +1,7 @@
 """Who may import whom: every top-level name has a row, and the rows follow the data flow of the package."""
 
 import ast
-from collections.abc import Iterator, Mapping
-from graphlib import CycleError, TopologicalSorter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -122,83 +121,3 @@ def test_interfaces_hold_no_answers():
     for station in (*STATIONS, "datasets", "recognizers"):
         tree = ast.parse((PACKAGE / station / "__init__.py").read_text())
         assert not [name for name in imports(ast.unparse(tree)) if name.startswith(f"synthaug.{station}")], station
-
-
-PARTS_OF_MOTIONS = {"__init__": 0, "procedural": 1, "fitting": 1, "files": 2, "pose": 3}
-"""Levels inside motions. Every other file is an answer and lies above all parts."""
-ANSWER = 4
-
-
-def _part_of_motions(name: str) -> str:
-    """The part of `motions` that a module belongs to; an answer is a part of its own."""
-    return name.split(".")[0] or "__init__"
-
-
-def offences_in_motions(path: Path, source: str) -> Iterator[str]:
-    """Imports inside motions that go upwards, or sideways to another part or answer, each with the reason."""
-    own = path.with_suffix("").parts[1]
-    level = PARTS_OF_MOTIONS.get(own, ANSWER)
-    for name in imports(source):
-        if not f"{name}.".startswith("synthaug.motions."):
-            continue
-        other = _part_of_motions(name.removeprefix("synthaug.motions").removeprefix("."))
-        goal = PARTS_OF_MOTIONS.get(other, ANSWER)
-        if other == own or goal < level:
-            continue
-        if goal == ANSWER and level == ANSWER:
-            yield f"{path} imports {name}: answers do not import each other; move what both need into a part"
-        elif goal == ANSWER:
-            yield f"{path} imports {name}: {own} is a part of answers and imports none; move what it needs into a part"
-        else:
-            yield f"{path} imports {name}: the order is procedural, fitting < files < pose < answers; move it down"
-
-
-def circles(sources: Mapping[str, str]) -> list[str]:
-    """Modules of a room that import each other in a circle, the first one also last; empty if there is none."""
-    graph = {module: {name for name in imports(source) if name in sources} for module, source in sources.items()}
-    try:
-        TopologicalSorter(graph).prepare()
-    except CycleError as error:
-        return list(error.args[1])
-    return []
-
-
-def _sources(room: str) -> dict[str, str]:
-    """The source of each module of a room, by dotted name; the interface has the room's own name."""
-    return {
-        ".".join(("synthaug", *path.with_suffix("").parts)).removesuffix(".__init__"): (PACKAGE / path).read_text()
-        for path in FILES
-        if path.parts[0] == room
-    }
-
-
-@pytest.mark.parametrize("path", [path for path in FILES if path.parts[0] == "motions"], ids=str)
-def test_parts_of_motions_never_import_upwards(path):
-    assert list(offences_in_motions(path, (PACKAGE / path).read_text())) == []
-
-
-@pytest.mark.parametrize("room", ["body", "motions"])
-def test_modules_do_not_import_in_a_circle(room):
-    assert circles(_sources(room)) == []
-
-
-@pytest.mark.parametrize(
-    ("path", "source", "words"),
-    [
-        ("motions/fitting/x.py", "from synthaug.motions.files.recordings import FlawError", "the order is"),
-        ("motions/fitting/x.py", "from synthaug.motions.procedural.timing import ease", "the order is"),
-        ("motions/files/x.py", "def f():\n    import synthaug.motions.pose.network", "the order is"),
-        ("motions/pose/x.py", "from synthaug.motions.video import VideoMotion", "pose is a part of answers"),
-        ("motions/x.py", "from synthaug.motions.video import VideoMotion", "answers do not import each other"),
-        ("motions/__init__.py", "from synthaug.motions.video import VideoMotion", "imports none"),
-    ],
-)
-def test_an_upward_import_in_motions_is_noticed(path, source, words):
-    (said,) = offences_in_motions(Path(path), source)
-    assert said.startswith(f"{path} imports {next(imports(source))}: ") and words in said
-
-
-def test_a_circle_is_noticed():
-    sources = {"a": "import b", "b": "def f():\n    from c import x", "c": "from a import y", "d": "import a"}
-    found = circles(sources)
-    assert set(found) == {"a", "b", "c"} and found[0] == found[-1]

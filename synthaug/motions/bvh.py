@@ -143,9 +143,7 @@ def _parse_hierarchy(head: str) -> tuple[BvhJoint, ...]:
         line, word = next_word("a joint")
         if word == "}":
             if not open_:
-                raise FlawError(
-                    f"expected one pair of brackets for each joint, line {line} closes one that is not open"
-                )
+                raise FlawError(f"expected one pair of brackets for each joint, got a surplus one in line {line}")
             open_.pop()
             continue
         if word not in ("ROOT", "JOINT", "End") or (word == "ROOT") != (not joints) or (joints and not open_):

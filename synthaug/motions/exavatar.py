@@ -153,9 +153,7 @@ def _read_camera(path: Path) -> tuple[Float[Tensor, "4 4"], Float[Tensor, "3 3"]
     document = parse_object(read_json(path), field=where)
     R = parse_finite(document.get("R"), 9, field=f"R of {where}").reshape(3, 3)
     if abs(R @ R.T - np.eye(3)).max() > 1e-3 or np.linalg.det(R) < 0:
-        raise FlawError(
-            f"expected R of {where} to be a rotation, got a matrix that is not orthonormal with determinant 1"
-        )
+        raise FlawError(f"expected R of {where} to be a rotation (orthonormal, determinant 1), got another matrix")
     focal = parse_finite(document.get("focal"), 2, field=f"focal of {where}")
     if focal.min() <= 0:
         raise FlawError(f"expected two positive numbers of pixels as focal of {where}, got {focal.tolist()}")

@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from synthaug.files import digest_of
 from synthaug.motions import MotionSource
-from synthaug.motions.files.calibration import Calibration, NominalLens, calibrate, nominal_calibration
+from synthaug.motions.files.calibration import CameraCalibration, NominalLens, calibrate, nominal_calibration
 from synthaug.motions.files.recordings import (
     FlawError,
     check_positive,
@@ -161,7 +161,7 @@ def _is_human(one: PersonTrack) -> bool:
     return 0.5 < one.height < 3.0 and (not spreads or float(np.median(spreads)) < 0.5)
 
 
-def calibrate_colour_camera(frames: Sequence[Sequence[KinectBody]]) -> Calibration:
+def calibrate_colour_camera(frames: Sequence[Sequence[KinectBody]]) -> CameraCalibration:
     """Calibrate Kinect's colour camera from the joints' positions in space and in the picture.
 
     Raises:

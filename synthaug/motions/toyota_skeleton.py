@@ -107,9 +107,7 @@ def _parse_planar(value: Plain, axes: int, field: str) -> Float[np.ndarray, "13 
     flat = parse_numbers(value, axes * JOINTS, field=field)
     absurd = flat[np.isfinite(flat) & (np.abs(flat) > _MAX_COORDINATE)]
     if len(absurd):
-        raise FlawError(
-            f"expected numbers between -{_MAX_COORDINATE:g} and {_MAX_COORDINATE:g} in {field}, got {absurd[0]:g}"
-        )
+        raise FlawError(f"expected numbers of at most {_MAX_COORDINATE:g} either way in {field}, got {absurd[0]:g}")
     return flat.reshape(axes, JOINTS).T
 
 

@@ -26,7 +26,7 @@ class NominalLens:
 
 
 @dataclass(frozen=True, eq=False)
-class Calibration:
+class CameraCalibration:
     """A pinhole and where it stands.
 
     Attributes:
@@ -46,14 +46,14 @@ _FOCAL, _CENTRE, _TURN, _SHIFT = 0.03, 0.02, 0.026, 0.03
 _PIXELS = 1.0
 
 
-def nominal_calibration(lens: NominalLens) -> Calibration:
+def nominal_calibration(lens: NominalLens) -> CameraCalibration:
     """The camera with its nominal values."""
     return _build_camera(np.zeros(9), lens, error=0.0)
 
 
 def calibrate(
     points: Float[np.ndarray, "pair 3"], pixels: Float[np.ndarray, "pair 2"], lens: NominalLens
-) -> Calibration:
+) -> CameraCalibration:
     """Estimate the camera that best explains where points were seen, close to the nominal lens.
 
     Robust least squares over focal length, principal point, rotation and position (Huber at 2 pixels), with the
@@ -80,10 +80,10 @@ def calibrate(
     camera = _build_camera(found.x * scales, lens, error=0.0)
     off = np.linalg.norm(_project(points, camera) - pixels, axis=1)
     good = off < max(10.0, 3 * float(np.median(off)))
-    return Calibration(camera.K, camera.viewmat, float(np.sqrt((off[good] ** 2).mean())))
+    return CameraCalibration(camera.K, camera.viewmat, float(np.sqrt((off[good] ** 2).mean())))
 
 
-def _build_camera(unknown: np.ndarray, lens: NominalLens, *, error: float) -> Calibration:
+def _build_camera(unknown: np.ndarray, lens: NominalLens, *, error: float) -> CameraCalibration:
     focal = lens.focal * (1 + unknown[0])
     K = np.array([
         [focal, 0.0, lens.width * (0.5 + unknown[1])], [0.0, focal, lens.height / 2 + lens.width * unknown[2]],
@@ -92,9 +92,9 @@ def _build_camera(unknown: np.ndarray, lens: NominalLens, *, error: float) -> Ca
     viewmat = np.eye(4)
     viewmat[:3, :3] = Rotation.from_rotvec(unknown[3:6]).as_matrix()
     viewmat[:3, 3] = unknown[6:9] + np.array([-lens.baseline, 0.0, 0.0])
-    return Calibration(K, viewmat, error)
+    return CameraCalibration(K, viewmat, error)
 
 
-def _project(points: np.ndarray, camera: Calibration) -> np.ndarray:
+def _project(points: np.ndarray, camera: CameraCalibration) -> np.ndarray:
     inside = points @ camera.viewmat[:3, :3].T + camera.viewmat[:3, 3]
     return (inside @ camera.K.T)[:, :2] / np.maximum(inside[:, 2:], 1e-3)

@@ -126,9 +126,7 @@ def read_json(path: Path) -> Plain:
     try:
         return json.loads(read_text(path))
     except json.JSONDecodeError as error:
-        raise FlawError(
-            f"expected a complete JSON document, got an error in line {error.lineno} ({error.msg})"
-        ) from error
+        raise FlawError(f"expected a complete JSON document, line {error.lineno} is not JSON ({error.msg})") from error
     except RecursionError as error:
         raise FlawError("expected a plain JSON document, got brackets nested thousands deep") from error
 

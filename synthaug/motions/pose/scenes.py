@@ -244,7 +244,7 @@ def _judge_pitches(
         return torch.zeros_like(pitches), torch.full_like(pitches, mean), torch.full_like(pitches, sd**2)
     lean = torch.atan2(seen.up[:, 2], seen.up[:, :2].norm(dim=-1)).rad2deg()
     cost, _, _ = _integrate_shared(lean[None] - pitches[:, None], seen.weight / _LEAN**2, (0.0, _LEAN_BIAS))
-    # The rows of `leveling` that say which way is up.
+    # The rows of `leveling_rotation` that give the up direction.
     roll, tip = math.radians(roll_deg), pitches.deg2rad()
     normals = torch.stack([-math.sin(roll) * tip.cos(), math.cos(roll) * tip.cos(), tip.sin()], dim=1)
     below = torch.einsum("pi,tfi->ptf", -normals, seen.soles).amax(-1) + _FLESH
