@@ -34,12 +34,12 @@ from synthaug.body.skeleton import JOINT, JOINT_NAMES, joint_positions, mean_ske
 from synthaug.cameras.original import Original
 from synthaug.motions import MotionSource
 from synthaug.motions.actions import ACTIONS, Actions
-from synthaug.motions.estimated import draw_slips
+from synthaug.motions.estimated import sample_errors
 from synthaug.motions.fitting.corruption import CORRUPTIONS
 from synthaug.motions.fitting.energy import project
 from synthaug.motions.fitting.fit import fit_many
 from synthaug.motions.fitting.markers import Track, joint_markers
-from synthaug.motions.fitting.quality import QualityGate, assess, tally
+from synthaug.motions.fitting.quality import QualityGate, assess, count_verdicts
 from synthaug.motions.smplx_npz import SmplxNpz
 from synthaug.motions.variation import Unvaried
 from synthaug.motions.video import VideoMotion
@@ -119,7 +119,9 @@ def score_gate(motions: Sequence[Motion], *, seed: int) -> tuple[list[float], di
     rng = np.random.default_rng(seed)
     honest = []
     for motion in motions:
-        slips = draw_slips(rng, num_frames=motion.num_frames, fps=motion.fps, noise_mm=rng.uniform(5, 25), dropout=0.05)
+        slips = sample_errors(
+            rng, num_frames=motion.num_frames, fps=motion.fps, noise_mm=rng.uniform(5, 25), dropout=0.05
+        )
         kept = [k % slips.errors.shape[1] for k in range(len(names))]
         points = joint_positions(motion, skeleton)[:, [JOINT[name] for name in names]] + slips.errors[:, kept]
         seen = ~slips.unseen[:, kept]
@@ -133,7 +135,7 @@ def score_gate(motions: Sequence[Motion], *, seed: int) -> tuple[list[float], di
         fits = fit_many(tracks, markers, skeleton)
         judged[kind] = [assess(one, fit, markers, skeleton) for one, fit in zip(tracks, fits, strict=True)]
     scores = {kind: [quality.score for quality in found] for kind, found in judged.items()}
-    counts = {kind: tally(gate.judge(quality) for quality in found) for kind, found in judged.items()}
+    counts = {kind: count_verdicts(gate.judge(quality) for quality in found) for kind, found in judged.items()}
     said = "; ".join(f"{k}: {c.kept} kept, {sum(c.lowered.values())} lowered" for k, c in counts.items())
     return scores.pop("honest"), scores, said
 

@@ -1,7 +1,4 @@
-"""What two performances of one action have in common: where their middle lies, how their times match, a blend of both.
-
-Above body; below synthesis, which draws what is blended with what. Pure.
-"""
+"""Align two performances of one action in time and on the floor, and blend them. Pure functions."""
 
 import math
 import weakref
@@ -16,27 +13,27 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from synthaug.body.rotations import axis_angle_to_matrix, matrix_to_quat, quat_to_axis_angle, slerp
-from synthaug.body.skeleton import clearances, joint_positions, mean_skeleton, moved
+from synthaug.body.skeleton import clearances, joint_positions, mean_skeleton, move_motion
 from synthaug.structures import Motion
 
-_BODY = 22
-"""Joints that are compared: all but face and fingers."""
-_RATE, _FEWEST, _MOST = 8.0, 16, 240
-"""Times at which performances are compared: eight a second, within bounds."""
-_EASE = 0.3
+_NUM_COMPARED = 22
+"""Joints that are compared: all except face and fingers."""
+_COMPARISON_RATE, _MIN_TIMES, _MAX_TIMES = 8.0, 16, 240
+"""Performances are compared eight times a second, within these numbers of times."""
+_SMOOTHING_SECONDS = 0.3
 """Seconds over which changes of the partner's tempo are smoothed."""
 
 
 @dataclass(frozen=True, eq=False)
 class Alignment:
-    """How a second performance is brought in step with a first, in time and on the floor.
+    """How a second performance (the partner) is aligned to a first (the lead), in time and on the floor.
 
     Attributes:
-        lead: Seconds of the first, from 0 to its end.
-        partner: Seconds of the second that match them; both grow strictly.
-        R: Turn of the second about the vertical axis.
-        shift: Way of the second along the floor, after the turn, metres.
-        distance: How far apart their joints then are, root mean square, metres.
+        lead: Seconds of the lead, from 0 to its end.
+        partner: Matching seconds of the partner; both increase strictly.
+        R: Rotation of the partner about the vertical axis.
+        shift: Shift of the partner along the floor, after the rotation, metres.
+        distance: Remaining distance of their joints, root mean square, metres.
     """
 
     lead: NDArray[np.float64]
@@ -46,7 +43,7 @@ class Alignment:
     distance: float
 
     def at(self, seconds: Float[Tensor, " sample"]) -> Float[Tensor, " sample"]:
-        """Seconds of the second performance at these of the first, both within one round."""
+        """Seconds of the partner at these seconds of the lead, both within one round."""
         return torch.from_numpy(np.interp(seconds.double().numpy(), self.lead, self.partner))
 
 
@@ -54,33 +51,34 @@ _MIDDLES: "weakref.WeakKeyDictionary[Motion, float]" = weakref.WeakKeyDictionary
 
 
 def middle_of(motion: Motion) -> float:
-    """Second by which half of all movement of the body is done; half of its length for somebody who keeps still."""
+    """Second at which half of all movement of the body is done; half of the duration if the body keeps still."""
     if motion not in _MIDDLES:
-        steps = joint_positions(motion, mean_skeleton())[:, :_BODY].double().diff(dim=0).norm(dim=-1).sum(-1)
+        steps = joint_positions(motion, mean_skeleton())[:, :_NUM_COMPARED].double().diff(dim=0).norm(dim=-1).sum(-1)
         done = np.concatenate([[0.0], steps.cumsum(0).numpy()])
         times = np.arange(len(done)) / motion.fps
         _MIDDLES[motion] = float(np.interp(done[-1] / 2, done, times)) if done[-1] > 1e-6 else motion.duration / 2
     return _MIDDLES[motion]
 
 
-def aligned(lead: Motion, partner: Motion) -> Alignment:
-    """Bring a performance in step with another one of the same class.
+def align(lead: Motion, partner: Motion) -> Alignment:
+    """Align a performance to another one of the same class.
 
-    Times are matched by dynamic time warping of poses that are seen from each body's own heading, at half to twice the
-    even tempo; then one turn and one shift on the floor bring all joints nearest, so that paths keep their shapes.
+    Times are matched by dynamic time warping of the poses, each relative to the body's own heading, at half to twice
+    the even tempo. Then one rotation and one shift on the floor minimise the distance of all joints, so that paths keep
+    their shapes.
 
     Source:
         Kovar and Gleicher, "Flexible automatic motion blending with registration curves", SCA 2003; Sakoe and Chiba,
         "Dynamic programming algorithm optimization for spoken word recognition", 1978 (symmetric, slope 1).
     """
     seconds = [(motion.num_frames - 1) / motion.fps for motion in (lead, partner)]
-    count = int(np.clip(round(_RATE * max(seconds)), _FEWEST, _MOST))
-    joints = [_sampled(motion, count) for motion in (lead, partner)]
-    ours, theirs = (torch.from_numpy(_headed(one)) for one in joints)
-    apart = torch.cdist(ours, theirs).numpy() / math.sqrt(_BODY)
-    match = _matched(apart)
-    match = _smoothed(match, max(1, round(_EASE * count / max(max(seconds), 1e-6))))
-    R, shift, distance = _carried(joints[0], _between(joints[1], match))
+    count = int(np.clip(round(_COMPARISON_RATE * max(seconds)), _MIN_TIMES, _MAX_TIMES))
+    joints = [_resample_joints(motion, count) for motion in (lead, partner)]
+    ours, theirs = (torch.from_numpy(_view_along_heading(one)) for one in joints)
+    apart = torch.cdist(ours, theirs).numpy() / math.sqrt(_NUM_COMPARED)
+    match = _match_times(apart)
+    match = _smooth_match(match, max(1, round(_SMOOTHING_SECONDS * count / max(max(seconds), 1e-6))))
+    R, shift, distance = _fit_rigidly(joints[0], _interpolate(joints[1], match))
     grid = np.arange(count) / (count - 1)
     dtype = lead.transl.dtype
     return Alignment(
@@ -90,18 +88,18 @@ def aligned(lead: Motion, partner: Motion) -> Alignment:
     )  # fmt: skip
 
 
-def blended(lead: Motion, partner: Motion, share: float, alignment: Alignment) -> Motion:
-    """Frames of two performances in step, blended: rotations slerped, paths and clearances from the floor mixed.
+def blend(lead: Motion, partner: Motion, share: float, alignment: Alignment) -> Motion:
+    """Blend matching frames of two performances: rotations by slerp, paths and clearances from the floor linearly.
 
     Args:
         lead: The first one's frames; its rate, shape and expression are kept.
-        partner: The second one's at the matching times.
-        share: Of the second, 0 to 1. 0 gives the very frames of the first.
-        alignment: Of both.
+        partner: The second one's frames at the matching times.
+        share: Share of the partner, 0 to 1. 0 returns the lead itself.
+        alignment: The alignment of both.
     """
     if share == 0:
         return lead
-    other = moved(partner, alignment.R, alignment.shift)
+    other = move_motion(partner, alignment.R, alignment.shift)
     quats = [matrix_to_quat(axis_angle_to_matrix(motion.pose)) for motion in (lead, other)]
     t = quats[0].new_full((*quats[0].shape[:-1], 1), share)
     pose = quat_to_axis_angle(slerp(quats[0], quats[1], t))
@@ -112,24 +110,24 @@ def blended(lead: Motion, partner: Motion, share: float, alignment: Alignment) -
     return replace(mixed, expression=lead.expression, betas=lead.betas)
 
 
-def _sampled(motion: Motion, count: int) -> NDArray[np.float64]:
-    """Joints of the body at even times, [count, joint, 3]."""
-    joints = joint_positions(motion, mean_skeleton())[:, :_BODY].double().numpy()
-    return _between(joints, np.linspace(0, motion.num_frames - 1, count))
+def _resample_joints(motion: Motion, count: int) -> NDArray[np.float64]:
+    """Joints of the body at evenly spaced times, [count, joint, 3]."""
+    joints = joint_positions(motion, mean_skeleton())[:, :_NUM_COMPARED].double().numpy()
+    return _interpolate(joints, np.linspace(0, motion.num_frames - 1, count))
 
 
-def _between(values: NDArray[np.float64], places: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Values at fractional places along the first axis."""
+def _interpolate(values: NDArray[np.float64], places: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Interpolate values at fractional positions along the first axis."""
     i = np.clip(np.floor(places).astype(np.int64), 0, max(len(values) - 2, 0))
     j = np.minimum(i + 1, len(values) - 1)
     t = (places - i).reshape(-1, *[1] * (values.ndim - 1))
     return (1 - t) * values[i] + t * values[j]
 
 
-def _headed(joints: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Joints seen from above the pelvis, along the body's own heading, [count, 3 joint].
+def _view_along_heading(joints: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Joints relative to the pelvis and the body's own heading, [count, 3 joint].
 
-    The heading is told from the axis through the hips, which stays level when a body bows or lies on its back.
+    The heading comes from the axis through the hips, which stays level when a body bows or lies on its back.
     """
     axis = joints[:, 1] - joints[:, 2]
     angle = np.unwrap(np.arctan2(-axis[:, 2], axis[:, 0]))
@@ -140,8 +138,8 @@ def _headed(joints: NDArray[np.float64]) -> NDArray[np.float64]:
 
 @no_type_check
 @numba.njit(nogil=True, cache=True)
-def _matched(apart):
-    """The column that matches each row of a square of distances, both ends fixed, at slopes from 1/2 to 2."""
+def _match_times(apart):
+    """Match each row of a square matrix of distances to a column, with both ends fixed and slopes from 1/2 to 2."""
     n = len(apart)
     cost, step = np.full((n, n), np.inf), np.zeros((n, n), np.int64)
     cost[0, 0] = apart[0, 0]
@@ -169,8 +167,8 @@ def _matched(apart):
     return match
 
 
-def _smoothed(match: NDArray[np.float64], width: int) -> NDArray[np.float64]:
-    """The same with gentle changes of slope. Both ends stay: what lies beyond them is its own image in the end."""
+def _smooth_match(match: NDArray[np.float64], width: int) -> NDArray[np.float64]:
+    """Smooth the changes of slope of a match. Both ends stay fixed, since it is continued by point reflection."""
     width = min(width, len(match) - 1)
     late = match - np.arange(len(match))
     late = np.concatenate([-late[width:0:-1], late, -late[-2 : -2 - width : -1]])
@@ -180,10 +178,10 @@ def _smoothed(match: NDArray[np.float64], width: int) -> NDArray[np.float64]:
     return smooth
 
 
-def _carried(
+def _fit_rigidly(
     ours: NDArray[np.float64], theirs: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-    """Turn about the vertical axis and shift on the floor that bring joints nearest, and how near.
+    """Rotation about the vertical axis and shift on the floor that minimise the joints' distance, and that distance.
 
     Source:
         Kovar, Gleicher and Pighin, "Motion graphs", SIGGRAPH 2002, section 3.1.

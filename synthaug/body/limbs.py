@@ -1,6 +1,6 @@
-"""Arms, legs and hands as machines of two bones: where to bend so that the end is there.
+"""Solve two-bone inverse kinematics of arms and legs, and locate places on the body that hands go to.
 
-Below `choreography`. Everything is computed from the rest skeleton; float64 inside.
+Everything is derived from the mean skeleton at rest and computed in float64.
 """
 
 import functools
@@ -18,8 +18,8 @@ from synthaug.body.skeleton import JOINT, SUPPORTS, mean_skeleton
 SIDES: dict[str, float] = {"left": 1.0, "right": -1.0}
 """Sign of x on each side of the body."""
 
-OUTSTRETCHED = 0.9995
-"""Share of its full length to which a limb is ever stretched: beyond, the middle joint would snap."""
+MAX_STRETCH = 0.9995
+"""Share of its full length to which a limb is stretched at most; beyond, the middle joint would snap."""
 
 # Passive ranges of healthy adults in degrees. Source: AAOS, "Joint motion", 1965, and Norkin and White,
 # "Measurement of joint motion", 5th edition, tables for each joint.
@@ -33,7 +33,7 @@ ANKLE_DEG = (-50.0, 42.0)
 
 
 def vector(*xyz: float | int) -> Float[Tensor, "3"]:
-    """A direction or place, float64."""
+    """A direction or position, float64."""
     return torch.tensor(xyz, dtype=torch.float64)
 
 
@@ -50,18 +50,18 @@ def frame(first: Float[Tensor, "*batch 3"], second: Float[Tensor, "*#batch 3"]) 
 
 
 def apply(R: Float[Tensor, "*#batch 3 3"], points: Float[Tensor, "*#batch 3"]) -> Float[Tensor, "*batch 3"]:
-    """Rotated points."""
+    """Rotate points."""
     return (R @ points[..., None]).squeeze(-1)
 
 
 @dataclass(frozen=True, eq=False)
 class Limb:
-    """Two bones and an end, at rest: shoulder, elbow, wrist, or hip, knee, ankle.
+    """The two bones of a limb at rest: shoulder, elbow, wrist, or hip, knee, ankle.
 
     Attributes:
         upper: From the first joint to the second.
         lower: From the second to the end.
-        hinge: Axis of the middle joint, about which positive angles bend it the way it bends.
+        hinge: Axis of the middle joint, about which positive angles flex it.
     """
 
     upper: Float[Tensor, "3"]
@@ -70,11 +70,11 @@ class Limb:
 
     @property
     def reach(self) -> float:
-        """Length when stretched as far as it ever is."""
-        return float(self.upper.norm() + self.lower.norm()) * OUTSTRETCHED
+        """Length when stretched as far as allowed."""
+        return float(self.upper.norm() + self.lower.norm()) * MAX_STRETCH
 
     def closest(self, flexion_deg: float) -> float:
-        """Distance of the ends when the middle joint is bent so far."""
+        """Distance of the ends at this flexion of the middle joint."""
         a, b = float(self.upper.norm()), float(self.lower.norm())
         return math.sqrt(a * a + b * b + 2 * a * b * math.cos(math.radians(flexion_deg)))
 
@@ -84,16 +84,16 @@ def bend(
 ) -> tuple[Float[Tensor, "time 3 3"], Float[Tensor, "time 3 3"]]:
     """Orientations of both bones that bring the end to `to`: two-bone inverse kinematics in closed form.
 
-    What is out of reach is reached for: the end comes as near as the length and the fold of the limb allow.
+    If `to` is out of reach, the end comes as close as the limb's length and flexion allow.
 
     Args:
         limb: The limb at rest.
-        to: Where the end shall be, seen from the first joint, in any frame.
-        pole: Where the middle joint shall point, same frame; only the part across `to` counts.
-        flexion_deg: The most that the middle joint folds.
+        to: Goal of the end, relative to the first joint, in any frame.
+        pole: Direction of the middle joint, in the same frame; only the part across `to` counts.
+        flexion_deg: Largest flexion of the middle joint.
 
     Returns:
-        Rotations of the upper and the lower bone against the rest pose, in that frame.
+        Rotations of the upper and the lower bone relative to the rest pose, in that frame.
     """
     a, b = limb.upper.norm(), limb.lower.norm()
     distance = to.norm(dim=-1).clamp(limb.closest(flexion_deg), limb.reach)
@@ -111,11 +111,11 @@ def bend(
 
 @dataclass(frozen=True, eq=False)
 class Hand:
-    """One hand at rest, seen from its wrist.
+    """One hand at rest, relative to its wrist.
 
     Attributes:
-        fingers: Where the fingers point.
-        palm: Where the palm faces.
+        fingers: Direction of the fingers.
+        palm: Direction that the palm faces.
         contacts: Places on the hand by name, metres.
     """
 
@@ -125,15 +125,15 @@ class Hand:
 
 
 @dataclass(frozen=True, eq=False)
-class Rig:
-    """The mean skeleton as choreography needs it: offsets, limbs, hands, landmarks, the height of the pelvis.
+class LimbRig:
+    """The limbs, hands and landmarks of the mean skeleton, from which choreography poses a body.
 
     Attributes:
         joints: Rest positions, float64.
-        arms: By side.
-        legs: By side.
-        hands: By side.
-        landmarks: Joint that carries it, and the place seen from that joint at rest; sides as "left_ear".
+        arms: Arms by side.
+        legs: Legs by side.
+        hands: Hands by side.
+        landmarks: By name, such as "left_ear": the joint that carries it, and its offset from that joint at rest.
         standing: Height of the pelvis when the soles are on the floor.
     """
 
@@ -158,8 +158,8 @@ SOLE = SUPPORTS["left_foot"]
 
 
 @functools.cache
-def rig() -> Rig:
-    """The machinery of the mean skeleton."""
+def rig() -> LimbRig:
+    """The limbs, hands and landmarks of the mean skeleton."""
     joints = mean_skeleton().joints.double()
     at = {name: joints[index] for name, index in JOINT.items()}
 
@@ -172,7 +172,7 @@ def rig() -> Rig:
     }
     legs = {side: limb((f"{side}_hip", f"{side}_knee", f"{side}_ankle"), vector(1, 0, 0)) for side in SIDES}
     sole = min(float(at["left_foot"][1]), float(at["right_foot"][1])) - SOLE
-    return Rig(
+    return LimbRig(
         joints=joints,
         arms=arms,
         legs=legs,
@@ -183,14 +183,14 @@ def rig() -> Rig:
 
 
 def _hand(at: dict[str, Tensor], side: str) -> Hand:
-    """The hand of one side, and places on it."""
+    """The hand of one side and the places on it."""
     wrist = at[f"{side}_wrist"]
     knuckles = (at[f"{side}_index1"] + at[f"{side}_middle1"] + at[f"{side}_pinky1"]) / 3 - wrist
     fingers = normalize(at[f"{side}_middle1"] - wrist, dim=0)
     across = at[f"{side}_index1"] - at[f"{side}_pinky1"]
-    # On the left the fingers (x) cross towards the thumb (z) give the palm's outside (-y): the sign turns on the right.
+    # On the left, the cross product of the fingers (x) and the thumb's side (z) faces out of the palm (-y).
     palm = normalize(torch.linalg.cross(fingers, across) * SIDES[side], dim=0)
-    # Depths: from the bones to the skin of the palm, and half a cup or a phone more.
+    # Depth from the bones to the skin of the palm; for a grip, half a cup or phone is added.
     contacts = {
         "wrist": torch.zeros_like(wrist),
         "palm": 0.75 * knuckles + 0.022 * palm,
@@ -205,8 +205,8 @@ def _hand(at: dict[str, Tensor], side: str) -> Hand:
 def _landmarks(at: dict[str, Tensor]) -> dict[str, tuple[str, Tensor]]:
     """Places on the body that hands go to.
 
-    The face is laid out in units of the distance between the eyes, as measured on the mean body's skin (the mouth is
-    1.13 below the eyes, the ears are 1.27 behind them, and so on), the trunk in units of that between the shoulders.
+    Places on the face are in units of the distance between the eyes, as measured on the mean body's skin (the mouth is
+    1.13 below the eyes, the ears are 1.27 behind them, and so on); places on the trunk in units of the shoulder width.
     """
     eyes = (at["left_eye_smplhf"] + at["right_eye_smplhf"]) / 2
     pupils = float((at["left_eye_smplhf"] - at["right_eye_smplhf"]).norm())

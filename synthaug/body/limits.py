@@ -1,6 +1,6 @@
-"""How far the joints of a healthy adult turn, and by how much a motion goes beyond.
+"""Measure by how much a motion exceeds the joint limits of a healthy adult.
 
-Beside `actions`, whose performances are held to it; also a judge for motions from elsewhere.
+Procedural actions are tested against these limits, and estimated motions are graded by them.
 """
 
 import math
@@ -19,13 +19,13 @@ from synthaug.structures import Motion
 
 @dataclass(frozen=True)
 class Range:
-    """What a joint of the left side may do; the right side is its mirror image. Degrees, against the T-pose.
+    """The range of a joint of the left side, degrees from the T-pose; the right side is its mirror image.
 
     A rotation is split into a twist about the bone and a swing of the bone.
 
     Attributes:
-        twist: About the bone (about y for the trunk, which rises along it).
-        swing: Least and most about each of the axes x, y and z; those along the bone are not looked at.
+        twist: Range about the bone (about y for the trunk).
+        swing: Range about each of the axes x, y and z; the axis along the bone is unlimited.
     """
 
     twist: tuple[int, int]
@@ -64,10 +64,10 @@ _CHILD = {
 
 
 def excess(motion: Motion) -> dict[str, Float[Tensor, " time"]]:
-    """How far every joint goes beyond its range, degrees; 0 where it stays within.
+    """Angle by which every joint exceeds its range, degrees; 0 within the range.
 
     Returns:
-        By joint, without pelvis, face and fingers.
+        Excess by joint name, without pelvis, face and fingers.
     """
     local = axis_angle_to_matrix(motion.pose.double())
     beyond = {}
@@ -75,12 +75,12 @@ def excess(motion: Motion) -> dict[str, Float[Tensor, " time"]]:
         side, _, part = name.rpartition("_")
         part = part if side in ("left", "right") else name
         if part in RANGES:
-            beyond[name] = _beyond(local[:, index], RANGES[part], part, side)
+            beyond[name] = _degrees_beyond(local[:, index], RANGES[part], part, side)
     return beyond
 
 
-def _beyond(local: Tensor, allowed: Range, part: str, side: str) -> Tensor:
-    """Degrees beyond one joint's range."""
+def _degrees_beyond(local: Tensor, allowed: Range, part: str, side: str) -> Tensor:
+    """Degrees by which one joint exceeds its range."""
     if side == "right":
         # The mirror image in x = 0 is a left joint.
         flip = torch.diag(vector(-1, 1, 1))
@@ -88,11 +88,11 @@ def _beyond(local: Tensor, allowed: Range, part: str, side: str) -> Tensor:
     bone = rig().bone(f"left_{part}", f"left_{_CHILD[part]}") if part in _CHILD else vector(0, 1, 0)
     if part == "foot":
         bone = vector(0, 0, 1)
-    # A foot's bone is neither along nor across an axis; its turning about the shank is what counts as twist.
+    # A foot's bone lies along no axis; its rotation about the shank counts as twist.
     axis = vector(0, 1, 0) if part == "ankle" else bone / bone.norm()
     twist = twist_of(local, axis)
     untwist = axis_angle_to_matrix(-twist[:, None] * axis)
-    # The forearm's turn comes before the bending of the wrist; everywhere else the bone turns after it has swung.
+    # At the wrist the forearm's twist comes before the swing; at all other joints the twist comes after it.
     rest = untwist @ local if part == "wrist" else local @ untwist
     swing = quat_to_axis_angle(matrix_to_quat(rest))
     values = torch.cat([twist[:, None], swing], dim=1) * (180 / math.pi)

@@ -1,7 +1,4 @@
-"""The mirror image of a motion.
-
-For `motions.choreography`, where it makes left-handed people, and for synthesis. Pure.
-"""
+"""Mirror motions, for left-handed performers and as an augmentation. Pure functions."""
 
 from dataclasses import replace
 
@@ -13,7 +10,7 @@ from synthaug.body.skeleton import JOINT, JOINT_NAMES
 from synthaug.structures import Motion
 
 
-def _twin(name: str) -> str:
+def _counterpart(name: str) -> str:
     """The joint on the other side; the joint itself where it has no side."""
     if name.startswith("left_"):
         return "right_" + name.removeprefix("left_")
@@ -22,35 +19,35 @@ def _twin(name: str) -> str:
     return name
 
 
-TWIN: tuple[int, ...] = tuple(JOINT[_twin(name)] for name in JOINT_NAMES)
+COUNTERPARTS: tuple[int, ...] = tuple(JOINT[_counterpart(name)] for name in JOINT_NAMES)
 """Index of each joint's counterpart on the other side of the body."""
 
 
-def mirrored(motion: Motion) -> Motion:
-    """The motion seen in a mirror that stands in the plane x = 0: left hand for right, path reflected.
+def mirror(motion: Motion) -> Motion:
+    """Mirror a motion in the plane x = 0: sides are swapped and the path is reflected.
 
     Expression and betas stay as they are, since their coefficients have no known mirror image.
     """
-    # Under x -> -x a rotation vector, being axial, keeps its x and turns round in y and z.
-    pose = motion.pose[:, list(TWIN)] * motion.transl.new_tensor([1.0, -1.0, -1.0])
+    # Under x -> -x a rotation vector, which is axial, keeps its x and changes the sign of y and z.
+    pose = motion.pose[:, list(COUNTERPARTS)] * motion.transl.new_tensor([1.0, -1.0, -1.0])
     transl = motion.transl * motion.transl.new_tensor([-1.0, 1.0, 1.0])
-    reflected = Motion.from_pose(pose, transl, fps=motion.fps)
-    return replace(reflected, expression=motion.expression, betas=motion.betas)
+    image = Motion.from_pose(pose, transl, fps=motion.fps)
+    return replace(image, expression=motion.expression, betas=motion.betas)
 
 
-def reflected(motion: Motion, path: Float[Tensor, "time 3"]) -> Motion:
-    """The mirror image in the upright plane through the middle of a path along x: it stays where it was.
+def mirror_in_place(motion: Motion, path: Float[Tensor, "time 3"]) -> Motion:
+    """Mirror a motion in the plane x = const through the middle of a path, so that it stays at its place.
 
     Args:
         motion: Frames of a performance.
-        path: Of the pelvis in the whole of it, metres.
+        path: Path of the pelvis in the whole performance, metres.
     """
-    image = mirrored(motion)
+    image = mirror(motion)
     shift = torch.zeros_like(image.transl[0])
     shift[0] = path[:, 0].amin() + path[:, 0].amax()
     return replace(image, transl=image.transl + shift)
 
 
-def mirrored_joints(joints: Float[Tensor, "*batch 55 3"]) -> Float[Tensor, "*batch 55 3"]:
-    """Joint positions seen in the same mirror."""
-    return joints[..., list(TWIN), :] * joints.new_tensor([-1.0, 1.0, 1.0])
+def mirror_joints(joints: Float[Tensor, "*batch 55 3"]) -> Float[Tensor, "*batch 55 3"]:
+    """Mirror joint positions in the plane x = 0."""
+    return joints[..., list(COUNTERPARTS), :] * joints.new_tensor([-1.0, 1.0, 1.0])

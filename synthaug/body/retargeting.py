@@ -1,6 +1,6 @@
-"""Feet that stand where they stand: re-enactment on another body without sliding and sinking.
+"""Re-enact a motion on another body with feet that neither slide nor sink. Pure functions.
 
-Above body, whose `retarget` carries angles over; below synthesis, which re-enacts everything through here. Pure.
+`skeleton.retarget` transfers the angles; here the legs are corrected so that planted feet stay planted.
 """
 
 from dataclasses import dataclass, replace
@@ -13,8 +13,8 @@ from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from synthaug.body.rotations import matrix_to_axis_angle, rodrigues
-from synthaug.body.skeleton import BEARING, JOINT, PARENTS, SUPPORTS, Skeleton
+from synthaug.body.rotations import matrix_to_axis_angle, write_matrices
+from synthaug.body.skeleton import BEARING_JOINTS, JOINT, PARENTS, SUPPORTS, Skeleton
 from synthaug.structures import Motion
 
 _PARENTS = np.array(PARENTS)
@@ -22,95 +22,98 @@ _SIDES = ("left", "right")
 _POINTS = ("ankle", "foot")
 _LEGS = np.array([[JOINT[f"{side}_{part}"] for part in ("hip", "knee", "ankle", "foot")] for side in _SIDES])
 _FLESH = np.array([SUPPORTS["left_ankle"], SUPPORTS["left_foot"]])
-_SLOW = 0.3
-"""Metres per second: feet on the ground are slower, whatever the capture; swinging ones are ten times as fast."""
-_LOW = 0.05
-"""Metres of clearance up to which a slow foot counts as standing: what captures leave under planted soles."""
-_RELEASE = 0.2
-"""Seconds in which a foot that has left the ground returns to its own path: half a swing."""
-_SETTLE = 0.2
-"""Seconds in which a body settles that comes to rest on more than its feet."""
-_REACH = 0.999
-"""Share of a leg's length at which it is as straight as legs get."""
+_MAX_STANDING_SPEED = 0.3
+"""Metres per second; standing feet are slower in all captures, and swinging feet are ten times as fast."""
+_MAX_STANDING_CLEARANCE = 0.05
+"""Largest clearance of a standing foot, metres; captures leave this much under planted soles."""
+_RELEASE_SECONDS = 0.2
+"""Seconds in which a foot that left the ground returns to its own path: half a swing."""
+_SETTLE_SECONDS = 0.2
+"""Seconds in which a body that comes to rest on more than its feet settles."""
+_MAX_STRETCH = 0.999
+"""Share of its length to which a leg is stretched at most."""
 
 
-def contacts(joints: Float[Tensor, "time 55 3"], *, fps: float) -> Bool[Tensor, "time 2 2"]:
-    """Which soles stand on the floor at y = 0: for each frame and side, heel and ball.
+def find_contacts(joints: Float[Tensor, "time 55 3"], *, fps: float) -> Bool[Tensor, "time 2 2"]:
+    """Find which soles stand on the floor at y = 0: for each frame and side, heel and ball.
 
-    A point stands while it is low and slow, seen from the slower of the steps before and after. The source's own
-    joints are asked, since those of another body have been moved already.
+    A point stands while it is low and slow, where the slower of the steps before and after counts. Use the source's own
+    joints, since those of another body have been moved already.
     """
-    return torch.from_numpy(_standing(_feet(joints), fps))
+    return torch.from_numpy(_find_standing(_foot_points(joints), fps))
 
 
 @dataclass(frozen=True, eq=False)
-class Ground:
-    """How paths shrink or grow on the floor, for people who shall keep meeting.
+class PathScaling:
+    """How paths are scaled on the floor, so that people who meet still meet.
 
     Attributes:
-        centre: What stays where it is, world frame; its height says nothing.
-        size: Factor on distances from there.
+        centre: Fixed point of the scaling, world frame; its height is ignored.
+        size: Factor on distances from the centre.
     """
 
     centre: Float[Tensor, "3"]
     size: float
 
 
-def reenacted(motion: Motion, source: Skeleton, target: Skeleton, *, ground: Ground | None = None) -> Motion:
-    """The same action on another skeleton, with feet that neither slide nor sink where the source's stood.
+def reenact(motion: Motion, source: Skeleton, target: Skeleton, *, path_scaling: PathScaling | None = None) -> Motion:
+    """Re-enact a motion on another skeleton, with feet that neither slide nor sink where the source's stood.
 
-    Angles, path and clearance as `body.retarget` has them. Then each foot is brought to where it belongs by its leg
-    alone, turning hip and knee and keeping the foot's own attitude: for as long as it stands, to one place; in the
-    air, back to its own path within a fifth of a second. Where a leg is too short the pelvis gives way. Where more than
-    feet touches the floor, as in sitting on it and lying, the whole body keeps the clearance of its lowest point, for
-    its legs have been moved. Arms and trunk keep their angles.
+    Angles, path and clearance are first transferred as by `body.retarget`. Then each leg moves its foot by turning hip
+    and knee while the foot keeps its orientation: a standing foot stays in one place, and a foot in the air returns to
+    its own path within a fifth of a second. If a leg is too short, the pelvis sinks. If more than the feet touches the
+    floor, as in sitting on it or lying, the whole body keeps the clearance of its lowest point. Arms and trunk keep
+    their angles.
 
     Args:
         motion: On `source`, world frame with the floor at y = 0.
         source: The skeleton that the motion was made for.
-        target: The skeleton that shall perform it.
-        ground: Of the path; None scales it by the legs about where it starts.
+        target: The skeleton that performs it.
+        path_scaling: Scaling of the path; None scales it by leg length about its start.
     """
     size = target.leg / source.leg
     pose = motion.pose
     path = motion.transl.double().numpy()
-    stride, fixed = (size, path[:1]) if ground is None else (ground.size, ground.centre.double().numpy())
+    stride, fixed = size, path[:1]
+    if path_scaling is not None:
+        stride, fixed = path_scaling.size, path_scaling.centre.double().numpy()
     transl = path * (size * _UPRIGHT + stride * _LEVEL) + (1 - stride) * fixed * _LEVEL
     skeletons = np.stack([source.joints.double().numpy(), target.joints.double().numpy()])
-    before, T, heights = _both(pose.numpy(), np.stack([path, transl]), skeletons, size)
-    turned, rise = _grounded(T, before, heights, motion.fps, size)
+    before, T, heights = _pose_both(pose.numpy(), np.stack([path, transl]), skeletons, size)
+    turned, rise = _keep_feet(T, before, heights, motion.fps, size)
     transl[:, 1] += rise
     body_pose = motion.body_pose.clone()
     # The body's 21 joints leave the pelvis out.
-    body_pose[:, _MOVED] = matrix_to_axis_angle(torch.from_numpy(turned)).to(body_pose)
+    body_pose[:, _LEG_JOINTS] = matrix_to_axis_angle(torch.from_numpy(turned)).to(body_pose)
     return replace(motion, body_pose=body_pose, transl=torch.from_numpy(transl).to(motion.transl))
 
 
 _LEVEL = np.array([1.0, 0.0, 1.0])
 _UPRIGHT = np.array([0.0, 1.0, 0.0])
-_MOVED = torch.from_numpy(_LEGS[:, :3] - 1)
+_LEG_JOINTS = torch.from_numpy(_LEGS[:, :3] - 1)
 _RESTING = np.array([JOINT[name] for name in SUPPORTS])
 _THICKNESS = np.array(list(SUPPORTS.values()))
 _LEG_PART = np.array([int(np.flatnonzero(_LEGS[:, 1:].ravel() == k)[0]) if k in _LEGS[:, 1:] else -1 for k in _RESTING])
-"""Of each resting joint: 0 to 2 for knee, ankle and ball of the left leg, 3 to 5 of the right, -1 for others."""
-_FOOT = np.where(_LEG_PART % 3 > 0, _LEG_PART, -1)
+"""Part of each resting joint: 0 to 2 for knee, ankle and ball of the left leg, 3 to 5 of the right, -1 for others."""
+_FOOT_PART = np.where(_LEG_PART % 3 > 0, _LEG_PART, -1)
 
 
 @no_type_check
 @numba.njit(nogil=True, cache=True)
-def _both(pose, paths, skeletons, size):
-    """One pose on two bodies at once, since both turn alike.
+def _pose_both(pose, paths, skeletons, size):
+    """Pose two bodies at once, since all joints have the same rotations.
 
-    Returns ankle and ball on the first, [time, side, point, 3], joint to world on the second, for `BEARING` alone, and
-    heights over the floor, [time, 3]: of the first's lowest point, of its lowest but for the feet, of the second's.
+    Returns ankle and ball on the first, [time, side, point, 3], joint to world on the second, for `BEARING_JOINTS`
+    alone, and heights over the floor, [time, 3]: of the first's lowest point, of its lowest without the feet, of the
+    second's.
     """
     time = len(pose)
     feet, heights = np.empty((time, 2, 2, 3)), np.full((time, 3), np.inf)
     T = np.zeros((time, pose.shape[1], 4, 4))
     R, places = np.empty((1, 3, 3)), np.empty((pose.shape[1], 3))
     for t in range(time):
-        for j in BEARING:
-            rodrigues(pose[t, j : j + 1], R)
+        for j in BEARING_JOINTS:
+            write_matrices(pose[t, j : j + 1], R)
             p = _PARENTS[j]
             T[t, j, 3, 3] = 1
             if p < 0:
@@ -127,7 +130,7 @@ def _both(pose, paths, skeletons, size):
         for k in range(len(_RESTING)):
             own = places[_RESTING[k], 1] - _THICKNESS[k]
             heights[t, 0] = min(heights[t, 0], own)
-            if _FOOT[k] < 0:
+            if _FOOT_PART[k] < 0:
                 heights[t, 1] = min(heights[t, 1], own)
             heights[t, 2] = min(heights[t, 2], T[t, _RESTING[k], 1, 3] - size * _THICKNESS[k])
         for side in range(2):
@@ -136,37 +139,39 @@ def _both(pose, paths, skeletons, size):
     return feet, T, heights
 
 
-def _grounded(
+def _keep_feet(
     T: NDArray[np.float64], feet: NDArray[np.float64], heights: NDArray[np.float64], fps: float, size: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Rotations of hips, knees and ankles, [time, side, 3, 3, 3], and how far the body rises, [time]."""
-    points = _standing(feet, fps)
+    points = _find_standing(feet, fps)
     clearance = feet[..., 1] - _FLESH
-    # Captures put the floor a few centimetres off: it is where standing feet are.
+    # The floor of a capture is a few centimetres off: take the height of standing feet.
     off = float(np.median(clearance[points])) if points.any() else 0.0
     lift = heights[:, 0] - heights[:, 2] - off * size
     T[:, :, 1, 3] += lift[:, None]
     own = np.ascontiguousarray(T[..., :3, 3][:, _LEGS[:, 2:]])
-    stride = 2 * _SLOW / fps + 0.05
-    clearance, resting = size * (clearance - off), heights[:, 1] - off * size < _LOW
-    goals = _goals(own, points, clearance, resting, size * _FLESH, (max(1, round(_RELEASE * fps)), stride))
-    drop = _given_way(goals, T, max(1, round(0.1 * fps)))
+    stride = 2 * _MAX_STANDING_SPEED / fps + 0.05
+    clearance, resting = size * (clearance - off), heights[:, 1] - off * size < _MAX_STANDING_CLEARANCE
+    goals = _ankle_goals(
+        own, points, clearance, resting, size * _FLESH, (max(1, round(_RELEASE_SECONDS * fps)), stride)
+    )
+    drop = _lower_pelvis(goals, T, max(1, round(0.1 * fps)))
     T[:, :, 1, 3] -= drop[:, None]
     rotations, legs = np.empty((len(T), 2, 3, 3, 3)), np.empty((len(T), 2, 3))
-    _bent(T, _LEGS, goals, rotations, legs)
-    down = _settled(T, legs, heights - off * size, size, max(1, round(_SETTLE * fps)))
+    _bend_legs(T, _LEGS, goals, rotations, legs)
+    down = _settle_body(T, legs, heights - off * size, size, max(1, round(_SETTLE_SECONDS * fps)))
     return rotations, lift - drop - down
 
 
-def _feet(joints: Float[Tensor, "time 55 3"]) -> NDArray[np.float64]:
+def _foot_points(joints: Float[Tensor, "time 55 3"]) -> NDArray[np.float64]:
     """Ankle and ball of both feet, [time, side, point, 3]."""
     return joints[:, torch.from_numpy(_LEGS[:, 2:])].double().numpy()
 
 
 @no_type_check
 @numba.njit(nogil=True, cache=True)
-def _standing(feet, fps):
-    """Which points stand, [time, side, point]."""
+def _find_standing(feet, fps):
+    """Find which points stand, [time, side, point]."""
     time = len(feet)
     standing, slow = np.zeros((time, 2, 2), np.bool_), np.zeros((time, 2, 2), np.bool_)
     for side in range(2):
@@ -178,39 +183,39 @@ def _standing(feet, fps):
                         x = feet[b, side, k, 0] - feet[a, side, k, 0]
                         z = feet[b, side, k, 2] - feet[a, side, k, 2]
                         least = min(least, np.sqrt(x * x + z * z) * fps)
-                low = feet[t, side, k, 1] - _FLESH[k] < _LOW
-                slow[t, side, k] = low and least < _SLOW
+                low = feet[t, side, k, 1] - _FLESH[k] < _MAX_STANDING_CLEARANCE
+                slow[t, side, k] = low and least < _MAX_STANDING_SPEED
                 standing[t, side, k] = slow[t, side, k]
             for t in range(1, time - 1):
-                # A frame between two that stand stands, too.
-                low = feet[t, side, k, 1] - _FLESH[k] < _LOW
+                # A low point between two standing frames stands, too.
+                low = feet[t, side, k, 1] - _FLESH[k] < _MAX_STANDING_CLEARANCE
                 standing[t, side, k] |= slow[t - 1, side, k] and slow[t + 1, side, k] and low
     return standing
 
 
 @no_type_check
 @numba.njit(nogil=True, cache=True)
-def _goals(own, standing, clearance, resting, flesh, steps):
-    """Where the ankles shall be, [time, side, 3]: their own path, shifted so that what stands, stands still.
+def _ankle_goals(own, standing, clearance, resting, flesh, steps):
+    """Goals of the ankles, [time, side, 3]: their own path, shifted so that standing points do not move.
 
-    `own` and `standing` hold heel and ball of both feet, `clearance` their height above the floor as it was before,
-    `resting` frames in which other parts than feet are on the floor; `steps` are frames to let go in, and a stride.
+    `own` and `standing` hold heel and ball of both feet, `clearance` their original height above the floor, `resting`
+    the frames in which other parts than feet are on the floor. `steps` are the frames of a release, and a stride.
     """
     time, (release, stride) = len(own), steps
     goals = own[:, :, 0].copy()
     point = np.empty(time, np.int64)
     for side in range(2):
         for t in range(time):
-            # The ball carries where both could: heels leave first.
+            # If both stand, the ball is held, since heels leave first.
             point[t] = 1 if standing[t, side, 1] else (0 if standing[t, side, 0] else -1)
             lowest = min(own[t, side, 0, 1] - flesh[0], own[t, side, 1, 1] - flesh[1])
             if point[t] >= 0 and not resting[t]:
                 allowed = max(0.0, min(clearance[t, side, 0], clearance[t, side, 1]))
-                goals[t, side, 1] += min(allowed, _LOW) - lowest
+                goals[t, side, 1] += min(allowed, _MAX_STANDING_CLEARANCE) - lowest
             else:
                 goals[t, side, 1] += max(0.0, -lowest)
-        shift = _planted(own[:, side], point, stride)
-        _released(shift, point, release)
+        shift = _hold_in_place(own[:, side], point, stride)
+        _fade_holds(shift, point, release)
         for t in range(time):
             goals[t, side, 0] += shift[t, 0]
             goals[t, side, 2] += shift[t, 1]
@@ -219,8 +224,8 @@ def _goals(own, standing, clearance, resting, flesh, steps):
 
 @no_type_check
 @numba.njit(nogil=True, cache=True)
-def _strode(path, t, point, stride):
-    """Whether a foot went farther than a stride since the frame before."""
+def _has_stepped(path, t, point, stride):
+    """Whether a foot moved farther than a stride since the frame before."""
     if t == 0 or point < 0:
         return False
     x, z = path[t, point, 0] - path[t - 1, point, 0], path[t, point, 2] - path[t - 1, point, 2]
@@ -229,24 +234,24 @@ def _strode(path, t, point, stride):
 
 @no_type_check
 @numba.njit(nogil=True, cache=True)
-def _planted(path, point, stride):
-    """Shifts of a foot's path, [time, 2], that hold it at one place while it stands on one point.
+def _hold_in_place(path, point, stride):
+    """Shifts of a foot's path, [time, 2], that hold it in place while it stands on one point.
 
-    A foot that went farther than a stride between two frames has stepped, or the clip has started over.
+    A foot that moved farther than a stride between two frames has stepped, or the clip has started over.
     """
     time = len(point)
     shift = np.zeros((time, 2))
     first = 0
     while first < time:
         last = first + 1
-        while last < time and point[last] == point[first] and not _strode(path, last, point[first], stride):
+        while last < time and point[last] == point[first] and not _has_stepped(path, last, point[first], stride):
             last += 1
         k = point[first]
         if k >= 0:
-            rolls = first > 0 and point[first - 1] >= 0 and not _strode(path, first, k, stride)
+            rolls = first > 0 and point[first - 1] >= 0 and not _has_stepped(path, first, k, stride)
             for c in range(2):
                 if rolls:
-                    # From heel to ball the foot goes on from where the heel held it, lest it hop.
+                    # From heel to ball, continue from where the heel held the foot, so that it does not jump.
                     place = path[first, k, 2 * c] + shift[first - 1, c]
                 else:
                     place = path[first:last, k, 2 * c].mean()
@@ -258,8 +263,8 @@ def _planted(path, point, stride):
 
 @no_type_check
 @numba.njit(nogil=True, cache=True)
-def _released(shift, point, release):
-    """Let a foot that leaves the ground, or nears it, fade between its own path and the place that holds it."""
+def _fade_holds(shift, point, release):
+    """Fade a foot that leaves or approaches the ground between its own path and its held position."""
     held, time = shift.copy(), len(point)
     for t in range(time):
         if point[t] >= 0:
@@ -273,7 +278,7 @@ def _released(shift, point, release):
 
 @no_type_check
 @numba.njit(nogil=True, cache=True)
-def _given_way(goals, T, width):
+def _lower_pelvis(goals, T, width):
     """Metres by which the pelvis sinks in each frame so that both legs reach, smooth over time."""
     time = len(goals)
     need, peaks, drop = np.zeros(time), np.zeros(time), np.zeros(time)
@@ -282,11 +287,11 @@ def _given_way(goals, T, width):
             reach = 0.0
             for k in range(2):
                 bone = T[t, _LEGS[side, k + 1], :3, 3] - T[t, _LEGS[side, k], :3, 3]
-                reach += _REACH * np.sqrt((bone * bone).sum())
+                reach += _MAX_STRETCH * np.sqrt((bone * bone).sum())
             away = goals[t, side] - T[t, _LEGS[side, 0], :3, 3]
-            # The highest that a hip may be over a goal that lies so far aside.
+            # The largest height of the hip above a goal at this horizontal distance.
             highest = np.sqrt(max(reach * reach - away[0] * away[0] - away[2] * away[2], 0.0))
-            # More than a hand's breadth is no knee that was a little too straight, but a foot out of reach.
+            # Beyond 10 cm the foot is out of reach, and not only the knee a little too straight.
             need[t] = max(need[t], min(-away[1] - highest, 0.1))
     for t in range(time):
         for s in range(max(0, t - width), min(time, t + width + 1)):
@@ -299,8 +304,8 @@ def _given_way(goals, T, width):
 
 @no_type_check
 @numba.njit(nogil=True, cache=True)
-def _settled(T, legs, heights, size, width):
-    """Metres by which a body that rests on more than its feet sinks until it is as clear of the floor as it was.
+def _settle_body(T, legs, heights, size, width):
+    """Metres by which a body that rests on more than its feet sinks, so that it regains its original clearance.
 
     `legs` holds the heights of knee, ankle and ball of both legs after they were moved, `heights` those of the source.
     """
@@ -312,9 +317,9 @@ def _settled(T, legs, heights, size, width):
             at = T[t, _RESTING[k], 1, 3] if _LEG_PART[k] < 0 else legs[t, _LEG_PART[k] // 3, _LEG_PART[k] % 3]
             low = min(low, at - size * _THICKNESS[k])
         down[t] = low - max(heights[t, 0], 0.0)
-        share[t] = 1.0 if heights[t, 1] < _LOW else 0.0
+        share[t] = 1.0 if heights[t, 1] < _MAX_STANDING_CLEARANCE else 0.0
     for t in range(time):
-        # Fading in and out where the body meets the floor, and whole while it is there.
+        # Fade in and out where the body meets the floor.
         for s in range(max(0, t - width), min(time, t + width + 1)):
             result[t] = max(result[t], share[s] * (1 - abs(s - t) / (width + 1)))
         result[t] *= down[t]
@@ -323,8 +328,8 @@ def _settled(T, legs, heights, size, width):
 
 @no_type_check
 @numba.njit(nogil=True, cache=True)
-def _turn(a, b, R):
-    """The smallest rotation that turns direction a onto direction b."""
+def _rotation_between(a, b, R):
+    """Write the smallest rotation from direction a to direction b."""
     a, b = a / np.sqrt((a * a).sum()), b / np.sqrt((b * b).sum())
     x, y, z = a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
     c = max((a * b).sum(), -0.999)
@@ -336,8 +341,8 @@ def _turn(a, b, R):
 
 @no_type_check
 @numba.njit(nogil=True, cache=True)
-def _about(axis, angle, R):
-    """Rotation about a unit axis."""
+def _rotation_about(axis, angle, R):
+    """Write the rotation about a unit axis."""
     c, s = np.cos(angle), np.sin(angle)
     x, y, z = axis[0], axis[1], axis[2]
     f = 1 - c
@@ -348,10 +353,10 @@ def _about(axis, angle, R):
 
 @no_type_check
 @numba.njit(nogil=True, cache=True)
-def _bent(T, legs, goals, rotations, heights):
-    """Rotations of hip, knee and ankle against their parents that bring each ankle to its goal; heights that they have.
+def _bend_legs(T, legs, goals, rotations, heights):
+    """Write local rotations of hip, knee and ankle that bring each ankle to its goal, and the resulting heights.
 
-    The knee opens or closes about its own axis until the leg is as long as the way; then the leg swings onto the way.
+    The knee bends about its own axis until the leg's length equals the distance to the goal; then the leg swings there.
     """
     swing, bend, upper = np.empty((3, 3)), np.empty((3, 3)), np.empty((3, 3))
     lower, both = np.empty((3, 3)), np.empty((3, 3))
@@ -371,24 +376,24 @@ def _bent(T, legs, goals, rotations, heights):
             aside = (shin * axis).sum()
             inner = np.sqrt(max(b * b - aside * aside, 1e-12))
             cosine = (far * far - aside * aside - a * a - inner * inner) / (2 * a * inner)
-            wanted = np.arccos(min(max(cosine, -1.0), 1.0))
-            _about(axis, wanted - now, bend)
-            _turn(thigh + _applied(bend, shin), way, swing)
-            _times(swing, T[t, hip], upper)
-            _times(swing, bend, lower)
-            _times(lower, T[t, knee], both)
-            heights[t, side, 0] = start[1] + _applied(swing, thigh)[1]
-            heights[t, side, 1] = heights[t, side, 0] + _applied(swing, _applied(bend, shin))[1]
+            goal_bend = np.arccos(min(max(cosine, -1.0), 1.0))
+            _rotation_about(axis, goal_bend - now, bend)
+            _rotation_between(thigh + _apply(bend, shin), way, swing)
+            _multiply(swing, T[t, hip], upper)
+            _multiply(swing, bend, lower)
+            _multiply(lower, T[t, knee], both)
+            heights[t, side, 0] = start[1] + _apply(swing, thigh)[1]
+            heights[t, side, 1] = heights[t, side, 0] + _apply(swing, _apply(bend, shin))[1]
             heights[t, side, 2] = heights[t, side, 1] + T[t, legs[side, 3], 1, 3] - T[t, ankle, 1, 3]
-            _unturned(T[t, 0], upper, rotations[t, side, 0])
-            _unturned(upper, both, rotations[t, side, 1])
-            _unturned(both, T[t, ankle], rotations[t, side, 2])
+            _multiply_transposed(T[t, 0], upper, rotations[t, side, 0])
+            _multiply_transposed(upper, both, rotations[t, side, 1])
+            _multiply_transposed(both, T[t, ankle], rotations[t, side, 2])
 
 
 @no_type_check
 @numba.njit(nogil=True, cache=True)
-def _applied(A, x):
-    """A x."""
+def _apply(A, x):
+    """The product of a matrix and a vector."""
     out = np.empty(3)
     for r in range(3):
         out[r] = A[r, 0] * x[0] + A[r, 1] * x[1] + A[r, 2] * x[2]
@@ -397,8 +402,8 @@ def _applied(A, x):
 
 @no_type_check
 @numba.njit(nogil=True, cache=True)
-def _times(one, other, out):
-    """The product of the upper left 3 x 3 parts: a library call costs twenty times as much."""
+def _multiply(one, other, out):
+    """Write the product of the upper left 3 x 3 parts; a library call costs twenty times as much."""
     for r in range(3):
         for c in range(3):
             out[r, c] = one[r, 0] * other[0, c] + one[r, 1] * other[1, c] + one[r, 2] * other[2, c]
@@ -406,8 +411,8 @@ def _times(one, other, out):
 
 @no_type_check
 @numba.njit(nogil=True, cache=True)
-def _unturned(one, other, out):
-    """The same of one transposed and other."""
+def _multiply_transposed(one, other, out):
+    """Write the product of one transposed and other."""
     for r in range(3):
         for c in range(3):
             out[r, c] = one[0, r] * other[0, c] + one[1, r] * other[1, c] + one[2, r] * other[2, c]

@@ -1,6 +1,6 @@
-"""Rotations as axis-angles, matrices and quaternions (wxyz), in radians. Pure functions.
+"""Convert and interpolate rotations as axis-angles, matrices and quaternions (wxyz), in radians. Pure functions.
 
-Below body and everything that turns. Where nothing has to be differentiated compiled loops do it.
+Compiled loops do the work where no gradient is needed.
 """
 
 from typing import no_type_check
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 
-def compiled(*tensors: Tensor) -> bool:
-    """Whether a compiled loop may do it: in main memory, and nothing has to be differentiated.
+def can_compile(*tensors: Tensor) -> bool:
+    """Whether compiled loops can process these tensors: in main memory, floating point, without gradients.
 
     A clip has a few thousand rotations, for which a chain of tensor operations costs thirty times the arithmetic.
     """
@@ -29,10 +29,10 @@ def rows_of(tensor: Tensor, axes: int) -> NDArray[np.floating]:
 
 def axis_angle_to_matrix(axis_angle: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
     """Rotation matrices of axis-angle vectors (Rodrigues' formula), smooth through zero."""
-    if compiled(axis_angle):
+    if can_compile(axis_angle):
         rows = rows_of(axis_angle, 1)
         out = np.empty((len(rows), 3, 3), rows.dtype)
-        rodrigues(rows, out)
+        write_matrices(rows, out)
         return torch.from_numpy(out).reshape(*axis_angle.shape, 3)
     square = (axis_angle * axis_angle).sum(-1)
     # Below 1e-8 rad^2 the series is exact to the last bit of float32 and its gradient is finite.
@@ -53,10 +53,10 @@ def matrix_to_quat(R: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 4"]:
     Source:
         Shepperd, "Quaternion from rotation matrix", 1978: divide by the largest of the four.
     """
-    if compiled(R):
+    if can_compile(R):
         rows = rows_of(R, 2)
         out = np.empty((len(rows), 4), rows.dtype)
-        _shepperd(rows, out)
+        _write_quats(rows, out)
         return torch.from_numpy(out).reshape(*R.shape[:-2], 4)
     m = [[R[..., i, j] for j in range(3)] for i in range(3)]
     squares = torch.stack(
@@ -95,10 +95,10 @@ def quat_to_matrix(quats: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 3 
 
 def quat_to_axis_angle(quat: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 3"]:
     """Axis-angle vectors, of length at most pi, of unit quaternions (wxyz)."""
-    if compiled(quat):
+    if can_compile(quat):
         rows = rows_of(quat, 1)
         out = np.empty((len(rows), 3), rows.dtype)
-        turns(rows, out)
+        write_axis_angles(rows, out)
         return torch.from_numpy(out).reshape(*quat.shape[:-1], 3)
     quat = torch.where(quat[..., :1] < 0, -quat, quat)
     sine = quat[..., 1:].norm(dim=-1, keepdim=True)
@@ -133,10 +133,10 @@ def slerp(
     Source:
         Shoemake, "Animating rotation with quaternion curves", SIGGRAPH 1985.
     """
-    if compiled(a, b, t) and a.dtype == b.dtype == t.dtype:
+    if can_compile(a, b, t) and a.dtype == b.dtype == t.dtype:
         ours, theirs = torch.broadcast_tensors(a, b)
         out = np.empty((ours.numel() // 4, 4), a.detach().numpy().dtype)
-        slerped(rows_of(ours, 1), rows_of(theirs, 1), rows_of(t.expand(*ours.shape[:-1], 1), 1), out)
+        write_slerp(rows_of(ours, 1), rows_of(theirs, 1), rows_of(t.expand(*ours.shape[:-1], 1), 1), out)
         return torch.from_numpy(out).reshape(ours.shape)
     dot = (a * b).sum(-1, keepdim=True)
     b = torch.where(dot < 0, -b, b)
@@ -149,13 +149,13 @@ def slerp(
     return torch.nn.functional.normalize(wa * a + wb * b, dim=-1)
 
 
-loop = numba.njit(nogil=True, cache=True, error_model="numpy")
-"""Compiles a loop. Its cache notices changes of a caller's own file alone: touch callers elsewhere after a change."""
+compile_loop = numba.njit(nogil=True, cache=True, error_model="numpy")
+"""Compiles a loop. Its cache notices only changes of a caller's own file: after a change, touch callers elsewhere."""
 
 
 @no_type_check
-@loop
-def rodrigues(axis_angles, out):
+@compile_loop
+def write_matrices(axis_angles, out):
     """See `axis_angle_to_matrix`."""
     for n in range(len(axis_angles)):
         x, y, z = axis_angles[n, 0], axis_angles[n, 1], axis_angles[n, 2]
@@ -174,8 +174,8 @@ def rodrigues(axis_angles, out):
 
 
 @no_type_check
-@loop
-def _shepperd(matrices, out):
+@compile_loop
+def _write_quats(matrices, out):
     """See `matrix_to_quat`."""
     for n in range(len(matrices)):
         m = matrices[n]
@@ -195,8 +195,8 @@ def _shepperd(matrices, out):
 
 
 @no_type_check
-@loop
-def turns(quats, out):
+@compile_loop
+def write_axis_angles(quats, out):
     """See `quat_to_axis_angle`."""
     for n in range(len(quats)):
         sign = -1 if quats[n, 0] < 0 else 1
@@ -207,8 +207,8 @@ def turns(quats, out):
 
 
 @no_type_check
-@loop
-def slerped(ours, theirs, shares, out):
+@compile_loop
+def write_slerp(ours, theirs, shares, out):
     """See `slerp`."""
     for n in range(len(ours)):
         dot, t = 0 * ours[n, 0], shares[n, 0]
@@ -230,8 +230,8 @@ def slerped(ours, theirs, shares, out):
 
 
 @no_type_check
-@loop
-def to_quat(axis_angle, out):
+@compile_loop
+def write_quat(axis_angle, out):
     """Unit quaternion of one axis-angle vector."""
     x, y, z = axis_angle[0], axis_angle[1], axis_angle[2]
     square = x * x + y * y + z * z

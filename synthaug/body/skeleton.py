@@ -1,6 +1,6 @@
-"""The SMPL-X skeleton: names, rotations, forward kinematics, skinning, retargeting. Pure functions.
+"""Define the SMPL-X skeleton, its forward kinematics, skinning, resampling and retargeting. Pure functions.
 
-Below motions and avatars, which both speak in its joints. World frame y up, metres, radians (CONVENTIONS.md).
+World frame y up, metres, radians (CONVENTIONS.md).
 """
 
 import functools
@@ -17,16 +17,16 @@ from torch import Tensor
 
 from synthaug.body.rotations import (
     axis_angle_to_matrix,
-    compiled,
-    loop,
+    can_compile,
+    compile_loop,
     matrix_to_axis_angle,
     matrix_to_quat,
     quat_to_axis_angle,
-    rodrigues,
     slerp,
-    slerped,
-    to_quat,
-    turns,
+    write_axis_angles,
+    write_matrices,
+    write_quat,
+    write_slerp,
 )
 from synthaug.structures import Motion
 
@@ -53,7 +53,7 @@ SUPPORTS: dict[str, float] = {
     "right_middle1": 0.02, "left_knee": 0.06, "right_knee": 0.06, "left_ankle": 0.0775, "right_ankle": 0.0775,
     "left_foot": 0.027, "right_foot": 0.027,
 }  # fmt: skip
-"""Joints that a body can rest on, with the thickness of flesh and sole below each in metres (adult mean)."""
+"""Joints that a body can rest on, with the thickness of flesh and sole below each, metres (adult mean)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +64,7 @@ class Skeleton:
 
     @functools.cached_property
     def leg(self) -> float:
-        """Length from hip to ankle along the bones, mean of both sides: the measure that retargeting scales by."""
+        """Length from hip to ankle along the bones, mean of both sides; retargeting scales by it."""
         bones = [("hip", "knee"), ("knee", "ankle")]
         length = sum(
             (self.joints[JOINT[f"{side}_{a}"]] - self.joints[JOINT[f"{side}_{b}"]]).norm()
@@ -76,15 +76,15 @@ class Skeleton:
 
 @functools.cache
 def mean_skeleton() -> Skeleton:
-    """The skeleton that motions are written for: Anny's mean adult (synthaug/assets/anny_body.npz)."""
+    """The skeleton that all motions use: Anny's mean adult (synthaug/assets/anny_body.npz)."""
     with as_file(files("synthaug") / "assets" / "anny_body.npz") as path, np.load(path, allow_pickle=False) as body:
         return Skeleton(joints=torch.from_numpy(body["joints"].astype(np.float32)))
 
 
 @no_type_check
-@loop
-def _interpolated(pose, before, after, shares, out):
-    """See `_halfway`; what does not turn is not turned into a quaternion."""
+@compile_loop
+def _write_interpolation(pose, before, after, shares, out):
+    """See `_interpolate_pose`; joints that do not rotate are copied."""
     ours, theirs, mixed = np.empty((1, 4)), np.empty((1, 4)), np.empty((1, 4))
     share, turn = np.empty((1, 1)), np.empty((1, 3))
     for n in range(len(out)):
@@ -94,15 +94,15 @@ def _interpolated(pose, before, after, shares, out):
             if a[0] == b[0] and a[1] == b[1] and a[2] == b[2] and a[0] * a[0] + a[1] * a[1] + a[2] * a[2] < 9:
                 out[n, joint, 0], out[n, joint, 1], out[n, joint, 2] = a[0], a[1], a[2]
                 continue
-            to_quat(a, ours[0])
-            to_quat(b, theirs[0])
-            slerped(ours, theirs, share, mixed)
-            turns(mixed, turn)
+            write_quat(a, ours[0])
+            write_quat(b, theirs[0])
+            write_slerp(ours, theirs, share, mixed)
+            write_axis_angles(mixed, turn)
             out[n, joint, 0], out[n, joint, 1], out[n, joint, 2] = turn[0, 0], turn[0, 1], turn[0, 2]
 
 
 def global_rotations(pose: Float[Tensor, "time 55 3"]) -> Float[Tensor, "time 55 3 3"]:
-    """Rotation of every joint against the world."""
+    """World rotation of every joint."""
     local = axis_angle_to_matrix(pose)
     chain = [local[:, 0]]
     for joint in range(1, len(PARENTS)):
@@ -113,14 +113,14 @@ def global_rotations(pose: Float[Tensor, "time 55 3"]) -> Float[Tensor, "time 55
 def joint_transforms(
     local: Float[Tensor, "time 55 3 3"], transl: Float[Tensor, "time 3"], skeleton: Skeleton
 ) -> Float[Tensor, "time 55 4 4"]:
-    """Joint to world, from rotations against the parent: position and orientation of every joint.
+    """Joint to world of every joint, from rotations relative to the parent.
 
-    Where nothing has to be differentiated a compiled loop does it, some thirty times faster.
+    Where no gradient is needed, a compiled loop is used, which is about thirty times as fast.
     """
     joints = skeleton.joints.to(local)
-    if compiled(local, transl):
+    if can_compile(local, transl):
         T = np.zeros((len(local), len(PARENTS), 4, 4), dtype=local.detach().numpy().dtype)
-        _chained(local.detach().numpy(), transl.detach().numpy(), joints.numpy(), _PARENTS, T)
+        _chain_transforms(local.detach().numpy(), transl.detach().numpy(), joints.numpy(), _PARENTS, T)
         return torch.from_numpy(T)
     return joint_transforms_plain(local, transl, joints)
 
@@ -128,7 +128,7 @@ def joint_transforms(
 def joint_transforms_plain(
     local: Float[Tensor, "time 55 3 3"], transl: Float[Tensor, "time 3"], joints: Float[Tensor, "55 3"]
 ) -> Float[Tensor, "time 55 4 4"]:
-    """`joint_transforms` written out, differentiable; the specification of the compiled loop."""
+    """`joint_transforms` in differentiable torch; the specification of the compiled loop."""
     chain = [torch.cat([local[:, 0], transl[:, :, None]], dim=-1)]
     for joint in range(1, len(PARENTS)):
         parent = chain[PARENTS[joint]]
@@ -142,7 +142,7 @@ def joint_transforms_plain(
 
 @no_type_check
 @numba.njit(nogil=True, cache=True)
-def _chained(local, transl, joints, parents, T):
+def _chain_transforms(local, transl, joints, parents, T):
     for t in range(local.shape[0]):
         for j in range(local.shape[1]):
             T[t, j, 3, 3] = 1
@@ -162,9 +162,9 @@ def _chained(local, transl, joints, parents, T):
 
 
 @no_type_check
-@loop
-def _from_rest(T, joints):
-    """Joint to world becomes rest to world, in place."""
+@compile_loop
+def _make_rest_to_world(T, joints):
+    """Turn joint to world into rest to world, in place."""
     for t in range(T.shape[0]):
         for j in range(T.shape[1]):
             for r in range(3):
@@ -183,10 +183,10 @@ def joint_positions(motion: Motion, skeleton: Skeleton) -> Float[Tensor, "time 5
 
 
 def rest_to_world(motion: Motion, skeleton: Skeleton) -> Float[Tensor, "time 55 4 4"]:
-    """Rest to world for each joint: what linear blend skinning blends."""
+    """Rest to world for each joint, as linear blend skinning needs it."""
     T = forward_kinematics(motion, skeleton)
-    if compiled(T, skeleton.joints):
-        _from_rest(T.numpy(), skeleton.joints.numpy())
+    if can_compile(T, skeleton.joints):
+        _make_rest_to_world(T.numpy(), skeleton.joints.numpy())
         return T
     shift = T[..., :3, 3] - torch.einsum("tjik,jk->tji", T[..., :3, :3], skeleton.joints.to(T))
     T = T.clone()
@@ -213,12 +213,12 @@ def resample(motion: Motion, times: Float[Tensor, " sample"], *, loop: bool = Tr
     """The motion at given seconds: rotations slerped, positions interpolated linearly.
 
     Args:
-        motion: Its frame i lies at i / fps seconds.
-        times: Seconds from the first frame, at most one sample period apart for a meaningful result's fps.
-        loop: Times beyond the end start over from the first frame; otherwise they hold the last frame.
+        motion: Its frame i is at i / fps seconds.
+        times: Seconds from the first frame, evenly spaced.
+        loop: Whether times beyond the end start over from the first frame; otherwise they hold the last frame.
 
     Returns:
-        One frame for each time. Its fps is that of the first two times, or the motion's own for a single one.
+        One frame for each time. The fps follows from the first two times, or is the motion's own for a single time.
     """
     position = times.double() * motion.fps
     if loop:
@@ -228,36 +228,38 @@ def resample(motion: Motion, times: Float[Tensor, " sample"], *, loop: bool = Tr
     j = (i + 1).clamp(max=motion.num_frames - 1)
     t = (position - i).to(motion.transl)[:, None]
     fps = 1 / float(times[1] - times[0]) if len(times) > 1 else motion.fps
-    moved = Motion.from_pose(_halfway(motion.pose, i, j, t), torch.lerp(motion.transl[i], motion.transl[j], t), fps=fps)
+    result = Motion.from_pose(
+        _interpolate_pose(motion.pose, i, j, t), torch.lerp(motion.transl[i], motion.transl[j], t), fps=fps
+    )
     expression = torch.lerp(motion.expression[i], motion.expression[j], t)
-    return replace(moved, expression=expression, betas=motion.betas)
+    return replace(result, expression=expression, betas=motion.betas)
 
 
-def _halfway(
+def _interpolate_pose(
     pose: Float[Tensor, "time 55 3"], i: Int[Tensor, " sample"], j: Int[Tensor, " sample"], t: Float[Tensor, "sample 1"]
 ) -> Float[Tensor, "sample 55 3"]:
     """Axis-angles between frames i and j, slerped."""
-    if compiled(pose, t):
+    if can_compile(pose, t):
         out = np.empty((len(i), *pose.shape[1:]), pose.detach().numpy().dtype)
-        _interpolated(pose.detach().numpy(), i.numpy(), j.numpy(), t.detach().numpy(), out)
+        _write_interpolation(pose.detach().numpy(), i.numpy(), j.numpy(), t.detach().numpy(), out)
         return torch.from_numpy(out)
     quats = matrix_to_quat(axis_angle_to_matrix(pose))
     return quat_to_axis_angle(slerp(quats[i], quats[j], t[:, None].expand(-1, quats.shape[1], 1)))
 
 
 def centre_of(motion: Motion) -> Float[Tensor, "3"]:
-    """Middle of the box that the pelvis stays in, world frame."""
+    """Middle of the bounding box of the pelvis's path, world frame."""
     return (motion.transl.amin(dim=0) + motion.transl.amax(dim=0)) / 2
 
 
-def moved(motion: Motion, R: Float[Tensor, "3 3"], shift: Float[Tensor, "3"]) -> Motion:
-    """The motion after the rigid change of the world x -> R x + shift."""
+def move_motion(motion: Motion, R: Float[Tensor, "3 3"], shift: Float[Tensor, "3"]) -> Motion:
+    """Move a motion rigidly in the world: x -> R x + shift."""
     orient = matrix_to_axis_angle(R @ axis_angle_to_matrix(motion.global_orient))
     return replace(motion, global_orient=orient, transl=motion.transl @ R.mT + shift)
 
 
-def lowest(joints: Float[Tensor, "time 55 3"], *, scale: float = 1.0) -> Float[Tensor, " time"]:
-    """Height of the lowest point of the body in each frame: the lowest of SUPPORTS minus its flesh, metres."""
+def lowest_heights(joints: Float[Tensor, "time 55 3"], *, scale: float = 1.0) -> Float[Tensor, " time"]:
+    """Height of the lowest point of the body in each frame, metres: the lowest of SUPPORTS minus its flesh."""
     ids = [JOINT[name] for name in SUPPORTS]
     flesh = joints.new_tensor(list(SUPPORTS.values())) * scale
     return (joints[:, ids, 1] - flesh).amin(dim=1)
@@ -266,13 +268,13 @@ def lowest(joints: Float[Tensor, "time 55 3"], *, scale: float = 1.0) -> Float[T
 def clearances(
     pose: Float[Tensor, "time 55 3"], transl: Float[Tensor, "time 3"], skeleton: Skeleton
 ) -> Float[Tensor, " time"]:
-    """`lowest` of a body in this pose, without working out where all of its joints are.
+    """`lowest_heights` of a body in this pose, without computing all of its joints.
 
-    Heights need one row of each rotation, and no fingers but those that a hand rests on.
+    Heights need one row of each rotation, and only the fingers that a hand rests on.
     """
-    if not compiled(pose, transl):
+    if not can_compile(pose, transl):
         local = axis_angle_to_matrix(pose)
-        return lowest(joint_transforms_plain(local, transl, skeleton.joints.to(local))[..., :3, 3])
+        return lowest_heights(joint_transforms_plain(local, transl, skeleton.joints.to(local))[..., :3, 3])
     out = np.empty(len(pose), pose.detach().numpy().dtype)
     height = transl.detach()[:, 1].contiguous().numpy()
     _lowest_points(pose.detach().numpy(), height, skeleton.joints.numpy(), out)
@@ -283,8 +285,8 @@ _RESTING = np.array([JOINT[name] for name in SUPPORTS])
 _THICKNESS = np.array(list(SUPPORTS.values()))
 
 
-def _bearing() -> NDArray[np.int64]:
-    """The joints between the pelvis and whatever the body can rest on, parents first."""
+def _bearing_joints() -> NDArray[np.int64]:
+    """The joints that the body can rest on and their ancestors, parents first."""
     found: set[int] = set()
     for joint in _RESTING.tolist():
         while joint >= 0:
@@ -293,19 +295,19 @@ def _bearing() -> NDArray[np.int64]:
     return np.array(sorted(found))
 
 
-BEARING = _bearing()
-"""The joints that decide where a body rests, parents first: 24 of the 55."""
+BEARING_JOINTS = _bearing_joints()
+"""The joints that determine where a body rests, parents first: 24 of the 55."""
 
 
 @no_type_check
-@loop
+@compile_loop
 def _lowest_points(pose, height, joints, out):
     """See `clearances`."""
     y, row = np.empty(len(joints)), np.empty((len(joints), 3))
     R = np.empty((1, 3, 3))
     for t in range(len(pose)):
-        for j in BEARING:
-            rodrigues(pose[t, j : j + 1], R)
+        for j in BEARING_JOINTS:
+            write_matrices(pose[t, j : j + 1], R)
             p = _PARENTS[j]
             if p < 0:
                 y[j] = height[t]
@@ -322,24 +324,24 @@ def _lowest_points(pose, height, joints, out):
 
 
 def retarget(motion: Motion, source: Skeleton, target: Skeleton) -> Motion:
-    """The same action on another skeleton: same angles, path scaled by leg length, same clearance from the floor.
+    """Transfer a motion to another skeleton: same angles, path scaled by leg length, same clearance from the floor.
 
-    In every frame the lowest point of the body keeps the height above the floor that it had, so that feet neither
-    sink nor float, whichever part of the body carries it.
+    In every frame the lowest point of the body keeps its height above the floor, so that the body neither sinks nor
+    floats.
 
     Args:
         motion: On `source`, world frame with the floor at y = 0.
         source: The skeleton that the motion was made for.
-        target: The skeleton that shall perform it.
+        target: The skeleton that performs it.
 
     Returns:
-        The motion for `target`. The path starts at the same place on the floor.
+        The motion for `target`. The path starts at the same point of the floor.
     """
     ratio = target.leg / source.leg
     start = motion.transl[:1] * motion.transl.new_tensor([1.0, 0.0, 1.0])
     scaled = replace(motion, transl=start + (motion.transl - start) * ratio)
-    before = lowest(joint_positions(motion, source))
-    after = lowest(joint_positions(scaled, target), scale=ratio)
+    before = lowest_heights(joint_positions(motion, source))
+    after = lowest_heights(joint_positions(scaled, target), scale=ratio)
     lift = torch.zeros_like(scaled.transl)
     lift[:, 1] = before - after
     return replace(scaled, transl=scaled.transl + lift)

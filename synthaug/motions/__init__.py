@@ -1,6 +1,6 @@
-"""Where motions come from. The interface; the files beside it are the answers.
+"""The interface of motion sources, which read or estimate motions, and of motion variations.
 
-Between data sets, whose records name the film, and avatars, which perform the motion.
+Each file beside this one is one source or variation that a config can choose; the folders hold their parts.
 """
 
 from abc import ABC, abstractmethod
@@ -14,59 +14,65 @@ from synthaug.structures import Motion, Record, Reference, Values
 
 
 class UnusableClipError(ValueError):
-    """No motion worth re-enacting can be taken out of this clip; the message says what was seen and wanted."""
+    """Raised for clips without a usable motion; the message says what was expected, what was found, and what to do."""
 
 
 class MotionSource(ABC):
-    """Takes the motion, and the camera that saw it, out of one record."""
+    """Loads the motion of one record, and the camera that saw it.
+
+    A source reads a recording that belongs to the film (such as motion capture), or estimates the motion from the film
+    itself. The record names the film, its interval and its subject.
+    """
 
     @property
     @abstractmethod
     def fingerprint(self) -> str:
-        """Changes whenever the same record would yield another motion; part of every cache key."""
+        """A string that changes whenever the same record would give another motion; part of every cache key."""
 
     @abstractmethod
     def reads(self, record: Record) -> tuple[Path, ...]:
-        """Files, and folders of files, that a record's motion is read from besides the record's own path.
+        """Files and folders that a record's motion is read from, besides the record's own path.
 
-        What was extracted is kept for as long as these and the record's file stay as they are. Those that are not
-        there are left out; nothing is opened.
+        An extracted motion is cached until one of these or the record's file changes. Missing files are left out, and
+        no file is opened.
         """
 
     @abstractmethod
     def load(self, record: Record) -> Reference:
-        """The motion of the acting person, world frame, in the film's own frame rate.
+        """The motion of the acting person (SMPL-X parameters, metres, world frame: y up, floor at 0) and its camera.
 
-        Deterministic: the same record gives the same motion. Parts that the source lacks (hands, jaw) are zeros.
+        The frame rate is the recording's own. Deterministic: the same record gives the same motion. Parts that the
+        source lacks (hands, jaw) are zeros.
 
         Raises:
-            UnusableClipError: If the clip shows nothing that could be re-enacted.
-            FileNotFoundError: If the record's file is not there.
+            UnusableClipError: If the clip shows no usable motion.
+            FileNotFoundError: If a file that the motion is read from is missing.
         """
 
 
 class MotionVariation(ABC):
-    """Changes how an action is performed without changing which action it is."""
+    """Changes how an action is performed, but not which action it is."""
 
     @abstractmethod
     def sample(self, rng: np.random.Generator) -> Values:
-        """Draw plain values."""
+        """Sample the values of one variation, which are plain and survive JSON."""
 
     def seconds(self, motion: Motion, values: Values, times: Float[Tensor, " sample"]) -> Float[Tensor, " sample"]:
-        """Which seconds of the motion are shown at these seconds of the performance: growing with them, ends kept.
+        """Seconds of the motion that are shown at these seconds of the performance: monotonic, with both ends fixed.
 
-        Tempo is left alone here; a variation that bends time says how, so that two performances can be kept in step.
+        The default keeps the tempo. A variation that warps time overrides it, so that the performances of several
+        people can be kept in step.
         """
         return times
 
     @abstractmethod
     def vary(self, motion: Motion, values: Values, times: Float[Tensor, " sample"]) -> Motion:
-        """The motion as it is performed with drawn values, at these seconds; draws nothing.
+        """The frames of the performance at these seconds. Deterministic.
 
-        At given times and not as a whole, since a clip shows a sixth of a motion, and varying costs by the frame.
+        Only the frames that a clip shows are computed, since the cost grows with their number.
 
         Args:
-            motion: World frame.
-            values: What `sample` drew; none at all give the motion itself, as previews show it.
-            times: Seconds into the performance, which starts over at its end, as for `synthaug.body.skeleton.resample`.
+            motion: On the mean skeleton, world frame.
+            values: Values that `sample` returned; an empty dict gives the motion itself, as previews show it.
+            times: Seconds into the performance, which starts over at its end, as in `synthaug.body.skeleton.resample`.
         """

@@ -1,7 +1,7 @@
-"""Parametric actions out of the vocabularies of NTU RGB+D and Toyota Smarthome.
+"""Perform parametric actions from the vocabularies of NTU RGB+D and Toyota Smarthome.
 
-The motions of the embedded demo: no film, no capture, no licence. `gestures`, `postures` and `locomotion` write what
-each action does, `choreography` makes it a motion.
+These are the motions of the embedded demo, which need no film, no motion capture and no licence. `gestures`, `postures`
+and `locomotion` define what each action does, `choreography` turns it into a motion.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from synthaug.motions import MotionSource, UnusableClipError
 from synthaug.motions.files.views import frontal_camera
 from synthaug.motions.procedural import gestures, locomotion, postures
 from synthaug.motions.procedural.choreography import Score, motion_of
-from synthaug.motions.procedural.style import FAMILIES, PerformerStyle, draw_style, style_of
+from synthaug.motions.procedural.style import FAMILIES, PerformerStyle, sample_style, style_of
 from synthaug.motions.procedural.timing import Clock
 from synthaug.structures import Motion, Plain, Record, Reference
 
@@ -28,12 +28,12 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Action:
-    """One action: how it is written and how long it takes.
+    """One action: its score and its duration.
 
     Attributes:
-        score: Writes it.
-        seconds: What it takes at ordinary speed, once. 0 means that it goes on as long as the clip.
-        each: Seconds that every repetition beyond the first adds.
+        score: Makes the score of a performance.
+        seconds: Duration of one repetition at ordinary speed. 0 lasts as long as the clip.
+        each: Seconds that every further repetition adds.
     """
 
     score: Callable[[Clock, PerformerStyle], Score]
@@ -70,14 +70,14 @@ _ACTIONS: Mapping[str, Action] = {
     "running on the spot": Action(locomotion.run_on_the_spot, 0.0),
 }
 ACTIONS: tuple[str, ...] = tuple(_ACTIONS)
-"""Names, in the order of their labels; those of NTU RGB+D where it has the action, shortened."""
+"""Names in the order of their labels; shortened from NTU RGB+D's where it has the action."""
 
 FILLED = 0.72
-"""Share of a clip that an action takes at ordinary speed where the clip is too short for its natural length."""
+"""Share of the clip that an action takes at ordinary speed if the clip is too short for its natural duration."""
 
 
 def clock_of(action: Action, style: PerformerStyle, *, fps: float | int, seconds: float | int) -> Clock:
-    """When an action happens in a clip: as long as it naturally takes, pressed together where the clip is short."""
+    """When an action happens in a clip: for its natural duration, or faster if the clip is too short."""
     t = torch.arange(max(round(seconds * fps), 1), dtype=torch.float64) / fps
     if action.seconds == 0:
         return Clock(t=t, u=(t + 1 / fps) / (seconds + 1 / fps), duration=float(seconds))
@@ -93,23 +93,23 @@ def perform(
     """One performance of an action on the mean skeleton.
 
     World frame: floor at y = 0, facing +z (turned by the style's yaw), the middle of the way over the origin. The
-    lowest point of the body is on the floor in every frame, except in the flight of a jump. Draws nothing.
+    lowest point of the body is on the floor in every frame, except in the flight of a jump. Deterministic.
 
     Args:
         action: One of ACTIONS.
-        style: A style, or the values of one as `draw_style` gives them.
+        style: A style, or its values as `sample_style` returns them.
         fps: Frames per second.
         seconds: Length of the clip.
 
     Raises:
-        ValueError: If the action or a style's value is unknown, or there is not even one frame.
+        ValueError: If the action or a value of the style is unknown, or the clip has no frame.
     """
     if action not in _ACTIONS:
-        raise ValueError(f"action={action!r} was given; one of {', '.join(ACTIONS)} was wanted. Choose one of these.")
+        raise ValueError(f"Expected action to be one of {', '.join(ACTIONS)}, got {action!r}. Choose one of these.")
     if not (0 < fps < math.inf and 1 / fps <= seconds < 3600):
         raise ValueError(
-            f"fps={fps} and seconds={seconds} were given; a positive rate and at least one frame, at most an hour, "
-            "were wanted. Correct the numbers."
+            "Expected a positive fps, and seconds for at least one frame and below an hour, got "
+            f"fps={fps} and seconds={seconds}. Correct the numbers."
         )
     if not isinstance(style, PerformerStyle):
         style = style_of(style)
@@ -120,12 +120,12 @@ def perform(
 
 @final
 class Actions(MotionSource):
-    """Performs records instead of reading them: a record's key says what is done and by whom.
+    """Performs each record's action instead of reading a file: the record's key names the action and the performer.
 
     Key format:
         "<action>/<family>/<seed>", such as "drink water/street/17": an action of ACTIONS, a family of
-        `style.FAMILIES`, and the seed from which the performer's style is drawn. The path is ignored, and the label
-        should be the action's index in ACTIONS. What comes before, separated by further slashes, is ignored too.
+        `style.FAMILIES`, and the seed from which the performer's style is sampled. The record's path is ignored, and
+        its label should be the action's index in ACTIONS. Further parts before these three are ignored too.
 
     Args:
         fps: Frames per second of the motions.
@@ -133,42 +133,42 @@ class Actions(MotionSource):
 
     def __init__(self, fps: float | int = 25.0) -> None:
         if not 0 < fps < math.inf:
-            raise ValueError(f"fps={fps} was given; a positive number was wanted. Correct it.")
+            raise ValueError(f"Expected fps to be a positive number, got {fps}. Correct synth.motion.fps.")
         self.fps = fps
 
     @property
     def fingerprint(self) -> str:
-        """Name, version, rate and ranges of style."""
+        """Name, version, frame rate and ranges of style."""
         ranges = hashlib.blake2b(repr(sorted(FAMILIES["studio"].items()) + sorted(FAMILIES["street"].items())).encode())
         return f"actions-{VERSION}-{self.fps:g}-{ranges.hexdigest()[:16]}"
 
     def reads(self, record: Record) -> tuple[Path, ...]:
-        """Nothing: the motion is made."""
+        """No files: the motion is computed."""
         return ()
 
     def load(self, record: Record) -> Reference:
-        """The performance that the record's key names, as long as the record, from in front; quality is None (truth).
+        """The performance that the record's key names, as long as the record, with a frontal camera; quality is None.
 
         Raises:
-            UnusableClipError: If the key doesn't have the documented form.
+            UnusableClipError: If the key does not have the documented form.
         """
         action, family, seed = parse_key(record.key)
-        style = draw_style(np.random.default_rng(seed), family)
+        style = sample_style(np.random.default_rng(seed), family)
         motion = perform(action, style, fps=self.fps, seconds=record.end - record.start)
         return Reference(motion=motion, camera=frontal_camera(motion.num_frames))
 
 
 def parse_key(key: str) -> tuple[str, str, int]:
-    """Action, family and seed out of a record's key.
+    """Parse action, family and seed from a record's key.
 
     Raises:
-        UnusableClipError: If it doesn't have the form "<action>/<family>/<seed>".
+        UnusableClipError: If it does not have the form "<action>/<family>/<seed>".
     """
     parts = key.split("/")[-3:]
     if len(parts) == 3 and parts[0] in _ACTIONS and parts[1] in FAMILIES and parts[2].isdecimal():
         return parts[0], parts[1], int(parts[2])
     raise UnusableClipError(
-        f"The record's key {key!r} was given; '<action>/<family>/<seed>' was wanted, with an action out of "
-        f"{', '.join(ACTIONS)}, a family out of {', '.join(FAMILIES)} and a whole number. "
-        "Use motions.actions with records made for it, or choose another motion source."
+        f"Expected the record's key to be '<action>/<family>/<seed>', got {key!r}. The action is one of "
+        f"{', '.join(ACTIONS)}, the family one of {', '.join(FAMILIES)}, the seed a whole number. "
+        "Use synth/motion=actions only with records made for it, or choose another synth/motion."
     )

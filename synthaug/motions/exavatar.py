@@ -1,7 +1,4 @@
-"""Motions as ExAvatar keeps them: smoothed SMPL-X parameters, one JSON a frame, with the cameras beside them.
-
-A motion source for what ExAvatar's fitting made of film.
-"""
+"""Read motions that ExAvatar fitted to film: smoothed SMPL-X parameters and cameras, one JSON for each frame."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -17,23 +14,23 @@ from synthaug.files import digest_of
 from synthaug.motions import MotionSource
 from synthaug.motions.files.paramfiles import (
     ParamFrames,
-    at_the_pelvis,
+    change_hands,
+    fill_gaps,
+    find_folders,
     folder_of,
-    found_folders,
-    lens,
-    on_a_clock,
+    move_to_pelvis,
+    pinhole,
     read_frames,
-    sized,
-    stood_up,
-    with_hands,
+    stand_upright,
+    whole_pixels,
 )
 from synthaug.motions.files.recordings import (
     FlawError,
-    cut,
-    finite,
+    check_positive,
+    cut_motion,
     frames_between,
-    mapping,
-    positive,
+    parse_finite,
+    parse_object,
     read_json,
     reading,
 )
@@ -52,29 +49,30 @@ class ExAvatar(MotionSource):
     File format:
         `smplx_optimized/smplx_params_smoothed/{frame}.json` with `root_pose` [3], `body_pose` [21][3], `jaw_pose`,
         `leye_pose`, `reye_pose` [3], `lhand_pose`, `rhand_pose` [15][3] (nested or flat, axis-angle) and `trans` [3];
-        `cam_params/{frame}.json` with `R` [3][3], `t` [3], `focal` [2], `princpt` [2]; the picture's size from
-        `frames/{frame}.png`, and where there is none, twice the principal point, which is what ExAvatar's virtual
-        camera has. `smplx_optimized/shape_param.json` gives betas. Where the name of a missing part allows (hands,
-        jaw, eyes) the file's rest pose is taken.
+        `cam_params/{frame}.json` with `R` [3][3], `t` [3], `focal` [2], `princpt` [2]. The picture's size is that of
+        `frames/{frame}.png`, or without one, twice the principal point, as ExAvatar's virtual camera has it.
+        `smplx_optimized/shape_param.json` has the betas. Hands, jaw and eyes may be missing and are then at rest.
 
-    The person stands in the axes of each frame's camera. Where cameras move, all frames are brought into the first
-    one's. Up and the floor are estimated from the body. Hands are stored relative to SMPL-X's mean hand and added to
-    it, as smplx does; with `models` it is SMPL-X's own, else our relaxed hand stands for it (note `hand_mean` 0).
-    `expr` is of FLAME's basis and not of SMPL-X's, so expression is zeros.
+    Each frame stores the person in the axes of its own camera. If the camera moves, all frames are transformed into the
+    first camera's axes. The up direction and the floor are estimated from the body. Hands are stored relative to
+    SMPL-X's mean hand, which is added as smplx does: SMPL-X's own with `models`, else our relaxed hand (note
+    `hand_mean` is then 0). `expr` is in FLAME's basis and not in SMPL-X's, so expression is zeros.
 
     Args:
         root: Folder of such directories, named like the films; None takes the record's own.
-        fps: Frame rate of the film that the frames' numbers count; ExAvatar does not keep it.
+        fps: Frame rate of the film whose frames the files are named by; ExAvatar does not store it.
         models: Folder of the user's own SMPL-X model files, for the mean hand and the performer's rest pelvis.
-        gender: Of the model that was fitted: ExAvatar's is male.
+        gender: Gender of the fitted model; ExAvatar's is male.
     """
 
     def __init__(
         self, *, root: str | None = None, fps: float = 30.0, models: str | None = None, gender: str = "male"
     ) -> None:
-        positive("fps", fps)
+        check_positive("fps", fps)
         if gender not in ("neutral", "male", "female"):
-            raise ValueError(f"gender={gender!r} was given; 'neutral', 'male' or 'female' was wanted. Correct it.")
+            raise ValueError(
+                f"Expected gender to be 'neutral', 'male' or 'female', got {gender!r}. Correct synth.motion.gender."
+            )
         self._root = None if root is None else Path(root).expanduser()
         self._fps = float(fps)
         self._models = None if models is None else Path(models).expanduser()
@@ -82,88 +80,90 @@ class ExAvatar(MotionSource):
 
     @property
     def fingerprint(self) -> str:
-        """Version and settings."""
+        """Version and settings that decide the motion."""
         return f"exavatar-{_VERSION}-{digest_of(repr(self._fps), repr(self._models), self._gender)}"
 
     def reads(self, record: Record) -> tuple[Path, ...]:
-        """The folder that was fitted."""
-        return found_folders(record, _SMOOTHED, root=self._root)
+        """The folder of parameters."""
+        return find_folders(record, _SMOOTHED, root=self._root)
 
     def load(self, record: Record) -> Reference:
         """The motion between the record's start and end, and the cameras that saw it.
 
         Raises:
-            FileNotFoundError: If the directory is not there.
-            UnusableClipError: If a file in it is damaged, or nothing is in the interval.
+            FileNotFoundError: If the directory is missing.
+            UnusableClipError: If a file in it is damaged, or it has no frame in the interval.
         """
         folder = folder_of(record, _SMOOTHED, root=self._root)
         with reading(folder):
             inside = folder / _SMOOTHED
             frames = read_frames(inside if inside.is_dir() else folder)
             top = folder if inside.is_dir() else folder.parents[1]
-            betas = _betas(top / "smplx_optimized" / "shape_param.json")
-            clocked = on_a_clock(frames, fps=self._fps)
+            betas = _read_betas(top / "smplx_optimized" / "shape_param.json")
+            clocked = fill_gaps(frames, fps=self._fps)
             pelvis = rest_pelvis(self._models, self._gender, betas.numpy().astype(np.float64))
-            motion = at_the_pelvis(clocked.motion, pelvis)
+            motion = move_to_pelvis(clocked.motion, pelvis)
             first, last = frames_between(record, motion.num_frames, motion.fps)
-            views, Ks, size = _cameras(top, frames, clocked.nearest[first:last])
-        motion = replace(self._handed(cut(motion, first, last)), betas=betas)
-        motion, viewmats = _in_first(motion, views)
-        reference = stood_up(motion, Camera(viewmats, Ks, *size), clocked.known[first:last])
+            views, Ks, size = _read_cameras(top, frames, clocked.nearest[first:last])
+        motion = replace(self._add_mean_hands(cut_motion(motion, first, last)), betas=betas)
+        motion, viewmats = _into_first_camera(motion, views)
+        reference = stand_upright(motion, Camera(viewmats, Ks, *size), clocked.known[first:last])
         notes = {**reference.notes, "hand_mean": float(self._models is not None)}
         return replace(reference, notes=notes)
 
-    def _handed(self, motion: Motion) -> Motion:
+    def _add_mean_hands(self, motion: Motion) -> Motion:
         if self._models is None:
             means = {side: hand_pose("relaxed", side) for side in ("left", "right")}
         else:
             left, right = hand_means(self._models, self._gender)
             means = {"left": torch.from_numpy(left), "right": torch.from_numpy(right)}
-        return with_hands(motion, lambda pose, side: pose + means[side].to(pose))
+        return change_hands(motion, lambda pose, side: pose + means[side].to(pose))
 
 
-def _betas(path: Path) -> Float[Tensor, " beta"]:
-    """The performer's shape; zeros where ExAvatar left none."""
+def _read_betas(path: Path) -> Float[Tensor, " beta"]:
+    """The performer's shape; zeros without a file."""
     if not path.exists():
         return torch.zeros(10)
     value = read_json(path)
     count = len(value) if isinstance(value, list) else 0
     if not 0 < count <= 400:
-        raise FlawError(f"{path.name} is no list of betas; 1 to 400 numbers were wanted")
-    return torch.from_numpy(finite(value, count, field=path.name)).float()
+        raise FlawError(f"expected a list of 1 to 400 betas in {path.name}, got something else")
+    return torch.from_numpy(parse_finite(value, count, field=path.name)).float()
 
 
-def _cameras(
+def _read_cameras(
     folder: Path, frames: ParamFrames, entries: tuple[int, ...]
 ) -> tuple[Float[Tensor, "time 4 4"], Float[Tensor, "time 3 3"], tuple[int, int]]:
     """World to camera and intrinsics for every frame, width and height."""
     if not (folder / "cam_params").is_dir():
         more = " (sparse/ is COLMAP's; export it with ExAvatar's tool)" if (folder / "sparse").is_dir() else ""
-        raise FlawError(f"there is no cam_params/{more}; one JSON for each frame was wanted there")
-    read = {entry: _camera(folder / "cam_params" / f"{frames.numbers[entry]}.json") for entry in sorted(set(entries))}
+        raise FlawError(f"expected cam_params/ with one JSON for each frame, found no such folder{more}")
+    read = {
+        entry: _read_camera(folder / "cam_params" / f"{frames.numbers[entry]}.json") for entry in sorted(set(entries))
+    }
     views = torch.stack([read[entry][0] for entry in entries])
     Ks = torch.stack([read[entry][1] for entry in entries])
-    return views, Ks, _size(folder / "frames", frames.numbers[entries[0]], Ks[0])
+    return views, Ks, _picture_size(folder / "frames", frames.numbers[entries[0]], Ks[0])
 
 
-def _camera(path: Path) -> tuple[Float[Tensor, "4 4"], Float[Tensor, "3 3"]]:
+def _read_camera(path: Path) -> tuple[Float[Tensor, "4 4"], Float[Tensor, "3 3"]]:
     where = f"{path.parent.name}/{path.name}"
     if not path.exists():
-        raise FlawError(f"there is no {where}; a camera for each frame was wanted")
-    document = mapping(read_json(path), field=where)
-    R = finite(document.get("R"), 9, field=f"R of {where}").reshape(3, 3)
+        raise FlawError(f"expected a camera for each frame, found no {where}")
+    document = parse_object(read_json(path), field=where)
+    R = parse_finite(document.get("R"), 9, field=f"R of {where}").reshape(3, 3)
     if abs(R @ R.T - np.eye(3)).max() > 1e-3 or np.linalg.det(R) < 0:
-        raise FlawError(f"R of {where} is no rotation; an orthonormal matrix of determinant 1 was wanted")
-    focal = finite(document.get("focal"), 2, field=f"focal of {where}")
+        raise FlawError(f"expected R of {where} to be a rotation (orthonormal, determinant 1), got another matrix")
+    focal = parse_finite(document.get("focal"), 2, field=f"focal of {where}")
     if focal.min() <= 0:
-        raise FlawError(f"focal of {where} is {focal.tolist()}; two positive numbers of pixels were wanted")
+        raise FlawError(f"expected two positive numbers of pixels as focal of {where}, got {focal.tolist()}")
     view = torch.eye(4)
     view[:3, :3] = torch.from_numpy(R)
-    view[:3, 3] = torch.from_numpy(finite(document.get("t"), 3, field=f"t of {where}"))
-    return view, lens(focal, finite(document.get("princpt"), 2, field=f"princpt of {where}"))
+    view[:3, 3] = torch.from_numpy(parse_finite(document.get("t"), 3, field=f"t of {where}"))
+    return view, pinhole(focal, parse_finite(document.get("princpt"), 2, field=f"princpt of {where}"))
 
 
-def _size(frames: Path, number: int, K: Float[Tensor, "3 3"]) -> tuple[int, int]:
+def _picture_size(frames: Path, number: int, K: Float[Tensor, "3 3"]) -> tuple[int, int]:
     """Width and height of the pictures."""
     for suffix in (".png", ".jpg"):
         path = frames / f"{number}{suffix}"
@@ -171,15 +171,15 @@ def _size(frames: Path, number: int, K: Float[Tensor, "3 3"]) -> tuple[int, int]
             from PIL import Image
 
             try:
-                with Image.open(path) as picture:  # reads the header alone
-                    return sized(*picture.size)
+                with Image.open(path) as picture:  # reads only the header
+                    return whole_pixels(*picture.size)
             except (OSError, Image.DecompressionBombError) as error:
-                raise FlawError(f"frames/{path.name} is no picture ({error}); one was wanted") from error
-    return sized(2 * float(K[0, 2]), 2 * float(K[1, 2]))
+                raise FlawError(f"expected frames/{path.name} to be a picture ({error})") from error
+    return whole_pixels(2 * float(K[0, 2]), 2 * float(K[1, 2]))
 
 
-def _in_first(motion: Motion, views: Float[Tensor, "time 4 4"]) -> tuple[Motion, Float[Tensor, "time 4 4"]]:
-    """A motion told in each frame's own camera, told in the first one's; and every camera's view of that frame."""
+def _into_first_camera(motion: Motion, views: Float[Tensor, "time 4 4"]) -> tuple[Motion, Float[Tensor, "time 4 4"]]:
+    """Transform a motion from each frame's own camera into the first camera; returns the views of that frame too."""
     T_first_own = views[:1] @ torch.linalg.inv(views)
     R = T_first_own[:, :3, :3]
     orient = matrix_to_axis_angle(R @ axis_angle_to_matrix(motion.global_orient))

@@ -1,7 +1,4 @@
-"""Motions out of NTU RGB+D's `.skeleton` files: Kinect's 25 joints, followed by person, seen by its colour camera.
-
-A motion source for NTU RGB+D 60 and 120, and for whatever else keeps that text format.
-"""
+"""Read motions from `.skeleton` files of NTU RGB+D 60 and 120: Kinect's 25 joints, tracked by person."""
 
 import math
 import re
@@ -16,46 +13,46 @@ from jaxtyping import Float
 
 from synthaug.files import digest_of
 from synthaug.motions import MotionSource
-from synthaug.motions.files.calibration import Calibrated, Lens, calibrated, nominal
+from synthaug.motions.files.calibration import CameraCalibration, NominalLens, calibrate, nominal_calibration
 from synthaug.motions.files.recordings import (
     FlawError,
+    check_positive,
+    find_recordings,
     folders_of,
-    found_recordings,
     frames_between,
-    positive,
     read_text,
     reading,
     recording_of,
 )
 from synthaug.motions.fitting.layouts import NTU_25
-from synthaug.motions.fitting.recovery import JointTrack, Recovered, recover
-from synthaug.motions.pose.following import Followed, Found, follow
+from synthaug.motions.fitting.recovery import JointTrack, RecoveredMotion, recover
+from synthaug.motions.pose.following import Detection, PersonTrack, follow
 from synthaug.structures import Camera, Record, Reference
 
 _VERSION = 2
 JOINTS = 25
 MAX_BODIES = 24
-"""Bodies in one frame: four times what a Kinect follows."""
-_RANGE = 20.0
-"""Metres from the sensor, which sees eight: beyond, a position is a mistake."""
+"""Largest number of bodies in one frame: four times what a Kinect tracks."""
+_MAX_RANGE = 20.0
+"""Metres from the sensor, which sees eight; positions beyond are errors."""
 _TRUST = np.array([0.0, 0.3, 1.0])
-"""Of joints not tracked, inferred, and tracked."""
-LENS = Lens(width=1920, height=1080, focal=1060.0, baseline=0.052)
-"""Kinect v2's colour camera as built (84.1 degrees across), 52 mm beside the depth sensor."""
-_FEWEST_PAIRS = 50
+"""Confidence of joints that are not tracked, inferred, and tracked."""
+LENS = NominalLens(width=1920, height=1080, focal=1060.0, baseline=0.052)
+"""Kinect v2's nominal colour camera (84.1 degrees across), 52 mm beside the depth sensor."""
+_MIN_PAIRS = 50
 MUTUAL = frozenset((*range(50, 61), *range(106, 121)))
-"""Numbers of the actions that two people do together, as NTU's authors class them."""
+"""Numbers of the actions of two people, as NTU's authors define them."""
 _ACTION = re.compile(r"A(\d{3})(?:_|$)")
 _MIRROR = np.array([1.0, -1.0, 1.0])
 """Kinect's axes (x as the picture's, y up, z forward) to OpenCV's."""
 
 
 @dataclass(frozen=True, eq=False)
-class Body:
+class KinectBody:
     """One body in one frame.
 
     Attributes:
-        name: `bodyID`, 64 bits: kept as text, for floats merge people.
+        name: `bodyID`, 64 bits, kept as text, since distinct ids are equal as floats.
         points: Metres, Kinect's axes: x as the picture's, y up, z away from the sensor.
         pixels: In the colour picture, 1920 x 1080; nan where unknown.
         states: 0 not tracked, 1 inferred, 2 tracked.
@@ -67,89 +64,87 @@ class Body:
     states: Float[np.ndarray, "25"]
 
 
-def parse_skeleton(text: str) -> list[list[Body]]:
-    """The bodies of every frame, as the file has them.
+def parse_skeleton(text: str) -> list[list[KinectBody]]:
+    """Parse the bodies of every frame.
 
     Raises:
-        FlawError: If it is not of that format, ends early, or goes on too long; frame and line are named.
+        FlawError: If the format is wrong, or the file is too short or too long; frame and line are named.
     """
     lines = _Lines(text.splitlines())
-    announced = lines.whole("the number of frames", most=1_000_000)
-    frames: list[list[Body]] = []
+    announced = lines.integer("the number of frames", most=1_000_000)
+    frames: list[list[KinectBody]] = []
     for number in range(announced):
         lines.where = f"frame {number + 1} of {announced}"
-        count = lines.whole("the number of bodies", most=MAX_BODIES)
-        frames.append([_body(lines) for _ in range(count)])
-    lines.finish()
+        count = lines.integer("the number of bodies", most=MAX_BODIES)
+        frames.append([_parse_body(lines) for _ in range(count)])
+    lines.expect_end()
     return frames
 
 
 class _Lines:
-    """Lines one after another; what goes wrong is said with frame and line."""
+    """The lines of a file, read one after another; errors name frame and line."""
 
     def __init__(self, lines: Sequence[str]) -> None:
         self._lines = lines
         self._at = 0
         self.where = "the head"
 
-    def take(self, what: str, values: int) -> list[str]:
+    def words(self, what: str, values: int) -> list[str]:
         if self._at >= len(self._lines):
-            raise FlawError(f"it ends after line {self._at}, before {what} of {self.where}; a whole file was wanted")
+            raise FlawError(f"expected {what} of {self.where}, got the end of the file after line {self._at}")
         words = self._lines[self._at].split()
         self._at += 1
         if len(words) != values:
             raise FlawError(
-                f"line {self._at} ({what} of {self.where}) has {len(words)} values; {values} were wanted"
-                f"{', and it is the last' if self._at == len(self._lines) else ''}"
+                f"expected {values} values in line {self._at} ({what} of {self.where}), got {len(words)}"
+                f"{', and it is the last line' if self._at == len(self._lines) else ''}"
             )
         return words
 
-    def whole(self, what: str, *, most: int) -> int:
-        (word,) = self.take(what, 1)
+    def integer(self, what: str, *, most: int) -> int:
+        (word,) = self.words(what, 1)
         if not (word.isascii() and word.isdigit() and int(word[:20]) <= most):
-            raise FlawError(f"line {self._at} gives {word[:40]!r} as {what} of {self.where}; 0 to {most} was wanted")
+            raise FlawError(f"expected 0 to {most} as {what} of {self.where} in line {self._at}, got {word[:40]!r}")
         return int(word)
 
-    def row(self, what: str, values: int) -> list[float]:
-        words = self.take(what, values)
+    def numbers(self, what: str, values: int) -> list[float]:
+        words = self.words(what, values)
         try:
             return [float(word) for word in words]
         except ValueError as error:
-            raise FlawError(
-                f"line {self._at} ({what} of {self.where}) has a value that is no number: {error}"
-            ) from error
+            raise FlawError(f"expected numbers in line {self._at} ({what} of {self.where}): {error}") from error
 
-    def finish(self) -> None:
+    def expect_end(self) -> None:
         rest = [line for line in self._lines[self._at :] if line.strip()]
         if rest:
-            raise FlawError(f"it goes on for {len(rest)} lines after its last frame; nothing more was wanted")
+            raise FlawError(f"expected the end of the file after the last frame, got {len(rest)} more lines")
 
 
-def _body(lines: _Lines) -> Body:
-    head = lines.take("a body's line", 10)
+def _parse_body(lines: _Lines) -> KinectBody:
+    head = lines.words("a body's line", 10)
     if not (head[0].isascii() and head[0].isdigit()):
-        raise FlawError(f"the bodyID in {lines.where} is {head[0][:40]!r}; a whole number was wanted")
-    joints = lines.whole("the number of joints", most=1000)
+        raise FlawError(f"expected a whole number as bodyID in {lines.where}, got {head[0][:40]!r}")
+    joints = lines.integer("the number of joints", most=1000)
     if joints != JOINTS:
-        raise FlawError(f"a body in {lines.where} has {joints} joints; Kinect's {JOINTS} were wanted")
-    rows = np.array([lines.row(f"joint {joint + 1}", 12) for joint in range(JOINTS)])
-    return Body(head[0], rows[:, :3], rows[:, 5:7], rows[:, 11])
+        raise FlawError(f"expected Kinect's {JOINTS} joints in a body of {lines.where}, got {joints}")
+    rows = np.array([lines.numbers(f"joint {joint + 1}", 12) for joint in range(JOINTS)])
+    return KinectBody(head[0], rows[:, :3], rows[:, 5:7], rows[:, 11])
 
 
-def people(frames: Sequence[Sequence[Body]], *, fps: float) -> list[Followed]:
-    """Everybody in a recording in Kinect's metres, the acting one first.
+def find_people(frames: Sequence[Sequence[KinectBody]], *, fps: float) -> list[PersonTrack]:
+    """Track all people of a recording in Kinect's frame, metres; the acting person comes first.
 
-    Bodies of no human build (a chair, a lamp) come last: those whose limbs change their length by half, or whose
-    median extent is under 0.5 m or over 3 m.
+    Bodies without a human build (a chair, a lamp) come last: those whose limbs change their length by half, or whose
+    median extent is below 0.5 m or above 3 m.
     """
-    found = [[Found(body.points, _confidence(body), body.name) for body in bodies] for bodies in frames]
+    found = [[Detection(body.points, _joint_confidence(body), body.name) for body in bodies] for bodies in frames]
     everybody = follow(found, fps=fps)
-    return sorted(everybody, key=lambda one: not _human(one))
+    return sorted(everybody, key=lambda one: not _is_human(one))
 
 
-def _confidence(body: Body) -> Float[np.ndarray, "25"]:
-    finite = np.isfinite(body.points).all(axis=1) & (np.abs(np.nan_to_num(body.points)) < _RANGE).all(axis=1)
-    # In front of the sensor: Kinect writes zeros for what it does not know.
+def _joint_confidence(body: KinectBody) -> Float[np.ndarray, "25"]:
+    finite = np.isfinite(body.points).all(axis=1) & (np.abs(np.nan_to_num(body.points)) < _MAX_RANGE).all(axis=1)
+    # Kinect writes zeros for unknown positions.
     known = finite & (np.nan_to_num(body.points[:, 2]) > 0.1)
     state = np.clip(np.nan_to_num(body.states), 0, 2).astype(int)
     return np.where(known, _TRUST[state], 0.0)
@@ -158,7 +153,7 @@ def _confidence(body: Body) -> Float[np.ndarray, "25"]:
 _LIMBS = ((4, 5), (5, 6), (8, 9), (9, 10), (12, 13), (13, 14), (16, 17), (17, 18))
 
 
-def _human(one: Followed) -> bool:
+def _is_human(one: PersonTrack) -> bool:
     with np.errstate(all="ignore"):
         lengths = [np.linalg.norm(one.points[:, a] - one.points[:, b], axis=1) for a, b in _LIMBS]
         spreads = [float(np.std(x[np.isfinite(x)]) / max(np.mean(x[np.isfinite(x)]), 1e-6)) for x in lengths
@@ -166,8 +161,8 @@ def _human(one: Followed) -> bool:
     return 0.5 < one.height < 3.0 and (not spreads or float(np.median(spreads)) < 0.5)
 
 
-def colour_camera(frames: Sequence[Sequence[Body]]) -> Calibrated:
-    """Kinect's colour camera, solved from where the file says each joint is, in space and in the picture.
+def calibrate_colour_camera(frames: Sequence[Sequence[KinectBody]]) -> CameraCalibration:
+    """Calibrate Kinect's colour camera from the joints' positions in space and in the picture.
 
     Raises:
         FlawError: If too few joints have colour coordinates.
@@ -175,18 +170,18 @@ def colour_camera(frames: Sequence[Sequence[Body]]) -> Calibrated:
     points, pixels = [], []
     for bodies in frames:
         for body in bodies:
-            good = (_confidence(body) > 0) & np.isfinite(body.pixels).all(axis=1)
+            good = (_joint_confidence(body) > 0) & np.isfinite(body.pixels).all(axis=1)
             good &= (np.abs(np.nan_to_num(body.pixels)) < 1e4).all(axis=1)
             points.append(body.points[good] * _MIRROR)
-            # Kinect counts from a pixel's centre, we from its corner.
+            # Kinect counts from a pixel's centre, this package from its corner.
             pixels.append(body.pixels[good] + 0.5)
     pairs = sum(len(part) for part in points)
-    if pairs < _FEWEST_PAIRS:
+    if pairs < _MIN_PAIRS:
         raise FlawError(
-            f"{pairs} of its joints have colorX and colorY; {_FEWEST_PAIRS} at least were wanted, or "
-            "camera='nominal', which takes Kinect's usual lens"
+            f"expected at least {_MIN_PAIRS} joints with colorX and colorY, got {pairs}; set camera='nominal' for "
+            "Kinect's usual lens"
         )
-    return calibrated(np.concatenate(points), np.concatenate(pixels), LENS)
+    return calibrate(np.concatenate(points), np.concatenate(pixels), LENS)
 
 
 @final
@@ -198,25 +193,25 @@ class NtuSkeleton(MotionSource):
         its 64-bit `bodyID`, the number of joints (25), and a line of twelve for each joint: x y z in metres (Kinect's
         axes: x as the picture's, y up, z away), depth pixel, colour pixel, orientation, tracking state.
 
-    Bodies are followed over time: an id that jumps to somebody else is cut there, and a new id that begins where
-    another ended is the same person. The acting one is who moves most (the rule of NTU's FAQ), furniture last. Frames
-    without them stay in the time line, of no confidence.
+    Bodies are tracked over time: an id that jumps to another person is cut there, and a new id that begins where
+    another ended is the same person. The acting person is the one who moves most (the rule of NTU's FAQ). Frames
+    without the person stay in the motion, without confidence.
 
-    Sides: the film is as a mirror shows people, and Kinect's names follow the mirror; `layouts.NTU_25` gives what is
-    named left to our right, so that the motion lies over the film. Up and the floor are estimated. Hands are at rest.
+    Sides: the film shows people mirrored, and Kinect's names follow the mirror. `layouts.NTU_25` maps Kinect's left to
+    our right, so that the motion matches the film. The up direction and the floor are estimated. Hands are at rest.
 
-    Notes: `people`, `present` (share of frames with the acting one), `ids` (of the acting one), `camera_error` (pixels,
-    of the solved camera; absent for the nominal one), `companion_quality` (where there is a companion; the reference is
-    worth the lesser grade), and the fit's own.
+    Notes: `people`, `present` (share of frames with the acting person), `ids` (number of the person's ids),
+    `camera_error` (pixels, only with camera="colour"), `companion_quality` (only with a companion; the reference gets
+    the lower of both grades), and those of `fitting.recovery.recover`.
 
     Args:
-        root: Folder of the skeletons, or several, tried in turn; None is beside the films.
-        fps: Kinect's frame rate; the files do not say it.
-        person: 0 takes who moves most, 1 the next, for classes of two people.
-        camera: "colour" solves the colour camera from the file, "nominal" takes Kinect's as built.
+        root: Folder of the skeletons, or several, searched in order; None looks beside the films.
+        fps: Kinect's frame rate; the files do not store it.
+        person: 0 selects the person who moves most, 1 the next, for actions of two people.
+        camera: "colour" calibrates the colour camera from the file, "nominal" takes Kinect's nominal one.
         present: Least share of the clip's frames that show the person, and the companion.
-        companions: "mutual" takes one in mutual actions and refuses clips of these that lack one; "never" takes the
-            acting person alone.
+        companions: "mutual" adds the companion in mutual actions and rejects such clips without one; "never" takes only
+            the acting person.
     """
 
     def __init__(
@@ -229,15 +224,15 @@ class NtuSkeleton(MotionSource):
         present: float = 0.5,
         companions: str = "mutual",
     ) -> None:
-        positive("fps", fps)
+        check_positive("fps", fps)
         if companions not in ("mutual", "never"):
             raise ValueError(
-                f"companions={companions!r} was given; 'mutual' or 'never' was wanted. Set synth.motion.companions."
+                f"Expected companions to be 'mutual' or 'never', got {companions!r}. Set synth.motion.companions."
             )
         if camera not in ("colour", "nominal") or person < 0 or not 0 <= present <= 1:
             raise ValueError(
-                f"camera={camera!r}, person={person} and present={present} were given. 'colour' or 'nominal', a "
-                "number from 0 and a share from 0 to 1 were wanted. Correct the value."
+                "Expected camera to be 'colour' or 'nominal', person from 0 and present from 0 to 1, got "
+                f"camera={camera!r}, person={person} and present={present}. Correct the value."
             )
         self._roots = folders_of(root)
         self._fps = float(fps)
@@ -248,34 +243,34 @@ class NtuSkeleton(MotionSource):
 
     @property
     def fingerprint(self) -> str:
-        """Version and settings."""
+        """Version and settings that decide the motion."""
         settings = (self._fps, self._person, self._camera, self._present, self._roots, self._companions)
         return f"ntu_skeleton-{_VERSION}-{digest_of(repr(settings))}"
 
     def reads(self, record: Record) -> tuple[Path, ...]:
         """The skeleton file."""
-        return found_recordings(record, [".skeleton"], root=self._roots)
+        return find_recordings(record, [".skeleton"], root=self._roots)
 
     def load(self, record: Record) -> Reference:
         """The motion of the acting person between the record's start and end, and the colour camera that saw it.
 
         Raises:
             FileNotFoundError: If there is no skeleton file.
-            UnusableClipError: If it is damaged, shows too little of anybody, or nothing is in the interval.
+            UnusableClipError: If it is damaged, shows too little of a person, or has no frame in the interval.
         """
         path = recording_of(record, [".skeleton"], root=self._roots)
         with reading(path):
             frames = parse_skeleton(read_text(path))
             if not frames:
-                raise FlawError("it has 0 frames; a recording was wanted")
+                raise FlawError("expected a recording, got 0 frames")
             first, last = frames_between(record, len(frames), self._fps)
             frames = frames[first:last]
-            everybody = people(frames, fps=self._fps)
-            one = self._chosen(everybody, len(frames))
-            other = self._companion(path, everybody, one)
-            seen_by = colour_camera(frames) if self._camera == "colour" else nominal(LENS)
-            found = self._recovered(one, "acting person")
-            beside = None if other is None else self._recovered(other, "companion")
+            everybody = find_people(frames, fps=self._fps)
+            one = self._choose_person(everybody, len(frames))
+            other = self._find_companion(path, everybody, one)
+            seen_by = calibrate_colour_camera(frames) if self._camera == "colour" else nominal_calibration(LENS)
+            found = self._recover(one, "acting person")
+            beside = None if other is None else self._recover(other, "companion")
         T_camera_source = torch.from_numpy(seen_by.viewmat).float().expand(len(frames), 4, 4)
         camera = Camera(
             viewmats=found.viewmats(T_camera_source),
@@ -291,33 +286,33 @@ class NtuSkeleton(MotionSource):
         notes["companion_quality"] = beside.quality
         return Reference(found.motion, camera, min(found.quality, beside.quality), notes, (beside.beside(found),))
 
-    def _chosen(self, everybody: Sequence[Followed], num_frames: int) -> Followed:
-        """The person asked for."""
+    def _choose_person(self, everybody: Sequence[PersonTrack], num_frames: int) -> PersonTrack:
+        """The person that `person` selects."""
         if not everybody:
-            raise FlawError(f"there is no body in any of its {num_frames} frames; a person was wanted")
+            raise FlawError(f"expected a person, found no body in any of its {num_frames} frames")
         if self._person >= len(everybody):
-            raise FlawError(f"{len(everybody)} people are in it; number {self._person} (from 0) was wanted")
+            raise FlawError(f"expected a person of number {self._person} (from 0), got {len(everybody)} people")
         one = everybody[self._person]
         if one.present < self._present or not math.isfinite(one.energy):
             raise FlawError(
-                f"its person is in {one.present:.0%} of {num_frames} frames; at least {self._present:.0%} was wanted"
+                f"expected its person in at least {self._present:.0%} of {num_frames} frames, got {one.present:.0%}"
             )
         return one
 
-    def _companion(self, path: Path, everybody: Sequence[Followed], acting: Followed) -> Followed | None:
-        """Who takes part in a mutual action; None where it is none, or nobody is asked for."""
+    def _find_companion(self, path: Path, everybody: Sequence[PersonTrack], acting: PersonTrack) -> PersonTrack | None:
+        """The second person of a mutual action; None for other actions, and if companions are not asked for."""
         named = _ACTION.search(path.stem)
         if self._companions == "never" or named is None or int(named[1]) not in MUTUAL:
             return None
-        others = [one for one in everybody if one is not acting and one.present >= self._present and _human(one)]
+        others = [one for one in everybody if one is not acting and one.present >= self._present and _is_human(one)]
         if not others:
             raise FlawError(
-                f"A{named[1]} is done by two, and beside its acting person nobody is in {self._present:.0%} of its "
-                "frames; a companion was wanted, or synth.motion.companions=never, which re-enacts one person alone"
+                f"expected a companion, since A{named[1]} is done by two, found no second person in "
+                f"{self._present:.0%} of its frames; set synth.motion.companions=never to take one person alone"
             )
         return others[0]
 
-    def _recovered(self, one: Followed, who: str) -> Recovered:
+    def _recover(self, one: PersonTrack, who: str) -> RecoveredMotion:
         track = JointTrack(
             points=torch.from_numpy(one.points).float(),
             confidence=torch.from_numpy(one.confidence).float(),
@@ -328,5 +323,5 @@ class NtuSkeleton(MotionSource):
         try:
             (found,) = recover([track])
         except ValueError as error:
-            raise FlawError(f"its {who} is none: {error}") from error
+            raise FlawError(f"cannot fit a body to its {who}: {error}") from error
         return found

@@ -1,4 +1,4 @@
-"""Motions that lie beside their film as synthaug's own npz: `clip.mp4` and `clip.npz`."""
+"""Read motions that synthaug wrote beside their film: `clip.npz` beside `clip.mp4`."""
 
 from pathlib import Path
 from typing import final
@@ -10,15 +10,15 @@ from synthaug.structures import Record, Reference
 
 @final
 class Sidecar(MotionSource):
-    """Reads the reference beside each film, whole: the film and the motion begin together."""
+    """Reads the whole reference beside each film; film and motion begin together."""
 
     @property
     def fingerprint(self) -> str:
-        """Always the same: what is read is what lies there."""
+        """Constant, since the file is read as it is."""
         return "sidecar-1"
 
     def reads(self, record: Record) -> tuple[Path, ...]:
-        """The reference beside the film."""
+        """The npz beside the film."""
         path = record.path.with_suffix(".npz")
         return (path,) if path.exists() else ()
 
@@ -26,13 +26,13 @@ class Sidecar(MotionSource):
         """The motion and camera beside the film.
 
         Raises:
-            FileNotFoundError: If nothing lies there.
-            ValueError: If it is no reference.
+            FileNotFoundError: If there is no npz beside the film.
+            ValueError: If it is not a reference.
         """
         path = record.path.with_suffix(".npz")
         if not path.exists():
             raise FileNotFoundError(
-                f"There is no '{path.name}' beside the film of '{record.key}'. A motion of synthaug's was wanted. "
+                f"No such file: '{path}', the motion of '{record.key}'. "
                 "Make it with `synthaug motion extract`, or choose another synth/motion."
             )
         return read_reference(path)

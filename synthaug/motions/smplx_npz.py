@@ -1,6 +1,6 @@
-"""Motions kept as SMPL-X or SMPL+H parameters in npz files: AMASS's layouts and smplx's own names.
+"""Read motions stored as SMPL-X or SMPL+H parameters in npz files, in AMASS's layouts or under smplx's names.
 
-A motion source for captured motion. The file is read member by member, each checked before it is unpacked.
+A file is read member by member, and each is checked before it is unpacked.
 """
 
 import io
@@ -16,21 +16,21 @@ from jaxtyping import Float
 from torch import Tensor
 
 from synthaug.body.rotations import axis_angle_to_matrix
-from synthaug.body.skeleton import joint_positions, mean_skeleton, moved
+from synthaug.body.skeleton import joint_positions, mean_skeleton, move_motion
 from synthaug.files import digest_of
 from synthaug.motions import MotionSource, UnusableClipError
-from synthaug.motions.files.recordings import FlawError, cut, frames_between, npy
+from synthaug.motions.files.recordings import FlawError, cut_motion, frames_between, parse_npy
 from synthaug.motions.files.smplx_models import NEUTRAL_PELVIS
 from synthaug.motions.files.smplx_models import rest_pelvis as rest_pelvis_of
-from synthaug.motions.files.views import overlooking
+from synthaug.motions.files.views import overlooking_camera
 from synthaug.structures import Motion, Record, Reference
 
 VERSION = 1
 """Raised whenever the same file would give another motion; part of every cache key."""
 MAX_BYTES = 256 * 2**20
-"""Unpacked size of one array, or of all that are read: four hours of motion at 30 frames a second."""
+"""Largest unpacked size of all arrays that are read: four hours of motion at 30 frames a second."""
 MAX_MEMBERS = 256
-"""Arrays in one file; AMASS has about ten."""
+"""Largest number of arrays in one file; AMASS has about ten."""
 
 # Other names for smplx's own: AMASS (SMPL+H, and SMPL-X "neutral" packs) on the right.
 _NAMES: dict[str, tuple[str, ...]] = {
@@ -57,16 +57,17 @@ _WIDTHS = {
 
 @dataclass(frozen=True)
 class Axes:
-    """What a file means by its numbers.
+    """How to interpret the numbers of a file.
 
     Attributes:
-        up: The axis that points up: "z" in AMASS, "y" here; None has it told from the body.
-        transl_is_pelvis: True where `transl` is where the pelvis is; False where it is what smplx adds after posing
-            about its rest pelvis, as in AMASS and in everything fitted with smplx.
-        rest_pelvis: The model's rest pelvis, metres, in the model's own frame, added to `transl` if that is not the
-            pelvis. The default is SMPL-X's for neutral gender and mean shape; other betas move it by centimetres.
-        models: Folder of the user's own SMPL-X model files, from which the rest pelvis of the file's own gender and
-            betas is taken; None takes `rest_pelvis`.
+        up: The axis that points up: "z" in AMASS, "y" here; None guesses it from the body.
+        transl_is_pelvis: True where `transl` is the position of the pelvis; False where it is what smplx adds after
+            posing about its rest pelvis, as in AMASS and in everything fitted with smplx.
+        rest_pelvis: The model's rest pelvis, metres, in the model's own frame, added to `transl` unless
+            `transl_is_pelvis`. The default is SMPL-X's for neutral gender and mean shape; other betas move it by
+            centimetres.
+        models: Folder of the user's own SMPL-X model files, which give the rest pelvis for the file's own gender and
+            betas; None takes `rest_pelvis`.
     """
 
     up: str | None = "y"
@@ -76,9 +77,12 @@ class Axes:
 
     def __post_init__(self) -> None:
         if self.up not in ("y", "z", None):
-            raise ValueError(f"up={self.up!r} was given; 'y', 'z' or None was wanted. AMASS files need 'z'.")
+            raise ValueError(f"Expected up to be 'y', 'z' or None, got {self.up!r}. Set up='z' for AMASS files.")
         if len(self.rest_pelvis) != 3 or not all(math.isfinite(x) for x in self.rest_pelvis):
-            raise ValueError(f"rest_pelvis={self.rest_pelvis} was given; three finite metres were wanted. Correct it.")
+            raise ValueError(
+                f"Expected rest_pelvis to be three finite numbers of metres, got {self.rest_pelvis}. "
+                "Correct synth.motion.rest_pelvis."
+            )
 
 
 @final
@@ -89,16 +93,16 @@ class SmplxNpz(MotionSource):
         Either `poses` (time, 156 or 165, or time, 52 or 55, 3: root, 21 body joints, for 55 also jaw and eyes, both
         hands), or smplx's names (`global_orient`, `body_pose`, ... with (time, 3 x joints) or (time, joints, 3)), or
         AMASS's (`root_orient`, `pose_body`, `pose_hand`, ...). `transl` or `trans`. Optional: `betas`, `expression`,
-        the frame rate as `fps`, `mocap_framerate` or `mocap_frame_rate`, and `gender`, which matters with `models`
-        alone. Anything else is ignored. Hands are taken relative to the flat hand, and are zeros where the file has
-        none, as are jaw, eyes and expression.
+        the frame rate as `fps`, `mocap_framerate` or `mocap_frame_rate`, and `gender`, which is used only with
+        `models`. Other arrays are ignored. Hands are relative to the flat hand. Hands, jaw, eyes and expression are
+        zeros where the file has none.
 
     Args:
-        up: The axis of the file that points up, "y" or "z"; None has it told from the body, where that is clear.
+        up: The axis of the file that points up, "y" or "z"; None guesses it from the body and fails if unclear.
         transl_is_pelvis: Whether `transl` is the pelvis's position; see `Axes`.
         rest_pelvis: See `Axes`.
         models: See `Axes`.
-        fps: Frame rate of files that don't say theirs.
+        fps: Frame rate of files that do not store one.
     """
 
     def __init__(
@@ -113,193 +117,195 @@ class SmplxNpz(MotionSource):
         folder = None if models is None else Path(models).expanduser()
         self._axes = Axes(up, transl_is_pelvis, (rest_pelvis[0], rest_pelvis[1], rest_pelvis[2]), folder)
         if fps is not None and not 0 < fps < math.inf:
-            raise ValueError(f"fps={fps} was given; a positive number, or None, was wanted. Correct it.")
+            raise ValueError(f"Expected fps to be a positive number or None, got {fps}. Correct synth.motion.fps.")
         self._fps = fps
 
     @property
     def fingerprint(self) -> str:
-        """Version and meaning of the numbers."""
+        """Version and settings that decide the motion."""
         return f"smplx_npz-{VERSION}-{digest_of(repr(self._axes), repr(self._fps))}"
 
     def reads(self, record: Record) -> tuple[Path, ...]:
-        """Nothing: the record is the motion."""
+        """No other files: the record's own path is the motion."""
         return ()
 
     def load(self, record: Record) -> Reference:
-        """The motion between the record's start and end, seen by a camera before it; quality is None (captured).
+        """The motion between the record's start and end, with a frontal camera; quality is None (motion capture).
 
         Raises:
-            FileNotFoundError: If the file is not there.
-            UnusableClipError: If it is no such file, damaged, too large, or has no frame in the interval.
+            FileNotFoundError: If the file is missing.
+            UnusableClipError: If it has another layout, is damaged or too large, or has no frame in the interval.
         """
         whole = read_smplx_npz(record.path, self._axes, fps=self._fps)
         try:
             first, last = frames_between(record, whole.num_frames, whole.fps)
         except FlawError as error:
-            raise UnusableClipError(f"'{record.path}': {error}. Correct the record's start and end.") from error
-        motion = cut(whole, first, last)
-        return Reference(motion=motion, camera=overlooking(motion))
+            raise UnusableClipError(
+                f"Cannot read a motion from '{record.path}': {error}. Correct the record's start and end."
+            ) from error
+        motion = cut_motion(whole, first, last)
+        return Reference(motion=motion, camera=overlooking_camera(motion))
 
 
 def read_smplx_npz(path: Path, axes: Axes, *, fps: float | None = None) -> Motion:
-    """The whole motion of a file, in our frame.
+    """Read the whole motion of a file into our frame.
 
     Raises:
-        FileNotFoundError: If the file is not there.
-        UnusableClipError: If it is no such file, damaged or too large.
+        FileNotFoundError: If the file is missing.
+        UnusableClipError: If it has another layout, is damaged or too large.
     """
     if not path.exists():
         raise FileNotFoundError(
-            f"There is no '{path}'. An npz of SMPL-X parameters was wanted. Check the data set's root, or bring it."
+            f"No such file: '{path}'. Check the data set's root; it should hold npz files of SMPL-X parameters."
         )
     try:
-        return _motion(_arrays(path), _gender(path), axes, fps)
+        return _build_motion(_read_arrays(path), _read_gender(path), axes, fps)
     except (ValueError, OSError, EOFError, KeyError, NotImplementedError, RuntimeError, zipfile.BadZipFile) as error:
         raise UnusableClipError(
-            f"'{path}' holds no motion that could be read: {error}. An npz with poses and transl as AMASS or smplx "
-            "write them was wanted. Bring the file again, or leave it out."
+            f"Cannot read a motion from '{path}': {error}. Replace it by an npz with poses and transl, as AMASS or "
+            "smplx write them, or leave the clip out."
         ) from error
 
 
-def _arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays that are known by name, numeric, none larger than it may be."""
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Read the arrays with known names, after checking number, type and size."""
     known = {alias: name for name, aliases in _NAMES.items() for alias in aliases}
     arrays: dict[str, np.ndarray] = {}
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
         if len(entries) > MAX_MEMBERS:
-            raise ValueError(f"it has {len(entries)} arrays, more than {MAX_MEMBERS}")
-        wanted = {entry: known[entry.filename[:-4]] for entry in entries if entry.filename[:-4] in known}
-        size = sum(entry.file_size for entry in wanted)
+            raise ValueError(f"expected at most {MAX_MEMBERS} arrays, got {len(entries)}")
+        needed = {entry: known[entry.filename[:-4]] for entry in entries if entry.filename[:-4] in known}
+        size = sum(entry.file_size for entry in needed)
         if size > MAX_BYTES:
-            raise ValueError(f"it unpacks to {size} bytes, more than {MAX_BYTES}")
-        for entry, name in wanted.items():
+            raise ValueError(f"expected arrays that unpack to at most {MAX_BYTES} bytes, got {size}")
+        for entry, name in needed.items():
             with archive.open(entry) as member:
-                # A damaged directory may promise less than there is: one byte more than promised is too much.
+                # A damaged directory may understate the size: one byte beyond it is too much.
                 content = member.read(entry.file_size + 1)
-            arrays[name] = npy(content, entry.filename)
+            arrays[name] = parse_npy(content, entry.filename)
     return arrays
 
 
-def _motion(arrays: dict[str, np.ndarray], gender: str, axes: Axes, fps: float | None) -> Motion:
-    """The motion in our frame out of the arrays of a file."""
-    parts = _parts(arrays)
+def _build_motion(arrays: dict[str, np.ndarray], gender: str, axes: Axes, fps: float | None) -> Motion:
+    """Build the motion in our frame from the arrays of a file."""
+    parts = _motion_parts(arrays)
     frames = {name: len(part) for name, part in parts.items()}
     if len(set(frames.values())) != 1 or not parts["transl"].shape[0]:
-        raise ValueError(f"its arrays have {frames} frames; all alike, and one at least, were wanted")
+        raise ValueError(f"expected arrays of one length and at least one frame, got {frames}")
     bad = [name for name, part in parts.items() if not torch.isfinite(part).all()]
     if bad:
-        raise ValueError(f"{', '.join(bad)} hold numbers that are not finite")
+        raise ValueError(f"expected finite numbers, got nan or inf in {', '.join(bad)}")
     betas = torch.from_numpy(np.atleast_2d(arrays.get("betas", np.zeros(10)))[0].astype(np.float32))
-    motion = Motion(fps=_rate(arrays, fps), betas=betas, **parts)
+    motion = Motion(fps=_frame_rate(arrays, fps), betas=betas, **parts)
     if not axes.transl_is_pelvis:
         pelvis = axes.rest_pelvis
         if axes.models is not None:
             pelvis = rest_pelvis_of(axes.models, gender, betas.double().numpy())
-        motion = _shifted(motion, pelvis)
-    if (axes.up or told_up(motion)) == "z":
+        motion = _shift_motion(motion, pelvis)
+    if (axes.up or guess_up_axis(motion)) == "z":
         # -90 degrees about x: z becomes y, y becomes -z.
         quarter = torch.tensor([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
-        motion = moved(motion, quarter, torch.zeros(3))
+        motion = move_motion(motion, quarter, torch.zeros(3))
     return motion
 
 
-def told_up(motion: Motion) -> str:
-    """Which of a file's axes is up, "y" or "z": the one that the trunk rises along, from feet on a floor near 0.
+def guess_up_axis(motion: Motion) -> str:
+    """Guess which axis of a file is up, "y" or "z": the one along the trunk, with the feet on a floor near 0.
 
     Raises:
-        FlawError: If the two disagree, as in clips of people lying, or neither is seen.
+        FlawError: If trunk and floor disagree, as in clips of people lying, or neither is clear.
     """
     trunk = axis_angle_to_matrix(motion.global_orient)[:, :, 1]
     joints = joint_positions(motion, mean_skeleton())
     upright = {axis: float((trunk[:, k] > 0.7).float().mean()) for k, axis in ((1, "y"), (2, "z"))}
-    # 30 cm: soles and the fit's own floor, but no table.
+    # 30 cm allows for soles and an inexact floor, but not for a table.
     grounded = {axis: abs(float(joints[..., k].amin(dim=1).quantile(0.1))) < 0.3 for k, axis in ((1, "y"), (2, "z"))}
     for axis, other in (("y", "z"), ("z", "y")):
         if upright[axis] > 0.5 and (grounded[axis] or not grounded[other]):
             return axis
     raise FlawError(
-        f"its trunk rises along y in {upright['y']:.0%} of the frames and along z in {upright['z']:.0%}, which does "
-        "not say what is up; up='y' or up='z' was wanted"
+        "expected a trunk that is upright along one axis, got one that rises along y in "
+        f"{upright['y']:.0%} of the frames and along z in {upright['z']:.0%}; set up='y' or up='z'"
     )
 
 
-def _gender(path: Path) -> str:
-    """The file's gender, "neutral" where it says nothing."""
+def _read_gender(path: Path) -> str:
+    """The file's gender, "neutral" if it has none."""
     with zipfile.ZipFile(path) as archive:
         entry = next((entry for entry in archive.infolist() if entry.filename == "gender.npy"), None)
         if entry is None:
             return "neutral"
         if entry.file_size > 4096:
-            raise FlawError(f"gender unpacks to {entry.file_size} bytes; a word was wanted")
+            raise FlawError(f"expected gender to be a word, got {entry.file_size} bytes")
         with archive.open(entry) as member:
             word = str(np.load(io.BytesIO(member.read(4097)), allow_pickle=False).reshape(-1)[0])
     word = word.removeprefix("b'").removesuffix("'").lower()
     if word not in ("neutral", "male", "female"):
-        raise FlawError(f"its gender is {word[:40]!r}; 'neutral', 'male' or 'female' was wanted")
+        raise FlawError(f"expected gender to be 'neutral', 'male' or 'female', got {word[:40]!r}")
     return word
 
 
-def _shifted(motion: Motion, shift: tuple[float, float, float]) -> Motion:
-    """The motion somewhere else."""
-    return moved(motion, torch.eye(3), torch.tensor(shift))
+def _shift_motion(motion: Motion, shift: tuple[float, float, float]) -> Motion:
+    """The motion shifted in space."""
+    return move_motion(motion, torch.eye(3), torch.tensor(shift))
 
 
-def _rate(arrays: dict[str, np.ndarray], fallback: float | None) -> float:
-    """Frames per second: the file's own, to a hundredth, or what was said."""
+def _frame_rate(arrays: dict[str, np.ndarray], fallback: float | None) -> float:
+    """Frames per second: the file's own, or the fallback."""
     own = arrays.get("fps")
     if own is None and fallback is None:
-        raise ValueError("it doesn't say its frame rate, and no fps was given")
+        raise ValueError("expected a frame rate, found none in the file; set fps")
     rate = fallback if own is None else float(own.reshape(-1)[0]) if own.size == 1 else math.nan
     if rate is None or not 0 < rate < 1000:
-        raise ValueError(f"its frame rate {own} is none")
+        raise ValueError(f"expected a frame rate between 0 and 1000, got {own}")
     # Rates that were measured or went through float32 come as 30.00003 or 119.99.
     return float(round(rate)) if abs(rate - round(rate)) < 0.02 else rate
 
 
-def _parts(arrays: dict[str, np.ndarray]) -> dict[str, Tensor]:
-    """Motion's fields but betas and fps, float32, zeros where the file has nothing."""
+def _motion_parts(arrays: dict[str, np.ndarray]) -> dict[str, Tensor]:
+    """All fields of `Motion` except betas and fps, float32, zeros where the file lacks one."""
     arrays = dict(arrays)
     if "poses" in arrays:
-        arrays |= _split(arrays["poses"])
+        arrays |= _split_poses(arrays["poses"])
     if "hands" in arrays:
-        arrays["left_hand_pose"], arrays["right_hand_pose"] = np.split(_flat(arrays, "hands"), 2, axis=1)
+        arrays["left_hand_pose"], arrays["right_hand_pose"] = np.split(_flatten(arrays, "hands"), 2, axis=1)
     if "eyes" in arrays:
-        arrays["leye_pose"], arrays["reye_pose"] = np.split(_flat(arrays, "eyes"), 2, axis=1)
+        arrays["leye_pose"], arrays["reye_pose"] = np.split(_flatten(arrays, "eyes"), 2, axis=1)
     missing = [name for name in ("global_orient", "body_pose", "transl") if name not in arrays]
     if missing:
-        raise ValueError(f"it has no {' and no '.join(missing)}")
+        raise ValueError(f"expected {' and '.join(missing)}, found none in the file")
     frames = len(arrays["transl"])
     fields = ("global_orient", "body_pose", "left_hand_pose", "right_hand_pose", "jaw_pose", "leye_pose", "reye_pose")
-    parts = {name: _tensor(_flat(arrays, name, frames=frames)) for name in (*fields, "transl")}
+    parts = {name: _to_tensor(_flatten(arrays, name, frames=frames)) for name in (*fields, "transl")}
     for name in ("body_pose", "left_hand_pose", "right_hand_pose"):
         parts[name] = parts[name].unflatten(1, (-1, 3))
     expression = arrays.get("expression", np.zeros((frames, 10)))
     if expression.ndim != 2:
-        raise ValueError(f"expression is {expression.shape}; (time, coefficients) was wanted")
-    return parts | {"expression": _tensor(expression)}
+        raise ValueError(f"expected expression to be (time, coefficients), got {expression.shape}")
+    return parts | {"expression": _to_tensor(expression)}
 
 
-def _tensor(array: np.ndarray) -> Float[Tensor, "*shape"]:
-    """A float32 tensor of its own."""
+def _to_tensor(array: np.ndarray) -> Float[Tensor, "*shape"]:
+    """Copy an array into a float32 tensor."""
     return torch.from_numpy(array.astype(np.float32))
 
 
-def _flat(arrays: dict[str, np.ndarray], name: str, *, frames: int = 0) -> np.ndarray:
+def _flatten(arrays: dict[str, np.ndarray], name: str, *, frames: int = 0) -> np.ndarray:
     """An array as (time, width); zeros if the file lacks it."""
     width = _WIDTHS[name]
     array = arrays.get(name, np.zeros((frames, width)))
     if array.ndim < 2 or math.prod(array.shape[1:]) != width:
-        raise ValueError(f"{name} is {array.shape}; (time, {width}) was wanted")
+        raise ValueError(f"expected {name} to be (time, {width}), got {array.shape}")
     return array.reshape(len(array), width)
 
 
-def _split(poses: np.ndarray) -> dict[str, np.ndarray]:
-    """SMPL+H's 52 or SMPL-X's 55 joints in one array, taken apart."""
+def _split_poses(poses: np.ndarray) -> dict[str, np.ndarray]:
+    """Split one array of SMPL+H's 52 or SMPL-X's 55 joints into parts."""
     if poses.ndim == 3 and poses.shape[2] == 3:
         poses = poses.reshape(len(poses), -1)
     if poses.ndim != 2 or poses.shape[1] not in (156, 165):
-        raise ValueError(f"poses is {poses.shape}; (time, 156) for SMPL+H or (time, 165) for SMPL-X was wanted")
+        raise ValueError(f"expected poses to be (time, 156) for SMPL+H or (time, 165) for SMPL-X, got {poses.shape}")
     hands = poses.shape[1] - 90
     parts = {
         "global_orient": poses[:, :3], "body_pose": poses[:, 3:66], "left_hand_pose": poses[:, hands : hands + 45],

@@ -1,6 +1,6 @@
-"""The same action performed a little differently: tempo, size, bearing, unrest.
+"""Vary how an action is performed: tempo, amplitude, posture and small random movement.
 
-Between a motion source and an avatar. The length in frames stays, so that the reference's camera still fits.
+The length of the motion does not change, so the reference's camera still fits.
 """
 
 import math
@@ -15,22 +15,22 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from synthaug.body.rotations import axis_angle_to_matrix, matrix_to_quat, to_quat, turns
+from synthaug.body.rotations import axis_angle_to_matrix, matrix_to_quat, write_axis_angles, write_quat
 from synthaug.body.skeleton import JOINT, clearances, mean_skeleton, resample
 from synthaug.motions import MotionVariation
 from synthaug.motions.procedural.timing import drift
 from synthaug.structures import Motion, Values
 
-# Shares of the variation that each joint takes. Legs take none: their joints together decide where feet stand, and
-# feet that slide are what a recognizer would learn instead of the action.
+# How much of the variation each joint takes. Legs take none: their joints together decide where the feet stand, and a
+# recognizer would learn sliding feet instead of the action.
 SHARES: dict[str, float] = {
     "spine1": 0.3, "spine2": 0.3, "spine3": 0.3, "neck": 0.5, "head": 0.5, "left_collar": 0.5, "right_collar": 0.5,
     "left_shoulder": 1.0, "right_shoulder": 1.0, "left_elbow": 1.0, "right_elbow": 1.0, "left_wrist": 1.0,
     "right_wrist": 1.0,
 }  # fmt: skip
-"""Joints whose movements grow and shrink and whose pose wanders, with their shares."""
-_BENDING = {"spine1": 0.36, "spine2": 0.34, "spine3": 0.3, "neck": -0.25, "head": -0.25}
-"""Shares of a leaning trunk; the head comes back half-way, to keep looking where it looked."""
+"""Share of the variation of each joint whose amplitude and pose vary."""
+_LEAN_SHARES = {"spine1": 0.36, "spine2": 0.34, "spine3": 0.3, "neck": -0.25, "head": -0.25}
+"""Shares of a lean of the trunk; neck and head turn half-way back, to keep the direction of the gaze."""
 
 
 @final
@@ -38,7 +38,7 @@ class Unvaried(MotionVariation):
     """Leaves motions as they are."""
 
     def sample(self, rng: np.random.Generator) -> Values:
-        """Draw nothing."""
+        """Sample no values."""
         return {}
 
     def vary(self, motion: Motion, values: Values, times: Float[Tensor, " sample"]) -> Motion:
@@ -48,17 +48,18 @@ class Unvaried(MotionVariation):
 
 @final
 class Variation(MotionVariation):
-    """Varies tempo, amplitude, bearing and unrest, each within plus and minus its range. 0 leaves it exactly alone.
+    """Varies tempo, amplitude, lean and noise, each sampled within plus and minus its range; 0 changes nothing.
+
+    The shape of the body does not vary here: every avatar has its own bones, and the avatar pool samples tall and short
+    people.
 
     Args:
-        speed: Tempo in the middle of the motion, as a share: 0.2 is 0.8 to 1.2 times, made up for at both ends, so
-            that the length stays.
-        timing: The same between its first and its second half.
-        amplitude: Size of the movements of arms, trunk and head about their mean pose, as a share.
-        noise_deg: Smooth wandering of the joints of arms, trunk and head, at most this.
+        speed: Relative tempo in the middle of the motion: 0.2 is 0.8 to 1.2 times. Both ends compensate, so that the
+            length stays the same.
+        timing: Relative tempo of the first half against the second.
+        amplitude: Relative size of the movements of arms, trunk and head about their mean pose.
+        noise_deg: Largest angle of a smooth random movement of arms, trunk and head.
         lean_deg: Constant lean of the trunk, forward and sideways.
-
-    The shape of the body is no part of it: every avatar has bones of its own, and casts draw tall and short people.
 
     Raises:
         ValueError: If a range is negative or time would run backwards.
@@ -82,21 +83,21 @@ class Variation(MotionVariation):
         }
         if not all(0 <= value < math.inf for value in ranges.values()):
             raise ValueError(
-                f"{ranges} were given; ranges of 0 or more were wanted. "
-                "A range is the largest change in either direction: give 0 for none."
+                f"Expected ranges of 0 or more, got {ranges}. "
+                "A range is the largest change in either direction; set 0 for no change."
             )
         if speed + timing >= 0.9 or amplitude >= 1:
             raise ValueError(
-                f"speed={speed}, timing={timing} and amplitude={amplitude} were given; speed + timing below 0.9, lest "
-                "time stand still, and an amplitude below 1 were wanted. Choose smaller ranges."
+                "Expected speed + timing below 0.9, so that time does not stand still, and amplitude below 1, got "
+                f"speed={speed}, timing={timing} and amplitude={amplitude}. Choose smaller ranges."
             )
         self._ranges = ranges
 
     def sample(self, rng: np.random.Generator) -> Values:
-        """Draw one value from each range, and the phases of the unrest."""
-        drawn = {name: round(float(rng.uniform(-1, 1)) * value, 5) for name, value in self._ranges.items()}
+        """Sample one value from each range, and the phase of the noise."""
+        sampled = {name: round(float(rng.uniform(-1, 1)) * value, 5) for name, value in self._ranges.items()}
         return {
-            **drawn,
+            **sampled,
             "roll_deg": round(float(rng.uniform(-1, 1)) * self._ranges["lean_deg"], 5),
             "phase": round(float(rng.uniform(0, 2 * math.pi)), 5),
         }
@@ -105,30 +106,30 @@ class Variation(MotionVariation):
         """Which seconds of the motion are shown at these seconds of the performance."""
         if not values:
             return times
-        number = _numbers(values)
+        number = _check_numbers(values)
         place = times.double().numpy() * motion.fps
         within = np.remainder(place, float(motion.num_frames))
-        # The last frame lasts until the motion starts over: time goes on, the picture does not.
+        # The last frame is held until the motion starts over: time goes on, the pose does not change.
         shown = np.minimum(within, motion.num_frames - 1)
-        warped = _warped(motion, shown, number["speed"], number["timing"])
+        warped = _warp_time(motion, shown, number["speed"], number["timing"])
         return torch.from_numpy((place - shown + warped) / motion.fps)
 
     def vary(self, motion: Motion, values: Values, times: Float[Tensor, " sample"]) -> Motion:
-        """The motion performed as drawn; arms, trunk and head change, feet stay where they stood.
+        """The motion performed with sampled values; arms, trunk and head change, feet stay where they stood.
 
-        The lowest point of the body keeps its height above the floor in every frame. No values at all change nothing.
+        The lowest point of the body keeps its height above the floor in every frame. An empty dict changes nothing.
 
         Raises:
-            ValueError: If a value is missing or is no number.
+            ValueError: If a value is missing or is not a number.
         """
         if not values:
             return resample(motion, times)
-        number = _numbers(values)
-        place = _place(motion, times)
-        warped = _warped(motion, place, number["speed"], number["timing"])
+        number = _check_numbers(values)
+        place = _frame_positions(motion, times)
+        warped = _warp_time(motion, place, number["speed"], number["timing"])
         varied = resample(motion, torch.from_numpy(warped / motion.fps), loop=False)
         pose, transl = varied.pose, varied.transl
-        changed = _reposed(motion, pose, torch.from_numpy(place / motion.fps), number)
+        changed = _change_pose(motion, pose, torch.from_numpy(place / motion.fps), number)
         if changed is not pose:
             rise = clearances(pose, transl, mean_skeleton()) - clearances(changed, transl, mean_skeleton())
             transl = transl.clone()
@@ -141,30 +142,30 @@ class Variation(MotionVariation):
 _NAMES = ("speed", "timing", "amplitude", "noise_deg", "lean_deg", "roll_deg", "phase")
 
 
-def _numbers(values: Values) -> dict[str, float]:
-    """The drawn values as numbers."""
+def _check_numbers(values: Values) -> dict[str, float]:
+    """Check that the sampled values are complete and numeric."""
     numbers = {name: value for name, value in values.items() if isinstance(value, int | float)}
     missing = [name for name in _NAMES if name not in numbers]
     foreign = [name for name, value in values.items() if name not in _NAMES and value is not False]
     if missing or foreign:
         raise ValueError(
-            f"Values without the numbers {missing} and with {foreign} were given; what Variation.sample draws was "
-            "wanted. Was the recipe drawn with another motion variation?"
+            f"Expected the values that Variation.sample returns, got values without the numbers {missing} and with "
+            f"{foreign}. Was the recipe sampled with another motion variation?"
         )
     return {name: float(numbers[name]) for name in _NAMES}
 
 
-def _place(motion: Motion, times: Float[Tensor, " sample"]) -> NDArray[np.float64]:
-    """Frames at which these seconds of the performance lie; it starts over at its end."""
+def _frame_positions(motion: Motion, times: Float[Tensor, " sample"]) -> NDArray[np.float64]:
+    """Fractional frame of each of these seconds of the performance, which starts over at its end."""
     place = np.remainder(times.double().numpy() * motion.fps, float(motion.num_frames))
     return np.minimum(place, motion.num_frames - 1)
 
 
-def _warped(motion: Motion, place: NDArray[np.float64], speed: float, timing: float) -> NDArray[np.float64]:
-    """Frames with the motion's middle, or its first half, faster; both ends stay where they are.
+def _warp_time(motion: Motion, place: NDArray[np.float64], speed: float, timing: float) -> NDArray[np.float64]:
+    """Warp time so that the motion's middle (`speed`) or first half (`timing`) is faster; both ends stay fixed.
 
-    The share of the motion that is done at share x is x - (s sin(2 pi x) - t (1 - cos(2 pi x))) / (2 pi). Its slope is
-    1 + s in the middle and 1 + t after a quarter, and above 0 throughout while s + t is below 1.
+    At share x of the time, the share of the motion that is shown is x - (s sin(2 pi x) - t (1 - cos(2 pi x))) / (2 pi).
+    Its slope is 1 + s in the middle and 1 + t after a quarter, and positive throughout while s + t is below 1.
     """
     last = motion.num_frames - 1
     if last < 2 or (speed == 0 and timing == 0):
@@ -176,74 +177,76 @@ def _warped(motion: Motion, place: NDArray[np.float64], speed: float, timing: fl
 
 _IDS = np.array([JOINT[name] for name in SHARES])
 _WEIGHTS = np.array(list(SHARES.values()))
-# Elbows are hinges: they wander about their hinge alone, which is y at rest.
-_FREE = np.array([[0.0, 1.0, 0.0] if "elbow" in name else [1.0, 1.0, 1.0] for name in SHARES]) * _WEIGHTS[:, None]
-_LEAN = np.array([_BENDING.get(name, 0.0) for name in SHARES])
+# Elbows are hinges: they move only about their hinge, which is y at rest.
+_NOISE_WEIGHTS = (
+    np.array([[0.0, 1.0, 0.0] if "elbow" in name else [1.0, 1.0, 1.0] for name in SHARES]) * _WEIGHTS[:, None]
+)
+_LEAN_WEIGHTS = np.array([_LEAN_SHARES.get(name, 0.0) for name in SHARES])
 _PHASES = 1.3 * np.arange(len(SHARES))[:, None] + 2.2 * np.arange(3)
 
 
-def _reposed(
+def _change_pose(
     motion: Motion, pose: Float[Tensor, "time 55 3"], t: Float[Tensor, " time"], number: dict[str, float]
 ) -> Float[Tensor, "time 55 3"]:
-    """`pose` with other angles of arms, trunk and head; the very same object if nothing is to change.
+    """`pose` with changed angles of arms, trunk and head; the same object if nothing changes.
 
-    Angles are measured against their mean over the whole motion; `t` are the performance's own seconds.
+    Angles are measured relative to their mean over the whole motion; `t` are seconds of the performance.
     """
     amplitude, noise = number["amplitude"], math.radians(number["noise_deg"])
     pitch, roll = math.radians(number["lean_deg"]), math.radians(number["roll_deg"])
     if not any((amplitude, noise, pitch, roll)):
         return pose
     if motion not in _MEANS:
-        _MEANS[motion] = _mean(axis_angle_to_matrix(motion.pose[:, torch.from_numpy(_IDS)])).numpy()
+        _MEANS[motion] = _mean_quats(axis_angle_to_matrix(motion.pose[:, torch.from_numpy(_IDS)])).numpy()
     phases = torch.from_numpy(number["phase"] + _PHASES)
-    waves = drift(t[:, None, None], rate=0.5, phase=phases).numpy() * (noise * _FREE)
-    leans = _LEAN[:, None] * np.array([pitch, 0.0, roll])
+    waves = drift(t[:, None, None], rate=0.5, phase=phases).numpy() * (noise * _NOISE_WEIGHTS)
+    leans = _LEAN_WEIGHTS[:, None] * np.array([pitch, 0.0, roll])
     changed = pose.clone()
-    _turned(changed.numpy(), _IDS, _MEANS[motion], 1 + amplitude * _WEIGHTS, waves, leans)
+    _rotate_joints(changed.numpy(), _IDS, _MEANS[motion], 1 + amplitude * _WEIGHTS, waves, leans)
     return changed
 
 
 _MEANS: "weakref.WeakKeyDictionary[Motion, NDArray[np.floating]]" = weakref.WeakKeyDictionary()
-"""Mean quaternions of motions in use: each is varied some thirty times."""
+"""Mean quaternions of motions in use, since each motion is varied about thirty times."""
 
 
 @no_type_check
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def _turned(pose, ids, means, factors, waves, leans):
-    """Lean, then the mean, then the turn from it made larger or smaller, then unrest, in place."""
+def _rotate_joints(pose, ids, means, factors, waves, leans):
+    """Compose, in place: lean, mean rotation, scaled rotation from the mean, noise."""
     q, r, s = np.empty((1, 4)), np.empty((1, 4)), np.empty((1, 4))
     v = np.empty((1, 3))
     for k in range(len(ids)):
         mean, back = means[k], np.empty(4)
         back[0], back[1], back[2], back[3] = mean[0], -mean[1], -mean[2], -mean[3]
         for t in range(len(pose)):
-            to_quat(pose[t, ids[k]], q[0])
-            _product(back, q[0], r[0])
-            turns(r, v)
+            write_quat(pose[t, ids[k]], q[0])
+            _quat_product(back, q[0], r[0])
+            write_axis_angles(r, v)
             for c in range(3):
                 v[0, c] *= factors[k]
-            to_quat(v[0], q[0])
-            _product(mean, q[0], r[0])
-            to_quat(leans[k], q[0])
-            _product(q[0], r[0], s[0])
-            to_quat(waves[t, k], q[0])
-            _product(s[0], q[0], r[0])
-            turns(r, v)
+            write_quat(v[0], q[0])
+            _quat_product(mean, q[0], r[0])
+            write_quat(leans[k], q[0])
+            _quat_product(q[0], r[0], s[0])
+            write_quat(waves[t, k], q[0])
+            _quat_product(s[0], q[0], r[0])
+            write_axis_angles(r, v)
             for c in range(3):
                 pose[t, ids[k], c] = v[0, c]
 
 
 @no_type_check
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def _product(a, b, out):
-    """Of two quaternions, wxyz."""
+def _quat_product(a, b, out):
+    """Write the product of two quaternions, wxyz."""
     out[0] = a[0] * b[0] - a[1] * b[1] - a[2] * b[2] - a[3] * b[3]
     out[1] = a[0] * b[1] + a[1] * b[0] + a[2] * b[3] - a[3] * b[2]
     out[2] = a[0] * b[2] - a[1] * b[3] + a[2] * b[0] + a[3] * b[1]
     out[3] = a[0] * b[3] + a[1] * b[2] - a[2] * b[1] + a[3] * b[0]
 
 
-def _mean(rotations: Float[Tensor, "time joint 3 3"]) -> Float[Tensor, "joint 4"]:
+def _mean_quats(rotations: Float[Tensor, "time joint 3 3"]) -> Float[Tensor, "joint 4"]:
     """The mean rotation of each joint, as a quaternion.
 
     Source:

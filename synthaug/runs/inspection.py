@@ -15,7 +15,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from synthaug.avatars import Avatar
-from synthaug.body.skeleton import joint_positions, lowest, mean_skeleton, resample, retarget
+from synthaug.body.skeleton import joint_positions, lowest_heights, mean_skeleton, resample, retarget
 from synthaug.compositing.layers import over
 from synthaug.body.limits import excess
 from synthaug.renderers import Renderer
@@ -108,7 +108,7 @@ def doubts(motion: Motion) -> list[str]:
         speed = (joints[1:, :22] - joints[:-1, :22]).norm(dim=-1).amax(dim=1) * motion.fps
         if float(speed.max()) > _HASTY:
             result.append(f"a joint moves at {float(speed.max()):.0f} m/s in frame {int(speed.argmax()) + 1}: a jump?")
-    height = lowest(joints)
+    height = lowest_heights(joints)
     if float(height.quantile(0.05)) < -_SUNK:
         deep = -float(height.quantile(0.05))
         why = "another up axis, or floor?" if deep > 0.3 else "made for another body, or another floor?"

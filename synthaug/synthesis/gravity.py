@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from synthaug.body.rotations import axis_angle_to_matrix
-from synthaug.body.skeleton import moved
+from synthaug.body.skeleton import move_motion
 from synthaug.structures import Record, Reference
 
 ANGLES = {"pitch": 15.0, "roll": 2.0}
@@ -123,7 +123,7 @@ def _turned(take: Reference, pitch_deg: float, roll_deg: float, notes: dict[str,
     T = torch.eye(4, dtype=turn.dtype)
     T[:3, :3] = turn.mT
     camera = replace(take.camera, viewmats=take.camera.viewmats @ T.to(take.camera.viewmats))
-    motion, *companions = (moved(one, turn, torch.zeros(3)) for one in take.people)
+    motion, *companions = (move_motion(one, turn, torch.zeros(3)) for one in take.people)
     return replace(take, motion=motion, camera=camera, notes={**take.notes, **notes}, companions=tuple(companions))
 
 

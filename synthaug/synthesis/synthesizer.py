@@ -19,10 +19,10 @@ from torch import Tensor
 
 from synthaug.avatars import Avatar, Cast
 from synthaug.backgrounds import Background
-from synthaug.body.blending import Alignment, aligned, blended, middle_of
-from synthaug.body.contacts import reenacted_together
-from synthaug.body.mirroring import reflected
-from synthaug.body.skeleton import centre_of, joint_positions, mean_skeleton, moved
+from synthaug.body.blending import Alignment, align, blend, middle_of
+from synthaug.body.contacts import reenact_together
+from synthaug.body.mirroring import mirror_in_place
+from synthaug.body.skeleton import centre_of, joint_positions, mean_skeleton, move_motion
 from synthaug.cameras import CameraPath
 from synthaug.compositing.layers import contact_shadow, darkened, hidden, over
 from synthaug.compositing.sensor import Sensor
@@ -403,7 +403,7 @@ class Synthesizer:
     def _alignment(self, lead: str, partner: str) -> Alignment:
         if (lead, partner) not in self._alignments:
             motions = [self._take(key).motion for key in (lead, partner)]
-            self._alignments[lead, partner] = aligned(motions[0], motions[1])
+            self._alignments[lead, partner] = align(motions[0], motions[1])
         return self._alignments[lead, partner]
 
     def _scene(self, values: Values, camera: Camera) -> Scene:
@@ -441,7 +441,7 @@ class Synthesizer:
         if actor.partner:
             motion = self._blended(motion, actor, times)
         # All in the same mirror, which stands where the acting person moves.
-        return reflected(motion, people[0].transl) if actor.mirrored else motion
+        return mirror_in_place(motion, people[0].transl) if actor.mirrored else motion
 
     def _blended(self, motion: Motion, actor: Actor, times: Float[Tensor, " time"]) -> Motion:
         """Frames of a performance, blended with its partner's, which shows the same moments with the same values."""
@@ -451,10 +451,10 @@ class Synthesizer:
         shown = self.plan.variation.seconds(lead, actor.variation, times.double() - rounds * lead.duration)
         when = self._performed(partner, actor.variation, alignment.at(shown)) + rounds * partner.duration
         other = self.plan.variation.vary(partner, actor.variation, when)
-        return blended(motion, other, actor.share, alignment)
+        return blend(motion, other, actor.share, alignment)
 
     def _staged(self, avatars: list[Avatar], motions: list[Motion], camera: Camera, scene: Scene) -> Staged:
-        fitted = reenacted_together(motions, mean_skeleton(), [avatar.skeleton for avatar in avatars])
+        fitted = reenact_together(motions, mean_skeleton(), [avatar.skeleton for avatar in avatars])
         pairs = list(zip(avatars, fitted, strict=True))
         people = _lit(avatars, fitted, scene.light)
         bodies = [part for avatar, motion in pairs for part in (avatar.digest, motion_digest(motion))]
@@ -494,4 +494,4 @@ def _placed(motion: Motion, centre: Float[Tensor, "3"], camera: Camera, scene: S
     cos, sin = math.cos(turn), math.sin(turn)
     R = motion.transl.new_tensor([[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]])
     floor = centre * centre.new_tensor([1.0, 0.0, 1.0])
-    return moved(motion, R, spot - R @ floor)
+    return move_motion(motion, R, spot - R @ floor)

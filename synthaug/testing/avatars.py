@@ -5,7 +5,7 @@ import torch
 
 from synthaug.avatars import Avatar, Cast
 from synthaug.body.rotations import axis_angle_to_matrix
-from synthaug.body.skeleton import moved
+from synthaug.body.skeleton import move_motion
 from synthaug.body.skinning import pose_frame
 from synthaug.structures import Gaussians, Motion
 
@@ -85,7 +85,7 @@ def _check_equivariant(avatar: Avatar, motion: Motion) -> None:
     """Moving the motion's world moves every Gaussian with it."""
     R = axis_angle_to_matrix(torch.tensor([0.3, 1.1, -0.4]))
     shift = torch.tensor([0.5, -0.2, 2.0])
-    still, carried = avatar.pose(motion), avatar.pose(moved(motion, R, shift))
+    still, carried = avatar.pose(motion), avatar.pose(move_motion(motion, R, shift))
     for frame in range(motion.num_frames):
         here, there = pose_frame(still, frame), pose_frame(carried, frame)
         # Float32 over metres and a chain of ten joints: a few micrometres.

@@ -1,4 +1,4 @@
-"""What every motion source and every motion variation owes. For plugin authors and for our own tests."""
+"""Check the contracts of motion sources and motion variations, in plug-ins and in this package's own tests."""
 
 import json
 from dataclasses import fields, replace
@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from synthaug.body.skeleton import joint_positions, lowest, mean_skeleton
+from synthaug.body.skeleton import joint_positions, lowest_heights, mean_skeleton
 from synthaug.motions import MotionSource, MotionVariation
 from synthaug.structures import Motion, Record
 
@@ -23,7 +23,7 @@ def same_motion(one: Motion, other: Motion) -> bool:
 
 
 def check_motion(motion: Motion) -> None:
-    """Raise AssertionError unless the motion is one: finite, all fields equally long, a positive rate."""
+    """Raise AssertionError unless the motion is valid: finite, all fields equally long, a positive rate."""
     assert 0 < motion.fps < 10_000, f"fps is {motion.fps}"
     assert motion.num_frames > 0, "there is no frame"
     for name in _OVER_TIME:
@@ -38,17 +38,17 @@ def check_motion_source(source: MotionSource, record: Record, *, reads_files: bo
     """Raise AssertionError unless the source keeps its contract on a record that it can load.
 
     Checked: the motion is finite, its fields are equally long, its rate is positive; the camera has a view for every
-    frame; quality is None or within 0..1; the same record gives the same motion; loading doesn't change the
-    fingerprint; a file that is missing is said to be missing, by name.
+    frame; quality is None or within 0..1; the same record gives the same motion; loading does not change the
+    fingerprint; the error for a missing file names it.
 
     Args:
-        source: What is checked.
-        record: One that it can load.
+        source: The source to check.
+        record: A record that it can load.
         reads_files: False for sources that never open the record's file.
     """
     fingerprint = source.fingerprint
     assert fingerprint, "the fingerprint is empty"
-    assert all(path.exists() for path in source.reads(record)), "it reads from what is not there"
+    assert all(path.exists() for path in source.reads(record)), "reads() names a file that does not exist"
     reference = source.load(record)
     motion, camera = reference.motion, reference.camera
     check_motion(motion)
@@ -56,7 +56,7 @@ def check_motion_source(source: MotionSource, record: Record, *, reads_files: bo
     assert camera.width > 0 and camera.height > 0, "the camera's picture is empty"
     rotations = camera.viewmats[:, :3, :3]
     turned = rotations @ rotations.mT - torch.eye(3)
-    assert turned.abs().max() < 1e-4, "a view's rotation is none"
+    assert turned.abs().max() < 1e-4, "the rotation of a viewmat is not orthonormal"
     assert reference.quality is None or 0 <= reference.quality <= 1, f"quality is {reference.quality}"
     again = source.load(record)
     assert same_motion(motion, again.motion), "the same record gave another motion"
@@ -82,30 +82,30 @@ def frame_times(motion: Motion) -> Float[Tensor, " time"]:
     return torch.arange(motion.num_frames, dtype=torch.float64) / motion.fps
 
 
-def check_motion_variation(variation: MotionVariation, motion: Motion, *, draws: int = 5) -> None:
+def check_motion_variation(variation: MotionVariation, motion: Motion, *, samples: int = 5) -> None:
     """Raise AssertionError unless the variation keeps its contract on a motion.
 
-    Checked: the same generator state draws the same values; values survive a trip through JSON; equal values give
-    equal motions, whatever was drawn in between; `seconds` grows with time and keeps both ends; frames do not depend
-    on which are asked for; the lowest point of the body stays within 2 cm of the heights that it had; the motion is
-    not changed in place.
+    Checked: the same generator state samples the same values; values survive a round trip through JSON; equal values
+    give equal motions, whatever was sampled in between; `seconds` increases and keeps both ends; a frame does not
+    depend on the other requested frames; the lowest point of the body stays within 2 cm of its original heights; the
+    motion is not changed in place.
 
     Args:
-        variation: What is checked.
-        motion: On the mean skeleton.
-        draws: How many values are tried.
+        variation: The variation to check.
+        motion: A motion on the mean skeleton.
+        samples: Number of sampled values.
     """
     before = {name: getattr(motion, name).clone() for name in (*_OVER_TIME, "betas")}
-    clearance = lowest(joint_positions(motion, mean_skeleton()))
+    clearance = lowest_heights(joint_positions(motion, mean_skeleton()))
     times = frame_times(motion)
     part = times[1::2] + 3 * motion.duration
-    for seed in range(draws):
+    for seed in range(samples):
         values = variation.sample(np.random.default_rng(seed))
-        assert variation.sample(np.random.default_rng(seed)) == values, "the same generator drew other values"
+        assert variation.sample(np.random.default_rng(seed)) == values, "the same generator state sampled other values"
         first = variation.vary(motion, values, times)
         variation.vary(motion, variation.sample(np.random.default_rng(seed + 1000)), times)
         again = variation.vary(motion, json.loads(json.dumps(values, allow_nan=False)), times)
-        assert same_motion(first, again), "values changed on their way through JSON, or something was drawn"
+        assert same_motion(first, again), "values changed on their way through JSON, or vary() is random"
         check_motion(first)
         shown = variation.seconds(motion, values, times)
         assert (shown.diff() > 0).all(), "time stands still or runs backwards"
@@ -113,9 +113,9 @@ def check_motion_variation(variation: MotionVariation, motion: Motion, *, draws:
         assert abs(first.fps - motion.fps) < 1e-3 * motion.fps, "the frame rate is not that of the times"
         later = joint_positions(variation.vary(motion, values, part), mean_skeleton())
         assert torch.allclose(later, joint_positions(first, mean_skeleton())[1::2], atol=1e-3), (
-            "a frame depends on which others were asked for, or the performance does not start over at its end"
+            "a frame depends on the other requested frames, or the performance does not start over at its end"
         )
-        height = lowest(joint_positions(first, mean_skeleton()))
+        height = lowest_heights(joint_positions(first, mean_skeleton()))
         assert height.amin() > clearance.amin() - 0.02, (
             f"the body sinks by {float(clearance.amin() - height.amin()):.3f} m"
         )

@@ -10,19 +10,19 @@ import torch
 from synthaug.backgrounds.flat import Flat
 from synthaug.backgrounds.places import Places
 from synthaug.backgrounds.rooms import Rooms
-from synthaug.body.skeleton import moved
+from synthaug.body.skeleton import move_motion
 from synthaug.cameras.orbit import Orbit
 from synthaug.motions.actions import perform
 from synthaug.motions.files.views import frontal_camera
-from synthaug.motions.procedural.style import draw_style
+from synthaug.motions.procedural.style import sample_style
 from synthaug.structures import Record, Reference
 
 
 def film(key, seed, shift=0.0):
-    motion = perform("bow", draw_style(np.random.default_rng(seed), "studio"), fps=10.0, seconds=2.0)
+    motion = perform("bow", sample_style(np.random.default_rng(seed), "studio"), fps=10.0, seconds=2.0)
     camera = frontal_camera(motion.num_frames, height=64, width=64)
     if shift:
-        motion = moved(motion, torch.eye(3), torch.tensor([shift, 0.0, 0.0]))
+        motion = move_motion(motion, torch.eye(3), torch.tensor([shift, 0.0, 0.0]))
         camera = camera.around(torch.tensor([-shift, 0.0, 0.0]))
     record = Record(key=key, path=Path(f"{key}.mp4"), label=0, subject="s", camera="c", start=0.0, end=2.0)
     return record, Reference(motion, camera)

@@ -19,7 +19,7 @@ from synthaug.datasets.indexing.scanning import Copies, ScanJob, examine, scan
 from synthaug.datasets.indexing.shrinking import shrink, shrunk_size
 from synthaug.datasets.indexing.summary import summarize_findings
 from synthaug.datasets.ntu.dataset import Ntu
-from synthaug.motions.pose.keypoints import film_of
+from synthaug.motions.pose.keypoints import film_format
 from synthaug.structures import Record
 from synthaug.testing.datasets import example_film
 from synthaug.video import (
@@ -283,7 +283,7 @@ def test_copies_stand_for_the_set_with_everything_beside_them(tmp_path):
     assert (probe(film).width, probe(film).height) == (96, 54)
     # What counts in pixels counts in those that were filmed.
     assert filmed_size(film, probe(film)) == (108, 192)
-    assert (film_of(small.records[0], fps=None, size=None).width, small.records[0].path.suffix) == (192, ".avi")
+    assert (film_format(small.records[0], fps=None, size=None).width, small.records[0].path.suffix) == (192, ".avi")
     assert (to / "nturgb+d_skeletons" / f"{small.records[0].key}.skeleton").read_text() == "0\n"
     assert (to / "nturgb+d_skeletons").is_symlink() and not film.is_symlink()
     # A second call has nothing to do; another size makes new copies and leaves the set alone.
@@ -343,4 +343,4 @@ def test_the_command_scans_shrinks_and_says_where_the_copies_are(tmp_path, long_
 def test_annotations_of_a_film_of_its_own_size_count_in_it(tmp_path):
     write_video(tmp_path / "a.mp4", example_film(4), fps=10.0)
     record = Record("a", tmp_path / "a.mp4", 0, "1", "", 0.0, 0.4)
-    assert (film_of(record, fps=None, size=None).height, film_of(record, fps=None, size=None).width) == (48, 64)
+    assert (film_format(record, fps=None, size=None).height, film_format(record, fps=None, size=None).width) == (48, 64)

@@ -9,11 +9,11 @@ import torch
 
 from synthaug.body.limbs import Limb, bend, rig, vector
 from synthaug.body.limits import excess
-from synthaug.body.mirroring import mirrored, mirrored_joints
-from synthaug.body.skeleton import JOINT, forward_kinematics, joint_positions, lowest, mean_skeleton
+from synthaug.body.mirroring import mirror, mirror_joints
+from synthaug.body.skeleton import JOINT, forward_kinematics, joint_positions, lowest_heights, mean_skeleton
 from synthaug.motions import UnusableClipError
 from synthaug.motions.actions import ACTIONS, Actions, perform
-from synthaug.motions.procedural.style import DISJOINT, FAMILIES, PerformerStyle, draw_style, style_of
+from synthaug.motions.procedural.style import DISJOINT, FAMILIES, PerformerStyle, sample_style, style_of
 from synthaug.motions.procedural.timing import minimum_jerk, moves
 from synthaug.structures import Motion, Record
 from synthaug.testing.motions import check_motion, check_motion_source, same_motion
@@ -21,7 +21,7 @@ from synthaug.testing.motions import check_motion, check_motion_source, same_mot
 FPS = 20.0
 SECONDS = 2.5
 STYLES = [PerformerStyle(yaw=0.0)] + [
-    style_of(draw_style(np.random.default_rng(seed), family)) for seed, family in ((1, "street"), (2, "street"))
+    style_of(sample_style(np.random.default_rng(seed), family)) for seed, family in ((1, "street"), (2, "street"))
 ]
 # The cases below share performances: a performance takes some 0.2 s under the type checker.
 _DONE: dict[tuple[str, int], tuple[Motion, torch.Tensor]] = {}
@@ -57,7 +57,7 @@ def test_performance_is_a_motion_on_the_floor_within_the_joints_limits(action, s
     motion, joints = performance(action, style)
     check_motion(motion)
     assert motion.num_frames == round(FPS * SECONDS)
-    low = lowest(joints)
+    low = lowest_heights(joints)
     assert low.amin() > -0.02
     if action != "jump up":
         assert low.amax() < 0.02
@@ -101,7 +101,7 @@ def test_same_style_same_motion_and_other_style_other_motion(action):
 def test_left_handed_are_the_mirror_image_of_the_right_handed(action):
     right = perform(action, replace(STYLES[1], handedness="right", yaw=0.0), fps=FPS, seconds=2.0)
     left = perform(action, replace(STYLES[1], handedness="left", yaw=0.0), fps=FPS, seconds=2.0)
-    expected = mirrored_joints(joint_positions(right, mean_skeleton()))
+    expected = mirror_joints(joint_positions(right, mean_skeleton()))
     # The skeleton is symmetric to a tenth of a millimetre.
     torch.testing.assert_close(joint_positions(left, mean_skeleton()), expected, atol=2e-3, rtol=0)
 
@@ -159,7 +159,7 @@ def test_lying_body_is_low_throughout():
 def test_jump_is_a_throw_under_gravity():
     _, joints = performance("jump up", 0)
     fine = perform("jump up", STYLES[0], fps=100, seconds=SECONDS)
-    low = lowest(joint_positions(fine, mean_skeleton()))
+    low = lowest_heights(joint_positions(fine, mean_skeleton()))
     flying = (low > 0.02).nonzero()[:, 0]
     assert low.max() > 0.12
     assert len(flying) == flying[-1] - flying[0] + 1
@@ -209,19 +209,19 @@ def test_families_are_disjoint_where_they_say_so():
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_drawn_styles_survive_json_and_lie_in_their_ranges(family):
-    drawn = [draw_style(np.random.default_rng(seed), family) for seed in range(40)]
-    assert drawn[3] == draw_style(np.random.default_rng(3), family)
-    for values in drawn:
+def test_sampled_styles_survive_json_and_lie_in_their_ranges(family):
+    sampled = [sample_style(np.random.default_rng(seed), family) for seed in range(40)]
+    assert sampled[3] == sample_style(np.random.default_rng(3), family)
+    for values in sampled:
         assert json.loads(json.dumps(values)) == values
         style = style_of(values)
         for name, intervals in FAMILIES[family].items():
             assert any(low <= getattr(style, name) <= high for low, high in intervals)
-    assert {values["handedness"] for values in drawn} == {"left", "right"}
+    assert {values["handedness"] for values in sampled} == {"left", "right"}
 
 
 def test_values_and_style_perform_alike():
-    values = draw_style(np.random.default_rng(4), "street")
+    values = sample_style(np.random.default_rng(4), "street")
     assert same_motion(perform("bow", values, fps=5, seconds=2), perform("bow", style_of(values), fps=5, seconds=2))
 
 
@@ -232,7 +232,7 @@ def test_source_keeps_the_contract_and_parses_its_keys():
     reference = source.load(record)
     assert reference.quality is None
     assert reference.motion.num_frames == 20
-    style = draw_style(np.random.default_rng(3), "studio")
+    style = sample_style(np.random.default_rng(3), "studio")
     assert same_motion(reference.motion, perform("hand waving", style, fps=10, seconds=2.0))
     assert same_motion(reference.motion, source.load(replace(record, key="demo/hand waving/studio/3")).motion)
 
@@ -251,37 +251,37 @@ def test_camera_of_the_source_sees_the_whole_performer():
 
 @pytest.mark.parametrize("key", ["walk", "walk/studio", "fly/studio/1", "walk/opera/1", "walk/studio/x", ""])
 def test_other_keys_are_refused_with_the_form_wanted(key):
-    with pytest.raises(UnusableClipError, match="<action>/<family>/<seed>.*was wanted"):
+    with pytest.raises(UnusableClipError, match="Expected the record's key to be '<action>/<family>/<seed>', got"):
         Actions().load(Record(key, Path(), 0, "", "", 0.0, 1.0))
 
 
 def test_mistakes_are_named():
-    with pytest.raises(ValueError, match="'fly' was given; one of drink water.*Choose"):
+    with pytest.raises(ValueError, match="action to be one of drink water.*got 'fly'. Choose"):
         perform("fly", PerformerStyle(), fps=10, seconds=1)
-    with pytest.raises(ValueError, match="at least one frame.*Correct"):
+    with pytest.raises(ValueError, match="at least one frame.*got .*Correct"):
         perform("walk", PerformerStyle(), fps=10, seconds=0.01)
-    with pytest.raises(ValueError, match="'opera' was given; one of studio, street"):
-        draw_style(np.random.default_rng(0), "opera")
-    with pytest.raises(ValueError, match="'spede' was given; one of speed"):
+    with pytest.raises(ValueError, match="family to be one of studio, street, got 'opera'"):
+        sample_style(np.random.default_rng(0), "opera")
+    with pytest.raises(ValueError, match="out of speed, .*got 'spede'"):
         style_of({"spede": 1.0})
-    with pytest.raises(ValueError, match="speed='fast' was given; a float"):
+    with pytest.raises(ValueError, match="Expected speed to be a float, got 'fast'"):
         style_of({"speed": "fast"})
-    with pytest.raises(ValueError, match="'middle' was given; 'left' or 'right'"):
+    with pytest.raises(ValueError, match="handedness to be 'left' or 'right', got 'middle'"):
         PerformerStyle(handedness="middle")
     with pytest.raises(ValueError, match="positive speed"):
         PerformerStyle(speed=0.0)
     with pytest.raises(ValueError, match="repetitions=99"):
         PerformerStyle(repetitions=99)
-    with pytest.raises(ValueError, match="fps=0 was given"):
+    with pytest.raises(ValueError, match="Expected fps to be a positive number, got 0"):
         Actions(fps=0)
 
 
 def test_mirror_twice_is_the_motion_and_reflects_every_joint():
     motion = perform("throw", STYLES[2], fps=10, seconds=2)
-    torch.testing.assert_close(mirrored(mirrored(motion)).pose, motion.pose, atol=0, rtol=0)
+    torch.testing.assert_close(mirror(mirror(motion)).pose, motion.pose, atol=0, rtol=0)
     joints = joint_positions(motion, mean_skeleton())
     torch.testing.assert_close(
-        joint_positions(mirrored(motion), mean_skeleton()), mirrored_joints(joints), atol=2e-3, rtol=0
+        joint_positions(mirror(motion), mean_skeleton()), mirror_joints(joints), atol=2e-3, rtol=0
     )
 
 

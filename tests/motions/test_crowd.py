@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from synthaug.motions.pose.crowd import MOST, everybody, landmarks_of, lead, tracks
-from synthaug.motions.pose.network import Eyes, Region, Sight, turned_back
+from synthaug.motions.pose.crowd import MAX_PEOPLE, choose_lead, join_tracks, landmarks_of, track_people
+from synthaug.motions.pose.network import PersonLandmarks, PoseDetector, Region, turn_back
 
 HEIGHT, WIDTH, FPS = 120, 200, 20.0
 MARK = 77
@@ -41,7 +41,7 @@ class Walker:
         return np.asarray(outline * self.tall + at)
 
 
-class Onlooker(Eyes):
+class Onlooker(PoseDetector):
     """Knows who is where, and as the network does looks only for upright people and takes whoever is in a region."""
 
     def __init__(self, people: list[Walker]) -> None:
@@ -83,13 +83,13 @@ class Onlooker(Eyes):
             region = region_of(points)
             if turns:
                 # What it is in the picture as it was, it is turned back by so many quarters in this one.
-                region = turned_back(region, -turns, width=frame.shape[1], height=frame.shape[0])
+                region = turn_back(region, -turns, width=frame.shape[1], height=frame.shape[0])
             region = replace(region, x=region.x - (int(start[1]) if turns == 0 else 0))
             if abs(region.turn) < math.pi / 4 and 0 <= region.x < frame.shape[1]:
                 found.append(region)
         return found
 
-    def look(self, frame: np.ndarray, region: Region) -> Sight | None:
+    def look(self, frame: np.ndarray, region: Region) -> PersonLandmarks | None:
         people = self.visible(int(frame[0, 0, 0]))
         near = [
             (float(np.hypot(*(points[[23, 24]].mean(0) - [region.x, region.y]))), k) for k, points in enumerate(people)
@@ -97,7 +97,7 @@ class Onlooker(Eyes):
         if not near or min(near)[0] > region.side / 4:
             return None
         points = people[min(near)[1]].astype(np.float32)
-        return Sight(np.zeros((33, 3), np.float32), points, np.ones(33, np.float32), region_of(points))
+        return PersonLandmarks(np.zeros((33, 3), np.float32), points, np.ones(33, np.float32), region_of(points))
 
 
 def region_of(points: np.ndarray) -> Region:
@@ -112,8 +112,8 @@ def place_of(people: list, one) -> np.ndarray:
 
 def watch(people: list[Walker], count: int) -> tuple[list, list]:
     eyes = Onlooker(people)
-    found = everybody(eyes.frames(count), eyes, fps=FPS)
-    return found, tracks(found, fps=FPS)
+    found = track_people(eyes.frames(count), eyes, fps=FPS)
+    return found, join_tracks(found, fps=FPS)
 
 
 RED, BLUE, GREEN = (200, 30, 30), (30, 30, 200), (30, 200, 30)
@@ -163,7 +163,7 @@ def test_newcomers_are_seen_within_a_quarter_second_though_somebody_is_followed(
 
 def test_who_is_followed_is_not_searched_for_in_every_frame() -> None:
     eyes = Onlooker([Walker(lambda k: (50.0, 60.0), RED)])
-    everybody(eyes.frames(40), eyes, fps=FPS)
+    track_people(eyes.frames(40), eyes, fps=FPS)
     assert eyes.searches <= 4 * 40 / (FPS / 4)  # the whole picture and three halves, four times a second
 
 
@@ -184,8 +184,8 @@ def test_who_moves_and_is_large_acts() -> None:
         found, there = watch(order, 40)
         assert len(there) == 3
         assert place_of(found, there[0])[0] == pytest.approx([60.0, 60.0], abs=0.01)
-        assert lead(found, [(0, 40)], fps=FPS, person=0).people == 3
-        assert lead(found, [(0, 40)], fps=FPS, person=3).seen.found.sum() == 0
+        assert choose_lead(found, [(0, 40)], fps=FPS, person=0).people == 3
+        assert choose_lead(found, [(0, 40)], fps=FPS, person=3).seen.found.sum() == 0
 
 
 def test_furniture_that_flickers_is_not_the_actor() -> None:
@@ -211,7 +211,7 @@ def test_the_shot_with_most_of_the_acting_person_is_taken_and_nobody_crosses_a_c
         Walker(lambda k: (64.0, 60.0) if k >= 15 else None, BLUE),
     ]
     found, _ = watch(people, 40)
-    best = lead(found, [(0, 15), (15, 40)], fps=FPS)
+    best = choose_lead(found, [(0, 15), (15, 40)], fps=FPS)
     assert (best.first, best.people, best.share) == (15, 1, 25 / 40)
     assert len(best.seen.found) == 25
     assert best.seen.pixels[best.seen.found][:, 23:25].mean(1)[:, 0].numpy() == pytest.approx(64.0)
@@ -220,19 +220,19 @@ def test_the_shot_with_most_of_the_acting_person_is_taken_and_nobody_crosses_a_c
 def test_nobody_at_all_is_nobody() -> None:
     found, there = watch([], 8)
     assert there == []
-    assert lead(found, [(0, 8)], fps=FPS).seen.found.tolist() == [False] * 8
+    assert choose_lead(found, [(0, 8)], fps=FPS).seen.found.tolist() == [False] * 8
 
 
 def test_crowds_are_looked_at_up_to_a_limit() -> None:
     people = [Walker(lambda k, x=x: (20.0 + 25 * x, 60.0), (20 * x, 90, 200)) for x in range(8)]
     found, _ = watch(people, 4)
-    assert {len(frame) for frame in found} == {MOST}
+    assert {len(frame) for frame in found} == {MAX_PEOPLE}
 
 
 def test_regions_turned_by_quarters_come_back() -> None:
     region = Region(30.0, 20.0, 10.0, 0.3)
     for turns in range(4):
         size = (HEIGHT, WIDTH) if turns % 2 else (WIDTH, HEIGHT)
-        there = turned_back(region, -turns, width=size[0], height=size[1])
-        back = turned_back(there, turns, width=WIDTH, height=HEIGHT)
+        there = turn_back(region, -turns, width=size[0], height=size[1])
+        back = turn_back(there, turns, width=WIDTH, height=HEIGHT)
         assert (back.x, back.y, back.side, back.turn) == pytest.approx((30.0, 20.0, 10.0, 0.3))

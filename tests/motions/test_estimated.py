@@ -12,7 +12,7 @@ from synthaug.body.rotations import axis_angle_to_matrix
 from synthaug.body.skeleton import JOINT, joint_positions, mean_skeleton
 from synthaug.motions import MotionSource
 from synthaug.motions.actions import Actions
-from synthaug.motions.estimated import EstimatedMotion, draw_slips, estimate, refitted
+from synthaug.motions.estimated import EstimatedMotion, estimate, refit, sample_errors
 from synthaug.motions.fitting.placement import intrinsics, level_camera
 from synthaug.structures import Camera, Motion, Record, Reference
 from synthaug.testing.motions import check_motion, check_motion_source
@@ -96,7 +96,7 @@ def test_settings_and_truth_are_in_the_fingerprint() -> None:
 
 
 def test_slips_have_the_size_and_share_asked_for() -> None:
-    slips = draw_slips(np.random.default_rng(0), num_frames=3000, fps=30.0, noise_mm=15.0, dropout=0.05)
+    slips = sample_errors(np.random.default_rng(0), num_frames=3000, fps=30.0, noise_mm=15.0, dropout=0.05)
     assert slips.errors.square().mean().sqrt().item() == pytest.approx(0.015, rel=0.05)
     # 24 markers x 400 bursts: the share is known to a tenth of itself.
     assert slips.unseen.float().mean().item() == pytest.approx(0.05, rel=0.2)
@@ -105,7 +105,7 @@ def test_slips_have_the_size_and_share_asked_for() -> None:
 
 
 def test_mistakes_drift_rather_than_shake() -> None:
-    errors = draw_slips(np.random.default_rng(1), num_frames=3000, fps=30.0, noise_mm=15.0, dropout=0.0).errors
+    errors = sample_errors(np.random.default_rng(1), num_frames=3000, fps=30.0, noise_mm=15.0, dropout=0.0).errors
     together = (errors[1:] * errors[:-1]).mean() / errors.square().mean()
     # 0.7 of the variance keeps exp(-1 / (30 x 0.15)) of itself from frame to frame.
     assert together.item() == pytest.approx(0.7 * 0.8007, abs=0.05)
@@ -116,11 +116,11 @@ def test_depth_errors_lie_along_the_line_of_sight() -> None:
     turn = torch.eye(4)
     turn[:3, :3] = axis_angle_to_matrix(torch.tensor([0.0, torch.pi / 2, 0.0]))
     aside = Camera(truth.camera.viewmats @ turn, truth.camera.Ks, 320, 240)
-    slips = draw_slips(np.random.default_rng(0), num_frames=6, fps=30.0, noise_mm=0.0, dropout=0.0)
+    slips = sample_errors(np.random.default_rng(0), num_frames=6, fps=30.0, noise_mm=0.0, dropout=0.0)
     deep = replace(slips, errors=slips.errors + torch.tensor([0.0, 0.0, 0.3]))
     skeleton = mean_skeleton()
     for camera, axis in ((truth.camera, 2), (aside, 0)):
-        shifted = refitted(replace(truth, camera=camera), deep).motion
+        shifted = refit(replace(truth, camera=camera), deep).motion
         moved = (
             (joint_positions(shifted, skeleton) - joint_positions(truth.motion, skeleton))[:, :22].mean((0, 1)).abs()
         )
@@ -152,7 +152,7 @@ def test_spoiled_estimates_are_wrong_and_their_grade_says_so() -> None:
     ("noise_mm", "dropout", "spoiled"), [(-1.0, 0.0, 0.0), (1.0, 1.0, 0.0), (1.0, -0.1, 0.0), (1.0, 0.0, 1.1)]
 )
 def test_impossible_mistakes_are_refused(noise_mm: float, dropout: float, spoiled: float) -> None:
-    with pytest.raises(ValueError, match=r"were given\..*were wanted\. Correct"):
+    with pytest.raises(ValueError, match=r"Expected noise_mm of 0 or more.*got noise_mm=.*Correct"):
         EstimatedMotion(Waving(), noise_mm=noise_mm, dropout=dropout, spoiled=spoiled)
 
 

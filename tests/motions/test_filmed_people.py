@@ -10,15 +10,16 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from synthaug.avatars.anny import AnnyPeople
-from synthaug.body.skeleton import joint_positions, mean_skeleton, moved, retarget
+from synthaug.body.skeleton import joint_positions, mean_skeleton, move_motion, retarget
 from synthaug.compositing.layers import over
 from synthaug.motions import UnusableClipError
 from synthaug.motions.actions import perform
 from synthaug.motions.fitting.energy import project
 from synthaug.motions.fitting.landmarks import LIMBS, USED, landmark_markers
 from synthaug.motions.fitting.placement import intrinsics
+from synthaug.motions.pose.reconstruction import Gate
 from synthaug.motions.procedural.style import PerformerStyle
-from synthaug.motions.video import Gate, VideoMotion
+from synthaug.motions.video import VideoMotion
 from synthaug.renderers.cpu import CpuRenderer
 from synthaug.structures import Camera, Motion, Record, Reference
 from synthaug.video import write_video
@@ -44,7 +45,7 @@ def camera() -> Camera:
 def performed(action: str, aside: float) -> Motion:
     motion = perform(action, PerformerStyle(), fps=FPS, seconds=FRAMES / FPS)
     motion = Motion.from_pose(motion.pose.float(), motion.transl.float(), fps=FPS)
-    return moved(motion, torch.eye(3), torch.tensor([aside, 0.0, 0.0]))
+    return move_motion(motion, torch.eye(3), torch.tensor([aside, 0.0, 0.0]))
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +55,9 @@ def stage() -> tuple[UInt8[Tensor, "time 3 height width"], torch.Tensor]:
     cast = [people.load(name) for name in ("studio-000004", "studio-000011")]
     motions = [performed("hand waving", 0.8), performed("read", -0.8)]
     staged = [retarget(motion, SKELETON, one.skeleton) for motion, one in zip(motions, cast, strict=True)]
-    drawn = CpuRenderer().render([one.pose(motion) for motion, one in zip(staged, cast, strict=True)], camera())
+    rendered = CpuRenderer().render([one.pose(motion) for motion, one in zip(staged, cast, strict=True)], camera())
     wall = torch.full((FRAMES, 3, *SIZE), 150, dtype=torch.uint8)
-    return over(drawn, wall), joint_positions(staged[0], cast[0].skeleton)
+    return over(rendered, wall), joint_positions(staged[0], cast[0].skeleton)
 
 
 def loaded(path: Path, video: Tensor, **options) -> Reference:
@@ -98,7 +99,7 @@ def test_of_a_film_with_a_cut_the_better_shot_is_taken_and_said_where_it_begins(
     assert found.notes["offset"] == pytest.approx(0.7)
     assert found.motion.num_frames == 13
     assert apart(found, truth, 7).median() < 0.03
-    with pytest.raises(UnusableClipError, match=r"cut into 2 shots.*is 65% of it; at least 90% was wanted.*Choose"):
+    with pytest.raises(UnusableClipError, match=r"one shot to fill at least 90% of .*got 2 shots, .*fills 65%.*Choose"):
         loaded(tmp_path / "cut.mp4", film, gate=Gate(shot=0.9))
 
 

@@ -8,7 +8,7 @@ import torch
 
 from synthaug.body.skeleton import JOINT, forward_kinematics, joint_positions, mean_skeleton
 from synthaug.motions.fitting.landmarks import Landmarks
-from synthaug.motions.pose.fingers import Hands, finger_poses, with_knuckles
+from synthaug.motions.pose.fingers import Hands, add_knuckles, finger_poses
 from synthaug.motions.procedural.hands import SHAPES, hand_pose
 from synthaug.structures import Motion
 
@@ -92,7 +92,7 @@ def test_knuckles_of_seen_hands_replace_the_body_s_guess() -> None:
     joints = joint_positions(motion, SKELETON)[0]
     world, pixels = torch.zeros(1, 33, 3), torch.zeros(1, 33, 2)
     world[0, 15] = joints[JOINT["left_wrist"]] * torch.tensor([1.0, -1.0, -1.0])
-    told = with_knuckles(Landmarks(world, pixels, torch.full((1, 33), 0.4)), seen(motion, "left"), SKELETON)
+    told = add_knuckles(Landmarks(world, pixels, torch.full((1, 33), 0.4)), seen(motion, "left"), SKELETON)
     for landmark, name in ((17, "left_pinky1"), (19, "left_index1")):
         truth = joints[JOINT[name]] * torch.tensor([1.0, -1.0, -1.0])
         torch.testing.assert_close(told.world[0, landmark], truth, atol=1e-4, rtol=0)

@@ -12,14 +12,14 @@ from synthaug.body.skeleton import (
     global_rotations,
     joint_positions,
     mean_skeleton,
-    moved,
+    move_motion,
 )
 from synthaug.motions.fitting.descent import Waves, descend, energy
-from synthaug.motions.fitting.energy import body_kinematics, energy_plain, packed, project
+from synthaug.motions.fitting.energy import body_kinematics, energy_plain, pack, project
 from synthaug.motions.fitting.fit import Beliefs, Subject, fit, fit_many, terms_of
-from synthaug.motions.fitting.markers import Sighting, Track, joint_markers, linear_markers, noise, smoothed
+from synthaug.motions.fitting.markers import Sighting, Track, joint_markers, linear_markers, noise, smooth
 from synthaug.motions.fitting.placement import intrinsics, level_camera
-from synthaug.motions.fitting.starts import analytic_start, kabsch, turned_onto
+from synthaug.motions.fitting.starts import analytic_start, kabsch, rotation_onto
 from synthaug.structures import Camera, Motion
 
 SKELETON = mean_skeleton()
@@ -92,7 +92,7 @@ def test_turning_the_world_turns_the_fit() -> None:
     track = measured(truth, mm=10)
     turned = fit(Track(track.points @ R.mT + shift, track.confidence, track.fps), MARKERS, SKELETON)
     # Descent stops after a set number of steps, so rounding leaves tenths of a millimetre where the energy is flat.
-    assert error_mm(turned, moved(plain, R, shift)) < 1.0
+    assert error_mm(turned, move_motion(plain, R, shift)) < 1.0
 
 
 def test_clips_do_not_influence_each_other() -> None:
@@ -155,7 +155,7 @@ def test_few_markers_are_enough_for_a_plausible_body() -> None:
 
 def test_nothing_measured_is_refused() -> None:
     empty = Track(torch.full((5, len(NAMES), 3), torch.nan), torch.zeros(5, len(NAMES)), 30.0)
-    with pytest.raises(ValueError, match=r"no point of any confidence.*wanted.*filled in"):
+    with pytest.raises(ValueError, match=r"at least one marker with confidence.*got none.*filled in"):
         fit(empty, MARKERS, SKELETON)
 
 
@@ -166,7 +166,7 @@ def test_the_shortest_clips_are_fitted_too(time: int) -> None:
 
 
 def test_with_a_picture_place_comes_from_the_picture() -> None:
-    truth = moved(smooth_motion(10, time=32), torch.eye(3), torch.tensor([0.0, -0.9, -4.0]))
+    truth = move_motion(smooth_motion(10, time=32), torch.eye(3), torch.tensor([0.0, -0.9, -4.0]))
     camera = level_camera(intrinsics(640, 480, 1.0), 640, 480, truth.num_frames)
     points = joint_positions(truth, SKELETON)[:, [JOINT[name] for name in NAMES]]
     pixels, _ = project(points, camera)
@@ -222,7 +222,7 @@ def test_kabsch_finds_the_rotation() -> None:
 def test_turned_onto_turns_one_onto_the_other_even_if_opposite() -> None:
     a = torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [0.6, 0.8, 0]])
     b = torch.tensor([[0.0, 1, 0], [0, -1, 0], [0, 0, 1], [0, 0.6, 0.8]])
-    R = turned_onto(a, b)
+    R = rotation_onto(a, b)
     torch.testing.assert_close(torch.einsum("tij,tj->ti", R, a), b, atol=1e-5, rtol=0)
     torch.testing.assert_close(torch.linalg.det(R), torch.ones(4), atol=1e-5, rtol=0)
 
@@ -247,7 +247,7 @@ def test_smoothing_keeps_straight_lines_and_fills_gaps() -> None:
     seen = torch.ones(40, 1)
     seen[10:32] = 0
     points = torch.where(seen[..., None] > 0, line, torch.nan)
-    filled, mass = smoothed(points, seen, 1.0)
+    filled, mass = smooth(points, seen, 1.0)
     assert torch.isfinite(filled).all()
     assert (filled[2:-2] - line[2:-2]).abs().max() < 0.1  # four frames' way: edges of a gap are smoothed one-sidedly
     assert mass[20] < 1e-3 < mass[5]
@@ -268,9 +268,9 @@ def subject(truth: Motion, *, mm: float, sighted: bool, floor: bool) -> Subject:
 @pytest.mark.parametrize("time", [1, 2, 9])
 @pytest.mark.parametrize(("sighted", "floor"), [(False, False), (True, True)])
 def test_the_compiled_energy_is_the_plain_one_and_so_is_its_gradient(time: int, sighted: bool, floor: bool) -> None:
-    truth = moved(smooth_motion(14, time=time), torch.eye(3), torch.tensor([0.0, -0.9, -4.0]))
+    truth = move_motion(smooth_motion(14, time=time), torch.eye(3), torch.tensor([0.0, -0.9, -4.0]))
     generator = torch.Generator().manual_seed(time)
-    rows = packed(axis_angle_to_matrix(truth.pose)[:, :22], truth.transl)
+    rows = pack(axis_angle_to_matrix(truth.pose)[:, :22], truth.transl)
     # Off the rotations' own scale, too: descent's unknowns are not orthonormal.
     rows = rows * 1.3 + 0.2 * torch.randn(rows.shape, generator=generator)
     terms = terms_of(subject(truth, mm=20, sighted=sighted, floor=floor), Beliefs(), truth.transl)
@@ -290,7 +290,7 @@ def test_the_compiled_energy_is_the_plain_one_and_so_is_its_gradient(time: int, 
 def test_descent_lowers_the_energy() -> None:
     truth = smooth_motion(15, time=20)
     whom = subject(truth, mm=10, sighted=False, floor=True)
-    rows = packed(axis_angle_to_matrix(truth.pose * 0.8)[:, :22], truth.transl)
+    rows = pack(axis_angle_to_matrix(truth.pose * 0.8)[:, :22], truth.transl)
     terms = terms_of(whom, Beliefs(), truth.transl)
     flat = Waves(np.eye(20, dtype=np.float32), np.full(rows.shape, 1e-3, np.float32))
     gradient = np.empty(rows.shape, np.float32)

@@ -11,11 +11,11 @@ from scipy.spatial.transform import Rotation
 from skeletonfiles import MEAN, aligned_mm, camera_before, performance, projected, seen
 
 from synthaug.body.rotations import axis_angle_to_matrix, matrix_to_axis_angle
-from synthaug.body.skeleton import JOINT, forward_kinematics, joint_positions, moved
+from synthaug.body.skeleton import JOINT, forward_kinematics, joint_positions, move_motion
 from synthaug.motions import UnusableClipError
 from synthaug.motions.exavatar import ExAvatar
 from synthaug.motions.files import recordings
-from synthaug.motions.files.paramfiles import ParamFrames, on_a_clock
+from synthaug.motions.files.paramfiles import ParamFrames, fill_gaps
 from synthaug.motions.files.recordings import FlawError
 from synthaug.motions.files.smplx_models import NEUTRAL_PELVIS, hand_means, rest_pelvis
 from synthaug.motions.fitting.fit import project
@@ -41,7 +41,7 @@ def waving():
 def in_camera(motion, view=VIEW):
     """The motion in the axes of a camera, `transl` as smplx has it."""
     R = torch.from_numpy(view[:3, :3]).float()
-    inside = moved(motion, R, torch.from_numpy(view[:3, 3]).float())
+    inside = move_motion(motion, R, torch.from_numpy(view[:3, 3]).float())
     return replace(inside, transl=inside.transl - torch.tensor(NEUTRAL_PELVIS))
 
 
@@ -173,7 +173,7 @@ def test_user_s_own_model_files_give_mean_hands_and_the_rest_pelvis(tmp_path, wa
     wanted = stored + torch.from_numpy(arrays["hands_meanl"]).float().reshape(15, 3)
     torch.testing.assert_close(found.motion.left_hand_pose, wanted, atol=1e-4, rtol=0)
     assert (found.notes["hand_mean"], ExAvatar().load(record(folder)).notes["hand_mean"]) == (1, 0)
-    with pytest.raises(FileNotFoundError, match="no '.*SMPLX_FEMALE.npz'.*set models"):
+    with pytest.raises(FileNotFoundError, match="found no '.*SMPLX_FEMALE.npz'.*set models"):
         ExAvatar(models=str(tmp_path / "models"), gender="female").load(record(folder))
 
 
@@ -184,15 +184,15 @@ def frames_at(numbers, poses):
 def test_frame_numbers_are_a_clock(tmp_path):
     poses = np.zeros((4, 55, 3))
     poses[:, 0, 1] = [0.0, 0.1, 0.2, 0.5]
-    clocked = on_a_clock(frames_at((3, 4, 5, 8), poses), fps=30.0)
+    clocked = fill_gaps(frames_at((3, 4, 5, 8), poses), fps=30.0)
     torch.testing.assert_close(clocked.motion.global_orient[:, 1], torch.tensor([0, 0.1, 0.2, 0.3, 0.4, 0.5]))
     assert clocked.nearest == (0, 1, 2, 2, 3, 3)
     assert clocked.known.tolist() == [True, True, True, False, False, True]
-    every_fifth = on_a_clock(frames_at((0, 5, 10, 20), poses), fps=30.0).motion
+    every_fifth = fill_gaps(frames_at((0, 5, 10, 20), poses), fps=30.0).motion
     assert every_fifth.fps == 6.0
     assert every_fifth.num_frames == 5
-    with pytest.raises(FlawError, match="frames 6 to 79 are missing, 2.5 s; gaps of at most 1 s"):
-        on_a_clock(frames_at((3, 4, 5, 80), poses), fps=30.0)
+    with pytest.raises(FlawError, match="expected gaps of at most 1 s, frames 6 to 79 are missing, 2.5 s"):
+        fill_gaps(frames_at((3, 4, 5, 80), poses), fps=30.0)
 
 
 @settings(deadline=None, max_examples=50)
@@ -200,7 +200,7 @@ def test_frame_numbers_are_a_clock(tmp_path):
 def test_rotations_near_0_and_pi_pass_through(angle, seed):
     axis = np.random.default_rng(seed).normal(size=(2, 55, 3))
     poses = angle * axis / np.linalg.norm(axis, axis=-1, keepdims=True)
-    motion = on_a_clock(frames_at((0, 1), poses), fps=30.0).motion
+    motion = fill_gaps(frames_at((0, 1), poses), fps=30.0).motion
     wanted = Rotation.from_rotvec(poses.reshape(-1, 3)).as_matrix().reshape(2, 55, 3, 3)
     np.testing.assert_allclose(axis_angle_to_matrix(motion.pose).numpy(), wanted, atol=2e-6)
 
@@ -222,7 +222,7 @@ def test_film_finds_its_motion_and_size_is_the_pictures_or_twice_the_centre(tmp_
     # A subject's film lies in its directory.
     inside = ExAvatar().load(record(tmp_path / "motions" / "clip" / "video.mp4", 0.1, 0.5))
     assert torch.equal(inside.motion.pose, found.motion.pose)
-    with pytest.raises(FileNotFoundError, match="no folder '.*films/clip/smplx.*Set root"):
+    with pytest.raises(FileNotFoundError, match="found no folder '.*films/clip/smplx.*Set root"):
         ExAvatar().load(record(film))
 
 
@@ -234,23 +234,41 @@ def edit(path, **changes):
 
 FRAME = "smplx_optimized/smplx_params_smoothed/3.json"
 DAMAGE = {
-    "truncated": (lambda f: (f / FRAME).write_text((f / FRAME).read_text()[:200]), "3.json line 1 is no JSON"),
-    "empty": (lambda f: (f / FRAME).write_text(""), "3.json it is empty"),
-    "list": (lambda f: (f / FRAME).write_text("[1, 2]"), "the document is a list; an object"),
-    "deep": (lambda f: (f / FRAME).write_text("[" * 100000), "nested thousands deep|no JSON"),
-    "no trans": (lambda f: edit(f / FRAME, trans=None), "there is no trans"),
-    "long": (lambda f: edit(f / FRAME, body_pose=[0.0] * 66), "body_pose has 66 numbers; 63"),
-    "ragged": (lambda f: edit(f / FRAME, body_pose=[[0.0], [1.0, 2.0]]), "body_pose is a ragged list"),
-    "words": (lambda f: edit(f / FRAME, root_pose=["a", "b", "c"]), "root_pose holds .*numbers were wanted"),
-    "nan": (lambda f: edit(f / FRAME, root_pose=[0.0, float("nan"), 0.0]), "root_pose holds nan; finite"),
-    "twice": (lambda f: write(f / FRAME.replace("3.json", "03.json"), {}), "frame 3 is there twice"),
-    "no frames": (lambda f: [p.unlink() for p in (f / FRAME).parent.glob("*")], "0 files named by frame"),
-    "no camera": (lambda f: (f / "cam_params/3.json").unlink(), "no cam_params/3.json"),
-    "no cameras": (lambda f: (f / "cam_params").rename(f / "sparse"), "no cam_params/.*COLMAP's"),
-    "no rotation": (lambda f: edit(f / "cam_params/3.json", R=np.ones((3, 3)).tolist()), "R of cam_params/3.json is"),
-    "focal": (lambda f: edit(f / "cam_params/3.json", focal=[-1, 5]), "focal of cam_params/3.json is"),
-    "picture": (lambda f: (f / "frames/0.png").write_text("no"), "frames/0.png is no picture"),
-    "betas": (lambda f: (f / "smplx_optimized/shape_param.json").write_text("{}"), "no list of betas"),
+    "truncated": (
+        lambda f: (f / FRAME).write_text((f / FRAME).read_text()[:200]),
+        "3.json expected .* line 1 is not JSON",
+    ),
+    "empty": (lambda f: (f / FRAME).write_text(""), "3.json expected a recording, got an empty file"),
+    "list": (lambda f: (f / FRAME).write_text("[1, 2]"), "expected the document to be an object, got a list"),
+    "deep": (lambda f: (f / FRAME).write_text("[" * 100000), "nested thousands deep|not JSON"),
+    "no trans": (lambda f: edit(f / FRAME, trans=None), "expected trans in every frame, found none"),
+    "long": (lambda f: edit(f / FRAME, body_pose=[0.0] * 66), "expected 63 numbers in body_pose, got 66"),
+    "ragged": (
+        lambda f: edit(f / FRAME, body_pose=[[0.0], [1.0, 2.0]]),
+        "expected numbers in body_pose, got a ragged list",
+    ),
+    "words": (lambda f: edit(f / FRAME, root_pose=["a", "b", "c"]), "expected numbers in root_pose, got"),
+    "nan": (
+        lambda f: edit(f / FRAME, root_pose=[0.0, float("nan"), 0.0]),
+        "expected finite numbers in root_pose, got nan",
+    ),
+    "twice": (
+        lambda f: write(f / FRAME.replace("3.json", "03.json"), {}),
+        "one file for each frame, got .* for frame 3",
+    ),
+    "no frames": (lambda f: [p.unlink() for p in (f / FRAME).parent.glob("*")], "files named by frame in .*, got 0"),
+    "no camera": (lambda f: (f / "cam_params/3.json").unlink(), "found no cam_params/3.json"),
+    "no cameras": (
+        lambda f: (f / "cam_params").rename(f / "sparse"),
+        "expected cam_params/ .*found no such folder.*COLMAP's",
+    ),
+    "no rotation": (
+        lambda f: edit(f / "cam_params/3.json", R=np.ones((3, 3)).tolist()),
+        "expected R of cam_params/3.json to be a rotation",
+    ),
+    "focal": (lambda f: edit(f / "cam_params/3.json", focal=[-1, 5]), "as focal of cam_params/3.json, got"),
+    "picture": (lambda f: (f / "frames/0.png").write_text("no"), "expected frames/0.png to be a picture"),
+    "betas": (lambda f: (f / "smplx_optimized/shape_param.json").write_text("{}"), "expected a list of 1 to 400 betas"),
 }
 
 
@@ -259,37 +277,41 @@ def test_damage_in_an_exavatar_directory_is_named(tmp_path, waving, kind):
     folder = exavatar(tmp_path / "subject", Motion.from_pose(waving.pose[:6], waving.transl[:6], fps=30.0))
     change, words = DAMAGE[kind]
     change(folder)
-    with pytest.raises(UnusableClipError, match=f"subject' holds no motion.*({words}).*Bring"):
+    with pytest.raises(UnusableClipError, match=f"Cannot read a motion from '.*subject': .*({words}).*Replace"):
         ExAvatar().load(record(folder))
 
 
 def test_damage_in_an_lhm_directory_is_named(tmp_path, waving):
     short = Motion.from_pose(waving.pose[:4], waving.transl[:4], fps=30.0)
-    for number, (changes, words) in enumerate([
-        ({"focal": [0, 500]}, "focal of frame 2 is"), ({"pad_ratio": -3}, "pad_ratio -3; positive pixels"),
-        ({"img_size_wh": [900, 432]}, "img_size_wh changes"), ({"img_size_wh": [1e9, 1e9]}, "8.33.* by 8.33.* pixels"),
-        ({"betas": [1]}, None),
-    ]):  # fmt: skip
+    for number, (changes, words) in enumerate(
+        [
+            ({"focal": [0, 500]}, "as focal of frame 2 .*got"),
+            ({"pad_ratio": -3}, "positive pixels as focal .* and -3"),
+            ({"img_size_wh": [900, 432]}, "expected one img_size_wh for the whole clip"),
+            ({"img_size_wh": [1e9, 1e9]}, "pixels a side, got 8.33.* by 8.33"),
+            ({"betas": [1]}, None),
+        ]
+    ):
         folder = lhm(tmp_path / str(number), short)
         edit(folder / "smplx_params" / "00002.json", **changes)
         if words is None:  # betas of the first frame are the clip's
             Lhm().load(record(folder))
             continue
-        with pytest.raises(UnusableClipError, match=f"holds no motion.*{words}"):
+        with pytest.raises(UnusableClipError, match=f"Cannot read a motion from .*{words}"):
             Lhm().load(record(folder))
 
 
 def test_huge_documents_are_refused(tmp_path, waving, monkeypatch):
     folder = exavatar(tmp_path / "a", Motion.from_pose(waving.pose[:3], waving.transl[:3], fps=30.0))
     monkeypatch.setattr(recordings, "MAX_BYTES", 100)
-    with pytest.raises(UnusableClipError, match=r"in smplx_params_smoothed/0.json it has \d+ bytes; 100 at most"):
+    with pytest.raises(UnusableClipError, match=r"in smplx_params_smoothed/0.json expected at most 100 bytes, got \d+"):
         ExAvatar().load(record(folder))
 
 
 def test_mistakes_are_named():
-    with pytest.raises(ValueError, match="gender='other' was given"):
+    with pytest.raises(ValueError, match="Expected gender to be .*got 'other'"):
         ExAvatar(gender="other")
-    with pytest.raises(ValueError, match="fps=0.0 was given; a positive number"):
+    with pytest.raises(ValueError, match="Expected fps to be a positive number, got 0.0"):
         Lhm(fps=0.0)
 
 

@@ -108,6 +108,6 @@ def without_skeletons(config, root):
     from synthaug.cli.main import data_of
 
     (root / "skeleton").rename(root / "elsewhere")
-    with pytest.raises(FileNotFoundError, match=r"is not there: no .*_pose3d.json.*skeleton'.*Set root"):
+    with pytest.raises(FileNotFoundError, match=r"found no .*_pose3d.json.*skeleton'.*Set root"):
         data_of(config).prepare_data()
     (root / "elsewhere").rename(root / "skeleton")

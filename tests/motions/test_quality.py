@@ -11,7 +11,7 @@ from synthaug.motions.actions import perform
 from synthaug.motions.fitting.corruption import CORRUPTIONS
 from synthaug.motions.fitting.fit import Beliefs, fit_many
 from synthaug.motions.fitting.markers import Track, joint_markers
-from synthaug.motions.fitting.quality import Quality, QualityGate, Tally, Verdict, assess, inside_share, tally
+from synthaug.motions.fitting.quality import Quality, QualityGate, Tally, Verdict, assess, count_verdicts, inside_share
 from synthaug.motions.procedural.style import PerformerStyle
 
 SKELETON = mean_skeleton()
@@ -80,8 +80,8 @@ def test_a_gate_lowers_drops_and_says_why() -> None:
     assert verdicts[0] == Verdict(1.0, "")
     assert verdicts[1].weight == pytest.approx(0.5)
     assert verdicts[2] == Verdict(0.0, "sides")
-    assert tally(verdicts) == Tally(1, {"sides": 1}, {"sides": 2})
-    with pytest.raises(ValueError, match=r"drop=0.7 and keep=0.6 were given; 0 <= drop <= keep <= 1"):
+    assert count_verdicts(verdicts) == Tally(1, {"sides": 1}, {"sides": 2})
+    with pytest.raises(ValueError, match=r"Expected 0 <= drop <= keep <= 1, got drop=0.7 and keep=0.6"):
         QualityGate(drop=0.7, keep=0.6)
 
 

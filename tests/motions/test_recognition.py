@@ -76,9 +76,9 @@ def test_what_is_of_no_kind_is_said_with_all_that_are_known(tmp_path):
     assert all(kind in str(one.value) for kind in KINDS)
     with pytest.raises(ValueError, match="none of the kinds"):
         recognised(npz(tmp_path / "a.npz", "weights"))
-    with pytest.raises(FileNotFoundError, match="There is no .*nowhere.bvh"):
+    with pytest.raises(FileNotFoundError, match="No such file or folder: .*nowhere.bvh"):
         recognised(tmp_path / "nowhere.bvh")
-    with pytest.raises(UnusableClipError, match="line 1 is no JSON"):
+    with pytest.raises(UnusableClipError, match="line 1 is not JSON"):
         recognised(text(tmp_path / "a.json", "{"))
     with pytest.raises(UnusableClipError, match="it is no npz"):
         recognised(text(tmp_path / "b.npz", "text"))

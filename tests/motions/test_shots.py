@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from synthaug.motions.pose.shots import colour_shares, cuts, glance, hellinger, shots
+from synthaug.motions.pose.shots import colour_shares, find_cuts, hellinger, make_thumbnail, split_shots
 
 
 def scene(seed: int, frames: int, *, drift: int = 0) -> list[np.ndarray]:
@@ -21,7 +21,7 @@ def scene(seed: int, frames: int, *, drift: int = 0) -> list[np.ndarray]:
 
 
 def cuts_of(frames: list[np.ndarray]) -> tuple[int, ...]:
-    return cuts([glance(frame) for frame in frames])
+    return find_cuts([make_thumbnail(frame) for frame in frames])
 
 
 def test_every_cut_is_found_at_its_frame() -> None:
@@ -49,11 +49,11 @@ def test_slow_changes_of_light_are_no_cuts() -> None:
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_the_shortest_films_have_shots_too(count: int) -> None:
     assert cuts_of(scene(6, count)) == ()
-    assert shots((), count) == ([(0, count)] if count else [])
+    assert split_shots((), count) == ([(0, count)] if count else [])
 
 
 def test_shots_part_the_film() -> None:
-    assert shots((20, 32), 47) == [(0, 20), (20, 32), (32, 47)]
+    assert split_shots((20, 32), 47) == [(0, 20), (20, 32), (32, 47)]
 
 
 def test_colours_compare_from_alike_to_apart() -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from synthaug.body.limits import excess
-from synthaug.body.mirroring import mirrored_joints, reflected
+from synthaug.body.mirroring import mirror_in_place, mirror_joints
 from synthaug.body.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from synthaug.body.skeleton import JOINT, joint_positions, mean_skeleton
 from synthaug.motions.actions import perform
@@ -50,10 +50,10 @@ def test_zero_ranges_are_the_identity(wave):
 
 def test_values_lie_within_their_ranges_and_are_plain():
     variation = Variation(speed=0.3, timing=0.1, amplitude=0.2, noise_deg=2.0, lean_deg=5.0)
-    drawn = [variation.sample(np.random.default_rng(seed)) for seed in range(60)]
-    assert all(json.loads(json.dumps(values)) == values for values in drawn)
+    sampled = [variation.sample(np.random.default_rng(seed)) for seed in range(60)]
+    assert all(json.loads(json.dumps(values)) == values for values in sampled)
     for name, most in (("speed", 0.3), ("timing", 0.1), ("amplitude", 0.2), ("lean_deg", 5.0), ("roll_deg", 5.0)):
-        sizes = [abs(values[name]) for values in drawn]
+        sizes = [abs(values[name]) for values in sampled]
         assert most * 0.8 < max(sizes) <= most
 
 
@@ -102,9 +102,9 @@ def test_lean_tilts_the_chest_and_not_the_pelvis(wave):
 
 def test_the_mirror_image_stays_in_place(kick):
     shifted = replace(kick, transl=kick.transl + torch.tensor([5.0, 0.0, 1.0]))
-    image = reflected(shifted, shifted.transl)
+    image = mirror_in_place(shifted, shifted.transl)
     low, high = shifted.transl[:, 0].min(), shifted.transl[:, 0].max()
-    expected = mirrored_joints(joint_positions(shifted, mean_skeleton()))
+    expected = mirror_joints(joint_positions(shifted, mean_skeleton()))
     expected[..., 0] += low + high
     # The skeleton is symmetric to a tenth of a millimetre, the arms' chains add up.
     torch.testing.assert_close(joint_positions(image, mean_skeleton()), expected, atol=2e-3, rtol=0)
@@ -130,9 +130,9 @@ def test_joint_limits_are_kept_by_the_default_variation(wave):
 
 
 def test_mistakes_are_named(wave):
-    with pytest.raises(ValueError, match="ranges of 0 or more.*give 0 for none"):
+    with pytest.raises(ValueError, match="ranges of 0 or more.*set 0 for no change"):
         Variation(amplitude=-0.1)
-    with pytest.raises(ValueError, match="time stand still.*smaller ranges"):
+    with pytest.raises(ValueError, match="time does not stand still.*smaller ranges"):
         Variation(speed=0.8, timing=0.4)
     with pytest.raises(ValueError, match="without the numbers.*another motion variation"):
         Variation().vary(wave, {"speed": 0.1}, frame_times(wave))

@@ -12,15 +12,16 @@ import pytest
 import torch
 
 from synthaug.body.rotations import axis_angle_to_matrix
-from synthaug.body.skeleton import JOINT, joint_positions, lowest, mean_skeleton, moved
+from synthaug.body.skeleton import JOINT, joint_positions, lowest_heights, mean_skeleton, move_motion
 from synthaug.motions import UnusableClipError
 from synthaug.motions.fitting.energy import body_kinematics, project
-from synthaug.motions.fitting.landmarks import LIMBS, USED, Landmarks, landmark_markers, shapes
+from synthaug.motions.fitting.landmarks import LIMBS, USED, Landmarks, body_shapes, landmark_markers
 from synthaug.motions.fitting.markers import NUM_BODY
-from synthaug.motions.fitting.placement import intrinsics, level_camera, leveling, placed, tilt
-from synthaug.motions.pose.network import Network
-from synthaug.motions.pose.scenes import Watched
-from synthaug.motions.video import FILM_BELIEFS, Gate, VideoMotion, longest_run, take
+from synthaug.motions.fitting.placement import estimate_tilt, intrinsics, level_camera, leveling_rotation, place_shapes
+from synthaug.motions.pose.network import MediapipeNetwork
+from synthaug.motions.pose.reconstruction import FILM_BELIEFS, Gate, longest_run, reference_from_landmarks
+from synthaug.motions.pose.scenes import WatchedPerson
+from synthaug.motions.video import VideoMotion
 from synthaug.structures import Camera, Motion, Record
 from synthaug.testing.motions import check_motion_source
 from synthaug.video import write_video
@@ -52,7 +53,7 @@ def walking(time: int = 30) -> Motion:
 def landmarks_of(motion: Motion, camera: Camera) -> Landmarks:
     """What a perfect network would say; `camera` is at the origin of the motion's world and level."""
     R, joints = body_kinematics(axis_angle_to_matrix(motion.pose)[:, :NUM_BODY], motion.transl, SKELETON)
-    points = landmark_markers().placed(R, joints)
+    points = landmark_markers().place(R, joints)
     pixels = torch.zeros(len(points), 33, 2)
     world = torch.zeros(len(points), 33, 3)
     pixels[:, list(USED)], _ = project(points, camera)
@@ -74,7 +75,7 @@ def without(seen: Landmarks, frames: slice) -> Landmarks:
 
 def test_a_reenactment_lands_where_the_person_stood() -> None:
     _, seen = seen_walking()
-    reference = take(Watched(seen, 30.0, SIZE), focal=1.0, beliefs=QUICK, name="walk")
+    reference = reference_from_landmarks(WatchedPerson(seen, 30.0, SIZE), focal=1.0, beliefs=QUICK, name="walk")
     pixels, depth = project(joint_positions(reference.motion, SKELETON), reference.camera)
     limbs = [landmark_markers().frames[USED.index(k)] for k in LIMBS]
     height = 1.7 * SIZE[1] / 4.0
@@ -86,8 +87,8 @@ def test_a_reenactment_lands_where_the_person_stood() -> None:
 
 def test_people_out_of_film_stand_on_the_floor_with_y_up() -> None:
     _, seen = seen_walking()
-    reference = take(Watched(seen, 30.0, SIZE), beliefs=QUICK, name="walk")
-    heights = lowest(joint_positions(reference.motion, SKELETON))
+    reference = reference_from_landmarks(WatchedPerson(seen, 30.0, SIZE), beliefs=QUICK, name="walk")
+    heights = lowest_heights(joint_positions(reference.motion, SKELETON))
     assert heights.quantile(0.1).abs() < 0.03
     assert (joint_positions(reference.motion, SKELETON)[:, JOINT["head"], 1] > 1.2).all()
     # One view, the same in all frames, and upright: the picture's down is the world's down.
@@ -97,15 +98,17 @@ def test_people_out_of_film_stand_on_the_floor_with_y_up() -> None:
 
 @pytest.mark.parametrize("pitch_deg", [0.0, 15.0])
 def test_a_camera_that_looks_down_is_found_out(pitch_deg: float) -> None:
-    tipped = moved(walking(), leveling(pitch_deg).mT, torch.zeros(3))
+    tipped = move_motion(walking(), leveling_rotation(pitch_deg).mT, torch.zeros(3))
     # Knees are bent and cameras are believed level within 15 degrees: the guess lags behind the truth.
-    assert tilt(tipped, SKELETON).pitch_deg == pytest.approx(pitch_deg, abs=7)
+    assert estimate_tilt(tipped, SKELETON).pitch_deg == pytest.approx(pitch_deg, abs=7)
 
 
 def test_placement_solves_the_pinhole() -> None:
     motion, seen = seen_walking(10)
     K = intrinsics(SIZE[1], SIZE[0], 1.0)
-    root = placed(shapes(seen, K, SKELETON), seen.pixels[:, list(USED)], torch.ones(10, len(USED)), K, smoothing=2.0)
+    root = place_shapes(
+        body_shapes(seen, K, SKELETON), seen.pixels[:, list(USED)], torch.ones(10, len(USED)), K, smoothing=2.0
+    )
     hips = joint_positions(motion, SKELETON)[:, [JOINT["left_hip"], JOINT["right_hip"]]].mean(1)
     assert (root - hips).norm(dim=-1).mean() < 0.15
 
@@ -127,7 +130,9 @@ def test_a_jump_to_somebody_else_ends_the_run() -> None:
 
 def test_a_cut_beginning_is_told() -> None:
     _, seen = seen_walking(60)
-    reference = take(Watched(without(seen, slice(0, 18)), 30.0, SIZE), beliefs=QUICK, name="late")
+    reference = reference_from_landmarks(
+        WatchedPerson(without(seen, slice(0, 18)), 30.0, SIZE), beliefs=QUICK, name="late"
+    )
     assert reference.notes["offset"] == pytest.approx(0.6)
     assert reference.motion.num_frames == 42
 
@@ -138,31 +143,33 @@ def test_worse_film_has_worse_quality() -> None:
     worse = Landmarks(
         seen.world + 0.05 * torch.nn.functional.pad(noise, (0, 1)), seen.pixels + 2 * noise, seen.visibility * 0.7
     )
-    good, bad = (take(Watched(each, 30.0, SIZE), beliefs=QUICK, name="walk") for each in (seen, worse))
+    good, bad = (
+        reference_from_landmarks(WatchedPerson(each, 30.0, SIZE), beliefs=QUICK, name="walk") for each in (seen, worse)
+    )
     assert good.quality is not None and bad.quality is not None and bad.quality < good.quality - 0.1
 
 
 @pytest.mark.parametrize(
     ("spoilt", "words"),
     [
-        (lambda s: without(s, slice(5, 30)), r"No person could be followed in 83% .*at least 60% was wanted.*Choose"),
-        (lambda s: replace(s, visibility=s.visibility * 0.1), r"10% visible.*at least 35% was wanted.*Choose"),
+        (lambda s: without(s, slice(5, 30)), r"in at least 60% of the frames of .*got 17%.*Choose"),
+        (lambda s: replace(s, visibility=s.visibility * 0.1), r"at least 35% visible on average, got 10%.*Choose"),
         (
             lambda s: replace(s, world=s.world * (1 + torch.arange(30) % 2 * 2)[:, None, None]),
-            r"change their length by 50%.*at most 30% was wanted.*Leave",
+            r"keep their length within 30%, got 50%.*leave the clip out",
         ),
         (
             lambda s: replace(
                 s, pixels=s.pixels[torch.randperm(30, generator=torch.Generator().manual_seed(0))].flip(1)
             ),
-            r"beside the film; at most 5% was wanted.*leave the clip out|No person could be followed",
+            r"within 5% of a person's height.*leave the clip out|Expected one run with a person",
         ),
     ],
 )
-def test_useless_clips_say_what_was_seen_wanted_and_to_be_done(spoilt, words) -> None:
+def test_useless_clips_say_what_was_expected_seen_and_to_be_done(spoilt, words) -> None:
     _, seen = seen_walking()
     with pytest.raises(UnusableClipError, match=words):
-        take(Watched(spoilt(seen), 30.0, SIZE), beliefs=QUICK, name="clip")
+        reference_from_landmarks(WatchedPerson(spoilt(seen), 30.0, SIZE), beliefs=QUICK, name="clip")
 
 
 def test_settings_are_in_the_fingerprint(monkeypatch) -> None:
@@ -186,22 +193,22 @@ def test_without_mediapipe_the_extra_is_named(monkeypatch) -> None:
 
     monkeypatch.setitem(sys.modules, "mediapipe", None)
     monkeypatch.setattr(importlib.metadata, "version", absent)
-    words = r"mediapipe is not installed here.*0\.10\.21 was wanted.*extra `pose`"
+    words = r"Expected mediapipe 0\.10\.21 .*mediapipe is not installed.*extra `pose`"
     with pytest.raises(ImportError, match=words):
-        Network()
+        MediapipeNetwork()
     with pytest.raises(ImportError, match=words):
         _ = VideoMotion().fingerprint
 
 
 def test_a_missing_film_is_named(tmp_path) -> None:
     record = Record(key="k", path=tmp_path / "gone.mp4", label=0, subject="", camera="", start=0.0, end=1.0)
-    with pytest.raises(FileNotFoundError, match=r"gone\.mp4.*wanted.*Check"):
+    with pytest.raises(FileNotFoundError, match=r"No such file: .*gone\.mp4.*Check"):
         VideoMotion().load(record)
 
 
 @pytest.mark.parametrize("options", [{"focal": 0.0}, {"person": -1}, {"warm_up": -1.0}, {"iterations": 0}])
 def test_impossible_settings_are_refused(options: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match=r"were given\..*were wanted\. Correct"):
+    with pytest.raises(ValueError, match=r"Expected focal between .*got focal=.*Correct"):
         VideoMotion(**options)
 
 
@@ -211,7 +218,7 @@ def test_film_without_a_person_is_unusable(tmp_path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (8, 3, 96, 128), dtype=np.uint8)
     write_video(tmp_path / "noise.mp4", torch.from_numpy(noise), fps=16.0)
     record = Record(key="noise", path=tmp_path / "noise.mp4", label=0, subject="", camera="", start=0.0, end=0.5)
-    with pytest.raises(UnusableClipError, match=r"No person could be followed in 100%.*was wanted.*Choose"):
+    with pytest.raises(UnusableClipError, match=r"Expected one run with a person.*got 0%.*Choose"):
         VideoMotion().load(record)
 
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from synthaug.body.rotations import axis_angle_to_matrix, matrix_to_axis_angle
-from synthaug.body.skeleton import joint_positions, mean_skeleton, moved
+from synthaug.body.skeleton import joint_positions, mean_skeleton, move_motion
 from synthaug.motions.fitting.energy import project
-from synthaug.motions.fitting.placement import FLIP, intrinsics, leveling
+from synthaug.motions.fitting.placement import FLIP, intrinsics, leveling_rotation
 from synthaug.structures import Camera, Motion, Record, Reference
 from synthaug.synthesis.gravity import ANGLES, Told, pooled, together
 
@@ -73,18 +73,18 @@ def take(pitch: float, sd: float, *, true_pitch: float, key: int = 0) -> Referen
     """Somebody who stands upright, seen by a camera whose pitch was estimated so, and is another in truth."""
     pose = torch.zeros(3, 55, 3)
     pose[:, 0] = torch.tensor([0.0, 0.5 * key, 0.0])
-    R = leveling(pitch) @ leveling(true_pitch).mT
+    R = leveling_rotation(pitch) @ leveling_rotation(true_pitch).mT
     upright = axis_angle_to_matrix(pose[:, 0])
     motion = Motion.from_pose(pose, torch.tensor([[0.1, 0.9, 0.2]]).repeat(3, 1), fps=20.0)
     pose[:, 0] = matrix_to_axis_angle(R @ upright)
     motion = Motion.from_pose(pose, motion.transl @ R.mT, fps=20.0)
     T_world_level = torch.eye(4)
-    T_world_level[:3, :3] = leveling(pitch)
+    T_world_level[:3, :3] = leveling_rotation(pitch)
     T_world_level[:3, 3] = torch.tensor([0.0, 1.5, 4.0])
     viewmat = FLIP @ torch.linalg.inv(T_world_level)
     camera = Camera(viewmat.repeat(3, 1, 1), intrinsics(640, 480, 0.9).repeat(3, 1, 1), 640, 480)
     notes = {"pitch_deg": pitch, "pitch_sd_deg": sd, "roll_deg": 0.0, "roll_sd_deg": ANGLES["roll"]}
-    companion = moved(motion, torch.eye(3), torch.tensor([0.7, 0.0, 0.2]))
+    companion = move_motion(motion, torch.eye(3), torch.tensor([0.7, 0.0, 0.2]))
     return Reference(motion, camera, 0.8, notes, (companion,))
 
 

@@ -1,1 +1,1 @@
-"""Parts of the sources that read recorded motion files: parsing, retargeting, calibration, views."""
+"""Parse recorded motion files, retarget their skeletons, and calibrate or invent their cameras."""

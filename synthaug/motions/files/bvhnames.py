@@ -1,6 +1,6 @@
-"""Which joint of a captured skeleton is which of ours, by name.
+"""Match the joints of a captured skeleton to SMPL-X joints by name.
 
-Below `bvh`. One table for the naming habits of CMU, Mixamo, Bandai Namco, LAFAN1, Truebones, Biped and Blender rigs.
+One table covers the names that CMU, Mixamo, Bandai Namco, LAFAN1, Truebones, Biped and Blender rigs use.
 """
 
 import re
@@ -19,7 +19,7 @@ _SIDED: dict[str, tuple[str, ...]] = {
     "elbow": ("forearm", "lowarm", "lowerarm", "elbow", "radius", "armlower"),
     "wrist": ("hand", "wrist"),
 }
-"""Names of joints with a side, without it, in small letters and without blanks, dots, dashes and underscores."""
+"""Names of joints that have a side, without the side, in lower case, without blanks, dots, dashes and underscores."""
 _MIDDLE: dict[str, tuple[str, ...]] = {
     "pelvis": ("hips", "hip", "bip01pelvis", "pelvis", "bip01", "root", "jointroot"),
     "neck": ("neck", "neck1", "neck0", "bip01neck", "neck01"),
@@ -35,24 +35,24 @@ _NEEDED = (
 )  # fmt: skip
 
 
-def named(names: Sequence[str], parents: Sequence[int], *, given: Mapping[str, str]) -> dict[str, int]:
-    """Index of the file's joint for each of ours that it has, by our name.
+def match_joints(names: Sequence[str], parents: Sequence[int], *, given: Mapping[str, str]) -> dict[str, int]:
+    """Index of the file's joint for each SMPL-X joint that the file has, by SMPL-X name.
 
     Args:
-        names: The file's, the root first.
-        parents: Of each.
-        given: Our name to the file's, over what the table says.
+        names: The file's joint names, the root first.
+        parents: Index of each joint's parent.
+        given: SMPL-X name to the file's name; overrides the table.
 
     Raises:
-        FlawError: If a joint without which there is no person is missing; what the file has is listed.
-        ValueError: If a given name is none of ours, or none of the file's.
+        FlawError: If a joint is missing that every person has; the file's joints are listed.
+        ValueError: If a given name is not an SMPL-X joint, or not a joint of the file.
     """
-    found = _chosen(names, given)
-    plain = [_plain(name) for name in names]
+    found = _use_given(names, given)
+    plain = [_split_side(name) for name in names]
     for index, (side, rest) in enumerate(plain):
         if not side:
             continue
-        ours = _sided(rest)
+        ours = _find_sided(rest)
         if ours is not None:
             found.setdefault(f"{side}_{ours}", index)
         finger = _FINGER.match(rest)
@@ -64,31 +64,30 @@ def named(names: Sequence[str], parents: Sequence[int], *, given: Mapping[str, s
         if best is not None:
             found.setdefault(ours, plain.index(("", best)))
     found.setdefault("pelvis", 0)
-    _unlike_collars(found, plain)
-    _spine(found, plain, parents)
-    found = {name: index for name, index in found.items() if _whole_finger(name, found)}
+    _fix_collars(found, plain)
+    _assign_spine(found, plain, parents)
+    found = {name: index for name, index in found.items() if _is_whole_finger(name, found)}
     missing = [name for name in _NEEDED if name not in found]
     if missing:
         raise FlawError(
-            f"its joints {', '.join(name for name in names if not name.endswith('_end'))[:300]} do not say which are "
-            f"{', '.join(missing)}; names as in CMU's, Mixamo's or LAFAN1's files, or names={{'{missing[0]}': ...}}, "
-            "were wanted"
+            f"expected joints named as in CMU's, Mixamo's or LAFAN1's files, found none for {', '.join(missing)} among "
+            f"{', '.join(name for name in names if not name.endswith('_end'))[:300]}; set names={{'{missing[0]}': ...}}"
         )
     return found
 
 
-def _chosen(names: Sequence[str], given: Mapping[str, str]) -> dict[str, int]:
+def _use_given(names: Sequence[str], given: Mapping[str, str]) -> dict[str, int]:
     for ours, theirs in given.items():
         if ours not in JOINT or theirs not in names:
             raise ValueError(
-                f"names has {ours!r}: {theirs!r}; one of SMPL-X's joint names and one of the file's ({', '.join(names)}"
-                ") were wanted. Correct it."
+                f"Expected names to map an SMPL-X joint to a joint of the file, got {ours!r}: {theirs!r}. The file has "
+                f"{', '.join(names)}. Correct synth.motion.names."
             )
     return {ours: list(names).index(theirs) for ours, theirs in given.items()}
 
 
-def _plain(name: str) -> tuple[str, str]:
-    """Side, or "", and the rest of a name in small letters."""
+def _split_side(name: str) -> tuple[str, str]:
+    """Split a name into its side (or "") and the rest in lower case."""
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name)
     parts = [part for part in re.split(r"[\s._\-]+", words.lower()) if part]
     for index, part in enumerate(parts):
@@ -105,15 +104,15 @@ def _plain(name: str) -> tuple[str, str]:
     return "", whole
 
 
-def _sided(rest: str) -> str | None:
+def _find_sided(rest: str) -> str | None:
     for ours, words in _SIDED.items():
         if rest in words:
             return ours
     return None
 
 
-def _unlike_collars(found: dict[str, int], plain: Sequence[tuple[str, str]]) -> None:
-    """Where there is no `arm`, what is called shoulder is the shoulder and not the collar."""
+def _fix_collars(found: dict[str, int], plain: Sequence[tuple[str, str]]) -> None:
+    """Take `shoulder` for the shoulder and not for the collar where the file has no `arm`."""
     for side in ("left", "right"):
         if f"{side}_shoulder" not in found and f"{side}_collar" in found:
             collars = [k for k, (s, rest) in enumerate(plain) if s == side and rest in ("collar", "clavicle")]
@@ -125,8 +124,8 @@ def _unlike_collars(found: dict[str, int], plain: Sequence[tuple[str, str]]) -> 
                     found[f"{side}_collar"] = collars[0]
 
 
-def _spine(found: dict[str, int], plain: Sequence[tuple[str, str]], parents: Sequence[int]) -> None:
-    """Spread the file's spine over our three joints: the first, the one in the middle, and the one that bears arms."""
+def _assign_spine(found: dict[str, int], plain: Sequence[tuple[str, str]], parents: Sequence[int]) -> None:
+    """Assign the file's spine to our three joints: its first, its middle one, and the one that carries the arms."""
     for child in ("neck", "left_collar", "left_shoulder"):
         if child in found:
             break
@@ -145,8 +144,8 @@ def _spine(found: dict[str, int], plain: Sequence[tuple[str, str]], parents: Seq
             found.setdefault(ours, chain[index])
 
 
-def _whole_finger(name: str, found: Mapping[str, int]) -> bool:
-    """True but for fingers of which not all three joints are there."""
+def _is_whole_finger(name: str, found: Mapping[str, int]) -> bool:
+    """False for joints of fingers that lack one of their three joints, else True."""
     if JOINT[name] < 25:
         return True
     return all(f"{name[:-1]}{k}" in found for k in (1, 2, 3))

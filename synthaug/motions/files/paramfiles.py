@@ -1,6 +1,6 @@
-"""Folders with one JSON of SMPL-X parameters for each frame, as ExAvatar and LHM keep motions.
+"""Read folders with one JSON of SMPL-X parameters for each frame, as ExAvatar and LHM write them.
 
-Below `exavatar` and `lhm`. Both give a person in the axes of the camera that filmed them: x right, y down, z forward.
+Both store a person in the axes of the camera that filmed them: x right, y down, z forward.
 """
 
 import math
@@ -14,21 +14,21 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from synthaug.body.rotations import axis_angle_to_matrix, matrix_to_quat, quat_to_axis_angle, slerp
-from synthaug.body.skeleton import JOINT_NAMES, joint_positions, mean_skeleton, moved
-from synthaug.motions.files.recordings import FlawError, finite, frame_numbers, mapping, read_json
+from synthaug.body.skeleton import JOINT_NAMES, joint_positions, mean_skeleton, move_motion
+from synthaug.motions.files.recordings import FlawError, parse_finite, parse_object, read_json, sort_by_frame
 from synthaug.motions.fitting.markers import NUM_BODY, Track, joint_markers
-from synthaug.motions.fitting.placement import FLIP, floor_plane, on_the_floor, tilt
+from synthaug.motions.fitting.placement import FLIP, estimate_floor, estimate_tilt, put_on_floor
 from synthaug.motions.fitting.quality import assess
 from synthaug.structures import Camera, Motion, Plain, Record, Reference
 
 MAX_FRAMES = 200_000
 """Files in one folder: almost two hours at 30 frames a second."""
 _MAX_GAP = 1.0
-"""Seconds without a file that are bridged by turning evenly."""
+"""Longest gap in seconds that is filled by interpolation."""
 _PARTS = {"root_pose": 1, "body_pose": 21, "jaw_pose": 1, "leye_pose": 1, "reye_pose": 1, "lhand_pose": 15,
           "rhand_pose": 15}  # fmt: skip
-"""Fields and how many joints each has, in SMPL-X order."""
-_NEEDED = ("root_pose", "body_pose")
+"""Fields and their number of joints, in SMPL-X order."""
+_REQUIRED = ("root_pose", "body_pose")
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,10 +36,10 @@ class ParamFrames:
     """Frames that have a file, in order.
 
     Attributes:
-        numbers: Of the frames, as the files' names say.
+        numbers: Frame numbers, from the files' names.
         pose: Axis-angle, radians, 55 joints in SMPL-X order, camera axes; zeros where a file lacks a part.
         trans: Metres, smplx's `transl`.
-        documents: What else the files say, field by field.
+        documents: All other fields of the files.
     """
 
     numbers: tuple[int, ...]
@@ -67,13 +67,13 @@ def folder_of(record: Record, inside: str, *, root: Path | None = None) -> Path:
             return place
     searched = ", ".join(f"'{place / inside}'" for place in places)
     raise FileNotFoundError(
-        f"The motion of '{record.key}' is not there: no folder {searched}. A folder with one JSON for each frame was "
-        "wanted. Set root to the folder that holds the motions' folders, or give the folder itself."
+        f"Expected the motion of '{record.key}' in a folder with one JSON for each frame, found no folder {searched}. "
+        "Set root to the folder that holds the motions' folders, or name the folder itself."
     )
 
 
-def found_folders(record: Record, inside: str, *, root: Path | None = None) -> tuple[Path, ...]:
-    """What `folder_of` finds, or nothing."""
+def find_folders(record: Record, inside: str, *, root: Path | None = None) -> tuple[Path, ...]:
+    """The folder that `folder_of` finds, or no folder."""
     try:
         return (folder_of(record, inside, root=root),)
     except FileNotFoundError:
@@ -84,18 +84,18 @@ def read_frames(folder: Path) -> ParamFrames:
     """All frames of a folder, sorted by the number in their names.
 
     Raises:
-        FlawError: If there is none, one is there twice, or one is wrong; it is named.
+        FlawError: If there is no frame, a frame has two files, or a file is wrong; the file is named.
     """
-    files = frame_numbers(sorted(folder.glob("*.json")))
+    files = sort_by_frame(sorted(folder.glob("*.json")))
     if not 0 < len(files) <= MAX_FRAMES:
-        raise FlawError(f"{folder.name}/ has {len(files)} files named by frame; 1 to {MAX_FRAMES} were wanted")
+        raise FlawError(f"expected 1 to {MAX_FRAMES} files named by frame in {folder.name}/, got {len(files)}")
     poses, trans, documents = [], [], []
     for _, path in files:
         where = f"{folder.name}/{path.name}"
         try:
-            document = mapping(read_json(path), field="the document")
-            poses.append(_pose(document))
-            trans.append(finite(_needed(document, "trans"), 3, field="trans"))
+            document = parse_object(read_json(path), field="the document")
+            poses.append(_parse_pose(document))
+            trans.append(parse_finite(_require(document, "trans"), 3, field="trans"))
         except FlawError as error:
             raise FlawError(f"in {where} {error}") from error
         documents.append({name: value for name, value in document.items() if name not in (*_PARTS, "expr")})
@@ -103,27 +103,27 @@ def read_frames(folder: Path) -> ParamFrames:
     return ParamFrames(numbers, np.stack(poses), np.stack(trans), tuple(documents))
 
 
-def _pose(document: dict[str, Plain]) -> Float[np.ndarray, "55 3"]:
+def _parse_pose(document: dict[str, Plain]) -> Float[np.ndarray, "55 3"]:
     rows = []
     for name, joints in _PARTS.items():
-        value = _needed(document, name) if name in _NEEDED else document.get(name)
-        row = np.zeros(3 * joints) if value is None else finite(value, 3 * joints, field=name)
+        value = _require(document, name) if name in _REQUIRED else document.get(name)
+        row = np.zeros(3 * joints) if value is None else parse_finite(value, 3 * joints, field=name)
         rows.append(row.reshape(joints, 3))
     return np.concatenate(rows)
 
 
-def _needed(document: dict[str, Plain], name: str) -> Plain:
+def _require(document: dict[str, Plain], name: str) -> Plain:
     if document.get(name) is None:
-        raise FlawError(f"there is no {name}; one was wanted in every frame")
+        raise FlawError(f"expected {name} in every frame, found none")
     return document[name]
 
 
 @dataclass(frozen=True, eq=False)
-class Clocked:
+class TimedFrames:
     """Frames as a motion without gaps.
 
     Attributes:
-        motion: Still in camera axes, `transl` as smplx has it.
+        motion: In camera axes, `transl` as smplx defines it.
         nearest: Entry of the `ParamFrames` nearest to each frame.
         known: True where that entry is the frame itself.
     """
@@ -133,11 +133,11 @@ class Clocked:
     known: Bool[Tensor, " time"]
 
 
-def on_a_clock(frames: ParamFrames, *, fps: float) -> Clocked:
-    """The frames evenly in time.
+def fill_gaps(frames: ParamFrames, *, fps: float) -> TimedFrames:
+    """Fill the gaps between frames, so that they lie evenly in time.
 
-    Numbers in steps of n are every n-th frame of the film: the motion's rate is fps / n. Missing frames turn evenly
-    from the one before to the one after.
+    If the numbers go in steps of n, the files are every n-th frame of the film and the motion's rate is fps / n.
+    Missing frames are interpolated between the ones before and after.
 
     Raises:
         FlawError: If frames are missing for more than a second.
@@ -152,44 +152,44 @@ def on_a_clock(frames: ParamFrames, *, fps: float) -> Clocked:
     if (longest - stride) / fps > _MAX_GAP:
         before = int(numbers[int(steps.argmax())])
         raise FlawError(
-            f"frames {before + 1} to {before + longest - 1} are missing, {(longest - stride) / fps:.1f} s; gaps of at "
-            f"most {_MAX_GAP:g} s were wanted"
+            f"expected gaps of at most {_MAX_GAP:g} s, frames {before + 1} to {before + longest - 1} are missing, "
+            f"{(longest - stride) / fps:.1f} s"
         )
-    wanted = np.arange(numbers[0], numbers[-1] + 1, stride)
-    right = np.searchsorted(numbers, wanted)
-    left = np.where(numbers[right] == wanted, right, right - 1)
+    all_numbers = np.arange(numbers[0], numbers[-1] + 1, stride)
+    right = np.searchsorted(numbers, all_numbers)
+    left = np.where(numbers[right] == all_numbers, right, right - 1)
     span = np.maximum(numbers[right] - numbers[left], 1)
-    share = torch.from_numpy((wanted - numbers[left]) / span).float()[:, None]
+    share = torch.from_numpy((all_numbers - numbers[left]) / span).float()[:, None]
     quats = matrix_to_quat(axis_angle_to_matrix(torch.from_numpy(frames.pose)))
     pose = quat_to_axis_angle(slerp(quats[left], quats[right], share[:, None].double().expand(-1, 55, 1))).float()
     trans = torch.from_numpy(frames.trans).float()
     near = np.where(share[:, 0].numpy() < 0.5, left, right)
     motion = Motion.from_pose(pose, torch.lerp(trans[left], trans[right], share), fps=rate)
-    return Clocked(motion, tuple(int(k) for k in near), torch.from_numpy(left == right))
+    return TimedFrames(motion, tuple(int(k) for k in near), torch.from_numpy(left == right))
 
 
-def stood_up(motion: Motion, camera: Camera, known: Bool[Tensor, " time"]) -> Reference:
-    """A motion in the axes of its camera's first frame, brought into a world with y up and the floor at 0.
+def stand_upright(motion: Motion, camera: Camera, known: Bool[Tensor, " time"]) -> Reference:
+    """Bring a motion from the axes of its camera's first frame into a world with y up and the floor at 0.
 
-    Pitch and floor are estimated from the body itself (`placement.tilt`, `placement.floor_plane`); the notes say how
-    well that went. Roll is taken for 0.
+    Pitch and floor are estimated from the body itself (`placement.estimate_tilt`, `placement.estimate_floor`); the
+    notes say how well that went. Roll is assumed to be 0.
 
     Args:
         motion: OpenCV's axes, metres, `transl` is the pelvis.
-        camera: In the same frame: the identity for a camera that stands still.
-        known: Frames that have a file; the others were filled in.
+        camera: In the same frame: the identity for a static camera.
+        known: Frames that have a file; the others were interpolated.
 
     Returns:
-        With the grade that `quality.assess` gives the joints as they are: what an estimator made of film is no truth.
+        The reference, graded by `quality.assess` on its own joints, since an estimator's output is not ground truth.
     """
     skeleton = mean_skeleton()
     markers = joint_markers(JOINT_NAMES[:NUM_BODY], skeleton)
-    level = moved(motion, FLIP[:3, :3], torch.zeros(3))
-    held = tilt(level, skeleton)
+    level = move_motion(motion, FLIP[:3, :3], torch.zeros(3))
+    held = estimate_tilt(level, skeleton)
     trust = torch.ones(motion.num_frames, NUM_BODY)
-    floor = floor_plane(level, trust, markers, skeleton, pitch_deg=held.pitch_deg)
+    floor = estimate_floor(level, trust, markers, skeleton, pitch_deg=held.pitch_deg)
     view = replace(camera, viewmats=camera.viewmats @ FLIP)
-    world, seen = on_the_floor(level, view, floor, pitch_deg=held.pitch_deg)
+    world, seen = put_on_floor(level, view, floor, pitch_deg=held.pitch_deg)
     joints = joint_positions(world, skeleton)[:, :NUM_BODY]
     confidence = known.float()[:, None].expand(-1, NUM_BODY)
     grade = assess(Track(joints, confidence, world.fps), world, markers, skeleton)
@@ -197,33 +197,33 @@ def stood_up(motion: Motion, camera: Camera, known: Bool[Tensor, " time"]) -> Re
     return Reference(motion=world, camera=seen, quality=grade.score, notes=notes)
 
 
-def lens(focal: Float[np.ndarray, "2"], centre: Float[np.ndarray, "2"]) -> Float[Tensor, "3 3"]:
-    """Intrinsics of a pinhole."""
+def pinhole(focal: Float[np.ndarray, "2"], centre: Float[np.ndarray, "2"]) -> Float[Tensor, "3 3"]:
+    """Intrinsics of a pinhole camera, pixels."""
     K = torch.eye(3)
     K[0, 0], K[1, 1], K[0, 2], K[1, 2] = (float(x) for x in (*focal, *centre))
     return K
 
 
-def sized(width: float | int, height: float | int) -> tuple[int, int]:
-    """Whole pixels of a picture.
+def whole_pixels(width: float | int, height: float | int) -> tuple[int, int]:
+    """Width and height of a picture, rounded to whole pixels.
 
     Raises:
-        FlawError: If it has none, or more than any film.
+        FlawError: If a side is below 1 pixel or larger than any film's.
     """
     if not (math.isfinite(width) and math.isfinite(height) and 1 <= round(width) <= 2**15 and 1 <= height <= 2**15):
-        raise FlawError(f"the picture is {width:g} by {height:g} pixels; 1 to {2**15} each were wanted")
+        raise FlawError(f"expected a picture of 1 to {2**15} pixels a side, got {width:g} by {height:g}")
     return round(width), round(height)
 
 
-def at_the_pelvis(motion: Motion, pelvis: tuple[float, float, float]) -> Motion:
-    """A motion whose `transl` was smplx's own, with the pelvis's position instead."""
+def move_to_pelvis(motion: Motion, pelvis: tuple[float, float, float]) -> Motion:
+    """Change `transl` from smplx's definition to the position of the pelvis."""
     return replace(motion, transl=motion.transl + torch.tensor(pelvis))
 
 
-def with_hands(
+def change_hands(
     motion: Motion, change: Callable[[Float[Tensor, "time 15 3"], str], Float[Tensor, "time 15 3"]]
 ) -> Motion:
-    """The motion with each hand's pose changed, given the pose and its side."""
+    """The motion with each hand's pose changed by a function of the pose and its side."""
     return replace(
         motion,
         left_hand_pose=change(motion.left_hand_pose, "left"),

@@ -1,6 +1,6 @@
-"""Files that others recorded motions into: found beside a film, read within bounds, checked number by number.
+"""Find, read and check files with recorded motions: JSON, text and npz.
 
-Below every source that reads such files; their messages name file, field and rule.
+Sizes are bounded and every number is checked, since the files come from elsewhere. Errors name file, field and rule.
 """
 
 import io
@@ -19,37 +19,35 @@ from synthaug.motions import UnusableClipError
 from synthaug.structures import Motion, Plain, Record
 
 MAX_BYTES = 64 * 2**20
-"""Largest text that is read: an hour of two people in JSON. Parsed, JSON takes some 20 times its size."""
+"""Largest text that is read: an hour of two people in JSON. Parsed JSON takes about 20 times its size."""
 
 
 class FlawError(ValueError):
-    """What is wrong in a file: what was found, and what was wanted. `reading` adds the file's name and the remedy."""
+    """A flaw in a file, as a clause: "expected X, got Y". `reading` adds the file's name and what to do."""
 
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn what goes wrong while a file is understood into an UnusableClipError that names it.
+    """Turn errors while a file is parsed into an UnusableClipError that names the file.
 
     Raises:
         FileNotFoundError: If there is no such file.
         UnusableClipError: If it has a flaw or cannot be read.
     """
     if not path.exists():
-        raise FileNotFoundError(
-            f"There is no '{path}'. A file or folder with a recorded motion was wanted. Check the path, or bring it."
-        )
+        raise FileNotFoundError(f"No such file or folder: '{path}'. Check the path to the recorded motion.")
     try:
         yield
     except FileNotFoundError:
-        raise  # says which file, and is no fault of this one
+        raise  # it names its own file, and this one has no flaw
     except (FlawError, OSError) as error:
         raise UnusableClipError(
-            f"'{path}' holds no motion that could be read: {error}. Bring the file again, or leave the clip out."
+            f"Cannot read a motion from '{path}': {error}. Replace the file, or leave the clip out."
         ) from error
 
 
 def folders_of(root: str | Sequence[str] | None) -> tuple[Path, ...]:
-    """The folders that a source's `root` names; none at all stands for the film's own."""
+    """The folders that a source's `root` names; an empty tuple stands for the film's own folder."""
     if root is None:
         return ()
     return tuple(Path(folder).expanduser() for folder in ([root] if isinstance(root, str) else root))
@@ -62,9 +60,9 @@ def recording_of(record: Record, endings: Sequence[str], *, root: Path | Sequenc
 
     Args:
         record: Its path is such a file, or a film.
-        endings: What such files end in, the preferred one first.
-        root: Folder that holds them, flat or in sub-folders named like the films' own, or several, of which the first
-            that has one is taken; None and no folder are beside the film.
+        endings: What the names of such files end in, the preferred one first.
+        root: Folder that holds them, flat or in sub-folders named like the films' own. With several folders the first
+            that has the file wins. None, or no folder, looks beside the film.
 
     Raises:
         FileNotFoundError: If it is in none of these places, which are named.
@@ -82,15 +80,15 @@ def recording_of(record: Record, endings: Sequence[str], *, root: Path | Sequenc
     names = " or ".join(f"'{stem}{ending}'" for ending in endings)
     searched = ", ".join(f"'{folder}'" for folder in folders)
     raise FileNotFoundError(
-        f"The motion of '{record.key}' is not there: no {names} in {searched}. A recording named like its film was "
-        "wanted. Set root to the folder that holds the recordings, or leave the clip out."
+        f"Expected the motion of '{record.key}' in a file named like its film, found no {names} in {searched}. "
+        "Set root to the folder that holds the recordings, or leave the clip out."
     )
 
 
-def found_recordings(
+def find_recordings(
     record: Record, endings: Sequence[str], *, root: Path | Sequence[Path] | None = None
 ) -> tuple[Path, ...]:
-    """What `recording_of` finds, or nothing."""
+    """The file that `recording_of` finds, or no file."""
     try:
         return (recording_of(record, endings, root=root),)
     except FileNotFoundError:
@@ -101,111 +99,109 @@ def read_text(path: Path) -> str:
     """A text file as a whole.
 
     Raises:
-        FlawError: If it is larger than may be, empty, or no UTF-8.
+        FlawError: If it is too large, empty, or not UTF-8.
     """
     size = path.stat().st_size
     if size > MAX_BYTES:
-        raise FlawError(f"it has {size} bytes; {MAX_BYTES} at most were wanted")
+        raise FlawError(f"expected at most {MAX_BYTES} bytes, got {size}")
     with path.open("rb") as file:
-        # One byte more than announced is too much: the file may be growing, or be no file.
+        # One byte beyond the limit is too much: the file may be growing, or be a device.
         content = file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
-        raise FlawError(f"it goes on beyond {MAX_BYTES} bytes, which were the most wanted")
+        raise FlawError(f"expected at most {MAX_BYTES} bytes, got more")
     if not content.strip():
-        raise FlawError("it is empty; a recording was wanted")
+        raise FlawError("expected a recording, got an empty file")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise FlawError(f"byte {error.start} is no text; UTF-8 was wanted") from error
+        raise FlawError(f"expected UTF-8 text, got another byte at position {error.start}") from error
 
 
 def read_json(path: Path) -> Plain:
     """A JSON document.
 
     Raises:
-        FlawError: If it is none, or too large.
+        FlawError: If it is not JSON, or too large.
     """
     try:
         return json.loads(read_text(path))
     except json.JSONDecodeError as error:
-        raise FlawError(f"line {error.lineno} is no JSON ({error.msg}); a whole document was wanted") from error
+        raise FlawError(f"expected a complete JSON document, line {error.lineno} is not JSON ({error.msg})") from error
     except RecursionError as error:
-        raise FlawError("its brackets are nested thousands deep; a plain document was wanted") from error
+        raise FlawError("expected a plain JSON document, got brackets nested thousands deep") from error
 
 
-def numbers(value: Plain, count: int, *, field: str) -> Float[np.ndarray, " number"]:
-    """Numbers out of a flat or nested list, in their order; nan and inf stay.
+def parse_numbers(value: Plain, count: int, *, field: str) -> Float[np.ndarray, " number"]:
+    """The numbers of a flat or nested list, in order; nan and inf are kept.
 
     Raises:
-        FlawError: If they are not as many, or no numbers.
+        FlawError: If their count differs, or a value is not a number.
     """
-    array = _array(value, field)
+    array = _parse_array(value, field)
     if array.size != count:
-        raise FlawError(f"{field} has {array.size} numbers; {count} were wanted")
+        raise FlawError(f"expected {count} numbers in {field}, got {array.size}")
     return array.reshape(-1).astype(np.float64)
 
 
-def finite(value: Plain, count: int, *, field: str) -> Float[np.ndarray, " number"]:
-    """Numbers as above, all finite.
+def parse_finite(value: Plain, count: int, *, field: str) -> Float[np.ndarray, " number"]:
+    """The numbers of a flat or nested list, in order, all finite.
 
     Raises:
-        FlawError: If they are not as many, no numbers, or not finite.
+        FlawError: If their count differs, or a value is not a finite number.
     """
-    array = numbers(value, count, field=field)
+    array = parse_numbers(value, count, field=field)
     if not np.isfinite(array).all():
-        raise FlawError(f"{field} holds {array[~np.isfinite(array)][0]}; finite numbers were wanted")
+        raise FlawError(f"expected finite numbers in {field}, got {array[~np.isfinite(array)][0]}")
     return array
 
 
-def _array(value: Plain, field: str) -> np.ndarray:
+def _parse_array(value: Plain, field: str) -> np.ndarray:
     try:
         array = np.asarray(value)
     except (ValueError, OverflowError) as error:
-        raise FlawError(f"{field} is a ragged list; numbers were wanted") from error
+        raise FlawError(f"expected numbers in {field}, got a ragged list") from error
     if array.size and array.dtype.kind not in "fiu":
-        raise FlawError(f"{field} holds {str(value)[:40]!r}; numbers were wanted")
+        raise FlawError(f"expected numbers in {field}, got {str(value)[:40]!r}")
     return array
 
 
-def mapping(value: Plain, *, field: str) -> dict[str, Plain]:
+def parse_object(value: Plain, *, field: str) -> dict[str, Plain]:
     """A JSON object.
 
     Raises:
         FlawError: If it is something else.
     """
     if not isinstance(value, dict):
-        raise FlawError(f"{field} is {_kind(value)}; an object was wanted")
+        raise FlawError(f"expected {field} to be an object, got {_describe(value)}")
     return value
 
 
-def sequence(value: Plain, *, field: str) -> list[Plain]:
+def parse_list(value: Plain, *, field: str) -> list[Plain]:
     """A JSON list.
 
     Raises:
         FlawError: If it is something else.
     """
     if not isinstance(value, list):
-        raise FlawError(f"{field} is {_kind(value)}; a list was wanted")
+        raise FlawError(f"expected {field} to be a list, got {_describe(value)}")
     return value
 
 
-def _kind(value: Plain) -> str:
-    names = {dict: "an object", list: "a list", str: "a text", bool: "a truth value", type(None): "missing"}
+def _describe(value: Plain) -> str:
+    names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "nothing"}
     return names.get(type(value), "a number")
 
 
-def frame_numbers(paths: Sequence[Path]) -> list[tuple[int, Path]]:
-    """Files named by frame (`12.json`, `00012.json`), in the order of their numbers; others are passed over.
+def sort_by_frame(paths: Sequence[Path]) -> list[tuple[int, Path]]:
+    """Files named by frame (`12.json`, `00012.json`) with their numbers, in order; other files are ignored.
 
     Raises:
-        FlawError: If two files are of one frame.
+        FlawError: If two files belong to one frame.
     """
     numbered = sorted((int(path.stem), path) for path in paths if path.stem.isascii() and path.stem.isdigit())
     for (first, one), (second, other) in zip(numbered, numbered[1:], strict=False):
         if first == second:
-            raise FlawError(
-                f"frame {first} is there twice, as {one.name} and {other.name}; one file a frame was wanted"
-            )
+            raise FlawError(f"expected one file for each frame, got {one.name} and {other.name} for frame {first}")
     return numbered
 
 
@@ -219,34 +215,34 @@ def frames_between(record: Record, num_frames: int, fps: float) -> tuple[int, in
     last = min(max(round(min(record.end, 1e7) * fps), first + 1), num_frames)
     if first >= last:
         raise FlawError(
-            f"the clip is from {record.start:g} to {record.end:g} s, and the recording lasts {num_frames / fps:g} s; "
-            "an interval inside it was wanted"
+            f"expected the clip to lie inside the recording, got {record.start:g} to {record.end:g} s of a recording "
+            f"that lasts {num_frames / fps:g} s"
         )
     return first, last
 
 
-def cut(motion: Motion, first: int, last: int) -> Motion:
-    """Frames of a motion, from `first` to before `last`."""
+def cut_motion(motion: Motion, first: int, last: int) -> Motion:
+    """Frames `first` to `last` - 1 of a motion."""
     part = Motion.from_pose(motion.pose[first:last], motion.transl[first:last], fps=motion.fps)
     return replace(part, betas=motion.betas, expression=motion.expression[first:last])
 
 
-def positive(name: str, value: float | None) -> float | None:
-    """A positive finite argument, or None.
+def check_positive(name: str, value: float | None) -> float | None:
+    """Return an argument that is a positive finite number or None.
 
     Raises:
         ValueError: If it is neither.
     """
     if value is not None and not 0 < value < float("inf"):
-        raise ValueError(f"{name}={value} was given; a positive number was wanted. Correct it.")
+        raise ValueError(f"Expected {name} to be a positive number, got {value}. Correct synth.motion.{name}.")
     return value
 
 
-def npy(content: bytes, name: str) -> np.ndarray:
-    """An npy array of numbers out of its bytes; never a pickle, never larger than its bytes.
+def parse_npy(content: bytes, name: str) -> np.ndarray:
+    """The numeric array in the bytes of an npy file; never a pickle, never larger than its bytes.
 
     Raises:
-        FlawError: If it holds something else, or another amount than it announces.
+        FlawError: If it is not such an array, or its size differs from its header.
     """
     stream = io.BytesIO(content)
     try:
@@ -254,27 +250,27 @@ def npy(content: bytes, name: str) -> np.ndarray:
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, fortran, dtype = read(stream)
     except ValueError as error:
-        raise FlawError(f"{name} is no npy array ({error}); one was wanted") from error
+        raise FlawError(f"expected {name} to be an npy array ({error})") from error
     if dtype.kind not in "fiu":
-        raise FlawError(f"{name} holds {dtype} and not numbers; numbers were wanted")
+        raise FlawError(f"expected numbers in {name}, got {dtype}")
     body = content[stream.tell() :]
     if math.prod(shape) * dtype.itemsize != len(body):
-        raise FlawError(f"{name} says that it is {shape} of {dtype} but has {len(body)} bytes; all of it was wanted")
+        raise FlawError(f"expected {name} to hold {shape} of {dtype} as its header says, got {len(body)} bytes")
     return np.frombuffer(body, dtype=dtype).reshape(shape, order="F" if fortran else "C")
 
 
-def npz_member(archive: zipfile.ZipFile, name: str, *, most: int) -> np.ndarray | None:
-    """One array of an npz by its name, unpacked only if it is no larger than may be; None if it is not there.
+def read_npz_member(archive: zipfile.ZipFile, name: str, *, most: int) -> np.ndarray | None:
+    """One array of an npz by its name, unpacked only if it is small enough; None if the file lacks it.
 
     Raises:
-        FlawError: If it is larger than `most` bytes, or no array of numbers.
+        FlawError: If it is larger than `most` bytes, or not a numeric array.
     """
     try:
         entry = archive.getinfo(f"{name}.npy")
     except KeyError:
         return None
     if entry.file_size > most:
-        raise FlawError(f"{name} unpacks to {entry.file_size} bytes; {most} at most were wanted")
+        raise FlawError(f"expected {name} to unpack to at most {most} bytes, got {entry.file_size}")
     with archive.open(entry) as member:
-        # A damaged directory may promise less than there is: one byte more than promised is too much.
-        return npy(member.read(entry.file_size + 1), name)
+        # A damaged directory may understate the size: one byte beyond it is too much.
+        return parse_npy(member.read(entry.file_size + 1), name)

@@ -1,7 +1,7 @@
-"""A captured skeleton's movement on ours: units, the up axis, joint axes, proportions. Pure.
+"""Retarget a captured skeleton's motion to ours: units, up axis, joint axes and proportions. Pure functions.
 
-Below `bvh`. Rotations are carried over joint by joint, so that what points cannot show (the twist of a forearm, the
-turn of a head) is kept; directions of limb bones are exact.
+Rotations are transferred joint by joint, which keeps what points cannot show (the twist of a forearm, the turn of a
+head). Directions of limb bones are exact.
 """
 
 import math
@@ -19,23 +19,23 @@ from synthaug.body.skeleton import (
     PARENTS,
     Skeleton,
     joint_positions,
-    lowest,
+    lowest_heights,
     mean_skeleton,
     retarget,
 )
 from synthaug.motions.files.recordings import FlawError
 from synthaug.motions.fitting.markers import NUM_BODY, joint_markers
-from synthaug.motions.fitting.starts import analytic_start, turned_onto
+from synthaug.motions.fitting.starts import analytic_start, rotation_onto
 from synthaug.structures import Motion
 
 UNITS = {"metre": 1.0, "foot": 0.3048, "decimetre": 0.1, "CMU's": 0.0254 / 0.45, "inch": 0.0254, "centimetre": 0.01,
          "millimetre": 0.001}  # fmt: skip
-"""Metres in the units that files come in. CMU's asf files count 0.45 to the inch, and so do BVH made from them."""
+"""Metres in the units that files use. CMU's asf files count 0.45 to the inch, and so do BVH files made from them."""
 _STATURE = 1.7
-"""Metres: the mean adult, whom the guessed unit comes nearest to."""
-_LEAST, _MOST = 1.2, 2.25
+"""Height of the mean adult, metres; a guessed unit comes as close to it as possible."""
+_MIN_STATURE, _MAX_STATURE = 1.2, 2.25
 _SAMPLES = 400
-"""Frames from which joint axes are learnt: more say no more."""
+"""Frames from which joint axes are learnt; more frames add nothing."""
 _AXES: dict[str, tuple[tuple[int, ...], ...]] = {
     "x": ((0, -1, 0), (1, 0, 0), (0, 0, 1)), "-x": ((0, 1, 0), (-1, 0, 0), (0, 0, 1)),
     "y": ((1, 0, 0), (0, 1, 0), (0, 0, 1)), "-y": ((1, 0, 0), (0, -1, 0), (0, 0, -1)),
@@ -48,14 +48,14 @@ _TRUNK = ("pelvis", "spine1", "spine2", "spine3", "neck", "head", "left_collar",
 
 
 @dataclass(frozen=True, eq=False)
-class Captured:
+class CapturedSkeleton:
     """A skeleton in motion as a file has it, in the file's axes and units.
 
     Attributes:
-        names: Of its joints, the root first.
-        parents: Of each; -1 for the root.
-        offsets: From each joint's parent, where nothing turns.
-        rotations: World rotation of each joint; the identity where nothing turns.
+        names: Joint names, the root first.
+        parents: Index of each joint's parent; -1 for the root.
+        offsets: From each joint's parent to the joint, in the rest pose.
+        rotations: World rotation of each joint; the identity in the rest pose.
         positions: World positions.
         fps: Frames a second.
     """
@@ -68,7 +68,7 @@ class Captured:
     fps: float
 
     def rest(self) -> Float[np.ndarray, "joint 3"]:
-        """Positions where nothing turns, the root at the origin."""
+        """Positions in the rest pose, the root at the origin."""
         places = np.zeros_like(self.offsets)
         for joint, parent in enumerate(self.parents):
             if parent >= 0:
@@ -78,12 +78,12 @@ class Captured:
 
 @dataclass(frozen=True)
 class Units:
-    """What a file's numbers mean.
+    """The units and axes of a file.
 
     Attributes:
-        metres: In one unit of the file.
-        up: Its axis that points up: x, y or z, with "-" where it points down.
-        stature: Of the performer, metres, from the limbs' lengths.
+        metres: Metres in one unit of the file.
+        up: The axis that points up: x, y or z, with "-" where it points down.
+        stature: Height of the performer, metres, estimated from the limbs' lengths.
         factors: Length of each limb bone against the mean adult's, by the name of its far joint without its side.
     """
 
@@ -93,7 +93,9 @@ class Units:
     factors: dict[str, float]
 
 
-def units_of(captured: Captured, which: dict[str, int], *, up: str | None = None, unit: float | None = None) -> Units:
+def units_of(
+    captured: CapturedSkeleton, which: dict[str, int], *, up: str | None = None, unit: float | None = None
+) -> Units:
     """Unit and up axis of a file, as given or guessed.
 
     Args:
@@ -103,22 +105,22 @@ def units_of(captured: Captured, which: dict[str, int], *, up: str | None = None
         unit: Metres in one unit.
 
     Raises:
-        FlawError: If no unit makes a person of it, or the body shows no up axis.
+        FlawError: If no unit gives a human height, or the body shows no up axis.
     """
     bones = _bone_lengths(captured, which)
     rest = mean_skeleton()
     factors = {name: length / _rest_length(rest, name) for name, length in bones.items()}
     size = float(np.median(list(factors.values())))
     if not (math.isfinite(size) and size > 0):
-        raise FlawError("its limbs have no length; bones with offsets were wanted")
+        raise FlawError("expected limb bones with offsets, got limbs of no length")
     metres = unit or min(UNITS.values(), key=lambda m: abs(math.log(m * size)))
     stature = metres * size * _STATURE
-    if unit is None and not _LEAST <= stature <= _MOST:
+    if unit is None and not _MIN_STATURE <= stature <= _MAX_STATURE:
         raise FlawError(
-            f"its skeleton is {size * _STATURE:.4g} units tall, which no usual unit makes a person of; "
-            f"{_LEAST} to {_MOST} m were wanted, or unit=... in metres"
+            f"expected a skeleton of {_MIN_STATURE} to {_MAX_STATURE} m in some usual unit, got one of "
+            f"{size * _STATURE:.4g} units; set unit=... in metres"
         )
-    guessed = up or _up(captured, which)
+    guessed = up or _guess_up(captured, which)
     return Units(metres, guessed, stature, {name: factor * metres for name, factor in factors.items()})
 
 
@@ -126,8 +128,8 @@ def _rest_length(skeleton: Skeleton, name: str) -> float:
     return float((skeleton.joints[JOINT[f"left_{name}"]] - skeleton.joints[JOINT[f"left_{_LIMBS[name]}"]]).norm())
 
 
-def _bone_lengths(captured: Captured, which: dict[str, int]) -> dict[str, float]:
-    """Of the limbs, mean of both sides, in the file's units."""
+def _bone_lengths(captured: CapturedSkeleton, which: dict[str, int]) -> dict[str, float]:
+    """Length of each limb bone, mean of both sides, in the file's units."""
     result = {}
     for end, start in _LIMBS.items():
         pairs = [(which[f"{side}_{start}"], which[f"{side}_{end}"]) for side in ("left", "right")]
@@ -136,23 +138,25 @@ def _bone_lengths(captured: Captured, which: dict[str, int]) -> dict[str, float]
     return result
 
 
-def _up(captured: Captured, which: dict[str, int]) -> str:
-    """The axis from the feet to the shoulders, in the rest pose if that is a person, and in the movement."""
+def _guess_up(captured: CapturedSkeleton, which: dict[str, int]) -> str:
+    """Guess the up axis: from feet to shoulders, in the rest pose if that shows a person, and in the motion."""
     feet = [which["left_ankle"], which["right_ankle"]]
     tops = [which["left_shoulder"], which["right_shoulder"]]
     rows = captured.positions[:, tops].mean(axis=1) - captured.positions[:, feet].mean(axis=1)
     rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
-    rest = _person_at_rest(captured, which)
-    # Half a second upright is enough to show that the movement's axes are the rest pose's.
+    rest = _find_upright_rest(captured, which)
+    # A quarter second upright shows that the motion has the axes of the rest pose.
     if rest is not None and ((rows @ rest) > 0.7).sum() >= min(len(rows), 0.5 * captured.fps) * 0.5:
         return _axis(rest)
     moving = rows.mean(axis=0)
     if np.abs(moving).max() < 0.8:
-        raise FlawError("its body lies or tumbles, so that no axis is up; up='y', 'z' or another was wanted")
+        raise FlawError(
+            "expected a body that stands most of the time, got one that lies or tumbles; set up='y' or up='z'"
+        )
     if rest is not None and _axis(rest) != _axis(moving):
         raise FlawError(
-            f"{_axis(rest)} is up in its rest pose and {_axis(moving)} from feet to shoulders in all of its movement: "
-            f"the person lies, or the file's axes change; up='{_axis(rest)}' or up='{_axis(moving)}' was wanted"
+            f"expected one up axis, got {_axis(rest)} in the rest pose and {_axis(moving)} from feet to shoulders in "
+            f"the motion: the person lies, or the file's axes change; set up='{_axis(rest)}' or up='{_axis(moving)}'"
         )
     return _axis(moving)
 
@@ -162,10 +166,10 @@ def _axis(direction: Float[np.ndarray, "3"]) -> str:
     return ("-" if direction[axis] < 0 else "") + "xyz"[axis]
 
 
-def _person_at_rest(captured: Captured, which: dict[str, int]) -> Float[np.ndarray, "3"] | None:
-    """Up in the file's rest pose, where that is a person who stands; else None.
+def _find_upright_rest(captured: CapturedSkeleton, which: dict[str, int]) -> Float[np.ndarray, "3"] | None:
+    """The up direction of the file's rest pose if that shows a standing person, else None.
 
-    A person's shoulders are over the hips and those over the ankles, and the left is on one side of all three.
+    A standing person has the shoulders above the hips, the hips above the ankles, and all left joints on one side.
     """
     at = captured.rest()
     hips, shoulders, ankles = (
@@ -187,8 +191,10 @@ def _person_at_rest(captured: Captured, which: dict[str, int]) -> Float[np.ndarr
     )
 
 
-def retargeted(captured: Captured, which: dict[str, int], units: Units) -> tuple[Motion, dict[str, float]]:
-    """The movement on the mean skeleton, world frame, and what is worth noting about it.
+def retarget_capture(
+    captured: CapturedSkeleton, which: dict[str, int], units: Units
+) -> tuple[Motion, dict[str, float]]:
+    """Retarget the motion to the mean skeleton, world frame.
 
     Returns:
         The motion, and notes: `mapped` body joints, `rest_pose` (1 where joint axes were learnt from it, 0 from the
@@ -196,13 +202,13 @@ def retargeted(captured: Captured, which: dict[str, int], units: Units) -> tuple
         together).
     """
     source = _source_skeleton(units.factors)
-    upright = _person_at_rest(captured, which)
+    upright = _find_upright_rest(captured, which)
     if upright is not None:
         axes = _axes_at_rest(captured, which, upright)
     else:
         axes = _axes_in_motion(captured, which, source, units)
     R = torch.tensor(_AXES[units.up], dtype=torch.float64)
-    world = _world(captured, which, axes, R)
+    world = _world_rotations(captured, which, axes, R)
     local = torch.stack([world[:, 0], *(world[:, PARENTS[j]].mT @ world[:, j] for j in range(1, 55))], dim=1)
     pose = matrix_to_axis_angle(local).float()
     places = torch.from_numpy(captured.positions).double() * units.metres @ R.mT
@@ -213,7 +219,7 @@ def retargeted(captured: Captured, which: dict[str, int], units: Units) -> tuple
     joints = joint_positions(motion, source)
     names = [f"{side}_{name}" for side in ("left", "right") for name in _LIMBS]
     apart = joints[:, [JOINT[n] for n in names]].double() - places[:, [which[n] for n in names]]
-    floor = lowest(joints).quantile(0.02)
+    floor = lowest_heights(joints).quantile(0.02)
     grounded = transl - torch.tensor([0.0, 1.0, 0.0]) * floor
     notes = {
         "mapped": float(sum(JOINT[name] < NUM_BODY for name in which)),
@@ -233,10 +239,10 @@ def _source_skeleton(factors: dict[str, float]) -> Skeleton:
     return Skeleton(joints=torch.stack(joints))
 
 
-def _world(
-    captured: Captured, which: dict[str, int], axes: dict[str, Tensor], R: Float[Tensor, "3 3"]
+def _world_rotations(
+    captured: CapturedSkeleton, which: dict[str, int], axes: dict[str, Tensor], R: Float[Tensor, "3 3"]
 ) -> Float[Tensor, "time 55 3 3"]:
-    """World rotation of each of our joints; one that the file lacks goes with its parent."""
+    """World rotation of each of our joints; a joint that the file lacks turns with its parent."""
     result: list[Tensor] = []
     for joint, name in enumerate(JOINT_NAMES):
         if name in which:
@@ -246,11 +252,11 @@ def _world(
     return torch.stack(result, dim=1)
 
 
-def _axes_at_rest(captured: Captured, which: dict[str, int], up: Float[np.ndarray, "3"]) -> dict[str, Tensor]:
-    """Our axes in each joint of the file's, from a rest pose that is a person standing.
+def _axes_at_rest(captured: CapturedSkeleton, which: dict[str, int], up: Float[np.ndarray, "3"]) -> dict[str, Tensor]:
+    """Our axes in the frame of each of the file's joints, from a rest pose in which a person stands.
 
-    Trunk, head and collars stand as ours do; limbs are turned from our T-pose by the smallest swing, each going on
-    from the one above; feet are turned about the vertical alone, since soles are flat in both.
+    Trunk, head and collars have our axes. Limbs are turned from our T-pose by the smallest swing, starting from the
+    joint above. Feet are turned about the vertical only, since soles are flat in both rest poses.
     """
     at = captured.rest()
     left = at[which["left_shoulder"]] - at[which["right_shoulder"]] + at[which["left_hip"]] - at[which["right_hip"]]
@@ -262,25 +268,27 @@ def _axes_at_rest(captured: Captured, which: dict[str, int], up: Float[np.ndarra
     for joint, name in enumerate(JOINT_NAMES):
         if name not in which:
             continue
-        start = standing if name in _TRUNK or name.endswith("_hip") else _above(joint, axes, standing)
-        end = _child(joint, which)
+        start = standing if name in _TRUNK or name.endswith("_hip") else _axes_above(joint, axes, standing)
+        end = _child_joint(joint, which)
         if name in _TRUNK or end is None:
             axes[name] = start
             continue
         theirs = torch.from_numpy(at[which[end]] - at[which[name]])
-        ours = _bone(joint, end)
+        ours = _bone_offset(joint, end)
         if name.endswith("_ankle"):
             theirs, ours, start = theirs - (theirs @ y) * y, ours * ours.new_tensor([1.0, 0, 1]), standing
-        axes[name] = _swung(start, ours, theirs)
+        axes[name] = _swing_onto(start, ours, theirs)
     return axes
 
 
-def _axes_in_motion(captured: Captured, which: dict[str, int], source: Skeleton, units: Units) -> dict[str, Tensor]:
-    """Our axes in each joint of the file's, learnt from the movement, where the rest pose is no person.
+def _axes_in_motion(
+    captured: CapturedSkeleton, which: dict[str, int], source: Skeleton, units: Units
+) -> dict[str, Tensor]:
+    """Our axes in the frame of each of the file's joints, learnt from the motion, for rest poses that show no person.
 
-    Positions alone say how our joints would have to turn (`starts.analytic_start`); what lies between that and the
-    file's rotations is the same in all frames but for what positions do not show, and is averaged. The direction of a
-    bone is then made exact.
+    Positions alone determine how our joints turn (`starts.analytic_start`). The rotation between that and the file's
+    rotations is constant except for what positions do not show, so it is averaged over frames. Then the direction of
+    each bone is made exact.
     """
     chosen = np.unique(np.linspace(0, len(captured.rotations) - 1, _SAMPLES).round().astype(int))
     names = [name for name in which if JOINT[name] < NUM_BODY]
@@ -301,24 +309,24 @@ def _axes_in_motion(captured: Captured, which: dict[str, int], source: Skeleton,
             wrist = name.split("_")[0] + "_wrist"
             hand = torch.from_numpy(captured.rotations[chosen, which[wrist]]) @ axes[wrist]
             axes[name] = _mean_rotation(theirs.mT @ hand)
-        end = _child(joint, which)
+        end = _child_joint(joint, which)
         if end is not None and name not in _TRUNK:
             bone = captured.positions[chosen, which[end]] - captured.positions[chosen, which[name]]
             mean = torch.einsum("tij,ti->j", theirs, torch.from_numpy(bone)) / len(chosen)
-            axes[name] = _swung(axes[name], _bone(joint, end), mean)
+            axes[name] = _swing_onto(axes[name], _bone_offset(joint, end), mean)
     return axes
 
 
-def _above(joint: int, axes: dict[str, Tensor], otherwise: Tensor) -> Tensor:
-    """Axes of the nearest joint above that has some."""
+def _axes_above(joint: int, axes: dict[str, Tensor], otherwise: Tensor) -> Tensor:
+    """Axes of the nearest ancestor that has some."""
     parent = PARENTS[joint]
     while parent >= 0 and JOINT_NAMES[parent] not in axes:
         parent = PARENTS[parent]
     return axes[JOINT_NAMES[parent]] if parent >= 0 else otherwise
 
 
-def _child(joint: int, which: dict[str, int]) -> str | None:
-    """The joint that a bone leads to, if the file has it: hands lead to the middle finger."""
+def _child_joint(joint: int, which: dict[str, int]) -> str | None:
+    """The joint at the end of a bone, if the file has it; a hand ends at its middle finger."""
     name = JOINT_NAMES[joint]
     if name.endswith("_wrist"):
         middle = name.replace("wrist", "middle1")
@@ -327,22 +335,24 @@ def _child(joint: int, which: dict[str, int]) -> str | None:
     return next((child for child in children if child in which), None)
 
 
-def _bone(joint: int, end: str) -> Float[Tensor, "3"]:
+def _bone_offset(joint: int, end: str) -> Float[Tensor, "3"]:
     joints = mean_skeleton().joints.double()
     return joints[JOINT[end]] - joints[joint]
 
 
-def _swung(start: Float[Tensor, "3 3"], ours: Float[Tensor, "3"], theirs: Float[Tensor, "3"]) -> Float[Tensor, "3 3"]:
-    """Axes after the smallest turn that brings our bone onto theirs; unchanged where theirs has no length."""
+def _swing_onto(
+    start: Float[Tensor, "3 3"], ours: Float[Tensor, "3"], theirs: Float[Tensor, "3"]
+) -> Float[Tensor, "3 3"]:
+    """Axes after the smallest rotation that brings our bone onto theirs; unchanged where theirs has no length."""
     if float(theirs.norm()) < 1e-9 * max(1.0, float(ours.norm())):
         return start
     a = torch.nn.functional.normalize(start @ ours, dim=0)
     b = torch.nn.functional.normalize(theirs, dim=0)
-    return turned_onto(a[None], b[None])[0] @ start
+    return rotation_onto(a[None], b[None])[0] @ start
 
 
 def _mean_rotation(R: Float[Tensor, "time 3 3"]) -> Float[Tensor, "3 3"]:
-    """The rotation nearest to all in the mean (Moakher, "Means and averaging in the group of rotations", 2002)."""
+    """The mean rotation (Moakher, "Means and averaging in the group of rotations", 2002)."""
     left, _, right = torch.linalg.svd(R.mean(dim=0))
     sign = torch.ones(3, dtype=R.dtype)
     sign[2] = torch.linalg.det(left @ right).sign()

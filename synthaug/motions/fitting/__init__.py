@@ -1,1 +1,1 @@
-"""Parts that fit body parameters to joints or keypoints, and grade how good the fit is."""
+"""Fit a body to measured joints, landmarks or keypoints, and grade the fit."""

@@ -1,7 +1,7 @@
-"""Descending the energy of one clip's pose, compiled: the fast twin of `energy.energy_plain`, with its gradient.
+"""Minimise the energy of one clip's pose in compiled code: the fast twin of `energy.energy_plain`, with its gradient.
 
-Loops over frames and joints in single precision, whose gradient is written out by hand; limited-memory BFGS around it.
-A whole clip is fitted without returning to Python.
+Loops over frames and joints in single precision with a hand-written gradient, inside limited-memory BFGS. A whole clip
+is fitted without returning to Python.
 """
 
 from typing import NamedTuple, no_type_check
@@ -11,19 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 _ARMIJO = 1e-4
-"""Share of the promised decrease that a step must keep (Nocedal and Wright, section 3.1)."""
-_SHRINKS = 8
-"""Halvings of a step before a clip counts as arrived."""
+"""Share of the predicted decrease that a step must achieve (Nocedal and Wright, section 3.1)."""
+_MAX_HALVINGS = 8
+"""Largest number of halvings of a step before the descent ends."""
 _HISTORY = 10
-"""Pairs of steps and gradient changes kept."""
-_STILL = 1e-6
-"""Share of the energy that a step must win, twice running, to be followed by another."""
+"""Number of stored pairs of steps and gradient changes."""
+_MIN_GAIN = 1e-6
+"""Least relative decrease of the energy; descent ends after two smaller ones in a row."""
 
 
-class Terms(NamedTuple):
-    """Everything that the energy of one clip depends on, in the types that the kernel wants.
+class EnergyTerms(NamedTuple):
+    """Everything that the energy of one clip depends on, in the types that the kernel needs.
 
-    Without a sighting `pixels` has no frames; without a floor `floor` lies a kilometre down.
+    Without a sighting `pixels` has no frames; without a floor `floor` lies a kilometre below.
     """
 
     points: NDArray[np.float32]  # [time, marker, 3]
@@ -71,8 +71,8 @@ class Waves(NamedTuple):
 
 @no_type_check
 @numba.njit(nogil=True, cache=True, fastmath=True)
-def _posed(rows, terms, pose):
-    """Local rotations, world rotations and world positions of every joint, of rows of unknowns."""
+def _pose_joints(rows, terms, pose):
+    """Write local rotations, world rotations and world positions of every joint from rows of unknowns."""
     for t in range(rows.shape[0]):
         for j in range(22):
             k = 6 * j
@@ -106,8 +106,8 @@ def _posed(rows, terms, pose):
 
 @no_type_check
 @numba.njit(nogil=True, cache=True, fastmath=True)
-def _swayed(terms, pose, slope):
-    """Energy of accelerations, quadratic for usual ones and linear for blows; adds its gradient."""
+def _acceleration_energy(terms, pose, slope):
+    """Energy of accelerations, quadratic for usual ones and linear for impacts; adds its gradient."""
     total = 0.0
     one, two = np.float32(1), np.float32(2)
     going, turning = terms.rates[0], terms.rates[1] / two
@@ -144,8 +144,8 @@ def _swayed(terms, pose, slope):
 
 @no_type_check
 @numba.njit(nogil=True, cache=True, fastmath=True)
-def _missed(t, terms, pose, error):
-    """Write how far one frame's markers lie from what was measured."""
+def _write_errors(t, terms, pose, error):
+    """Write the distances of one frame's markers from the measured points."""
     for m in range(len(terms.frames)):
         f = terms.frames[m]
         for i in range(3):
@@ -159,7 +159,7 @@ def _missed(t, terms, pose, error):
 
 @no_type_check
 @numba.njit(nogil=True, cache=True, fastmath=True)
-def _handed_on(t, terms, slope, pull):
+def _pass_to_joints(t, terms, slope, pull):
     """Add the gradient with respect to one frame's markers to that of the joints that carry them."""
     for m in range(len(terms.frames)):
         f = terms.frames[m]
@@ -172,12 +172,12 @@ def _handed_on(t, terms, slope, pull):
 
 @no_type_check
 @numba.njit(nogil=True, cache=True, fastmath=True)
-def _measured(t, terms, pose, slope, error, pull):
-    """Energy of one frame's markers; adds its gradient. `error` and `pull` are room for [marker, 3]."""
+def _marker_energy(t, terms, pose, slope, error, pull):
+    """Energy of one frame's markers; adds its gradient. `error` and `pull` are buffers of [marker, 3]."""
     total = 0.0
     one, two = np.float32(1), np.float32(2)
     sighted = len(terms.pixels) > 0
-    _missed(t, terms, pose, error)
+    _write_errors(t, terms, pose, error)
     pull[:] = 0
     mass = np.float32(1e-9)
     middle, sum0, sum1, sum2 = np.zeros(3, np.float32), np.float32(0), np.float32(0), np.float32(0)
@@ -186,7 +186,7 @@ def _measured(t, terms, pose, slope, error, pull):
         mass += w
         for i in range(3):
             middle[i] += w * error[m, i]
-    # With a picture, place comes from there, and points tell their shape alone.
+    # With a picture, position comes from the picture, and points determine only the shape.
     middle *= one / mass if sighted else np.float32(0)
     tight = one / (terms.limits[t] * terms.limits[t])
     for m in range(len(terms.frames)):
@@ -204,14 +204,14 @@ def _measured(t, terms, pose, slope, error, pull):
             pull[m, 0] -= share * sum0
             pull[m, 1] -= share * sum1
             pull[m, 2] -= share * sum2
-        total += _seen(t, terms, error, pull)
-    _handed_on(t, terms, slope, pull)
+        total += _pixel_energy(t, terms, error, pull)
+    _pass_to_joints(t, terms, slope, pull)
     return total
 
 
 @no_type_check
 @numba.njit(nogil=True, cache=True, fastmath=True)
-def _seen(t, terms, error, pull):
+def _pixel_energy(t, terms, error, pull):
     """Energy of one frame's pixels; adds its gradient to `pull`."""
     total = 0.0
     one, two = np.float32(1), np.float32(2)
@@ -246,7 +246,7 @@ def _seen(t, terms, error, pull):
 
 @no_type_check
 @numba.njit(nogil=True, cache=True, fastmath=True)
-def _hinged(t, terms, pose, slope):
+def _hinge_energy(t, terms, pose, slope):
     """Energy of one frame's knees and elbows; adds its gradient."""
     total = 0.0
     zero, two = np.float32(0), np.float32(2)
@@ -259,7 +259,7 @@ def _hinged(t, terms, pose, slope):
             turned = r[i, 0] * bone[0] + r[i, 1] * bone[1] + r[i, 2] * bone[2]
             aside += turned * axis[i]
             onward += turned * bend[i]
-        # 0.05: hinges stretch a few degrees beyond straight in most people.
+        # 0.05: most people's hinges extend a few degrees beyond straight.
         back = max(zero, np.float32(-0.05) - onward)
         total += w * (aside * aside + np.float32(4) * back * back)
         for i in range(3):
@@ -277,7 +277,7 @@ def _hinged(t, terms, pose, slope):
 
 @no_type_check
 @numba.njit(nogil=True, cache=True, fastmath=True)
-def _believed(t, terms, pose, slope):
+def _prior_energy(t, terms, pose, slope):
     """Energy of one frame's rest prior, hinges and floor; adds its gradient."""
     total = 0.0
     zero, two = np.float32(0), np.float32(2)
@@ -286,7 +286,7 @@ def _believed(t, terms, pose, slope):
         total += k * (np.float32(3) - pose.local[t, j, 0, 0] - pose.local[t, j, 1, 1] - pose.local[t, j, 2, 2])
         for i in range(3):
             slope.local[t, j, i, i] -= k
-    total += _hinged(t, terms, pose, slope)
+    total += _hinge_energy(t, terms, pose, slope)
     n = terms.floor
     for k in range(len(terms.supports)):
         j = terms.supports[k]
@@ -302,8 +302,8 @@ def _believed(t, terms, pose, slope):
 
 @no_type_check
 @numba.njit(nogil=True, cache=True, fastmath=True)
-def _returned(t, row, terms, pose, slope, gradient):
-    """The gradient of one frame's unknowns, out of those of its rotations and positions."""
+def _write_gradient(t, row, terms, pose, slope, gradient):
+    """Write the gradient of one frame's unknowns from the gradients of its rotations and positions."""
     for step in range(22):
         j = 21 - step
         p = terms.parents[j]
@@ -333,7 +333,7 @@ def _returned(t, row, terms, pose, slope, gradient):
         u0, u1, u2 = g[0, 0], g[1, 0], g[2, 0]
         v0, v1, v2 = g[0, 1], g[1, 1], g[2, 1]
         w0, w1, w2 = g[0, 2], g[1, 2], g[2, 2]
-        # z = x x y sends its gradient back to both.
+        # The gradient of z = x cross y passes to both.
         u0, u1, u2 = u0 + y1 * w2 - y2 * w1, u1 + y2 * w0 - y0 * w2, u2 + y0 * w1 - y1 * w0
         v0, v1, v2 = v0 + w1 * x2 - w2 * x1, v1 + w2 * x0 - w0 * x2, v2 + w0 * x1 - w1 * x0
         a0, a1, a2 = row[k], row[k + 1], row[k + 2]
@@ -364,13 +364,13 @@ def energy(rows, terms, gradient):
     pose = _Pose(np.empty(matrices, np.float32), np.empty(matrices, np.float32), np.empty(points, np.float32))
     slope = _Pose(np.zeros(matrices, np.float32), np.empty((22, 3, 3), np.float32), np.zeros(points, np.float32))
     error, pull = np.empty((markers, 3), np.float32), np.empty((markers, 3), np.float32)
-    _posed(rows, terms, pose)
-    total = _swayed(terms, pose, slope)
+    _pose_joints(rows, terms, pose)
+    total = _acceleration_energy(terms, pose, slope)
     for t in range(time):
         slope.world[:] = 0
-        total += _measured(t, terms, pose, slope, error, pull)
-        total += _believed(t, terms, pose, slope)
-        _returned(t, rows[t], terms, pose, slope, gradient[t])
+        total += _marker_energy(t, terms, pose, slope, error, pull)
+        total += _prior_energy(t, terms, pose, slope)
+        _write_gradient(t, rows[t], terms, pose, slope, gradient[t])
     return total
 
 
@@ -386,11 +386,11 @@ def _dot(a, b):
 @no_type_check
 @numba.njit(nogil=True, cache=True)
 def descend(rows, terms, waves, iterations):
-    """The rows after at most so many steps of limited-memory BFGS from the rows given, and their energy.
+    """The rows after at most `iterations` steps of limited-memory BFGS from the given rows, and their energy.
 
     Source:
         Nocedal and Wright, "Numerical Optimization", 2nd edition, algorithm 7.4 (two-loop recursion), with
-        backtracking; pairs that do not curve upwards are left out.
+        backtracking; pairs without positive curvature are left out.
     """
     time, width = rows.shape
     size = time * width
@@ -415,7 +415,7 @@ def descend(rows, terms, waves, iterations):
             at = (newest - kept + 1 + k) % _HISTORY
             q += (alpha[at] - rho[at] * _dot(bends[at], q)) * S[at]
         slope, step, arrived = -_dot(g, q), np.float32(1), True
-        for _ in range(_SHRINKS):
+        for _ in range(_MAX_HALVINGS):
             trial = u - step * q
             there = rows + np.dot(back, waves.scales * trial.reshape(time, width))
             trial_value = energy(there, terms, gradient)
@@ -434,7 +434,7 @@ def descend(rows, terms, waves, iterations):
         rho[newest] = np.float32(0)  # a pair of 0 changes nothing
         if curve > np.float32(1e-10) * bend:
             rho[newest], scale = np.float32(1) / curve, curve / bend
-        idle = idle + 1 if value - trial_value < _STILL * abs(value) else 0
+        idle = idle + 1 if value - trial_value < _MIN_GAIN * abs(value) else 0
         u, g, value, best = trial, trial_g, trial_value, there
         if idle == 2:
             break

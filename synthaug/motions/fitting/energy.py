@@ -1,6 +1,6 @@
-"""What is believed of a moving body, as an energy: the specification of `descent`, in plain torch.
+"""Compute the energy of a moving body in plain, differentiable torch: the specification of `descent`.
 
-Minus twice the log posterior of one clip's movement, up to a constant. Differentiable; used where speed does not count.
+It is minus twice the log posterior of one clip's motion, up to a constant. Used where speed does not matter.
 """
 
 import torch
@@ -9,13 +9,13 @@ from torch import Tensor
 
 from synthaug.body.rotations import rotation_6d_to_matrix
 from synthaug.body.skeleton import PARENTS, Skeleton
-from synthaug.motions.fitting.descent import Terms
+from synthaug.motions.fitting.descent import EnergyTerms
 from synthaug.motions.fitting.markers import NUM_BODY
 from synthaug.structures import Camera
 
 
 def _levels() -> list[list[int]]:
-    """Body joints by distance from the pelvis, so that a whole level is posed at once."""
+    """Body joints by distance from the pelvis, so that each level is posed at once."""
     depth = [0] * NUM_BODY
     for joint in range(1, NUM_BODY):
         depth[joint] = depth[PARENTS[joint]] + 1
@@ -30,7 +30,7 @@ _HOLDERS = [
     torch.tensor([above.index(PARENTS[j]) for j in level])
     for above, level in zip([[0], *_LEVELS], _LEVELS, strict=False)
 ]
-"""For every level, its joints, and where in the level above the parent of each is found."""
+"""For every level, the index of each joint's parent in the level above."""
 
 
 def project(
@@ -44,32 +44,32 @@ def body_kinematics(
     local: Float[Tensor, "time 22 3 3"], root: Float[Tensor, "time 3"], skeleton: Skeleton
 ) -> tuple[Float[Tensor, "time 22 3 3"], Float[Tensor, "time 22 3"]]:
     """World rotations and positions of the 22 body joints, a whole level of the tree at a time."""
-    return _posed(local, root, bones_of(skeleton).to(local))
+    return _pose_joints(local, root, bones_of(skeleton).to(local))
 
 
 def bones_of(skeleton: Skeleton) -> Float[Tensor, "22 3"]:
-    """From each body joint's parent to the joint, at rest."""
+    """Offset from each body joint's parent to the joint, at rest."""
     return torch.stack([skeleton.joints[j] - skeleton.joints[max(PARENTS[j], 0)] for j in range(NUM_BODY)])
 
 
-def unpacked(rows: Float[Tensor, "time 135"]) -> tuple[Float[Tensor, "time 22 3 3"], Float[Tensor, "time 3"]]:
-    """Local rotations and root of rows of unknowns, which hold the first two columns of each rotation."""
+def unpack(rows: Float[Tensor, "time 135"]) -> tuple[Float[Tensor, "time 22 3 3"], Float[Tensor, "time 3"]]:
+    """Unpack rows of unknowns, which hold the first two columns of each rotation, into rotations and root."""
     return rotation_6d_to_matrix(rows[:, :-3].unflatten(1, (NUM_BODY, 6))).mT, rows[:, -3:]
 
 
-def packed(local: Float[Tensor, "time 22 3 3"], root: Float[Tensor, "time 3"]) -> Float[Tensor, "time 135"]:
-    """Rows of unknowns. Columns, not rows of the matrices: then turning the world turns the unknowns rigidly."""
+def pack(local: Float[Tensor, "time 22 3 3"], root: Float[Tensor, "time 3"]) -> Float[Tensor, "time 135"]:
+    """Pack rotations and root into rows of unknowns. Columns of the matrices, so that they turn with the world."""
     return torch.cat([local[..., :2].mT.flatten(1), root], dim=1)
 
 
-def energy_plain(rows: Float[Tensor, "time 135"], terms: Terms) -> Float[Tensor, ""]:
-    """The energy of one clip; `descent.energy` is held to its value and to its gradient."""
+def energy_plain(rows: Float[Tensor, "time 135"], terms: EnergyTerms) -> Float[Tensor, ""]:
+    """The energy of one clip; a test holds `descent.energy` to its value and gradient."""
     known = {name: torch.from_numpy(value) for name, value in terms._asdict().items()}
-    local, root = unpacked(rows)
-    R, joints = _posed(local, root, known["bones"].to(rows))
+    local, root = unpack(rows)
+    R, joints = _pose_joints(local, root, known["bones"].to(rows))
     turned = (R.index_select(1, known["frames"]) @ known["offsets"].to(rows)[..., None]).squeeze(-1)
-    total = _data_term(_blend(known).to(rows) @ joints + turned, known).sum()
-    # |R - I|^2 is twice the squared angle, for small ones.
+    total = _data_term(_blend_weights(known).to(rows) @ joints + turned, known).sum()
+    # |R - I|^2 is twice the squared angle for small angles.
     total = total + (known["stiffness"] * (3 - local.diagonal(dim1=-2, dim2=-1).sum(-1))).sum()
     total = total + known["tightness"][0] * _hinge_term(local, known)
     n = known["floor"].to(rows)
@@ -89,7 +89,7 @@ def _pinhole(points: Tensor, viewmats: Tensor, Ks: Tensor) -> tuple[Tensor, Tens
     return (inside / safe[..., None]) @ Ks[:, :2].mT, depth
 
 
-def _posed(local: Tensor, root: Tensor, bones: Tensor) -> tuple[Tensor, Tensor]:
+def _pose_joints(local: Tensor, root: Tensor, bones: Tensor) -> tuple[Tensor, Tensor]:
     rotations, positions = [local[:, :1]], [root[:, None]]
     for members, holders in zip(_MEMBERS, _HOLDERS, strict=True):
         R = rotations[-1].index_select(1, holders)
@@ -99,15 +99,15 @@ def _posed(local: Tensor, root: Tensor, bones: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat(rotations, dim=1).index_select(1, _BACK), torch.cat(positions, dim=1).index_select(1, _BACK)
 
 
-def _blend(known: dict[str, Tensor]) -> Tensor:
-    """The markers' shares of the joints, written out."""
+def _blend_weights(known: dict[str, Tensor]) -> Tensor:
+    """The markers' shares of the joints as a dense matrix."""
     owner = torch.arange(len(known["frames"])).repeat_interleave(known["starts"].diff())
     weights = known["shares"].new_zeros(len(known["frames"]), NUM_BODY)
     return weights.index_put_((owner, known["holders"]), known["shares"], accumulate=True)
 
 
 def _charbonnier(squares: Tensor) -> Tensor:
-    """Quadratic for usual accelerations, linear for blows and landings, which do happen."""
+    """Quadratic for usual accelerations, linear for those of impacts and landings."""
     return 2 * ((1 + squares).sqrt() - 1)
 
 
@@ -126,16 +126,16 @@ def _data_term(placed: Tensor, known: dict[str, Tensor]) -> Tensor:
 
 
 def _robust(squares: Tensor, weights: Tensor, scale: Tensor) -> Tensor:
-    """Geman and McClure's error, summed over the markers of a frame; quadratic well below the scale."""
+    """Geman and McClure's error, summed over the markers of a frame; quadratic far below the scale."""
     return (weights * squares / (1 + squares / scale**2)).sum(1)
 
 
 def _hinge_term(local: Tensor, known: dict[str, Tensor]) -> Tensor:
-    """How far hinges leave their plane or bend backwards, and knees twist."""
+    """Energy of hinges that leave their plane or bend backwards, and of knees that twist."""
     hinges, axes = known["hinges"], known["hinge_axes"].to(local)
     turned = torch.einsum("fhij,hj->fhi", local.index_select(1, hinges), known["hinge_bones"].to(local))
     aside = (turned * axes).sum(-1)
-    # 0.05: hinges stretch a few degrees beyond straight in most people.
+    # 0.05: most people's hinges extend a few degrees beyond straight.
     backward = torch.relu(-0.05 - (turned * known["hinge_bends"].to(local)).sum(-1))
     twist = torch.einsum("fhij,hj->fhi", local.index_select(1, hinges[:2]), axes[:2]) - axes[:2]
     return (aside**2 + 4 * backward**2).sum() + (twist**2).sum()

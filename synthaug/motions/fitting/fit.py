@@ -1,6 +1,6 @@
-"""SMPL-X motions out of tracks of markers: smoothing, a closed-form start, then descent. Pure functions.
+"""Fit SMPL-X motions to tracks of markers: smooth, start in closed form, then descend. Pure functions.
 
-Used by every source that measures points: film, skeleton files, noisy truth. Hands, jaw and eyes stay at rest.
+Used for film, skeleton files and noisy ground truth. Hands, jaw and eyes stay at rest.
 """
 
 import math
@@ -15,14 +15,14 @@ from torch import Tensor
 
 from synthaug.body.rotations import matrix_to_axis_angle
 from synthaug.body.skeleton import JOINT, JOINT_NAMES, PARENTS, SUPPORTS, Skeleton
-from synthaug.motions.fitting.descent import Terms, Waves, descend
-from synthaug.motions.fitting.energy import bones_of, packed, project, unpacked
-from synthaug.motions.fitting.markers import NUM_BODY, Markers, Sighting, Track, noise, smoothed
-from synthaug.motions.fitting.starts import HINGES, analytic_start, plausible
+from synthaug.motions.fitting.descent import EnergyTerms, Waves, descend
+from synthaug.motions.fitting.energy import bones_of, pack, project, unpack
+from synthaug.motions.fitting.markers import NUM_BODY, Markers, Sighting, Track, noise, smooth
+from synthaug.motions.fitting.starts import HINGES, analytic_start, find_plausible
 from synthaug.structures import Motion
 
 _WINDOW, _OVERLAP = 256, 32
-"""Frames fitted at once and frames that neighbouring windows share: a second, which settles what came before."""
+"""Frames fitted at once, and frames that neighbouring windows share: a second, after which the past has no effect."""
 
 
 @dataclass(frozen=True)
@@ -30,15 +30,15 @@ class Beliefs:
     """How people move and how far measurements can be trusted: the standard deviations of a fit.
 
     Attributes:
-        least_noise: Metres; no point is trusted more than this.
-        least_pixel_noise: Metres at the person's distance; no pixel position is trusted more than this.
-        outlier: Metres; beyond this a measurement is taken for a mistake (Geman and McClure's scale), or beyond ten
-            times the track's noise where that is more.
+        least_noise: Least noise of points, metres.
+        least_pixel_noise: Least noise of pixel positions, metres at the person's distance.
+        outlier: Metres beyond which a measurement counts as an outlier (Geman and McClure's scale), or ten times the
+            track's noise where that is more.
         acceleration: Metres per second squared, of joints.
         angular_acceleration: Radians per second squared, of joints against their parents.
-        looseness: Factor on `USUAL_ANGLES`, how far joints turn from rest.
+        looseness: Factor on `USUAL_ANGLES`, the deviation of joint angles from rest.
         hinge: Radians by which knees twist and elbows leave their plane.
-        floor: Metres by which flesh sinks into a track's floor.
+        floor: Metres by which the body sinks into a track's floor.
         iterations: Descent steps.
     """
 
@@ -57,26 +57,26 @@ USUAL_ANGLES: dict[str, float] = {
     "spine": 0.35, "neck": 0.4, "head": 0.4, "collar": 0.25, "wrist": 0.5, "ankle": 0.4, "foot": 0.2,
     "hip": 3.0, "knee": 3.0, "shoulder": 3.0, "elbow": 3.0,
 }  # fmt: skip
-"""Radians from rest, one standard deviation, by kind of joint: tight where points see little, loose on limbs.
+"""Standard deviation of the angle from rest, radians, by kind of joint: tight where points show little, loose on limbs.
 
-Of the order of the joints' ranges (Kapandji, "The Physiology of the Joints"): they settle only what points leave open.
+Of the order of the joints' ranges (Kapandji, "The Physiology of the Joints"); they decide only what points leave open.
 """
 
 
 def fit(track: Track, markers: Markers, skeleton: Skeleton, *, beliefs: Beliefs | None = None) -> Motion:
-    """The motion of one track.
+    """Fit the motion of one track.
 
     Args:
-        track: What was measured.
-        markers: Where its points sit on the body.
-        skeleton: Of the body that shall have moved.
+        track: The measured points.
+        markers: Positions of the points on the body.
+        skeleton: The body's skeleton.
         beliefs: Weights of the terms; None takes those measured on motion capture.
 
     Returns:
-        As many frames as the track has, in its world frame and frame rate.
+        One frame for each of the track's, in its world frame and frame rate.
 
     Raises:
-        ValueError: If nothing at all was measured.
+        ValueError: If the track has no measured point.
     """
     return fit_many([track], markers, skeleton, beliefs=beliefs)[0]
 
@@ -84,17 +84,17 @@ def fit(track: Track, markers: Markers, skeleton: Skeleton, *, beliefs: Beliefs 
 def fit_many(
     tracks: Sequence[Track], markers: Markers, skeleton: Skeleton, *, beliefs: Beliefs | None = None
 ) -> list[Motion]:
-    """The motions of several tracks of one body; none influences another.
+    """Fit several tracks of one body independently.
 
     Raises:
-        ValueError: If a track has nothing measured at all.
+        ValueError: If a track has no measured point.
     """
     return fit_each([Subject(track, markers, skeleton) for track in tracks], beliefs=beliefs)
 
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """What is fitted: a track, where its points sit, and on whom."""
+    """A track to fit, the positions of its points on the body, and the body's skeleton."""
 
     track: Track
     markers: Markers
@@ -102,71 +102,71 @@ class Subject:
 
 
 def fit_each(subjects: Sequence[Subject], *, beliefs: Beliefs | None = None) -> list[Motion]:
-    """The motions of several tracks, each with markers and a skeleton of its own; none influences another.
+    """Fit several tracks independently, each with its own markers and skeleton.
 
     Raises:
-        ValueError: If a track has nothing measured at all.
+        ValueError: If a track has no measured point.
     """
     beliefs = beliefs or Beliefs()
     for index, subject in enumerate(subjects):
         track = subject.track
         if not ((track.confidence > 0) & track.points.isfinite().all(-1)).any():
             raise ValueError(
-                f"Track {index} has no point of any confidence in its {len(track.points)} frames. At least one marker "
-                "in one frame was wanted. Was its confidence filled in, and are its values finite?"
+                f"Expected at least one marker with confidence in the {len(track.points)} frames of track {index}, got "
+                "none. Check that its confidence is filled in and its values are finite."
             )
     threads = torch.get_num_threads()
-    # Two threads on tensors this small cost up to 100 times what they save.
+    # On tensors this small, a second thread costs up to 100 times what it saves.
     torch.set_num_threads(1)
     try:
         with torch.no_grad():
-            return [_fitted(subject, beliefs) for subject in subjects]
+            return [_fit_subject(subject, beliefs) for subject in subjects]
     finally:
         torch.set_num_threads(threads)
 
 
-def _fitted(subject: Subject, beliefs: Beliefs) -> Motion:
+def _fit_subject(subject: Subject, beliefs: Beliefs) -> Motion:
     track, markers, skeleton = subject.track, subject.markers, subject.skeleton
-    width = _width(float(noise(track.points, track.confidence).clamp(min=beliefs.least_noise)), track.fps)
-    # A hundredth, not nothing: where every point is implausible, they still beat the rest pose.
-    trust = torch.where(plausible(track.points, markers, skeleton), 1.0, 0.01) * track.confidence
-    points, seen = smoothed(track.points.float(), trust.float(), width)
+    width = _smoothing_width(float(noise(track.points, track.confidence).clamp(min=beliefs.least_noise)), track.fps)
+    # A hundredth, not zero: if every point is implausible, points still beat the rest pose.
+    trust = torch.where(find_plausible(track.points, markers, skeleton), 1.0, 0.01) * track.confidence
+    points, seen = smooth(track.points.float(), trust.float(), width)
     local, root = analytic_start(points, seen, markers, skeleton)
-    return motion_of(descended(packed(local, root), subject, beliefs, root)[0], fps=track.fps)
+    return motion_of(descend_windows(pack(local, root), subject, beliefs, root)[0], fps=track.fps)
 
 
-def descended(
+def descend_windows(
     rows: Float[Tensor, "time 135"], subject: Subject, beliefs: Beliefs, root: Float[Tensor, "time 3"]
 ) -> tuple[Float[Tensor, "time 135"], float]:
-    """Rows of unknowns after descent, and their energy.
+    """Descend from rows of unknowns, window by window; returns the rows and their energy.
 
     Args:
-        rows: Where to start, as `energy.packed` makes them.
+        rows: Start, as `energy.pack` returns it.
         subject: What is fitted.
-        beliefs: Weights of the terms, and how many steps.
-        root: Where the pelvis is, roughly: a pixel is worth as many metres as it covers there.
+        beliefs: Weights of the terms, and number of steps.
+        root: Approximate position of the pelvis, which sets how many metres a pixel covers.
     """
     start, terms = np.ascontiguousarray(rows.numpy()), terms_of(subject, beliefs, root)
     pieces, total = [], 0.0
     for first, last in _windows(len(start)):
-        part = _cut(terms, first, last)
-        waves = _waves(part, subject, beliefs)
+        part = _cut_terms(terms, first, last)
+        waves = _cosine_waves(part, subject, beliefs)
         found, value = descend(start[first:last], part, waves, beliefs.iterations)
         pieces.append((first, found))
         total += value
-    return _joined(pieces, len(start)), total
+    return _join_windows(pieces, len(start)), total
 
 
 def motion_of(rows: Float[Tensor, "time 135"], *, fps: float) -> Motion:
-    """The motion of rows of unknowns; hands and face at rest."""
-    local, root = unpacked(rows)
+    """The motion that rows of unknowns describe; hands and face at rest."""
+    local, root = unpack(rows)
     pose = matrix_to_axis_angle(local)
     whole = torch.cat([pose, pose.new_zeros(len(pose), len(PARENTS) - NUM_BODY, 3)], dim=1)
     return Motion.from_pose(whole, root.contiguous(), fps=fps)
 
 
 def _windows(time: int) -> list[tuple[int, int]]:
-    """Stretches that are fitted one by one, so that hours cost no more memory than seconds; neighbours overlap."""
+    """Overlapping windows that are fitted one by one, so that memory does not grow with the clip."""
     if time <= _WINDOW:
         return [(0, time)]
     count = math.ceil((time - _OVERLAP) / (_WINDOW - _OVERLAP))
@@ -174,21 +174,21 @@ def _windows(time: int) -> list[tuple[int, int]]:
     return [(start, start + _WINDOW) for start in starts]
 
 
-def _joined(pieces: list[tuple[int, NDArray[np.float32]]], time: int) -> Float[Tensor, "time 135"]:
-    """Windows end to end, each fading into the next over the frames that both have."""
+def _join_windows(pieces: list[tuple[int, NDArray[np.float32]]], time: int) -> Float[Tensor, "time 135"]:
+    """Join windows, each fading into the next over the frames that they share."""
     total, mass = torch.zeros(time, 3 + 6 * NUM_BODY), torch.zeros(time, 1)
     for first, rows in pieces:
         index = torch.arange(len(rows), dtype=torch.float32)
-        # Edges of the clip have no neighbour to fade into, and there every share divides out.
+        # At the ends of the clip only one window contributes, so its share cancels.
         share = torch.minimum(index + 1, len(rows) - index)[:, None].clamp(max=_OVERLAP)
-        local, root = unpacked(torch.from_numpy(rows))
-        total[first : first + len(rows)] += share * packed(local, root)
+        local, root = unpack(torch.from_numpy(rows))
+        total[first : first + len(rows)] += share * pack(local, root)
         mass[first : first + len(rows)] += share
     return total / mass
 
 
-def _width(sigma: float, fps: float) -> float:
-    """Frames of Gaussian smoothing that balance white noise against the bend that they take out of the movement.
+def _smoothing_width(sigma: float, fps: float) -> float:
+    """Width of Gaussian smoothing in frames that balances noise against the bias from smoothing out movement.
 
     Smoothing by s frames leaves noise of variance sigma^2 / (2 sqrt(pi) s) and a bias of a s^2 / (2 fps^2); their
     sum of squares is least at s^5 = sigma^2 fps^4 / (2 sqrt(pi) a^2).
@@ -197,13 +197,13 @@ def _width(sigma: float, fps: float) -> float:
     return float((sigma**2 * fps**4 / (2 * 3.14159**0.5 * usual_acceleration**2)) ** 0.2)
 
 
-def terms_of(subject: Subject, beliefs: Beliefs, root: Float[Tensor, "time 3"]) -> Terms:
+def terms_of(subject: Subject, beliefs: Beliefs, root: Float[Tensor, "time 3"]) -> EnergyTerms:
     """Everything that the energy of a track depends on.
 
     Args:
         subject: What is fitted.
         beliefs: Weights of the terms.
-        root: Where the pelvis is, roughly: a pixel is worth as many metres as it covers there.
+        root: Approximate position of the pelvis, which sets how many metres a pixel covers.
     """
     track, markers, skeleton = subject.track, subject.markers, subject.skeleton
     known = (track.confidence > 0) & track.points.isfinite().all(-1)
@@ -215,39 +215,39 @@ def terms_of(subject: Subject, beliefs: Beliefs, root: Float[Tensor, "time 3"]) 
     nowhere = torch.tensor([0.0, 1.0, 0.0, 1e3])
     rates = [(track.fps**2 / usual) ** 2 for usual in (beliefs.acceleration, beliefs.angular_acceleration)]
     counts = np.bincount([m for m, _, _ in entries], minlength=len(markers.frames))
-    return Terms(
-        points=_floats(torch.where(known[..., None], track.points, 0)),
-        weights=_floats(torch.where(known, track.confidence, 0) / sigma**2),
-        limits=_floats((10 * sigma).clamp(min=beliefs.outlier).expand(len(known))),
-        **_sighted(track.sighting, root, beliefs, len(markers.frames)),
-        floor=_floats(nowhere if track.floor is None else track.floor),
+    return EnergyTerms(
+        points=_to_floats(torch.where(known[..., None], track.points, 0)),
+        weights=_to_floats(torch.where(known, track.confidence, 0) / sigma**2),
+        limits=_to_floats((10 * sigma).clamp(min=beliefs.outlier).expand(len(known))),
+        **_sighting_terms(track.sighting, root, beliefs, len(markers.frames)),
+        floor=_to_floats(nowhere if track.floor is None else track.floor),
         rates=np.array(rates, np.float32),
-        bones=_floats(bones_of(skeleton)),
+        bones=_to_floats(bones_of(skeleton)),
         parents=np.array(PARENTS[:NUM_BODY]),
-        offsets=_floats(markers.offsets),
+        offsets=_to_floats(markers.offsets),
         frames=markers.frames.numpy().astype(np.int64),
         starts=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         holders=np.array([j for _, j, _ in entries], np.int64),
         shares=np.array([w for _, _, w in entries], np.float32),
-        stiffness=_floats(_stiffness(beliefs)),
+        stiffness=_to_floats(_stiffness(beliefs)),
         hinges=hinges.numpy(),
-        hinge_axes=_floats(axes),
-        hinge_bones=_floats(bones),
-        hinge_bends=_floats(torch.linalg.cross(axes, bones)),
+        hinge_axes=_to_floats(axes),
+        hinge_bones=_to_floats(bones),
+        hinge_bends=_to_floats(torch.linalg.cross(axes, bones)),
         supports=np.array(supports, np.int64),
         flesh=np.array(flesh, np.float32),
         tightness=np.array([1 / beliefs.hinge**2, 1 / beliefs.floor**2], np.float32),
     )
 
 
-def _floats(values: Tensor) -> NDArray[np.float32]:
+def _to_floats(values: Tensor) -> NDArray[np.float32]:
     return np.ascontiguousarray(values.float().numpy())
 
 
-def _sighted(
+def _sighting_terms(
     sight: Sighting | None, root: Float[Tensor, "time 3"], beliefs: Beliefs, markers: int
 ) -> dict[str, NDArray[np.float32]]:
-    """What the pictures say about each frame."""
+    """The terms of the pictures, empty without a sighting."""
     if sight is None:
         shapes = {
             "pixels": (0, markers, 2), "pixel_weights": (0, markers), "pixel_limits": (0,),
@@ -259,12 +259,12 @@ def _sighted(
     scale = depth / sight.camera.Ks[:, :1, 0].to(depth)
     error = (noise(sight.pixels, sight.confidence).float() * scale).clamp(min=beliefs.least_pixel_noise)
     return {
-        "pixels": _floats(torch.where(visible[..., None], sight.pixels, 0)),
-        "pixel_weights": _floats(torch.where(visible, sight.confidence, 0) / error**2),
-        "pixel_limits": _floats((10 * error).clamp(min=beliefs.outlier)[:, 0]),
-        "metres_per_pixel": _floats(scale[:, 0]),
-        "viewmats": _floats(sight.camera.viewmats),
-        "Ks": _floats(sight.camera.Ks),
+        "pixels": _to_floats(torch.where(visible[..., None], sight.pixels, 0)),
+        "pixel_weights": _to_floats(torch.where(visible, sight.confidence, 0) / error**2),
+        "pixel_limits": _to_floats((10 * error).clamp(min=beliefs.outlier)[:, 0]),
+        "metres_per_pixel": _to_floats(scale[:, 0]),
+        "viewmats": _to_floats(sight.camera.viewmats),
+        "Ks": _to_floats(sight.camera.Ks),
     }
 
 
@@ -281,19 +281,19 @@ _TIMED = (
 )
 
 
-def _cut(terms: Terms, first: int, last: int) -> Terms:
+def _cut_terms(terms: EnergyTerms, first: int, last: int) -> EnergyTerms:
     return terms._replace(**{name: np.ascontiguousarray(getattr(terms, name)[first:last]) for name in _TIMED})
 
 
-def _waves(terms: Terms, subject: Subject, beliefs: Beliefs) -> Waves:
-    """Cosine waves over the frames and their scales: unknowns in which the energy is nearly round.
+def _cosine_waves(terms: EnergyTerms, subject: Subject, beliefs: Beliefs) -> Waves:
+    """Cosine waves over the frames and their scales: unknowns in which the energy is well conditioned.
 
-    Acceleration is dear for fast waves and cheap for slow ones, and a bone's curvature grows with what hangs on it.
-    In these unknowns descent needs tens of steps where it needed hundreds. Only speed depends on this, no minimum.
+    Acceleration costs much for fast waves and little for slow ones, and a bone's curvature grows with what hangs on it.
+    In these unknowns descent needs tens of steps instead of hundreds. The minima do not change.
     """
     markers, skeleton, fps = subject.markers, subject.skeleton, subject.track.fps
     main = torch.where(markers.offsets.abs().amax(1) > 0, markers.frames, markers.weights.argmax(1))
-    below = _descent()
+    below = _descendants()
     rest = skeleton.joints[:NUM_BODY]
     lever = ((markers.rest(skeleton)[None] - rest[:, None]) ** 2).sum(-1) * below[:, main]
     swing = ((rest[None] - rest[:, None]) ** 2).sum(-1) * below
@@ -310,11 +310,11 @@ def _waves(terms: Terms, subject: Subject, beliefs: Beliefs) -> Waves:
     turning = (lever @ weight + _stiffness(beliefs))[None] + heft[:, None] * swing.sum(1)[None] + spin[:, None]
     going = weight.sum() + NUM_BODY * heft
     curvature = torch.cat([turning.repeat_interleave(6, dim=1), going[:, None].expand(-1, 3)], dim=1)
-    return Waves(cosines=_floats(C), scales=_floats(curvature.clamp(min=1e-6).rsqrt()))
+    return Waves(cosines=_to_floats(C), scales=_to_floats(curvature.clamp(min=1e-6).rsqrt()))
 
 
-def _descent() -> Float[Tensor, "22 22"]:
-    """1 where the column's joint hangs on the row's joint, itself included."""
+def _descendants() -> Float[Tensor, "22 22"]:
+    """1 where the column's joint is the row's joint or a descendant of it."""
     below = torch.eye(NUM_BODY)
     for joint in range(1, NUM_BODY):
         below[:, joint] += below[:, PARENTS[joint]]
@@ -322,7 +322,7 @@ def _descent() -> Float[Tensor, "22 22"]:
 
 
 def _stiffness(beliefs: Beliefs) -> Float[Tensor, "22"]:
-    """Weight of 3 - trace(R), which is the squared angle for small ones, by joint; the pelvis is free."""
+    """Weight of 3 - trace(R), which is the squared angle for small angles, by joint; the pelvis is free."""
     result = torch.zeros(NUM_BODY)
     for joint in range(1, NUM_BODY):
         kind = JOINT_NAMES[joint].removeprefix("left_").removeprefix("right_").rstrip("123")

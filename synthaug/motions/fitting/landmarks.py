@@ -1,7 +1,4 @@
-"""People in pictures, as mediapipe's pose model sees them: 33 landmarks, and where these sit on our skeleton.
-
-Between film and fitting. Pure functions.
-"""
+"""Place the 33 landmarks of mediapipe's pose model on our skeleton and turn them into body shapes. Pure functions."""
 
 from dataclasses import dataclass
 
@@ -11,7 +8,7 @@ from torch import Tensor
 
 from synthaug.body.skeleton import JOINT, Skeleton
 from synthaug.motions.fitting.markers import NUM_BODY, Markers
-from synthaug.motions.fitting.starts import turned_onto
+from synthaug.motions.fitting.starts import rotation_onto
 
 SITES: tuple[tuple[int, str, tuple[float, float, float], float], ...] = (
     (0, "head", (0.0, 0.04, 0.115), 0.5),
@@ -40,12 +37,12 @@ SITES: tuple[tuple[int, str, tuple[float, float, float], float], ...] = (
     (31, "left_foot", (0.0, -0.005, 0.06), 0.3),
     (32, "right_foot", (0.0, -0.005, 0.06), 0.3),
 )
-"""Landmark, joint that carries it, metres from that joint in the T-pose, trust. Read off the mean body's surface.
+"""Landmark, joint that carries it, offset from that joint in the T-pose (metres), trust. From the mean body's surface.
 
-Tips are trusted less than joints: mediapipe's own tips jitter two to five times as much (stack.md 13 has 0.2).
+Tips are trusted less than joints, since mediapipe's tips jitter two to five times as much.
 """
 USED = tuple(site[0] for site in SITES)
-"""mediapipe's numbers of the landmarks that are fitted."""
+"""mediapipe's indices of the landmarks that are fitted."""
 
 _SIDES = (
     ((11, 13, 15), ("shoulder", "elbow", "wrist"), (17, 19), (23, 25, 27), ("hip", "knee", "ankle"), (29, 31)),
@@ -59,11 +56,11 @@ LIMBS = (11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)
 
 @dataclass(frozen=True, eq=False)
 class Landmarks:
-    """What mediapipe says of every frame; frames without a person hold nan and no visibility.
+    """mediapipe's landmarks in every frame; frames without a person hold nan and visibility 0.
 
     Attributes:
         world: Metres about the middle of the hips, mediapipe's axes (y down, z away from the viewer).
-        pixels: Positions in the picture; also outside it, where mediapipe guesses on.
+        pixels: Positions in the picture; may lie outside it, where mediapipe extrapolates.
         visibility: 0..1.
     """
 
@@ -77,12 +74,12 @@ class Landmarks:
         return self.pixels.isfinite().all(-1).all(-1)
 
     def between(self, first: int, last: int) -> "Landmarks":
-        """Frames first to last - 1."""
+        """Frames `first` to `last` - 1."""
         return Landmarks(self.world[first:last], self.pixels[first:last], self.visibility[first:last])
 
 
 def landmark_markers() -> Markers:
-    """Where the landmarks of `USED` sit on the body."""
+    """Positions of the landmarks of `USED` on the body."""
     joints = torch.tensor([JOINT[site[1]] for site in SITES])
     return Markers(
         weights=torch.nn.functional.one_hot(joints, NUM_BODY).float(),
@@ -91,11 +88,11 @@ def landmark_markers() -> Markers:
     )
 
 
-def trust(landmarks: Landmarks, *, width: int, height: int) -> Float[Tensor, "time marker"]:
-    """How far each landmark of `USED` was seen rather than guessed: visibility cubed, a third outside the picture.
+def landmark_trust(landmarks: Landmarks, *, width: int, height: int) -> Float[Tensor, "time marker"]:
+    """How well each landmark of `USED` was seen: visibility cubed, and a third of that outside the picture.
 
-    Cubed, because mediapipe calls limbs that it invents half visible: 0.95 keeps 0.86, 0.6 keeps 0.2. Nothing falls
-    below 0.03, so that a guess settles what nothing else does.
+    Cubed, because mediapipe reports invented limbs as half visible: 0.95 becomes 0.86, 0.6 becomes 0.2. The least trust
+    is 0.03, so that a guess decides where nothing else does.
     """
     x, y = landmarks.pixels.unbind(-1)
     inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
@@ -103,23 +100,23 @@ def trust(landmarks: Landmarks, *, width: int, height: int) -> Float[Tensor, "ti
     return seen.clamp(min=0.03)[:, list(USED)] * landmarks.found[:, None]
 
 
-def kinds() -> Float[Tensor, " marker"]:
-    """Trust in each kind of landmark of `USED`, whoever was filmed."""
+def kind_trust() -> Float[Tensor, " marker"]:
+    """Trust in each landmark of `USED` by its kind, for any person."""
     return torch.tensor([site[3] for site in SITES])
 
 
-def shapes(landmarks: Landmarks, K: Float[Tensor, "3 3"], skeleton: Skeleton) -> Float[Tensor, "time marker 3"]:
-    """Body shapes about the hips with our skeleton's bone lengths, in the frame of a level camera (y up, z to it).
+def body_shapes(landmarks: Landmarks, K: Float[Tensor, "3 3"], skeleton: Skeleton) -> Float[Tensor, "time marker 3"]:
+    """Body shapes about the hips with our skeleton's bone lengths, in a level camera's frame (y up, z towards it).
 
-    Directions of bones are kept, their lengths are ours: mediapipe's are those of somebody else, and change.
+    Bones keep mediapipe's directions and get our lengths, since mediapipe's lengths change over time.
     """
-    return _rig_sized(levelled(landmarks, K), skeleton)[:, list(USED)]
+    return _resize_to_skeleton(level_landmarks(landmarks, K), skeleton)[:, list(USED)]
 
 
-def levelled(landmarks: Landmarks, K: Float[Tensor, "3 3"]) -> Float[Tensor, "time 33 3"]:
-    """The landmarks about the hips as they are, in the frame of a level camera (y up, z to it).
+def level_landmarks(landmarks: Landmarks, K: Float[Tensor, "3 3"]) -> Float[Tensor, "time 33 3"]:
+    """Turn the landmarks about the hips into the frame of a level camera (y up, z towards it).
 
-    mediapipe looks at a crop as if the camera pointed at it, so each shape is turned by the direction of the hips.
+    mediapipe treats a crop as if the camera pointed at it, so each shape is turned by the direction of the hips.
     """
     flipped = landmarks.world * torch.tensor([1.0, -1.0, -1.0])
     hips = landmarks.pixels[:, 23:25].mean(1)
@@ -127,11 +124,11 @@ def levelled(landmarks: Landmarks, K: Float[Tensor, "3 3"]) -> Float[Tensor, "ti
         [(hips[:, 0] - K[0, 2]) / K[0, 0], -(hips[:, 1] - K[1, 2]) / K[1, 1], -torch.ones_like(hips[:, 0])], dim=-1
     )
     ray = torch.nn.functional.normalize(ray, dim=-1)
-    turn = turned_onto(torch.tensor([0.0, 0.0, -1.0]).expand_as(ray), ray)
+    turn = rotation_onto(torch.tensor([0.0, 0.0, -1.0]).expand_as(ray), ray)
     return torch.einsum("tij,tmj->tmi", turn, flipped)
 
 
-def _rig_sized(p: Float[Tensor, "time 33 3"], skeleton: Skeleton) -> Float[Tensor, "time 33 3"]:
+def _resize_to_skeleton(p: Float[Tensor, "time 33 3"], skeleton: Skeleton) -> Float[Tensor, "time 33 3"]:
     joints = skeleton.joints
 
     def length(a: str, b: str) -> float:
@@ -150,7 +147,7 @@ def _rig_sized(p: Float[Tensor, "time 33 3"], skeleton: Skeleton) -> Float[Tenso
     ours = [length("left_shoulder", "left_elbow"), length("left_elbow", "left_wrist")] * 2
     ours += [length("left_hip", "left_knee"), length("left_knee", "left_ankle")] * 2
     scale = torch.stack([o / r.clamp(min=1e-3) for o, r in zip(ours, ratios, strict=True)]).nanmedian()
-    # mediapipe sets faces up to a hand too far forward: ears go halfway between its guess and straight on the trunk.
+    # mediapipe puts faces up to 10 cm too far forward: take half its direction of the ears and half the trunk's.
     ears = p[:, 7:9].mean(1)
     tall = float(joints[JOINT["head"], 1] - middle[1]) + 0.06
     crown = top + tall * unit(unit(ears - shoulders) + unit(top))

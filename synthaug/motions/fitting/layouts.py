@@ -1,6 +1,6 @@
-"""Which points of the body the joint sources measure, by name of the source: where each point sits on our skeleton.
+"""Define which points of the body each joint source measures, and where they lie on our skeleton.
 
-Below recovery. A source of another kind needs one more constant of this kind, here or in its own file.
+A new source needs one more `Layout`, here or in its own file.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _FACE = {
     "nose": (0.0, 0.04, 0.115), "left_eye": (0.03, 0.08, 0.085), "right_eye": (-0.03, 0.08, 0.085),
     "left_ear": (0.072, 0.06, 0.0), "right_ear": (-0.072, 0.06, 0.0), "centre": (0.0, 0.07, 0.02),
 }  # fmt: skip
-"""Metres from the joint of the head, read off the mean body's surface."""
+"""Metres from the head joint, from the mean body's surface."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ class Layout:
     """The points of one kind of source.
 
     Attributes:
-        name: For messages.
-        num_points: How many it gives in each frame.
-        sites: Those that are fitted; the others are ignored.
+        name: Name of the source, for errors.
+        num_points: Number of points in each frame.
+        sites: Points that are fitted; the others are ignored.
         hands: Index of the first of 21 points of the left and the right hand (wrist, then thumb to little finger, four
             each from knuckle to tip); None where there are none.
     """
@@ -62,11 +62,11 @@ class Layout:
 
     @property
     def trust(self) -> Float[Tensor, " marker"]:
-        """Of each point that is fitted."""
+        """Trust of each point that is fitted."""
         return torch.tensor([site.trust for site in self.sites])
 
     def markers(self, skeleton: Skeleton, *, size: float = 1.0) -> Markers:
-        """Where the fitted points sit on a skeleton whose bones are `size` times the mean body's."""
+        """Positions of the fitted points on a skeleton whose bones are `size` times the mean body's."""
         bare = joint_markers([site.joint for site in self.sites], skeleton)
         offsets = bare.offsets + size * torch.tensor([site.offset for site in self.sites])
         return Markers(weights=bare.weights, frames=bare.frames, offsets=offsets)
@@ -79,7 +79,7 @@ def _sites(*names: str, first: int = 0) -> tuple[Site, ...]:
 SMPLX_22 = Layout("SMPL-X body, 22 joints", NUM_BODY, _sites(*JOINT_NAMES[:NUM_BODY]))
 
 SMPLX_55 = Layout("SMPL-X, 55 joints", len(JOINT_NAMES), _sites(*JOINT_NAMES[:NUM_BODY], *JOINT_NAMES[25:]))
-"""Fingers say how the wrists turn and no more."""
+"""Fingers only determine how the wrists turn."""
 
 _KINECT_ARM = {"shoulder": 1.0, "elbow": 1.0, "wrist": 1.0, "middle1": 0.3}
 NTU_25 = Layout(
@@ -96,9 +96,9 @@ NTU_25 = Layout(
         Site(24, "left_thumb3", trust=0.1), Site(21, "right_middle3", trust=0.1), Site(22, "right_thumb3", trust=0.1),
     ),
 )  # fmt: skip
-"""As the published film shows the person: Kinect names sides as in a mirror, so its left is our right.
+"""Sides as the published film shows the person: Kinect names them as in a mirror, so its left is our right.
 
-Hips are trusted less, since Kinect's lie nearer together than the joints; hand tips and feet jitter most.
+Hips are trusted less, since Kinect's are closer together than the joints; hand tips and feet jitter most.
 """
 
 TOYOTA_13 = Layout(

@@ -1,7 +1,7 @@
-"""From points in a picture to a body in space: starts for every way that the person may face, the best of them kept.
+"""Lift points in one picture to a body in 3D: fit from several facing directions and keep the best.
 
-Between recovery and fitting. One view leaves depth open; bone lengths, joints that bend one way, smooth movement and
-the usual pose settle it, and only roughly. What is exact is where things land in the picture.
+One view leaves depth open. Bone lengths, joints that bend one way, smooth movement and the usual pose decide it, but
+only roughly. Positions in the picture are exact.
 """
 
 import math
@@ -12,65 +12,65 @@ from jaxtyping import Float
 from torch import Tensor
 
 from synthaug.body.skeleton import JOINT, Skeleton
-from synthaug.motions.fitting.energy import packed
-from synthaug.motions.fitting.fit import Beliefs, Subject, descended, motion_of
-from synthaug.motions.fitting.markers import Markers, Sighting, Track, smoothed
-from synthaug.motions.fitting.placement import placed
+from synthaug.motions.fitting.energy import pack
+from synthaug.motions.fitting.fit import Beliefs, Subject, descend_windows, motion_of
+from synthaug.motions.fitting.markers import Markers, Sighting, Track, smooth
+from synthaug.motions.fitting.placement import place_shapes
 from synthaug.motions.fitting.starts import LIMBS, analytic_start
 from synthaug.structures import Camera, Motion
 
 LIFT_BELIEFS = Beliefs(looseness=0.5, least_pixel_noise=0.01, acceleration=4.0)
-"""Tighter than for points in space: what one view leaves open, the usual pose must say."""
+"""Tighter than for 3D points, since the usual pose must decide what one view leaves open."""
 _SMOOTHING = 0.2
-"""Seconds: of distances and of the direction that somebody faces."""
-_SCREENING = 12
+"""Smoothing of distances and facing directions, seconds."""
+_SCREENING_STEPS = 12
 """Descent steps after which starts are compared."""
 
 
 def lift_track(
     sight: Sighting, *, fps: float, markers: Markers, skeleton: Skeleton, beliefs: Beliefs = LIFT_BELIEFS
 ) -> tuple[Motion, float]:
-    """The motion that one fixed camera saw, in the level camera's frame, and what the best start won over the next.
+    """Lift the motion that one static camera saw, in the level camera's frame, and the certainty of its facing.
 
-    Starts are two readings of the girdles' foreshortening (turned to the left or to the right) and eight fixed
-    directions; each is descended a little, the best of them to the end.
+    Starts are two readings of the shoulders' foreshortening (turned left or right) and eight fixed directions. Each is
+    descended a few steps, and the best to the end.
 
     Args:
-        sight: Markers in the picture; its camera is a level one, at the origin.
+        sight: Markers in the picture, of a level camera at the origin.
         fps: Frames per second.
-        markers: Where they sit.
-        skeleton: Whose bone lengths give the scale.
+        markers: Positions of the markers on the body.
+        skeleton: Its bone lengths set the scale.
         beliefs: Weights of the terms.
 
     Returns:
-        The motion, and the share by which the energy of the best start lies below that of the best one that faces
-        otherwise (by more than 90 degrees on average): near 0, front and back cannot be told apart.
+        The motion, and the share by which the best start's energy is below that of the best start that faces another
+        way (by more than 90 degrees on average). Near 0, front and back are indistinguishable.
     """
-    pixels, seen = smoothed(sight.pixels.float(), sight.confidence.float(), 1.0)
+    pixels, seen = smooth(sight.pixels.float(), sight.confidence.float(), 1.0)
     nothing = Track(torch.zeros(*sight.confidence.shape, 3), torch.zeros_like(sight.confidence), fps, sighting=sight)
     subject = Subject(nothing, markers, skeleton)
-    brief = replace(beliefs, iterations=_SCREENING)
+    brief = replace(beliefs, iterations=_SCREENING_STEPS)
     tries = []
-    for yaw in _facings(pixels, seen, markers, sight.camera, fps=fps):
-        points = _guessed(pixels, seen, yaw, sight.camera.Ks[0], markers, skeleton, fps=fps)
+    for yaw in _candidate_facings(pixels, seen, markers, sight.camera, fps=fps):
+        points = _guess_points(pixels, seen, yaw, sight.camera.Ks[0], markers, skeleton, fps=fps)
         local, root = analytic_start(points, seen, markers, skeleton)
-        rows, energy = descended(packed(local, root), subject, brief, root)
+        rows, energy = descend_windows(pack(local, root), subject, brief, root)
         tries.append((energy, rows, root, _heading(rows)))
     tries.sort(key=lambda found: found[0])
     best, others = tries[0], [found for found in tries if float((found[3] * tries[0][3]).sum(-1).mean()) < 0]
-    rows, _ = descended(best[1], subject, beliefs, best[2])
+    rows, _ = descend_windows(best[1], subject, beliefs, best[2])
     certainty = 1 - best[0] / others[0][0] if others else 1.0
     return motion_of(rows, fps=fps), max(0.0, float(certainty))
 
 
 def _heading(rows: Float[Tensor, "time 135"]) -> Float[Tensor, "time 3"]:
-    """Where the pelvis faces: its z axis, which is its x axis crossed with its y axis."""
+    """Direction that the pelvis faces: its z axis, the cross product of its x and y axes."""
     x = torch.nn.functional.normalize(rows[:, 0:3], dim=-1)
     y = rows[:, 3:6] - (rows[:, 3:6] * x).sum(-1, keepdim=True) * x
     return torch.linalg.cross(x, torch.nn.functional.normalize(y, dim=-1))
 
 
-def _facings(
+def _candidate_facings(
     pixels: Tensor, seen: Tensor, markers: Markers, camera: Camera, *, fps: float
 ) -> list[Float[Tensor, " time"]]:
     """Directions to try, radians about the vertical: 0 faces the camera, a quarter turn faces the picture's right."""
@@ -81,21 +81,21 @@ def _facings(
         return fixed
     left, right = (direct[joint] for joint in pair)
     across = pixels[:, left, 0] - pixels[:, right, 0]
-    # Whoever turns by half shows the full width at some time; the ninth tenth is deaf to slips.
+    # A person who turns shows the full width at some time; the 90th percentile ignores outliers.
     cosine = (across / across.abs().quantile(0.9).clamp(min=1.0)).clamp(-1, 1)
-    turn, _ = smoothed(cosine[:, None, None], torch.minimum(seen[:, left], seen[:, right])[:, None], _SMOOTHING * fps)
+    turn, _ = smooth(cosine[:, None, None], torch.minimum(seen[:, left], seen[:, right])[:, None], _SMOOTHING * fps)
     angle = turn[:, 0, 0].clamp(-1, 1).arccos()
     return [angle, -angle, *fixed]
 
 
-def _guessed(
+def _guess_points(
     pixels: Tensor, seen: Tensor, yaw: Tensor, K: Tensor, markers: Markers, skeleton: Skeleton, *, fps: float
 ) -> Float[Tensor, "time marker 3"]:
-    """Points in space that land on the pixels: girdles and head turned as told, limbs by their foreshortening.
+    """Guess 3D points that project onto the pixels: trunk and head turned by `yaw`, limbs by their foreshortening.
 
     Source:
         Taylor, "Reconstruction of articulated objects from point correspondences", CVIU 2000: a bone that looks short
-        goes towards the camera or away from it. Which, is guessed here: knees and hands lie before the body.
+        points towards the camera or away from it. The guess here: knees and hands are in front of the body.
     """
     cos, sin, zero, one = yaw.cos(), yaw.sin(), torch.zeros_like(yaw), torch.ones_like(yaw)
     R = torch.stack([cos, zero, sin, zero, one, zero, -sin, zero, cos], dim=-1).unflatten(-1, (3, 3))
@@ -104,9 +104,9 @@ def _guessed(
     trunk = torch.isin(markers.frames, torch.tensor([JOINT[name] for name in _RIGID]))
     if not trunk.any():
         trunk = torch.ones_like(trunk)
-    root = placed(rigid, pixels, seen * trunk, K, smoothing=_SMOOTHING * fps)
+    root = place_shapes(rigid, pixels, seen * trunk, K, smoothing=_SMOOTHING * fps)
     depth = (rigid + root[:, None])[..., 2].clone()
-    points = _on_rays(pixels, depth, K)
+    points = _points_on_rays(pixels, depth, K)
     direct = markers.direct
     for limb in LIMBS:
         ends = [JOINT[name] for name in limb]
@@ -116,28 +116,28 @@ def _guessed(
         forward = cos * (1.0 if "hip" in limb[0] else 0.5)
         for a, b, sign in ((upper, hinge, forward), (hinge, end, -cos if "hip" in limb[0] else cos)):
             length = (rest[a] - rest[b]).norm()
-            flat = _on_rays(pixels[:, [b]], points[:, [a], 2], K)[:, 0] - points[:, a]
+            flat = _points_on_rays(pixels[:, [b]], points[:, [a], 2], K)[:, 0] - points[:, a]
             away = (length**2 - (flat[:, :2] ** 2).sum(-1)).clamp(min=0).sqrt()
-            # A quarter of it: full depth, guessed on the wrong side, is farther from the truth than none.
+            # A quarter of the depth: full depth on the wrong side would be worse than none.
             depth[:, b] = points[:, a, 2] + 0.25 * sign.clamp(-1, 1) * away
-            points[:, b] = _on_rays(pixels[:, [b]], depth[:, [b]], K)[:, 0]
-        _carried(points, pixels, upper, end, K, markers, ends[2])
+            points[:, b] = _points_on_rays(pixels[:, [b]], depth[:, [b]], K)[:, 0]
+        _carry_ends(points, pixels, upper, end, K, markers, ends[2])
     return points
 
 
 _RIGID = ("pelvis", "left_hip", "right_hip", "spine1", "spine2", "spine3", "neck", "left_shoulder", "right_shoulder")
 
 
-def _on_rays(pixels: Tensor, z: Tensor, K: Tensor) -> Tensor:
-    """The points of these depths (negative, towards the viewer positive) that the pixels show, level camera's frame."""
+def _points_on_rays(pixels: Tensor, z: Tensor, K: Tensor) -> Tensor:
+    """The points at depth z (negative in front of the camera) that project onto the pixels, level camera's frame."""
     x = -(pixels[..., 0] - K[0, 2]) / K[0, 0] * z
     y = (pixels[..., 1] - K[1, 2]) / K[1, 1] * z
     return torch.stack([x, y, z], dim=-1)
 
 
-def _carried(points: Tensor, pixels: Tensor, upper: int, end: int, K: Tensor, markers: Markers, joint: int) -> None:
-    """Put what hangs on a limb's end as far away as the end is."""
+def _carry_ends(points: Tensor, pixels: Tensor, upper: int, end: int, K: Tensor, markers: Markers, joint: int) -> None:
+    """Give markers of the hand or foot the depth of the limb's end."""
     below = torch.isin(markers.frames, torch.tensor([joint, joint + 3]))
     for marker in below.nonzero().squeeze(1).tolist():
         if marker not in (upper, end):
-            points[:, marker] = _on_rays(pixels[:, [marker]], points[:, [end], 2], K)[:, 0]
+            points[:, marker] = _points_on_rays(pixels[:, [marker]], points[:, [end], 2], K)[:, 0]

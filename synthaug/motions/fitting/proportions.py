@@ -1,4 +1,4 @@
-"""The performer's own bone lengths, solved once from all frames of a clip. Pure functions below recovery."""
+"""Estimate the performer's bone lengths once from all frames of a clip. Pure functions."""
 
 from dataclasses import dataclass
 
@@ -12,14 +12,14 @@ from synthaug.motions.fitting.markers import Markers, noise
 _BONES: dict[str, tuple[str, str]] = {
     "knee": ("hip", "knee"), "ankle": ("knee", "ankle"), "elbow": ("shoulder", "elbow"), "wrist": ("elbow", "wrist"),
 }  # fmt: skip
-"""Joint whose offset a limb bone is, and the joints at its ends, without their side."""
+"""Joint at the end of each limb bone, and the joints at both ends, without their side."""
 _TRUNK = ("spine1", "spine2", "spine3", "neck", "left_collar", "right_collar")
 _VARIETY = 0.05
-"""Usual deviation of one bone's share of the body from the mean adult's (Drillis and Contini 1966, Gordon 1988)."""
+"""Usual relative deviation of a bone from the mean adult's (Drillis and Contini 1966, Gordon 1988)."""
 _FLOOR = 0.01
-"""Metres; no median over a clip is more exact than joints are defined alike."""
-_LEAST, _MOST = 0.55, 1.5
-"""Sizes against the mean adult: a child of two and somebody of 2.5 m."""
+"""Least error of a median over a clip, metres, since joints are not defined alike."""
+_MIN_SIZE, _MAX_SIZE = 0.55, 1.5
+"""Sizes relative to the mean adult: a child of two years, and a person of 2.5 m."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,10 +27,10 @@ class Proportions:
     """A performer's build.
 
     Attributes:
-        skeleton: With the performer's bones.
-        size: Median factor of the bones against those of the mean adult.
-        variation: How much measured limb bones vary over time: standard deviation over mean, averaged over limbs,
-            after the measurement's noise is taken out. Bones do not: this is how far points contradict a body.
+        skeleton: The performer's skeleton.
+        size: Median factor of the bones relative to those of the mean adult.
+        variation: Variation of measured limb bones over time: standard deviation over mean, averaged over limbs,
+            without the measurement's noise. Real bones do not vary, so this shows how far points contradict a body.
     """
 
     skeleton: Skeleton
@@ -41,52 +41,52 @@ class Proportions:
 def solve_proportions(
     points: Float[Tensor, "time marker 3"], confidence: Float[Tensor, "time marker"], markers: Markers, mean: Skeleton
 ) -> Proportions:
-    """The skeleton whose bones are as long as the measured ones, left and right alike.
+    """Solve the skeleton whose bones are as long as the measured ones, equal on the left and the right.
 
-    Each bone is the median over frames of the distance of its ends, less what noise adds to a distance
-    (|b + n| is |b| + s^2 / |b| on average, for errors of standard deviation s along each axis of the difference),
-    and is drawn towards the whole body's size by how usual it is for bones to differ and how badly it was measured.
-    Bones whose ends are not measured take the whole body's size.
+    Each bone is the median over frames of the distance of its ends, minus what noise adds to a distance (|b + n| is |b|
+    + s^2 / |b| on average, for errors of standard deviation s along each axis of the difference). It is shrunk towards
+    the whole body's size according to the usual variation of bones and its measurement error. Bones whose ends are not
+    measured have the whole body's size.
 
     Raises:
-        ValueError: If the body is of no human size, as with points in millimetres.
+        ValueError: If the body has no human size, as with points in millimetres.
     """
     sigma = noise(points, confidence).item()
-    limbs = {end: _limb(points, confidence, markers, *ends, sigma=sigma) for end, ends in _BONES.items()}
+    limbs = {end: _measure_limb(points, confidence, markers, *ends, sigma=sigma) for end, ends in _BONES.items()}
     ends = {end: JOINT[f"left_{bone[0]}"] for end, bone in _BONES.items()}
     rest = {end: float((mean.joints[JOINT[f"left_{end}"]] - mean.joints[ends[end]]).norm()) for end in _BONES}
     factors = {end: limb.length / rest[end] for end, limb in limbs.items() if limb is not None}
-    widths = _widths(points, confidence, markers, mean, sigma)
+    widths = _measure_widths(points, confidence, markers, mean, sigma)
     known = [*factors.values(), *widths.values()]
     size = float(torch.tensor(known).median()) if known else 1.0
-    if not _LEAST <= size <= _MOST:
+    if not _MIN_SIZE <= size <= _MAX_SIZE:
         raise ValueError(
-            f"The measured bones are {size:.3g} times as long as an adult's. Points in metres of a person between "
-            f"{_LEAST} and {_MOST} times the mean adult were wanted. Are they in millimetres, normalised, or of "
-            "another layout?"
+            f"Expected points in metres of a person between {_MIN_SIZE} and {_MAX_SIZE} times the mean adult's size, "
+            f"got bones {size:.3g} times as long as an adult's. Check that they are not in millimetres, normalised, or "
+            "in another layout."
         )
-    drawn = {
+    shrunk = {
         name: size + (factor - size) * _VARIETY**2 / (_VARIETY**2 + (_FLOOR / 0.25) ** 2)
         for name, factor in {**factors, **widths}.items()
     }
     variations = [limb.variation for limb in limbs.values() if limb is not None]
     return Proportions(
-        skeleton=_scaled(mean, size, drawn),
+        skeleton=_scale_skeleton(mean, size, shrunk),
         size=size,
         variation=sum(variations) / len(variations) if variations else 0.0,
     )
 
 
 @dataclass(frozen=True)
-class _Limb:
+class _LimbMeasure:
     length: float
     variation: float
 
 
-def _limb(
+def _measure_limb(
     points: Tensor, confidence: Tensor, markers: Markers, upper: str, lower: str, *, sigma: float
-) -> _Limb | None:
-    """Length of a bone that both sides have, over both sides and all frames."""
+) -> _LimbMeasure | None:
+    """Measure the length of a bone over both sides and all frames."""
     direct = markers.direct
     lengths, spreads = [], []
     for side in ("left", "right"):
@@ -102,11 +102,13 @@ def _limb(
         spreads.append(float(excess.sqrt() / apart[good].mean().clamp(min=1e-6)))
     if not lengths:
         return None
-    return _Limb(_less_noise(float(torch.cat(lengths).median()), sigma), sum(spreads) / len(spreads))
+    return _LimbMeasure(_remove_noise(float(torch.cat(lengths).median()), sigma), sum(spreads) / len(spreads))
 
 
-def _widths(points: Tensor, confidence: Tensor, markers: Markers, mean: Skeleton, sigma: float) -> dict[str, float]:
-    """Factors of the girdles' widths and of the trunk's length, where both sides are measured."""
+def _measure_widths(
+    points: Tensor, confidence: Tensor, markers: Markers, mean: Skeleton, sigma: float
+) -> dict[str, float]:
+    """Widths of hips and shoulders, and the trunk's length relative to the mean, where both sides are known."""
     direct = markers.direct
     girdles = {name: [JOINT[f"left_{name}"], JOINT[f"right_{name}"]] for name in ("hip", "shoulder")}
     factors: dict[str, float] = {}
@@ -119,7 +121,7 @@ def _widths(points: Tensor, confidence: Tensor, markers: Markers, mean: Skeleton
         middles[name] = torch.where(good[:, None], points[:, ends].mean(1), torch.nan)
         if good.any():
             width = (points[good][:, ends[0]] - points[good][:, ends[1]]).norm(dim=-1).median()
-            factors[name] = _less_noise(float(width), sigma) / float(
+            factors[name] = _remove_noise(float(width), sigma) / float(
                 (mean.joints[pair[0]] - mean.joints[pair[1]]).norm()
             )
     if len(middles) == 2:
@@ -127,18 +129,18 @@ def _widths(points: Tensor, confidence: Tensor, markers: Markers, mean: Skeleton
         length = length[length.isfinite()]
         if len(length):
             rest = mean.joints[girdles["hip"]].mean(0) - mean.joints[girdles["shoulder"]].mean(0)
-            # A stooping trunk is shorter than its spine: the longest tenth has it upright.
+            # A bent trunk is shorter than the spine: take the 90th percentile.
             factors["trunk"] = float(length.quantile(0.9)) / float(rest.norm())
     return factors
 
 
-def _less_noise(apart: float, sigma: float) -> float:
-    """The length whose ends, each with this much noise along each axis, lie so far apart on average."""
+def _remove_noise(apart: float, sigma: float) -> float:
+    """The length whose ends, each with this noise along each axis, have this distance on average."""
     return 0.5 * (apart + max(0.0, apart**2 - 8 * sigma**2) ** 0.5)
 
 
-def _scaled(mean: Skeleton, size: float, factors: dict[str, float]) -> Skeleton:
-    """The mean skeleton with each bone as long as its factor says; those without one have the body's size."""
+def _scale_skeleton(mean: Skeleton, size: float, factors: dict[str, float]) -> Skeleton:
+    """Scale each bone of the mean skeleton by its factor, or by the body's size if it has none."""
     joints = [mean.joints[0]]
     for joint in range(1, len(PARENTS)):
         name = JOINT_NAMES[joint]

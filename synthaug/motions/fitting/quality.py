@@ -1,8 +1,7 @@
-"""How good a measured motion is, judged from itself: parts between 0 and 1, their product, and a gate.
+"""Grade a measured motion without ground truth: parts between 0 and 1, their product, and a gate.
 
-Knows joints over time and the body fitted to them, never the truth. Every part is 1 for an honest estimator's usual
-noise and falls with what cannot be a person's movement: sides that change, limbs that stand still to the last bit,
-bones that grow, trunks that leap.
+Uses only joints over time and the body fitted to them. Every part is 1 for a good estimator's usual noise and falls
+with what cannot be a person's movement: swapped sides, limbs that are exactly still, bones that grow, trunks that leap.
 """
 
 import math
@@ -30,26 +29,26 @@ _LIMBS = {
 _TRUNK = ("pelvis", "left_hip", "right_hip", "left_shoulder", "right_shoulder", "neck", "spine3")
 _BONES = (("hip", "knee"), ("knee", "ankle"), ("shoulder", "elbow"), ("elbow", "wrist"))
 _BLINK = 0.15
-"""Seconds for which a point may be gone and still be compared with where it was."""
+"""Longest gap in seconds after which a point is still compared with its last position."""
 
 
 @dataclass(frozen=True)
 class Quality:
-    """A motion's score and its parts, 0 (useless) to 1 (nothing to object to).
+    """A motion's score and its parts, 0 (useless) to 1 (no fault).
 
     Attributes:
         parts: By name: `detection` (share of frames with a person), `visibility` (of the worst seen limb),
-            `rigidity` (bones keep their length), `size` (the whole body keeps its), `sides` (left stays left),
-            `life` (limbs never stand still to the last bit), `continuity` (the trunk does not leap), `steadiness`
-            (little noise), `limits` (joints keep to their range), `agreement` (a body fits the points), and for
-            pictures `inside` (joints within the picture) and `landing` (the fitted body lands on what was seen).
+            `rigidity` (bones keep their length), `size` (the whole body keeps its size), `sides` (left stays left),
+            `life` (limbs are never exactly still), `continuity` (the trunk does not leap), `steadiness` (little noise),
+            `limits` (joints stay within their range), `agreement` (a body fits the points), and for pictures `inside`
+            (joints within the picture) and `landing` (the fitted body projects onto the seen points).
     """
 
     parts: Mapping[str, float]
 
     @property
     def score(self) -> float:
-        """Product of all parts: one fatal fault is enough, for faults do not make up for each other."""
+        """Product of all parts, so that a single fatal fault is enough."""
         return math.prod(self.parts.values())
 
     @property
@@ -64,11 +63,11 @@ class Quality:
 
 @dataclass(frozen=True)
 class QualityGate:
-    """Which motions are used, and how much they count.
+    """Which motions are used, and with which weight.
 
     Attributes:
-        drop: Scores below this are left out.
-        keep: Scores from here on count fully; between the two a motion counts by how far it got.
+        drop: Motions with lower scores are dropped.
+        keep: Motions with at least this score have weight 1; between the two bounds the weight is linear.
     """
 
     drop: float = 0.25
@@ -77,12 +76,11 @@ class QualityGate:
     def __post_init__(self) -> None:
         if not 0 <= self.drop <= self.keep <= 1:
             raise ValueError(
-                f"drop={self.drop} and keep={self.keep} were given; 0 <= drop <= keep <= 1 was wanted. Swap or lower "
-                "them."
+                f"Expected 0 <= drop <= keep <= 1, got drop={self.drop} and keep={self.keep}. Swap or lower them."
             )
 
     def judge(self, quality: Quality) -> "Verdict":
-        """The weight of a motion and, where it is below 1, the part to blame."""
+        """The weight of a motion and, if it is below 1, the worst part."""
         if quality.score >= self.keep:
             return Verdict(1.0, "")
         if quality.score < self.drop:
@@ -93,7 +91,7 @@ class QualityGate:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a gate said: weight 0 (dropped) to 1, and the part to blame where it is below 1."""
+    """A gate's decision: weight 0 (dropped) to 1, and the worst part if it is below 1."""
 
     weight: float
     reason: str
@@ -101,14 +99,14 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Tally:
-    """What a gate did to a set: how many were kept, and for which reasons others were weighted down or dropped."""
+    """A gate's effect on a set: number of motions kept, and of those lowered or dropped by reason."""
 
     kept: int
     lowered: Mapping[str, int] = field(default_factory=dict)
     dropped: Mapping[str, int] = field(default_factory=dict)
 
 
-def tally(verdicts: Iterable[Verdict]) -> Tally:
+def count_verdicts(verdicts: Iterable[Verdict]) -> Tally:
     """Count verdicts by reason."""
     kept, lowered, dropped = 0, Counter[str](), Counter[str]()
     for verdict in verdicts:
@@ -120,13 +118,13 @@ def tally(verdicts: Iterable[Verdict]) -> Tally:
 
 
 def assess(track: Track, motion: Motion, markers: Markers, skeleton: Skeleton) -> Quality:
-    """The quality of a motion that was fitted to a track of points in space.
+    """Grade a motion that was fitted to a track of 3D points.
 
     Args:
-        track: What was measured.
-        motion: What was made of it.
-        markers: Where the points sit.
-        skeleton: That was fitted.
+        track: The measured points.
+        motion: The fitted motion.
+        markers: Positions of the points on the body.
+        skeleton: The fitted skeleton.
     """
     points = _Points(track, markers)
     return Quality(
@@ -138,19 +136,19 @@ def assess(track: Track, motion: Motion, markers: Markers, skeleton: Skeleton) -
             "sides": points.sides(),
             "life": points.life(),
             "continuity": points.continuity(),
-            "steadiness": _fall(points.sigma, 0.03, 0.03),
-            "limits": _within_limits(motion),
-            "agreement": _agreement(track, motion, markers, skeleton),
+            "steadiness": _fall_off(points.sigma, 0.03, 0.03),
+            "limits": _limits_score(motion),
+            "agreement": _agreement_score(track, motion, markers, skeleton),
         }
     )
 
 
 def assess_lifted(sight: Sighting, motion: Motion, *, reprojection: float) -> Quality:
-    """The quality of a motion that was lifted out of one view.
+    """Grade a motion that was lifted from one view.
 
     Args:
-        sight: What was seen.
-        motion: What was made of it.
+        sight: The measured points in the picture.
+        motion: The lifted motion.
         reprojection: Distance between both in the picture, as a share of the person's height.
     """
     seen = (sight.confidence > 0.1) & sight.pixels.isfinite().all(-1)
@@ -160,8 +158,8 @@ def assess_lifted(sight: Sighting, motion: Motion, *, reprojection: float) -> Qu
             "detection": float((seen.float().mean(1) >= 0.3).float().mean()) ** 2,
             "visibility": float(sure.mean()) ** 0.5 if len(sure) else 0.0,
             "inside": inside_share(sight.pixels, seen, width=sight.camera.width, height=sight.camera.height),
-            "limits": _within_limits(motion),
-            "landing": _fall(reprojection, 0.02, 0.03),
+            "limits": _limits_score(motion),
+            "landing": _fall_off(reprojection, 0.02, 0.03),
         }
     )
 
@@ -169,16 +167,16 @@ def assess_lifted(sight: Sighting, motion: Motion, *, reprojection: float) -> Qu
 def assess_filmed(
     measured: Track, fitted: Track, motion: Motion, markers: Markers, skeleton: Skeleton, *, reprojection: float
 ) -> Quality:
-    """The quality of a motion that was fitted to what a network said of a film, in space and in the picture.
+    """Grade a motion that was fitted to a network's points of a film, in 3D and in the picture.
 
-    The parts of both other kinds of sources, but for `size`.
+    Has the parts of `assess`, except `size`, and those of `assess_lifted`.
 
     Args:
-        measured: The points as the network has them, whose bones may breathe; with its sighting.
+        measured: The network's points, whose bone lengths may vary, with their sighting.
         fitted: The points that the body was fitted to.
-        motion: What was made of them.
-        markers: Where the points sit.
-        skeleton: That was fitted.
+        motion: The fitted motion.
+        markers: Positions of the points on the body.
+        skeleton: The fitted skeleton.
         reprojection: Distance between fitted and seen body in the picture, as a share of the person's height.
 
     Raises:
@@ -186,21 +184,21 @@ def assess_filmed(
     """
     sight = measured.sighting
     if sight is None:
-        raise ValueError("A track without a picture was given; one with its sighting was wanted. Use `assess`.")
+        raise ValueError("Expected a track with a sighting, got one without a picture. Use `assess` for it.")
     found = (measured.confidence > 0).any(1)
     seen = (sight.confidence > 0.1) & sight.pixels.isfinite().all(-1)
     parts = dict(assess(measured, motion, markers, skeleton).parts)
-    # A network's own measure breathes with the view, and the fit does not use it; its doubts are no lost limbs.
+    # The network's body size varies with the view and is not used by the fit; low confidence is not a lost limb.
     del parts["size"]
     parts["visibility"] = float(sight.confidence[found].mean()) ** 0.5 if found.any() else 0.0
-    parts["agreement"] = _agreement(_carried(fitted, motion, markers, skeleton), motion, markers, skeleton)
+    parts["agreement"] = _agreement_score(_move_to_body(fitted, motion, markers, skeleton), motion, markers, skeleton)
     parts["inside"] = inside_share(sight.pixels, seen, width=sight.camera.width, height=sight.camera.height)
-    parts["landing"] = _fall(reprojection, 0.02, 0.03)
+    parts["landing"] = _fall_off(reprojection, 0.02, 0.03)
     return Quality(parts)
 
 
-def _carried(track: Track, motion: Motion, markers: Markers, skeleton: Skeleton) -> Track:
-    """The track moved, frame by frame, to where the body is: a picture says shapes better than distances."""
+def _move_to_body(track: Track, motion: Motion, markers: Markers, skeleton: Skeleton) -> Track:
+    """Move the track to the body frame by frame, since a picture shows shape better than distance."""
     direct = markers.direct
     apart = joint_positions(motion, skeleton)[:, list(direct)] - track.points[:, list(direct.values())]
     weight = torch.where(apart.isfinite().all(-1), track.confidence[:, list(direct.values())], 0)[..., None]
@@ -208,31 +206,31 @@ def _carried(track: Track, motion: Motion, markers: Markers, skeleton: Skeleton)
     return replace(track, points=track.points + shift[:, None])
 
 
-def _fall(value: float, tolerated: float, scale: float) -> float:
-    """1 up to what is tolerated, then falling to 1 / e at one scale beyond."""
+def _fall_off(value: float, tolerated: float, scale: float) -> float:
+    """1 up to the tolerated value, then falling to 1 / e at one scale beyond."""
     return math.exp(-max(0.0, value - tolerated) / scale)
 
 
-def _within_limits(motion: Motion) -> float:
+def _limits_score(motion: Motion) -> float:
     beyond = torch.stack(list(excess(motion).values()))
-    # Estimators overshoot by ten degrees; the mean over the worse half of the frames, so that a part of a clip counts.
+    # Estimators overshoot by ten degrees. The mean over the worse half of the frames, so that a bad part shows.
     worst = beyond.clamp(max=60).amax(0).sort().values
-    return _fall(float(worst[len(worst) // 2 :].mean()), 15.0, 25.0)
+    return _fall_off(float(worst[len(worst) // 2 :].mean()), 15.0, 25.0)
 
 
-def _agreement(track: Track, motion: Motion, markers: Markers, skeleton: Skeleton) -> float:
-    """How well the fitted body keeps to the points in its worst third of a second."""
+def _agreement_score(track: Track, motion: Motion, markers: Markers, skeleton: Skeleton) -> float:
+    """How well the fitted body matches the points in its worst third of a second."""
     direct = markers.direct
     apart = (joint_positions(motion, skeleton)[:, list(direct)] - track.points[:, list(direct.values())]).norm(dim=-1)
     seen = (track.confidence[:, list(direct.values())] > 0) & apart.isfinite()
     frame = torch.where(seen, apart, 0).sum(1) / seen.sum(1).clamp(min=1)
     window = max(1, round(track.fps / 3))
     smooth = torch.nn.functional.avg_pool1d(frame[None, None], min(window, len(frame)), 1)[0, 0]
-    return _fall(float(smooth.max()), 0.06, 0.06)
+    return _fall_off(float(smooth.max()), 0.06, 0.06)
 
 
 class _Points:
-    """The measured joints in numpy, with what several parts need."""
+    """The measured joints in numpy, with values that several parts need."""
 
     def __init__(self, track: Track, markers: Markers) -> None:
         direct = markers.direct
@@ -250,7 +248,7 @@ class _Points:
         return [self.direct[name] for name in names if name in self.direct]
 
     def detection(self) -> float:
-        """Share of frames with half of the joints that the source ever gives."""
+        """Squared share of frames with half of the joints that the source ever has."""
         given = self.pick(self.direct)
         given = [k for k in given if self.seen[:, k].any()]
         if not given:
@@ -258,7 +256,7 @@ class _Points:
         return float((self.seen[:, given].mean(1) >= 0.5).mean()) ** 2
 
     def visibility(self) -> float:
-        """Of the limb that is lost most: frames in which neither of its joints has half its usual confidence."""
+        """Falls with the share of frames (beyond 5 %) in which the worst limb has below half its usual confidence."""
         lost = []
         for names in _LIMBS.values():
             joints = self.pick(names)
@@ -268,7 +266,7 @@ class _Points:
         return 1 - min(1.0, max(0.0, max(lost, default=1.0) - 0.05) * 2)
 
     def _log_bones(self) -> NDArray[np.float64]:
-        """Logarithms of bone lengths against each bone's median, smoothed over a fifth of a second; nan unseen."""
+        """Logarithms of bone lengths relative to each bone's median, smoothed over 0.2 s; nan if unseen."""
         pairs = [(f"{side}_{a}", f"{side}_{b}") for a, b in _BONES for side in ("left", "right")]
         pairs += [("left_hip", "right_hip"), ("left_shoulder", "right_shoulder")]
         pairs += [("left_shoulder", "left_hip"), ("right_shoulder", "right_hip")]
@@ -277,51 +275,57 @@ class _Points:
             return np.zeros((len(self.at), 0))
         lengths = np.stack([np.linalg.norm(self.at[:, a] - self.at[:, b], axis=1) for a, b in ends], axis=1)
         logs = np.log(np.maximum(lengths, 1e-3))
-        middle = _nan(np.nanmedian, logs)
-        return _averaged(logs - middle, self.still)
+        middle = _reduce_known(np.nanmedian, logs)
+        return _running_mean(logs - middle, self.still)
 
     def size(self) -> float:
-        """How far the whole body grows and shrinks: range of the bones' median over time."""
+        """Falls with the range over time of the body's size, the median over bones."""
         logs = self._log_bones()
-        whole = _nan(np.nanmedian, logs.T) if logs.size else np.zeros(1)
+        whole = _reduce_known(np.nanmedian, logs.T) if logs.size else np.zeros(1)
         whole = whole[np.isfinite(whole)]
         if len(whole) < 2:
             return 1.0
         low, high = np.quantile(whole, [0.02, 0.98])
-        return _fall(float(high - low), 0.1 + 1.5 * self.sigma, 0.06)
+        return _fall_off(float(high - low), 0.1 + 1.5 * self.sigma, 0.06)
 
     def rigidity(self) -> float:
-        """How far single limb bones vary, against the whole body's size."""
+        """Falls with the variation of single limb bones."""
         logs = self._log_bones()[:, : 2 * len(_BONES)]
         if not logs.size:
             return 1.0
         apart = np.abs(logs)
-        high = _nan(lambda values, axis: np.nanquantile(values, 0.95, axis=axis), apart)
+        high = _reduce_known(lambda values, axis: np.nanquantile(values, 0.95, axis=axis), apart)
         high = high[np.isfinite(high)]
-        return _fall(float(high.max()) if len(high) else 0.0, 0.35, 0.3)
+        return _fall_off(float(high.max()) if len(high) else 0.0, 0.35, 0.3)
 
     def sides(self) -> float:
-        """How often left and right change places: steps that are short only if both sides are exchanged."""
+        """Falls with each swap of left and right: a step that is short only if both sides are swapped."""
         events = 0
         lag = max(1, round(_BLINK * self.fps))
         for names in (("shoulder", "hip"), ("elbow", "wrist"), ("knee", "ankle")):
             left, right = (self.pick(f"{side}_{name}" for name in names) for side in ("left", "right"))
             if len(left) == len(right) > 0:
-                events += _exchanges(_held(self.at[:, left], lag), _held(self.at[:, right], lag), self.sigma)
+                events += _count_swaps(
+                    _hold_last(self.at[:, left], lag), _hold_last(self.at[:, right], lag), self.sigma
+                )
         return math.exp(-events)
 
-    def _shaking(self) -> float:
-        """Noise of the joint that shakes least: what even limbs at rest show, in all but a quarter of the frames."""
+    def _noise_floor(self) -> float:
+        """Noise of the steadiest joint (75th percentile over frames), which even limbs at rest show."""
         third = np.abs(np.diff(self.at[:, self.pick(self.direct)], n=3, axis=0)).max(2)
-        high = _nan(lambda values, axis: np.nanquantile(values, 0.75, axis=axis), third) if len(third) else np.zeros(1)
+        high = (
+            _reduce_known(lambda values, axis: np.nanquantile(values, 0.75, axis=axis), third)
+            if len(third)
+            else np.zeros(1)
+        )
         high = high[np.isfinite(high)]
         return float(high.min()) / 20**0.5 if len(high) else 0.0
 
     def life(self) -> float:
-        """Share of the time that no limb stands still to the last bit, or hangs on its joint so, while others shake."""
-        shaking = self._shaking()
+        """Falls with the longest time that a limb is exactly still, in the room or on the body, while others jitter."""
+        shaking = self._noise_floor()
         if shaking < 5e-4:
-            return 1.0  # not everything shakes: motion capture, or known truth
+            return 1.0  # no jitter at all: motion capture, or ground truth
         parents = {"elbow": "shoulder", "wrist": "elbow", "knee": "hip", "ankle": "knee"}
         longest = 0
         for name, marker in self.direct.items():
@@ -332,37 +336,39 @@ class _Points:
             anchors = [name for name in (f"{side}_{parents[part]}", "pelvis") if name in self.direct]
             for base in [0 * own, *(self.at[:, self.direct[anchor]] for anchor in anchors)]:
                 step = np.linalg.norm(np.diff(own - base, axis=0), axis=1)
-                longest = max(longest, _longest(step < 0.02 * shaking))
-        return _fall(longest / self.fps, 0.1, 0.15)
+                longest = max(longest, _longest_run(step < 0.02 * shaking))
+        return _fall_off(longest / self.fps, 0.1, 0.15)
 
     def continuity(self) -> float:
-        """How far the trunk leaps within a frame, beyond what muscles and gravity do."""
+        """Falls with leaps of the trunk within a frame that muscles and gravity cannot cause."""
         trunk = self.pick(_TRUNK)
-        held = _held(self.at[:, trunk], max(1, round(_BLINK * self.fps)))
+        held = _hold_last(self.at[:, trunk], max(1, round(_BLINK * self.fps)))
         if not trunk or len(held) < 3:
             return 1.0
-        # Medians over joints of each joint's own leap: joints come and go, and their middle with them.
-        leaps = _nan(np.nanmedian, np.linalg.norm(np.diff(held, n=2, axis=0), axis=2).T)
+        # Median over joints of each joint's leap, since the mean position moves when joints appear or vanish.
+        leaps = _reduce_known(np.nanmedian, np.linalg.norm(np.diff(held, n=2, axis=0), axis=2).T)
         leap = float(np.nanmax(leaps)) if np.isfinite(leaps).any() else 0.0
         known = np.flatnonzero(np.isfinite(self.at[:, trunk]).all(2).any(1))
-        last, far = _held(self.at[:, trunk], len(held)), 0.0
+        last, far = _hold_last(self.at[:, trunk], len(held)), 0.0
         for before, after in zip(known[:-1], known[1:], strict=True):
             if after - before > 1:
-                # After a gap the person may have gone on, at up to 5 m/s.
-                step = _nan(np.nanmedian, np.linalg.norm(self.at[after, trunk] - last[after - 1], axis=1)[:, None])
+                # During a gap the person may have moved at up to 5 m/s.
+                step = _reduce_known(
+                    np.nanmedian, np.linalg.norm(self.at[after, trunk] - last[after - 1], axis=1)[:, None]
+                )
                 far = max(far, float(step[0]) - 5 * (after - before) / self.fps) if np.isfinite(step[0]) else far
-        return _fall(max(leap, far), 0.08 + 30 / self.fps**2 + 3 * self.sigma, 0.06)
+        return _fall_off(max(leap, far), 0.08 + 30 / self.fps**2 + 3 * self.sigma, 0.06)
 
 
-def _nan(function: Callable[..., NDArray[np.float64]], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A nan-aware reduction over the first axis, which says nothing where a column holds nothing."""
+def _reduce_known(function: Callable[..., NDArray[np.float64]], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Apply a nan-aware reduction over the first axis; columns without values give nan without a warning."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         return np.asarray(function(values, axis=0))
 
 
-def _averaged(values: NDArray[np.float64], width: int) -> NDArray[np.float64]:
-    """Running means over so many frames, unknown ones left out."""
+def _running_mean(values: NDArray[np.float64], width: int) -> NDArray[np.float64]:
+    """Running means over `width` frames, without unknown ones."""
     known = np.isfinite(values)
     kernel = np.ones(min(width, len(values)))
     total = np.apply_along_axis(np.convolve, 0, np.where(known, values, 0.0), kernel, "same")
@@ -370,8 +376,8 @@ def _averaged(values: NDArray[np.float64], width: int) -> NDArray[np.float64]:
     return np.where(count > 0.5, total / np.maximum(count, 0.5), np.nan)
 
 
-def _held(points: NDArray[np.float64], frames: int) -> NDArray[np.float64]:
-    """Points that keep their last place for so many frames after they are lost."""
+def _hold_last(points: NDArray[np.float64], frames: int) -> NDArray[np.float64]:
+    """Hold the last position of lost points for this number of frames."""
     held = points.copy()
     for _ in range(frames):
         lost = np.isnan(held[1:])
@@ -379,8 +385,8 @@ def _held(points: NDArray[np.float64], frames: int) -> NDArray[np.float64]:
     return held
 
 
-def _exchanges(left: NDArray[np.float64], right: NDArray[np.float64], sigma: float) -> int:
-    """Frames in which both sides of a pair of joints take each other's place."""
+def _count_swaps(left: NDArray[np.float64], right: NDArray[np.float64], sigma: float) -> int:
+    """Count frames in which the two sides of a pair of joints swap."""
 
     def cost(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
         return ((a[1:] - b[:-1]) ** 2).sum(-1)
@@ -389,12 +395,12 @@ def _exchanges(left: NDArray[np.float64], right: NDArray[np.float64], sigma: flo
     with np.errstate(invalid="ignore"):
         known = np.isfinite(same) & np.isfinite(crossed)
         same, crossed = np.where(known, same, 0).sum(1), np.where(known, crossed, 0).sum(1)
-        # Twelve centimetres a side, and well beyond what noise does to two pairs of points.
+        # 12 cm a side, and far beyond the effect of noise on two pairs of points.
         large = 2 * 0.12**2 + 60 * sigma**2
         return int(((same > large) & (crossed < 0.3 * same)).sum())
 
 
-def _longest(flags: Bool[np.ndarray, " time"]) -> int:
+def _longest_run(flags: Bool[np.ndarray, " time"]) -> int:
     """Length of the longest run of true values."""
     padded = np.concatenate([[False], flags, [False]]).astype(int)
     edges = np.flatnonzero(np.diff(padded))
@@ -404,6 +410,6 @@ def _longest(flags: Bool[np.ndarray, " time"]) -> int:
 def inside_share(
     pixels: Float[Tensor, "time point 2"], seen: Bool[Tensor, "time point"], *, width: int, height: int
 ) -> float:
-    """Share of seen points within the picture: truncation."""
+    """Share of seen points that lie within the picture."""
     within = (pixels >= 0).all(-1) & (pixels < pixels.new_tensor([width, height])).all(-1)
     return float(within[seen].float().mean()) if seen.any() else 0.0

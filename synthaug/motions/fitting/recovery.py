@@ -1,7 +1,7 @@
-"""Motions recovered from measured joints: the one way from any source of joints to SMPL-X.
+"""Recover SMPL-X motions from measured joints or keypoints of any source.
 
-Sources read points and say which layout and frame they have; everything else, from bone lengths to which way is up,
-happens here, for many clips at once. Hands, jaw and eyes stay at rest.
+Sources read points and name their layout and frame of reference. Everything else, from bone lengths to the up
+direction, happens here. Hands, jaw and eyes stay at rest.
 """
 
 import math
@@ -13,13 +13,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from synthaug.body.rotations import axis_angle_to_matrix
-from synthaug.body.skeleton import Skeleton, joint_positions, lowest, mean_skeleton, moved
+from synthaug.body.skeleton import Skeleton, joint_positions, lowest_heights, mean_skeleton, move_motion
 from synthaug.motions.fitting.energy import project
 from synthaug.motions.fitting.fit import Beliefs, Subject, fit_each
 from synthaug.motions.fitting.layouts import Layout
 from synthaug.motions.fitting.lifting import LIFT_BELIEFS, lift_track
 from synthaug.motions.fitting.markers import Markers, Sighting, Track
-from synthaug.motions.fitting.placement import FLIP, floor_plane, level_camera, leveling, tilt
+from synthaug.motions.fitting.placement import FLIP, estimate_floor, estimate_tilt, level_camera, leveling_rotation
 from synthaug.motions.fitting.proportions import Proportions, solve_proportions
 from synthaug.motions.fitting.quality import assess, assess_lifted
 from synthaug.structures import Motion
@@ -32,9 +32,9 @@ FRAMES: dict[str, tuple[float, float, float]] = {
 }
 """Frames of reference of joint sources, and the signs that turn their axes into x right, y up, z towards the viewer.
 
-`world` is ours: y up against gravity, the floor at 0. The others are fixed cameras, whose pitch and floor are
+`world` is ours: y up against gravity, the floor at 0. The others are static cameras, whose pitch and floor are
 estimated: `camera` has OpenCV's axes (x right, y down, z forward), `level` x right, y up, z backward, and `kinect`
-x right, y up, z forward as NTU RGB+D's files have it, which is left-handed and fits its sides named as in a mirror.
+x right, y up, z forward as in NTU RGB+D's files, which is left-handed and matches their mirrored names of sides.
 """
 
 
@@ -43,10 +43,10 @@ class JointTrack:
     """Joints of one person, as a source measured them.
 
     Attributes:
-        points: Metres, in the source's frame. Values of no confidence may be anything, nan included.
+        points: Metres, in the source's frame. Arbitrary, even nan, where the confidence is 0.
         confidence: 0 (missing) to 1.
         fps: Frames per second.
-        layout: Which points these are.
+        layout: Definition of the points.
         frame: One of `FRAMES`.
     """
 
@@ -59,25 +59,25 @@ class JointTrack:
     def __post_init__(self) -> None:
         if self.frame not in FRAMES:
             raise ValueError(
-                f"frame={self.frame!r} was given; one of {', '.join(FRAMES)} was wanted. Say in which the points are."
+                f"Expected frame to be one of {', '.join(FRAMES)}, got {self.frame!r}. Name the frame of the points."
             )
         if self.points.shape[1] != self.layout.num_points:
             raise ValueError(
-                f"{self.points.shape[1]} points a frame were given; {self.layout.name} has {self.layout.num_points}. "
-                "Name the layout that the file has."
+                f"Expected {self.layout.num_points} points a frame, as {self.layout.name} has, got "
+                f"{self.points.shape[1]}. Name the layout that the file has."
             )
 
 
 @dataclass(frozen=True, eq=False)
 class KeypointTrack:
-    """Points of one person in the picture of one fixed camera.
+    """Points of one person in the picture of one static camera.
 
     Attributes:
-        pixels: Pixel centres lie at half-integers. Values of no confidence may be anything, nan included.
+        pixels: Pixel centres lie at half-integers. Arbitrary, even nan, where the confidence is 0.
         confidence: 0 (missing) to 1.
         fps: Frames per second.
-        layout: Which points these are.
-        K: The camera's intrinsics, in pixels; `placement.intrinsics` makes them of a guessed focal length.
+        layout: Definition of the points.
+        K: The camera's intrinsics, in pixels; `placement.intrinsics` makes them from a focal length.
         size: Height and width of the picture.
     """
 
@@ -91,23 +91,23 @@ class KeypointTrack:
     def __post_init__(self) -> None:
         if self.pixels.shape[1] != self.layout.num_points:
             raise ValueError(
-                f"{self.pixels.shape[1]} points a frame were given; {self.layout.name} has {self.layout.num_points}. "
-                "Name the layout that the file has."
+                f"Expected {self.layout.num_points} points a frame, as {self.layout.name} has, got "
+                f"{self.pixels.shape[1]}. Name the layout that the file has."
             )
 
 
 @dataclass(frozen=True, eq=False)
-class Recovered:
+class RecoveredMotion:
     """A motion recovered from one track.
 
     Attributes:
         motion: On the mean skeleton, world frame, y up, the floor at 0.
-        T_source_world: Our world to the source's frame, whose axes are OpenCV's for all frames but `world`, and whose
-            lengths are multiplied by `scale`. For a source that is a camera this is its viewmat.
-        scale: Of our mean body against the performer: our world is the performer's, enlarged by so much, so that
-            things look the same through the same lens.
+        T_source_world: Our world to the source's frame, whose axes are OpenCV's for all frames except `world`, and
+            whose lengths are multiplied by `scale`. For a source that is a camera this is its viewmat.
+        scale: Size of our mean body relative to the performer: our world is the performer's, enlarged by this factor,
+            so that the picture through the same lens stays the same.
         quality: 0 (useless) to 1 (exact).
-        notes: Parts of the score and other things worth reporting.
+        notes: Parts of the score and other measurements to report.
     """
 
     motion: Motion
@@ -117,11 +117,11 @@ class Recovered:
     notes: dict[str, float]
 
     def viewmats(self, T_camera_source: Float[Tensor, "*time 4 4"] | None = None) -> Float[Tensor, "*time 4 4"]:
-        """World to camera, for a camera whose place is known in the source's frame and metres.
+        """World to camera, for a camera whose pose is known in the source's frame, in metres.
 
         Args:
-            T_camera_source: Rigid; OpenCV's axes on the camera's side. None takes the source itself for the camera,
-                which holds for all frames but `world`, and gives one viewmat for every frame of the motion.
+            T_camera_source: Rigid, with OpenCV's axes for the camera. None takes the source itself as the camera, which
+                holds for all frames except `world`, and returns one viewmat for every frame of the motion.
         """
         if T_camera_source is None:
             return self.T_source_world.expand(self.motion.num_frames, 4, 4)
@@ -129,44 +129,42 @@ class Recovered:
         scaled[..., :3, 3] *= self.scale
         return scaled @ self.T_source_world
 
-    def beside(self, lead: "Recovered") -> Motion:
-        """The motion in the world of somebody else whom the same source saw at the same time.
+    def beside(self, lead: "RecoveredMotion") -> Motion:
+        """The motion in the world of another person whom the same source saw at the same time.
 
-        Both worlds were levelled, and enlarged to the mean body, each on its own. The motion is turned about the
-        vertical and shifted along the floor, no more: it stays upright and on its feet, and the middle of its path
-        comes to where the other's world has it.
+        Each world was levelled and scaled to the mean body separately. The motion is only turned about the vertical and
+        shifted along the floor, so that it stays upright and on its feet, and the middle of its path is where the other
+        person's world has it.
         """
         T = torch.linalg.inv(lead.T_source_world)
-        # Rotations of both worlds, one after the other, are about the vertical but for what two guesses of it differ.
+        # The rotation between both worlds is about the vertical, except for the difference of two estimates of it.
         R = T[:3, :3] @ self.T_source_world[:3, :3]
         angle = math.atan2(float(R[0, 2] - R[2, 0]), float(R[0, 0] + R[2, 2]))
         turn = axis_angle_to_matrix(torch.tensor([0.0, angle, 0.0]))
         middle = self.motion.transl.mean(dim=0)
         seen = (self.T_source_world[:3, :3] @ middle + self.T_source_world[:3, 3]) * (lead.scale / self.scale)
         shift = T[:3, :3] @ seen + T[:3, 3] - turn @ middle
-        return moved(self.motion, turn, shift * shift.new_tensor([1.0, 0.0, 1.0]))
+        return move_motion(self.motion, turn, shift * shift.new_tensor([1.0, 0.0, 1.0]))
 
 
-def recover(tracks: Sequence[JointTrack], *, beliefs: Beliefs | None = None) -> list[Recovered]:
-    """The motions of several tracks, fitted side by side: bone lengths first, then angles, then the ground.
-
-    Deterministic, and no track influences another.
+def recover(tracks: Sequence[JointTrack], *, beliefs: Beliefs | None = None) -> list[RecoveredMotion]:
+    """Recover the motions of several tracks independently: bone lengths first, then angles, then the ground.
 
     Args:
-        tracks: All of one layout.
+        tracks: Tracks of one layout.
         beliefs: Weights of the terms; None takes those measured on motion capture.
 
     Raises:
-        ValueError: If nothing at all was measured, the layouts differ, or a body is of no human size.
+        ValueError: If a track has no measured point, the layouts differ, or a body has no human size.
     """
     if not tracks:
         return []
     layout = tracks[0].layout
     if any(track.layout != layout for track in tracks):
         names = sorted({track.layout.name for track in tracks})
-        raise ValueError(f"Tracks of the layouts {names} were given; one layout was wanted. Recover each kind apart.")
+        raise ValueError(f"Expected tracks of one layout, got {names}. Recover each layout in a call of its own.")
     mean = mean_skeleton()
-    levelled = [_levelled(track) for track in tracks]
+    levelled = [_level_track(track) for track in tracks]
     builds = [solve_proportions(t.points, t.confidence, layout.markers(mean), mean) for t in levelled]
     subjects = [
         Subject(measured, layout.markers(build.skeleton, size=build.size), build.skeleton)
@@ -174,18 +172,18 @@ def recover(tracks: Sequence[JointTrack], *, beliefs: Beliefs | None = None) -> 
     ]
     motions = fit_each(subjects, beliefs=beliefs)
     return [
-        _recovered(track, subject.track, motion, subject.markers, build)
+        _finish_recovery(track, subject.track, motion, subject.markers, build)
         for track, subject, motion, build in zip(tracks, subjects, motions, builds, strict=True)
     ]
 
 
-def lift(track: KeypointTrack, *, beliefs: Beliefs | None = None) -> Recovered:
-    """The motion of points that one camera saw. The performer is given the mean body's size.
+def lift(track: KeypointTrack, *, beliefs: Beliefs | None = None) -> RecoveredMotion:
+    """Lift the motion of points that one camera saw. The performer gets the mean body's size.
 
-    Notes hold `facing`: 0 where front and back could not be told apart, towards 1 where they could.
+    Notes hold `facing`, the certainty of front against back: 0 (indistinguishable) to 1.
 
     Raises:
-        ValueError: If nothing at all was seen.
+        ValueError: If the track has no seen point.
     """
     mean = mean_skeleton()
     markers = track.layout.markers(mean)
@@ -193,17 +191,17 @@ def lift(track: KeypointTrack, *, beliefs: Beliefs | None = None) -> Recovered:
     confidence = torch.where(finite, track.confidence[:, track.layout.points] * track.layout.trust, 0).float()
     if not (confidence > 0).any():
         raise ValueError(
-            f"No point of any confidence is among the {len(confidence)} frames. At least one in one frame was wanted. "
-            "Was the confidence filled in, and are the values finite?"
+            f"Expected at least one point with confidence in {len(confidence)} frames, got none. "
+            "Check that the confidence is filled in and the values are finite."
         )
     camera = level_camera(track.K.float(), track.size[1], track.size[0], len(confidence))
     sight = Sighting(track.pixels[:, track.layout.points].float(), confidence, camera)
     motion, facing = lift_track(sight, fps=track.fps, markers=markers, skeleton=mean, beliefs=beliefs or LIFT_BELIEFS)
-    T_world_level, ground = _grounded(motion, confidence, markers, mean)
+    T_world_level, ground = _estimate_ground(motion, confidence, markers, mean)
     notes = _picture_score(sight, motion, markers, mean) | ground | {"facing": facing}
-    placed = moved(motion, T_world_level[:3, :3], T_world_level[:3, 3])
+    placed = move_motion(motion, T_world_level[:3, :3], T_world_level[:3, 3])
     quality = assess_lifted(sight, motion, reprojection=notes["reprojection"])
-    return Recovered(placed, FLIP @ torch.linalg.inv(T_world_level), 1.0, quality.score, notes | quality.notes())
+    return RecoveredMotion(placed, FLIP @ torch.linalg.inv(T_world_level), 1.0, quality.score, notes | quality.notes())
 
 
 def _picture_score(sight: Sighting, motion: Motion, markers: Markers, skeleton: Skeleton) -> dict[str, float]:
@@ -217,21 +215,21 @@ def _picture_score(sight: Sighting, motion: Motion, markers: Markers, skeleton: 
     return {"detection": detection, "reprojection": residual}
 
 
-def _grounded(
+def _estimate_ground(
     motion: Motion, seen: Float[Tensor, "time marker"], markers: Markers, skeleton: Skeleton
 ) -> tuple[Float[Tensor, "4 4"], dict[str, float]]:
-    """From a level camera's frame to the world, the middle of the path above the origin; and how it was found."""
-    held = tilt(motion, skeleton)
-    floor = floor_plane(motion, seen, markers, skeleton, pitch_deg=held.pitch_deg)
+    """Estimate the transform from a level camera's frame to the world, with the middle of the path above the origin."""
+    held = estimate_tilt(motion, skeleton)
+    floor = estimate_floor(motion, seen, markers, skeleton, pitch_deg=held.pitch_deg)
     T = torch.eye(4)
-    T[:3, :3] = leveling(held.pitch_deg)
-    middle = moved(motion, T[:3, :3], torch.zeros(3)).transl.median(dim=0).values
+    T[:3, :3] = leveling_rotation(held.pitch_deg)
+    middle = move_motion(motion, T[:3, :3], torch.zeros(3)).transl.median(dim=0).values
     T[:3, 3] = torch.stack([-middle[0], floor[3], -middle[2]])
     return T, {"pitch_deg": held.pitch_deg, "pitch_evidence": held.evidence}
 
 
-def _levelled(track: JointTrack) -> Track:
-    """The fitted points with y up and z towards the viewer, weighted by what their definition is worth."""
+def _level_track(track: JointTrack) -> Track:
+    """The fitted points with y up and z towards the viewer, weighted by the layout's trust."""
     signs = track.points.new_tensor(FRAMES[track.frame])
     points = track.points[:, track.layout.points] * signs
     confidence = track.confidence[:, track.layout.points] * track.layout.trust.to(track.confidence)
@@ -239,30 +237,32 @@ def _levelled(track: JointTrack) -> Track:
     return Track(points.float(), torch.where(finite, confidence, 0).float(), track.fps)
 
 
-def _recovered(track: JointTrack, measured: Track, motion: Motion, markers: Markers, build: Proportions) -> Recovered:
-    """The fitted motion on the mean body and on the ground, with its score."""
+def _finish_recovery(
+    track: JointTrack, measured: Track, motion: Motion, markers: Markers, build: Proportions
+) -> RecoveredMotion:
+    """Put the fitted motion on the ground and on the mean body, and grade it."""
     notes = _score(measured, motion, markers, build)
     T_world_level = torch.eye(4)
     if track.frame != "world":
-        T_world_level, ground = _grounded(motion, measured.confidence, markers, build.skeleton)
+        T_world_level, ground = _estimate_ground(motion, measured.confidence, markers, build.skeleton)
         notes |= ground
-    placed = moved(motion, T_world_level[:3, :3], T_world_level[:3, 3])
+    placed = move_motion(motion, T_world_level[:3, :3], T_world_level[:3, 3])
     mean = mean_skeleton()
     scale = mean.leg / build.skeleton.leg
     T_source_level = torch.eye(4) if track.frame == "world" else FLIP
     T_level_world = torch.linalg.inv(T_world_level)
     T_level_world[:3, 3] *= scale
     quality = assess(measured, motion, markers, build.skeleton)
-    resized = _resized(placed, build.skeleton, mean, scale)
-    return Recovered(resized, T_source_level @ T_level_world, scale, quality.score, notes | quality.notes())
+    resized = _resize_motion(placed, build.skeleton, mean, scale)
+    return RecoveredMotion(resized, T_source_level @ T_level_world, scale, quality.score, notes | quality.notes())
 
 
-def _resized(motion: Motion, source: Skeleton, target: Skeleton, scale: float) -> Motion:
-    """The motion in a world enlarged about its origin, the lowest point of the body keeping its share of height."""
-    before = lowest(joint_positions(motion, source), scale=1 / scale) * scale
+def _resize_motion(motion: Motion, source: Skeleton, target: Skeleton, scale: float) -> Motion:
+    """Scale the motion about the origin; the lowest point of the body keeps its relative height."""
+    before = lowest_heights(joint_positions(motion, source), scale=1 / scale) * scale
     grown = replace(motion, transl=motion.transl * scale)
     lift = torch.zeros_like(grown.transl)
-    lift[:, 1] = before - lowest(joint_positions(grown, target))
+    lift[:, 1] = before - lowest_heights(joint_positions(grown, target))
     return replace(grown, transl=grown.transl + lift)
 
 

@@ -1,6 +1,6 @@
-"""Joint rotations read off marker positions in closed form: where fitting starts.
+"""Solve joint rotations from marker positions in closed form, as the start of a fit.
 
-Between markers and fitting; from the rest pose alone, fitting ends in wrong minima.
+A fit that starts from the rest pose ends in wrong minima.
 """
 
 import torch
@@ -32,7 +32,7 @@ LIMBS: tuple[tuple[str, str, str], ...] = tuple(
 )
 
 _AID = 0.1
-"""Weight of the other end of the trunk when one end is turned: decides only what its own points leave open."""
+"""Weight of the other end of the trunk when one end is turned; decides only what its own points leave open."""
 
 
 def analytic_start(
@@ -45,22 +45,22 @@ def analytic_start(
 
     Args:
         points: Smoothed, without gaps.
-        seen: Confidence after smoothing; markers of 0 leave their part of the body as it rests.
-        markers: Where the points sit.
-        skeleton: Whose.
+        seen: Confidence after smoothing; with 0 a part of the body stays at rest.
+        markers: Positions of the points on the body.
+        skeleton: The body's skeleton.
     """
     rest = markers.rest(skeleton).to(points)
     main = torch.where(markers.offsets.abs().amax(1) > 0, markers.frames, markers.weights.argmax(1))
     eye = torch.eye(3, dtype=points.dtype).expand(len(points), 3, 3)
-    trunk = _among(main, PELVIS + CHEST) + _AID**2 * _among(main, HEAD)
+    trunk = _is_among(main, PELVIS + CHEST) + _AID**2 * _is_among(main, HEAD)
     whole = kabsch(rest, points, seen * trunk, eye)
     world: dict[int, Tensor] = {}
-    world[0] = kabsch(rest, points, seen * (_among(main, PELVIS) + _AID * _among(main, CHEST)), whole)
-    chest = kabsch(rest, points, seen * (_among(main, CHEST) + _AID * _among(main, PELVIS)), whole)
+    world[0] = kabsch(rest, points, seen * (_is_among(main, PELVIS) + _AID * _is_among(main, CHEST)), whole)
+    chest = kabsch(rest, points, seen * (_is_among(main, CHEST) + _AID * _is_among(main, PELVIS)), whole)
     third = _power(world[0].mT @ chest, 1 / 3)
     for name in ("spine1", "spine2", "spine3"):
         world[JOINT[name]] = world[PARENTS[JOINT[name]]] @ third
-    weight = seen * (_among(main, HEAD) + _AID * _among(main, CHEST))
+    weight = seen * (_is_among(main, HEAD) + _AID * _is_among(main, CHEST))
     head = kabsch(rest, points, weight, chest)
     world[JOINT["neck"]] = chest @ _power(chest.mT @ head, 0.5)
     world[JOINT["head"]] = head
@@ -68,21 +68,21 @@ def analytic_start(
         world[JOINT[f"{side}_collar"]] = chest
     direct = markers.direct
     for limb in LIMBS:
-        _bend(world, limb, points, seen, direct, skeleton)
+        _turn_limb(world, limb, points, seen, direct, skeleton)
     for limb in LIMBS:
-        _tip(world, JOINT[limb[2]], points, seen, markers, skeleton)
+        _turn_tip(world, JOINT[limb[2]], points, seen, markers, skeleton)
     R = torch.stack([world[j] for j in range(NUM_BODY)], dim=1)
     local = torch.stack([R[:, 0], *(R[:, PARENTS[j]].mT @ R[:, j] for j in range(1, NUM_BODY))], dim=1)
-    return local, _root(R, points, seen, markers, skeleton)
+    return local, _place_root(R, points, seen, markers, skeleton)
 
 
-def plausible(
+def find_plausible(
     points: Float[Tensor, "time marker 3"], markers: Markers, skeleton: Skeleton
 ) -> Bool[Tensor, "time marker"]:
-    """False where a joint of a limb lies too far from its neighbours to belong to the body.
+    """True where a point is plausible; False where a limb's joint is too far from its neighbours to belong to the body.
 
-    A third of a bone longer or shorter than ours (and 5 cm more) is beyond any performer's proportions. Descent
-    cannot judge this: near a false point it finds a minimum that believes it.
+    A bone that differs from ours by more than a third (and 5 cm) is beyond any performer's proportions. Descent cannot
+    detect this, since it finds a minimum close to a wrong point.
     """
     good = torch.ones(points.shape[:2], dtype=torch.bool)
     direct, joints = markers.direct, skeleton.joints
@@ -106,11 +106,11 @@ def kabsch(
     weights: Float[Tensor, "time marker"],
     prior: Float[Tensor, "time 3 3"],
 ) -> Float[Tensor, "time 3 3"]:
-    """The rotation that best turns the rest positions into the points about their centres; without any, the prior.
+    """The rotation that best maps the rest positions to the points about their centres; the prior without any point.
 
     Source:
         Kabsch, "A solution for the best rotation to relate two sets of vectors", 1976. The prior counts as three
-        unit axes of weight 1e-4 (1 cm each), so that two points leave no angle open.
+        unit axes of weight 1e-4 (1 cm each), so that two points determine the rotation.
     """
     share = weights / weights.sum(1, keepdim=True).clamp(min=1e-9)
     a = rest[None] - torch.einsum("tm,mi->ti", share, rest)[:, None]
@@ -122,22 +122,22 @@ def kabsch(
     return (left * sign[:, None]) @ right
 
 
-def turned_onto(a: Float[Tensor, "time 3"], b: Float[Tensor, "time 3"]) -> Float[Tensor, "time 3 3"]:
-    """The smallest rotation that turns unit vectors a onto b; for opposite ones, half a turn about some normal."""
+def rotation_onto(a: Float[Tensor, "time 3"], b: Float[Tensor, "time 3"]) -> Float[Tensor, "time 3 3"]:
+    """The smallest rotation from unit vectors a to b; for opposite ones, half a turn about a normal."""
     cross = torch.linalg.cross(a, b)
     dot = (a * b).sum(-1)
     x, y, z = cross.unbind(-1)
     zero = torch.zeros_like(x)
     K = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=-1).unflatten(-1, (3, 3))
     R = torch.eye(3, dtype=a.dtype) + K + K @ K / (1 + dot).clamp(min=1e-6)[:, None, None]
-    # Within 0.1 degrees of opposite, the formula above is lost: turn about a normal of a instead.
+    # Within 0.1 degrees of opposite the formula above is singular: turn about a normal of a instead.
     least = torch.nn.functional.one_hot(a.abs().argmin(-1), 3).to(a)
     normal = torch.nn.functional.normalize(torch.linalg.cross(a, least), dim=-1)
     half = 2 * normal[:, :, None] * normal[:, None, :] - torch.eye(3, dtype=a.dtype)
     return torch.where((dot < -1 + 2e-6)[:, None, None], half, R)
 
 
-def _among(main: Tensor, joints: tuple[int, ...]) -> Tensor:
+def _is_among(main: Tensor, joints: tuple[int, ...]) -> Tensor:
     return torch.isin(main, torch.tensor(joints)).float()
 
 
@@ -145,7 +145,7 @@ def _power(R: Float[Tensor, "time 3 3"], share: float) -> Float[Tensor, "time 3 
     return axis_angle_to_matrix(matrix_to_axis_angle(R) * share)
 
 
-def _bend(
+def _turn_limb(
     world: dict[int, Tensor],
     limb: tuple[str, str, str],
     points: Tensor,
@@ -161,16 +161,16 @@ def _bend(
         return
     joints = skeleton.joints.to(points)
     d0 = torch.nn.functional.normalize(joints[hinge] - joints[upper], dim=-1)
-    sight = _sight(seen, direct, upper, hinge)
-    swung = turned_onto(parent @ d0, _toward(points, direct, upper, hinge, parent @ d0, sight)) @ parent
+    sight = _is_sighted(seen, direct, upper, hinge)
+    swung = rotation_onto(parent @ d0, _direction(points, direct, upper, hinge, parent @ d0, sight)) @ parent
     if end not in direct:
         world[upper], world[hinge] = swung, swung
         return
     e0 = torch.nn.functional.normalize(joints[end] - joints[hinge], dim=-1)
     d = swung @ d0
-    e = _toward(points, direct, hinge, end, swung @ e0, _sight(seen, direct, hinge, end))
+    e = _direction(points, direct, hinge, end, swung @ e0, _is_sighted(seen, direct, hinge, end))
     axis0 = torch.tensor(HINGES[limb[1]], dtype=points.dtype)
-    # The plane's normal is as long as the sine of the bend: a straight limb keeps the twist of its swing.
+    # The normal's length is the sine of the bend, so a straight limb keeps the twist of its swing.
     swing_normal = swung @ axis0
     normal = torch.linalg.cross(d, e)
     against = ((normal * swing_normal).sum(-1) < 0) & (normal.norm(dim=-1) < 0.3)
@@ -180,24 +180,24 @@ def _bend(
     frame = torch.stack([d, normal, torch.linalg.cross(d, normal)], dim=-1)
     frame0 = torch.stack([d0, rest_normal, torch.linalg.cross(d0, rest_normal)], dim=-1)
     world[upper] = frame @ frame0.mT
-    world[hinge] = turned_onto(world[upper] @ e0, e) @ world[upper]
+    world[hinge] = rotation_onto(world[upper] @ e0, e) @ world[upper]
 
 
-def _sight(seen: Tensor, direct: dict[int, int], a: int, b: int) -> Tensor:
+def _is_sighted(seen: Tensor, direct: dict[int, int], a: int, b: int) -> Tensor:
     return torch.minimum(seen[:, direct[a]], seen[:, direct[b]]) > 0
 
 
-def _toward(points: Tensor, direct: dict[int, int], a: int, b: int, otherwise: Tensor, sight: Tensor) -> Tensor:
-    """Direction from joint a to joint b, where both are seen."""
+def _direction(points: Tensor, direct: dict[int, int], a: int, b: int, otherwise: Tensor, sight: Tensor) -> Tensor:
+    """Direction from joint a to joint b where both are seen, else `otherwise`."""
     bone = points[:, direct[b]] - points[:, direct[a]]
     length = bone.norm(dim=-1, keepdim=True)
     return torch.where(sight[:, None] & (length > 1e-6), bone / length.clamp(min=1e-6), otherwise)
 
 
-def _tip(
+def _turn_tip(
     world: dict[int, Tensor], joint: int, points: Tensor, seen: Tensor, markers: Markers, skeleton: Skeleton
 ) -> None:
-    """Add the rotation of a hand or foot, which turns with its limb where nothing else is seen of it."""
+    """Add the rotation of a hand or foot, which turns with its limb if no point on it is seen."""
     parent = world[PARENTS[joint]]
     child = joint + 3 if joint in (JOINT["left_ankle"], JOINT["right_ankle"]) else joint
     own = (markers.weights[:, [joint, child]].sum(1) == 1) & torch.isin(markers.frames, torch.tensor([joint, child]))
@@ -207,14 +207,14 @@ def _tip(
         world[child] = world[joint]
 
 
-def _root(R: Tensor, points: Tensor, seen: Tensor, markers: Markers, skeleton: Skeleton) -> Tensor:
+def _place_root(R: Tensor, points: Tensor, seen: Tensor, markers: Markers, skeleton: Skeleton) -> Tensor:
     """Pelvis positions that centre the posed markers on the points; trunk markers count most."""
     joints = skeleton.joints.to(points)
     chain = [torch.zeros_like(points[:, 0])]
     for j in range(1, NUM_BODY):
         chain.append(chain[PARENTS[j]] + R[:, PARENTS[j]] @ (joints[j] - joints[PARENTS[j]]))
-    placed = markers.placed(R, torch.stack(chain, dim=1))
-    weight = seen * (0.05 + _among(markers.weights.argmax(1), PELVIS + CHEST))
+    placed = markers.place(R, torch.stack(chain, dim=1))
+    weight = seen * (0.05 + _is_among(markers.weights.argmax(1), PELVIS + CHEST))
     total = weight.sum(1, keepdim=True)
     shift = (weight[..., None] * (points - placed)).sum(1) / total.clamp(min=1e-9)
     return shift

@@ -1,1 +1,1 @@
-"""From film to 2D and 3D keypoints: the detector, who is followed, shots, scenes and fingers."""
+"""Detect and track people in film, and turn their 2D and 3D points into motions."""

@@ -1,6 +1,6 @@
-"""Everybody in a film: found, each followed in a region of their own, kept apart where they meet.
+"""Detect all people in a film, each in a region of their own, and choose the acting person.
 
-Between mediapipe's networks and `following`, which joins what is found here into one track a person.
+`following` joins the detections of neighbouring frames into one track for each person.
 """
 
 import math
@@ -12,85 +12,87 @@ import torch
 from jaxtyping import Float, UInt8
 
 from synthaug.motions.fitting.landmarks import LIMBS, Landmarks
-from synthaug.motions.pose.following import Followed, Found, follow
-from synthaug.motions.pose.network import Eyes, Region, Sight, turned_back
+from synthaug.motions.pose.following import Detection, PersonTrack, follow
+from synthaug.motions.pose.network import PersonLandmarks, PoseDetector, Region, turn_back
 from synthaug.motions.pose.shots import colour_shares
 
-MOST = 6
-"""People looked at in a frame: each costs as much as one alone."""
-_NEWCOMERS = 0.25
-"""Seconds between searches for people who are not followed yet."""
-_SAME = 0.08
-"""Heights by which two sights of one person differ at most: less than people who embrace (half a metre apart)."""
-_COVERED = 0.1
-"""Share of a region's side within which another region's middle shows the same person."""
-_LASTING = 0.75
-"""Share of the frames of who is there longest below which nobody is taken for the performer."""
-_FLICKER = 2.5
-"""How often the noise that neighbouring frames show is taken off a person's movement; waving at 3 Hz survives it."""
-_STILL = 1e-3
-"""Squared heights that everybody moves."""
-_VISIBLE = 0.3
-"""Visibility below which a landmark says nothing of where a person is."""
+MAX_PEOPLE = 6
+"""Largest number of people in a frame; the cost grows with each."""
+_SEARCH_SECONDS = 0.25
+"""Seconds between searches for new people."""
+_SAME_DISTANCE = 0.08
+"""Largest distance of two detections of one person, in heights; people who embrace are farther apart (half a metre)."""
+_SAME_REGION = 0.1
+"""Two regions show the same person if their middles are closer than this share of a side."""
+_MIN_PRESENCE = 0.75
+"""A performer is present for at least this share of the frames of the person who is present longest."""
+_JITTER_FACTOR = 2.5
+"""Multiple of the jitter's variance that is subtracted from a person's movement; waving at 3 Hz survives it."""
+_LEAST_MOVEMENT = 1e-3
+"""Least movement of a person, in squared heights."""
+_MIN_VISIBILITY = 0.3
+"""Landmarks of lower visibility do not locate a person."""
 _TRUNK = (11, 12, 24, 23)
 
 
 @dataclass(frozen=True, eq=False)
-class Person:
+class TrackedPerson:
     """One person in one frame.
 
     Attributes:
-        sight: Landmarks.
-        name: Which of the tracker's people this is; it can be wrong after two have met.
-        look: Colours of the trunk, as `shots.colour_shares` gives them; empty where it cannot be seen.
+        sight: The person's landmarks.
+        name: Identity from the detector; it can be wrong after two people have met.
+        look: Colours of the trunk, as `shots.colour_shares` returns them; empty where the trunk is not visible.
     """
 
-    sight: Sight
+    sight: PersonLandmarks
     name: str
     look: Float[np.ndarray, " bin"]
 
 
-def everybody(
-    frames: Iterable[UInt8[np.ndarray, "height width 3"]], eyes: Eyes, *, fps: float
-) -> list[tuple[Person, ...]]:
-    """Who is in each of consecutive frames.
+def track_people(
+    frames: Iterable[UInt8[np.ndarray, "height width 3"]], detector: PoseDetector, *, fps: float
+) -> list[tuple[TrackedPerson, ...]]:
+    """Detect the people in each of consecutive frames.
 
-    Where people were in one frame they are looked for in the next; who is new is searched for four times a second, and
-    where nobody is left at once, also with the picture on its side: the detector knows upright people, and some have
-    fallen. Two regions that have come to show one person become one.
+    A person is looked for where they were in the frame before. New people are searched four times a second, or at once
+    if nobody is left; then also in the picture turned on its side, since the detector finds only upright people and
+    some have fallen. Two regions that show one person are merged.
 
     Args:
         frames: sRGB.
-        eyes: Find people and look at them.
+        detector: Finds people, and their landmarks in a region.
         fps: Frames per second.
     """
-    every = max(1, round(_NEWCOMERS * fps))
-    followed: list[tuple[str, Sight]] = []
+    every = max(1, round(_SEARCH_SECONDS * fps))
+    followed: list[tuple[str, PersonLandmarks]] = []
     born, result = 0, []
     for number, frame in enumerate(frames):
-        looked = [(name, eyes.look(frame, sight.region), sight) for name, sight in followed]
-        there = _apart([(name, now, before) for name, now, before in looked if now is not None])
-        if not there or (number % every == 0 and len(there) < MOST):
-            for sight in _newcomers(frame, eyes, [sight for _, sight in there]):
+        looked = [(name, detector.look(frame, sight.region), sight) for name, sight in followed]
+        there = _drop_duplicates([(name, now, before) for name, now, before in looked if now is not None])
+        if not there or (number % every == 0 and len(there) < MAX_PEOPLE):
+            for sight in _find_newcomers(frame, detector, [sight for _, sight in there]):
                 there.append((str(born), sight))
                 born += 1
-        followed = there[:MOST]
-        result.append(tuple(Person(sight, name, _look(frame, sight)) for name, sight in followed))
+        followed = there[:MAX_PEOPLE]
+        result.append(tuple(TrackedPerson(sight, name, _trunk_colours(frame, sight)) for name, sight in followed))
     return result
 
 
-def _apart(there: Sequence[tuple[str, Sight, Sight]]) -> list[tuple[str, Sight]]:
-    """Who was there, with what is seen of them now; where two show the same person, who was nearer before stays.
+def _drop_duplicates(
+    there: Sequence[tuple[str, PersonLandmarks, PersonLandmarks]],
+) -> list[tuple[str, PersonLandmarks]]:
+    """Drop detections of the same person, and keep the one closer to its detection in the frame before.
 
-    The same person is who has the same limbs, or the same middle and size: somebody who falls is for a moment seen
-    upright and lying.
+    Two detections show the same person if their limbs agree, or their middle and size: a person who falls can be
+    detected both upright and lying.
     """
-    kept: list[tuple[str, Sight, float]] = []
+    kept: list[tuple[str, PersonLandmarks, float]] = []
     for name, now, before in there:
         moved = _distance(now, before)
         rivals = [
             k for k, (_, other, _) in enumerate(kept)
-            if _distance(now, other) < _SAME or _covers(now.region, other.region)
+            if _distance(now, other) < _SAME_DISTANCE or _covers(now.region, other.region)
         ]  # fmt: skip
         if not rivals:
             kept.append((name, now, moved))
@@ -99,28 +101,30 @@ def _apart(there: Sequence[tuple[str, Sight, Sight]]) -> list[tuple[str, Sight]]
     return [(name, now) for name, now, _ in kept]
 
 
-def _newcomers(frame: UInt8[np.ndarray, "height width 3"], eyes: Eyes, known: Sequence[Sight]) -> list[Sight]:
-    """People in the picture who are not among those known."""
-    found = _unknown(frame, eyes, known, _upright(frame, eyes))
+def _find_newcomers(
+    frame: UInt8[np.ndarray, "height width 3"], detector: PoseDetector, known: Sequence[PersonLandmarks]
+) -> list[PersonLandmarks]:
+    """Find people who are not known yet."""
+    found = _look_for_unknown(frame, detector, known, _find_upright(frame, detector))
     if found or known:
         return found
-    # Who lies is searched for where nobody else is.
+    # People who lie are searched only if nobody else is found.
     for turns in (1, 3):
         height, width = frame.shape[:2]
         regions = [
-            turned_back(region, turns, width=width, height=height) for region in eyes.find(np.rot90(frame, turns))
+            turn_back(region, turns, width=width, height=height) for region in detector.find(np.rot90(frame, turns))
         ]
-        found = _unknown(frame, eyes, known, regions)
+        found = _look_for_unknown(frame, detector, known, regions)
         if found:
             break
     return found
 
 
-def _upright(frame: UInt8[np.ndarray, "height width 3"], eyes: Eyes) -> list[Region]:
-    """Upright people in the whole picture and in its halves.
+def _find_upright(frame: UInt8[np.ndarray, "height width 3"], detector: PoseDetector) -> list[Region]:
+    """Find upright people in the whole picture and in its halves.
 
-    The detector looks at 224 x 224 pixels and misses people of a third of the picture's height where there are two;
-    in a half of the picture they are as large again.
+    The detector sees 224 x 224 pixels and misses people of a third of the picture's height if there are two; in a half
+    of the picture they are twice as large.
     """
     width = frame.shape[1]
     half = (width + 1) // 2
@@ -128,39 +132,42 @@ def _upright(frame: UInt8[np.ndarray, "height width 3"], eyes: Eyes) -> list[Reg
     return [
         replace(region, x=region.x + first)
         for first, last in windows
-        for region in eyes.find(np.ascontiguousarray(frame[:, first:last]))
+        for region in detector.find(np.ascontiguousarray(frame[:, first:last]))
     ]
 
 
-def _unknown(
-    frame: UInt8[np.ndarray, "height width 3"], eyes: Eyes, known: Sequence[Sight], regions: Sequence[Region]
-) -> list[Sight]:
-    """What is to be seen in those regions that show nobody who is known, or has been seen in another of them."""
-    found: list[Sight] = []
+def _look_for_unknown(
+    frame: UInt8[np.ndarray, "height width 3"],
+    detector: PoseDetector,
+    known: Sequence[PersonLandmarks],
+    regions: Sequence[Region],
+) -> list[PersonLandmarks]:
+    """Detect people in the regions that show neither a known person nor one found in another region."""
+    found: list[PersonLandmarks] = []
     for region in regions:
         there = [*known, *found]
-        if len(there) >= MOST or any(_covers(sight.region, region) for sight in there):
+        if len(there) >= MAX_PEOPLE or any(_covers(sight.region, region) for sight in there):
             continue
-        sight = eyes.look(frame, region)
-        if sight is not None and all(_distance(sight, other) >= _SAME for other in there):
+        sight = detector.look(frame, region)
+        if sight is not None and all(_distance(sight, other) >= _SAME_DISTANCE for other in there):
             found.append(sight)
     return found
 
 
 def _covers(one: Region, other: Region) -> bool:
     side = min(one.side, other.side)
-    return math.hypot(one.x - other.x, one.y - other.y) < _COVERED * side and max(one.side, other.side) < 1.5 * side
+    return math.hypot(one.x - other.x, one.y - other.y) < _SAME_REGION * side and max(one.side, other.side) < 1.5 * side
 
 
-def _distance(one: Sight, other: Sight) -> float:
-    """Median distance of the limbs' joints, in heights of the larger."""
+def _distance(one: PersonLandmarks, other: PersonLandmarks) -> float:
+    """Median distance of the limbs' joints, in heights of the larger person."""
     a, b = one.pixels[list(LIMBS)], other.pixels[list(LIMBS)]
     tall = max(float(np.linalg.norm(np.ptp(points, axis=0))) for points in (a, b))
     return float(np.median(np.linalg.norm(a - b, axis=1))) / max(tall, 1e-6)
 
 
-def _look(frame: UInt8[np.ndarray, "height width 3"], sight: Sight) -> Float[np.ndarray, " bin"]:
-    """Colours within the box about shoulders and hips, its outer fifths left out."""
+def _trunk_colours(frame: UInt8[np.ndarray, "height width 3"], sight: PersonLandmarks) -> Float[np.ndarray, " bin"]:
+    """Colours within the box around shoulders and hips, without its outer fifths."""
     corners = sight.pixels[list(_TRUNK)]
     low, high = corners.min(0), corners.max(0)
     inner = (high - low) * 0.2
@@ -169,20 +176,20 @@ def _look(frame: UInt8[np.ndarray, "height width 3"], sight: Sight) -> Float[np.
     return colour_shares(patch, bins=4) if len(patch) >= 16 else np.zeros(0, np.float32)
 
 
-def tracks(people: Sequence[Sequence[Person]], *, fps: float) -> list[Followed]:
-    """Everybody in one shot, each as one track over its frames, the one who acts first: see `acting`."""
-    frames = [[_found(person) for person in frame] for frame in people]
+def join_tracks(people: Sequence[Sequence[TrackedPerson]], *, fps: float) -> list[PersonTrack]:
+    """Join the people of one shot into one track each, sorted by `activity`, the acting person first."""
+    frames = [[_to_detection(person) for person in frame] for frame in people]
     there = follow(frames, fps=fps)
     most = max((one.present for one in there), default=0.0)
-    # Who is seldom there comes last.
-    return sorted(there, key=lambda one: (one.present < _LASTING * most, -acting(one)))
+    # People who are rarely present come last.
+    return sorted(there, key=lambda one: (one.present < _MIN_PRESENCE * most, -activity(one)))
 
 
-def acting(one: Followed) -> float:
-    """How much somebody moves where it can be seen, in squared pixels: who is near and large counts more.
+def activity(one: PersonTrack) -> float:
+    """How much a person visibly moves, in squared pixels, so that people who are near and large count more.
 
-    Variances of the joints, less what flicker explains: furniture that is taken for somebody is found a little
-    elsewhere in each frame, which is no movement. Of two who stand still the larger and more lasting acts more.
+    Sum of the joints' variances, without the variance of jitter: furniture that is detected as a person jitters but
+    does not move. Of two people who stand still, the one who is larger and present longer acts more.
     """
     points = np.where(one.confidence[..., None] > 0, one.points, np.nan)
     bends = np.diff(points, 2, axis=0)
@@ -191,19 +198,19 @@ def acting(one: Followed) -> float:
         return 0.0
     moved, bent = (float(np.nanvar(values[:, known], axis=0).sum()) for values in (points, bends))
     # White noise of variance 1 has second differences of variance 6.
-    still = _STILL * one.height**2
-    return (max(0.0, moved - _FLICKER * bent / 6) + still) * one.present
+    still = _LEAST_MOVEMENT * one.height**2
+    return (max(0.0, moved - _JITTER_FACTOR * bent / 6) + still) * one.present
 
 
-def _found(person: Person) -> Found:
+def _to_detection(person: TrackedPerson) -> Detection:
     sight = person.sight
     visible = sight.visibility[list(LIMBS)]
-    confidence = np.where(visible >= _VISIBLE, visible, 0.0).astype(np.float64)
-    return Found(sight.pixels[list(LIMBS)].astype(np.float64), confidence, person.name, person.look)
+    confidence = np.where(visible >= _MIN_VISIBILITY, visible, 0.0).astype(np.float64)
+    return Detection(sight.pixels[list(LIMBS)].astype(np.float64), confidence, person.name, person.look)
 
 
-def landmarks_of(people: Sequence[Sequence[Person]], one: Followed) -> Landmarks:
-    """The landmarks of one track, nan in frames without the person."""
+def landmarks_of(people: Sequence[Sequence[TrackedPerson]], one: PersonTrack) -> Landmarks:
+    """The landmarks of one track; nan in frames without the person."""
     time = len(people)
     world, pixels = np.full((time, 33, 3), np.nan, np.float32), np.full((time, 33, 2), np.nan, np.float32)
     visibility = np.zeros((time, 33), np.float32)
@@ -215,14 +222,14 @@ def landmarks_of(people: Sequence[Sequence[Person]], one: Followed) -> Landmarks
 
 
 @dataclass(frozen=True, eq=False)
-class Lead:
-    """Who acts in a film, in the shot that shows most of them.
+class LeadPerson:
+    """The acting person of a film, in the shot that shows most of that person.
 
     Attributes:
         seen: The landmarks, one row for each frame of the shot.
         first: The shot's first frame.
-        share: Of the film's frames that lie in the shot.
-        people: In the shot.
+        share: Share of the film's frames that lie in the shot.
+        people: Number of people in the shot.
     """
 
     seen: Landmarks
@@ -231,27 +238,29 @@ class Lead:
     people: int
 
 
-def lead(people: Sequence[Sequence[Person]], shots: Sequence[tuple[int, int]], *, fps: float, person: int = 0) -> Lead:
-    """The acting person, in the shot with most frames of them; nobody's landmarks where a shot has too few people.
+def choose_lead(
+    people: Sequence[Sequence[TrackedPerson]], shots: Sequence[tuple[int, int]], *, fps: float, person: int = 0
+) -> LeadPerson:
+    """Choose the acting person, in the shot with most frames of that person; all landmarks are nan if there is none.
 
     Args:
-        people: Found in each frame.
-        shots: First and one past the last frame of each.
+        people: People detected in each frame.
+        shots: First and one past the last frame of each shot.
         fps: Frames per second.
-        person: 0 takes who acts, 1 the next.
+        person: 0 selects the acting person, 1 the next.
     """
-    best: Lead | None = None
+    best: LeadPerson | None = None
     for first, last in shots:
         inside = people[first:last]
-        there = tracks(inside, fps=fps)
+        there = join_tracks(inside, fps=fps)
         one = there[person] if len(there) > person else None
-        seen = _nobody(last - first) if one is None else landmarks_of(inside, one)
-        candidate = Lead(seen, first, (last - first) / max(len(people), 1), len(there))
+        seen = _no_landmarks(last - first) if one is None else landmarks_of(inside, one)
+        candidate = LeadPerson(seen, first, (last - first) / max(len(people), 1), len(there))
         if best is None or int(seen.found.sum()) > int(best.seen.found.sum()):
             best = candidate
-    return best if best is not None else Lead(_nobody(0), 0, 0.0, 0)
+    return best if best is not None else LeadPerson(_no_landmarks(0), 0, 0.0, 0)
 
 
-def _nobody(time: int) -> Landmarks:
+def _no_landmarks(time: int) -> Landmarks:
     gone = torch.full((time, 33, 3), torch.nan)
     return Landmarks(gone, gone[..., :2], torch.zeros(time, 33))

@@ -1,7 +1,6 @@
-"""Finger angles out of a hand's 21 points, and knuckles for the body's fit. Pure.
+"""Solve finger angles from mediapipe's 21 points of a hand, and give its knuckles to the body's fit. Pure functions.
 
-Between mediapipe's hands and `video`. A finger is three hinges of which the first also spreads; what a small picture
-says against that is noise, and is left out.
+A finger has three hinges, and the first can also spread. Any other rotation in the points is noise and is ignored.
 """
 
 import math
@@ -15,37 +14,37 @@ from torch.nn.functional import normalize
 from synthaug.body.rotations import matrix_to_axis_angle
 from synthaug.body.skeleton import JOINT, Skeleton
 from synthaug.motions.fitting.landmarks import Landmarks
-from synthaug.motions.fitting.markers import smoothed
-from synthaug.motions.fitting.starts import kabsch, turned_onto
+from synthaug.motions.fitting.markers import smooth
+from synthaug.motions.fitting.starts import kabsch, rotation_onto
 
 _SIDES = ("left", "right")
 _FINGERS = {"index": 5, "middle": 9, "pinky": 17, "ring": 13, "thumb": 1}
-"""In SMPL-X order, with the first of their four points of mediapipe's."""
+"""Fingers in SMPL-X order, with the first of their four mediapipe points."""
 _PALM = {"wrist": 0, "index1": 5, "middle1": 9, "ring1": 13, "pinky1": 17}
 _KNUCKLES = ((17, "pinky1"), (19, "index1"))
-"""The body's landmarks of the left hand that the hand's own points tell better; the right hand's are one higher."""
-_BEND = {1: (-30.0, 95.0), 2: (-5.0, 110.0), 3: (-5.0, 85.0)}
-"""Degrees that knuckle, middle and end joint of a finger flex.
+"""The body's landmarks of the left hand that the hand's points replace; the right hand's numbers are one higher."""
+_FLEXION_DEG = {1: (-30.0, 95.0), 2: (-5.0, 110.0), 3: (-5.0, 85.0)}
+"""Range of flexion of knuckle, middle and end joint of a finger, degrees.
 
 Source:
     Tubiana, Thomine and Mackin, "Examination of the hand and wrist", 1998: 90, 100 and 80 at most.
 """
-_SPREAD = 25.0
-_THUMB = (60.0, 60.0, 80.0)
-"""Degrees that the thumb's joints turn at most, in any direction."""
-_LEAST = 12.0
-"""Pixels from the wrist to the knuckle of the middle finger: in smaller hands fingers are three pixels thick."""
-_SMOOTH = 0.05
-"""Seconds of the Gaussian over the points: hands are quick, and jitter."""
-_FADE = 0.2
-"""Seconds in which a hand that is lost comes to rest."""
-_SEEN = 0.95
-"""Visibility of knuckles that the hand's own network has seen."""
+_MAX_SPREAD = 25.0
+_MAX_THUMB = (60.0, 60.0, 80.0)
+"""Largest rotation of the thumb's joints in any direction, degrees."""
+_MIN_PALM = 12.0
+"""Least distance from the wrist to the middle knuckle, pixels; in smaller hands fingers are three pixels thick."""
+_SMOOTHING_SECONDS = 0.05
+"""Standard deviation of the Gaussian over time, seconds: hands are quick, and jitter."""
+_FADE_SECONDS = 0.2
+"""Seconds in which a lost hand comes to rest."""
+_KNUCKLE_VISIBILITY = 0.95
+"""Visibility of knuckles that the hand network has seen."""
 
 
 @dataclass(frozen=True, eq=False)
 class Hands:
-    """Both hands over time as mediapipe sees them; nan where unseen.
+    """Both hands over time as mediapipe detects them; nan where unseen.
 
     Attributes:
         points: Left and right; pixels and depth in pixels, mediapipe's axes (x right, y down, z away from the viewer).
@@ -55,20 +54,20 @@ class Hands:
 
     @property
     def seen(self) -> Float[Tensor, "time 2"]:
-        """1 where a hand is seen, and large enough for its fingers to be told apart."""
+        """1 where a hand is detected and large enough to distinguish its fingers, else 0."""
         palm = (self.points[:, :, 9] - self.points[:, :, 0]).norm(dim=-1)
-        return (self.points.isfinite().all(-1).all(-1) & (palm >= _LEAST)).float()
+        return (self.points.isfinite().all(-1).all(-1) & (palm >= _MIN_PALM)).float()
 
 
 def finger_poses(hands: Hands, skeleton: Skeleton, *, fps: float) -> tuple[Tensor, Tensor]:
     """Axis-angles of the 15 joints of the left and of the right hand, [time, 15, 3] each, SMPL-X order.
 
-    The palm's own turn is the wrist's and is taken out. Where a hand is not seen its fingers come to rest within a
-    fifth of a second.
+    The rotation of the palm belongs to the wrist and is removed. Fingers of a lost hand come to rest within a fifth of
+    a second.
 
     Args:
-        hands: What was seen.
-        skeleton: Whose fingers.
+        hands: Points of both hands.
+        skeleton: The performer's skeleton.
         fps: Frames per second.
     """
     poses = []
@@ -77,18 +76,18 @@ def finger_poses(hands: Hands, skeleton: Skeleton, *, fps: float) -> tuple[Tenso
         points = hands.points[:, k] * hands.points.new_tensor([1.0, -1.0, -1.0])
         centred = points - points[:, :1]
         sized = centred / centred[:, 9:10].norm(dim=-1, keepdim=True).clamp(min=1e-6)
-        filled, _ = smoothed(sized, seen[:, None].expand(-1, 21), _SMOOTH * fps)
-        share, _ = smoothed(seen[:, None, None].expand(-1, 1, 1), torch.ones(len(seen), 1), _FADE / 2 * fps)
-        # Straight while it is seen in most of the frames around, and gone where in none.
+        filled, _ = smooth(sized, seen[:, None].expand(-1, 21), _SMOOTHING_SECONDS * fps)
+        share, _ = smooth(seen[:, None, None].expand(-1, 1, 1), torch.ones(len(seen), 1), _FADE_SECONDS / 2 * fps)
+        # 1 while the hand is seen in most of the surrounding frames, 0 where it is seen in none.
         weight = (1.5 * share[:, 0]).clamp(0, 1)[:, None]
-        poses.append(weight * _bent(filled, side, skeleton))
+        poses.append(weight * _solve_hand(filled, side, skeleton))
     return poses[0], poses[1]
 
 
-def _bent(points: Float[Tensor, "time 21 3"], side: str, skeleton: Skeleton) -> Float[Tensor, "time 15 3"]:
-    """Angles of one hand's joints whose points, y up and z to the viewer, are known in every frame."""
+def _solve_hand(points: Float[Tensor, "time 21 3"], side: str, skeleton: Skeleton) -> Float[Tensor, "time 15 3"]:
+    """Solve the angles of one hand's joints; its points (y up, z towards the viewer) are known in every frame."""
     wrist = skeleton.joints[JOINT[f"{side}_wrist"]]
-    rest = torch.stack([skeleton.joints[JOINT[_named(side, name)]] - wrist for name in _PALM])
+    rest = torch.stack([skeleton.joints[JOINT[_joint_name(side, name)]] - wrist for name in _PALM])
     rest = rest / rest[2].norm()
     seen = points[:, list(_PALM.values())] - points[:, :1]
     palm = kabsch(rest, seen, torch.ones(len(points), len(_PALM)), torch.eye(3).expand(len(points), 3, 3))
@@ -97,66 +96,67 @@ def _bent(points: Float[Tensor, "time 21 3"], side: str, skeleton: Skeleton) -> 
     for finger, first in _FINGERS.items():
         turned = palm
         for joint in (1, 2, 3):
-            bone = _bone(side, finger, joint, skeleton)
+            bone = _bone_direction(side, finger, joint, skeleton)
             way = normalize(points[:, first + joint] - points[:, first + joint - 1], dim=-1)
             local = torch.einsum("tji,tj->ti", turned, way)
-            goal = _within_thumb(bone, local, joint) if finger == "thumb" else _within(bone, local, normal, joint)
-            R = turned_onto(bone.expand_as(goal), goal)
+            goal = _limit_thumb(bone, local, joint) if finger == "thumb" else _limit_finger(bone, local, normal, joint)
+            R = rotation_onto(bone.expand_as(goal), goal)
             turned = turned @ R
             result.append(R)
     return matrix_to_axis_angle(torch.stack(result, dim=1))
 
 
-def _named(side: str, name: str) -> str:
+def _joint_name(side: str, name: str) -> str:
     return f"{side}_{name}"
 
 
 def _palm_normal(rest: Float[Tensor, "5 3"], side: str) -> Float[Tensor, "3"]:
-    """Out of the palm: down in the T-pose."""
+    """Normal out of the palm, which points down in the T-pose."""
     across = torch.linalg.cross(rest[1], rest[4])
     return normalize(across if side == "right" else -across, dim=0)
 
 
-def _bone(side: str, finger: str, joint: int, skeleton: Skeleton) -> Float[Tensor, "3"]:
-    """Direction of a finger's bone in the T-pose; the last, whose end is no joint, goes on like the one before."""
+def _bone_direction(side: str, finger: str, joint: int, skeleton: Skeleton) -> Float[Tensor, "3"]:
+    """Direction of a finger's bone in the T-pose; the last bone, which ends in no joint, repeats the one before."""
     first = min(joint, 2)
     a, b = (JOINT[f"{side}_{finger}{k}"] for k in (first, first + 1))
     return normalize(skeleton.joints[b] - skeleton.joints[a], dim=0)
 
 
-def _within(
+def _limit_finger(
     bone: Float[Tensor, "3"], seen: Float[Tensor, "time 3"], normal: Float[Tensor, "3"], joint: int
 ) -> Float[Tensor, "time 3"]:
-    """Where a finger's bone may point that is nearest to where it is seen: flexed within range, hardly spread."""
+    """The allowed direction of a finger's bone nearest to the seen one: flexion and spread within their ranges."""
     down = normalize(normal - (normal @ bone) * bone, dim=0)
     aside = torch.linalg.cross(bone, down)
     along, low, out = (seen @ axis for axis in (bone, down, aside))
-    least, most = (math.radians(degrees) for degrees in _BEND[joint])
-    # A fist's fingers point back at the palm, and not up through the back of the hand.
+    least, most = (math.radians(degrees) for degrees in _FLEXION_DEG[joint])
+    # Fingers of a fist point back at the palm, not up through the back of the hand.
     flex = torch.atan2(low, along)
     flex = torch.where(flex < -math.pi / 2, flex + 2 * math.pi, flex).clamp(least, most)
     spread = torch.zeros_like(flex)
     if joint == 1:
-        limit = math.radians(_SPREAD)
+        limit = math.radians(_MAX_SPREAD)
         # Only straight fingers spread.
         spread = torch.atan2(out, (along**2 + low**2).sqrt()).clamp(-limit, limit) * flex.cos().clamp(min=0)
     flat = flex.cos()[:, None] * bone + flex.sin()[:, None] * down
     return spread.cos()[:, None] * flat + spread.sin()[:, None] * aside
 
 
-def _within_thumb(bone: Float[Tensor, "3"], seen: Float[Tensor, "time 3"], joint: int) -> Float[Tensor, "time 3"]:
-    """The same for the thumb, whose joints may turn any way, but not far."""
-    limit = math.radians(_THUMB[joint - 1])
+def _limit_thumb(bone: Float[Tensor, "3"], seen: Float[Tensor, "time 3"], joint: int) -> Float[Tensor, "time 3"]:
+    """The same for the thumb, whose joints turn in any direction up to a limit."""
+    limit = math.radians(_MAX_THUMB[joint - 1])
     cosine = (seen @ bone).clamp(-1, 1)
     aside = normalize(seen - cosine[:, None] * bone, dim=-1)
     angle = cosine.acos().clamp(max=limit)[:, None]
     return angle.cos() * bone + angle.sin() * aside
 
 
-def with_knuckles(seen: Landmarks, hands: Hands, skeleton: Skeleton) -> Landmarks:
-    """The body's landmarks with the knuckles of index and little finger as the hands' network sees them.
+def add_knuckles(seen: Landmarks, hands: Hands, skeleton: Skeleton) -> Landmarks:
+    """Replace the body's knuckles of index and little finger by those of the hand network.
 
-    They say how the wrist is turned; the body's own guess of them is rough. Depth comes from the hand's size.
+    They determine the rotation of the wrist, and the body network's estimate of them is rough. Depth comes from the
+    hand's size.
     """
     world, pixels, visibility = seen.world.clone(), seen.pixels.clone(), seen.visibility.clone()
     for k, side in enumerate(_SIDES):
@@ -164,12 +164,12 @@ def with_knuckles(seen: Landmarks, hands: Hands, skeleton: Skeleton) -> Landmark
         points = hands.points[there, k]
         wrist = skeleton.joints[JOINT[f"{side}_wrist"]]
         names = [name for name in _PALM if name != "wrist"]
-        ours = sum(float((skeleton.joints[JOINT[_named(side, name)]] - wrist).norm()) for name in names)
+        ours = sum(float((skeleton.joints[JOINT[_joint_name(side, name)]] - wrist).norm()) for name in names)
         theirs = (points[:, [_PALM[name] for name in names]] - points[:, :1]).norm(dim=-1).sum(-1)
         metres = ours / theirs.clamp(min=1e-6)
         for landmark, name in _KNUCKLES:
             away = points[:, _PALM[name]] - points[:, 0]
             world[there, landmark + k] = world[there, 15 + k] + metres[:, None] * away
             pixels[there, landmark + k] = points[:, _PALM[name], :2]
-            visibility[there, landmark + k] = _SEEN
+            visibility[there, landmark + k] = _KNUCKLE_VISIBILITY
     return Landmarks(world, pixels, visibility)

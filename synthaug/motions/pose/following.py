@@ -1,6 +1,6 @@
-"""Who is who over time: people found frame by frame, joined into one track each, and the acting one chosen.
+"""Join the people detected frame by frame into one track for each person.
 
-Between readers of skeletons and fitting. Works in metres or pixels alike: distances are in heights of the person.
+Works in metres and in pixels, since distances are measured in heights of the person.
 """
 
 from collections.abc import Sequence
@@ -15,30 +15,30 @@ from synthaug.motions.files.recordings import FlawError
 from synthaug.motions.pose.shots import hellinger
 
 MAX_PEOPLE = 64
-"""People in one frame: a crowd; Kinect knows six."""
-_SLIP = 0.35
-"""Heights that a tracker may slip between two looks without having gone over to somebody else."""
-_SPEED = 5.0
-"""Heights a second: faster than anybody runs indoors."""
-_WALK = 1.5
-"""Heights a second within which somebody under another name is the same person: walking, not the tracker's slip."""
-_STRANGER = 0.25
-"""Heights by which another name makes a person farther: names that change hands are found out, neighbours kept."""
-_CLOTHES = 0.5
-"""Heights by which wholly other colours make a person farther: two who meet are told apart by what they wear."""
-_FEWEST = 12
-"""Frames; CTR-GCN drops bodies of NTU that are seen in fewer."""
+"""Largest number of people in one frame; Kinect tracks six."""
+_MAX_STEP = 0.35
+"""Largest step of one person between two frames, in heights; a larger one is a jump to another person."""
+_MAX_SPEED = 5.0
+"""Heights per second: faster than people run indoors."""
+_WALKING_SPEED = 1.5
+"""Largest speed, in heights per second, at which a person under a new name is the same person: a walk."""
+_NAME_PENALTY = 0.25
+"""Penalty in heights for another name: finds names that were swapped, and keeps neighbours apart."""
+_LOOK_PENALTY = 0.5
+"""Penalty in heights for entirely different colours: clothes distinguish two people who meet."""
+_MIN_FRAMES = 12
+"""Least length of a track in frames; CTR-GCN drops shorter ones of NTU, too."""
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class Detection:
     """One person in one frame.
 
     Attributes:
-        points: Metres or pixels; values of no confidence may be anything.
+        points: Metres or pixels; arbitrary where the confidence is 0.
         confidence: 0 (not seen) to 1.
-        name: The recording's own name of this person, as text; empty where it has none. Names may change hands.
-        look: What the person wears, roots of the shares of colours (unit length); empty where that is not known.
+        name: The recording's own name of this person; empty if it has none. A name can move to another person.
+        look: Colours of the person's clothes, roots of their shares (unit length); empty if unknown.
     """
 
     points: Float[np.ndarray, "joint axis"]
@@ -48,19 +48,19 @@ class Found:
 
     @property
     def seen(self) -> Float[np.ndarray, "seen axis"]:
-        """The points of some confidence."""
+        """The finite points with confidence above 0."""
         return self.points[(self.confidence > 0) & np.isfinite(self.points).all(axis=1)]
 
 
 @dataclass(frozen=True, eq=False)
-class Followed:
+class PersonTrack:
     """One person over the whole recording; frames without them have no confidence.
 
     Attributes:
         points: Metres or pixels, nan where not seen.
         confidence: 0 to 1.
-        names: The recording's names for this person, in the order of their appearance.
-        which: Place of the person among those found in each frame; -1 where absent.
+        names: The recording's names for this person, in order of appearance.
+        which: Index of the person among the detections of each frame; -1 where absent.
     """
 
     points: Float[np.ndarray, "time joint axis"]
@@ -93,38 +93,39 @@ class Followed:
         return float(np.nanvar(with_gaps[:, seen], axis=0).sum() / max(self.height, 1e-9) ** 2 * self.present)
 
 
-def follow(frames: Sequence[Sequence[Found]], *, fps: float, gap: float = 1.0) -> list[Followed]:
-    """Everybody in a recording, the one who moves most first.
+def follow(frames: Sequence[Sequence[Detection]], *, fps: float, gap: float = 1.0) -> list[PersonTrack]:
+    """Track all people of a recording, the one who moves most first.
 
-    Names are believed until their bearer jumps; where one person's track ends and another begins near by within
-    `gap`, both are one person. People without names are followed by nearness. The time line stays as it is.
+    A name identifies a person until it jumps in space. If one track ends and another begins close by within `gap`, both
+    belong to one person. People without names are tracked by distance.
 
     Args:
-        frames: Who was found in each frame, in any order.
-        fps: Frames a second.
+        frames: Detections of each frame, in any order.
+        fps: Frames per second.
         gap: Longest absence that is bridged, seconds.
 
     Returns:
-        One entry a person; those seen in fewer than 12 frames only if nobody is seen longer.
+        One track for each person, as long as the recording. Tracks seen in fewer than 12 frames are returned only if
+        there is no longer one.
 
     Raises:
-        FlawError: If a frame is more crowded than can be.
+        FlawError: If a frame has more than `MAX_PEOPLE` people.
     """
     for number, people in enumerate(frames):
         if len(people) > MAX_PEOPLE:
-            raise FlawError(f"frame {number} has {len(people)} people; {MAX_PEOPLE} at most were wanted")
-    pieces = _joined(_pieces(frames, fps), fps, gap)
-    everybody = [_assembled(piece, len(frames)) for piece in pieces]
-    lasting = [one for one in everybody if (one.confidence > 0).any(axis=1).sum() >= _FEWEST]
+            raise FlawError(f"expected at most {MAX_PEOPLE} people in frame {number}, got {len(people)}")
+    pieces = _join_pieces(_split_pieces(frames, fps), fps, gap)
+    everybody = [_assemble_track(piece, len(frames)) for piece in pieces]
+    lasting = [one for one in everybody if (one.confidence > 0).any(axis=1).sum() >= _MIN_FRAMES]
     return sorted(lasting or everybody, key=lambda one: -one.energy)
 
 
 @dataclass(eq=False)
 class _Piece:
-    """A stretch of one person: frame numbers, what was found in each, and its place among all that was found there."""
+    """A run of one person: frame numbers, detections, and their indices among the detections of each frame."""
 
     frames: list[int]
-    found: list[Found]
+    found: list[Detection]
     which: list[int]
 
     @cached_property
@@ -133,7 +134,7 @@ class _Piece:
 
     @cached_property
     def look(self) -> Float[np.ndarray, " bin"]:
-        """Mean of all looks, of unit length: one in front of the other shows another's clothes for a while."""
+        """Mean look of unit length, since a person in front hides another's clothes for a while."""
         looks = [one.look for one in self.found if len(one.look)]
         total = np.sum(looks, axis=0) if looks else np.zeros(0)
         return np.asarray(total / max(float(np.linalg.norm(total)), 1e-9))
@@ -143,32 +144,32 @@ def _extent(points: Float[np.ndarray, "seen axis"]) -> float:
     return float(np.linalg.norm(np.ptp(points, axis=0))) if len(points) > 1 else 0.0
 
 
-def _centre(found: Found) -> Float[np.ndarray, " axis"]:
+def _centre(found: Detection) -> Float[np.ndarray, " axis"]:
     return np.median(found.seen, axis=0)
 
 
-def _reach(one: Found, last: Found, steps: int, fps: float) -> float:
-    """How far from where they were last seen a person may be found again.
+def _reach(one: Detection, last: Detection, steps: int, fps: float) -> float:
+    """Largest distance at which a person may be found again after some frames.
 
-    Under another name not as far, and by the size of both: whoever is large and near would else be within reach of all
-    that is small and far.
+    Under another name it is smaller and uses both sizes: a large person near the camera would otherwise match all small
+    people far away.
     """
     heights = _extent(one.seen), _extent(last.seen)
     if one.name == last.name:
-        return max(heights) * (_SLIP + _SPEED * (steps - 1) / fps)
-    return float(np.sqrt(heights[0] * heights[1])) * (_SLIP + _WALK * (steps - 1) / fps)
+        return max(heights) * (_MAX_STEP + _MAX_SPEED * (steps - 1) / fps)
+    return float(np.sqrt(heights[0] * heights[1])) * (_MAX_STEP + _WALKING_SPEED * (steps - 1) / fps)
 
 
-def _pieces(frames: Sequence[Sequence[Found]], fps: float) -> list[_Piece]:
-    """Stretches without jumps: by name where there is one, else by nearness from frame to frame."""
+def _split_pieces(frames: Sequence[Sequence[Detection]], fps: float) -> list[_Piece]:
+    """Split detections into runs without jumps, by name and by distance from frame to frame."""
     closed: list[_Piece] = []
     open_: list[_Piece] = []
     for number, people in enumerate(frames):
         there = [(k, one) for k, one in enumerate(people) if len(one.seen)]
-        # A name that is silent is forgotten after a fifth of a second; joining looks further.
+        # A run ends after a fifth of a second without a detection; `_join_pieces` bridges longer gaps.
         closed += [piece for piece in open_ if number - piece.frames[-1] > 0.2 * fps + 1]
         open_ = [piece for piece in open_ if number - piece.frames[-1] <= 0.2 * fps + 1]
-        for (k, one), piece in zip(there, _matched([one for _, one in there], open_, number, fps), strict=True):
+        for (k, one), piece in zip(there, _match_people([one for _, one in there], open_, number, fps), strict=True):
             if piece is None:
                 open_.append(_Piece([number], [one], [k]))
             else:
@@ -178,8 +179,8 @@ def _pieces(frames: Sequence[Sequence[Found]], fps: float) -> list[_Piece]:
     return closed + open_
 
 
-def _matched(people: list[Found], pieces: list[_Piece], number: int, fps: float) -> list[_Piece | None]:
-    """The stretch that each person of a frame goes on with; None begins another."""
+def _match_people(people: list[Detection], pieces: list[_Piece], number: int, fps: float) -> list[_Piece | None]:
+    """The run that each person of a frame continues; None starts a new one."""
     if not people or not pieces:
         return [None] * len(people)
     far = 1e9
@@ -190,7 +191,7 @@ def _matched(people: list[Found], pieces: list[_Piece], number: int, fps: float)
             height = max(_extent(one.seen), _extent(last.seen))
             distance = float(np.linalg.norm(_centre(one) - _centre(last)))
             if distance <= _reach(one, last, number - piece.frames[-1], fps):
-                strange = _STRANGER * (one.name != last.name) + _CLOTHES * _differ(one.look, last.look)
+                strange = _NAME_PENALTY * (one.name != last.name) + _LOOK_PENALTY * _look_distance(one.look, last.look)
                 cost[i, k] = distance + strange * height
     chosen: list[_Piece | None] = [None] * len(people)
     for i, k in zip(*linear_sum_assignment(cost), strict=True):
@@ -199,13 +200,13 @@ def _matched(people: list[Found], pieces: list[_Piece], number: int, fps: float)
     return chosen
 
 
-def _joined(pieces: list[_Piece], fps: float, gap: float) -> list[_Piece]:
-    """Stretches of one person made one: again and again the nearest end and beginning, while any are near enough."""
-    # The longest come first and the rest is noise: hundreds of stretches would be no recording of people.
+def _join_pieces(pieces: list[_Piece], fps: float, gap: float) -> list[_Piece]:
+    """Join runs of one person: repeatedly the closest end and beginning, until none are close enough."""
+    # Keep the longest runs; with hundreds of them the rest is noise.
     pieces = sorted(pieces, key=lambda piece: -len(piece.frames))[: 4 * MAX_PEOPLE]
     pieces.sort(key=lambda piece: (piece.frames[0], piece.found[0].name))
     while len(pieces) > 1:
-        rank = _ranks(pieces, fps, gap)
+        rank = _rank_joins(pieces, fps, gap)
         a, b = (int(k) for k in np.unravel_index(rank.argmin(), rank.shape))
         if not np.isfinite(rank[a, b]):
             break
@@ -215,8 +216,8 @@ def _joined(pieces: list[_Piece], fps: float, gap: float) -> list[_Piece]:
     return pieces
 
 
-def _ranks(pieces: list[_Piece], fps: float, gap: float) -> Float[np.ndarray, "early late"]:
-    """How badly the beginning of a stretch (column) fits the end of another (row); infinite where not at all."""
+def _rank_joins(pieces: list[_Piece], fps: float, gap: float) -> Float[np.ndarray, "early late"]:
+    """Cost of joining the end of one run (row) to the beginning of another (column); infinite if impossible."""
     first = np.array([piece.frames[0] for piece in pieces])
     last = np.array([piece.frames[-1] for piece in pieces])
     heights = np.array([piece.height for piece in pieces])
@@ -225,24 +226,24 @@ def _ranks(pieces: list[_Piece], fps: float, gap: float) -> Float[np.ndarray, "e
     steps = first[None] - last[:, None]
     height = np.maximum(np.sqrt(heights[:, None] * heights[None]), 1e-9)
     distance = np.linalg.norm(end[:, None] - begin[None], axis=-1) / height
-    fits = (steps > 0) & (steps <= gap * fps + 1) & (distance <= _SLIP + _WALK * (steps - 1) / fps)
-    return np.where(fits, distance + 0.5 * steps / fps + _CLOTHES * _strangeness(pieces), np.inf)
+    fits = (steps > 0) & (steps <= gap * fps + 1) & (distance <= _MAX_STEP + _WALKING_SPEED * (steps - 1) / fps)
+    return np.where(fits, distance + 0.5 * steps / fps + _LOOK_PENALTY * _look_distances(pieces), np.inf)
 
 
-def _strangeness(pieces: list[_Piece]) -> Float[np.ndarray, "early late"]:
-    """`_differ` of every two stretches."""
+def _look_distances(pieces: list[_Piece]) -> Float[np.ndarray, "early late"]:
+    """`_look_distance` of every two runs."""
     size = max(len(piece.look) for piece in pieces)
     looks = np.stack([piece.look if len(piece.look) else np.zeros(size) for piece in pieces])
     known = np.array([len(piece.look) > 0 for piece in pieces])
     return np.where(known[:, None] & known, np.sqrt(np.maximum(0.0, 1.0 - looks @ looks.T)), 0.0)
 
 
-def _differ(one: Float[np.ndarray, " ours"], other: Float[np.ndarray, " theirs"]) -> float:
-    """Hellinger's distance of two looks, 0 to 1; 0 where one of them is not known."""
+def _look_distance(one: Float[np.ndarray, " ours"], other: Float[np.ndarray, " theirs"]) -> float:
+    """Hellinger distance of two looks, 0 to 1; 0 if one of them is unknown."""
     return hellinger(one, other) if len(one) and len(other) else 0.0
 
 
-def _assembled(piece: _Piece, num_frames: int) -> Followed:
+def _assemble_track(piece: _Piece, num_frames: int) -> PersonTrack:
     joints, axes = piece.found[0].points.shape
     points = np.full((num_frames, joints, axes), np.nan)
     confidence = np.zeros((num_frames, joints))
@@ -252,4 +253,4 @@ def _assembled(piece: _Piece, num_frames: int) -> Followed:
     names = tuple(dict.fromkeys(one.name for one in piece.found if one.name))
     which = np.full(num_frames, -1)
     which[piece.frames] = piece.which
-    return Followed(points, confidence, names, which)
+    return PersonTrack(points, confidence, names, which)

@@ -1,7 +1,4 @@
-"""Motions out of people's points in pictures, read from files: who is meant, in what film, and lifted to space.
-
-Below `toyota_skeleton` and `coco_wholebody`.
-"""
+"""Turn 2D keypoints read from files into a reference: track the people, choose one, and lift the motion to 3D."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,18 +9,18 @@ import torch
 from synthaug.motions.files.recordings import FlawError
 from synthaug.motions.fitting.layouts import Layout
 from synthaug.motions.fitting.placement import intrinsics
-from synthaug.motions.fitting.recovery import KeypointTrack, Recovered, lift
-from synthaug.motions.pose.following import Followed, Found, follow
+from synthaug.motions.fitting.recovery import KeypointTrack, RecoveredMotion, lift
+from synthaug.motions.pose.following import Detection, PersonTrack, follow
 from synthaug.structures import Camera, Record, Reference
 from synthaug.video import SUFFIXES, filmed_size, probe
 
 
 @dataclass(frozen=True)
-class Film:
-    """What the points were found in.
+class FilmFormat:
+    """Format of the film that the points were detected in.
 
     Attributes:
-        fps: Frames a second.
+        fps: Frames per second.
         height: Pixels.
         width: Pixels.
     """
@@ -35,12 +32,12 @@ class Film:
 
 @dataclass(frozen=True)
 class Choice:
-    """Which person of a recording is meant, and what they must show.
+    """Which person of a recording to take, and the assumed lens.
 
     Attributes:
-        person: 0 takes who moves most, 1 the next.
+        person: 0 selects the person who moves most, 1 the next.
         present: Least share of the clip's frames that show the person.
-        focal: Focal length over the longer side of the picture, for cameras of which nothing is known.
+        focal: Focal length over the longer side of the picture, for unknown cameras.
     """
 
     person: int = 0
@@ -50,57 +47,57 @@ class Choice:
     def __post_init__(self) -> None:
         if self.person < 0 or not 0 <= self.present <= 1 or not 0.3 <= self.focal <= 10:
             raise ValueError(
-                f"person={self.person}, present={self.present} and focal={self.focal} were given. A number from 0, a "
-                "share from 0 to 1 and a focal length of 0.3 to 10 longer sides were wanted. Correct the value."
+                "Expected person from 0, present from 0 to 1 and focal from 0.3 to 10 longer sides, got "
+                f"person={self.person}, present={self.present} and focal={self.focal}. Correct the value."
             )
 
 
-def film_of(record: Record, *, fps: float | None, size: tuple[int, int] | None) -> Film:
-    """Rate and size of a record's film: the film's own where it is there, else as given.
+def film_format(record: Record, *, fps: float | None, size: tuple[int, int] | None) -> FilmFormat:
+    """Frame rate and size of a record's film, or the given ones if the film is missing.
 
-    Of a film that was made smaller the size is its original's, which keypoints beside it count in.
+    For a film that was scaled down this is the size of the original, which keypoints beside it refer to.
 
     Raises:
-        FlawError: If neither says.
-        VideoError: If the film is there and cannot be read.
+        FlawError: If the film is missing and a value is not given.
+        VideoError: If the film exists but cannot be read.
     """
     if record.path.suffix.lower() in SUFFIXES and record.path.exists():
         info = probe(record.path)
-        return Film(info.fps, *filmed_size(record.path, info))
+        return FilmFormat(info.fps, *filmed_size(record.path, info))
     if fps is None or size is None:
         missing = " and ".join(name for name, value in (("fps", fps), ("size", size)) if value is None)
-        raise FlawError(f"it does not say its film's {missing}; the film beside it, or {missing} as set, was wanted")
-    return Film(fps, size[0], size[1])
+        raise FlawError(f"expected its film beside it, or {missing}, found neither; set {missing}")
+    return FilmFormat(fps, size[0], size[1])
 
 
-def acting(frames: Sequence[Sequence[Found]], *, fps: float, choice: Choice) -> tuple[Followed, int]:
-    """The person who is meant, and how many there are.
+def choose_person(frames: Sequence[Sequence[Detection]], *, fps: float, choice: Choice) -> tuple[PersonTrack, int]:
+    """The chosen person, and the number of people.
 
     Raises:
-        FlawError: If there is nobody, or not so many, or they are hardly ever there.
+        FlawError: If there are too few people, or the person is in too few frames.
     """
     if not any(len(one.seen) for people in frames for one in people):
-        raise FlawError(f"there is nobody in any of its {len(frames)} frames; a person was wanted")
+        raise FlawError(f"expected a person, found nobody in any of its {len(frames)} frames")
     everybody = follow(frames, fps=fps)
     if choice.person >= len(everybody):
-        raise FlawError(f"{len(everybody)} people are in it; number {choice.person} (from 0) was wanted")
+        raise FlawError(f"expected a person of number {choice.person} (from 0), got {len(everybody)} people")
     one = everybody[choice.person]
     if one.present < choice.present:
         raise FlawError(
-            f"its person is in {one.present:.0%} of {len(frames)} frames; at least {choice.present:.0%} was wanted"
+            f"expected its person in at least {choice.present:.0%} of {len(frames)} frames, got {one.present:.0%}"
         )
     return one, len(everybody)
 
 
-def lifted(frames: Sequence[Sequence[Found]], layout: Layout, film: Film, choice: Choice) -> Reference:
-    """The motion of the person who is meant, and the camera that is taken to have seen it.
+def lift_person(frames: Sequence[Sequence[Detection]], layout: Layout, film: FilmFormat, choice: Choice) -> Reference:
+    """Lift the motion of the chosen person, seen by a camera with the assumed lens.
 
-    Notes: `people`, `present` (share of frames with the person), and the lift's own.
+    Notes: `people`, `present` (share of frames with the person), and those of `fitting.recovery.lift`.
 
     Raises:
-        FlawError: If too little is seen of anybody.
+        FlawError: If too little of the person is seen.
     """
-    one, people = acting(frames, fps=film.fps, choice=choice)
+    one, people = choose_person(frames, fps=film.fps, choice=choice)
     K = intrinsics(film.width, film.height, choice.focal)
     found = lift(
         KeypointTrack(
@@ -115,15 +112,15 @@ def lifted(frames: Sequence[Sequence[Found]], layout: Layout, film: Film, choice
     return reference_of(found, film, choice, {"people": float(people), "present": one.present})
 
 
-def reference_of(found: Recovered, film: Film, choice: Choice, notes: dict[str, float]) -> Reference:
-    """What was recovered, with the guessed camera of its film."""
+def reference_of(found: RecoveredMotion, film: FilmFormat, choice: Choice, notes: dict[str, float]) -> Reference:
+    """The recovered motion as a reference, with the assumed camera of its film."""
     time = found.motion.num_frames
     K = intrinsics(film.width, film.height, choice.focal)
     camera = Camera(found.viewmats(), K.repeat(time, 1, 1), width=film.width, height=film.height)
     return Reference(found.motion, camera, found.quality, {**found.notes, **notes})
 
 
-def known(points: np.ndarray, confidence: np.ndarray) -> np.ndarray:
-    """The confidence, nothing where a point is not finite or at (0, 0), which is how missing ones are written."""
+def mask_missing(points: np.ndarray, confidence: np.ndarray) -> np.ndarray:
+    """The confidence, set to 0 where a point is not finite or at (0, 0), which marks missing points."""
     there = np.isfinite(points).all(axis=1) & (np.nan_to_num(points) != 0).any(axis=1)
     return np.where(there, np.clip(np.nan_to_num(confidence), 0, 1), 0.0)

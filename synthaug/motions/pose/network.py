@@ -1,7 +1,7 @@
-"""mediapipe's networks, one picture at a time: where people are, one person's landmarks, and their hands.
+"""Run mediapipe's networks on single pictures: detect people, one person's landmarks, and the hands.
 
-Below `crowd`. mediapipe's own solution follows a single person; wired anew, the same parts of it see as many as there
-are, each in a region of their own. Only the wheel of 0.10.21 brings the models along; nothing is downloaded.
+mediapipe's own solution tracks a single person. The graphs here connect the same parts so that any number of people can
+be detected, each in a region of their own. Only the wheel of 0.10.21 contains the models; nothing is downloaded.
 """
 
 import importlib.metadata
@@ -17,9 +17,9 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 _MISSING = (
-    "Motion was to be taken out of film, and mediapipe is not installed here. mediapipe 0.10.21 was wanted, the last "
-    "version that brings its models along. Install the extra `pose` under Python 3.11 or 3.12: "
-    "pip install 'synthaug[pose]'; or choose another motion source."
+    "Expected mediapipe 0.10.21 (the last version that contains its models) to extract motion from film, but mediapipe "
+    "is not installed. Install the extra `pose` under Python 3.11 or 3.12: pip install 'synthaug[pose]'; or choose "
+    "another synth/motion."
 )
 _FIND = """
 input_stream: "image"
@@ -79,13 +79,13 @@ HAND_POINTS = 21
 
 @dataclass(frozen=True)
 class Region:
-    """A square of the picture in which somebody is upright.
+    """A square of the picture in which a person is upright.
 
     Attributes:
-        x: Of its middle, pixels.
-        y: Of its middle, pixels.
+        x: Position of the middle, pixels.
+        y: Position of the middle, pixels.
         side: Pixels.
-        turn: Radians; a person whose head points to the picture's right lies in a region turned by pi / 2.
+        turn: Radians; a person whose head points to the picture's right is in a region turned by pi / 2.
     """
 
     x: float
@@ -95,12 +95,12 @@ class Region:
 
 
 @dataclass(frozen=True, eq=False)
-class Sight:
+class PersonLandmarks:
     """One person in one picture.
 
     Attributes:
         world: Metres about the middle of the hips, mediapipe's axes (y down, z away from the viewer).
-        pixels: Positions in the picture; also outside it, where mediapipe guesses on.
+        pixels: Positions in the picture; may lie outside it, where mediapipe extrapolates.
         visibility: 0..1.
         region: Where to look for this person in the next picture.
     """
@@ -111,16 +111,16 @@ class Sight:
     region: Region
 
 
-class Eyes(ABC):
-    """What looks at pictures: the network, or in tests somebody who knows what is in them."""
+class PoseDetector(ABC):
+    """Detects people in pictures: the network, or a fake in tests."""
 
     @abstractmethod
     def find(self, frame: UInt8[np.ndarray, "height width 3"]) -> list[Region]:
-        """Where people are, the surest first; those who are upright within some 45 degrees."""
+        """Regions of people who are upright within about 45 degrees, the most confident first."""
 
     @abstractmethod
-    def look(self, frame: UInt8[np.ndarray, "height width 3"], region: Region) -> Sight | None:
-        """The person in a region; None where there is none."""
+    def look(self, frame: UInt8[np.ndarray, "height width 3"], region: Region) -> PersonLandmarks | None:
+        """The landmarks of the person in a region; None if there is no person."""
 
 
 def mediapipe_version() -> str:
@@ -136,11 +136,11 @@ def mediapipe_version() -> str:
 
 
 @final
-class Network(Eyes):
-    """The networks at work; a context that frees them. All methods take sRGB pictures.
+class MediapipeNetwork(PoseDetector):
+    """mediapipe's networks, as a context manager that frees them. All methods take sRGB pictures.
 
-    `find` and `look` depend on their arguments alone; `hands` looks first where the hands were in the picture before,
-    and is to be given the pictures of one person in their order. Equal calls in equal order give equal bits.
+    `find` and `look` depend only on their arguments. `hands` searches first where the hands were in the picture before,
+    so call it with the pictures of one person in order. Equal calls in equal order give equal bits.
 
     Raises:
         ImportError: If mediapipe is not installed.
@@ -156,7 +156,7 @@ class Network(Eyes):
         resource_util.set_resource_dir(str(Path(mediapipe.__file__).parents[1]))
         self._graphs: dict[str, _Graph] = {}
 
-    def __enter__(self) -> "Network":
+    def __enter__(self) -> "MediapipeNetwork":
         return self
 
     def __exit__(
@@ -167,16 +167,16 @@ class Network(Eyes):
         self._graphs.clear()
 
     def find(self, frame: UInt8[np.ndarray, "height width 3"]) -> list[Region]:
-        """Where people are, the surest first; those who are upright within some 45 degrees."""
+        """Regions of people who are upright within about 45 degrees, the most confident first."""
         from mediapipe.python import packet_getter
 
-        found = self._graph(_FIND)(image=_picture(frame)).get("regions")
+        found = self._graph(_FIND)(image=_to_image(frame)).get("regions")
         rects = [] if found is None else packet_getter.get_proto_list(found)
         height, width = frame.shape[:2]
-        return [_region(rect, width, height) for rect in rects]
+        return [_parse_region(rect, width, height) for rect in rects]
 
-    def look(self, frame: UInt8[np.ndarray, "height width 3"], region: Region) -> Sight | None:
-        """The person in a region; None where there is none."""
+    def look(self, frame: UInt8[np.ndarray, "height width 3"], region: Region) -> PersonLandmarks | None:
+        """The landmarks of the person in a region; None if there is no person."""
         from mediapipe.framework.formats import rect_pb2
         from mediapipe.python import packet_creator, packet_getter
 
@@ -185,13 +185,13 @@ class Network(Eyes):
             x_center=region.x / width, y_center=region.y / height, width=region.side / width,
             height=region.side / height, rotation=region.turn,
         )  # fmt: skip
-        found = self._graph(_LOOK)(image=_picture(frame), region=packet_creator.create_proto(rect))
+        found = self._graph(_LOOK)(image=_to_image(frame), region=packet_creator.create_proto(rect))
         if not {"landmarks", "world", "next"} <= found.keys():
             return None
         points = packet_getter.get_proto(found["landmarks"]).landmark
         world = packet_getter.get_proto(found["world"]).landmark
-        after = _region(packet_getter.get_proto(found["next"]), width, height)
-        return Sight(
+        after = _parse_region(packet_getter.get_proto(found["next"]), width, height)
+        return PersonLandmarks(
             np.array([[p.x, p.y, p.z] for p in world], np.float32),
             np.array([[p.x * width, p.y * height] for p in points], np.float32),
             np.array([p.visibility for p in points], np.float32),
@@ -204,7 +204,7 @@ class Network(Eyes):
         pixels: Float[np.ndarray, "33 2"],
         visibility: Float[np.ndarray, "33"],
     ) -> Float[np.ndarray, "2 21 3"]:
-        """Left and right hand of a person whose landmarks are known: pixels and depth in pixels, nan where unseen.
+        """Points of the left and right hand of a person: pixels and depth in pixels, nan where unseen.
 
         Axes are mediapipe's: x right, y down, z away from the viewer, 0 at the wrist.
         """
@@ -218,7 +218,7 @@ class Network(Eyes):
                 for (x, y), v in zip(pixels.tolist(), visibility.tolist(), strict=True)
             ]
         )
-        found = self._graph(_GRASP)(image=_picture(frame), landmarks=packet_creator.create_proto(known))
+        found = self._graph(_GRASP)(image=_to_image(frame), landmarks=packet_creator.create_proto(known))
         result = np.full((2, HAND_POINTS, 3), np.nan, np.float32)
         for side, name in enumerate(("left", "right")):
             if name in found:
@@ -250,7 +250,7 @@ class _Graph:
         self._time = 0
 
     def __call__(self, **packets: Any) -> Mapping[str, Any]:
-        """What the graph says of these packets, by stream; streams that keep silent are left out."""
+        """The graph's outputs for these packets, by stream; streams without output are left out."""
         self._found.clear()
         self._time += 1
         for name, packet in packets.items():
@@ -262,25 +262,25 @@ class _Graph:
         self._graph.close()
 
 
-def _picture(frame: UInt8[np.ndarray, "height width 3"]) -> Any:
+def _to_image(frame: UInt8[np.ndarray, "height width 3"]) -> Any:
     from mediapipe import ImageFormat
     from mediapipe.python import packet_creator
 
     return packet_creator.create_image_frame(image_format=ImageFormat.SRGB, data=np.ascontiguousarray(frame))
 
 
-def _region(rect: Any, width: int, height: int) -> Region:
+def _parse_region(rect: Any, width: int, height: int) -> Region:
     return Region(rect.x_center * width, rect.y_center * height, rect.width * width, rect.rotation)
 
 
-def turned_back(region: Region, turns: int, *, width: int, height: int) -> Region:
-    """A region of a picture that was turned counter-clockwise by so many quarters, in the picture as it was.
+def turn_back(region: Region, turns: int, *, width: int, height: int) -> Region:
+    """Map a region of a picture that was turned counter-clockwise back to the original picture.
 
     Args:
-        region: In the turned picture.
-        turns: Quarters, as of `numpy.rot90`.
-        width: Of the picture as it was.
-        height: Of the picture as it was.
+        region: Region in the turned picture.
+        turns: Number of quarter turns, as in `numpy.rot90`.
+        width: Width of the original picture, pixels.
+        height: Height of the original picture, pixels.
     """
     x, y, angle = region.x, region.y, region.turn + turns * math.pi / 2
     places = {0: (x, y), 1: (width - y, x), 2: (width - x, height - y), 3: (y, height - x)}

@@ -1,9 +1,9 @@
-"""Where a fixed camera stands, told by the people it filmed: lens, gravity, floor, each with its uncertainty.
+"""Estimate lens, gravity and floor of a static camera from the people it filmed, with uncertainties. Pure functions.
 
-Between landmarks and placement. Pure. People stand upright and on the floor, and are of one size: so their lean before
-the camera tells its pitch, how their feet sink in the picture while they shrink tells the horizon, and both together
-tell the focal length (after Lv, Zhao and Nevatia, "Camera calibration from video of a walking human", PAMI 2006; here
-as a posterior over a grid, since most clips tell only part of it).
+People stand upright on the floor and have one size. Their lean before the camera gives its pitch, the height of their
+feet in the picture against their size gives the horizon, and both together give the focal length (after Lv, Zhao and
+Nevatia, "Camera calibration from video of a walking human", PAMI 2006; here as a posterior over a grid, since most
+clips determine only a part of it).
 """
 
 import math
@@ -15,35 +15,35 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from synthaug.body.skeleton import JOINT, SUPPORTS, Skeleton
-from synthaug.motions.fitting.landmarks import USED, Landmarks, kinds, shapes, trust
-from synthaug.motions.fitting.placement import intrinsics, placed
+from synthaug.motions.fitting.landmarks import USED, Landmarks, body_shapes, kind_trust, landmark_trust
+from synthaug.motions.fitting.placement import intrinsics, place_shapes
 
 PRIOR_VIEW_DEG = 60.0
 """Horizontal view (of the longer side) of phones, webcams and Kinects, where nothing else is known."""
 PRIOR_LOG_FOCAL = 0.2
 """Standard deviation of the logarithm: views of 42 to 81 degrees lie within two of them."""
 PRIOR_PITCH_DEG = 15.0
-"""Cameras are level within so much."""
+"""Standard deviation of pitch: most cameras are nearly level."""
 PRIOR_ROLL_DEG = 2.0
-"""Tripods and shelves."""
+"""Standard deviation of roll: cameras stand on tripods and shelves."""
 PRIOR_HEIGHT = (1.4, 0.45)
 """Metres above the floor, and the deviation of its logarithm: from a low table to a corner below the ceiling."""
 
 _LEAN, _LEAN_BIAS = 6.0, 4.0
-"""Degrees towards the camera or away from it: of a person from one half second to the next, and of a whole clip.
+"""Deviation of lean towards the camera, degrees: of a person from one half second to the next, and of a whole clip.
 
-The detector's depth is the least of what it knows; who stands leans a little, too.
+The detector's depth is its worst estimate, and people who stand lean a little, too.
 """
 _SWAY, _SWAY_BIAS = 3.0, 1.0
 """The same in the picture's plane, where the detector is exact."""
 _DISTANCE = 0.06
-"""Share by which distances told from a person's size are off, from one half second to the next."""
-_MEMORY = 0.5
-"""Seconds after which a mistake is a new one: frames between count together as one."""
-_FRAMES = 120
-"""Frames looked at of each clip, evenly spread: more tell no more."""
-_UP = 0.6
-"""Cosine of the angle from the picture's vertical beyond which nobody stands, whatever the camera's pitch."""
+"""Relative error of distances estimated from a person's size, from one half second to the next."""
+_INDEPENDENT_SECONDS = 0.5
+"""Seconds after which errors are independent; frames closer together count as one."""
+_MAX_FRAMES = 120
+"""Largest number of frames used of each clip, evenly spread; more add nothing."""
+_MIN_UPRIGHT = 0.6
+"""Least cosine between a standing person and the picture's vertical, for all pitches."""
 
 _SHOULDERS, _HIPS, _KNEES, _ANKLES, _TOES = (
     [USED.index(k) for k in pair] for pair in ((11, 12), (23, 24), (25, 26), (27, 28), (31, 32))
@@ -51,8 +51,8 @@ _SHOULDERS, _HIPS, _KNEES, _ANKLES, _TOES = (
 
 
 @dataclass(frozen=True, eq=False)
-class Watched:
-    """One person in a stretch of film of a camera that stands still.
+class WatchedPerson:
+    """One person in a film of a static camera.
 
     Attributes:
         seen: One row for each frame.
@@ -67,18 +67,18 @@ class Watched:
 
 @dataclass(frozen=True)
 class Standpoint:
-    """Where a camera stands and what its lens is; `_sd` are standard deviations.
+    """Position and lens of a camera; `_sd` are standard deviations.
 
     Attributes:
         focal: Focal length in longer sides of the picture.
-        focal_sd: Of `focal`.
+        focal_sd: Standard deviation of `focal`.
         pitch_deg: Positive looks down.
-        pitch_sd_deg: Of `pitch_deg`.
+        pitch_sd_deg: Standard deviation of `pitch_deg`.
         roll_deg: Positive where the camera was turned clockwise, as seen from behind it.
-        roll_sd_deg: Of `roll_deg`.
-        height: Metres above the floor, if the people have the mean body's size: all lengths hold up to that.
-        height_sd: Of `height`.
-        evidence: Share of frames in which somebody stood in full view. 0 leaves the prior.
+        roll_sd_deg: Standard deviation of `roll_deg`.
+        height: Metres above the floor, assuming that the people have the mean body's size.
+        height_sd: Standard deviation of `height`.
+        evidence: Share of frames with a standing person in full view. With 0 the result is the prior.
     """
 
     focal: float
@@ -92,20 +92,20 @@ class Standpoint:
     evidence: float
 
     def notes(self) -> dict[str, float]:
-        """For `Reference.notes`: the fields by name, `height` as `camera_height`, `evidence` as `pitch_evidence`."""
+        """The fields for `Reference.notes`, with `height` as `camera_height` and `evidence` as `pitch_evidence`."""
         renamed = {"height": "camera_height", "height_sd": "camera_height_sd", "evidence": "pitch_evidence"}
         return {renamed.get(name, name): float(value) for name, value in vars(self).items()}
 
 
 @dataclass(frozen=True, eq=False)
 class _Glimpses:
-    """What the standing frames say if the lens is a certain one; all clips end to end.
+    """Measurements from the standing frames of all clips, for one focal length.
 
     Attributes:
         up: From ankles to shoulders, unit length, level camera's frame (y up, z towards the viewer).
-        soles: Under the middle of each foot; the flesh below it is still to be added.
-        weight: Of each frame, 1 for an independent one.
-        share: Of all frames.
+        soles: Middle of each foot's joints, without the flesh below.
+        weight: Weight of each frame; 1 is independent of its neighbours.
+        share: Share of standing frames among all frames.
     """
 
     up: Float[Tensor, "frame 3"]
@@ -114,17 +114,19 @@ class _Glimpses:
     share: float
 
 
-def standpoint(clips: Sequence[Watched], skeleton: Skeleton, *, focal: float | None = None) -> Standpoint:
-    """Lens, gravity and floor of the one camera that filmed these clips.
+def estimate_standpoint(
+    clips: Sequence[WatchedPerson], skeleton: Skeleton, *, focal: float | None = None
+) -> Standpoint:
+    """Estimate lens, gravity and floor of the one camera that filmed these clips.
 
-    Posterior means and deviations over a grid of focal lengths and pitches, the camera's height and the mistakes that
-    a whole clip shares being integrated out in closed form. Roll is estimated first, by itself. Clips pool: what one
-    leaves open another may settle.
+    Posterior means and deviations over a grid of focal lengths and pitches. The camera's height and the errors that a
+    whole clip shares are integrated out in closed form. Roll is estimated first and separately. Several clips are
+    combined, since they can determine different parts.
 
     Args:
-        clips: Of one camera that neither moved nor zoomed, with pictures of one size. None at all leaves the prior.
-        skeleton: Of the performers, as far as known: metres are its metres.
-        focal: Focal length in longer sides of the picture, where it is known; None estimates it.
+        clips: From one camera that neither moved nor zoomed, with pictures of one size. No clips give the prior.
+        skeleton: The performers' skeleton, which sets the scale of all lengths.
+        focal: Focal length in longer sides of the picture; None estimates it.
 
     Raises:
         ValueError: If the clips' pictures differ in size.
@@ -132,17 +134,17 @@ def standpoint(clips: Sequence[Watched], skeleton: Skeleton, *, focal: float | N
     sizes = sorted({clip.size for clip in clips})
     if len(sizes) > 1:
         raise ValueError(
-            f"Clips with pictures of {sizes} (height, width) were given; one size was wanted, as one camera films. "
+            f"Expected clips of one camera with pictures of one size, got {sizes} (height, width). "
             "Group the clips by camera."
         )
     guess = 0.5 / math.tan(math.radians(PRIOR_VIEW_DEG) / 2)
     spread = torch.linspace(-3.0, 3.0, 13) * PRIOR_LOG_FOCAL
     focals = torch.tensor([focal]) if focal is not None else guess * spread.exp()
-    glimpses = [_glimpses(clips, skeleton, float(f)) for f in focals]
+    glimpses = [_collect_glimpses(clips, skeleton, float(f)) for f in focals]
     middle = glimpses[len(glimpses) // 2]
-    roll, roll_sd = _roll(middle)
+    roll, roll_sd = _estimate_roll(middle)
     pitches = torch.arange(-45.0, 61.0, 1.0)
-    cells = [_judged(each, pitches, roll) for each in glimpses]
+    cells = [_judge_pitches(each, pitches, roll) for each in glimpses]
     cost = torch.stack([cell[0] for cell in cells]) + (pitches / PRIOR_PITCH_DEG) ** 2
     if focal is None:
         cost = cost + (spread / PRIOR_LOG_FOCAL)[:, None] ** 2
@@ -164,18 +166,18 @@ def _moments(
     mass: Float[Tensor, "focal pitch"],
     variance: Float[Tensor, "focal pitch"] | None = None,
 ) -> tuple[float, float]:
-    """Mean and standard deviation of what has these means, and variances, in the cells of the grid."""
+    """Mean and standard deviation of a value with these means and variances in the cells of the grid."""
     values, mass = values.double(), mass.double()
     mean = (mass * values).sum() / mass.sum()
     total = (mass * (values - mean) ** 2).sum() + (0 if variance is None else (mass * variance).sum())
     return float(mean), float((total / mass.sum()).sqrt())
 
 
-def _glimpses(clips: Sequence[Watched], skeleton: Skeleton, focal: float) -> _Glimpses:
-    """Standing frames of all clips, seen through a lens."""
+def _collect_glimpses(clips: Sequence[WatchedPerson], skeleton: Skeleton, focal: float) -> _Glimpses:
+    """Collect the standing frames of all clips, for one focal length."""
     ups, soles, weights, frames = [torch.zeros(0, 3)], [torch.zeros(0, 2, 3)], [torch.zeros(0)], 0
     for clip in clips:
-        stride = max(1, math.ceil(len(clip.seen.found) / _FRAMES))
+        stride = max(1, math.ceil(len(clip.seen.found) / _MAX_FRAMES))
         seen = clip.seen
         seen = Landmarks(seen.world[::stride], seen.pixels[::stride], seen.visibility[::stride])
         fps, (height, width) = clip.fps / stride, clip.size
@@ -183,21 +185,21 @@ def _glimpses(clips: Sequence[Watched], skeleton: Skeleton, focal: float) -> _Gl
         if not seen.found.any():
             continue
         K = intrinsics(width, height, focal)
-        shape, confidence = shapes(seen, K, skeleton), trust(seen, width=width, height=height)
-        root = placed(shape, seen.pixels[:, list(USED)], confidence * kinds(), K, smoothing=0.25 * fps)
+        shape, confidence = body_shapes(seen, K, skeleton), landmark_trust(seen, width=width, height=height)
+        root = place_shapes(shape, seen.pixels[:, list(USED)], confidence * kind_trust(), K, smoothing=0.25 * fps)
         points = shape + root[:, None]
-        up, standing = _standing(points, confidence, skeleton)
+        up, standing = _find_standing(points, confidence, skeleton)
         ups.append(up[standing])
-        soles.append(_soles(points[standing]))
-        weights.append(torch.full((int(standing.sum()),), min(1.0, 1 / (fps * _MEMORY))))
+        soles.append(_sole_centres(points[standing]))
+        weights.append(torch.full((int(standing.sum()),), min(1.0, 1 / (fps * _INDEPENDENT_SECONDS))))
     weight = torch.cat(weights)
     return _Glimpses(torch.cat(ups), torch.cat(soles), weight, len(weight) / max(frames, 1))
 
 
-def _standing(
+def _find_standing(
     points: Float[Tensor, "time marker 3"], confidence: Float[Tensor, "time marker"], skeleton: Skeleton
 ) -> tuple[Float[Tensor, "time 3"], Bool[Tensor, " time"]]:
-    """Directions from ankles to shoulders, and frames in which a person stands in view from shoulders to feet."""
+    """Directions from ankles to shoulders, and frames with a standing person visible from shoulders to feet."""
     low, hips, high = (points[:, pair].mean(1) for pair in (_ANKLES, _HIPS, _SHOULDERS))
     rest = {part: skeleton.joints[[JOINT[f"left_{part}"], JOINT[f"right_{part}"]]].mean(0) for part in _PARTS}
     tall = float((rest["shoulder"] - rest["ankle"]).norm())
@@ -206,14 +208,14 @@ def _standing(
     in_view = confidence[:, [*_SHOULDERS, *_HIPS, *_KNEES, *_ANKLES]].amin(1) > 0.3
     # Legs stretched as far as in walking, trunk in line with them (20 degrees), the head up in the picture.
     straight = ((high - low).norm(dim=-1) > 0.92 * tall) & ((trunk * up).sum(-1) > 0.94)
-    return up, straight & (up[:, 1] > _UP) & in_view & up.isfinite().all(-1)
+    return up, straight & (up[:, 1] > _MIN_UPRIGHT) & in_view & up.isfinite().all(-1)
 
 
 _PARTS = ("shoulder", "ankle")
 
 
-def _soles(points: Float[Tensor, "frame marker 3"]) -> Float[Tensor, "frame 2 3"]:
-    """The middle of each foot, between ankle and toes: heels rise, toes rise, seldom both."""
+def _sole_centres(points: Float[Tensor, "frame marker 3"]) -> Float[Tensor, "frame 2 3"]:
+    """The middle of each foot, between ankle and toes, since heels and toes rarely rise together."""
     return (points[:, _ANKLES] + points[:, _TOES]) / 2
 
 
@@ -221,8 +223,8 @@ _FLESH = (SUPPORTS["left_ankle"] + SUPPORTS["left_foot"]) / 2
 """Metres from the middle of a flat foot's joints down to the floor."""
 
 
-def _roll(seen: _Glimpses) -> tuple[float, float]:
-    """Roll and its deviation, degrees: how bodies lean in the picture, bias and prior counted."""
+def _estimate_roll(seen: _Glimpses) -> tuple[float, float]:
+    """Estimate roll and its deviation, degrees, from how bodies lean in the picture, with bias and prior."""
     lean = torch.atan2(-seen.up[:, 0], seen.up[:, 1]).rad2deg()
     precision = float((seen.weight / _SWAY**2).sum())
     if precision == 0:
@@ -233,7 +235,7 @@ def _roll(seen: _Glimpses) -> tuple[float, float]:
     return mean * told / total, total**-0.5
 
 
-def _judged(
+def _judge_pitches(
     seen: _Glimpses, pitches: Float[Tensor, " pitch"], roll_deg: float
 ) -> tuple[Float[Tensor, " pitch"], Float[Tensor, " pitch"], Float[Tensor, " pitch"]]:
     """For every pitch: minus twice the log likelihood, and mean and variance of the height's logarithm."""
@@ -241,24 +243,24 @@ def _judged(
     if not len(seen.weight):
         return torch.zeros_like(pitches), torch.full_like(pitches, mean), torch.full_like(pitches, sd**2)
     lean = torch.atan2(seen.up[:, 2], seen.up[:, :2].norm(dim=-1)).rad2deg()
-    cost, _, _ = _shared(lean[None] - pitches[:, None], seen.weight / _LEAN**2, (0.0, _LEAN_BIAS))
-    # The rows of `leveling` that say which way is up.
+    cost, _, _ = _integrate_shared(lean[None] - pitches[:, None], seen.weight / _LEAN**2, (0.0, _LEAN_BIAS))
+    # The rows of `leveling_rotation` that give the up direction.
     roll, tip = math.radians(roll_deg), pitches.deg2rad()
     normals = torch.stack([-math.sin(roll) * tip.cos(), math.cos(roll) * tip.cos(), tip.sin()], dim=1)
     below = torch.einsum("pi,tfi->ptf", -normals, seen.soles).amax(-1) + _FLESH
-    # A floor above the lens is no floor that people walk on: its logarithm grows ever worse.
+    # People do not walk on a floor above the lens: clamp the logarithm.
     drops = below.clamp(min=0.05).log()
-    more, height, variance = _shared(drops, seen.weight / _DISTANCE**2, (mean, sd))
+    more, height, variance = _integrate_shared(drops, seen.weight / _DISTANCE**2, (mean, sd))
     return cost + more, height, variance
 
 
-def _shared(
+def _integrate_shared(
     values: Float[Tensor, "pitch frame"], precision: Float[Tensor, " frame"], prior: tuple[float, float]
 ) -> tuple[Float[Tensor, " pitch"], Float[Tensor, " pitch"], Float[Tensor, " pitch"]]:
-    """Values that are one unknown number plus errors: minus twice the log evidence, and the number's mean, variance.
+    """Minus twice the log evidence of values that are one number plus errors, and the number's mean and variance.
 
     Args:
-        values: What was measured.
+        values: Measured values.
         precision: One over the variance of each error.
         prior: Mean and standard deviation of the number.
     """

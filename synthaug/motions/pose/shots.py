@@ -1,6 +1,6 @@
-"""Where film was cut: a shot is what one camera saw without a break. Pure.
+"""Find the cuts of a film and split it into shots. Pure functions.
 
-Below `video`. People must not be followed across a cut, however much the two pictures look alike.
+People must not be tracked across a cut, even if the two pictures look alike.
 """
 
 from collections.abc import Sequence
@@ -11,22 +11,22 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 _ROWS, _COLUMNS = 18, 32
-"""Thumbnails, in which noise and small movements are gone."""
+"""Size of thumbnails, which hide noise and small movements."""
 _BINS = 8
-_WEIGHT = 0.5
-"""Share of the colours in the difference of two pictures; the rest is where they lie."""
-_LEAST = 0.15
-"""Difference below which nothing was cut. Between neighbouring frames of 44 films without cuts (gmdcsa24, intel_asl)
+_COLOUR_WEIGHT = 0.5
+"""Weight of the colours in the difference of two pictures; the rest is their position."""
+_MIN_DIFFERENCE = 0.15
+"""Least difference of a cut. Between neighbouring frames of 44 films without cuts (gmdcsa24, intel_asl)
 the largest is 0.11; nine in ten pairs of frames of different films, many of which share a room, are beyond 0.2."""
-_TIMES = 4.0
-"""How many times its surroundings' usual difference a cut's is: fast movement and pans differ all along."""
-_AROUND = 6
-"""Frames to either side that say what is usual."""
+_MIN_RATIO = 4.0
+"""Least ratio of a cut's difference to that of its surroundings; fast movement and pans differ throughout."""
+_NEIGHBOURS = 6
+"""Frames to either side that are compared with a cut."""
 
 
 @dataclass(frozen=True, eq=False)
-class Glance:
-    """What is left of a picture to tell whether the next belongs to the same shot.
+class Thumbnail:
+    """A summary of a picture that shows whether the next one belongs to the same shot.
 
     Attributes:
         small: A thumbnail, 0..1.
@@ -37,42 +37,42 @@ class Glance:
     colours: Float[np.ndarray, " bin"]
 
 
-def glance(frame: UInt8[np.ndarray, "height width 3"]) -> Glance:
-    """A picture's thumbnail and colours."""
+def make_thumbnail(frame: UInt8[np.ndarray, "height width 3"]) -> Thumbnail:
+    """Make the thumbnail and the colour shares of a picture."""
     small = cv2.resize(frame, (_COLUMNS, _ROWS), interpolation=cv2.INTER_AREA)
     larger = cv2.resize(frame, (4 * _COLUMNS, 4 * _ROWS), interpolation=cv2.INTER_AREA)
-    return Glance(small.astype(np.float32) / 255, colour_shares(larger.reshape(-1, 3)))
+    return Thumbnail(small.astype(np.float32) / 255, colour_shares(larger.reshape(-1, 3)))
 
 
-def cuts(glances: Sequence[Glance]) -> tuple[int, ...]:
-    """Frames that begin a new shot, the first left out.
+def find_cuts(thumbnails: Sequence[Thumbnail]) -> tuple[int, ...]:
+    """Find the frames that begin a new shot, except the first.
 
-    Two pictures differ by how far their thumbnails and their colours lie apart. A cut is a difference that is large by
-    itself, and many times what its surroundings have; one whose two sides are alike but for a frame or two between
-    them is a flash. Fades and dissolves, which take time, are not found.
+    The difference of two pictures is that of their thumbnails and colours. A cut has a difference that is large and
+    many times that of its surroundings. If the pictures on both sides are alike except for a frame or two, it is a
+    flash and not a cut. Fades and dissolves are not found.
 
     Args:
-        glances: Of consecutive frames.
+        thumbnails: Thumbnails of consecutive frames.
     """
-    steps = np.array([_apart(a, b) for a, b in zip(glances, glances[1:], strict=False)])
+    steps = np.array([_difference(a, b) for a, b in zip(thumbnails, thumbnails[1:], strict=False)])
     found = []
-    for k in np.flatnonzero(steps > _LEAST).tolist():
-        around = np.concatenate([steps[max(0, k - _AROUND) : k], steps[k + 1 : k + 1 + _AROUND]])
-        # The median is deaf to another cut, or the end of a flash, near by.
+    for k in np.flatnonzero(steps > _MIN_DIFFERENCE).tolist():
+        around = np.concatenate([steps[max(0, k - _NEIGHBOURS) : k], steps[k + 1 : k + 1 + _NEIGHBOURS]])
+        # The median ignores another cut, or the end of a flash, close by.
         usual = float(np.median(around)) if len(around) else 0.0
-        if steps[k] > _TIMES * usual and not _flashes(glances, k):
+        if steps[k] > _MIN_RATIO * usual and not _is_flash(thumbnails, k):
             found.append(k + 1)
     return tuple(found)
 
 
-def shots(boundaries: Sequence[int], num_frames: int) -> list[tuple[int, int]]:
+def split_shots(boundaries: Sequence[int], num_frames: int) -> list[tuple[int, int]]:
     """First and one past the last frame of every shot."""
     edges = [0, *boundaries, num_frames]
     return [(first, last) for first, last in zip(edges, edges[1:], strict=False) if last > first]
 
 
 def colour_shares(pixels: UInt8[np.ndarray, "pixel 3"], *, bins: int = _BINS) -> Float[np.ndarray, " bin"]:
-    """Roots of the shares of the pixels that have each colour: unit length, so that products compare them."""
+    """Square roots of the shares of each colour; unit length, so that inner products compare them."""
     level = pixels.astype(np.int64) * bins // 256
     index = (level[:, 0] * bins + level[:, 1]) * bins + level[:, 2]
     counts = np.bincount(index, minlength=bins**3).astype(np.float32)
@@ -80,18 +80,18 @@ def colour_shares(pixels: UInt8[np.ndarray, "pixel 3"], *, bins: int = _BINS) ->
 
 
 def hellinger(one: Float[np.ndarray, " bin"], other: Float[np.ndarray, " bin"]) -> float:
-    """Distance of two sets of colours, 0 to 1 (Hellinger 1909; Bhattacharyya's coefficient is the product)."""
+    """Hellinger distance of two colour distributions, 0 to 1 (1909; the product is Bhattacharyya's coefficient)."""
     return float(np.sqrt(max(0.0, 1.0 - float(one @ other))))
 
 
-def _apart(one: Glance, other: Glance) -> float:
+def _difference(one: Thumbnail, other: Thumbnail) -> float:
     place = float(np.abs(one.small - other.small).mean())
-    return _WEIGHT * hellinger(one.colours, other.colours) + (1 - _WEIGHT) * min(1.0, 3 * place)
+    return _COLOUR_WEIGHT * hellinger(one.colours, other.colours) + (1 - _COLOUR_WEIGHT) * min(1.0, 3 * place)
 
 
-def _flashes(glances: Sequence[Glance], step: int) -> bool:
-    """Whether the picture before the step is back within three frames, or the one after was there before."""
-    before, after = glances[step], glances[step + 1]
-    later, sooner = glances[step + 2 : step + 5], glances[max(0, step - 3) : step]
-    back = [_apart(before, one) for one in later] + [_apart(after, one) for one in sooner]
-    return min(back, default=1.0) < _LEAST
+def _is_flash(thumbnails: Sequence[Thumbnail], step: int) -> bool:
+    """Whether the picture before the step returns within three frames, or the one after appeared before it."""
+    before, after = thumbnails[step], thumbnails[step + 1]
+    later, sooner = thumbnails[step + 2 : step + 5], thumbnails[max(0, step - 3) : step]
+    back = [_difference(before, one) for one in later] + [_difference(after, one) for one in sooner]
+    return min(back, default=1.0) < _MIN_DIFFERENCE

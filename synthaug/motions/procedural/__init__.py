@@ -1,1 +1,1 @@
-"""Parts of the procedural actions: arms, gait, postures, timing and performer style."""
+"""Compose procedural actions from arms, gait, postures, timing and performer style."""

@@ -1,6 +1,6 @@
-"""What arms do: hang, swing, or bring a place on the hand to a place in the world.
+"""Pose arms that hang, swing, or bring a place on the hand to a place in the world.
 
-Below `choreography`, which poses the trunk first. Directions are outwards, up, forward; float64 inside.
+The trunk is posed first. Directions are outwards, up, forward; computed in float64.
 """
 
 import math
@@ -30,7 +30,7 @@ from synthaug.body.rotations import axis_angle_to_matrix, matrix_to_quat, quat_t
 from synthaug.body.skeleton import JOINT
 from synthaug.motions.procedural.hands import hand_pose
 from synthaug.motions.procedural.style import PerformerStyle
-from synthaug.motions.procedural.timing import Clock, drift, eased
+from synthaug.motions.procedural.timing import Clock, drift, ease
 
 Triple: TypeAlias = tuple[float | int, float | int, float | int]
 
@@ -40,10 +40,10 @@ class Spot:
     """A place that a hand goes to.
 
     Attributes:
-        landmark: A name out of `Rig.landmarks` ("ear" and the like mean the arm's own side, "other_ear" the other
-            one's), or "world", whose origin is the floor under the performer.
-        offset: From there: outwards (away from the body's middle on the arm's side), up, forward; metres, in the frame
-            of the joint that carries the landmark.
+        landmark: A name from `LimbRig.landmarks` ("ear" is the one on the arm's own side, "other_ear" the other one),
+            or "world", whose origin is the floor under the performer.
+        offset: From the landmark: outwards (away from the body's middle on the arm's side), up, forward; metres, in the
+            frame of the joint that carries the landmark.
     """
 
     landmark: str
@@ -52,19 +52,19 @@ class Spot:
 
 @dataclass(frozen=True, eq=False)
 class Reach:
-    """An arm that goes somewhere: a place on the hand meets a place in the world.
+    """An arm that reaches: a place on the hand meets a place in the world.
 
     Directions are outwards, up, forward.
 
     Attributes:
-        spot: Where to.
-        contact: Which place on the hand, out of `Hand.contacts`.
-        palm: Where the palm shall face; None leaves the hand in line with the forearm, turned by `wrist`.
-        fingers: Where the fingers shall point, if `palm` is given.
-        aim: Joint in whose frame `palm` and `fingers` are meant, or "world".
-        pole: Where the elbow shall point, in the frame of the chest.
+        spot: The place in the world.
+        contact: The place on the hand, from `Hand.contacts`.
+        palm: Direction that the palm faces; None leaves the hand in line with the forearm, turned by `wrist`.
+        fingers: Direction of the fingers, if `palm` is given.
+        aim: Joint in whose frame `palm` and `fingers` are given, or "world".
+        pole: Direction of the elbow, in the frame of the chest.
         wrist: Pronation, flexion and radial deviation, radians, if `palm` is None.
-        shape: Of the hand, out of `hands.SHAPES`.
+        shape: Shape of the hand, from `hands.SHAPES`.
     """
 
     spot: Spot
@@ -82,13 +82,13 @@ class Hang:
     """An arm that hangs or swings from the shoulder. Radians.
 
     Attributes:
-        swing: Forward.
-        abduct: Away from the body's middle.
-        flex: Of the elbow.
-        rotate: Of the upper arm about itself, inwards.
-        pronate: Of the forearm.
+        swing: Forward swing of the upper arm.
+        abduct: Angle away from the body's middle.
+        flex: Flexion of the elbow.
+        rotate: Inward rotation of the upper arm about itself.
+        pronate: Pronation of the forearm.
         gravity: 0 to 1: how much the arm hangs down when the trunk tilts.
-        shape: Of the hand.
+        shape: Shape of the hand.
     """
 
     swing: float | Float[Tensor, " time"] = 0.05
@@ -102,7 +102,7 @@ class Hang:
 
 @dataclass(frozen=True, eq=False)
 class Key:
-    """One change of an arm: from `start` to `end`, shares of the action, it comes to `pose`."""
+    """One change of an arm: it moves to `pose` between `start` and `end`, which are shares of the action."""
 
     start: float
     end: float
@@ -110,8 +110,8 @@ class Key:
 
 
 @dataclass(frozen=True, eq=False)
-class Stage:
-    """The trunk once it is posed: orientations and positions of its joints in the world, and who performs."""
+class PosedTrunk:
+    """The posed trunk: world orientations and positions of its joints, with the clock and style of the performance."""
 
     R: dict[str, Tensor]
     p: dict[str, Tensor]
@@ -120,7 +120,7 @@ class Stage:
 
 
 @dataclass(frozen=True, eq=False)
-class Arm:
+class ArmAngles:
     """One arm's angles: local rotations as quaternions (wxyz), and scalars in radians."""
 
     collar: Float[Tensor, "time 2"]
@@ -130,71 +130,71 @@ class Arm:
     fingers: Float[Tensor, "time 15 3"]
 
 
-def put_arm(local: Tensor, side: str, arm: Arm, stage: Stage) -> None:
-    """Write one arm; the forearm's turn is shared by elbow and wrist, so that skin doesn't wring."""
+def put_arm(local: Tensor, side: str, arm: ArmAngles, stage: PosedTrunk) -> None:
+    """Write one arm; elbow and wrist share the forearm's twist, so that the skin does not collapse."""
     sign = SIDES[side]
     lift, forward = arm.collar.unbind(-1)
-    local[:, JOINT[f"{side}_collar"]] = _collar(lift, forward, sign)
+    local[:, JOINT[f"{side}_collar"]] = _collar_rotation(lift, forward, sign)
     t, phase = stage.clock.t, stage.style.phase + sign
     unrest = 0.012 * (0.4 + stage.style.energy)
     wander = torch.stack([drift(t, rate=0.4, phase=phase + k) for k in range(3)], dim=-1) * unrest
     local[:, JOINT[f"{side}_shoulder"]] = axis_angle_to_matrix(wander) @ quat_to_matrix(arm.shoulder)
-    twist = turn(_forearm(side), 0.5 * arm.wrist[:, 0])
+    twist = turn(_forearm_axis(side), 0.5 * arm.wrist[:, 0])
     local[:, JOINT[f"{side}_elbow"]] = quat_to_matrix(arm.elbow) @ twist
-    local[:, JOINT[f"{side}_wrist"]] = twist @ _bent(arm.wrist[:, 1], arm.wrist[:, 2], sign)
+    local[:, JOINT[f"{side}_wrist"]] = twist @ _wrist_rotation(arm.wrist[:, 1], arm.wrist[:, 2], sign)
 
 
-def _collar(lift: Tensor, forward: Tensor, sign: float) -> Tensor:
+def _collar_rotation(lift: Tensor, forward: Tensor, sign: float) -> Tensor:
     """Rotation of a collar that lifts its shoulder and brings it forward."""
     return turn(vector(0, 0, 1), sign * lift) @ turn(vector(0, 1, 0), -sign * forward)
 
 
-def _forearm(side: str) -> Tensor:
-    """Axis about which positive angles pronate: on both sides the one that points to +x at rest."""
+def _forearm_axis(side: str) -> Tensor:
+    """Axis of pronation; on both sides it points to +x at rest."""
     return normalize(rig().arms[side].lower, dim=0) * SIDES[side]
 
 
-def _bent(flexion: Tensor, deviation: Tensor, sign: float) -> Tensor:
+def _wrist_rotation(flexion: Tensor, deviation: Tensor, sign: float) -> Tensor:
     """Rotation of a wrist without twist."""
     zero = torch.zeros_like(flexion)
     return axis_angle_to_matrix(torch.stack([zero, -sign * deviation, -sign * flexion], dim=-1))
 
 
-def blended(keys: tuple[Key, ...], side: str, stage: Stage) -> Arm:
-    """One arm over time: each key's angles, one laid over the other as they come.
+def blend_keys(keys: tuple[Key, ...], side: str, stage: PosedTrunk) -> ArmAngles:
+    """Blend the poses of all keys into one arm over time, later keys over earlier ones.
 
-    The hand follows the shoulder by a moment, as in every unhurried reach.
+    The hand lags a little behind the shoulder, as in relaxed reaching.
     """
-    arm = _hanging(Hang(), side, stage)
+    arm = _solve_hang(Hang(), side, stage)
     u = stage.clock.u
-    for key, goal in zip(keys, _held(keys, side, stage), strict=True):
+    for key, goal in zip(keys, _solve_keys(keys, side, stage), strict=True):
         late = 0.25 * (key.end - key.start)
-        s = eased(u, key.start, key.end - 0.4 * late)
-        hand = eased(u, key.start + late, key.end)
-        arm = Arm(
+        s = ease(u, key.start, key.end - 0.4 * late)
+        hand = ease(u, key.start + late, key.end)
+        arm = ArmAngles(
             collar=torch.lerp(arm.collar, goal.collar, s[:, None]),
             shoulder=slerp(arm.shoulder, goal.shoulder, s[:, None]),
-            elbow=slerp(arm.elbow, goal.elbow, eased(u, key.start, key.end)[:, None]),
+            elbow=slerp(arm.elbow, goal.elbow, ease(u, key.start, key.end)[:, None]),
             wrist=torch.lerp(arm.wrist, goal.wrist, hand[:, None]),
             fingers=torch.lerp(arm.fingers, goal.fingers, hand[:, None, None]),
         )
     return arm
 
 
-def _held(keys: tuple[Key, ...], side: str, stage: Stage) -> list[Arm]:
-    """Each key's pose in every frame, as if it were held all the time; a pose that returns is solved once."""
+def _solve_keys(keys: tuple[Key, ...], side: str, stage: PosedTrunk) -> list[ArmAngles]:
+    """Solve each key's pose for every frame; a pose that is used several times is solved once."""
     distinct = {id(key.pose): key.pose for key in keys}
     reaches = {name: pose for name, pose in distinct.items() if isinstance(pose, Reach)}
-    arms = dict(zip(reaches, _reaching(tuple(reaches.values()), side, stage), strict=True)) if reaches else {}
-    arms |= {name: _hanging(pose, side, stage) for name, pose in distinct.items() if isinstance(pose, Hang)}
+    arms = dict(zip(reaches, _solve_reaches(tuple(reaches.values()), side, stage), strict=True)) if reaches else {}
+    arms |= {name: _solve_hang(pose, side, stage) for name, pose in distinct.items() if isinstance(pose, Hang)}
     return [arms[id(key.pose)] for key in keys]
 
 
-def _hanging(pose: Hang, side: str, stage: Stage) -> Arm:
-    """Angles of an arm that hangs or swings."""
+def _solve_hang(pose: Hang, side: str, stage: PosedTrunk) -> ArmAngles:
+    """Solve an arm that hangs or swings."""
     sign, zero = SIDES[side], torch.zeros_like(stage.clock.t)
     chest = stage.R["spine3"]
-    # Seen from above, the chest faces where its left side says, which stays level when it bends.
+    # The heading comes from the chest's left axis, which stays level when the trunk bends.
     left = chest[..., 0] * vector(1, 0, 1)
     upright = frame(left, vector(0, 1, 0).expand_as(left))
     share = (zero + pose.gravity)[:, None]
@@ -202,7 +202,7 @@ def _hanging(pose: Hang, side: str, stage: Stage) -> Arm:
     R = R @ turn(vector(1, 0, 0), -(zero + pose.swing))
     lowered = torch.pi / 2 - (zero + pose.abduct + 0.3 * stage.style.elbow)
     R = R @ turn(vector(0, 0, -sign), lowered) @ turn(vector(1, 0, 0), zero + pose.rotate)
-    return Arm(
+    return ArmAngles(
         collar=torch.stack([zero, zero], dim=-1),
         shoulder=matrix_to_quat(chest.mT @ R),
         elbow=matrix_to_quat(turn(rig().arms[side].hinge, zero + pose.flex)),
@@ -211,27 +211,27 @@ def _hanging(pose: Hang, side: str, stage: Stage) -> Arm:
     )
 
 
-def _sided(direction: Triple | Tensor, side: str) -> Tensor:
-    """Outwards, up, forward as x, y, z."""
+def _to_side(direction: Triple | Tensor, side: str) -> Tensor:
+    """Convert outwards, up, forward to x, y, z."""
     value = direction if isinstance(direction, Tensor) else vector(*direction)
     return value * vector(SIDES[side], 1, 1)
 
 
-def place_of(spot: Spot, side: str, stage: Stage) -> Float[Tensor, "time 3"]:
+def place_of(spot: Spot, side: str, stage: PosedTrunk) -> Float[Tensor, "time 3"]:
     """A spot's position in the world."""
     if spot.landmark == "world":
-        return _sided(spot.offset, side).expand_as(stage.p["world"])
+        return _to_side(spot.offset, side).expand_as(stage.p["world"])
     name = spot.landmark
     if name.startswith("other_"):
         name = ("left_" if side == "right" else "right_") + name.removeprefix("other_")
     elif name not in rig().landmarks:
         name = f"{side}_{name}"
     joint, rest = rig().landmarks[name]
-    return stage.p[joint] + apply(stage.R[joint], rest + _sided(spot.offset, side))
+    return stage.p[joint] + apply(stage.R[joint], rest + _to_side(spot.offset, side))
 
 
 def _shrug(to: Tensor, chest: Tensor, side: str) -> tuple[Tensor, Tensor]:
-    """Lift and forward turn of the collar that go with reaching somewhere, radians.
+    """Lift and forward rotation of the collar that accompany a reach, radians.
 
     The shoulder blade gives about a third of the arm's elevation (Inman, Saunders, Abbott, 1944), of which the collar
     joint of SMPL-X carries a part.
@@ -244,14 +244,14 @@ def _shrug(to: Tensor, chest: Tensor, side: str) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True, eq=False)
 class _Aims:
-    """Reaches of one arm, one after the other as rows of pose and time.
+    """Reaches of one arm, flattened over poses and time.
 
     Attributes:
-        goal: Where the contact shall be, world.
+        goal: Target of the contact, world.
         contact: The place on the hand, from the wrist at rest.
-        pole: Where the elbow shall point, world.
-        hand: Orientation that the hand shall have, world; anything where it is free.
-        free: Whether the hand's orientation is left to `wrist`.
+        pole: Direction of the elbow, world.
+        hand: Orientation of the hand, world; arbitrary where it is free.
+        free: Whether `wrist` sets the hand's orientation.
         wrist: Pronation, flexion and deviation where it is free.
     """
 
@@ -263,8 +263,8 @@ class _Aims:
     wrist: Tensor
 
 
-def _aims(poses: tuple[Reach, ...], side: str, stage: Stage) -> _Aims:
-    """The reaches as rows."""
+def _gather_aims(poses: tuple[Reach, ...], side: str, stage: PosedTrunk) -> _Aims:
+    """Flatten the reaches over poses and time."""
     frames, hand = len(stage.clock.t), rig().hands[side]
     eye = torch.eye(3, dtype=torch.float64)
     goals, contacts, poles, hands, wrists = [], [], [], [], []
@@ -272,36 +272,36 @@ def _aims(poses: tuple[Reach, ...], side: str, stage: Stage) -> _Aims:
         goals.append(place_of(pose.spot, side, stage))
         contacts.append(hand.contacts[pose.contact].expand(frames, 3))
         out, up, ahead = pose.pole
-        poles.append(apply(stage.R["spine3"], _sided((out + stage.style.elbow, up, ahead), side)))
+        poles.append(apply(stage.R["spine3"], _to_side((out + stage.style.elbow, up, ahead), side)))
         wrists.append(vector(*pose.wrist).expand(frames, 3))
         if pose.palm is None:
             hands.append(eye.expand(frames, 3, 3))
         else:
             r_aim = stage.R[pose.aim]
-            fingers, palm = (apply(r_aim, _sided(d, side).expand(frames, 3)) for d in (pose.fingers, pose.palm))
+            fingers, palm = (apply(r_aim, _to_side(d, side).expand(frames, 3)) for d in (pose.fingers, pose.palm))
             hands.append(frame(fingers, palm) @ frame(hand.fingers, hand.palm).mT)
     free = torch.tensor([pose.palm is None for pose in poses]).repeat_interleave(frames)
     return _Aims(torch.cat(goals), torch.cat(contacts), torch.cat(poles), torch.cat(hands), free, torch.cat(wrists))
 
 
-def _reaching(poses: tuple[Reach, ...], side: str, stage: Stage) -> list[Arm]:
-    """Angles of an arm whose hand is somewhere, for each of several poses.
+def _solve_reaches(poses: tuple[Reach, ...], side: str, stage: PosedTrunk) -> list[ArmAngles]:
+    """Solve the arm's angles for each reach.
 
-    The wrist's limits may turn the hand away from its aim, which moves the contact: three rounds bring it back, each
-    moving the wrist by what was missed.
+    The wrist's limits may turn the hand away from its aim, which moves the contact. Three further rounds correct this,
+    each moving the wrist by the remaining error.
     """
-    sign, limb, aims = SIDES[side], rig().arms[side], _aims(poses, side, stage)
+    sign, limb, aims = SIDES[side], rig().arms[side], _gather_aims(poses, side, stage)
     chest = stage.R["spine3"].repeat(len(poses), 1, 1)
     collar = stage.p["spine3"].repeat(len(poses), 1) + apply(chest, rig().bone("spine3", f"{side}_collar"))
     to_shoulder = rig().bone(f"{side}_collar", f"{side}_shoulder")
     lift, forward = _shrug(aims.goal - collar - apply(chest, to_shoulder), chest, side)
-    r_collar = chest @ _collar(lift, forward, sign)
+    r_collar = chest @ _collar_rotation(lift, forward, sign)
     shoulder = collar + apply(r_collar, to_shoulder)
     wrist = aims.goal
     for _ in range(4):
         r_upper, r_lower = bend(limb, wrist - shoulder, aims.pole, flexion_deg=ELBOW_FLEXION_DEG)
-        bends = torch.where(aims.free[:, None], aims.wrist, _wrist(r_lower.mT @ aims.hand, side))
-        r_hand = r_lower @ turn(_forearm(side), bends[:, 0]) @ _bent(bends[:, 1], bends[:, 2], sign)
+        bends = torch.where(aims.free[:, None], aims.wrist, _solve_wrist(r_lower.mT @ aims.hand, side))
+        r_hand = r_lower @ turn(_forearm_axis(side), bends[:, 0]) @ _wrist_rotation(bends[:, 1], bends[:, 2], sign)
         end = shoulder + apply(r_upper, limb.upper) + apply(r_lower, limb.lower)
         wrist = wrist + (aims.goal - end - apply(r_hand, aims.contact))
     collars = torch.stack([lift, forward], dim=-1)
@@ -309,14 +309,14 @@ def _reaching(poses: tuple[Reach, ...], side: str, stage: Stage) -> list[Arm]:
     split = zip(*(row.chunk(len(poses)) for row in rows), strict=True)
     frames = len(stage.clock.t)
     return [
-        Arm(collar, upper, lower, bend, fingers=hand_pose(pose.shape, side).expand(frames, 15, 3))
+        ArmAngles(collar, upper, lower, bend, fingers=hand_pose(pose.shape, side).expand(frames, 15, 3))
         for pose, (collar, upper, lower, bend) in zip(poses, split, strict=True)
     ]
 
 
-def _wrist(local: Tensor, side: str) -> Tensor:
-    """Pronation, flexion and deviation that bring a hand as near to an orientation against the forearm as they can."""
-    sign, axis, most = SIDES[side], _forearm(side), math.radians(PRONATION_DEG)
+def _solve_wrist(local: Tensor, side: str) -> Tensor:
+    """Pronation, flexion and deviation that bring the hand as close to an orientation as the wrist's limits allow."""
+    sign, axis, most = SIDES[side], _forearm_axis(side), math.radians(PRONATION_DEG)
     twist = twist_of(local, axis).clamp(-most, most)
     rest = quat_to_axis_angle(matrix_to_quat(turn(axis, -twist) @ local))
     low, high = (math.radians(degrees) for degrees in WRIST_FLEXION_DEG)

@@ -1,7 +1,7 @@
-"""From what a performer means to do (a `Score`) to joint angles (a `Motion`).
+"""Turn a `Score`, which says what each part of the body does, into joint angles (a `Motion`).
 
-Between the actions, which write scores in words such as "the grip goes to the mouth", and the skeleton. Scores are
-written for a right-handed performer who faces +z with the pelvis over the origin; float64 inside.
+Actions write scores in terms such as "the grip goes to the mouth", for a right-handed performer who faces +z with the
+pelvis over the origin. Computed in float64.
 """
 
 import math
@@ -13,10 +13,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from synthaug.body.limbs import ANKLE_DEG, KNEE_FLEXION_DEG, SIDES, SOLE, apply, bend, rig, turn, vector
-from synthaug.body.mirroring import mirrored
+from synthaug.body.mirroring import mirror
 from synthaug.body.rotations import axis_angle_to_matrix, matrix_to_axis_angle
-from synthaug.body.skeleton import JOINT, joint_positions, lowest, mean_skeleton, moved
-from synthaug.motions.procedural.arms import Key, Stage, blended, put_arm
+from synthaug.body.skeleton import JOINT, joint_positions, lowest_heights, mean_skeleton, move_motion
+from synthaug.motions.procedural.arms import Key, PosedTrunk, blend_keys, put_arm
 from synthaug.motions.procedural.style import PerformerStyle
 from synthaug.motions.procedural.timing import Clock, drift
 from synthaug.structures import Motion
@@ -24,13 +24,13 @@ from synthaug.structures import Motion
 
 @dataclass(frozen=True, eq=False)
 class Foot:
-    """Where one foot is.
+    """Position and orientation of one foot.
 
     Attributes:
-        ball: Where the ball would be if it stood flat: across, height above the floor, forward, metres.
-        yaw: Outwards, radians.
+        ball: Position of the ball of a flat foot: across, height above the floor, forward, metres.
+        yaw: Outward rotation, radians.
         pitch: Radians; positive lifts the heel about the ball, negative lifts the toes about the heel.
-        free: 0 where the foot must reach its place, so that the pelvis comes down for it; 1 where it need not.
+        free: 0 where the foot must reach its position, so that the pelvis sinks if necessary; 1 where it need not.
     """
 
     ball: Float[Tensor, "time 3"]
@@ -41,20 +41,20 @@ class Foot:
 
 @dataclass(frozen=True, eq=False)
 class Score:
-    """What a performer does with each part, before it becomes joint angles.
+    """What each part of the body does over time, before it becomes joint angles.
 
     Angles are pitch (forward), yaw (to the left), roll (to the right), radians.
 
     Attributes:
-        pelvis: Shift from the place over the origin at standing height, metres.
-        tilt: Of the pelvis.
-        spine: Of the chest against the pelvis.
-        head: Of the head against the chest.
-        arms: By side; before the first key they hang.
-        feet: By side.
+        pelvis: Shift from the position over the origin at standing height, metres.
+        tilt: Rotation of the pelvis.
+        spine: Rotation of the chest relative to the pelvis.
+        head: Rotation of the head relative to the chest.
+        arms: Keys by side; before the first key the arms hang.
+        feet: Feet by side.
         air: Height of the lowest point of the body above the floor, metres.
         jaw: Opening of the mouth, radians.
-        sway: 0 to 1: how much of the unrest of standing there is.
+        sway: 0 to 1: amount of the sway of standing.
     """
 
     pelvis: Float[Tensor, "time 3"]
@@ -68,8 +68,8 @@ class Score:
     sway: Float[Tensor, " time"]
 
 
-def still(clock: Clock, style: PerformerStyle) -> Score:
-    """Standing with hanging arms: what every action starts from."""
+def stand_still(clock: Clock, style: PerformerStyle) -> Score:
+    """Stand with hanging arms; every action starts from this score."""
     zeros = torch.zeros(len(clock.t), 3, dtype=torch.float64)
     return Score(
         pelvis=zeros,
@@ -77,15 +77,15 @@ def still(clock: Clock, style: PerformerStyle) -> Score:
         spine=zeros,
         head=zeros,
         arms={"left": (), "right": ()},
-        feet={side: planted(clock, style, side) for side in SIDES},
+        feet={side: plant_foot(clock, style, side) for side in SIDES},
         air=zeros[:, 0],
         jaw=zeros[:, 0],
         sway=torch.ones_like(zeros[:, 0]),
     )
 
 
-def planted(clock: Clock, style: PerformerStyle, side: str) -> Foot:
-    """A foot flat on the floor beside the other one."""
+def plant_foot(clock: Clock, style: PerformerStyle, side: str) -> Foot:
+    """Put a foot flat on the floor beside the other one."""
     ball = rig().bone(f"{side}_ankle", f"{side}_foot")
     # Feet turn out by about 8 degrees, and the feet of different people unequally (McIlroy and Maki, 1997).
     yaw = 0.14 + 0.05 * style.asymmetry * SIDES[side]
@@ -97,18 +97,18 @@ def planted(clock: Clock, style: PerformerStyle, side: str) -> Foot:
 
 
 def motion_of(score: Score, clock: Clock, style: PerformerStyle, *, fps: float) -> Motion:
-    """The motion that a score describes, on the mean skeleton, standing on the floor.
+    """The motion that a score describes, on the mean skeleton, on the floor.
 
-    Left-handed performers give the mirror image; last the whole is turned by the style's yaw.
+    For a left-handed performer it is mirrored. Finally it is turned by the style's yaw.
     """
-    score = _alive(score, clock, style)
-    r_pelvis = _tilted(score.tilt)
-    ankles = {side: _ankle(score.feet[side], side) for side in SIDES}
-    transl = _carried(score, r_pelvis, ankles)
-    stage = _trunk(score, r_pelvis, transl, (clock, style))
+    score = _add_unrest(score, clock, style)
+    r_pelvis = _tilt_rotation(score.tilt)
+    ankles = {side: _ankle_pose(score.feet[side], side) for side in SIDES}
+    transl = _place_pelvis(score, r_pelvis, ankles)
+    stage = _pose_trunk(score, r_pelvis, transl, (clock, style))
     local = _identity(len(clock.t))
     _put_trunk(local, score, r_pelvis)
-    arms = {side: blended(score.arms[side], side, stage) for side in SIDES}
+    arms = {side: blend_keys(score.arms[side], side, stage) for side in SIDES}
     for side in SIDES:
         _put_leg(local, side, score.feet[side], ankles[side], stage)
         put_arm(local, side, arms[side], stage)
@@ -116,22 +116,22 @@ def motion_of(score: Score, clock: Clock, style: PerformerStyle, *, fps: float) 
     pose[:, 25:55] = torch.cat([arms["left"].fingers, arms["right"].fingers], dim=1)
     pose[:, JOINT["jaw"]] = torch.stack([score.jaw, 0 * score.jaw, 0 * score.jaw], dim=-1)
     motion = Motion.from_pose(pose.float(), transl.float(), fps=fps)
-    motion = _centred(grounded(motion, score.air))
+    motion = _centre_path(put_on_floor(motion, score.air))
     if style.handedness == "left":
-        motion = mirrored(motion)
+        motion = mirror(motion)
     r_yaw = axis_angle_to_matrix(vector(0, style.yaw, 0)).float()
-    return moved(motion, r_yaw, torch.zeros(3))
+    return move_motion(motion, r_yaw, torch.zeros(3))
 
 
-def grounded(motion: Motion, air: Float[Tensor, " time"]) -> Motion:
-    """The motion lifted or lowered in each frame so that the lowest point of the body is as high as given."""
+def put_on_floor(motion: Motion, air: Float[Tensor, " time"]) -> Motion:
+    """Lift or lower each frame so that the lowest point of the body has the given height."""
     shift = torch.zeros_like(motion.transl)
-    shift[:, 1] = air.to(shift) - lowest(joint_positions(motion, mean_skeleton()))
+    shift[:, 1] = air.to(shift) - lowest_heights(joint_positions(motion, mean_skeleton()))
     return replace(motion, transl=motion.transl + shift)
 
 
-def _centred(motion: Motion) -> Motion:
-    """The motion with the middle of the pelvis's path over the origin."""
+def _centre_path(motion: Motion) -> Motion:
+    """Move the middle of the pelvis's path over the origin."""
     path = motion.transl[:, [0, 2]]
     middle = (path.amin(dim=0) + path.amax(dim=0)) / 2
     shift = torch.stack([middle[0], torch.zeros_like(middle[0]), middle[1]])
@@ -143,17 +143,17 @@ def _identity(frames: int) -> Tensor:
     return torch.eye(3, dtype=torch.float64).expand(frames, len(JOINT), 3, 3).clone()
 
 
-def _tilted(angles: Tensor) -> Tensor:
+def _tilt_rotation(angles: Tensor) -> Tensor:
     """Rotation by pitch, yaw, roll: roll first, yaw last."""
     pitch, yaw, roll = angles.unbind(-1)
     return turn(vector(0, 1, 0), yaw) @ turn(vector(1, 0, 0), pitch) @ turn(vector(0, 0, 1), roll)
 
 
-def _alive(score: Score, clock: Clock, style: PerformerStyle) -> Score:
-    """The score with what nobody means to do: sway, breath, bearing, a wandering gaze."""
+def _add_unrest(score: Score, clock: Clock, style: PerformerStyle) -> Score:
+    """Add involuntary movement to a score: sway, breath, posture, a wandering gaze."""
     t, sway, phase = clock.t, score.sway, style.phase
     e = 0.4 + style.energy
-    # Sway of quiet stance is 5 to 15 mm; people asked to do something move several times as much.
+    # Sway of quiet stance is 5 to 15 mm; people who act move several times as much.
     x = sway * (0.016 * e * drift(t, rate=0.22, phase=phase) - 0.018 * style.asymmetry)
     z = sway * 0.012 * e * drift(t, rate=0.3, phase=phase + 2.1)
     turning = sway * 0.05 * e * drift(t, rate=0.2, phase=phase + 4.0)
@@ -172,7 +172,7 @@ def _alive(score: Score, clock: Clock, style: PerformerStyle) -> Score:
     )
 
 
-def _ankle(foot: Foot, side: str) -> tuple[Tensor, Tensor]:
+def _ankle_pose(foot: Foot, side: str) -> tuple[Tensor, Tensor]:
     """Position of the ankle and orientation of the foot in the world."""
     sign = SIDES[side]
     to_ankle = rig().bone(f"{side}_foot", f"{side}_ankle")
@@ -195,17 +195,17 @@ def heel_to_ankle(side: str) -> Float[Tensor, "3"]:
     return vector(0, float(to_ankle[1]) + SOLE, 0.3 * float(to_ankle.norm()))
 
 
-def _carried(score: Score, r_pelvis: Tensor, ankles: dict[str, tuple[Tensor, Tensor]]) -> Tensor:
-    """Position of the pelvis: where the score wants it, but no higher than the legs allow.
+def _place_pelvis(score: Score, r_pelvis: Tensor, ankles: dict[str, tuple[Tensor, Tensor]]) -> Tensor:
+    """Position of the pelvis: as the score says, but no higher than the legs allow.
 
-    A soft minimum with a radius of 1 mm, so that knees don't snap straight.
+    A soft minimum with a radius of 1 mm prevents knees from snapping straight.
     """
     place = score.pelvis + vector(0, rig().standing, 0)
     heights = [place[:, 1]]
     for side, (ankle, _) in ankles.items():
         hip = apply(r_pelvis, rig().at(f"{side}_hip"))
         across = (place + hip - ankle)[:, [0, 2]].square().sum(-1)
-        # A standing knee is bent by some 7 degrees in all, never locked.
+        # A standing knee is bent by about 7 degrees, never locked.
         rise = ((0.9992 * rig().legs[side].reach) ** 2 - across).clamp(min=1e-4).sqrt()
         heights.append(ankle[:, 1] + rise - hip[:, 1] + 2 * score.feet[side].free)
     softest = -0.001 * torch.logsumexp(-torch.stack(heights) / 0.001, dim=0)
@@ -213,7 +213,7 @@ def _carried(score: Score, r_pelvis: Tensor, ankles: dict[str, tuple[Tensor, Ten
 
 
 SPINE_SHARES = {"spine1": (0.36, 0.2, 0.4), "spine2": (0.34, 0.3, 0.3), "spine3": (0.3, 0.5, 0.3)}
-"""Shares of pitch, yaw and roll: the lower back bends most and turns least (White and Panjabi, 1990)."""
+"""Shares of pitch, yaw and roll: the lower back bends most and twists least (White and Panjabi, 1990)."""
 HEAD_SHARES = {"neck": (0.45, 0.5, 0.5), "head": (0.55, 0.5, 0.5)}
 
 
@@ -222,10 +222,10 @@ def _put_trunk(local: Tensor, score: Score, r_pelvis: Tensor) -> None:
     local[:, 0] = r_pelvis
     for shares, angles in ((SPINE_SHARES, score.spine), (HEAD_SHARES, score.head)):
         for name, share in shares.items():
-            local[:, JOINT[name]] = _tilted(angles * vector(*share))
+            local[:, JOINT[name]] = _tilt_rotation(angles * vector(*share))
 
 
-def _trunk(score: Score, r_pelvis: Tensor, transl: Tensor, who: tuple[Clock, PerformerStyle]) -> Stage:
+def _pose_trunk(score: Score, r_pelvis: Tensor, transl: Tensor, who: tuple[Clock, PerformerStyle]) -> PosedTrunk:
     """Forward kinematics of the trunk."""
     eye = torch.eye(3, dtype=torch.float64).expand_as(r_pelvis)
     R, p = {"pelvis": r_pelvis, "world": eye}, {"pelvis": transl, "world": torch.zeros_like(transl)}
@@ -233,25 +233,25 @@ def _trunk(score: Score, r_pelvis: Tensor, transl: Tensor, who: tuple[Clock, Per
     for shares, angles in ((SPINE_SHARES, score.spine), (HEAD_SHARES, score.head)):
         for name, share in shares.items():
             p[name] = p[parent] + apply(R[parent], rig().bone(parent, name))
-            R[name] = R[parent] @ _tilted(angles * vector(*share))
+            R[name] = R[parent] @ _tilt_rotation(angles * vector(*share))
             parent = name
-    return Stage(R=R, p=p, clock=who[0], style=who[1])
+    return PosedTrunk(R=R, p=p, clock=who[0], style=who[1])
 
 
-def _put_leg(local: Tensor, side: str, foot: Foot, ankle: tuple[Tensor, Tensor], stage: Stage) -> None:
-    """Write one leg: the ankle to its place, the knee over the toes, the toes flat on the floor."""
+def _put_leg(local: Tensor, side: str, foot: Foot, ankle: tuple[Tensor, Tensor], stage: PosedTrunk) -> None:
+    """Write one leg: the ankle at its position, the knee over the toes, the toes flat on the floor."""
     place, r_foot = ankle
     r_pelvis = stage.R["pelvis"]
     hip = stage.p["pelvis"] + apply(r_pelvis, rig().at(f"{side}_hip"))
     toes = apply(turn(vector(0, 1, 0), SIDES[side] * foot.yaw), vector(0, 0, 1))
-    # Knees point forward; up where the leg itself goes forward, as on the floor or in a kick.
+    # Knees point forward, and up where the leg itself points forward, as on the floor or in a kick.
     pole = apply(r_pelvis, vector(0.12 * SIDES[side], 0.6, 1)) + toes
     r_thigh, r_shank = bend(rig().legs[side], place - hip, pole, flexion_deg=KNEE_FLEXION_DEG)
     local[:, JOINT[f"{side}_hip"]] = r_pelvis.mT @ r_thigh
     local[:, JOINT[f"{side}_knee"]] = r_thigh.mT @ r_shank
     low, high = (math.radians(degrees) for degrees in ANKLE_DEG)
     turned = matrix_to_axis_angle(r_shank.mT @ r_foot)
-    # Dorsiflexion lifts the toes: a negative turn about x.
+    # Dorsiflexion lifts the toes: a negative rotation about x.
     held = torch.stack(
         [turned[:, 0].clamp(-high, -low), turned[:, 1].clamp(-0.5, 0.5), turned[:, 2].clamp(-0.5, 0.5)],
         dim=-1,

@@ -1,6 +1,6 @@
-"""Actions of the legs: walking, running on the spot, kicking, jumping.
+"""Write the scores of actions of the legs: walking, running on the spot, kicking, jumping.
 
-Scores for a right-handed performer; `actions` lists them. Directions are outwards, up, forward.
+Scores are for a right-handed performer; `actions` lists them. Directions are outwards, up, forward.
 """
 
 import math
@@ -12,14 +12,14 @@ from torch import Tensor
 
 from synthaug.body.limbs import SIDES, rig
 from synthaug.motions.procedural.arms import Hang, Key, Reach, Spot
-from synthaug.motions.procedural.choreography import Foot, Score, still
+from synthaug.motions.procedural.choreography import Foot, Score, stand_still
 from synthaug.motions.procedural.gestures import angles
 from synthaug.motions.procedural.style import PerformerStyle
-from synthaug.motions.procedural.timing import Clock, eased, minimum_jerk, moves, path, pulse
+from synthaug.motions.procedural.timing import Clock, ease, minimum_jerk, moves, path, pulse
 
 GRAVITY = 9.81
 ROOM = 2.8
-"""Metres that a walk may lead away from where it began: longer ones bend, to stay in a camera's view."""
+"""Largest distance of a walk from its start, metres; longer walks bend, to stay in the camera's view."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,9 +28,9 @@ class Gait:
 
     Attributes:
         period: Seconds for a step with each foot.
-        speed: Metres a second.
+        speed: Metres per second.
         curvature: 1 / metre, positive to the left.
-        span: Seconds of the whole walk, whose middle passes the origin facing +z.
+        span: Duration of the walk in seconds; its middle passes the origin facing +z.
     """
 
     period: float
@@ -39,7 +39,7 @@ class Gait:
     span: float
 
     def place(self, t: Float[Tensor, " time"]) -> tuple[Tensor, Tensor, Tensor]:
-        """Across, forward and heading at times."""
+        """Position across and forward, and heading, at given times."""
         s = self.speed * (t - self.span / 2)
         heading = self.curvature * s
         # sin(x) / x and (1 - cos x) / x in forms that are smooth at a straight path.
@@ -47,8 +47,8 @@ class Gait:
         return across, s * torch.sinc(heading / math.pi), heading
 
 
-def _gait(clock: Clock, style: PerformerStyle) -> Gait:
-    """The walk of this performer: cadence and step length as people of this tempo choose them."""
+def _choose_gait(clock: Clock, style: PerformerStyle) -> Gait:
+    """Choose cadence and step length as people of this tempo do."""
     # About 1.9 steps a second of 0.6 m indoors; cadence grows a little more with speed than length (Winter, 1991).
     period = 2 / (1.9 * style.speed**0.6)
     # Beyond 0.85 of the leg's length a walker would have to run.
@@ -66,16 +66,16 @@ STANCE = 0.62
 """Share of a gait cycle during which a foot stands (Perry and Burnfield, "Gait analysis", 2010)."""
 
 
-def _walking_foot(base: Foot, gait: Gait, t: Tensor, side: str) -> Foot:
-    """A foot that stands while the body passes over it and then swings to its next place."""
+def _walk_foot(base: Foot, gait: Gait, t: Tensor, side: str) -> Foot:
+    """A foot that stands while the body passes over it and then swings to its next position."""
     offset = 0.0 if side == "left" else 0.5
     cycle = t / gait.period + offset
     n, f = cycle.floor(), cycle - cycle.floor()
     across = float(base.ball[0, 0]) * 0.75
 
     def print_of(number: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        # The body is over the foot a quarter of a cycle after the heel's strike: before the middle of the stance, whose
-        # end the rising heel prolongs.
+        # The body is over the foot a quarter of a cycle after heel strike, before the middle of the stance, since the
+        # rising heel prolongs its end.
         x, z, heading = gait.place((number - offset + 0.25) * gait.period)
         ahead = float(rig().at(f"{side}_foot")[2]) - 0.02
         return (
@@ -102,11 +102,11 @@ def _walking_foot(base: Foot, gait: Gait, t: Tensor, side: str) -> Foot:
 
 
 def walk(clock: Clock, style: PerformerStyle) -> Score:
-    """Walk across the scene, straight or in a bend, all the while."""
-    base, t = still(clock, style), clock.t
-    gait = _gait(clock, style)
+    """Walk across the scene, straight or in a curve, for the whole clip."""
+    base, t = stand_still(clock, style), clock.t
+    gait = _choose_gait(clock, style)
     shifted = t + 0.5 * gait.period * style.phase / math.pi
-    # The phase moves the steps, not the path: the gait is delayed and the path brought forward alike.
+    # The phase shifts the steps but not the path: delay the gait and advance the path equally.
     moved = Gait(gait.period, gait.speed, gait.curvature, gait.span + 2 * float(shifted[0] - t[0]))
     x, z, heading = moved.place(shifted)
     phase = 2 * math.pi * shifted / gait.period
@@ -117,7 +117,7 @@ def walk(clock: Clock, style: PerformerStyle) -> Score:
         wave = -sign * torch.cos(phase + 0.15)
         pose = Hang(swing=0.06 + swing * wave, flex=0.3 + 0.25 * swing * (1 + wave), gravity=0.6, rotate=0.3)
         arms[side] = (Key(-2.0, -1.0, pose),)
-        feet[side] = _walking_foot(base.feet[side], moved, shifted, side)
+        feet[side] = _walk_foot(base.feet[side], moved, shifted, side)
     step = torch.cos(phase)
     lateral = 0.025 * style.stance * torch.sin(phase)
     bounce = 0.012 * torch.cos(2 * phase)
@@ -133,9 +133,9 @@ def walk(clock: Clock, style: PerformerStyle) -> Score:
 
 
 def run_on_the_spot(clock: Clock, style: PerformerStyle) -> Score:
-    """Run without leaving the place: knees up in turn, bent arms pumping."""
-    base, t, u = still(clock, style), clock.t, clock.u
-    on = eased(u, 0.0, 0.12) * (1 - eased(u, 0.9, 1.0))
+    """Run on the spot: knees up in turn, bent arms pumping."""
+    base, t, u = stand_still(clock, style), clock.t, clock.u
+    on = ease(u, 0.0, 0.12) * (1 - ease(u, 0.9, 1.0))
     phase = 2 * math.pi * 1.45 * style.speed * t + style.phase
     arms, feet = {}, {}
     for side, sign in SIDES.items():
@@ -159,18 +159,18 @@ def run_on_the_spot(clock: Clock, style: PerformerStyle) -> Score:
 
 def kick_something(clock: Clock, style: PerformerStyle) -> Score:
     """Swing the strong leg back and kick it forward, arms in balance."""
-    base, u = still(clock, style), clock.u
+    base, u = stand_still(clock, style), clock.u
     high = 0.1 + 0.3 * style.amplitude * (0.35 + 0.65 * style.variant)
     far = 0.56 * style.amplitude
     shift = path(
         u, (0.0, 0.0, 0.0), (0.1, 0.36, (0.0, 0.17, -0.36)), (0.36, 0.56, (0.04, high, far)),
         (0.58, 0.78, (0.0, 0.1, -0.02)), (0.74, 0.92, (0.0, 0.0, 0.0)),
     )  # fmt: skip
-    up = eased(u, 0.1, 0.2) * (1 - eased(u, 0.84, 0.92))
+    up = ease(u, 0.1, 0.2) * (1 - ease(u, 0.84, 0.92))
     foot = base.feet["right"]
     pitch = moves(u, 0.0, (0.08, 0.34, 1.0), (0.36, 0.54, -0.15), (0.6, 0.9, 0.0))
     feet = {**base.feet, "right": replace(foot, ball=foot.ball + shift, pitch=foot.pitch + pitch, free=up)}
-    over = eased(u, 0.04, 0.2) * (1 - eased(u, 0.82, 1.0))
+    over = ease(u, 0.04, 0.2) * (1 - ease(u, 0.82, 1.0))
     wind, hit = pulse(u, 0.1, 0.34, 0.5), pulse(u, 0.36, 0.56, 0.84)
     forward = Hang(swing=0.7, abduct=0.4, flex=0.5)
     back = Hang(swing=-0.45, abduct=0.5, flex=0.35)
@@ -189,7 +189,7 @@ def kick_something(clock: Clock, style: PerformerStyle) -> Score:
 
 def jump_up(clock: Clock, style: PerformerStyle) -> Score:
     """Crouch with the arms back, leap with the arms up, land softly."""
-    base, u = still(clock, style), clock.u
+    base, u = stand_still(clock, style), clock.u
     # Untrained adults jump 0.2 to 0.4 m with a countermovement (Bosco and Komi, 1979).
     height = 0.22 * style.amplitude * (0.6 + 0.8 * style.energy)
     flight = 2 * math.sqrt(2 * height / GRAVITY)
@@ -201,7 +201,7 @@ def jump_up(clock: Clock, style: PerformerStyle) -> Score:
     crouch = moves(
         u, 0.0, (0.04, 0.34, 0.27), (0.33, leave, 0.0), (land - 0.02, land + 0.1, 0.2), (land + 0.08, land + 0.32, 0.0)
     ) * min(style.amplitude, 1.15)
-    toes = eased(u, leave - 0.07, leave) * (1 - eased(u, land - 0.3 * share, land + 0.02))
+    toes = ease(u, leave - 0.07, leave) * (1 - ease(u, land - 0.3 * share, land + 0.02))
     back = Hang(swing=-0.75, abduct=0.3, flex=0.25, gravity=0.8)
     high = 0.2 + 0.3 * style.variant
     raised = Reach(Spot("shoulder", (0.12, high, 0.3)), "wrist", pole=(0.8, -0.8, 0), wrist=(0.3, 0, 0))

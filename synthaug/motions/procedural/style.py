@@ -1,6 +1,6 @@
-"""How one performer moves: tempo, reach, bearing, handedness.
+"""Sample how a performer moves: tempo, reach, posture, handedness.
 
-Below `choreography` and `actions`. Two halves: `draw_style` draws, `style_of` reads what was drawn.
+`sample_style` samples plain values, and `style_of` turns them into a `PerformerStyle`.
 """
 
 import math
@@ -14,24 +14,24 @@ from synthaug.structures import Plain, Values
 
 @dataclass(frozen=True)
 class PerformerStyle:
-    """One performer's manner. The defaults are an unremarkable right-handed adult.
+    """How one performer moves. The defaults are an average right-handed adult.
 
     Attributes:
-        speed: Tempo against the ordinary one of each action.
-        amplitude: Size of the movements against the ordinary one.
-        handedness: "left" or "right"; the left-handed are the mirror image of the right-handed.
-        onset: Share of the time that the action leaves over which passes before it begins.
-        repetitions: How often what can be repeated (sips, bites, kicks, waves) is.
-        slouch: Rounding of the upper back, radians; negative is bolt upright.
-        lean: Tilt of the whole trunk forward, radians.
-        stance: Distance of the feet against that of the hips.
-        asymmetry: -1 to 1: weight on the left or the right leg, and the unevenness of shoulders that follows.
-        energy: 0 to 1: how much the body sways, bounces and takes part.
-        elbow: How far the elbows are carried away from the trunk, radians.
-        variant: 0 to 1: chooses between the ways in which an action can be done.
-        curve: Bend of a walked path, 1 / metre, positive to the walker's left.
-        phase: Of sway and breath, radians.
-        yaw: Where the performer faces, radians about the vertical, 0 being +z.
+        speed: Tempo relative to the ordinary one of each action.
+        amplitude: Size of the movements relative to the ordinary one.
+        handedness: "left" or "right"; left-handed motions are mirrored right-handed ones.
+        onset: Share of the remaining time of the clip that passes before the action begins.
+        repetitions: Number of repetitions of what can be repeated (sips, bites, kicks, waves).
+        slouch: Rounding of the upper back, radians; negative is very upright.
+        lean: Forward tilt of the whole trunk, radians.
+        stance: Distance of the feet relative to that of the hips.
+        asymmetry: -1 to 1: weight on the left or the right leg, with the shoulders uneven accordingly.
+        energy: 0 to 1: how much the body sways and bounces.
+        elbow: Angle of the elbows away from the trunk, radians.
+        variant: 0 to 1: selects between the ways in which an action can be done.
+        curve: Curvature of a walked path, 1 / metre, positive to the walker's left.
+        phase: Phase of sway and breath, radians.
+        yaw: Direction that the performer faces, radians about the vertical; 0 is +z.
     """
 
     speed: float = 1.0
@@ -52,21 +52,21 @@ class PerformerStyle:
 
     def __post_init__(self) -> None:
         if self.handedness not in ("left", "right"):
-            raise ValueError(f"handedness={self.handedness!r} was given; 'left' or 'right' was wanted. Choose one.")
+            raise ValueError(f"Expected handedness to be 'left' or 'right', got {self.handedness!r}. Choose one.")
         numbers = [getattr(self, f.name) for f in fields(self) if f.name != "handedness"]
         if not all(math.isfinite(number) for number in numbers) or min(self.speed, self.amplitude, self.stance) <= 0:
             raise ValueError(
-                f"{self} was given; finite numbers and a positive speed, amplitude and stance were wanted. "
-                "Draw styles with draw_style, or start from PerformerStyle()."
+                f"Expected finite numbers and a positive speed, amplitude and stance, got {self}. "
+                "Sample styles with sample_style, or start from PerformerStyle()."
             )
-        if not 1 <= self.repetitions <= MOST_REPETITIONS:
+        if not 1 <= self.repetitions <= MAX_REPETITIONS:
             raise ValueError(
-                f"repetitions={self.repetitions} was given; 1 to {MOST_REPETITIONS} was wanted, since more would not "
-                "fit into a clip. Choose fewer."
+                f"Expected 1 to {MAX_REPETITIONS} repetitions, since more do not fit into a clip, got "
+                f"repetitions={self.repetitions}. Choose fewer."
             )
 
 
-MOST_REPETITIONS = 8
+MAX_REPETITIONS = 8
 
 Interval = tuple[float, float]
 FAMILIES: Mapping[str, Mapping[str, tuple[Interval, ...]]] = {
@@ -101,24 +101,24 @@ FAMILIES: Mapping[str, Mapping[str, tuple[Interval, ...]]] = {
         "yaw": ((-0.6, 0.6),),
     },
 }
-"""Ranges of each family. Those of DISJOINT share nothing between the two, so that no performer of one family could have
-been drawn from the other; onset, variant, lean, phase and yaw overlap."""
+"""Ranges of each family. The ranges of DISJOINT do not overlap, so that no performer of one family could have been
+sampled from the other; those of onset, variant, lean, phase and yaw overlap."""
 
 DISJOINT = ("speed", "amplitude", "slouch", "stance", "asymmetry", "energy", "elbow", "curve")
-"""The parameters whose ranges the families do not share."""
+"""The parameters whose ranges do not overlap between the families."""
 
 LEFT_HANDED = 0.106
 """Share of left-handed people (Papadatou-Pastou and others, "Human handedness: a meta-analysis", 2020)."""
 
 
-def draw_style(rng: np.random.Generator, family: str) -> Values:
-    """Draw one performer's manner: plain values that `style_of` reads.
+def sample_style(rng: np.random.Generator, family: str) -> Values:
+    """Sample one performer's style as plain values, which `style_of` reads.
 
     Raises:
         ValueError: If there is no such family.
     """
     if family not in FAMILIES:
-        raise ValueError(f"family={family!r} was given; one of {', '.join(FAMILIES)} was wanted. Choose one of these.")
+        raise ValueError(f"Expected family to be one of {', '.join(FAMILIES)}, got {family!r}. Choose one of these.")
     values: Values = {
         "handedness": "left" if rng.random() < LEFT_HANDED else "right",
         "repetitions": int(rng.integers(1, 4)),
@@ -131,16 +131,18 @@ def draw_style(rng: np.random.Generator, family: str) -> Values:
 
 
 def style_of(values: Mapping[str, Plain]) -> PerformerStyle:
-    """The style that these values describe; what they leave out keeps its default.
+    """The style that these values describe; missing values keep their defaults.
 
     Raises:
-        ValueError: If a name is unknown or a value is none that a style can have.
+        ValueError: If a name is unknown or a value has the wrong type.
     """
     known = {f.name: f.type for f in fields(PerformerStyle)}
     for name, value in values.items():
         if name not in known:
-            raise ValueError(f"A style's {name!r} was given; one of {', '.join(known)} was wanted. Correct the name.")
-        wanted = (str,) if name == "handedness" else (int,) if name == "repetitions" else (int, float)
-        if not isinstance(value, wanted) or isinstance(value, bool):
-            raise ValueError(f"{name}={value!r} was given; a {wanted[-1].__name__} was wanted. Correct the value.")
+            raise ValueError(
+                f"Expected the names of a style's values out of {', '.join(known)}, got {name!r}. Correct the name."
+            )
+        types = (str,) if name == "handedness" else (int,) if name == "repetitions" else (int, float)
+        if not isinstance(value, types) or isinstance(value, bool):
+            raise ValueError(f"Expected {name} to be a {types[-1].__name__}, got {value!r}. Correct the value.")
     return PerformerStyle(**dict(values))  # type: ignore[arg-type]

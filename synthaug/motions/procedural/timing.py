@@ -1,7 +1,4 @@
-"""How a movement passes through time: easing, sequences of moves, band-limited sway.
-
-Below `choreography`. Pure functions of time; nothing is drawn.
-"""
+"""Time a movement: easing, sequences of moves, band-limited sway. Pure, deterministic functions of time."""
 
 import math
 from collections.abc import Sequence
@@ -14,12 +11,12 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class Clock:
-    """When each frame of a performance lies.
+    """The time of each frame of a performance.
 
     Attributes:
         t: Seconds from the first frame.
-        u: Share of the action that is done: 0 while the performer waits, 1 once it is over.
-        duration: Seconds that the action takes.
+        u: Share of the action that is done: 0 before it begins, 1 after it ends.
+        duration: Duration of the action, seconds.
     """
 
     t: Float[Tensor, " time"]
@@ -37,24 +34,24 @@ def minimum_jerk(x: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
     return x**3 * (10 - 15 * x + 6 * x * x)
 
 
-def eased(u: Float[Tensor, " time"], start: float, end: float) -> Float[Tensor, " time"]:
-    """How far a change from `start` to `end` has come, 0 to 1."""
+def ease(u: Float[Tensor, " time"], start: float, end: float) -> Float[Tensor, " time"]:
+    """Progress of a change from `start` to `end`, 0 to 1."""
     return minimum_jerk((u - start) / max(end - start, 1e-6))
 
 
 def moves(
     u: Float[Tensor, " time"], first: float | int, *changes: tuple[float | int, float | int, float | int]
 ) -> Float[Tensor, " time"]:
-    """A value that goes from `first` through changes; changes that overlap in time melt into one another.
+    """A value that starts at `first` and passes through changes; changes that overlap in time blend.
 
     Args:
         u: Share of the action that is done.
         first: Value before all changes.
-        *changes: Start, end and the value that is led to.
+        *changes: Start, end and final value of each change.
     """
     value, last = torch.full_like(u, first), first
     for start, end, goal in changes:
-        value, last = value + (goal - last) * eased(u, start, end), goal
+        value, last = value + (goal - last) * ease(u, start, end), goal
     return value
 
 
@@ -71,25 +68,25 @@ def path(
 
 
 def pulse(u: Float[Tensor, " time"], start: float, peak: float, end: float) -> Float[Tensor, " time"]:
-    """0, rising to 1 at `peak`, and 0 again."""
-    return eased(u, start, peak) - eased(u, peak, end)
+    """Rise from 0 to 1 at `peak` and fall to 0 again."""
+    return ease(u, start, peak) - ease(u, peak, end)
 
 
 def repeats(count: int, start: float, end: float) -> Sequence[tuple[float, float]]:
-    """The stretch from `start` to `end` cut into `count` equal ones."""
+    """Split the interval from `start` to `end` into `count` equal ones."""
     step = (end - start) / count
     return [(start + i * step, start + (i + 1) * step) for i in range(count)]
 
 
 def cycles(u: Float[Tensor, " time"], count: int, start: float, end: float) -> Float[Tensor, " time"]:
-    """Angle of an oscillation that makes `count` turns between `start` and `end` and rests outside."""
+    """Angle of an oscillation of `count` turns between `start` and `end`; constant outside."""
     return 2 * math.pi * count * ((u - start) / (end - start)).clamp(0, 1)
 
 
 def drift(t: Float[Tensor, "*time"], *, rate: float, phase: float | Tensor) -> Float[Tensor, "*wave"]:
-    """Smooth wandering within -1..1: three sines with incommensurate rates around `rate` hertz.
+    """A smooth wave within -1..1: three sines with incommensurate rates around `rate` hertz.
 
-    Several phases, broadcast against the times, give as many wanderings.
+    Several phases, broadcast against the times, give several waves.
 
     Quiet stance sways between 0.1 and 1 Hz (Winter, "Human balance and posture control", 1995).
     """

@@ -24,9 +24,9 @@ from synthaug.body.skeleton import (
     joint_positions,
     joint_transforms,
     joint_transforms_plain,
-    lowest,
+    lowest_heights,
     mean_skeleton,
-    moved,
+    move_motion,
     resample,
     rest_to_world,
     retarget,
@@ -152,7 +152,7 @@ def test_skinning_is_rigidly_equivariant():
     weights = torch.softmax(torch.randn(40, 4, generator=rng), dim=-1)
     R, shift = axis_angle_to_matrix(torch.tensor([0.3, 1.1, -0.4])), torch.tensor([1.0, -2.0, 0.5])
     before = skin(points, ids, weights, rest_to_world(motion, skeleton))
-    after = skin(points, ids, weights, rest_to_world(moved(motion, R, shift), skeleton))
+    after = skin(points, ids, weights, rest_to_world(move_motion(motion, R, shift), skeleton))
     assert torch.allclose(after, before @ R.mT + shift, atol=2e-5)
 
 
@@ -190,8 +190,8 @@ def test_retargeting_keeps_the_clearance_from_the_floor(ratio):
     motion, source = random_motion(7), mean_skeleton()
     target = Bones(joints=source.joints * ratio)
     after = retarget(motion, source, target)
-    before = lowest(joint_positions(motion, source))
-    assert torch.allclose(lowest(joint_positions(after, target), scale=ratio), before, atol=1e-5)
+    before = lowest_heights(joint_positions(motion, source))
+    assert torch.allclose(lowest_heights(joint_positions(after, target), scale=ratio), before, atol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -216,7 +216,7 @@ def test_clearances_are_the_heights_of_the_lowest_points():
     generator = torch.Generator().manual_seed(3)
     pose = torch.randn(9, 55, 3, generator=generator)
     motion = Motion.from_pose(pose, torch.randn(9, 3, generator=generator), fps=20.0)
-    wanted = lowest(joint_positions(motion, mean_skeleton()))
+    wanted = lowest_heights(joint_positions(motion, mean_skeleton()))
     torch.testing.assert_close(clearances(pose, motion.transl, mean_skeleton()), wanted, atol=1e-5, rtol=0)
     tracked = clearances(pose.requires_grad_(), motion.transl, mean_skeleton())
     torch.testing.assert_close(tracked, wanted, atol=1e-5, rtol=0)

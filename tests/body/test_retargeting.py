@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from synthaug.body.retargeting import contacts, reenacted
+from synthaug.body.retargeting import find_contacts, reenact
 from synthaug.body.skeleton import (
     JOINT,
     JOINT_NAMES,
@@ -15,7 +15,7 @@ from synthaug.body.skeleton import (
     Skeleton,
     global_rotations,
     joint_positions,
-    lowest,
+    lowest_heights,
     mean_skeleton,
     resample,
     retarget,
@@ -66,7 +66,7 @@ def falling(axis: int, degrees: float, fps: float = 20.0) -> Motion:
     pose[:, JOINT["left_shoulder"], 2], pose[:, JOINT["right_shoulder"], 2] = -1.2, 1.2
     pose[:, 0, axis] = math.radians(degrees) * share**2 * (3 - 2 * share)
     still = Motion.from_pose(pose, torch.zeros(time, 3), fps=fps)
-    height = -lowest(joint_positions(still, MEAN))
+    height = -lowest_heights(joint_positions(still, MEAN))
     along = 0.85 * torch.sin(pose[:, 0, axis])
     ahead = torch.stack([-along, height, 0 * along] if axis == 2 else [0 * along, height, along], dim=1)
     return Motion.from_pose(pose, ahead, fps=fps)
@@ -79,7 +79,7 @@ def performance(action: str, fps: float) -> Motion:
 
 def slide_and_sink(motion: Motion, source: Motion, target: Skeleton) -> tuple[float, float]:
     """Largest way of a standing point within a frame, and largest depth of a standing sole, metres."""
-    standing = contacts(joint_positions(source, MEAN), fps=source.fps)
+    standing = find_contacts(joint_positions(source, MEAN), fps=source.fps)
     joints = joint_positions(motion, target)[:, FEET]
     way = joints[..., [0, 2]].diff(dim=0).norm(dim=-1)
     # The ball carries where both stand, and the heel rolls over it.
@@ -94,7 +94,7 @@ def slide_and_sink(motion: Motion, source: Motion, target: Skeleton) -> tuple[fl
 def test_standing_feet_neither_slide_nor_sink_on_any_body(action: str, fps: float) -> None:
     source = performance(action, fps)
     for target in BODIES:
-        slide, sink = slide_and_sink(reenacted(source, MEAN, target), source, target)
+        slide, sink = slide_and_sink(reenact(source, MEAN, target), source, target)
         assert slide < 0.01
         assert sink < 0.01
 
@@ -106,13 +106,13 @@ GROUND = ("lie down", "pick up", "sit down", *FALLS)
 @pytest.mark.parametrize("action", GROUND)
 def test_bodies_on_the_floor_neither_float_nor_sink_whichever_part_carries_them(action: str) -> None:
     source = falling(*FALLS[action]) if action in FALLS else performance(action, 20.0)
-    before = lowest(joint_positions(source, MEAN))
+    before = lowest_heights(joint_positions(source, MEAN))
     rng = np.random.default_rng(0)
     for target in [build(rng) for _ in range(10)]:
         size = target.leg / MEAN.leg
-        motion = reenacted(source, MEAN, target)
+        motion = reenact(source, MEAN, target)
         joints = joint_positions(motion, target)
-        apart = lowest(joints, scale=size) - before
+        apart = lowest_heights(joints, scale=size) - before
         assert apart.min() > -0.01
         assert apart.max() < 0.01
         # And it settles hardly less smoothly than with its legs left alone, where it jerks by up to 10 cm, too.
@@ -130,7 +130,7 @@ def test_trunk_arms_and_the_attitude_of_the_feet_are_kept() -> None:
     source = performance("walk", 20.0)
     legs = [JOINT[f"{side}_{part}"] for side in ("left", "right") for part in ("hip", "knee", "ankle")]
     others = [joint for joint in range(55) if joint not in legs]
-    after = reenacted(source, MEAN, BODIES[0])
+    after = reenact(source, MEAN, BODIES[0])
     torch.testing.assert_close(after.pose[:, others], source.pose[:, others], atol=0, rtol=0)
     ankles = FEET[:, 0]
     turned = [global_rotations(motion.pose)[:, ankles] for motion in (source, after)]
@@ -139,14 +139,14 @@ def test_trunk_arms_and_the_attitude_of_the_feet_are_kept() -> None:
 
 def test_on_its_own_body_a_motion_that_stands_right_hardly_changes() -> None:
     source = performance("kicking something", 20.0)
-    apart = joint_positions(reenacted(source, MEAN, MEAN), MEAN) - joint_positions(source, MEAN)
+    apart = joint_positions(reenact(source, MEAN, MEAN), MEAN) - joint_positions(source, MEAN)
     assert apart.norm(dim=-1).max() < 0.02
 
 
 def test_a_floor_that_was_measured_too_high_is_lowered() -> None:
     source = performance("walk", 20.0)
     sunk = Motion.from_pose(source.pose, source.transl - torch.tensor([0.0, 0.08, 0.0]), fps=source.fps)
-    level, raised = (reenacted(motion, MEAN, BODIES[2]) for motion in (source, sunk))
+    level, raised = (reenact(motion, MEAN, BODIES[2]) for motion in (source, sunk))
     assert (level.transl - raised.transl).abs().max() < 0.02
 
 
@@ -155,7 +155,7 @@ def test_feet_return_to_their_path_without_a_jerk() -> None:
     for target in BODIES:
         ankles = [
             joint_positions(motion, target)[:, FEET[:, 0]]
-            for motion in (retarget(source, MEAN, target), reenacted(source, MEAN, target))
+            for motion in (retarget(source, MEAN, target), reenact(source, MEAN, target))
         ]
         jerks = [path.diff(n=2, dim=0).norm(dim=-1).max() for path in ankles]
         assert jerks[1] < jerks[0] + 0.02  # 2 cm a frame and frame: what a soft landing takes
@@ -164,7 +164,7 @@ def test_feet_return_to_their_path_without_a_jerk() -> None:
 def test_a_clip_that_starts_over_does_not_hold_on_to_where_it_ended() -> None:
     source = performance("walk", 8.0)
     twice = resample(source, torch.arange(40) / 8.0)
-    apart = joint_positions(reenacted(twice, MEAN, MEAN), MEAN) - joint_positions(twice, MEAN)
+    apart = joint_positions(reenact(twice, MEAN, MEAN), MEAN) - joint_positions(twice, MEAN)
     assert apart.norm(dim=-1).max() < 0.15  # a stride is half a metre
 
 
@@ -172,4 +172,4 @@ def test_a_clip_that_starts_over_does_not_hold_on_to_where_it_ended() -> None:
 def test_the_shortest_clips_are_re_enacted_too(time: int) -> None:
     source = performance("walk", 20.0)
     short = Motion.from_pose(source.pose[:time], source.transl[:time], fps=20.0)
-    assert reenacted(short, MEAN, BODIES[1]).num_frames == time
+    assert reenact(short, MEAN, BODIES[1]).num_frames == time

@@ -1,0 +1,245 @@
+"""Reconstruct the motion and camera of a clip from mediapipe's landmarks, or say why the clip is unusable."""
+
+import dataclasses
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from synthaug.body.skeleton import Skeleton, joint_positions, lowest_heights, mean_skeleton
+from synthaug.motions import UnusableClipError
+from synthaug.motions.fitting.energy import project
+from synthaug.motions.fitting.fit import Beliefs, fit
+from synthaug.motions.fitting.landmarks import (
+    LIMB_ENDS,
+    LIMBS,
+    USED,
+    Landmarks,
+    body_shapes,
+    kind_trust,
+    landmark_markers,
+    landmark_trust,
+    level_landmarks,
+)
+from synthaug.motions.fitting.markers import NUM_BODY, Sighting, Track
+from synthaug.motions.fitting.placement import estimate_floor, intrinsics, level_camera, place_shapes, put_on_floor
+from synthaug.motions.fitting.quality import Quality, assess_filmed
+from synthaug.motions.pose.fingers import Hands, add_knuckles, finger_poses
+from synthaug.motions.pose.network import HAND_POINTS
+from synthaug.motions.pose.scenes import Standpoint, WatchedPerson, estimate_standpoint
+from synthaug.structures import Camera, Motion, Reference
+
+FILM_BELIEFS = Beliefs(least_noise=0.03, least_pixel_noise=0.01)
+"""mediapipe's error is about 3 cm in shape and 1 cm in the picture even without jitter (gmdcsa24, intel_asl)."""
+
+_STATURE = 1.7
+"""Height of a person, metres, for errors as shares of that height."""
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What a clip must show for its motion to be usable.
+
+    Attributes:
+        shot: Least share of the interval that the shot with the person fills; 1 requires film without cuts.
+        detection: Least share of the shot's frames in one run with a person.
+        visibility: Least mean visibility of trunk and limbs, 0..1.
+        limb_variation: Largest variation of limb lengths: standard deviation over mean, averaged over limbs.
+        jump: Speed in a person's heights per second beyond which the tracker has jumped to another person.
+        gap: Longest stretch without a person that is bridged, seconds.
+        reprojection: Largest median distance between fitted and seen joints, as a share of the person's height.
+    """
+
+    shot: float = 0.4
+    detection: float = 0.6
+    visibility: float = 0.35
+    limb_variation: float = 0.3
+    jump: float = 5.0
+    gap: float = 0.5
+    reprojection: float = 0.05
+
+
+def reference_from_landmarks(
+    watched: WatchedPerson,
+    *,
+    name: str,
+    hands: Hands | None = None,
+    focal: float | None = None,
+    gate: Gate | None = None,
+    beliefs: Beliefs = FILM_BELIEFS,
+) -> Reference:
+    """Recover the motion and camera of a clip from its landmarks.
+
+    Args:
+        watched: One row of landmarks for each frame.
+        name: Name of the clip, for errors.
+        hands: Landmarks of the hands in the same frames; None if there are none.
+        focal: Focal length in longer sides of the picture; None estimates it.
+        gate: What a usable clip must show.
+        beliefs: Weights of the fit.
+
+    Raises:
+        UnusableClipError: If the clip does not pass the gate.
+    """
+    gate = gate or Gate()
+    first, last = longest_run(watched.seen, fps=watched.fps, gate=gate)
+    notes = _seen_notes(watched.seen, first, last, watched.size)
+    _check_gate(notes, gate, name)
+    skeleton = mean_skeleton()
+    run = WatchedPerson(watched.seen.between(first, last), watched.fps, watched.size)
+    stand = estimate_standpoint([run], skeleton, focal=focal)
+    grasp = Hands(
+        torch.full((last - first, 2, HAND_POINTS, 3), torch.nan) if hands is None else hands.points[first:last]
+    )
+    told = dataclasses.replace(run, seen=add_knuckles(run.seen, grasp, skeleton))
+    fitted = _fit_body(told, stand, skeleton=skeleton, beliefs=beliefs)
+    motion, camera = put_on_floor(
+        fitted.motion, fitted.camera, fitted.floor, pitch_deg=stand.pitch_deg, roll_deg=stand.roll_deg
+    )
+    left, right = finger_poses(grasp, skeleton, fps=watched.fps)
+    motion = dataclasses.replace(motion, left_hand_pose=left, right_hand_pose=right)
+    # The fitted body locates the soles better than the landmarks do.
+    notes |= stand.notes() | {"camera_height": float(fitted.floor[3]), "offset": first / watched.fps}
+    notes["distance"] = float(-fitted.motion.transl[:, 2].median())
+    notes["filled"] = float((~run.seen.found).float().mean())
+    notes["hands"] = float(grasp.seen.mean())
+    notes["reprojection"] = reprojection_error(motion, camera, run.seen, skeleton)
+    if notes["reprojection"] > gate.reprojection:
+        raise UnusableClipError(
+            f"Expected the body fitted to {name!r} within {gate.reprojection:.0%} of a person's height of its "
+            f"landmarks, got {notes['reprojection']:.0%}. This happens with several people or cuts: leave the clip "
+            "out, or raise gate.reprojection."
+        )
+    notes["grounding"] = float((lowest_heights(joint_positions(motion, skeleton)).abs() < 0.2).float().mean())
+    quality = _grade(fitted, run, notes, skeleton)
+    return Reference(motion=motion, camera=camera, quality=quality.score, notes=notes | quality.notes())
+
+
+@dataclass(frozen=True, eq=False)
+class _FittedBody:
+    """A body fitted before a level camera, its track, the first estimate of its hips, and the floor."""
+
+    motion: Motion
+    camera: Camera
+    track: Track
+    root: Float[Tensor, "time 3"]
+    floor: Float[Tensor, "4"]
+
+
+def _fit_body(watched: WatchedPerson, stand: Standpoint, *, skeleton: Skeleton, beliefs: Beliefs) -> _FittedBody:
+    """Fit twice: first freely, to find the floor, then with the body kept above it."""
+    run, fps, (height, width) = watched.seen, watched.fps, watched.size
+    K, markers = intrinsics(width, height, stand.focal), landmark_markers()
+    seen = landmark_trust(run, width=width, height=height)
+    confidence = seen * kind_trust()
+    shape, pixels = body_shapes(run, K, skeleton), run.pixels[:, list(USED)]
+    # A quarter second: people do not approach faster, while estimated distances jitter.
+    root = place_shapes(shape, pixels, confidence, K, smoothing=0.25 * fps)
+    camera = level_camera(K, width, height, len(shape))
+    track = Track(shape + root[:, None], confidence, fps, Sighting(pixels, confidence, camera))
+    rough = dataclasses.replace(beliefs, iterations=(beliefs.iterations + 1) // 2)
+    motion = fit(track, markers, skeleton, beliefs=rough)
+    floor = estimate_floor(motion, seen, markers, skeleton, pitch_deg=stand.pitch_deg, roll_deg=stand.roll_deg)
+    track = dataclasses.replace(track, floor=floor)
+    return _FittedBody(fit(track, markers, skeleton, beliefs=beliefs), camera, track, root, floor)
+
+
+def _grade(fitted: _FittedBody, run: WatchedPerson, notes: dict[str, float], skeleton: Skeleton) -> Quality:
+    """Grade the motion as other sources do, and by how well the body stays on the floor."""
+    track, used = fitted.track, list(USED)
+    sight = track.sighting
+    assert sight is not None, "film is fitted to pictures"
+    visible = torch.where(run.seen.found[:, None], run.seen.visibility[:, used], 0)
+    # mediapipe invents what it doubts: do not judge length and side of limbs that are not seen.
+    sure = torch.where(visible >= 0.5, visible, 0)
+    raw = level_landmarks(run.seen, sight.camera.Ks[0])[:, used] + fitted.root[:, None]
+    measured = Track(raw, sure, run.fps, dataclasses.replace(sight, confidence=visible))
+    found = assess_filmed(
+        measured, track, fitted.motion, landmark_markers(), skeleton, reprojection=notes["reprojection"]
+    )
+    # Never 0, since whole clips show people on chairs with hidden feet.
+    return Quality({**found.parts, "grounding": max(0.25, notes["grounding"])})
+
+
+def longest_run(seen: Landmarks, *, fps: float, gate: Gate) -> tuple[int, int]:
+    """First and one past the last frame of the longest run that shows one person without long gaps or jumps."""
+    at = seen.found.nonzero().squeeze(1).tolist()
+    if not at:
+        return 0, 0
+    trunk = seen.pixels[:, [11, 12, 23, 24]].mean(1)
+    heights = pixel_height(seen)
+    runs = [[at[0], at[0]]]
+    for previous, current in zip(at, at[1:], strict=False):
+        seconds = (current - previous) / fps
+        speed = float((trunk[current] - trunk[previous]).norm() / heights.clamp(min=1) / seconds)
+        # Between neighbouring frames any small error is fast; below a third of a height it is the same person.
+        jumped = speed > gate.jump and speed * seconds > 0.35
+        if seconds > gate.gap + 1 / fps or jumped:
+            runs.append([current, current])
+        runs[-1][1] = current
+    first, last = max(runs, key=lambda run: run[1] - run[0])
+    return first, last + 1
+
+
+def pixel_height(seen: Landmarks) -> Float[Tensor, ""]:
+    """A person's height in pixels, from the longest visible bone: shoulder to hip, hip to knee, or knee to ankle."""
+    p = seen.pixels[seen.found]
+    trunk = (p[:, 11:13].mean(1) - p[:, 23:25].mean(1)).norm(dim=-1)
+    legs = [(p[:, a] - p[:, b]).norm(dim=-1) for a, b in LIMB_ENDS[4:]]
+    # Trunk, thigh and shin are 0.29, 0.245 and 0.246 of a person's height (Drillis and Contini 1966).
+    guesses = torch.stack([trunk / 0.29, *(leg / 0.245 for leg in legs)], dim=-1)
+    return guesses.amax(dim=-1).median()
+
+
+def _seen_notes(seen: Landmarks, first: int, last: int, size: tuple[int, int]) -> dict[str, float]:
+    """The notes that need no fit; shares refer to the whole interval."""
+    run = seen.between(first, last)
+    found = run.found
+    notes = {"detection": float(found.sum()) / max(1, len(seen.found)), "visibility": 0.0, "limb_variation": 1.0}
+    notes["inside"] = 0.0
+    if not found.any():
+        return notes
+    world, pixels = run.world[found], run.pixels[found]
+    lengths = torch.stack([(world[:, a] - world[:, b]).norm(dim=-1) for a, b in LIMB_ENDS])
+    spread = lengths.std(dim=1, correction=0) / lengths.mean(dim=1).clamp(min=1e-6)
+    limbs = pixels[:, list(LIMBS)]
+    within = (limbs >= 0).all(-1) & (limbs < torch.tensor([size[1], size[0]])).all(-1)
+    notes["visibility"] = float(run.visibility[found][:, list(LIMBS)].mean())
+    notes["limb_variation"] = float(spread.mean())
+    notes["inside"] = float(within.float().mean())
+    return notes
+
+
+def _check_gate(notes: dict[str, float], gate: Gate, name: str) -> None:
+    if notes["detection"] < gate.detection:
+        raise UnusableClipError(
+            f"Expected one run with a person in at least {gate.detection:.0%} of the frames of {name!r}, got "
+            f"{notes['detection']:.0%}. Choose an interval with one person in full view, or lower gate.detection."
+        )
+    if notes["visibility"] < gate.visibility:
+        raise UnusableClipError(
+            f"Expected trunk and limbs of {name!r} to be at least {gate.visibility:.0%} visible on average, got "
+            f"{notes['visibility']:.0%}. Choose film that shows more of the body, or lower gate.visibility."
+        )
+    if notes["limb_variation"] > gate.limb_variation:
+        raise UnusableClipError(
+            f"Expected limbs in {name!r} to keep their length within {gate.limb_variation:.0%}, got "
+            f"{notes['limb_variation']:.0%}. Does it show one person without cuts? If not, leave the clip out, or "
+            "raise gate.limb_variation."
+        )
+
+
+def reprojection_error(motion: Motion, camera: Camera, seen: Landmarks, skeleton: Skeleton) -> float:
+    """Median distance in the picture between fitted joints and visible landmarks, as a share of a person's height."""
+    markers = landmark_markers()
+    limbs = [marker for marker, landmark in enumerate(USED) if landmark in LIMBS]
+    joints = joint_positions(motion, skeleton)[:, :NUM_BODY]
+    pixels, depth = project(joints[:, markers.frames[limbs]], camera)
+    landmarks = [USED[marker] for marker in limbs]
+    visible = (seen.visibility[:, landmarks] > 0.5) & seen.found[:, None] & (depth > 0)
+    if not visible.any():
+        return 1.0
+    height = _STATURE * camera.Ks[:, 1, 1, None] / depth.mean(1, keepdim=True).clamp(min=0.1)
+    error = (pixels - seen.pixels[:, landmarks]).norm(dim=-1) / height
+    return float(error[visible].median())
