@@ -303,29 +303,12 @@ class Light:
     WRAP: ClassVar[float] = 0.5
     """How far light reaches beyond the terminator, as a cosine: skin and cloth scatter light."""
     BRIGHTEST: ClassVar[float] = 1.6
-    """Upper limit of `shade`. Beyond it the colours of fitted avatars clip to flat white in uint8."""
+    """Upper limit of the factors on colours. Beyond it the colours of fitted avatars clip to flat white in uint8."""
 
     direction: tuple[float, float, float]
     key: tuple[float, float, float]
     sky: tuple[float, float, float]
     ground: tuple[float, float, float]
-
-    def shade(self, normals: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
-        """Factors in [0, BRIGHTEST] on the colours of surfaces with these normals (world frame, any length).
-
-        Ambient light depends on how far a normal points up (hemisphere light), the distant light on a Lambert term
-        that is wrapped around the terminator. Nothing casts shadows. Avatars' colours already contain the light of
-        their own photographs, so these factors are gentle and relative to it.
-
-        Source:
-            Green, "Real-Time Approximations to Subsurface Scattering", GPU Gems, 2004 (wrapped diffuse).
-        """
-        n = torch.nn.functional.normalize(normals, dim=-1)
-        direction, key, sky, ground = (n.new_tensor(part) for part in (self.direction, self.key, self.sky, self.ground))
-        direction = torch.nn.functional.normalize(direction, dim=-1, eps=1e-6)
-        lambert = ((n @ direction + self.WRAP) / (1 + self.WRAP)).clamp(min=0)
-        ambient = ground + (sky - ground) * (0.5 + 0.5 * n[..., 1:2])
-        return (ambient + key * lambert[..., None]).clamp(0, self.BRIGHTEST)
 
 
 @dataclass(frozen=True, eq=False)
@@ -358,7 +341,7 @@ class Gaussians:
         weights: Skinning weights of those joints, non-negative, summing to 1.
         T_world_rest: Rest to world, for each frame and joint; rigid.
         normals: Outward unit normals at rest; None where unknown, and then light has no effect.
-        light: Multiplies the colours by `Light.shade` of the posed normals; None leaves them as they are.
+        light: Multiplies the colours, see `synthaug.body.skinning.shade`; None leaves them as they are.
         levels: The same person with fewer and fewer Gaussians, finest first.
     """
 

@@ -374,7 +374,7 @@ def _lamp(light: Light | None) -> tuple[float, ...]:
 
 
 def _shade(lamps: Float[Tensor, "clip 1 gaussian 12"], normals: Float[Tensor, "clip time gaussian 3"]) -> Tensor:
-    """`Light.shade` with a light for each Gaussian."""
+    """`synthaug.body.skinning.shade` with a light for each Gaussian."""
     direction, key, sky, ground = lamps.split(3, dim=-1)
     n = normalize(normals, dim=-1)
     lambert = (((n * direction).sum(-1, keepdim=True) + Light.WRAP) / (1 + Light.WRAP)).clamp(min=0)

@@ -144,7 +144,7 @@ def test_turning_the_world_turns_the_light():
 
 
 def test_people_keep_their_brightness_on_average():
-    """A light's mean shade over all directions is near 1: see `Light.shade`, which wraps and averages to 3/8."""
+    """A light's mean factor over all directions is near 1: wrapped Lambert light averages to 3/8."""
     for k in range(10):
         rooms = Rooms(("studio", "street")[k % 2])
         light = rooms.scene(rooms.sample(np.random.default_rng(k)), example_camera(frames=1, height=8, width=8)).light

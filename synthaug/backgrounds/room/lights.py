@@ -218,7 +218,7 @@ def _light(reaching: Float[np.ndarray, "6 3 3"]) -> Light:
     x, y, z = pull / length if length > 1e-9 else (0.0, 1.0, 0.0)
     tint = np.sqrt(total.mean(0) / level) ** (1 - BALANCE)
     key = tint * min(directed, 0.9)
-    # Wrapped Lambert light averages 3/8 over directions, see `Light.shade`.
+    # Wrapped Lambert light averages 3/8 over directions, see `synthaug.body.skinning.shade`.
     ambient = tint * (1 - 0.375 * min(directed, 0.9))
     up, down = reaching[2, 2].mean(), reaching[3, 2].mean()
     slope = 0.5 * float((up - down) / max(up + down, 1e-9))

@@ -305,7 +305,7 @@ def _unpack_span(span):
 @_kernel
 @no_type_check
 def _illuminate(rest, joints, lamps, lit, queue):
-    """Write the colours of a frame for people who have a light: see `Light.shade`."""
+    """Write the colours of a frame for people who have a light: see `synthaug.body.skinning.shade`."""
     floats, weights, own_colors, colors = rest.floats, rest.weights, rest.colors, queue.colors
     A = np.zeros(12 * LANES, np.float32)
     for block in range(len(rest.starts) - 1):
