@@ -22,6 +22,8 @@ from synthaug.video import write_video
 CONF = Path(__file__).resolve().parents[1] / "conf"
 OPTIONS = sorted(path.relative_to(CONF) for path in CONF.rglob("*.yaml") if path.name != "config.yaml")
 EXPERIMENTS = [path for path in OPTIONS if path.parts[0] == "experiment"]
+
+
 def tree_of(overrides):
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONF), version_base="1.3"):

@@ -143,5 +143,7 @@ def _modernize_override(word: str) -> str:
     today = ",".join(options.get(option, option) for option in value.split(",")) if options else value
     modern = f"{sign}{MOVED_KEYS.get(name, name)}{equals}{today}"
     if modern != word:
-        logger.warning("%s was renamed after version 0.1 and is read as %s. Write the new name from now on.", word, modern)
+        logger.warning(
+            "%s was renamed after version 0.1 and is read as %s. Write the new name from now on.", word, modern
+        )
     return modern

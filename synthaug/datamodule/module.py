@@ -102,7 +102,7 @@ class SynthAugDataModule(lightning.LightningDataModule):
         seed: Decides recipes, order, windows and augmentation.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one argument for each choice of a run
         self,
         dataset: ActionDataset,
         protocol: Protocol,
@@ -110,7 +110,7 @@ class SynthAugDataModule(lightning.LightningDataModule):
         synth: Synthesis | None = None,
         clip: ClipFormat = ClipFormat(),  # noqa: B008 - frozen
         loading: Loading = Loading(),
-        mixture: BatchMixture = BatchMixture(),
+        mixture: BatchMixture = BatchMixture(),  # noqa: B008 - frozen
         augmentation: Augmentation | None = None,
         seed: int = 0,
     ) -> None:

@@ -39,8 +39,8 @@ class BatchMixture:
     def __post_init__(self) -> None:
         if self.ratio is not None and not 0 <= self.ratio <= 1:
             raise ValueError(
-                f"Expected mixture.ratio to be a share from 0 to 1, or null, got {self.ratio}. Set mixture.ratio=0.5 for "
-                "halves, or mixture.ratio=null to shuffle filmed and synthetic clips as one pool."
+                f"Expected mixture.ratio to be a share from 0 to 1, or null, got {self.ratio}. "
+                "Set mixture.ratio=0.5 for halves, or null to shuffle filmed and synthetic clips as one pool."
             )
         if self.pretrain_batches < 0:
             raise ValueError(
