@@ -204,3 +204,84 @@ def test_a_set_that_is_not_there_says_where_it_was_looked_for_and_where_to_ask(n
     with pytest.raises(InstantiationException, match=re.escape(f"data/{name}")) as raised:
         dataset_of(config)
     assert where in plain_words(raised.value)
+
+
+DATASETS = sorted(path.stem for path in OPTIONS if path.parts[0] == "dataset")
+CHOSEN = {
+    "protocol": "synthaug.datasets.protocols.Holdout",
+    "synth/motion": "synthaug.motions.smplx_npz.SmplxNpz",
+    "synth/background": "synthaug.backgrounds.images.Images",
+}
+"""What `protocol=holdout synth/motion=smplx_npz synth/background=images` construct: no data set chooses them itself."""
+TYPED = ["protocol=holdout", "synth/motion=smplx_npz", "synth/background=images"]
+
+
+def targets_of(tree):
+    return {
+        "protocol": tree["protocol"]["_target_"],
+        "synth/motion": tree["synth"]["motion"]["_target_"],
+        "synth/background": tree["synth"]["background"]["_target_"],
+    }
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_a_data_set_carries_its_protocol_motion_and_background_and_what_is_typed_wins(dataset):
+    header, named = OmegaConf.load(CONF / "dataset" / f"{dataset}.yaml"), {}
+    assert (CONF / "dataset" / f"{dataset}.yaml").read_text().startswith("# @package _global_\n")
+    assert set(header) <= {"defaults", "dataset"}
+    for parent in ["demo", dataset] if "demo" in header.get("defaults", []) else [dataset]:
+        for entry in OmegaConf.load(CONF / "dataset" / f"{parent}.yaml").get("defaults", []):
+            if not isinstance(entry, str):
+                named |= {key.removeprefix("override /"): option for key, option in entry.items()}
+    chosen = {"protocol": "cross_subject", "synth/motion": "video", "synth/background": "plates_and_rooms"} | named
+    assert set(chosen) == set(CHOSEN)
+    assert tree_of([f"dataset={dataset}"]) == tree_of([f"dataset={dataset}", *(f"{k}={v}" for k, v in chosen.items())])
+    assert targets_of(tree_of([f"dataset={dataset}", *TYPED])) == CHOSEN
+
+
+@pytest.mark.parametrize("option", [path for path in EXPERIMENTS if path.stem != "gate"], ids=str)
+def test_what_is_typed_wins_in_experiments_too(option):
+    experiment = override_of(option)
+    assert targets_of(tree_of([experiment, *TYPED])) == CHOSEN
+    other = tree_of([experiment, "dataset=toyota"])
+    assert other["dataset"]["_target_"] == "synthaug.datasets.toyota.Toyota"
+    assert targets_of(other)["protocol"] == "synthaug.datasets.toyota.protocols.ToyotaSplit"
+
+
+def test_an_experiment_s_own_data_set_brings_its_protocol_and_its_own_motion_comes_before_a_data_set_s():
+    assert tree_of(["experiment=views"])["protocol"] == tree_of(["dataset=demo_views"])["protocol"]
+    spoiled = tree_of(["experiment=gate"])["synth"]["motion"]
+    assert spoiled["spoiled"] == 0.4 and spoiled == tree_of(["experiment=gate", "dataset=toyota"])["synth"]["motion"]
+    typed = tree_of(["experiment=gate", "dataset=toyota", "synth/motion=toyota"])["synth"]["motion"]
+    assert typed == tree_of(["dataset=toyota"])["synth"]["motion"]
+
+
+def test_an_arm_comes_before_a_data_set_and_what_is_typed_before_both():
+    flat = tree_of(["synth/background=flat"])["synth"]["background"]
+    for dataset in ("demo", "toyota"):
+        assert tree_of([f"dataset={dataset}", "arm=paper"])["synth"]["background"] == flat
+        typed = tree_of([f"dataset={dataset}", "arm=paper", "synth/background=images"])
+        assert targets_of(typed)["synth/background"] == CHOSEN["synth/background"]
+
+
+@pytest.mark.parametrize(("name", "part"), [("demo_views", "views"), ("demo_places", "pairing")])
+def test_a_variant_of_the_demo_is_the_demo_but_for_its_part_and_protocol(name, part):
+    variant, demo = tree_of([f"dataset={name}"]), tree_of([])
+    assert variant["dataset"]["films"]["stage"].pop(part) and part not in demo["dataset"]["films"]["stage"]
+    assert variant.pop("protocol") != demo.pop("protocol")
+    assert variant == demo
+
+
+def test_no_two_options_of_a_group_say_the_same():
+    said = {}
+    for option in OPTIONS:
+        node = OmegaConf.to_container(OmegaConf.load(CONF / option)) or {}
+        said.setdefault((option.parts[:-1], repr(sorted(node.items()))), []).append(option.stem)
+    alike = [names for (group, _), names in said.items() if len(names) > 1]
+    assert alike == []
+
+
+def test_conf_holds_few_files_and_nothing_else():
+    files = {path.relative_to(CONF) for path in CONF.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    assert {path for path in files if path.suffix != ".yaml"} == {Path("__init__.py")}
+    assert len(files) - 1 <= 115
