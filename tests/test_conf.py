@@ -1,13 +1,12 @@
 import ast
 import fnmatch
-import inspect
 import itertools
 import re
 from functools import cache
-from importlib import import_module
 from pathlib import Path
 
 import pytest
+from binding import unbound
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import InstantiationException
@@ -15,6 +14,7 @@ from omegaconf import OmegaConf
 
 from synthaug.cli.errors import plain_words
 from synthaug.cli.main import composed, data_of, dataset_of, resolved
+from synthaug.cli.renames import MOVED_KEYS
 from synthaug.cli.targets import check_targets
 from synthaug.testing.datasets import example_film
 from synthaug.video import write_video
@@ -22,33 +22,6 @@ from synthaug.video import write_video
 CONF = Path(__file__).resolve().parents[1] / "conf"
 OPTIONS = sorted(path.relative_to(CONF) for path in CONF.rglob("*.yaml") if path.name != "config.yaml")
 EXPERIMENTS = [path for path in OPTIONS if path.parts[0] == "experiment"]
-PASSED = {"recognizer": {"num_classes"}, "training": {"recognizer"}}
-"""Parameters that follow from the data and that the entry file passes."""
-
-
-def target(path):
-    module, name = path.rsplit(".", 1)
-    return getattr(import_module(module), name)
-
-
-def unbound(node, where="", passed=frozenset()):
-    """Keys that no parameter takes, and parameters that nothing fills."""
-    if isinstance(node, list):
-        for index, child in enumerate(node):
-            yield from unbound(child, f"{where}[{index}]")
-    if not isinstance(node, dict):
-        return
-    for key, child in node.items():
-        yield from unbound(child, f"{where}.{key}", PASSED.get(key, frozenset()) if not where else frozenset())
-    if "_target_" in node:
-        signature = inspect.signature(target(node["_target_"]))
-        assert not any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values()), node["_target_"]
-        keys = set(node) - {"_target_", "_partial_"}
-        yield from (f"{where}: {key} is no parameter" for key in keys - set(signature.parameters))
-        needed = {name for name, p in signature.parameters.items() if p.default is p.empty}
-        if node.get("_partial_"):  # what is called later is given its first parameter then
-            needed.discard(next(iter(signature.parameters)))
-        yield from (f"{where}: {name} is missing" for name in needed - keys - passed)
 
 
 def tree_of(overrides):
@@ -117,7 +90,7 @@ def test_the_default_binds():
     assert list(unbound(tree_of([]))) == []
 
 
-NAMED = re.compile(r"(?<![\w.])(?:dataset|protocol|synth)(?:\.[a-z*]+(?:_[a-z*]+)*_?)+")
+NAMED = re.compile(r"(?<![\w.])(?:dataset|protocol|synth|mixture)(?:\.[a-z*]+(?:_[a-z*]+)*_?)+")
 """A setting as messages and pages name it; * stands for what a message fills in."""
 
 
@@ -139,17 +112,25 @@ def said_in(path):
 def settings():
     """Every place that some option can be set at, by its dotted name."""
     found = set()
-    for option in OPTIONS:
-        nodes = [(".".join(option.parts[:-1]), OmegaConf.to_container(OmegaConf.load(CONF / option)))]
+    for option in [*OPTIONS, Path("config.yaml")]:
+        globally = (CONF / option).read_text().startswith("# @package _global_")
+        where = "" if globally else ".".join(option.parts[:-1])
+        nodes = [(where, OmegaConf.to_container(OmegaConf.load(CONF / option)))]
         while nodes:
             where, node = nodes.pop()
             found.add(where)
-            nodes += [(f"{where}.{key}", child) for key, child in node.items()] if isinstance(node, dict) else []
+            nodes += (
+                [(f"{where}.{key}".strip("."), child) for key, child in node.items()] if isinstance(node, dict) else []
+            )
     return found
 
 
 def unsettable(texts):
     return {name for name in NAMED.findall(texts) if not fnmatch.filter(settings(), name)}
+
+
+KNOWS_OLD_NAMES = ("renames.py", "studies.py")
+"""Modules that read what version 0.1 wrote, and so name settings that have moved since."""
 
 
 @pytest.mark.parametrize("folder", ["synthaug", "docs", "."])
@@ -159,7 +140,10 @@ def test_every_setting_that_is_named_to_users_can_be_set(folder):
     pages = [*root.glob("*.md"), *(root.rglob("*.py") if folder == "synthaug" else ())]
     pages = [page for page in pages if page.name not in ("CHANGELOG.md", "DESIGN.md")]
     assert pages
-    assert {page.name: found for page in pages if (found := unsettable(said_in(page)))} == {}
+    found = {page.name: unsettable(said_in(page)) for page in pages}
+    for name in KNOWS_OLD_NAMES:
+        found[name] = found.get(name, set()) - set(MOVED_KEYS)
+    assert {name: wrong for name, wrong in found.items() if wrong} == {}
 
 
 def test_a_setting_that_no_option_has_is_noticed(tmp_path):
@@ -220,3 +204,84 @@ def test_a_set_that_is_not_there_says_where_it_was_looked_for_and_where_to_ask(n
     with pytest.raises(InstantiationException, match=re.escape(f"data/{name}")) as raised:
         dataset_of(config)
     assert where in plain_words(raised.value)
+
+
+DATASETS = sorted(path.stem for path in OPTIONS if path.parts[0] == "dataset")
+CHOSEN = {
+    "protocol": "synthaug.datasets.protocols.Holdout",
+    "synth/motion": "synthaug.motions.smplx_npz.SmplxNpz",
+    "synth/background": "synthaug.backgrounds.images.Images",
+}
+"""What `protocol=holdout synth/motion=smplx_npz synth/background=images` construct: no data set chooses them itself."""
+TYPED = ["protocol=holdout", "synth/motion=smplx_npz", "synth/background=images"]
+
+
+def targets_of(tree):
+    return {
+        "protocol": tree["protocol"]["_target_"],
+        "synth/motion": tree["synth"]["motion"]["_target_"],
+        "synth/background": tree["synth"]["background"]["_target_"],
+    }
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_a_data_set_carries_its_protocol_motion_and_background_and_what_is_typed_wins(dataset):
+    header, named = OmegaConf.load(CONF / "dataset" / f"{dataset}.yaml"), {}
+    assert (CONF / "dataset" / f"{dataset}.yaml").read_text().startswith("# @package _global_\n")
+    assert set(header) <= {"defaults", "dataset"}
+    for parent in ["demo", dataset] if "demo" in header.get("defaults", []) else [dataset]:
+        for entry in OmegaConf.load(CONF / "dataset" / f"{parent}.yaml").get("defaults", []):
+            if not isinstance(entry, str):
+                named |= {key.removeprefix("override /"): option for key, option in entry.items()}
+    chosen = {"protocol": "cross_subject", "synth/motion": "video", "synth/background": "plates_and_rooms"} | named
+    assert set(chosen) == set(CHOSEN)
+    assert tree_of([f"dataset={dataset}"]) == tree_of([f"dataset={dataset}", *(f"{k}={v}" for k, v in chosen.items())])
+    assert targets_of(tree_of([f"dataset={dataset}", *TYPED])) == CHOSEN
+
+
+@pytest.mark.parametrize("option", [path for path in EXPERIMENTS if path.stem != "gate"], ids=str)
+def test_what_is_typed_wins_in_experiments_too(option):
+    experiment = override_of(option)
+    assert targets_of(tree_of([experiment, *TYPED])) == CHOSEN
+    other = tree_of([experiment, "dataset=toyota"])
+    assert other["dataset"]["_target_"] == "synthaug.datasets.toyota.Toyota"
+    assert targets_of(other)["protocol"] == "synthaug.datasets.toyota.protocols.ToyotaSplit"
+
+
+def test_an_experiment_s_own_data_set_brings_its_protocol_and_its_own_motion_comes_before_a_data_set_s():
+    assert tree_of(["experiment=views"])["protocol"] == tree_of(["dataset=demo_views"])["protocol"]
+    spoiled = tree_of(["experiment=gate"])["synth"]["motion"]
+    assert spoiled["spoiled"] == 0.4 and spoiled == tree_of(["experiment=gate", "dataset=toyota"])["synth"]["motion"]
+    typed = tree_of(["experiment=gate", "dataset=toyota", "synth/motion=toyota"])["synth"]["motion"]
+    assert typed == tree_of(["dataset=toyota"])["synth"]["motion"]
+
+
+def test_an_arm_comes_before_a_data_set_and_what_is_typed_before_both():
+    flat = tree_of(["synth/background=flat"])["synth"]["background"]
+    for dataset in ("demo", "toyota"):
+        assert tree_of([f"dataset={dataset}", "arm=paper"])["synth"]["background"] == flat
+        typed = tree_of([f"dataset={dataset}", "arm=paper", "synth/background=images"])
+        assert targets_of(typed)["synth/background"] == CHOSEN["synth/background"]
+
+
+@pytest.mark.parametrize(("name", "part"), [("demo_views", "views"), ("demo_places", "pairing")])
+def test_a_variant_of_the_demo_is_the_demo_but_for_its_part_and_protocol(name, part):
+    variant, demo = tree_of([f"dataset={name}"]), tree_of([])
+    assert variant["dataset"]["films"]["stage"].pop(part) and part not in demo["dataset"]["films"]["stage"]
+    assert variant.pop("protocol") != demo.pop("protocol")
+    assert variant == demo
+
+
+def test_no_two_options_of_a_group_say_the_same():
+    said = {}
+    for option in OPTIONS:
+        node = OmegaConf.to_container(OmegaConf.load(CONF / option)) or {}
+        said.setdefault((option.parts[:-1], repr(sorted(node.items()))), []).append(option.stem)
+    alike = [names for (group, _), names in said.items() if len(names) > 1]
+    assert alike == []
+
+
+def test_conf_holds_few_files_and_nothing_else():
+    files = {path.relative_to(CONF) for path in CONF.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    assert {path for path in files if path.suffix != ".yaml"} == {Path("__init__.py")}
+    assert len(files) - 1 <= 115

@@ -1,4 +1,7 @@
-"""From where it is filmed. The interface; the files beside it are the answers."""
+"""The interface of camera paths: where a synthetic clip is filmed from.
+
+The modules beside this file are the paths that a configuration can choose.
+"""
 
 from abc import ABC, abstractmethod
 
@@ -10,19 +13,19 @@ from synthaug.structures import Camera, Values
 
 
 class CameraPath(ABC):
-    """Chooses a view of the person, for every frame."""
+    """Chooses a view of the person for every frame."""
 
     @abstractmethod
     def sample(self, rng: np.random.Generator) -> Values:
-        """Draw plain values."""
+        """Sample plain values that `path` turns into a camera."""
 
     @abstractmethod
     def path(self, values: Values, reference: Camera, centre: Float[Tensor, "3"]) -> Camera:
-        """The camera for drawn values; draws nothing.
+        """Turn sampled values into a camera. Nothing is sampled here.
 
         Args:
-            values: What `sample` drew.
-            reference: The reference clip's own view, one frame for each frame wanted and of the size wanted.
+            values: What `sample` returned.
+            reference: The reference clip's own view, with as many frames and of the size that the result must have.
             centre: Middle of the person's path through the clip, world frame, metres: what an orbit turns around.
 
         Returns:

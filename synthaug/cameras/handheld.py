@@ -1,4 +1,4 @@
-"""The unsteady hand of whoever films. Wraps any other path."""
+"""Sway any camera path as an unsteady hand does."""
 
 import math
 from dataclasses import replace
@@ -13,21 +13,22 @@ from synthaug.body.rotations import axis_angle_to_matrix
 from synthaug.cameras import CameraPath
 from synthaug.structures import Camera, Values
 
-WAVES = 3
-"""Sinusoids for each of the six freedoms: few enough to stay smooth, enough not to look periodic."""
-CYCLES = (0.2, 2.5)
-"""Cycles for each clip: about 0.1 to 1 Hz in a clip of 2.5 s, the slow part of hand tremor and breathing. A camera
-path knows frames and not seconds, hence clips as the unit."""
+NUM_WAVES = 3
+"""Sinusoids for each of the six degrees of freedom: few enough to stay smooth, enough not to look periodic."""
+CYCLES_PER_CLIP = (0.2, 2.5)
+"""About 0.1 to 1 Hz in a clip of 2.5 s: the slow part of hand tremor and breathing. A camera path knows frames and not
+seconds, so the clip is the unit."""
 
 
 @final
 class Handheld(CameraPath):
-    """Another path, held by hand: a smooth sway of direction and place, drawn as a sum of sinusoids.
+    """Another path with a smooth sway of direction and place added, as if the camera were held by hand.
 
-    Zero amplitudes give the inner path exactly.
+    The sway is a sum of sinusoids with random amplitudes, frequencies and phases. Zero amplitudes give the inner path
+    exactly.
 
     Args:
-        inner: The path that is held.
+        inner: The path that sways.
         rotation_deg: Root mean square of each of the three rotations, degrees.
         translation: Root mean square of each of the three shifts, metres.
     """
@@ -35,26 +36,26 @@ class Handheld(CameraPath):
     def __init__(self, inner: CameraPath, rotation_deg: float = 0.5, translation: float = 0.01) -> None:
         if rotation_deg < 0 or translation < 0:
             raise ValueError(
-                f"rotation_deg={rotation_deg} and translation={translation} were given; amplitudes of 0 or more were "
-                "wanted. 0 holds the camera still."
+                f"Expected rotation_deg and translation to be 0 or more, got {rotation_deg} and {translation}. "
+                "Set them to 0 to hold the camera still."
             )
         self.inner = inner
         self.rotation_deg = rotation_deg
         self.translation = translation
 
     def sample(self, rng: np.random.Generator) -> Values:
-        """What the inner path draws, and amplitude, cycles and phase of every wave."""
+        """Sample the inner path's values, and amplitude, cycles and phase of every wave."""
         inner = self.inner.sample(rng)
-        # A sine of amplitude a has mean square a^2 / 2, and the shares of a Dirichlet draw add up to 1.
-        shares = rng.dirichlet(np.ones(WAVES), size=6)
+        # A sine of amplitude a has mean square a^2 / 2, and the shares of a Dirichlet sample add up to 1.
+        shares = rng.dirichlet(np.ones(NUM_WAVES), size=6)
         scales = np.repeat([math.radians(self.rotation_deg), self.translation], 3)[:, None]
         amplitudes = np.sqrt(2 * shares) * scales
-        cycles = rng.uniform(*CYCLES, size=(6, WAVES))
-        phases = rng.uniform(0, 2 * math.pi, size=(6, WAVES))
+        cycles = rng.uniform(*CYCLES_PER_CLIP, size=(6, NUM_WAVES))
+        phases = rng.uniform(0, 2 * math.pi, size=(6, NUM_WAVES))
         return {"inner": inner, "waves": np.stack([amplitudes, cycles, phases], axis=-1).tolist()}
 
     def path(self, values: Values, reference: Camera, centre: Float[Tensor, "3"]) -> Camera:
-        """The inner path, swayed in the camera's own axes."""
+        """Sway the inner path in the camera's own axes."""
         held = self.inner.path(values["inner"], reference, centre)  # type: ignore[arg-type]
         waves = torch.tensor(values["waves"], dtype=torch.float64)
         count = len(held.viewmats)

@@ -1,4 +1,4 @@
-"""Views from elsewhere around the person. Between the reference's camera and the renderer."""
+"""Turn the reference's camera around the person, move it nearer or farther, and change its lens."""
 
 import math
 from collections.abc import Sequence
@@ -13,24 +13,24 @@ from torch import Tensor
 from synthaug.cameras import CameraPath
 from synthaug.structures import Camera, Values
 
-LOWEST = 0.25
-"""Height in metres below which an orbit does not sink: a camera on a low shelf. The floor is at 0."""
-STEEPEST = math.radians(80)
-"""Elevation above which an orbit does not climb: straight down, "level" loses its meaning."""
+MIN_HEIGHT = 0.25
+"""Lowest height of an orbiting camera, metres above the floor: a camera on a low shelf."""
+MAX_ELEVATION = math.radians(80)
+"""Highest elevation of an orbiting camera, radians: straight above the person, "level" loses its meaning."""
 
 
 @final
 class Orbit(CameraPath):
     """The reference's view turned about the person, nearer or farther, through another lens.
 
-    The middle of the person's path stays at the very pixel where the reference saw it, so a person who was framed
-    stays framed. A longer lens steps back by its own factor: `focal` changes perspective, `distance` alone changes
-    the person's size. With all ranges at zero change the reference comes back exactly.
+    The middle of the person's path stays at the very pixel where the reference saw it, so a person who was in
+    the picture stays in it. A longer lens also moves the camera back by the same factor: `focal` changes perspective,
+    and only `distance` changes the person's size. Ranges without change give the reference exactly.
 
     Args:
         azimuth_deg: Turn about the vertical, counter-clockwise from above; positive moves the camera to its right.
-        elevation_deg: Added to the camera's elevation as seen from the person; positive climbs. Cut where the camera
-            would go below 0.25 m or beyond 80 degrees.
+        elevation_deg: Added to the camera's elevation as seen from the person; positive climbs. Clamped so that
+            the camera stays above 0.25 m and below 80 degrees.
         distance: Factor on the distance.
         focal: Factor on the focal length.
     """
@@ -46,13 +46,13 @@ class Orbit(CameraPath):
         for name, (low, high) in ranges.items():
             if not low <= high or (name in ("distance", "focal") and low <= 0):
                 raise ValueError(
-                    f"{name}=({low}, {high}) was given; (low, high) with low <= high was wanted, and factors above 0. "
-                    "Swap or mend the two numbers."
+                    f"Expected {name} to be (low, high) with low <= high, and factors above 0, got ({low}, {high}). "
+                    "Swap or correct the two numbers."
                 )
         self.ranges = {name: (float(low), float(high)) for name, (low, high) in ranges.items()}
 
     def sample(self, rng: np.random.Generator) -> Values:
-        """Azimuth and elevation uniform, factors uniform in their logarithm."""
+        """Sample azimuth and elevation uniformly, and the factors uniformly in their logarithm."""
         azimuth = rng.uniform(*self.ranges["azimuth_deg"])
         elevation = rng.uniform(*self.ranges["elevation_deg"])
         distance, focal = (
@@ -62,10 +62,10 @@ class Orbit(CameraPath):
         return {"azimuth_deg": azimuth, "elevation_deg": elevation, "distance": distance, "focal": focal}
 
     def path(self, values: Values, reference: Camera, centre: Float[Tensor, "3"]) -> Camera:
-        """The reference moved rigidly about the centre, then along the line of sight.
+        """Move the reference rigidly about the centre, then along the line of sight.
 
         Raises:
-            ValueError: If the reference does not have the centre before it.
+            ValueError: If the centre lies behind the reference camera in any frame.
         """
         # In numpy: a chain of tensor operations on sixteen matrices costs a fifth of the clip's rendering.
         viewmats, middle = reference.viewmats.double().numpy(), centre.double().numpy()
@@ -73,16 +73,16 @@ class Orbit(CameraPath):
         seen = rotations @ middle + shifts
         if not (seen[:, 2] > 0).all():
             raise ValueError(
-                f"The reference camera looks away from the person's centre {centre.tolist()} (depths down to "
-                f"{seen[:, 2].min():.2f} m); an orbit needs it in front in every frame. "
-                "Use synth/camera=original for this clip, or check the motion source's camera."
+                "Expected the reference camera to see the person's centre in every frame, got a camera that looks away "
+                f"from {centre.tolist()} (depth {seen[:, 2].min():.2f} m). Check the motion source's camera, or set "
+                "synth/camera=original."
             )
         azimuth, elevation, distance, focal = (
             float(values[name])  # type: ignore[arg-type]
             for name in ("azimuth_deg", "elevation_deg", "distance", "focal")
         )
         offsets = -(shifts[:, None] @ rotations)[:, 0] - middle
-        climb = allowed(math.radians(elevation), offsets, middle, distance * focal)
+        climb = clamp_elevation(math.radians(elevation), offsets, middle, distance * focal)
         turned = rotations @ turn(azimuth, climb, viewmats[0, 0, :3]).T
         moved = np.tile(np.eye(4), (len(viewmats), 1, 1))
         moved[:, :3, :3] = turned
@@ -92,51 +92,51 @@ class Orbit(CameraPath):
         return replace(
             reference,
             viewmats=torch.from_numpy(moved).to(reference.viewmats) if changed else reference.viewmats,
-            Ks=torch.from_numpy(lens(reference.Ks.numpy(), seen, focal)),
+            Ks=torch.from_numpy(scale_focal(reference.Ks.numpy(), seen, focal)),
         )
 
 
 def position(viewmats: Float[Tensor, "time 4 4"]) -> Float[Tensor, "time 3"]:
-    """Where the cameras are, world frame."""
+    """Positions of the cameras, world frame, metres."""
     return -(viewmats[:, :3, :3].mT @ viewmats[:, :3, 3:])[:, :, 0]
 
 
 def turn(azimuth_deg: float, elevation: float, right: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3 3"]:
-    """Rotation that climbs by `elevation` radians, then goes round by `azimuth_deg`, for a camera with this x axis.
+    """Rotation that climbs by `elevation` radians and then turns by `azimuth_deg`, for a camera with this x axis.
 
-    It climbs about the level part of the camera's own x axis, so that a level horizon stays level even where the
-    person stands beside the optical axis.
+    It climbs about the horizontal part of the camera's own x axis, so that a level horizon stays level even where
+    the person stands beside the optical axis.
     """
     level = right * np.array([1.0, 0.0, 1.0])
     length = float(np.linalg.norm(level))
-    # A camera rolled onto its side has no level x axis; the world's is taken.
+    # A camera rolled onto its side has no horizontal x axis; the world's x axis replaces it.
     level = level / length if length > 1e-6 else np.array([1.0, 0.0, 0.0])
-    return _about(np.array([0.0, 1.0, 0.0]), math.radians(azimuth_deg)) @ _about(level, -elevation)
+    return _rotation_about(np.array([0.0, 1.0, 0.0]), math.radians(azimuth_deg)) @ _rotation_about(level, -elevation)
 
 
-def _about(axis: Float[np.ndarray, "3"], angle: float) -> Float[np.ndarray, "3 3"]:
+def _rotation_about(axis: Float[np.ndarray, "3"], angle: float) -> Float[np.ndarray, "3 3"]:
     """Rotation by an angle about a unit axis (Rodrigues' formula)."""
     x, y, z = axis
     K = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
     return np.asarray(np.eye(3) + math.sin(angle) * K + (1 - math.cos(angle)) * (K @ K))
 
 
-def allowed(
+def clamp_elevation(
     elevation: float, offsets: Float[np.ndarray, "time 3"], centre: Float[np.ndarray, "3"], factor: float
 ) -> float:
-    """The change of elevation, cut so that no frame goes underground or over the top; never reversed."""
+    """The change of elevation in radians, clamped in all frames to the allowed heights and angles; never reversed."""
     radii = np.maximum(np.sqrt((offsets**2).sum(axis=1)), 1e-9)
     now = np.arcsin(np.clip(offsets[:, 1] / radii, -1, 1))
-    floor = np.arcsin(np.clip((LOWEST - centre[1]) / (radii * factor), -1, 1))
+    floor = np.arcsin(np.clip((MIN_HEIGHT - centre[1]) / (radii * factor), -1, 1))
     low = min(0.0, float((floor - now).max()))
-    high = max(0.0, STEEPEST - float(now.max()))
+    high = max(0.0, MAX_ELEVATION - float(now.max()))
     return min(max(elevation, low), high)
 
 
-def lens(
+def scale_focal(
     Ks: Float[np.ndarray, "time 3 3"], seen: Float[np.ndarray, "time 3"], focal: float
 ) -> Float[np.ndarray, "time 3 3"]:
-    """Intrinsics with the focal length times `focal`; the principal point shifts so that the seen point stays put."""
+    """Multiply the focal length by `focal`, and shift the principal point so that the seen point keeps its pixel."""
     changed = Ks.copy()
     shift = (1 - focal) * Ks[:, [0, 1], [0, 1]] * (seen[:, :2] / seen[:, 2:]).astype(Ks.dtype)
     changed[:, 0, 0] *= focal

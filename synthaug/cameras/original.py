@@ -1,4 +1,4 @@
-"""The reference clip's own view. The simplest answer to `CameraPath`."""
+"""The view from which the reference clip was filmed."""
 
 from typing import final
 
@@ -12,12 +12,12 @@ from synthaug.structures import Camera, Values
 
 @final
 class Original(CameraPath):
-    """The view from which the reference was filmed, unchanged; nothing is drawn."""
+    """The view from which the reference was filmed, unchanged. Nothing is sampled."""
 
     def sample(self, rng: np.random.Generator) -> Values:
-        """Nothing: an empty dict."""
+        """Return an empty dict: there is nothing to choose."""
         return {}
 
     def path(self, values: Values, reference: Camera, centre: Float[Tensor, "3"]) -> Camera:
-        """The reference itself."""
+        """Return the reference's own camera."""
         return reference

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from synthaug.renderers import Renderer
     from synthaug.structures import Recipe
 
-_PARTS = ("dataset", "protocol", "synth", "clip", "loading", "augmentation")
+_PARTS = ("dataset", "protocol", "synth", "clip", "loading", "mixture", "augmentation")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -2,3 +2,4 @@
 
 from synthaug.datamodule.module import Loading as Loading
 from synthaug.datamodule.module import SynthAugDataModule as SynthAugDataModule
+from synthaug.datamodule.order import BatchMixture as BatchMixture

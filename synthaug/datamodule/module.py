@@ -18,7 +18,16 @@ from synthaug.datamodule.batches import LAYOUTS, Batches
 from synthaug.datamodule.clips import FilmedClips, StagedClips, TrainingClips
 from synthaug.datamodule.gpu import Drawing
 from synthaug.datamodule.guards import check_flips, check_leaks, mirror_labels
-from synthaug.datamodule.order import LAST, InOrder, MixedBatches, Mixture, Ticket, synthetic_places, world
+from synthaug.datamodule.order import (
+    LAST,
+    BatchMixture,
+    EpochEnd,
+    InOrder,
+    MixedBatches,
+    Ticket,
+    synthetic_places,
+    world,
+)
 from synthaug.datasets import ActionDataset, Protocol, Split
 from synthaug.datasets.leaks import assert_disjoint, assert_named
 from synthaug.files import user_cache
@@ -88,11 +97,12 @@ class SynthAugDataModule(lightning.LightningDataModule):
         synth: What to synthesise; None, like `identities=0`, gives filmed clips alone.
         clip: How clips are cut.
         loading: How they become batches.
+        mixture: How filmed and synthetic clips share training batches.
         augmentation: Changes training clips between epochs; None leaves them.
         seed: Decides recipes, order, windows and augmentation.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one argument for each choice of a run
         self,
         dataset: ActionDataset,
         protocol: Protocol,
@@ -100,6 +110,7 @@ class SynthAugDataModule(lightning.LightningDataModule):
         synth: Synthesis | None = None,
         clip: ClipFormat = ClipFormat(),  # noqa: B008 - frozen
         loading: Loading = Loading(),
+        mixture: BatchMixture = BatchMixture(),  # noqa: B008 - frozen
         augmentation: Augmentation | None = None,
         seed: int = 0,
     ) -> None:
@@ -109,6 +120,7 @@ class SynthAugDataModule(lightning.LightningDataModule):
         self.synth = synth
         self.clip = clip
         self.loading = loading
+        self.mixture = mixture
         self.augmentation = augmentation
         self.seed = seed
         self._split: Split | None = None
@@ -193,14 +205,14 @@ class SynthAugDataModule(lightning.LightningDataModule):
 
         Where batches are of one kind throughout (`pretrain_batches`), `order().exposure` counts them.
         """
-        plan, filmed = self.synth, len(self.split.train)
+        filmed = len(self.split.train)
         synthetic = 0 if self._synthesizer is None else len(self._synthesizer)
-        if plan is None or synthetic == 0:
+        if synthetic == 0:
             return 0.0
-        if plan.ratio is None:
+        if self.mixture.ratio is None:
             return synthetic / (filmed + synthetic)
         total = self.loading.batch_size * (world()[1] if processes is None else processes)
-        return synthetic_places(total, plan.ratio) / total
+        return synthetic_places(total, self.mixture.ratio) / total
 
     def order(self, *, processes: int | None = None) -> MixedBatches:
         """Which clips make up each training batch; its `exposure` counts what training comes to see.
@@ -210,12 +222,16 @@ class SynthAugDataModule(lightning.LightningDataModule):
         """
         filmed, synthetic = len(self.split.train), 0 if self._synthesizer is None else len(self._synthesizer)
         # Lightning steps at an epoch's end, however few batches have accumulated by then: epochs are made to fit.
-        whole = 1 if self.trainer is None else self.trainer.accumulate_grad_batches
-        mixture = Mixture(last=self.loading.last, whole=whole)
-        if self.synth is not None:
-            mixture = replace(mixture, ratio=self.synth.ratio, pretrain_batches=self.synth.pretrain_batches)
+        multiple = 1 if self.trainer is None else self.trainer.accumulate_grad_batches
+        end = EpochEnd(last=self.loading.last, epoch_multiple=multiple)
         return MixedBatches(
-            filmed, synthetic, batch_size=self.loading.batch_size, mixture=mixture, seed=self.seed, ranks=processes
+            filmed,
+            synthetic,
+            batch_size=self.loading.batch_size,
+            mixture=self.mixture,
+            end=end,
+            seed=self.seed,
+            ranks=processes,
         )
 
     def filmed_exposure(self, batches: int, *, processes: int | None = None) -> float:

@@ -20,23 +20,49 @@ LAST = ("full", "short")
 
 
 @dataclass(frozen=True)
-class Mixture:
+class BatchMixture:
     """How filmed and synthetic clips share batches.
 
     Attributes:
-        ratio: Share of synthetic clips in a batch; None shuffles both pools as one, 1 leaves the filmed ones out.
-        pretrain_batches: So many batches at the start of training are synthetic throughout, and all after them filmed
-            throughout, whatever `ratio` says; 0 mixes from the first to the last.
-        last: What an epoch ends with. "full": a whole batch, with clips of the next lap. "short": what is left, made
-            even between processes by one repetition a process at most.
-        whole: An epoch that ends with a full batch has a multiple of so many, again with clips of the next lap. Where
-            gradients are accumulated over so many batches, every step is of as many clips, however short an epoch is.
+        ratio: Share of synthetic clips in a batch, from 0 to 1. None shuffles both pools as one; 1 leaves the filmed
+            clips out.
+        pretrain_batches: Number of batches at the start of training that are all synthetic; all later batches are
+            filmed clips only, whatever `ratio` says. 0 mixes in every batch.
+
+    Raises:
+        ValueError: If `ratio` is not from 0 to 1, or `pretrain_batches` is below 0.
     """
 
     ratio: float | None = 0.5
     pretrain_batches: int = 0
+
+    def __post_init__(self) -> None:
+        if self.ratio is not None and not 0 <= self.ratio <= 1:
+            raise ValueError(
+                f"Expected mixture.ratio to be a share from 0 to 1, or null, got {self.ratio}. "
+                "Set mixture.ratio=0.5 for halves, or null to shuffle filmed and synthetic clips as one pool."
+            )
+        if self.pretrain_batches < 0:
+            raise ValueError(
+                f"Expected mixture.pretrain_batches to be 0 or more, got {self.pretrain_batches}. "
+                "Set mixture.pretrain_batches=0 to mix in every batch."
+            )
+
+
+@dataclass(frozen=True)
+class EpochEnd:
+    """How an epoch ends, where its clips do not fill its batches.
+
+    Attributes:
+        last: "full" fills the last batch with clips of the next lap. "short" leaves it as it is, and repeats at most
+            one clip a process so that all processes have equally many.
+        epoch_multiple: With "full", an epoch has a multiple of this number of batches, again filled with clips of the
+            next lap. Where gradients are accumulated over that many batches, every optimizer step then sees equally
+            many clips, however short an epoch is.
+    """
+
     last: str = "full"
-    whole: int = 1
+    epoch_multiple: int = 1
 
 
 @dataclass(frozen=True)
@@ -65,6 +91,7 @@ class MixedBatches(Sampler[list[Ticket]]):
         num_synthetic: Size of the synthetic pool.
         batch_size: Clips a batch and process.
         mixture: How they share batches.
+        end: How an epoch ends.
         seed: Decides the order.
         ranks: Processes that share each batch; None asks torch.distributed.
 
@@ -79,7 +106,8 @@ class MixedBatches(Sampler[list[Ticket]]):
         num_synthetic: int,
         *,
         batch_size: int,
-        mixture: Mixture,
+        mixture: BatchMixture,
+        end: EpochEnd = EpochEnd(),
         seed: int,
         ranks: int | None = None,
     ) -> None:
@@ -88,19 +116,20 @@ class MixedBatches(Sampler[list[Ticket]]):
         self.start = 0
         self.num_filmed = num_filmed
         self.mixture = mixture
+        self.end = end
         self._ranks = world()[1] if ranks is None else ranks
         self._total = batch_size * self._ranks
         if num_synthetic == 0 and (mixture.ratio == 1 or mixture.pretrain_batches > 0):
             raise ValueError(
-                f"ratio={mixture.ratio} and pretrain_batches={mixture.pretrain_batches} were given, and there are no "
-                "synthetic clips for batches of nothing else. Raise synth.identities, or lower both."
+                f"Expected synthetic clips for mixture.ratio={mixture.ratio} and mixture.pretrain_batches="
+                f"{mixture.pretrain_batches}, got none. Raise synth.identities, or lower both."
             )
         mixes = 0 < (mixture.ratio or 0) < 1 and mixture.pretrain_batches == 0 and min(num_filmed, num_synthetic) > 0
         if mixes and self._total < 2:
             raise ValueError(
-                f"batch_size=1 and ratio={mixture.ratio} were given; batches of two at least were wanted, so that "
-                "filmed and synthetic clips find a place. Raise loading.batch_size, or set synth.ratio to null, which "
-                "lets them take turns by chance, or to 0 or 1, which leaves one kind out."
+                f"Expected loading.batch_size to be at least 2 with mixture.ratio={mixture.ratio}, got 1. Raise "
+                "loading.batch_size so that a filmed and a synthetic clip fit, or set mixture.ratio to null, which "
+                "mixes both kinds by chance, or to 0 or 1, which leaves one kind out."
             )
         filmed, made = (0, 0, num_filmed), (1, num_filmed, num_synthetic)
         if mixture.ratio is None or num_synthetic == 0:
@@ -113,8 +142,8 @@ class MixedBatches(Sampler[list[Ticket]]):
 
     def __len__(self) -> int:
         longest = max(pool.batches for pool in (self._phases if self.mixture.pretrain_batches else self._pools))
-        whole = self.mixture.whole if self.mixture.last == "full" else 1
-        return -(-longest // whole) * whole
+        multiple = self.end.epoch_multiple if self.end.last == "full" else 1
+        return -(-longest // multiple) * multiple
 
     def __iter__(self) -> Iterator[list[Ticket]]:
         rank, ranks = world()
@@ -127,7 +156,7 @@ class MixedBatches(Sampler[list[Ticket]]):
             return self._phased(epoch * len(self) + batch)
         counts = {pool: pool.count for pool in self._pools}
         longest = max(self._pools, key=lambda pool: pool.batches)
-        if self.mixture.last == "short" and batch == len(self) - 1:
+        if self.end.last == "short" and batch == len(self) - 1:
             others = sum(counts.values()) - longest.count
             rest = longest.size - batch * longest.count
             counts[longest] = -(-(rest + others) // self._ranks) * self._ranks - others

@@ -1,1 +1,1 @@
-"""The embedded pseudo-real film: who performs in it, where, and the camera that records it."""
+"""The pseudo-real film of the embedded demo: who performs in it, where, and the camera that records it."""

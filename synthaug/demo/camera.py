@@ -1,6 +1,7 @@
-"""What `Sensor.apply` does, slowly by OpenCV and a real JPEG codec: the demo's other path, and a truth for tests.
+"""Record a rendered clip as a camera does, with OpenCV and a real JPEG codec.
 
-Synthesis takes `Sensor.apply`; pseudo-real film takes this, so that both sides of the demo are different models.
+Synthesis uses the faster `Sensor.apply`. The demo's film is recorded by this module instead, so that the filmed and the
+synthetic side of the demo are different models; tests compare the two.
 """
 
 from typing import no_type_check
@@ -19,12 +20,12 @@ _BLOCK = 16
 """Side in pixels of the largest JPEG block, 2 x 2 subsampled chroma."""
 
 
-def recorded(video: UInt8[Tensor, "time 3 height width"], values: Values) -> UInt8[Tensor, "time 3 height width"]:
-    """The clip through these imperfections and a JPEG round trip; draws nothing but the noise's places.
+def record_clip(video: UInt8[Tensor, "time 3 height width"], values: Values) -> UInt8[Tensor, "time 3 height width"]:
+    """Add the sensor's imperfections and a JPEG round trip to a clip. Only where noise starts is sampled, by `seed`.
 
     Args:
         video: sRGB.
-        values: What `Sensor.sample` drew. An effect that is missing is not applied.
+        values: What `Sensor.sample` returned. An effect that is missing is not applied.
     """
     checked_values(values)
     height, width = video.shape[2:]
@@ -35,11 +36,11 @@ def recorded(video: UInt8[Tensor, "time 3 height width"], values: Values) -> UIn
         # Down to a half, bilinear taps still reach every pixel, at a quarter of the area filter's cost.
         taps = cv2.INTER_LINEAR if share > 0.5 else cv2.INTER_AREA
         frames = [cv2.resize(frame, small, interpolation=taps) for frame in frames]
-    frames = _softened(frames, number(values, "blur", 0.0))
-    frames = _exposed(frames, values)
+    frames = _blur(frames, number(values, "blur", 0.0))
+    frames = _expose_frames(frames, values)
     quality = int(number(values, "quality", 0.0))
     if quality:
-        frames = _compressed(frames, quality)
+        frames = _compress(frames, quality)
     if small != (width, height):
         frames = [cv2.resize(frame, (width, height), interpolation=cv2.INTER_LINEAR) for frame in frames]
     out = np.empty(video.shape, np.uint8)
@@ -49,15 +50,15 @@ def recorded(video: UInt8[Tensor, "time 3 height width"], values: Values) -> UIn
     return torch.from_numpy(out).to(video.device)
 
 
-def _softened(frames: list[np.ndarray], sigma: float) -> list[np.ndarray]:
-    # Narrower than 0.15 pixels a Gaussian's neighbours weigh less than a step of uint8.
+def _blur(frames: list[np.ndarray], sigma: float) -> list[np.ndarray]:
+    # Below 0.15 pixels, a Gaussian's neighbours weigh less than one step of uint8.
     if sigma <= 0.15:
         return frames
     return [cv2.GaussianBlur(frame, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE) for frame in frames]
 
 
-def _exposed(frames: list[np.ndarray], values: Values) -> list[np.ndarray]:
-    """Tone and noise in one pass, since noise arises before the value is rounded."""
+def _expose_frames(frames: list[np.ndarray], values: Values) -> list[np.ndarray]:
+    """Apply tone and noise in one pass, because noise arises before the value is rounded."""
     curve = tone_curve(values)
     level = number(values, "noise", 0.0)
     if level == 0 and np.allclose(curve, np.arange(256), atol=1e-3):
@@ -65,17 +66,17 @@ def _exposed(frames: list[np.ndarray], values: Values) -> list[np.ndarray]:
     # Half of the variance at mid grey is shot noise.
     sigma = 255 * level * np.sqrt(0.5 * curve / 127.5 + 0.5) / STRENGTH
     size = frames[0].size
-    # Frames beyond the stored length, 591 pixels square, see it repeated.
+    # The stored noise fills 591 x 591 pixels; larger frames repeat it.
     noise = noise_bank() if size < len(noise_bank()) else np.resize(noise_bank(), size + 1)
     starts = np.random.default_rng(int(number(values, "seed", 0.0))).integers(0, len(noise) - size, len(frames))
     for frame, start in zip(frames, starts, strict=True):
-        _expose(frame.reshape(-1, 3), curve, sigma.astype(np.float32), noise[start : start + size].reshape(-1, 3))
+        _add_noise(frame.reshape(-1, 3), curve, sigma.astype(np.float32), noise[start : start + size].reshape(-1, 3))
     return frames
 
 
 @no_type_check
 @numba.njit(nogil=True, cache=True)
-def _expose(pixels, curve, sigma, noise):
+def _add_noise(pixels, curve, sigma, noise):
     for i in range(pixels.shape[0]):
         for c in range(3):
             old = pixels[i, c]
@@ -83,8 +84,8 @@ def _expose(pixels, curve, sigma, noise):
             pixels[i, c] = np.uint8(min(max(new, np.float32(0)), np.float32(255)))
 
 
-def _compressed(frames: list[np.ndarray], quality: int) -> list[np.ndarray]:
-    """Through JPEG and back, all frames in one picture, each on blocks of its own."""
+def _compress(frames: list[np.ndarray], quality: int) -> list[np.ndarray]:
+    """Encode all frames as one JPEG, each frame on its own blocks, and decode it."""
     height, width = frames[0].shape[:2]
     # Half a chroma block above and below: decoders interpolate chroma across the border of two blocks.
     above, below, beside = _BLOCK // 2, _BLOCK // 2 + -height % _BLOCK, -width % _BLOCK
@@ -94,7 +95,7 @@ def _compressed(frames: list[np.ndarray], quality: int) -> list[np.ndarray]:
     out: list[np.ndarray] = []
     for first in range(0, len(padded), limit):
         tall = np.concatenate(padded[first : first + limit])
-        # Red and blue change places, which costs nothing to leave out but would weigh them wrongly in the luma.
+        # OpenCV expects BGR; swapped channels would be weighted wrongly in the luma.
         done, data = cv2.imencode(".jpg", cv2.cvtColor(tall, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
         assert done, "OpenCV encodes any uint8 picture of these sizes"
         read = cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)

@@ -1,7 +1,7 @@
-"""Pseudo-real film: the demo's stand-in for a camera in somebody's home.
+"""Render pseudo-real film: the demo's stand-in for clips filmed in people's homes.
 
-Made of families of people, rooms, styles and cameras that synthesis never draws from, on another path: supersampled,
-through a sensor and a video codec. It is not film, and says so in every file's metadata.
+Its people, rooms, styles and cameras come from families that synthesis never uses, and it is made in another way:
+supersampled, then passed through a sensor model and a video codec. It is not film, and every file's metadata says so.
 """
 
 import json
@@ -24,7 +24,7 @@ from synthaug.cameras import CameraPath
 from synthaug.compositing.layers import contact_shadow, darkened, hidden, over
 from synthaug.compositing.sensor import Sensor
 from synthaug.datasets.demo import FilmMaker
-from synthaug.demo.camera import recorded
+from synthaug.demo.camera import record_clip
 from synthaug.files import digest_of, read_reference, shuffle_per_process, write_reference
 from synthaug.motions import MotionSource
 from synthaug.renderers import Renderer
@@ -33,39 +33,39 @@ from synthaug.video import write_video
 from synthaug.workers import single_threaded
 
 _VERSION = 1
-"""Raise when the same arguments would make other film."""
-_CREW = 21
-"""Stream of chance of the shooting."""
+"""Part of the fingerprint; raise it when the same arguments come to make different film."""
+FILMING_STREAM = 21
+"""Random stream of filming; part of every generator's seed."""
 
 
 @dataclass(frozen=True)
 class Pairing:
-    """A few rooms, each of which goes with some of the actions: the bias that scenes give away what is done.
+    """Pairs each action with one of a few rooms, so that the scene gives the action away.
 
-    Action 0 is filmed in room 0, action 1 in room 1, and so on, round and round. A film's camera is named "paired",
-    "unseen" or "swapped".
+    Action 0 is filmed in room 0, action 1 in room 1, and so on, starting again after the last room. A film's camera is
+    named "paired", "unseen" or "swapped".
 
     Attributes:
-        rooms: How many.
-        unseen: Performers who are filmed elsewhere, each time in another room.
-        swapped: Performers who do each action in the room of the next.
+        rooms: Number of rooms.
+        unseen: Performers who are filmed in other rooms, a new one each time.
+        swapped: Performers who do each action in the room of the next action.
     """
 
     rooms: int = 2
     unseen: Sequence[int] = ()
     swapped: Sequence[int] = ()
 
-    def of(self, label: int, who: int) -> tuple[str, int | None]:
-        """What a film's pairing is called, and the room that it is shot in; None is a room of its own."""
-        if who in self.unseen:
+    def assign(self, label: int, performer: int) -> tuple[str, int | None]:
+        """Name of a film's pairing, and the room it is shot in; None is a room of its own."""
+        if performer in self.unseen:
             return "unseen", None
-        if who in self.swapped:
+        if performer in self.swapped:
             return "swapped", (label + 1) % self.rooms
         return "paired", label % self.rooms
 
 
 @dataclass(frozen=True, eq=False)
-class Set:
+class FilmSet:
     """Where and with whom pseudo-real film is shot.
 
     Attributes:
@@ -73,9 +73,9 @@ class Set:
         avatar: The performers.
         camera: The views.
         background: The rooms.
-        renderer: Draws supersampled pictures.
-        sensor: Draws what the picture goes through before the codec; `recording` applies it.
-        views: Several cameras by name, each of which films every performance in its room, instead of `camera`.
+        renderer: Renders supersampled frames.
+        sensor: Samples a camera's imperfections; `record_clip` applies them before the codec.
+        views: Several cameras by name that all film every performance, instead of `camera`.
         pairing: Which actions go with which rooms; None films each in a room of its own.
     """
 
@@ -91,14 +91,14 @@ class Set:
 
 @dataclass(frozen=True)
 class Footage:
-    """How the film is cut and kept.
+    """Format of the film.
 
     Attributes:
         size: Side of the square picture, pixels.
         fps: Frames per second.
-        seconds: Longest film; actions that end sooner make shorter ones.
-        supersampling: Pictures are drawn this many times larger and averaged.
-        crf: x264's rate factor; 24 shows blocks as a phone's or a security camera's film does.
+        seconds: Longest film; an action that ends sooner makes a shorter one.
+        supersampling: Frames are rendered this many times larger and averaged.
+        crf: x264's rate factor; 24 shows blocks, as phones and security cameras do.
     """
 
     size: int = 128
@@ -109,37 +109,37 @@ class Footage:
 
 
 @dataclass(frozen=True)
-class Take:
-    """One film to be shot.
+class FilmJob:
+    """One film to shoot.
 
     Attributes:
         label: Index of the action.
-        who: Index of the performer.
-        view: Name of the camera; empty where there is but one.
+        performer: Index of the performer.
+        view: Name of the camera; empty where there is only one.
     """
 
     label: int
-    who: int
+    performer: int
     view: str
 
 
 @final
 class PseudoReal(FilmMaker):
-    """Every performer performs every action once, each time in another room, before another camera or several.
+    """Every performer performs every action once, each time in another room and filmed by one camera or several.
 
     Args:
-        stage: Where and with whom.
+        stage: Where and with whom it is shot.
         classes: Actions, by label.
         performers: Number of performers; each is a subject.
-        family: Family of performer styles; another than synthesis uses.
-        footage: How the film is cut and kept.
-        num_workers: Processes that shoot at once.
-        seed: Decides everything.
+        family: Family of performer styles; should differ from the one that synthesis uses.
+        footage: Format of the film.
+        num_workers: Processes that shoot films in parallel.
+        seed: Decides everything that is sampled.
     """
 
     def __init__(
         self,
-        stage: Set,
+        stage: FilmSet,
         *,
         classes: list[str],
         performers: int = 18,
@@ -148,7 +148,7 @@ class PseudoReal(FilmMaker):
         num_workers: int = 2,
         seed: int = 0,
     ) -> None:
-        self._set = stage
+        self._stage = stage
         self._classes = tuple(classes)
         self._performers = performers
         self._family = family
@@ -163,29 +163,29 @@ class PseudoReal(FilmMaker):
 
     @property
     def fingerprint(self) -> str:
-        """Of everything that decides the pixels."""
-        stage = self._set
+        """Digest of everything that decides the pixels."""
+        stage = self._stage
         parts = (stage.motion.fingerprint, stage.background.fingerprint, stage.renderer.fingerprint)
         choices = (_VERSION, self._classes, self._performers, self._family, self._footage, self._seed)
-        first = stage.avatar.load(self._cast()[0]).digest
+        first = stage.avatar.load(self._sample_performers()[0]).digest
         paths = [repr(stage.camera.sample(self._rng(0))), repr(stage.sensor.sample(self._rng(0)))]
         paths += [f"{name} {path.sample(self._rng(0))!r}" for name, path in stage.views.items()]
         paired = [] if stage.pairing is None else [repr(stage.pairing)]
         return digest_of(repr(choices), first, *parts, *paths, *paired)
 
     def shoot(self, root: Path) -> list[Record]:
-        """Make the films below `root` that are missing."""
-        plans = [
-            Take(label, who, view)
-            for who in range(self._performers)
+        """Make the missing films below `root`, and return the records of all of them."""
+        jobs = [
+            FilmJob(label, performer, view)
+            for performer in range(self._performers)
             for label in range(len(self._classes))
-            for view in self._set.views or [""]
+            for view in self._stage.views or [""]
         ]
-        missing = shuffle_per_process([plan for plan in plans if not self.filmed(root, plan)])
+        missing = shuffle_per_process([job for job in jobs if not self.has_film(root, job)])
         if missing:
-            # The first one in this process compiles kernels that the workers then inherit.
+            # Shooting the first film here compiles kernels, which the workers inherit.
             self.film(root, missing[0])
-            rest = _Shots(self, root, missing[1:])
+            rest = _MissingFilms(self, root, missing[1:])
             loader = DataLoader(
                 rest, batch_size=None, num_workers=self._num_workers,
                 multiprocessing_context="fork" if self._num_workers else None, worker_init_fn=single_threaded,
@@ -193,45 +193,42 @@ class PseudoReal(FilmMaker):
             title = f"Shooting {len(missing)} pseudo-real clips"
             for _ in track(loader, total=len(rest), description=title):
                 pass
-        return [self._record(root, plan) for plan in plans]
+        return [self._record(root, job) for job in jobs]
 
-    def filmed(self, root: Path, take: Take) -> bool:
-        """Whether a film is there."""
-        return self._path(root, take).exists()
+    def has_film(self, root: Path, job: FilmJob) -> bool:
+        """Whether the film of a job exists."""
+        return self._path(root, job).exists()
 
-    def film(self, root: Path, take: Take) -> None:
-        """Shoot one performer's performance of one action, and keep its truth beside it."""
-        reference, video = self._performance(take)
-        path = self._path(root, take)
+    def film(self, root: Path, job: FilmJob) -> None:
+        """Shoot one performer doing one action, and write the true motion and camera beside the film."""
+        reference, video = self._perform(job)
+        path = self._path(root, job)
         write_reference(path.with_suffix(".npz"), reference)
-        about = {
-            "comment": json.dumps(
-                {"synthaug": "pseudo-real: rendered, not filmed", "action": self._classes[take.label]}
-            )
-        }
-        write_video(path, video, fps=self._footage.fps, metadata=about, crf=self._footage.crf)
+        about = {"synthaug": "pseudo-real: rendered, not filmed", "action": self._classes[job.label]}
+        metadata = {"comment": json.dumps(about)}
+        write_video(path, video, fps=self._footage.fps, metadata=metadata, crf=self._footage.crf)
 
-    def _performance(self, take: Take) -> tuple[Reference, UInt8[Tensor, "time 3 height width"]]:
-        stage, footage = self._set, self._footage
-        rng = self._rng(1, take.label, take.who)
-        key = f"{self._classes[take.label]}/{self._family}/{self._seed * 1000 + take.who}"
-        known = stage.motion.load(Record(key, Path(key), take.label, str(take.who), "", 0.0, footage.seconds))
+    def _perform(self, job: FilmJob) -> tuple[Reference, UInt8[Tensor, "time 3 height width"]]:
+        stage, footage = self._stage, self._footage
+        rng = self._rng(1, job.label, job.performer)
+        key = f"{self._classes[job.label]}/{self._family}/{self._seed * 1000 + job.performer}"
+        known = stage.motion.load(Record(key, Path(key), job.label, str(job.performer), "", 0.0, footage.seconds))
         times = torch.arange(int(min(footage.seconds, known.motion.duration) * footage.fps)).double() / footage.fps
         motion = resample(known.motion, times, loop=False)
         side = footage.size * footage.supersampling
         own = replace(known.camera, viewmats=known.camera.viewmats[:1].expand(len(times), 4, 4),
                       Ks=known.camera.Ks[:1].expand(len(times), 3, 3)).scaled(height=side, width=side)  # fmt: skip
-        path = stage.views[take.view] if take.view else stage.camera
+        path = stage.views[job.view] if job.view else stage.camera
         camera = path.path(path.sample(rng), own, centre_of(motion))
-        video = _downscaled(self._pictures(motion, camera, take, rng), footage.supersampling)
-        video = recorded(video, stage.sensor.sample(rng))
+        video = _downscale(self._render(motion, camera, job, rng), footage.supersampling)
+        video = record_clip(video, stage.sensor.sample(rng))
         return Reference(motion, camera.scaled(height=footage.size, width=footage.size)), video
 
-    def _pictures(self, motion: Motion, camera: Camera, take: Take, rng: np.random.Generator) -> Tensor:
-        stage = self._set
-        performer = stage.avatar.load(self._cast()[take.who])
+    def _render(self, motion: Motion, camera: Camera, job: FilmJob, rng: np.random.Generator) -> Tensor:
+        stage = self._stage
+        performer = stage.avatar.load(self._sample_performers()[job.performer])
         motion = retarget(motion, mean_skeleton(), performer.skeleton)
-        own, (_, room) = stage.background.sample(rng), self._pairing(take)
+        own, (_, room) = stage.background.sample(rng), self._assign_room(job)
         place = own if room is None else stage.background.sample(self._rng(5, room))
         scene = stage.background.scene(place, camera.around(centre_of(motion)))
         people = performer.pose(motion)
@@ -243,46 +240,46 @@ class PseudoReal(FilmMaker):
         shadow = contact_shadow(joint_positions(motion, performer.skeleton), camera, scene.light, depth=scene.depth)
         return over(rendering, darkened(scene.frames, shadow))
 
-    def _pairing(self, take: Take) -> tuple[str, int | None]:
-        pairing = self._set.pairing
-        return ("", None) if pairing is None else pairing.of(take.label, take.who)
+    def _assign_room(self, job: FilmJob) -> tuple[str, int | None]:
+        pairing = self._stage.pairing
+        return ("", None) if pairing is None else pairing.assign(job.label, job.performer)
 
-    def _cast(self) -> tuple[str, ...]:
-        return self._set.avatar.draw(self._performers, self._rng(2))
+    def _sample_performers(self) -> tuple[str, ...]:
+        return self._stage.avatar.draw(self._performers, self._rng(2))
 
     def _rng(self, *stream: int) -> np.random.Generator:
-        return np.random.default_rng([self._seed, _CREW, *stream])
+        return np.random.default_rng([self._seed, FILMING_STREAM, *stream])
 
-    def _path(self, root: Path, take: Take) -> Path:
-        name = f"p{take.who:02d}-{take.view}" if take.view else f"p{take.who:02d}"
-        return root / self._classes[take.label].replace("/", "-").replace(" ", "_") / f"{name}.mp4"
+    def _path(self, root: Path, job: FilmJob) -> Path:
+        name = f"p{job.performer:02d}-{job.view}" if job.view else f"p{job.performer:02d}"
+        return root / self._classes[job.label].replace("/", "-").replace(" ", "_") / f"{name}.mp4"
 
-    def _record(self, root: Path, take: Take) -> Record:
-        path = self._path(root, take)
+    def _record(self, root: Path, job: FilmJob) -> Record:
+        path = self._path(root, job)
         frames = read_reference(path.with_suffix(".npz")).motion.num_frames
-        key, who = str(path.relative_to(root).with_suffix("")), f"{take.who:02d}"
+        key, number = str(path.relative_to(root).with_suffix("")), f"{job.performer:02d}"
         seconds = frames / self._footage.fps
-        camera = take.view or self._pairing(take)[0] or f"room-{who}"
-        return Record(key, path, take.label, f"p{who}", camera, 0.0, seconds)
+        camera = job.view or self._assign_room(job)[0] or f"room-{number}"
+        return Record(key, path, job.label, f"p{number}", camera, 0.0, seconds)
 
 
-class _Shots(Dataset):
-    """The films to shoot, for a DataLoader's processes."""
+class _MissingFilms(Dataset):
+    """The films that are still missing, for a DataLoader's processes."""
 
-    def __init__(self, maker: PseudoReal, root: Path, plans: list[Take]) -> None:
-        self._maker, self._root, self._plans = maker, root, plans
+    def __init__(self, maker: PseudoReal, root: Path, jobs: list[FilmJob]) -> None:
+        self._maker, self._root, self._jobs = maker, root, jobs
 
     def __len__(self) -> int:
-        return len(self._plans)
+        return len(self._jobs)
 
     def __getitem__(self, index: int) -> int:
-        if not self._maker.filmed(self._root, self._plans[index]):  # another process may have been quicker
-            self._maker.film(self._root, self._plans[index])
+        if not self._maker.has_film(self._root, self._jobs[index]):  # another process may have made it meanwhile
+            self._maker.film(self._root, self._jobs[index])
         return index
 
 
-def _downscaled(video: UInt8[Tensor, "time 3 height width"], factor: int) -> UInt8[Tensor, "time 3 small_h small_w"]:
-    """Box-averaged, as a sensor's pixels and an area resize do."""
+def _downscale(video: UInt8[Tensor, "time 3 height width"], factor: int) -> UInt8[Tensor, "time 3 small_h small_w"]:
+    """Average over boxes, as a sensor's pixels and an area resize do."""
     if factor == 1:
         return video
     return torch.nn.functional.avg_pool2d(video.float(), factor).round().to(torch.uint8)

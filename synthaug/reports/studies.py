@@ -12,9 +12,9 @@ from synthaug.structures import Plain
 
 SEEDS = ("seed", "protocol.seed")
 """Overrides that make no other arm."""
-_CONTROLS = (("arm", "none"), ("synth.identities", "0"), ("synth.per_class", "0"), ("synth.ratio", "0"),
-             ("synth.ratio", "0.0"), ("synth", "null"))  # fmt: skip
-"""Values by which a sweep's control is known; the first that is there."""
+_CONTROLS = (("arm", "none"), ("synth.identities", "0"), ("synth.per_class", "0"), ("mixture.ratio", "0"),
+             ("mixture.ratio", "0.0"), ("synth.ratio", "0"), ("synth.ratio", "0.0"), ("synth", "null"))  # fmt: skip
+"""Values by which a sweep's control is known; the first that is there. `synth.ratio` is what 0.1 called the ratio."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -73,9 +73,6 @@ class Synthesis:
         identities: People who re-enact every reference. 0 is the real-only baseline, on the same code path.
         backgrounds: Places and views drawn for each reference and identity.
         per_class: Cap on synthetic clips of a class; None takes references x identities x backgrounds.
-        ratio: Share of synthetic clips in a training batch; None mixes as they come, 1 leaves filmed clips out.
-        pretrain_batches: So many training batches at the start are synthetic throughout and all later ones filmed
-            throughout, whatever `ratio` says: pretraining, then fine-tuning. 0 mixes in every batch.
         min_quality: Motions graded lower are dropped and counted.
         crop: How far the middle of the action (half of all movement is done) may lie from the middle of a clip: share
             of half its length. 0 centres it, 1 lets it be anywhere within, None takes any part of the motion, for long
@@ -96,8 +93,6 @@ class Synthesis:
     identities: int = 10
     backgrounds: int = 3
     per_class: int | None = None
-    ratio: float | None = 0.5
-    pretrain_batches: int = 0
     min_quality: float = 0.0
     crop: float | None = 0.8
     mirror: float = 0.0
@@ -106,7 +101,7 @@ class Synthesis:
     cache: RenderCache | None = None
 
     def __post_init__(self) -> None:
-        for name in ("identities", "backgrounds", "resample_every", "pretrain_batches"):
+        for name in ("identities", "backgrounds", "resample_every"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}={getattr(self, name)} was given; 0 or more was wanted. Raise synth.{name}.")
         if self.per_class is not None and self.per_class < 0:
@@ -115,11 +110,6 @@ class Synthesis:
             value = getattr(self, name)
             if value is not None and not 0 <= value <= 1:
                 raise ValueError(f"{name}={value} was given; a share from 0 to 1 was wanted. Set synth.{name}.")
-        if self.ratio is not None and not 0 <= self.ratio <= 1:
-            raise ValueError(
-                f"ratio={self.ratio} was given; a share from 0 to 1 was wanted, or null to mix as they come. "
-                "Set synth.ratio."
-            )
 
 
 @dataclass(frozen=True)

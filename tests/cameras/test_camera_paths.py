@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from synthaug.cameras.handheld import Handheld
-from synthaug.cameras.orbit import LOWEST, Orbit, position
+from synthaug.cameras.orbit import MIN_HEIGHT, Orbit, position
 from synthaug.cameras.original import Original
 from synthaug.structures import Camera
 from synthaug.testing.cameras import check_camera_path, example_camera
@@ -91,17 +91,21 @@ def test_an_orbit_keeps_the_horizon_level():
 def test_an_orbit_stays_above_the_floor():
     camera = Orbit().path(values(20.0, -80.0), example_camera(), CENTRE)
     # 1 cm because the centre lies beside the optical axis: see `turn`.
-    torch.testing.assert_close(position(camera.viewmats)[:, 1], torch.full((4,), LOWEST), atol=0.01, rtol=0)
+    torch.testing.assert_close(position(camera.viewmats)[:, 1], torch.full((4,), MIN_HEIGHT), atol=0.01, rtol=0)
 
 
 def test_a_centre_behind_the_camera_is_refused():
-    with pytest.raises(ValueError, match="looks away.*synth/camera=original"):
+    with pytest.raises(
+        ValueError, match="Expected the reference camera to see .* got a camera that looks away .*synth/camera=original"
+    ):
         Orbit().path(values(), example_camera(), torch.tensor([0.0, 1.0, 9.0]))
 
 
 @pytest.mark.parametrize("wrong", [{"azimuth_deg": (10, -10)}, {"distance": (0, 1)}, {"focal": (-1, 1)}])
 def test_impossible_ranges_are_refused(wrong):
-    with pytest.raises(ValueError, match="low <= high was wanted"):
+    with pytest.raises(
+        ValueError, match=r"Expected \w+ to be \(low, high\) with low <= high, and factors above 0, got"
+    ):
         Orbit(**wrong)
 
 
@@ -131,5 +135,8 @@ def test_a_hand_moves_smoothly():
 
 
 def test_negative_amplitudes_are_refused():
-    with pytest.raises(ValueError, match="0 holds the camera still"):
+    with pytest.raises(
+        ValueError,
+        match="Expected rotation_deg and translation to be 0 or more, got -1.0 .* to 0 to hold the camera still",
+    ):
         Handheld(Original(), rotation_deg=-1.0)

@@ -8,7 +8,7 @@ import torch
 from scipy.fft import dctn, idctn
 
 from synthaug.compositing.sensor import Sensor, quantisation, tone_curve
-from synthaug.demo.camera import recorded
+from synthaug.demo.camera import record_clip
 from synthaug.testing.renderers import psnr
 
 OFF = {
@@ -113,7 +113,7 @@ def test_compression_loses_more_at_lower_quality_and_keeps_frames_apart():
         errors.append(float((sensor.apply(video, values).double() - video.double()).square().mean()))
     assert errors == sorted(errors)
     assert errors[0] > 0
-    for form in (Sensor().apply, recorded):
+    for form in (Sensor().apply, record_clip):
         assert torch.equal(form(video, {"quality": 40})[1:2], form(video[1:2], {"quality": 40}))
 
 
@@ -189,7 +189,7 @@ def test_the_fast_model_s_pictures_are_the_codec_s():
     video, sensor = textured(height=112), Sensor()
     for seed in range(6):
         values = {**sensor.sample(np.random.default_rng(seed)), "noise": 0.0}
-        fast, slow = sensor.apply(video, values), recorded(video, values)
+        fast, slow = sensor.apply(video, values), record_clip(video, values)
         assert psnr(fast, slow) > 30
         # As far from the clean picture, to half a decibel, as the codec's is.
         assert psnr(fast, video) == pytest.approx(psnr(slow, video), abs=0.5)
@@ -217,7 +217,7 @@ def test_impossible_values_are_refused():
     with pytest.raises(ValueError, match="sensor.quality=101 was given; a number between 0 and 100 was wanted"):
         Sensor().apply(clip(), {"quality": 101})
     with pytest.raises(ValueError, match="sensor.blur=nan was given"):
-        recorded(clip(), {"blur": math.nan})
+        record_clip(clip(), {"blur": math.nan})
     with pytest.raises(ValueError, match="sensor.noise='much' was given"):
         Sensor().apply(clip(), {"noise": "much"})
     with pytest.raises(ValueError, match="three gains between 0 and 2 were wanted"):

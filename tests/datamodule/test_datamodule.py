@@ -14,6 +14,7 @@ from synthaug.datamodule.clips import TrainingClips
 from synthaug.datamodule.guards import check_references, mirror_labels
 from synthaug.datamodule.memory import held
 from synthaug.datamodule.module import Loading, SynthAugDataModule
+from synthaug.datamodule.order import BatchMixture
 from synthaug.datasets import LeakError, Split
 from synthaug.runs.folder import leak_report
 from synthaug.structures import ClipFormat
@@ -28,10 +29,11 @@ def films(tmp_path_factory):
     return Films(tmp_path_factory.mktemp("films"))
 
 
-def module(films, *, workers=0, protocol=None, layout="video", ahead=1, batch_size=4, **changes):
+def module(films, *, workers=0, protocol=None, layout="video", ahead=1, batch_size=4, ratio=0.5, **changes):
     data = SynthAugDataModule(
         films, protocol or BySubject(), synth=plan(**changes), clip=CLIP, augmentation=Augmentation(),
         loading=Loading(batch_size=batch_size, num_workers=workers, layout=layout, ahead=ahead),
+        mixture=BatchMixture(ratio=ratio),
     )  # fmt: skip
     data.prepare_data()
     data.setup("fit")

@@ -3,11 +3,12 @@ from collections import Counter
 import pytest
 
 from synthaug.datamodule import order as sampling
-from synthaug.datamodule.order import InOrder, MixedBatches, Mixture, synthetic_places
+from synthaug.datamodule.order import BatchMixture, EpochEnd, InOrder, MixedBatches, synthetic_places
 
 
-def order(filmed, synthetic, *, batch_size=6, seed=0, **mixture):
-    return MixedBatches(filmed, synthetic, batch_size=batch_size, mixture=Mixture(**mixture), seed=seed)
+def order(filmed, synthetic, *, batch_size=6, seed=0, last="full", epoch_multiple=1, **mixture):
+    mixture, end = BatchMixture(**mixture), EpochEnd(last=last, epoch_multiple=epoch_multiple)
+    return MixedBatches(filmed, synthetic, batch_size=batch_size, mixture=mixture, end=end, seed=seed)
 
 
 def indices(batches):
@@ -52,11 +53,26 @@ def test_no_pool_is_rounded_away(size, ratio, places):
 
 
 def test_batches_without_a_place_for_each_kind_are_refused():
-    with pytest.raises(ValueError, match=r"batch_size=1 and ratio=0.5 were given; .* Raise loading.batch_size"):
+    with pytest.raises(
+        ValueError, match=r"batch_size to be at least 2 with mixture.ratio=0.5, got 1\. Raise loading.batch_size"
+    ):
         order(10, 23, batch_size=1)
     for filmed, synthetic, mixture in ((10, 0, {}), (10, 23, {"ratio": 0.0}), (10, 23, {"ratio": 1.0}),
                                        (10, 23, {"ratio": None}), (10, 23, {"pretrain_batches": 3})):  # fmt: skip
         assert all(len(batch) == 1 for batch in order(filmed, synthetic, batch_size=1, **mixture))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"ratio": 1.5}, "Expected mixture.ratio to be a share from 0 to 1, or null, got 1.5"),
+        ({"ratio": -0.1}, "Expected mixture.ratio to be a share from 0 to 1, or null, got -0.1"),
+        ({"pretrain_batches": -1}, "Expected mixture.pretrain_batches to be 0 or more, got -1"),
+    ],
+)
+def test_impossible_mixtures_are_refused(wrong, words):
+    with pytest.raises(ValueError, match=words):
+        BatchMixture(**wrong)
 
 
 def test_a_ratio_of_one_leaves_filmed_clips_out():
@@ -66,15 +82,15 @@ def test_a_ratio_of_one_leaves_filmed_clips_out():
 
 @pytest.mark.parametrize("mixture", [{"ratio": 1.0}, {"pretrain_batches": 3}])
 def test_synthetic_batches_without_synthetic_clips_are_refused(mixture):
-    with pytest.raises(ValueError, match="there are no synthetic clips .* Raise synth.identities"):
+    with pytest.raises(ValueError, match="Expected synthetic clips .* got none. Raise synth.identities"):
         order(10, 0, **mixture)
 
 
 @pytest.mark.parametrize("mixture", [{}, {"ratio": None}, {"ratio": 1.0}, {"pretrain_batches": 7}])
-@pytest.mark.parametrize("whole", [2, 5, 8])
-def test_epochs_that_are_multiples_go_on_with_the_next_lap(mixture, whole):
-    plain, longer = order(10, 23, **mixture), order(10, 23, whole=whole, **mixture)
-    assert len(longer) % whole == 0 and 0 <= len(longer) - len(plain) < whole
+@pytest.mark.parametrize("multiple", [2, 5, 8])
+def test_epochs_that_are_multiples_go_on_with_the_next_lap(mixture, multiple):
+    plain, longer = order(10, 23, **mixture), order(10, 23, epoch_multiple=multiple, **mixture)
+    assert len(longer) % multiple == 0 and 0 <= len(longer) - len(plain) < multiple
     assert list(longer)[: len(plain)] == list(plain)
     batches = list(longer)
     longer.epoch = 1

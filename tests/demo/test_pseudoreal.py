@@ -10,7 +10,7 @@ from fakes import BeadPeople
 from synthaug.backgrounds.rooms import Rooms
 from synthaug.cameras.orbit import Orbit
 from synthaug.compositing.sensor import Sensor
-from synthaug.demo.pseudoreal import Footage, Pairing, PseudoReal, Set, Take
+from synthaug.demo.pseudoreal import FilmJob, FilmSet, Footage, Pairing, PseudoReal
 from synthaug.files import read_reference
 from synthaug.motions.actions import Actions
 from synthaug.renderers.cpu import CpuRenderer
@@ -18,7 +18,7 @@ from synthaug.video import probe
 
 
 def film_maker(views, pairing=None):
-    stage = Set(
+    stage = FilmSet(
         motion=Actions(), avatar=BeadPeople(), camera=Orbit(), background=Rooms("street"), renderer=CpuRenderer(),
         sensor=Sensor(), views=views, pairing=pairing,
     )  # fmt: skip
@@ -52,7 +52,7 @@ def test_cameras_see_the_same_performance_from_where_they_stand(shot):
         )
         one, other = (read_reference(record.path.with_suffix(".npz")) for record in (front, side))
         assert torch.equal(one.motion.body_pose, other.motion.body_pose)
-        looks = [take.camera.viewmats[0, 2, :3].numpy() * [1, 0, 1] for take in (one, other)]
+        looks = [known.camera.viewmats[0, 2, :3].numpy() * [1, 0, 1] for known in (one, other)]
         cosine = looks[0] @ looks[1] / np.linalg.norm(looks[0]) / np.linalg.norm(looks[1])
         assert abs(cosine) < 0.05
 
@@ -66,13 +66,13 @@ def test_one_camera_names_no_view(tmp_path):
 def test_what_another_process_films_meanwhile_is_not_filmed_again(tmp_path, monkeypatch):
     filmed, film = [], PseudoReal.film
 
-    def slow(maker, root, take):
+    def slow(maker, root, job):
         if not filmed:
-            filmed.append(take)
+            filmed.append(job)
             film_maker({}).shoot(root)
         else:
-            filmed.append(take)
-        film(maker, root, take)
+            filmed.append(job)
+        film(maker, root, job)
 
     monkeypatch.setattr(PseudoReal, "film", slow)
     assert len(film_maker({}).shoot(tmp_path)) == 4
@@ -85,9 +85,9 @@ def test_views_are_part_of_what_films_are_known_by():
 
 def test_rooms_go_with_actions_as_paired():
     pairing = Pairing(rooms=2, unseen=[1], swapped=[2])
-    assert [pairing.of(label, 0) for label in range(3)] == [("paired", 0), ("paired", 1), ("paired", 0)]
-    assert [pairing.of(label, 2) for label in range(3)] == [("swapped", 1), ("swapped", 0), ("swapped", 1)]
-    assert pairing.of(0, 1) == ("unseen", None)
+    assert [pairing.assign(label, 0) for label in range(3)] == [("paired", 0), ("paired", 1), ("paired", 0)]
+    assert [pairing.assign(label, 2) for label in range(3)] == [("swapped", 1), ("swapped", 0), ("swapped", 1)]
+    assert pairing.assign(0, 1) == ("unseen", None)
     assert film_maker({}, pairing).fingerprint != film_maker({}).fingerprint
 
 
@@ -102,7 +102,7 @@ def test_a_paired_room_is_the_same_for_whoever_is_filmed(tmp_path, monkeypatch):
     monkeypatch.setattr(Rooms, "scene", noted)
     maker = film_maker({}, Pairing(rooms=2, swapped=[1]))
     for who, label in itertools.product(range(2), repeat=2):
-        maker.film(tmp_path, Take(label, who, ""))
+        maker.film(tmp_path, FilmJob(label, who, ""))
     records = maker.shoot(tmp_path)
     assert [record.camera for record in records] == ["paired", "paired", "swapped", "swapped"]
     # bow and clapping, by the first performer, then by the second

@@ -168,9 +168,7 @@ def test_motions_are_extracted_once(tmp_path, monkeypatch):
         assert torch.equal(again.takes[key].motion.pose, take.motion.pose)
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"identities": -1}, {"per_class": -1}, {"ratio": 1.5}, {"pretrain_batches": -1}, {"resample_every": -2}]
-)
+@pytest.mark.parametrize("wrong", [{"identities": -1}, {"per_class": -1}, {"resample_every": -2}])
 def test_impossible_amounts_are_refused(wrong):
     with pytest.raises(ValueError, match="wanted"):
         plan(**wrong)
