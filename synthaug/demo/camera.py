@@ -1,6 +1,6 @@
-"""What `Sensor.apply` does, slowly by OpenCV and a real JPEG codec: the demo's other path, and a truth for tests.
+"""What `CameraSensor.apply` does, slowly by OpenCV and a real JPEG codec: the demo's other path, and a truth for tests.
 
-Synthesis takes `Sensor.apply`; pseudo-real film takes this, so that both sides of the demo are different models.
+Synthesis takes `CameraSensor.apply`; pseudo-real film takes this, so that both sides of the demo are different models.
 """
 
 from typing import no_type_check
@@ -12,7 +12,8 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from synthaug.compositing.sensor import STRENGTH, checked_values, noise_bank, number, recorded_size, tone_curve
+from synthaug.compositing.sensor import NOISE_STEPS, check_values, number, recorded_size, tone_curve
+from synthaug.sensors.camera import noise_bank
 from synthaug.structures import Values
 
 _BLOCK = 16
@@ -26,7 +27,7 @@ def recorded(video: UInt8[Tensor, "time 3 height width"], values: Values) -> UIn
         video: sRGB.
         values: What `Sensor.sample` drew. An effect that is missing is not applied.
     """
-    checked_values(values)
+    check_values(values)
     height, width = video.shape[2:]
     frames = [cv2.merge([*frame]) for frame in video.cpu().contiguous().numpy()]
     share = number(values, "resolution", 1.0)
@@ -63,7 +64,7 @@ def _exposed(frames: list[np.ndarray], values: Values) -> list[np.ndarray]:
     if level == 0 and np.allclose(curve, np.arange(256), atol=1e-3):
         return frames
     # Half of the variance at mid grey is shot noise.
-    sigma = 255 * level * np.sqrt(0.5 * curve / 127.5 + 0.5) / STRENGTH
+    sigma = 255 * level * np.sqrt(0.5 * curve / 127.5 + 0.5) / NOISE_STEPS
     size = frames[0].size
     # Frames beyond the stored length, 591 pixels square, see it repeated.
     noise = noise_bank() if size < len(noise_bank()) else np.resize(noise_bank(), size + 1)

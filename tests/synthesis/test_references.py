@@ -48,7 +48,7 @@ def test_a_changed_recording_is_read_again_and_no_other(records, tmp_path):
     os.utime(changed, ns=(1, 1))
     again = gather(records, source, cache=cache)
     assert source.loads == len(records) + 1
-    assert [again.takes[record.key].motion.fps for record in records] == [10, 20, 10, 10]
+    assert [again.by_key[record.key].motion.fps for record in records] == [10, 20, 10, 10]
 
 
 def test_folders_count_with_every_file_in_them(records, tmp_path):
@@ -94,7 +94,7 @@ def test_what_another_process_extracts_meanwhile_is_not_extracted_again(records,
 
     slow = Slow()
     found = gather(records, slow, cache=cache)
-    assert slow.loads == 1 and set(found.takes) == {record.key for record in records}
+    assert slow.loads == 1 and set(found.by_key) == {record.key for record in records}
 
 
 def test_the_first_record_says_what_is_missing(records, tmp_path):
