@@ -82,9 +82,13 @@ def number(values: Values, name: str, default: float) -> float:
 
 
 BOUNDS: dict[str, tuple[float, float]] = {
-    "resolution": (0.05, 1.0), "blur": (0.0, 50.0), "exposure": (-8.0, 8.0), "gamma": (0.1, 10.0),
-    "noise": (0.0, 1.0), "quality": (0.0, 100.0),
-}  # fmt: skip
+    "resolution": (0.05, 1.0),
+    "blur": (0.0, 50.0),
+    "exposure": (-8.0, 8.0),
+    "gamma": (0.1, 10.0),
+    "noise": (0.0, 1.0),
+    "quality": (0.0, 100.0),
+}
 """Lowest and highest value of each effect."""
 
 

@@ -1,7 +1,7 @@
 """Turn clean frames into what a cheap camera's file shows when it is played: the compiled half of `sensor`.
 
-Serial, without the interpreter's lock, and without chance: where the stored noise begins is an argument. One frame after
-the other goes through these steps:
+Serial, without the interpreter's lock, and without chance: where the stored noise begins is an argument. Each frame
+goes through these steps:
 
 1. `_shrink`: the tone curve, then the pixels' areas and the blur as one filter down the columns and one along the rows.
 2. `_add_noise`: stored noise, rounded as a converter does.
@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SIDE = 8
-"""Of a block."""
+"""Side of a block, pixels."""
 LANES = 16
 """Blocks transformed together."""
 MACRO = 16
@@ -51,21 +51,21 @@ _CR_TO_GREEN = np.float32(-2 * (1 - 0.299) * 0.299 / 0.587)
 
 
 class Filter(NamedTuple):
-    """Rows that are mixed to each new row."""
+    """Each new row is a weighted sum of these rows."""
 
     places: NDArray[np.uint64]  # [row, tap]
     shares: NDArray[np.float32]  # [row, tap]
 
 
 class Recorder(NamedTuple):
-    """How frames become the pixels that are recorded."""
+    """Filters that turn a frame into the pixels that are recorded."""
 
     down: Filter  # of rows
     across: Filter  # of columns
 
 
 class Tone(NamedTuple):
-    """What each value becomes, and how noisy it is."""
+    """Tone curve and noise."""
 
     curve: NDArray[np.float32]  # [3, 256]
     sigma: np.float32  # stored noise to standard deviation at mid grey
@@ -74,14 +74,14 @@ class Tone(NamedTuple):
 
 
 class Player(NamedTuple):
-    """How decoded pixels become those that are shown; filters of two taps."""
+    """Filters that turn decoded pixels into those that are shown; two taps each."""
 
     down: Filter
     across: Filter
 
 
 class Codec(NamedTuple):
-    """What compression rounds to."""
+    """Quantisation tables."""
 
     luma: NDArray[np.float32]  # two tables spread over lanes: reciprocals, then steps
     chroma: NDArray[np.float32]
@@ -191,7 +191,7 @@ def _shrink(video, at, curve, lens, sizes, buffers, c):
 @_kernel
 @no_type_check
 def _add_noise(planes, c, tone, start, sizes):
-    """To one plane; then its edges repeated to whole macroblocks."""
+    """Add noise to one plane; then repeat its edges to whole macroblocks."""
     rows, columns, tall = np.uint64(sizes.rows), sizes.columns, np.uint64(sizes.tall)
     first = np.uint64(c * sizes.broad) * tall
     noise, sigma, places = tone.noise, tone.sigma, tone.noise.shape[0] - sizes.rows
@@ -306,7 +306,7 @@ def _round_eight(work, at, stride, values):
 @_kernel
 @no_type_check
 def _quantise(work):
-    """16 blocks, [row, column, lane]: there, rounded, and back."""
+    """16 blocks, [row, column, lane]: transformed, rounded, and transformed back."""
     for y in range(SIDE):
         first = np.uint64(y) * _BLOCK
         for lane in range(_ROW):

@@ -26,7 +26,7 @@ class Beside(MotionSource):
         self.loads += 1
         path = record.path.with_suffix(".txt")
         if not path.exists():
-            raise FileNotFoundError(f"There is no {path.name}. A text was wanted. Bring it.")
+            raise FileNotFoundError(f"No such file: {path.name}. Bring it.")
         return replace(Waves().load(record), motion=wave(record, fps=float(path.read_text())))
 
 
@@ -69,7 +69,7 @@ def test_clips_without_a_recording_are_counted_until_it_is_brought(records, tmp_
     source, missing = Beside(), records[0].path.with_suffix(".txt")
     missing.unlink()
     found = gather(records, source, cache=tmp_path / "kept")
-    assert set(found.dropped) == {records[0].key} and "There is no" in found.dropped[records[0].key]
+    assert set(found.dropped) == {records[0].key} and "No such file" in found.dropped[records[0].key]
     missing.write_text("10")
     assert not gather(records, source, cache=tmp_path / "kept").dropped
 
@@ -77,7 +77,7 @@ def test_clips_without_a_recording_are_counted_until_it_is_brought(records, tmp_
 def test_recordings_that_are_nowhere_are_an_error(records, tmp_path):
     for record in records:
         record.path.with_suffix(".txt").unlink()
-    with pytest.raises(FileNotFoundError, match="A text was wanted"):
+    with pytest.raises(FileNotFoundError, match="No such file: .*txt"):
         gather(records, Beside(), cache=tmp_path / "kept")
 
 

@@ -239,11 +239,13 @@ def dining_table(style: PieceStyle) -> list[Solid]:
     width, depth = 1.35 * style.size, 0.8
     parts = [
         box((-width / 2, 0.71, 0.45), (width / 2, 0.75, 0.45 + depth), style.wood),
-        *(replace(leg, low=(leg.low[0], 0.0, leg.low[2] + 0.45), high=(leg.high[0], 0.71, leg.high[2] + 0.45))
-          for leg in legs(width, depth, 0.71, style.wood)),
+        *(
+            replace(leg, low=(leg.low[0], 0.0, leg.low[2] + 0.45), high=(leg.high[0], 0.71, leg.high[2] + 0.45))
+            for leg in legs(width, depth, 0.71, style.wood)
+        ),
         *_chair(-width / 4, 0.28, style, back=-1),
         *_chair(width / 4, 0.28, style, back=-1),
-    ]  # fmt: skip
+    ]
     return parts + _vase((style.shape[0] - 0.5) * 0.6, 0.75, 0.8, style.cloth)
 
 
@@ -332,8 +334,11 @@ def cafe_table(style: PieceStyle) -> list[Solid]:
         tube(0, z, 0.22, 0, 0.025, style.metal),
     ]
     for x in (-0.62, 0.62):
-        parts += [tube(x, z, 0.17, 0.44, 0.48, style.accent), tube(x, z, 0.03, 0.02, 0.44, style.metal),
-                  tube(x, z, 0.16, 0, 0.02, style.metal)]  # fmt: skip
+        parts += [
+            tube(x, z, 0.17, 0.44, 0.48, style.accent),
+            tube(x, z, 0.03, 0.02, 0.44, style.metal),
+            tube(x, z, 0.16, 0, 0.02, style.metal),
+        ]
     return parts
 
 
@@ -342,10 +347,16 @@ def vending_machine(style: PieceStyle) -> list[Solid]:
     goods = Material("books", "#808080", fitted=1, seed=style.seed)
     case = replace(style.accent, pattern="flat")
     shelves = [
-        Solid(BOX, (-0.36, 0.62 + k * 0.29, 0.70), (0.2, 0.87 + k * 0.29, 0.715), replace(goods, seed=style.seed + k),
-              glow=0.5, bevel=0.0)
+        Solid(
+            BOX,
+            (-0.36, 0.62 + k * 0.29, 0.70),
+            (0.2, 0.87 + k * 0.29, 0.715),
+            replace(goods, seed=style.seed + k),
+            glow=0.5,
+            bevel=0.0,
+        )
         for k in range(4)
-    ]  # fmt: skip
+    ]
     return [
         box((-0.45, 0.0, 0.02), (0.45, 1.85, 0.70), case),
         *shelves,
@@ -380,10 +391,14 @@ def pin_board(style: PieceStyle) -> list[Solid]:
     """A board with notices, and a bin below it."""
     cork = Material("fabric", "#a98a62")
     notes = [
-        box((-0.62 + k * 0.33, 1.25 + 0.18 * ((k * 7) % 3) / 2, 0.04), (-0.38 + k * 0.33, 1.62 + 0.1 * (k % 2), 0.045),
-            Material("poster", "#e0e0e0", fitted=1, seed=style.seed + k), bevel=0.0)
+        box(
+            (-0.62 + k * 0.33, 1.25 + 0.18 * ((k * 7) % 3) / 2, 0.04),
+            (-0.38 + k * 0.33, 1.62 + 0.1 * (k % 2), 0.045),
+            Material("poster", "#e0e0e0", fitted=1, seed=style.seed + k),
+            bevel=0.0,
+        )
         for k in range(4)
-    ]  # fmt: skip
+    ]
     return [
         box((-0.75, 1.1, 0), (0.75, 1.95, 0.03), cork),
         *notes,

@@ -40,7 +40,7 @@ from synthaug.backgrounds.room.raycasting import (
     THIN,
     WINDOWS,
     gather_light,
-)  # fmt: skip
+)
 from synthaug.structures import Light
 
 CELL = {"floor": 0.14, "wall": 0.22, "furniture": 0.2}

@@ -248,7 +248,7 @@ def _bounced_light(room, p, n):
         d = (s * u[0] + t * v[0] + w * n[0], s * u[1] + t * v[1] + w * n[1], s * u[2] + t * v[2] + w * n[2])
         far, face = _shell(room, p, d)
         near, hit = _nearest(room, p, d, far, False)
-        r, g, b = _thrown_back(room, face, hit)
+        r, g, b = _reflected_light(room, face, hit)
         # The nearer a surface, the more of its own light this point's surroundings keep from it.
         openness = near / (near + 0.4) / count
         red, green, blue = red + openness * r, green + openness * g, blue + openness * b
@@ -257,7 +257,7 @@ def _bounced_light(room, p, n):
 
 @no_type_check
 @numba.njit(**_kernel)
-def _thrown_back(room, face, hit):
+def _reflected_light(room, face, hit):
     """What a face of the shell reflects, or the furniture in front of it."""
     row = int(room[0, BOUNCE]) + (face if hit < 0 else 6)
     r, g, b = room[row, 0], room[row, 1], room[row, 2]
@@ -413,7 +413,7 @@ def _mirrored(room, p, d):
     _, hit = _nearest(room, o, up, far, True)
     if hit < 0 and _pane(room, face, (o[0] + far * up[0], o[1] + far * up[1], o[2] + far * up[2])) == 1:
         return gloss, _outside(room, up)
-    return gloss, _thrown_back(room, face, hit)
+    return gloss, _reflected_light(room, face, hit)
 
 
 @no_type_check
@@ -534,7 +534,7 @@ def _ray(view, u, v):
 @no_type_check
 @numba.njit(**_kernel)
 def trace_surfaces(room, view, depth, names):
-    """Write camera depth, metres, and a name of the surface that each pixel's centre sees; negative names are busy."""
+    """Write camera depth, metres, and a name of the surface that each pixel's centre sees; -1 for fine detail."""
     height, width = depth.shape
     o = (view[0, 0], view[0, 1], view[0, 2])
     materials, rug = int(room[0, MATERIALS]), int(room[0, RUG_PLACE])
