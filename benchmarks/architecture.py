@@ -12,7 +12,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 PACKAGE = Path(__file__).resolve().parents[1] / "synthaug"
-STATIONS = ("motions", "avatars", "cameras", "backgrounds", "renderers")
+STATIONS = ("motions", "avatars", "cameras", "backgrounds", "renderers", "sensors")
 PURE = {"structures", "files", "levels", "workers", "body", "video"}
 """What every station may use."""
 
@@ -29,6 +29,7 @@ MAY: dict[str, set[str]] = {
     "backgrounds": PURE | {"cameras"},
     "renderers": PURE,
     "compositing": PURE,
+    "sensors": PURE | {"compositing"},
     "synthesis": PURE | {*STATIONS, "compositing"},
     "datasets": {"structures", "files", "video", "workers"},
     "datamodule": {"structures", "files", "video", "workers", "datasets", "synthesis", "backgrounds", "renderers"},
@@ -55,8 +56,10 @@ HEAVY = {
     "mediapipe": ("motions/", "cli/doctor.py"),
 }
 """Where a heavy library may be imported."""
-WITHOUT_CHANCE: tuple[str, ...] = ("synthesis/staging.py", "compositing/layers.py")
+WITHOUT_CHANCE = ("synthesis/staging.py", "synthesis/synthesizer.py", "compositing/")
 """Code that renders, and therefore samples nothing."""
+CHANCE = {"random", "rng", "default_rng", "Generator", "manual_seed", "rand", "randn", "randint", "randperm"}
+"""Names by which a source samples from numpy's, torch's or Python's generators."""
 
 
 class Import(NamedTuple):
@@ -101,6 +104,19 @@ def find_imports(source: str, *, types: bool = True) -> Iterator[Import]:
             waiting += ast.iter_child_nodes(node)
 
 
+def find_names(source: str) -> Iterator[str]:
+    """Every name, argument and attribute of a source, and every part of its imports."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.arg):
+            yield node.arg
+        elif isinstance(node, ast.Name):
+            yield node.id
+    for one in find_imports(source):
+        yield from (*one.module.split("."), one.name)
+
+
 def find_offences(path: Path, source: str) -> Iterator[str]:
     """The imports of one file that break a rule, each with the reason.
 
@@ -119,9 +135,9 @@ def find_offences(path: Path, source: str) -> Iterator[str]:
             yield f"{path} imports {name}: {room} may import {', '.join(sorted(MAY.get(room, set()))) or 'nothing'}"
         if room in INTERFACES_ONLY and rest[0] in (*STATIONS, "datasets") and rest[1:] not in ([], ["leaks"]):
             yield f"{path} imports {name}: {room} knows {rest[0]} by its interface, synthaug.{rest[0]}, alone"
-    attributes = {node.attr for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Attribute)}
-    if str(path).startswith(WITHOUT_CHANCE) and "random" in attributes:
-        yield f"{path} uses numpy.random: what renders samples nothing"
+    if str(path).startswith(WITHOUT_CHANCE):
+        for name in sorted(CHANCE & set(find_names(source))):
+            yield f"{path} uses {name}: what renders samples nothing"
 
 
 def find_circles(package: Path) -> list[list[str]]:

@@ -23,7 +23,7 @@ from synthaug.compositing.layers import over
 from synthaug.renderers import Splatting
 from synthaug.renderers.cpu import CpuRenderer
 from synthaug.structures import ClipFormat
-from synthaug.synthesis.synthesizer import Synthesizer
+from synthaug.synthesis import Synthesizer
 
 LENGTHS, SIZES = (4, 8, 16, 32, 64), (64, 112, 224, 448)
 COUNTS, PEOPLE_COUNTS, REFERENCES = (2_000, 4_000, 8_000, 16_000, 32_000), (1, 2, 4, 8), (4, 16, 26)
@@ -34,17 +34,17 @@ def build_tasks(stills: Path) -> dict[str, dict[int, Callable[[int], object]]]:
     ours = synthesizer(Images(stills), size=112)
 
     def with_clip(clip: ClipFormat) -> Callable[[int], object]:
-        made = Synthesizer(ours.plan, ours.references, clip, seed=0)
+        made = Synthesizer(ours.synthesis, ours.references, clip, seed=0)
         return lambda number: made.render(made.sample(number))
 
     def with_people(count: int) -> Callable[[int], object]:
-        plan = dataclasses.replace(ours.plan, identities=count)
-        made = Synthesizer(plan, ours.references, ours.clip, seed=0)
+        synthesis = dataclasses.replace(ours.synthesis, identities=count)
+        made = Synthesizer(synthesis, ours.references, ours.clip, seed=0)
         return lambda number: made.render(made.sample(number * 7 % len(made)))
 
     def with_references(count: int) -> Callable[[int], object]:
         some = ours.references.records[:count]
-        made = Synthesizer(ours.plan, dataclasses.replace(ours.references, records=some), ours.clip, seed=0)
+        made = Synthesizer(ours.synthesis, dataclasses.replace(ours.references, records=some), ours.clip, seed=0)
         return lambda number: made.render(made.sample(number * 7 % len(made)))
 
     def with_gaussians(count: int) -> Callable[[int], object]:

@@ -24,8 +24,8 @@ from synthaug.motions.actions import ACTIONS, Actions
 from synthaug.motions.variation import Variation
 from synthaug.renderers.cpu import CpuRenderer
 from synthaug.structures import ClipFormat, Record
+from synthaug.synthesis import RenderJob, Synthesis, Synthesizer
 from synthaug.synthesis.references import gather
-from synthaug.synthesis.synthesizer import Staged, Synthesis, Synthesizer
 from synthaug.video import indices_at, probe, read_frames
 
 LANDMARKS = {
@@ -43,27 +43,29 @@ def make_synthesizer(identities: int, *, seed: int) -> Synthesizer:
     records = [
         Record(f"{action}/studio/{seed}", Path(action), label, "", "", 0.0, 3.0) for label, action in enumerate(ACTIONS)
     ]
-    plan = Synthesis(
+    synthesis = Synthesis(
         motion=Actions(), variation=Variation(), avatar=AnnyPeople(family="studio"), camera=Orbit(),
         background=Rooms(family="studio"), renderer=CpuRenderer(), identities=identities, backgrounds=1,
     )  # fmt: skip
-    return Synthesizer(plan, gather(records, plan.motion), ClipFormat(num_frames=4, fps=1.5, size=224), seed=seed)
+    return Synthesizer(
+        synthesis, gather(records, synthesis.motion), ClipFormat(num_frames=4, fps=1.5, size=224), seed=seed
+    )
 
 
-def project_joints(staged: Staged) -> np.ndarray:
+def project_joints(job: RenderJob) -> np.ndarray:
     """Pixels of the joints in LANDMARKS, [time, landmark, 2]."""
-    camera = staged.camera
+    camera = job.camera
     ids = [JOINT[name] for name in LANDMARKS.values()]
-    points = staged.joints[0][:, ids]
+    points = job.joints[0][:, ids]
     local = torch.einsum("tij,tkj->tki", camera.viewmats[:, :3, :3], points) + camera.viewmats[:, None, :3, 3]
     pixels = torch.einsum("tij,tkj->tki", camera.Ks, local)
     return (pixels[..., :2] / pixels[..., 2:]).numpy()
 
 
-def stature(staged: Staged, skeleton_height: float) -> np.ndarray:
+def stature(job: RenderJob, skeleton_height: float) -> np.ndarray:
     """Height in pixels that the person would have standing at the depth of the pelvis, for each frame."""
-    camera = staged.camera
-    pelvis = torch.einsum("tij,tj->ti", camera.viewmats[:, :3, :3], staged.joints[0][:, 0]) + camera.viewmats[:, :3, 3]
+    camera = job.camera
+    pelvis = torch.einsum("tij,tj->ti", camera.viewmats[:, :3, :3], job.joints[0][:, 0]) + camera.viewmats[:, :3, 3]
     return (camera.Ks[:, 1, 1] * skeleton_height / pelvis[:, 2]).numpy()
 
 
@@ -75,12 +77,12 @@ def detect_people(count: int, *, seed: int) -> dict[str, list[tuple[bool, float]
     with Pose(static_image_mode=True, model_complexity=1) as pose:
         for index in track(range(len(ours)), description="Rendered clips"):
             recipe = ours.sample(index)
-            staged = ours.stage(recipe)
-            video = ours.finish(recipe, staged, ours.people(staged)).video
-            joints = ours.plan.avatar.load(recipe.actors[0].identity).skeleton.joints
+            job = ours.stage(recipe)
+            video = ours.finish(recipe, job, ours.render_people(job)).video
+            joints = ours.synthesis.avatar.load(recipe.actors[0].identity).skeleton.joints
             # Crown to sole is about 1.13 times head joint to foot joint (Anny's mean adult: 1.71 m to 1.52 m).
             height = float(joints[:, 1].max() - joints[:, 1].min()) * 1.07
-            truths, heights = project_joints(staged), stature(staged, height)
+            truths, heights = project_joints(job), stature(job, height)
             for frame, truth, tall in zip(video.permute(0, 2, 3, 1).numpy(), truths, heights, strict=True):
                 seen = pose.process(np.ascontiguousarray(frame)).pose_landmarks
                 error = np.nan

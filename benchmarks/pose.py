@@ -45,8 +45,9 @@ from synthaug.motions.variation import Unvaried
 from synthaug.motions.video import VideoMotion
 from synthaug.renderers.cpu import CpuRenderer
 from synthaug.structures import ClipFormat, Motion, Record, Reference
+from synthaug.synthesis import Synthesis, Synthesizer
 from synthaug.synthesis.references import References, gather
-from synthaug.synthesis.synthesizer import Synthesis, Synthesizer
+from synthaug.synthesis.staging import camera_at
 from synthaug.video import indices_at, probe, read_frames
 
 SHARED = Path(__file__).resolve().parents[2] / "shared/data"
@@ -177,29 +178,29 @@ def re_enact(references: References, source: MotionSource, *, film: bool) -> lis
     """Re-enact each record on one other body from its own view: 3D error of the joints, 2D drift of the frames."""
     from mediapipe.python.solutions.pose import Pose
 
-    plan = Synthesis(
+    synthesis = Synthesis(
         motion=source, variation=Unvaried(), avatar=AnnyPeople(family="studio"), camera=Original(),
         background=Plain(colors=((96, 110, 120),)), renderer=CpuRenderer(), identities=1, backgrounds=1,
     )  # fmt: skip
-    ours = Synthesizer(plan, references, ClipFormat(num_frames=6, fps=3.0, size=320), seed=0)
+    ours = Synthesizer(synthesis, references, ClipFormat(num_frames=6, fps=3.0, size=320), seed=0)
     rows: list[dict[str, float | str]] = []
     with Pose(static_image_mode=True, model_complexity=1) as pose:
         for index in track(range(len(ours)), description="Re-enactments"):
             recipe = replace(ours.sample(index), start=0.0)
-            reference = references.takes[recipe.actors[0].motion]
+            reference = references.by_key[recipe.actors[0].motion]
             record = next(r for r in references.records if r.key == recipe.actors[0].motion)
-            staged = ours.stage(recipe)
-            video = ours.finish(recipe, staged, ours.people(staged)).video.permute(0, 2, 3, 1).numpy()
+            job = ours.stage(recipe)
+            video = ours.finish(recipe, job, ours.render_people(job)).video.permute(0, 2, 3, 1).numpy()
             times = torch.arange(recipe.num_frames, dtype=torch.float64) / recipe.fps
-            motion = plan.variation.vary(reference.motion, {}, times)
+            motion = synthesis.variation.vary(reference.motion, {}, times)
             truth = joint_positions(motion, mean_skeleton())
-            ratio = mean_skeleton().leg / plan.avatar.load(recipe.actors[0].identity).skeleton.leg
-            body = staged.joints[0] * ratio
+            ratio = mean_skeleton().leg / synthesis.avatar.load(recipe.actors[0].identity).skeleton.leg
+            body = job.joints[0] * ratio
             apart = (body - body[:, :1] - truth + truth[:, :1])[:, :22].norm(dim=-1)
             if film:
                 seen = detect(_read_film(record, reference, times.tolist()), pose)
             else:
-                seen = project(truth[:, IDS], ours.view(reference, times, recipe.size))[0].double().numpy()
+                seen = project(truth[:, IDS], camera_at(reference, times, recipe.size))[0].double().numpy()
             aligned = procrustes(body[:, :22].numpy(), truth[:, :22].numpy())
             rows.append(
                 {
@@ -261,7 +262,7 @@ def re_enact_film(count: int) -> list[dict[str, float | str]]:
         return []
     source = VideoMotion(warm_up=0.5)
     references = gather(records, source)
-    for key, reference in references.takes.items():
+    for key, reference in references.by_key.items():
         told = ", ".join(
             f"{name} {reference.notes[name]:.2f} +- {reference.notes[f'{name.removesuffix(unit)}_sd{unit}']:.2f}"
             for name, unit in (("focal", ""), ("pitch_deg", "_deg"), ("roll_deg", "_deg"), ("camera_height", ""))

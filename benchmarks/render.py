@@ -49,7 +49,6 @@ from synthaug.body.skeleton import mean_skeleton, resample, retarget
 from synthaug.body.skinning import pose_frame
 from synthaug.cameras.orbit import Orbit
 from synthaug.compositing.layers import over
-from synthaug.compositing.sensor import Sensor
 from synthaug.datamodule.module import Loading, SynthAugDataModule
 from synthaug.datasets.folder import Folder
 from synthaug.datasets.protocols.generic import CrossSubject
@@ -61,9 +60,11 @@ from synthaug.renderers import Splatting
 from synthaug.renderers.cpu import CpuRenderer, render_framebuffer
 from synthaug.renderers.splatting.refinement import Refinement
 from synthaug.renderers.torch import splat
+from synthaug.sensors import Sensor
+from synthaug.sensors.camera import CameraSensor
 from synthaug.structures import Camera, ClipFormat, Gaussians, Motion, Record, Reference
+from synthaug.synthesis import Synthesis, Synthesizer
 from synthaug.synthesis.references import gather
-from synthaug.synthesis.synthesizer import Synthesis, Synthesizer
 from synthaug.testing.renderers import psnr
 from synthaug.video import write_video
 from synthaug.workers import single_threaded
@@ -82,11 +83,11 @@ def synthesizer(background: Background, *, size: int, sensor: Sensor | None = No
     records = [
         Record(f"{action}/studio/0", Path(action), label, "", "", 0.0, 4.0) for label, action in enumerate(ACTIONS)
     ]
-    plan = Synthesis(
+    synthesis = Synthesis(
         motion=Actions(), variation=Variation(), avatar=PEOPLE, camera=Orbit(), background=background,
         renderer=CpuRenderer(), sensor=sensor, identities=3, backgrounds=2,
     )  # fmt: skip
-    return Synthesizer(plan, gather(records, plan.motion), ClipFormat(FRAMES, FPS / STRIDE, size), seed=0)
+    return Synthesizer(synthesis, gather(records, synthesis.motion), ClipFormat(FRAMES, FPS / STRIDE, size), seed=0)
 
 
 def view(size: int, *, azimuth: float = 0.4) -> Camera:
@@ -172,7 +173,7 @@ def costs(folder: Path, *, rounds: int) -> dict[str, list[float]]:
     for number in range(4):
         picture = cv2.resize(rng.integers(0, 256, (12, 16, 3)).astype(np.uint8), (320, 240))
         cv2.imwrite(str(stills / f"{number}.png"), picture)
-    sensor = Sensor()
+    sensor = CameraSensor()
     plans = {
         "recipe to pixels, 112 px": synthesizer(Images(stills), size=112),
         "the same with sensor": synthesizer(Images(stills), size=112, sensor=sensor),
@@ -270,12 +271,14 @@ def loader_ratio(folder: Path, *, rounds: int) -> tuple[float, float]:
     rows = [f"{action}/{subject}.mp4,{action},{subject}" for action in ("wave", "walk") for subject in "abc"]
     (root / "clips.csv").write_text("file,label,subject\n" + "\n".join(rows * 1))
     speeds: dict[bool, list[float]] = {False: [], True: []}
-    plan = dataclasses.replace(synthesizer(Images(folder / "stills"), size=112).plan, motion=_AnyMotion(), identities=3)
+    synthesis = dataclasses.replace(
+        synthesizer(Images(folder / "stills"), size=112).synthesis, motion=_AnyMotion(), identities=3
+    )
     modules = {}
     for mixed in speeds:
         module = SynthAugDataModule(
             Folder(root, csv="clips.csv"), CrossSubject(test_subjects=["c"]),
-            synth=dataclasses.replace(plan, identities=3 if mixed else 0, backgrounds=16),
+            synth=dataclasses.replace(synthesis, identities=3 if mixed else 0, backgrounds=16),
             clip=ClipFormat(FRAMES, FPS / STRIDE, 112), loading=Loading(batch_size=8, num_workers=2),
         )  # fmt: skip
         module.prepare_data()
@@ -299,7 +302,7 @@ def worker_memory(folder: Path) -> float:
     for number in range(20):
         ours.render(ours.sample(number))
     ours = synthesizer(Images(folder / "stills"), size=112)
-    ours.meet()
+    ours.preload_avatars()
     context = multiprocessing.get_context("fork")
     queue = context.SimpleQueue()
     child = context.Process(target=_private_after, args=(ours, queue))

@@ -30,7 +30,10 @@ def test_every_top_level_name_has_a_row():
         ("synthesis/x.py", "from synthaug.avatars import anny"),
         ("recognizers/x.py", "def f():\n    import synthaug.datasets"),
         ("reports/x.py", "from hydra import compose"),
-        ("compositing/layers.py", "import numpy as np\nrng = np.random.default_rng(0)"),
+        ("compositing/layers.py", "import numpy as np\nnoise = np.random.normal()"),
+        ("compositing/sensor.py", "from numpy.random import default_rng as dice"),
+        ("synthesis/staging.py", "def stage(recipe, rng):\n    return recipe"),
+        ("synthesis/x.py", "from synthaug.sensors.camera import CameraSensor"),
         ("strange/x.py", "import synthaug.files"),
     ],
 )

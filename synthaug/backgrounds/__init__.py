@@ -1,4 +1,4 @@
-"""Before what it is filmed. The interface; the files beside it are the answers."""
+"""What is behind the people. The interface; the files beside it are the answers."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -23,33 +23,33 @@ class Background(ABC):
 
     @abstractmethod
     def sample(self, rng: np.random.Generator) -> Values:
-        """Draw plain values (which file, crop, start), which survive a trip through JSON."""
+        """Sample plain values (which file, crop, start), which survive a trip through JSON."""
 
     @abstractmethod
     def scene(self, values: Values, camera: Camera) -> Scene:
-        """The scene for drawn values; draws nothing.
+        """The scene of sampled values; samples nothing.
 
         Args:
-            values: What `sample` drew.
+            values: What `sample` returned.
             camera: The view that the camera path chose, world frame (y up, floor at y = 0). It gives the number of
                 frames and their size. A flat picture uses no more of it; a place built in 3D is seen through it and
                 returns it as the scene's camera; a filmed place ignores the view, and returns the camera that filmed
                 it together with a spot on its floor, so that the person is put there and turned.
         """
 
-    def costly(self, values: Values) -> bool:
-        """Whether a scene takes so long to make that it is worth keeping on disk; where so, it has no camera but ours.
+    def cacheable(self, values: Values) -> bool:
+        """Whether a scene takes so long to make that it is worth caching. Its camera must then be the one asked for.
 
-        Places that are built and lit cost tens of milliseconds; pictures are read as fast as a cache is.
+        Places that are built and lit cost tens of milliseconds; pictures are read as fast as a cache is. The default
+        is no.
         """
         return False
 
-    @abstractmethod
-    def among(self, films: Sequence[tuple[Record, Reference]]) -> "Background":
-        """The same background restricted to what these training films allow, with all that must be made made.
+    def prepare(self, films: Sequence[tuple[Record, Reference]]) -> "Background":
+        """The same background, ready for use and restricted to what these training films allow.
 
-        Called once in the parent, before workers fork: plates are extracted and cached here. Backgrounds that are not
-        made of film return themselves.
+        Called once in the parent process, before workers fork: plates are extracted and cached here. The default
+        returns the background itself, which suits all that are not made of film.
 
         Args:
             films: The training records of the protocol in use, each with the motion and camera found in it.
@@ -57,3 +57,4 @@ class Background(ABC):
         Raises:
             ValueError: If nothing is left to choose from.
         """
+        return self

@@ -1,4 +1,4 @@
-"""Places as flat as photographs: what people are laid over where nobody asks for the floor."""
+"""Flat pictures of places, without floor, depth or light: what a photograph gives."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,9 +12,9 @@ from synthaug.structures import Camera, Record, Reference, Scene, Values
 
 @final
 class Flat(Background):
-    """Another background's first picture, and nothing that it knows: no camera, floor, depth or light.
+    """Another background's first picture, without its camera, floor, depth and light.
 
-    What arXiv 2506.09411 does with photographs: the person stays where the reference's camera saw them, before a
+    As arXiv 2506.09411 does with photographs: the person stays where the reference's camera saw them, in front of a
     picture that was taken from elsewhere.
 
     Args:
@@ -26,11 +26,11 @@ class Flat(Background):
 
     @property
     def fingerprint(self) -> str:
-        """Of what gives the pictures."""
+        """Changes with the background that gives the pictures."""
         return f"flat/{self.inner.fingerprint}"
 
     def sample(self, rng: np.random.Generator) -> Values:
-        """A picture."""
+        """Values of a picture."""
         return self.inner.sample(rng)
 
     def scene(self, values: Values, camera: Camera) -> Scene:
@@ -38,6 +38,6 @@ class Flat(Background):
         still = replace(camera, viewmats=camera.viewmats[:1], Ks=camera.Ks[:1])
         return Scene(self.inner.scene(values, still).frames[:1].repeat(len(camera.viewmats), 1, 1, 1))
 
-    def among(self, films: Sequence[tuple[Record, Reference]]) -> Background:
+    def prepare(self, films: Sequence[tuple[Record, Reference]]) -> Background:
         """The pictures that these films allow."""
-        return Flat(self.inner.among(films))
+        return Flat(self.inner.prepare(films))

@@ -1,7 +1,6 @@
-"""A folder of pictures."""
+"""Pictures out of a folder, cropped at random."""
 
 import hashlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import final
 
@@ -11,12 +10,12 @@ import torch
 from jaxtyping import UInt8
 
 from synthaug.backgrounds import Background
-from synthaug.structures import Camera, Record, Reference, Scene, Values
+from synthaug.structures import Camera, Scene, Values
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-"""Endings taken for pictures, in either case."""
+"""File endings of pictures, in either case."""
 KEPT_BYTES = 16 * 2**20
-"""Memory for decoded pictures, in each process: some hundred at 112 px."""
+"""Memory for decoded pictures in each process: about a hundred at 112 px."""
 
 
 @final
@@ -32,17 +31,17 @@ class Images(Background):
 
     def __init__(self, root: str | Path, zoom: float | int = 1.5) -> None:
         if zoom < 1:
-            raise ValueError(f"zoom={zoom} was given; 1 or more was wanted. 1 shows as much of a picture as fits.")
+            raise ValueError(f"Expected zoom to be 1 or more, got {zoom}. zoom=1 shows as much of a picture as fits.")
         self.root = Path(root)
         self.zoom = float(zoom)
         self.quarantine: dict[str, str] = {}
         self._kept: dict[tuple[str, int, int], np.ndarray] = {}
-        found = self._found()
-        self.files = [name for name in found if self._readable(name)]
+        found = self._list_files()
+        self.files = [name for name in found if self._check_readable(name)]
         if not self.files:
             raise FileNotFoundError(
-                f"None of the {len(found)} pictures in root='{self.root}' can be read "
-                f"({next(iter(self.quarantine.items()))}). At least one whole picture was wanted. Copy them again."
+                f"Expected root='{self.root}' to hold a readable picture, got {len(found)} that cannot be read "
+                f"({next(iter(self.quarantine.items()))}). Copy them again."
             )
         # Sizes and not contents: a cache key must not cost reading gigabytes.
         listing = repr([(name, (self.root / name).stat().st_size) for name in self.files])
@@ -50,29 +49,29 @@ class Images(Background):
 
     @property
     def fingerprint(self) -> str:
-        """Of the names and sizes of the files."""
+        """Changes with the names and sizes of the files."""
         return self._fingerprint
 
     def sample(self, rng: np.random.Generator) -> Values:
-        """Which file, and place and size of the crop as shares of what the picture leaves free."""
+        """A file, and size and place of the crop: zoom, and x and y from 0 (left, top) to 1 (right, bottom)."""
         name = self.files[int(rng.integers(len(self.files)))]
         x, y = rng.uniform(size=2)
         return {"file": name, "zoom": float(rng.uniform(1, self.zoom)), "x": float(x), "y": float(y)}
 
     def scene(self, values: Values, camera: Camera) -> Scene:
-        """The drawn crop, in every frame.
+        """The sampled crop, in every frame.
 
         Raises:
-            FileNotFoundError: If the file is gone.
+            FileNotFoundError: If the file is missing or broken.
         """
         picture = self._picture(str(values["file"]), camera.height, camera.width)
         zoom, x, y = (float(values[name]) for name in ("zoom", "x", "y"))  # type: ignore[arg-type]
-        crop = cropped(picture, camera.height, camera.width, place=(zoom, x, y))
-        frame = torch.from_numpy(np.ascontiguousarray(crop[:, :, ::-1].transpose(2, 0, 1)))
+        part = crop(picture, camera.height, camera.width, place=(zoom, x, y))
+        frame = torch.from_numpy(np.ascontiguousarray(part[:, :, ::-1].transpose(2, 0, 1)))
         return Scene(frames=frame[None].repeat(len(camera.viewmats), 1, 1, 1))
 
     def _picture(self, name: str, height: int, width: int) -> UInt8[np.ndarray, "rows columns 3"]:
-        """The picture, no larger than frames of this size can show of it, which is small enough to keep.
+        """The picture, no larger than frames of this size can show, kept for the next time.
 
         Decoding a photograph takes longer than rendering a clip.
         """
@@ -82,8 +81,8 @@ class Images(Background):
         picture = cv2.imread(str(self.root / name), cv2.IMREAD_COLOR)
         if picture is None:
             raise FileNotFoundError(
-                f"The recipe asks for the picture '{name}' in root='{self.root}', which is not there or "
-                "broken. Bring back the folder that the recipes were drawn from, or draw new ones."
+                f"Expected the recipe's picture '{name}' in root='{self.root}', got none that can be read. "
+                "Bring back the folder that the recipes were sampled from, or sample new recipes."
             )
         rows, columns = picture.shape[:2]
         scale = self.zoom * max(height / rows, width / columns)
@@ -95,26 +94,22 @@ class Images(Background):
         self._kept[name, height, width] = picture
         return picture
 
-    def among(self, films: Sequence[tuple[Record, Reference]]) -> Background:
-        """Itself: pictures are no film of the data set."""
-        return self
-
-    def _found(self) -> list[str]:
+    def _list_files(self) -> list[str]:
         if not self.root.is_dir():
             raise FileNotFoundError(
-                f"There is no folder of pictures at root='{self.root}'. A folder with files ending in "
-                f"{', '.join(SUFFIXES)} was wanted. Set synth.background.root, or take synth/background=rooms."
+                f"No such folder: root='{self.root}'. Set synth.background.root to a folder with files ending in "
+                f"{', '.join(SUFFIXES)}, or choose synth/background=rooms."
             )
         paths = (path for path in self.root.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
         found = sorted(path.relative_to(self.root).as_posix() for path in paths)
         if not found:
             raise FileNotFoundError(
-                f"root='{self.root}' holds no pictures. Files ending in {', '.join(SUFFIXES)} were wanted. "
-                "Set synth.background.root, or take synth/background=rooms."
+                f"Expected root='{self.root}' to hold files ending in {', '.join(SUFFIXES)}, got none. "
+                "Set synth.background.root, or choose synth/background=rooms."
             )
         return found
 
-    def _readable(self, name: str) -> bool:
+    def _check_readable(self, name: str) -> bool:
         path = self.root / name
         if path.stat().st_size == 0:
             self.quarantine[name] = "empty file"
@@ -124,7 +119,7 @@ class Images(Background):
         return name not in self.quarantine
 
 
-def cropped(
+def crop(
     picture: UInt8[np.ndarray, "rows columns 3"], height: int, width: int, *, place: tuple[float, float, float]
 ) -> UInt8[np.ndarray, "height width 3"]:
     """A part of a picture with the frame's aspect, resized to the frame.

@@ -23,50 +23,50 @@ class Mixture(Background):
         weights = dict.fromkeys(parts, 1) if weights is None else weights
         if set(weights) != set(parts) or any(weight < 0 for weight in weights.values()) or not sum(weights.values()):
             raise ValueError(
-                f"weights={dict(weights)} was given for parts {sorted(parts)}; one weight of 0 or more for each part, "
-                "not all 0, was wanted. Give both the same names."
+                f"Expected weights to have one number of 0 or more for each part of {sorted(parts)}, not all 0, got "
+                f"{dict(weights)}. Give parts and weights the same names."
             )
         self.parts = dict(parts)
         self.weights = {name: float(weights[name]) for name in self.parts}
 
     @property
     def fingerprint(self) -> str:
-        """Of the parts; their shares decide values and not pixels."""
+        """Changes with the parts; their shares decide values and not pixels."""
         names = repr([(name, self.parts[name].fingerprint) for name in sorted(self.parts)])
         return f"mixture/{hashlib.blake2b(names.encode(), digest_size=8).hexdigest()}"
 
     def sample(self, rng: np.random.Generator) -> Values:
-        """Which part, and what that part draws."""
+        """A part, and values of that part."""
         names = [name for name, weight in self.weights.items() if weight > 0]
         shares = np.array([self.weights[name] for name in names])
         name = names[int(rng.choice(len(names), p=shares / shares.sum()))]
         return {"part": name, "values": self.parts[name].sample(rng)}
 
     def scene(self, values: Values, camera: Camera) -> Scene:
-        """The scene of the part that was drawn.
+        """The scene of the sampled part.
 
         Raises:
             KeyError: If the recipe names a part that is not here.
         """
-        part, drawn = self._part(values)
-        return part.scene(drawn, camera)
+        part, own = self._find_part(values)
+        return part.scene(own, camera)
 
-    def costly(self, values: Values) -> bool:
-        """As the part that was drawn says."""
-        part, drawn = self._part(values)
-        return part.costly(drawn)
+    def cacheable(self, values: Values) -> bool:
+        """Whether the sampled part's scenes are."""
+        part, own = self._find_part(values)
+        return part.cacheable(own)
 
-    def among(self, films: Sequence[tuple[Record, Reference]]) -> Background:
-        """The same mixture of the parts restricted; parts of weight 0 are left out."""
+    def prepare(self, films: Sequence[tuple[Record, Reference]]) -> Background:
+        """The same mixture of the prepared parts; parts of weight 0 are left out."""
         kept = {name: weight for name, weight in self.weights.items() if weight > 0}
-        return Mixture({name: self.parts[name].among(films) for name in kept}, kept)
+        return Mixture({name: self.parts[name].prepare(films) for name in kept}, kept)
 
-    def _part(self, values: Values) -> tuple[Background, Values]:
-        name, drawn = values["part"], values["values"]
+    def _find_part(self, values: Values) -> tuple[Background, Values]:
+        name, own = values["part"], values["values"]
         if name not in self.parts:
             raise KeyError(
-                f"The recipe asks for the background '{name}', and this mixture has {sorted(self.parts)}. "
+                f"Expected a recipe with one of the backgrounds {sorted(self.parts)}, got '{name}'. "
                 "Replay recipes with the backgrounds that they were made with."
             )
-        assert isinstance(name, str) and isinstance(drawn, dict)
-        return self.parts[name], drawn
+        assert isinstance(name, str) and isinstance(own, dict)
+        return self.parts[name], own

@@ -1,4 +1,4 @@
-"""Real rooms without the people in them, taken out of the training clips themselves."""
+"""Filmed places without the people in them, extracted from the training clips themselves."""
 
 import functools
 import json
@@ -17,7 +17,7 @@ from rich.progress import track
 from torch import Tensor
 
 from synthaug.backgrounds import Background
-from synthaug.backgrounds.plate.emptying import PlateError, Samples, emptied, silhouettes
+from synthaug.backgrounds.plate.removal import PlateError, Samples, mask_people, remove_people
 from synthaug.body.skeleton import joint_positions, mean_skeleton
 from synthaug.files import digest_of, motion_digest, write_atomic
 from synthaug.structures import Camera, Light, Record, Reference, Scene, Values
@@ -27,19 +27,19 @@ logger = logging.getLogger(__name__)
 
 _VERSION = 5
 """Raise when the same film would give another plate."""
-LARGEST = 544
-"""Shorter side in pixels above which plates are made smaller: clips of 512 and their crops."""
-CHEST = 0.9
+MAX_SIDE = 544
+"""Shorter side in pixels above which plates are made smaller: enough for clips of 512 and their crops."""
+CHEST_HEIGHT = 0.9
 """Height in metres of the point that a crop keeps in the middle, as far as the plate reaches."""
 
 
 @dataclass(frozen=True, eq=False)
 class Plate:
-    """One empty scene.
+    """One empty scene on disk.
 
     Attributes:
         picture: The file that holds it.
-        camera: That filmed it; one frame, the picture's size.
+        camera: The camera that filmed it; one frame, the picture's size.
         spot: Where the filmed person stood, on the floor.
         level: Mean colour, sRGB 0..1.
     """
@@ -56,12 +56,12 @@ class Plates(Background):
 
     The person is put where the filmed one stood. Records cut from one file share one plate, made of their intervals
     alone: what else the file shows may be held out. Films whose camera moves, or that never show what is behind the
-    person, are left out and counted in `refused`. Until `among` has been called there is nothing to choose from.
+    person, are left out and counted in `refused`. There is nothing to choose from until `prepare` is called.
 
     Args:
         cache: Folder that keeps plates between runs; None keeps them for this process and its workers alone.
-        samples: Frames looked at in each file's intervals in which the person's place is known, and as many others.
-        max_hole: Largest share of a picture that may be made up because nobody ever uncovered it.
+        samples: Frames of each file in which the person's place is known, and as many others of its intervals.
+        max_hole: Largest share of a picture that may be inpainted because it was never uncovered.
         max_shift: Largest motion of the camera, pixels at a width of 320.
         light: Whether people take on the brightness and tint of the plate: 0 not at all, 1 fully.
     """
@@ -76,8 +76,9 @@ class Plates(Background):
     ) -> None:
         if samples < 3 or not 0 <= max_hole < 1 or max_shift < 0 or not 0 <= light <= 1:
             raise ValueError(
-                f"samples={samples}, max_hole={max_hole}, max_shift={max_shift}, light={light} were given; at least 3 "
-                "samples, a share below 1, a shift of 0 or more and a share in 0..1 were wanted."
+                "Expected samples of at least 3, max_hole from 0 to below 1, max_shift of 0 or more and light in 0..1, "
+                f"got samples={samples}, max_hole={max_hole}, max_shift={max_shift}, light={light}. "
+                "Set them under synth.background."
             )
         self._temporary = tempfile.TemporaryDirectory(prefix="synthaug-plates-") if cache is None else None
         self.cache = Path(self._temporary.name if self._temporary else str(cache)).expanduser()
@@ -92,53 +93,53 @@ class Plates(Background):
 
     @property
     def fingerprint(self) -> str:
-        """Of the plates to choose from and of how they are shown."""
+        """Changes with the plates to choose from and with how they are shown."""
         return self._fingerprint
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """Keys of the records that the plates were taken out of."""
+        """Keys of the records that the plates were extracted from."""
         return self._sources
 
     def sample(self, rng: np.random.Generator) -> Values:
-        """Which plate, by the key of the record that it was taken from.
+        """A plate, by the key of the record that it was extracted from.
 
         Raises:
-            ValueError: If there are none yet.
+            ValueError: If `prepare` was not called.
         """
         if not self.plates:
             raise ValueError(
-                "Plates have nothing to choose from: they are taken out of training clips. "
-                "Call `among` with the training records and their references first."
+                "Expected plates of training clips to choose from, got none. "
+                "Call `prepare` with the training records and their references first."
             )
         keys = sorted(self.plates)
         return {"plate": keys[int(rng.integers(len(keys)))]}
 
     def scene(self, values: Values, camera: Camera) -> Scene:
-        """The empty scene, and the camera that filmed it, both cut to the size asked for.
+        """The empty scene and the camera that filmed it, both cropped to the size of `camera`.
 
         Raises:
-            KeyError: If the recipe's plate is not among these.
+            KeyError: If the recipe names a plate that is not here.
         """
         key = str(values["plate"])
         if key not in self.plates:
             raise KeyError(
-                f"The recipe asks for the plate '{key}', which is not among these {len(self.plates)} "
-                f"({', '.join(sorted(self.plates)[:3])}, ...). Replay recipes with the data set and protocol that "
-                "they were made with."
+                f"Expected a recipe with one of these {len(self.plates)} plates "
+                f"({', '.join(sorted(self.plates)[:3])}, ...), got '{key}'. Replay recipes with the data set and "
+                "protocol that they were made with."
             )
         plate, count = self.plates[key], len(camera.viewmats)
-        view, picture = framed(plate, camera.height, camera.width)
+        view, picture = frame_plate(plate, camera.height, camera.width)
         frame = torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))
         held = Camera(view.viewmats.repeat(count, 1, 1), view.Ks.repeat(count, 1, 1), view.width, view.height)
         return Scene(
             frames=frame[None].repeat(count, 1, 1, 1),
             camera=held,
             spot=plate.spot,
-            light=None if self.light == 0 else tinted(plate.level, self.light),
+            light=None if self.light == 0 else light_of(plate.level, self.light),
         )
 
-    def among(self, films: Sequence[tuple[Record, Reference]]) -> Background:
+    def prepare(self, films: Sequence[tuple[Record, Reference]]) -> Background:
         """The plates of these films, extracted where the cache lacks them.
 
         Raises:
@@ -149,19 +150,19 @@ class Plates(Background):
         files: dict[Path, list[tuple[Record, Reference]]] = {}
         for record, reference in sorted(films, key=lambda film: film[0].key):
             files.setdefault(record.path, []).append((record, reference))
-        for path in track(files, description="Taking out plates", transient=True, disable=len(files) < 4):
+        for path in track(files, description="Extracting plates", transient=True, disable=len(files) < 4):
             key = files[path][0][0].key
-            plate = self._plate(path, files[path])
+            plate = self._find_plate(path, files[path])
             if isinstance(plate, Plate):
                 found.plates[key] = plate
                 found._sources += tuple(record.key for record, _ in files[path])
             else:
                 found.refused[key] = plate
         if not found.plates:
-            reasons = next(iter(found.refused.values()), "no film was given")
+            reasons = next(iter(found.refused.values()), "there is no film.")
             raise ValueError(
-                f"None of {len(files)} training films gives a plate (the first: {reasons}) Film from a tripod in "
-                "which people move about was wanted. Take synth/background=rooms, or raise max_hole or max_shift "
+                "Expected training films from a tripod in which people move about, got no plate from any of "
+                f"{len(files)} (the first: {reasons}) Choose synth/background=rooms, or raise max_hole or max_shift "
                 "(synth.background.max_hole, in mixtures synth.background.parts.plates.max_hole)."
             )
         if found.refused:
@@ -170,10 +171,10 @@ class Plates(Background):
         found._fingerprint = f"plates/{_VERSION}/{self.light}/{digest_of(*stems)}"
         return found
 
-    def _plate(self, path: Path, films: list[tuple[Record, Reference]]) -> Plate | str:
-        """The plate of one file, out of the cache where it has it, or why there is none."""
+    def _find_plate(self, path: Path, films: list[tuple[Record, Reference]]) -> Plate | str:
+        """The plate of one file, from the cache or extracted now, or the reason why there is none."""
         state = path.stat() if path.exists() else None
-        settings = repr((_VERSION, self.samples, self.max_hole, self.max_shift, LARGEST))
+        settings = repr((_VERSION, self.samples, self.max_hole, self.max_shift, MAX_SIDE))
         seen = [digest_of(*map(motion_digest, ref.people), ref.camera.viewmats, ref.camera.Ks) for _, ref in films]
         times = repr([(record.start, record.end) for record, _ in films])
         mark = "" if state is None else f"{state.st_size}:{state.st_mtime_ns}"
@@ -204,12 +205,12 @@ def _read_note(note: Path) -> Plate | str | None:
 
 
 def _extract(path: Path, films: list[tuple[Record, Reference]], note: Path, *, plates: Plates) -> None:
-    """Take the plate out and write it beside its note; or write why not. The note comes last: it makes it whole."""
+    """Extract the plate and write it beside its note, or note why there is none. The note is written last."""
     try:
         info = probe(path)
-        samples = _samples(path, films, info, plates.samples)
+        samples = _read_samples(path, films, info, plates.samples)
         size = samples.frames.shape[1:3]
-        empty = emptied(samples, max_hole=plates.max_hole, max_shift=plates.max_shift)
+        empty = remove_people(samples, max_hole=plates.max_hole, max_shift=plates.max_shift)
     except (PlateError, VideoError) as error:
         write_atomic(note, json.dumps({"refused": str(error)}).encode())
         return
@@ -217,7 +218,7 @@ def _extract(path: Path, films: list[tuple[Record, Reference]], note: Path, *, p
     assert done, "OpenCV encodes any uint8 picture"
     content = png.tobytes()
     write_atomic(note.with_suffix(".png"), content)
-    reference = _best(films)
+    reference = _choose_reference(films)
     camera = reference.camera.scaled(height=size[0], width=size[1])
     place = reference.motion.transl.median(dim=0).values
     about = {
@@ -235,61 +236,61 @@ def _extract(path: Path, films: list[tuple[Record, Reference]], note: Path, *, p
     write_atomic(note, json.dumps(about, sort_keys=True).encode())
 
 
-def _size(info: VideoInfo) -> tuple[int, int]:
-    scale = min(LARGEST / min(info.height, info.width), 1.0)
+def _plate_size(info: VideoInfo) -> tuple[int, int]:
+    scale = min(MAX_SIDE / min(info.height, info.width), 1.0)
     return round(info.height * scale), round(info.width * scale)
 
 
-def _best(films: list[tuple[Record, Reference]]) -> Reference:
-    """The reference of the best grade, of equals the longest: its camera and floor serve the file."""
+def _choose_reference(films: list[tuple[Record, Reference]]) -> Reference:
+    """The reference with the best grade, the longest of equals: its camera and floor serve the whole file."""
     return max(
         (ref for _, ref in films), key=lambda ref: (1.0 if ref.quality is None else ref.quality, ref.motion.num_frames)
     )
 
 
-def _indices(film: tuple[Record, Reference], info: VideoInfo) -> Int[np.ndarray, " time"]:
-    """The frame of the file that each frame of a motion was seen in."""
+def _film_indices(film: tuple[Record, Reference], info: VideoInfo) -> Int[np.ndarray, " time"]:
+    """The frame of the file in which each frame of a motion was seen."""
     record, reference = film
-    # Motion sources note the seconds by which they cut off a bad beginning.
+    # Motion sources note how many seconds of a bad beginning they cut off.
     start = record.start + reference.notes.get("offset", 0.0)
     times = start + np.arange(reference.motion.num_frames) / reference.motion.fps
     return np.array(indices_at(info, [float(time) for time in times]))
 
 
-def _samples(path: Path, films: list[tuple[Record, Reference]], info: VideoInfo, count: int) -> Samples:
+def _read_samples(path: Path, films: list[tuple[Record, Reference]], info: VideoInfo, count: int) -> Samples:
     """Frames in which the person's place is known, and as many others of the same intervals, evenly over them."""
-    size = _size(info)
-    known = np.unique(np.concatenate([_indices(film, info) for film in films]))
-    shown = np.unique(np.concatenate([_within(record, info) for record, _ in films]))
+    size = _plate_size(info)
+    known = np.unique(np.concatenate([_film_indices(film, info) for film in films]))
+    shown = np.unique(np.concatenate([_record_indices(record, info) for record, _ in films]))
     unknown = np.setdiff1d(shown, known)
-    picked = [_spread(indices, count) for indices in (known, unknown)]
+    picked = [_choose_evenly(indices, count) for indices in (known, unknown)]
     frames = read_frames(path, [*picked[0], *picked[1]], info=info, size=size).permute(0, 2, 3, 1).numpy()
     middle = len(picked[0])
-    return Samples(frames[:middle], _people(films, info, picked[0], size), frames[middle:])
+    return Samples(frames[:middle], _mask_films(films, info, picked[0], size), frames[middle:])
 
 
-def _within(record: Record, info: VideoInfo) -> Int[np.ndarray, " index"]:
+def _record_indices(record: Record, info: VideoInfo) -> Int[np.ndarray, " index"]:
     """The frames of a record's interval."""
     first, after = (int(index) for index in indices_at(info, [record.start, record.end]))
     # An interval that ends with the film ends with its last frame, and others before the frame of their end.
     return np.arange(first, after if record.end < info.duration else info.num_frames)
 
 
-def _spread(indices: Int[np.ndarray, " index"], count: int) -> list[int]:
-    """So many of these, evenly."""
+def _choose_evenly(indices: Int[np.ndarray, " index"], count: int) -> list[int]:
+    """At most `count` of these, evenly spaced."""
     places = np.unique(np.linspace(0, len(indices) - 1, min(count, len(indices))).round().astype(int))
     return [int(index) for index in indices[places]]
 
 
-def _people(
+def _mask_films(
     films: list[tuple[Record, Reference]], info: VideoInfo, indices: list[int], size: tuple[int, int]
 ) -> Bool[np.ndarray, "sample height width"]:
-    """Where the known people are in each sampled frame."""
+    """Where the people of all films may be in each of these frames."""
     height, width = size
     people = np.zeros((len(indices), height, width), np.bool_)
     for film in films:
         camera = film[1].camera.scaled(height=height, width=width)
-        at = _indices(film, info)
+        at = _film_indices(film, info)
         inside = [k for k, index in enumerate(indices) if at[0] <= index <= at[-1]]
         if not inside:
             continue
@@ -298,42 +299,42 @@ def _people(
         views = nearest.clamp(max=len(camera.viewmats) - 1)
         view = replace(camera, viewmats=camera.viewmats[views], Ks=camera.Ks[views])
         for motion in film[1].people:
-            people[inside] |= _silhouettes(joint_positions(motion, mean_skeleton())[nearest], view)
+            people[inside] |= _mask_joints(joint_positions(motion, mean_skeleton())[nearest], view)
     return people
 
 
-def _silhouettes(joints: Float[Tensor, "sample 55 3"], view: Camera) -> Bool[np.ndarray, "sample height width"]:
-    """Where somebody with these joints may be seen."""
+def _mask_joints(joints: Float[Tensor, "sample 55 3"], view: Camera) -> Bool[np.ndarray, "sample height width"]:
+    """Where a person with these joints may be seen."""
     seen = torch.einsum("tij,tkj->tki", view.viewmats[:, :3, :3], joints) + view.viewmats[:, None, :3, 3]
     depth = seen[..., 2:]
     pixels = torch.einsum("tij,tkj->tki", view.Ks, seen / depth.clamp(min=0.05))[..., :2]
     scales = view.Ks[:, 0, 0][:, None] / depth[..., 0]
-    return silhouettes(pixels.double().numpy(), scales.double().numpy(), height=view.height, width=view.width)
+    return mask_people(pixels.double().numpy(), scales.double().numpy(), height=view.height, width=view.width)
 
 
 @functools.lru_cache(maxsize=16)
-def _picture(path: Path) -> UInt8[np.ndarray, "height width 3"]:
+def _read_picture(path: Path) -> UInt8[np.ndarray, "height width 3"]:
     picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if picture is None:
         raise FileNotFoundError(
-            f"The plate {str(path)!r} is gone or broken, and was there when the run began. Leave the cache alone "
-            "while a run uses it; start again, and it is extracted anew."
+            f"Expected the plate {str(path)!r}, which was there when the run began, got a missing or broken file. "
+            "Leave the cache alone while a run uses it; start again, and it is extracted anew."
         )
     return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
 
 
-def framed(plate: Plate, height: int, width: int) -> tuple[Camera, UInt8[np.ndarray, "height width 3"]]:
-    """A plate and its camera cut to a size: the largest crop of that aspect, about the spot where the person stands.
+def frame_plate(plate: Plate, height: int, width: int) -> tuple[Camera, UInt8[np.ndarray, "height width 3"]]:
+    """A plate and its camera cropped to a size: the largest crop of that aspect, around the spot where people stand.
 
     The centre crop of `Camera.scaled` would cut off whoever stands at the side of a wide picture.
     """
-    picture = _picture(plate.picture)
+    picture = _read_picture(plate.picture)
     camera = plate.camera
     scale = max(height / camera.height, width / camera.width)
     tall, wide = max(round(camera.height * scale), height), max(round(camera.width * scale), width)
     taps = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     whole = cv2.resize(picture, (wide, tall), interpolation=taps)
-    chest = torch.tensor([plate.spot[0], CHEST, plate.spot[2]]).to(camera.viewmats)
+    chest = torch.tensor([plate.spot[0], CHEST_HEIGHT, plate.spot[2]]).to(camera.viewmats)
     seen = camera.viewmats[0, :3, :3] @ chest + camera.viewmats[0, :3, 3]
     u, v = ((camera.Ks[0] @ seen)[:2] / seen[2].clamp(min=1e-3)).tolist()
     left = round(min(max(u * wide / camera.width - width / 2, 0), wide - width))
@@ -346,8 +347,8 @@ def framed(plate: Plate, height: int, width: int) -> tuple[Camera, UInt8[np.ndar
     return Camera(camera.viewmats, Ks, width, height), whole[top : top + height, left : left + width]
 
 
-def tinted(level: tuple[float, float, float], share: float) -> Light:
-    """An even light of a plate's brightness and tint: 1 where the mean of the plate is a middle grey of 0.45."""
+def light_of(level: tuple[float, float, float], share: float) -> Light:
+    """An even light of a plate's brightness and tint: neutral where the plate's mean is a middle grey of 0.45."""
     red, green, blue = (min(max((part / 0.45) ** share, 0.6), 1.25) for part in level)
     color = (red, green, blue)
     ground = (0.8 * red, 0.8 * green, 0.8 * blue)

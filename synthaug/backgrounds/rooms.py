@@ -1,6 +1,6 @@
 """Procedural furnished rooms, seen through any camera.
 
-Values name every choice; `layout`, `lights` and `raycasting` obey them.
+Sampled values name every choice; `layout`, `lights` and `raycasting` turn them into pixels.
 """
 
 import functools
@@ -16,27 +16,27 @@ from jaxtyping import Float, UInt8
 
 from synthaug.backgrounds import Background
 from synthaug.backgrounds.room.families import FAMILIES, Covering, Family
-from synthaug.backgrounds.room.layout import Plan, planned
-from synthaug.backgrounds.room.lights import Room, lit
-from synthaug.backgrounds.room.raycasting import picture, surfaces
-from synthaug.structures import Camera, Light, Plain, Record, Reference, Scene, Values
+from synthaug.backgrounds.room.layout import RoomPlan, lay_out
+from synthaug.backgrounds.room.lights import RoomArray, light_room
+from synthaug.backgrounds.room.raycasting import render_picture, trace_surfaces
+from synthaug.structures import Camera, Light, Plain, Scene, Values
 
 ITEMS = 11
-"""Pieces drawn for each room; those that find no place are left out."""
+"""Pieces sampled for each room; those for which there is no place are left out."""
 
 
 @final
 class Rooms(Background):
     """Rooms with floor, walls, windows, furniture and light, built around the world's origin, where the person is.
 
-    A room grows until it encloses the camera, and nothing but a low piece now and then stands between camera and
+    A room is large enough to enclose the camera, and nothing but an occasional low piece stands between camera and
     person. The light is traced: it falls off from windows and lamps, furniture shades the floor softly, corners
     darken. A still camera costs one picture for the clip, a moving one costs one a frame.
 
     Args:
         family: `studio` (homes) or `street` (shops, halls, workshops); the two share no colour, pattern, piece of
             furniture or light.
-        occluders: Share of rooms with a low table or the like before the person.
+        occluders: Share of rooms with a low table or similar in front of the person.
         free: Radius in metres around the origin that stays empty.
         samples: Rays along each side of a pixel.
     """
@@ -44,12 +44,12 @@ class Rooms(Background):
     def __init__(self, family: str = "studio", occluders: float = 0.08, free: float = 1.0, samples: int = 2) -> None:
         if family not in FAMILIES:
             raise ValueError(
-                f"family='{family}' was given; one of {sorted(FAMILIES)} was wanted. Set synth.background.family."
+                f"Expected family to be one of {sorted(FAMILIES)}, got '{family}'. Set synth.background.family."
             )
         if not 0 <= occluders <= 1 or free < 0 or samples < 1:
             raise ValueError(
-                f"occluders={occluders}, free={free}, samples={samples} were given; a share in 0..1, a radius of 0 or "
-                "more and at least one sample were wanted."
+                "Expected occluders to be a share in 0..1, free a radius of 0 or more and samples at least 1, got "
+                f"occluders={occluders}, free={free}, samples={samples}. Set them under synth.background."
             )
         self.family = family
         self.occluders = occluders
@@ -58,11 +58,11 @@ class Rooms(Background):
 
     @property
     def fingerprint(self) -> str:
-        """Of the settings, and of the source text that turns values into pixels."""
+        """Changes with the settings, and with the source text that turns values into pixels."""
         return f"rooms/{self.family}/{self.free}/{self.samples}/{_source_digest()}"
 
     def sample(self, rng: np.random.Generator) -> Values:
-        """Draw the whole room, by name, colour and measure."""
+        """The whole room, by name, colour and measure."""
         family = FAMILIES[self.family]
         light = int(rng.integers(len(family.lights)))
         lamp: list[Plain] = [float(part) for part in rng.uniform(-0.5, 0.5, 2)]
@@ -71,18 +71,18 @@ class Rooms(Background):
             "yaw_deg": float(rng.uniform(0, 360)),
             "reach": [float(part) for part in rng.uniform(1.7, 3.4, 4)],
             "height": float(rng.uniform(*family.heights)),
-            "floor": _covering(family.floors, rng),
-            "wall": _covering(family.walls, rng),
+            "floor": _sample_covering(family.floors, rng),
+            "wall": _sample_covering(family.walls, rng),
             "feature": int(rng.integers(4)) if rng.uniform() < 0.4 else -1,
-            "ceiling": _pick(family.ceilings, rng),
-            "trim": _pick(family.trims, rng),
-            "windows": [_window(family, rng, k) for k in range(2 if rng.uniform() < 0.6 else 1)],
-            "door": {"wall": int(rng.integers(4)), "along": float(rng.uniform()), "color": _pick(family.trims, rng)},
-            "light": {"kind": light, "strength": float(rng.uniform(0.8, 1.25)), "lamp": lamp, "sun": _sun(rng)},
-            "items": [_item(family, rng) for _ in range(ITEMS)],
-            "hangings": [_hanging(family, rng) for _ in range(7)],
-            "rug": _rug(family, rng) if rng.uniform() < family.rugs else None,
-            "occluder": _occluder(family, rng) if rng.uniform() < self.occluders else None,
+            "ceiling": _choose(family.ceilings, rng),
+            "trim": _choose(family.trims, rng),
+            "windows": [_sample_window(family, rng, k) for k in range(2 if rng.uniform() < 0.6 else 1)],
+            "door": {"wall": int(rng.integers(4)), "along": float(rng.uniform()), "color": _choose(family.trims, rng)},
+            "light": {"kind": light, "strength": float(rng.uniform(0.8, 1.25)), "lamp": lamp, "sun": _sample_sun(rng)},
+            "items": [_sample_item(family, rng) for _ in range(ITEMS)],
+            "hangings": [_sample_hanging(family, rng) for _ in range(7)],
+            "rug": _sample_rug(family, rng) if rng.uniform() < family.rugs else None,
+            "occluder": _sample_occluder(family, rng) if rng.uniform() < self.occluders else None,
             "seed": int(rng.integers(1 << 16)),
         }
 
@@ -92,41 +92,37 @@ class Rooms(Background):
         Raises:
             ValueError: If the camera is under the floor.
         """
-        plan = planned(values, camera, free=self.free)
-        room, light = lit(plan)
-        views = _views(camera, plan)
+        plan = lay_out(values, camera, free=self.free)
+        room, light = light_room(plan)
+        views = _unique_views(camera, plan)
         depths = np.empty((len(views), camera.height, camera.width))
-        shots = [self._shot(room, view, depth) for view, depth in zip(views, depths, strict=True)]
+        shots = [self._render_view(room, view, depth) for view, depth in zip(views, depths, strict=True)]
         stacked = torch.from_numpy(np.stack(shots))
         return Scene(
             frames=stacked.repeat(len(camera.viewmats), 1, 1, 1) if len(views) == 1 else stacked,
             camera=camera,
             spot=(0.0, 0.0, 0.0),
             depth=torch.from_numpy(depths[0].astype(np.float32)),
-            light=_turned(light, plan.yaw),
+            light=_rotate_light(light, plan.yaw),
         )
 
-    def costly(self, values: Values) -> bool:
+    def cacheable(self, values: Values) -> bool:
         """Always: every ray is traced."""
         return True
 
-    def among(self, films: Sequence[tuple[Record, Reference]]) -> Background:
-        """Itself: no film is in it."""
-        return self
-
-    def _shot(
-        self, room: Room, view: Float[np.ndarray, "4 3"], depth: Float[np.ndarray, "height width"]
+    def _render_view(
+        self, room: RoomArray, view: Float[np.ndarray, "4 3"], depth: Float[np.ndarray, "height width"]
     ) -> UInt8[np.ndarray, "3 height width"]:
-        """One frame; writes its depth."""
+        """One frame; writes its depth into `depth`."""
         names, linear = np.empty(depth.shape, np.int64), np.empty((*depth.shape, 3))
-        surfaces(room, view, depth, names)
-        picture(room, view, self.samples, names, linear)
+        trace_surfaces(room, view, depth, names)
+        render_picture(room, view, self.samples, names, linear)
         display = 255 * np.clip(linear, 0, 1).astype(np.float32) ** np.float32(1 / 2.2)
         return np.ascontiguousarray((display + np.float32(0.5)).astype(np.uint8).transpose(2, 0, 1))
 
 
-def _views(camera: Camera, plan: Plan) -> Float[np.ndarray, "view 4 3"]:
-    """Camera's place and the matrix from pixels to directions, room frame; a single view for a camera at rest."""
+def _unique_views(camera: Camera, plan: RoomPlan) -> Float[np.ndarray, "view 4 3"]:
+    """The camera's place and the matrix from pixels to directions, room frame; a single view for a camera at rest."""
     viewmats, Ks = camera.viewmats.double().numpy(), camera.Ks.double().numpy()
     if (viewmats == viewmats[:1]).all() and (Ks == Ks[:1]).all():
         viewmats, Ks = viewmats[:1], Ks[:1]
@@ -135,8 +131,8 @@ def _views(camera: Camera, plan: Plan) -> Float[np.ndarray, "view 4 3"]:
     return np.concatenate([places, plan.R_room_world @ back @ np.linalg.inv(Ks)], axis=1)
 
 
-def _turned(light: Light, yaw: float) -> Light:
-    """A light of the room's frame in the world's."""
+def _rotate_light(light: Light, yaw: float) -> Light:
+    """A light given in the room's frame, in the world's frame."""
     x, y, z = light.direction
     cos, sin = math.cos(yaw), math.sin(yaw)
     return Light((cos * x + sin * z, y, -sin * x + cos * z), light.key, light.sky, light.ground)
@@ -147,18 +143,18 @@ _PARTS = ("layout", "lights", "families", "furniture", "textures", "raycasting")
 
 @functools.cache
 def _source_digest() -> str:
-    """Of the files that decide the pixels, so that an edit renews every cache."""
+    """Digest of the files that decide the pixels, so that an edit renews every cache."""
     digest = hashlib.blake2b(digest_size=8)
     for name in ("rooms", *(f"room/{part}" for part in _PARTS)):
         digest.update((Path(__file__).parent / f"{name}.py").read_bytes())
     return digest.hexdigest()
 
 
-def _pick(options: Sequence[str], rng: np.random.Generator) -> str:
+def _choose(options: Sequence[str], rng: np.random.Generator) -> str:
     return options[int(rng.integers(len(options)))]
 
 
-def _covering(options: Sequence[Covering], rng: np.random.Generator) -> Values:
+def _sample_covering(options: Sequence[Covering], rng: np.random.Generator) -> Values:
     chosen = options[int(rng.integers(len(options)))]
     first, second = chosen.colors[int(rng.integers(len(chosen.colors)))]
     return {
@@ -172,72 +168,72 @@ def _covering(options: Sequence[Covering], rng: np.random.Generator) -> Values:
     }
 
 
-def _window(family: Family, rng: np.random.Generator, turn: int) -> Values:
+def _sample_window(family: Family, rng: np.random.Generator, turn: int) -> Values:
     return {
         "wall": int(rng.integers(4)) if turn == 0 else int(rng.integers(4)),
         "along": float(rng.uniform()),
         "width": float(rng.uniform(1.0, 2.0)),
         "sill": float(rng.uniform(0.7, 1.05)),
         "height": float(rng.uniform(1.0, 1.4)),
-        "curtain": _pick(family.cloths, rng) if rng.uniform() < family.curtains else None,
+        "curtain": _choose(family.cloths, rng) if rng.uniform() < family.curtains else None,
     }
 
 
-def _sun(rng: np.random.Generator) -> list[Plain]:
+def _sample_sun(rng: np.random.Generator) -> list[Plain]:
     """Where the sun stands: degrees round the vertical, degrees above the horizon."""
     return [float(rng.uniform(0, 360)), float(rng.uniform(22, 50))]
 
 
-def _item(family: Family, rng: np.random.Generator) -> Values:
+def _sample_item(family: Family, rng: np.random.Generator) -> Values:
     return {
-        "kind": _pick(family.furniture, rng),
+        "kind": _choose(family.furniture, rng),
         "wall": int(rng.integers(4)),
         "along": float(rng.uniform()),
-        **_stuff(family, rng),
+        **_sample_style(family, rng),
     }
 
 
-def _stuff(family: Family, rng: np.random.Generator) -> Values:
+def _sample_style(family: Family, rng: np.random.Generator) -> Values:
     shape: list[Plain] = [float(part) for part in rng.uniform(size=3)]
-    cloth = _pick(family.cloths, rng)
+    cloth = _choose(family.cloths, rng)
     return {
-        "wood": _pick(family.woods, rng),
+        "wood": _choose(family.woods, rng),
         "cloth": cloth,
-        "accent": _pick([color for color in family.cloths if color != cloth], rng),
-        "metal": _pick(family.metals, rng),
+        "accent": _choose([color for color in family.cloths if color != cloth], rng),
+        "metal": _choose(family.metals, rng),
         "size": float(rng.uniform(0.9, 1.15)),
         "shape": shape,
         "seed": int(rng.integers(1 << 16)),
     }
 
 
-def _hanging(family: Family, rng: np.random.Generator) -> Values:
+def _sample_hanging(family: Family, rng: np.random.Generator) -> Values:
     return {
-        "pattern": _pick(family.hangings, rng),
+        "pattern": _choose(family.hangings, rng),
         "wall": int(rng.integers(4)),
         "along": float(rng.uniform()),
         "middle": float(rng.uniform(1.45, 1.75)),
         "width": float(rng.uniform(0.3, 0.9)),
         "height": float(rng.uniform(0.35, 0.8)),
-        "color": _pick(("#1d1b1a", "#8a6a44", "#e9e6df", "#5b4030"), rng),
+        "color": _choose(("#1d1b1a", "#8a6a44", "#e9e6df", "#5b4030"), rng),
         "seed": int(rng.integers(1 << 16)),
     }
 
 
-def _rug(family: Family, rng: np.random.Generator) -> Values:
+def _sample_rug(family: Family, rng: np.random.Generator) -> Values:
     at: list[Plain] = [float(part) for part in rng.uniform(-0.7, 0.7, 2)]
     half: list[Plain] = [float(part) for part in rng.uniform(0.7, 1.4, 2)]
-    first = _pick(family.cloths, rng)
-    second = _pick([color for color in family.cloths if color != first], rng)
+    first = _choose(family.cloths, rng)
+    second = _choose([color for color in family.cloths if color != first], rng)
     return {"at": at, "half": half, "color": first, "second": second}
 
 
-def _occluder(family: Family, rng: np.random.Generator) -> Values:
-    """What, how far from the camera to the person, how far beside the line, and how turned."""
+def _sample_occluder(family: Family, rng: np.random.Generator) -> Values:
+    """Which piece, how far from the camera to the person, how far beside the line, and its rotation."""
     return {
-        "kind": _pick(family.occluders, rng),
+        "kind": _choose(family.occluders, rng),
         "share": float(rng.uniform(0.5, 0.75)),
         "beside": float(rng.uniform(-0.3, 0.3)),
         "turn_deg": float(rng.uniform(0, 360)),
-        **_stuff(family, rng),
+        **_sample_style(family, rng),
     }

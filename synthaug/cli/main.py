@@ -356,7 +356,7 @@ def _motion(chosen: argparse.Namespace) -> int:
     for column in ("clip", "seconds", "quality", "notes"):
         table.add_column(column)
     for record in references.records:
-        take = references.takes[record.key]
+        take = references.by_key[record.key]
         grade = "known" if take.quality is None else f"{take.quality:.2f}"
         notes = ", ".join(f"{name} {value:.3g}" for name, value in take.notes.items())
         table.add_row(record.key, f"{take.motion.duration:.1f}", grade, notes)

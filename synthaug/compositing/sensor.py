@@ -1,13 +1,10 @@
-"""What a camera and its recorder do to a picture: small, soft, tinted, noisy, compressed.
+"""Apply a camera's imperfections to a clip: small, soft, tinted, noisy, compressed. Pure functions of sampled values.
 
-The last station of a clip, filmed look for rendered people; families differ by the ranges alone. `imaging` has the
-compiled half; `recording` makes the same imperfections with a real codec, slowly.
+`sensor_kernels` has the compiled half; `demo.camera` makes the same imperfections with a real codec, slowly.
 """
 
 import functools
 import math
-from collections.abc import Sequence
-from typing import final
 
 import numpy as np
 import torch
@@ -20,8 +17,8 @@ from synthaug.compositing.sensor_kernels import (
     TAPS,
     Codec,
     Filter,
-    Lens,
     Player,
+    Recorder,
     Sizes,
     Tone,
     mix_areas,
@@ -29,12 +26,8 @@ from synthaug.compositing.sensor_kernels import (
 )
 from synthaug.structures import Values
 
-Range = Sequence[float | int]
-
-STRENGTH = 32
-"""Steps of the stored noise for one standard deviation; +-4 of them fit into int8."""
-_LENGTH = 1 << 20
-"""Stored noise values, 1 MB. Each frame's planes take stretches of their own, from places that the seed decides."""
+NOISE_STEPS = 32
+"""Steps of the stored noise for one standard deviation; +-4 standard deviations fit into int8."""
 _NARROW = 0.15
 """Blur in pixels below which a Gaussian's neighbours weigh less than a step of uint8."""
 # The example tables of the JPEG standard, annex K, that every encoder scales by its quality.
@@ -49,111 +42,58 @@ _CHROMA = (
 )  # fmt: skip
 
 
-@final
-class Sensor:
-    """A camera's imperfections, in two halves: `sample` draws them, `apply` gives a clip them.
+def apply_sensor(
+    video: UInt8[Tensor, "time 3 height width"], values: Values, *, noise: Int8[np.ndarray, " place"]
+) -> UInt8[Tensor, "time 3 height width"]:
+    """The clip as a camera with these imperfections would have recorded it; samples nothing.
 
-    In the order of a real camera: tone, resolution, blur, noise, compression. Every default range contains no
-    effect; with every range at no effect the clip comes back exactly.
+    In the order of a real camera: tone, resolution, blur, noise, compression. Compression is that of a JPEG or a
+    video's key frame with halved chroma, without the lossless part of a codec.
 
     Args:
-        resolution: Share of the clip's size at which it is recorded; 1 records all pixels.
-        blur: Standard deviation of the defocus, pixels of the recorded picture.
-        exposure: Stops on linear light.
-        balance: Largest deviation of the red and the blue gain from 1.
-        gamma: Exponent on display values; above 1 deepens the shadows.
-        noise: Standard deviation at mid grey, share of full scale: half its variance grows with the light (shot
-            noise), half is constant (read noise).
-        quality: JPEG quality, 1 to 100; 0 anywhere in the range means no compression at all, so (0, 0) turns it off.
+        video: sRGB.
+        values: By name of the effect, see `BOUNDS`; besides `balance`, three gains on linear light, and `seed`, which
+            decides where in `noise` each plane's noise begins. An effect that is missing is not applied.
+        noise: Stored Gaussian noise, NOISE_STEPS for a standard deviation. Its length is a power of two.
+
+    Raises:
+        ValueError: If a value is out of its bounds.
     """
-
-    def __init__(
-        self,
-        resolution: Range = (0.7, 1.0),
-        blur: Range = (0.0, 0.7),
-        exposure: Range = (-0.35, 0.35),
-        balance: float | int = 0.06,
-        gamma: Range = (0.9, 1.15),
-        *,
-        noise: Range = (0.0, 0.025),
-        quality: Range = (35, 95),
-    ) -> None:
-        self.ranges: dict[str, tuple[float, float]] = {
-            "resolution": _checked("resolution", resolution, 0.05, 1.0),
-            "blur": _checked("blur", blur, 0.0, 50.0),
-            "exposure": _checked("exposure", exposure, -8.0, 8.0),
-            "balance": _checked("balance", (-balance, balance), -0.9, 0.9),
-            "gamma": _checked("gamma", gamma, 0.1, 10.0),
-            "noise": _checked("noise", noise, 0.0, 1.0),
-            "quality": _checked("quality", quality, 0.0, 100.0),
-        }
-
-    def sample(self, rng: np.random.Generator) -> Values:
-        """One value for each effect, uniform in its range, and a seed for the noise."""
-        draw = {name: float(rng.uniform(*bounds)) for name, bounds in self.ranges.items() if name != "balance"}
-        red, blue = rng.uniform(*self.ranges["balance"], size=2)
-        quality = 0 if self.ranges["quality"][0] < 1 else round(draw["quality"])
-        return {
-            **draw,
-            "quality": quality,
-            "balance": [1.0 + float(red), 1.0, 1.0 + float(blue)],
-            "seed": int(rng.integers(1 << 31)),
-        }
-
-    def apply(
-        self, video: UInt8[Tensor, "time 3 height width"], values: Values
-    ) -> UInt8[Tensor, "time 3 height width"]:
-        """The clip as this camera would have recorded it; draws nothing.
-
-        Compression is that of a JPEG or a video's key frame with halved chroma, without the lossless part of a codec.
-
-        Args:
-            video: sRGB.
-            values: What `sample` drew. An effect that is missing is not applied.
-
-        Raises:
-            ValueError: A value is none that `sample` could have drawn.
-        """
-        checked_values(values)
-        height, width = video.shape[2:]
-        share, sigma = number(values, "resolution", 1.0), number(values, "blur", 0.0)
-        small = recorded_size(height, width, share)
-        tone, codec = _tone(values, len(video)), _codec(round(number(values, "quality", 0.0)))
-        same = small == (height, width) and sigma <= _NARROW
-        if video.numel() == 0 or (same and not codec.on and tone.sigma == 0 and _is_plain(tone.curve)):
-            return video.clone()
-        lens = Lens(_filter(height, small[0], sigma), _filter(width, small[1], sigma))
-        players = [Player(_shown(height, small[0], by), _shown(width, small[1], by)) for by in (1, 2)]
-        sizes = Sizes(height, width, *small, *(-(-side // MACRO) * MACRO for side in small))
-        out = torch.empty(video.shape, dtype=torch.uint8)
-        source = video.cpu().contiguous().numpy().reshape(-1)
-        record(source, lens, tone, codec, tuple(players), sizes, out.numpy().reshape(-1))
-        return out.to(video.device)
-
-
-def _checked(name: str, bounds: Range, low: float, high: float) -> tuple[float, float]:
-    if len(bounds) != 2 or not low <= bounds[0] <= bounds[1] <= high:
-        raise ValueError(
-            f"{name}={tuple(bounds)} was given; two numbers in order between {low:g} and {high:g} were wanted. "
-            f"Mend sensor.{name}; equal numbers fix the effect."
-        )
-    return float(bounds[0]), float(bounds[1])
+    check_values(values)
+    height, width = video.shape[2:]
+    share, sigma = number(values, "resolution", 1.0), number(values, "blur", 0.0)
+    small = recorded_size(height, width, share)
+    tone, codec = _tone(values, len(video), noise), _codec(round(number(values, "quality", 0.0)))
+    same = small == (height, width) and sigma <= _NARROW
+    if video.numel() == 0 or (same and not codec.on and tone.sigma == 0 and _is_plain(tone.curve)):
+        return video.clone()
+    recorder = Recorder(_filter(height, small[0], sigma), _filter(width, small[1], sigma))
+    players = [Player(_upscaling(height, small[0], by), _upscaling(width, small[1], by)) for by in (1, 2)]
+    sizes = Sizes(height, width, *small, *(-(-side // MACRO) * MACRO for side in small))
+    out = torch.empty(video.shape, dtype=torch.uint8)
+    source = video.cpu().contiguous().numpy().reshape(-1)
+    record(source, recorder, tone, codec, tuple(players), sizes, out.numpy().reshape(-1))
+    return out.to(video.device)
 
 
 def number(values: Values, name: str, default: float) -> float:
-    """A value of a recipe, or what stands for no effect."""
+    """A value of a recipe, or the default that means no effect."""
     return float(values.get(name, default))  # type: ignore[arg-type]
 
 
 BOUNDS: dict[str, tuple[float, float]] = {
-    "resolution": (0.05, 1.0), "blur": (0.0, 50.0), "exposure": (-8.0, 8.0), "gamma": (0.1, 10.0),
-    "noise": (0.0, 1.0), "quality": (0.0, 100.0),
-}  # fmt: skip
-"""What each effect may be, from none to absurd."""
+    "resolution": (0.05, 1.0),
+    "blur": (0.0, 50.0),
+    "exposure": (-8.0, 8.0),
+    "gamma": (0.1, 10.0),
+    "noise": (0.0, 1.0),
+    "quality": (0.0, 100.0),
+}
+"""Lowest and highest value of each effect."""
 
 
-def checked_values(values: Values) -> None:
-    """Refuse what `Sensor.sample` could not have drawn.
+def check_values(values: Values) -> None:
+    """Refuse values that no sensor samples.
 
     Raises:
         ValueError: Naming the value and its bounds.
@@ -162,14 +102,14 @@ def checked_values(values: Values) -> None:
         value = values.get(name, low)
         if not isinstance(value, int | float) or not low <= value <= high:
             raise ValueError(
-                f"sensor.{name}={value!r} was given; a number between {low:g} and {high:g} was wanted. "
-                "Draw the recipe with Sensor.sample, or mend it."
+                f"Expected a recipe's sensor.{name} to be a number between {low:g} and {high:g}, got {value!r}. "
+                "Correct the recipe, or sample it anew."
             )
     gains = np.asarray(values.get("balance", [1.0, 1.0, 1.0]), np.float64)
     if gains.shape != (3,) or not ((gains >= 0) & (gains <= 2)).all():
         raise ValueError(
-            f"sensor.balance={values['balance']} was given; three gains between 0 and 2 were wanted. "
-            "Draw the recipe with Sensor.sample, or mend it."
+            f"Expected a recipe's sensor.balance to be three gains between 0 and 2, got {values['balance']}. "
+            "Correct the recipe, or sample it anew."
         )
 
 
@@ -193,15 +133,7 @@ def _is_plain(curve: Float[np.ndarray, "3 256"]) -> bool:
     return np.allclose(curve, np.arange(256), atol=1e-3)
 
 
-@functools.cache
-def noise_bank() -> Int8[np.ndarray, " place"]:
-    """Stored Gaussian noise in int8: drawing 600,000 values for a clip would cost more than all other effects."""
-    drawn = np.random.default_rng(0).standard_normal(_LENGTH, dtype=np.float32)
-    # Rounding alone would bring its own mean; shifting first leaves less than 1e-4 of a standard deviation.
-    return np.clip(np.round((drawn - drawn.mean()) * STRENGTH), -127, 127).astype(np.int8)
-
-
-def _places(seed: int, frames: int) -> Int64[np.ndarray, "time 3"]:
+def _noise_places(seed: int, frames: int, length: int) -> Int64[np.ndarray, "time 3"]:
     """Where the noise of each plane begins: the seed and the plane's number, mixed so that neighbours differ.
 
     Source:
@@ -210,13 +142,13 @@ def _places(seed: int, frames: int) -> Int64[np.ndarray, "time 3"]:
     mixed = np.uint64(seed % 2**64) + np.arange(1, 3 * frames + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return (mixed ^ (mixed >> np.uint64(31))).astype(np.int64).reshape(frames, 3) & (_LENGTH - 1)
+    return (mixed ^ (mixed >> np.uint64(31))).astype(np.int64).reshape(frames, 3) & (length - 1)
 
 
-def _tone(values: Values, frames: int) -> Tone:
+def _tone(values: Values, frames: int, noise: Int8[np.ndarray, " place"]) -> Tone:
     level = number(values, "noise", 0.0)
-    starts = _places(int(number(values, "seed", 0.0)), frames)
-    return Tone(tone_curve(values), np.float32(255 * level / STRENGTH), noise_bank(), starts)
+    starts = _noise_places(int(number(values, "seed", 0.0)), frames, len(noise))
+    return Tone(tone_curve(values), np.float32(255 * level / NOISE_STEPS), noise, starts)
 
 
 def quantisation(quality: int) -> tuple[Float[np.ndarray, " 64"], Float[np.ndarray, " 64"]]:
@@ -258,8 +190,8 @@ def _filter(length: int, small: int, sigma: float) -> Filter:
 
 
 @functools.lru_cache(maxsize=256)
-def _shown(length: int, small: int, halving: int) -> Filter:
-    """What shown pixels are made of: the two decoded ones, perhaps of every second pixel, about their centre."""
+def _upscaling(length: int, small: int, halving: int) -> Filter:
+    """What each shown pixel is made of: the two decoded ones, perhaps of every second pixel, about their centre."""
     count = -(-small // halving)
     places = (np.arange(length) + 0.5) * (small / length / halving) - 0.5
     first = np.clip(np.floor(places), 0, count - 1)

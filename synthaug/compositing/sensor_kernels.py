@@ -1,6 +1,7 @@
-"""From clean frames to what a cheap camera's file shows when it is played: the compiled half of `sensor`.
+"""Turn clean frames into what a cheap camera's file shows when it is played: the compiled half of `sensor`.
 
-Below `sensor`, which says what the numbers mean. Serial, without the interpreter's lock; draws nothing. Frame by frame:
+Serial, without the interpreter's lock, and without chance: where the stored noise begins is an argument. Each frame
+goes through these steps:
 
 1. `_shrink`: the tone curve, then the pixels' areas and the blur as one filter down the columns and one along the rows.
 2. `_add_noise`: stored noise, rounded as a converter does.
@@ -21,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SIDE = 8
-"""Of a block."""
+"""Side of a block, pixels."""
 LANES = 16
 """Blocks transformed together."""
 MACRO = 16
@@ -50,21 +51,21 @@ _CR_TO_GREEN = np.float32(-2 * (1 - 0.299) * 0.299 / 0.587)
 
 
 class Filter(NamedTuple):
-    """Rows that are mixed to each new row."""
+    """Each new row is a weighted sum of these rows."""
 
     places: NDArray[np.uint64]  # [row, tap]
     shares: NDArray[np.float32]  # [row, tap]
 
 
-class Lens(NamedTuple):
-    """How frames become the pixels that are recorded."""
+class Recorder(NamedTuple):
+    """Filters that turn a frame into the pixels that are recorded."""
 
     down: Filter  # of rows
     across: Filter  # of columns
 
 
 class Tone(NamedTuple):
-    """What each value becomes, and how noisy it is."""
+    """Tone curve and noise."""
 
     curve: NDArray[np.float32]  # [3, 256]
     sigma: np.float32  # stored noise to standard deviation at mid grey
@@ -73,14 +74,14 @@ class Tone(NamedTuple):
 
 
 class Player(NamedTuple):
-    """How decoded pixels become those that are shown; filters of two taps."""
+    """Filters that turn decoded pixels into those that are shown; two taps each."""
 
     down: Filter
     across: Filter
 
 
 class Codec(NamedTuple):
-    """What compression rounds to."""
+    """Quantisation tables."""
 
     luma: NDArray[np.float32]  # two tables spread over lanes: reciprocals, then steps
     chroma: NDArray[np.float32]
@@ -98,7 +99,7 @@ class Sizes(NamedTuple):
     broad: int
 
 
-class _Room(NamedTuple):
+class _Buffers(NamedTuple):
     """Memory of one clip, used again for each frame; all flat."""
 
     toned: NDArray[np.float32]  # [height, width]
@@ -133,7 +134,7 @@ def mix_areas(length, small, weights, taps):
 
 @_kernel
 @no_type_check
-def _turn(source, at, rows, columns, pitch, out):
+def _transpose(source, at, rows, columns, pitch, out):
     """Rows become columns, square by square so that both sides stay in the nearest cache."""
     at, rows, columns, pitch = np.uint64(at), np.uint64(rows), np.uint64(columns), np.uint64(pitch)
     for top in range(_0, rows, _TILE):
@@ -147,7 +148,7 @@ def _turn(source, at, rows, columns, pitch, out):
 
 @_kernel
 @no_type_check
-def _mix(source, lanes, rows, out, start, pitch):
+def _mix_rows(source, lanes, rows, out, start, pitch):
     """Each new row from four or more old ones."""
     lanes, start, pitch = np.uint64(lanes), np.uint64(start), np.uint64(pitch)
     places, shares = rows.places, rows.shares
@@ -167,7 +168,7 @@ def _mix(source, lanes, rows, out, start, pitch):
 
 @_kernel
 @no_type_check
-def _between(source, start, pitch, rows, i, lanes, out, to):  # noqa: PLR0913
+def _interpolate_row(source, start, pitch, rows, i, lanes, out, to):  # noqa: PLR0913
     """A new row from two old ones."""
     a, b = start + rows.places[i, _0] * pitch, start + rows.places[i, _1] * pitch
     share = rows.shares[i, _1]
@@ -177,20 +178,20 @@ def _between(source, start, pitch, rows, i, lanes, out, to):  # noqa: PLR0913
 
 @_kernel
 @no_type_check
-def _shrink(video, at, curve, lens, sizes, room, c):
+def _shrink(video, at, curve, lens, sizes, buffers, c):
     """One channel of a frame: toned, at the recorded size, blurred; 0..255, column by column."""
-    toned, at = room.toned, np.uint64(at)
+    toned, at = buffers.toned, np.uint64(at)
     for i in range(np.uint64(sizes.height * sizes.width)):
         toned[i] = curve[video[at + i]]
-    _mix(toned, sizes.width, lens.down, room.mixed, 0, sizes.width)
-    _turn(room.mixed, 0, sizes.rows, sizes.width, sizes.width, room.turned)
-    _mix(room.turned, sizes.rows, lens.across, room.planes, c * sizes.broad * sizes.tall, sizes.tall)
+    _mix_rows(toned, sizes.width, lens.down, buffers.mixed, 0, sizes.width)
+    _transpose(buffers.mixed, 0, sizes.rows, sizes.width, sizes.width, buffers.turned)
+    _mix_rows(buffers.turned, sizes.rows, lens.across, buffers.planes, c * sizes.broad * sizes.tall, sizes.tall)
 
 
 @_kernel
 @no_type_check
 def _add_noise(planes, c, tone, start, sizes):
-    """To one plane; then its edges repeated to whole macroblocks."""
+    """Add noise to one plane; then repeat its edges to whole macroblocks."""
     rows, columns, tall = np.uint64(sizes.rows), sizes.columns, np.uint64(sizes.tall)
     first = np.uint64(c * sizes.broad) * tall
     noise, sigma, places = tone.noise, tone.sigma, tone.noise.shape[0] - sizes.rows
@@ -213,9 +214,9 @@ def _add_noise(planes, c, tone, start, sizes):
 
 @_kernel
 @no_type_check
-def _to_luma(room, sizes):
+def _to_luma(buffers, sizes):
     """R, G, B become Y, Cb, Cr about zero; chroma is averaged over 2 x 2 pixels."""
-    planes, halves = room.planes, room.halves
+    planes, halves = buffers.planes, buffers.halves
     tall, area = np.uint64(sizes.tall), np.uint64(sizes.broad * sizes.tall)
     for i in range(area):
         r, b = planes[i], planes[area + area + i]
@@ -253,7 +254,7 @@ def _cosines(x0, x1, x2, x3, x4, x5, x6, x7):  # noqa: PLR0913
 
 @_kernel
 @no_type_check
-def _values(y0, y1, y2, y3, y4, y5, y6, y7):  # noqa: PLR0913
+def _inverse_cosines(y0, y1, y2, y3, y4, y5, y6, y7):  # noqa: PLR0913
     """The transpose of `_cosines`, which is its inverse."""
     p, q = (y0 + y4) * _C4, (y0 - y4) * _C4
     r, s = y2 * _C2 + y6 * _C6, y2 * _C6 - y6 * _C2
@@ -267,7 +268,7 @@ def _values(y0, y1, y2, y3, y4, y5, y6, y7):  # noqa: PLR0913
 
 @_kernel
 @no_type_check
-def _eight(work, at, stride):
+def _load_eight(work, at, stride):
     return (
         work[at], work[at + stride], work[at + _2 * stride], work[at + _3 * stride],
         work[at + _4 * stride], work[at + _5 * stride], work[at + _6 * stride],
@@ -277,7 +278,7 @@ def _eight(work, at, stride):
 
 @_kernel
 @no_type_check
-def _put(work, at, stride, values):
+def _store_eight(work, at, stride, values):
     work[at] = values[0]
     work[at + stride] = values[1]
     work[at + _2 * stride] = values[2]
@@ -290,10 +291,10 @@ def _put(work, at, stride, values):
 
 @_kernel
 @no_type_check
-def _round_to(work, at, stride, values):
+def _round_eight(work, at, stride, values):
     """The nearest multiples of the table's steps."""
-    inverse = _eight(work, _VALUES + at, stride)
-    step = _eight(work, _VALUES + _VALUES + at, stride)
+    inverse = _load_eight(work, _VALUES + at, stride)
+    step = _load_eight(work, _VALUES + _VALUES + at, stride)
     return (
         np.rint(values[0] * inverse[0]) * step[0], np.rint(values[1] * inverse[1]) * step[1],
         np.rint(values[2] * inverse[2]) * step[2], np.rint(values[3] * inverse[3]) * step[3],
@@ -305,17 +306,18 @@ def _round_to(work, at, stride, values):
 @_kernel
 @no_type_check
 def _quantise(work):
-    """16 blocks, [row, column, lane]: there, rounded, and back."""
+    """16 blocks, [row, column, lane]: transformed, rounded, and transformed back."""
     for y in range(SIDE):
         first = np.uint64(y) * _BLOCK
         for lane in range(_ROW):
-            _put(work, first + lane, _ROW, _cosines(*_eight(work, first + lane, _ROW)))
+            _store_eight(work, first + lane, _ROW, _cosines(*_load_eight(work, first + lane, _ROW)))
     for at in range(_BLOCK):
-        _put(work, at, _BLOCK, _values(*_round_to(work, at, _BLOCK, _cosines(*_eight(work, at, _BLOCK)))))
+        rounded = _round_eight(work, at, _BLOCK, _cosines(*_load_eight(work, at, _BLOCK)))
+        _store_eight(work, at, _BLOCK, _inverse_cosines(*rounded))
     for y in range(SIDE):
         first = np.uint64(y) * _BLOCK
         for lane in range(_ROW):
-            _put(work, first + lane, _ROW, _values(*_eight(work, first + lane, _ROW)))
+            _store_eight(work, first + lane, _ROW, _inverse_cosines(*_load_eight(work, first + lane, _ROW)))
 
 
 @_kernel
@@ -346,11 +348,11 @@ def _compress(values, start, size, table, work):
 
 @_kernel
 @no_type_check
-def _widen(values, start, size, player, sizes, room, c):
+def _widen(values, start, size, player, sizes, buffers, c):
     """A decoded plane, stored by columns, to the full width, stored by rows."""
-    tall, width, mixed, turned = np.uint64(size), np.uint64(sizes.width), room.mixed, room.wide
+    tall, width, mixed, turned = np.uint64(size), np.uint64(sizes.width), buffers.mixed, buffers.wide
     for x in range(width):
-        _between(values, np.uint64(start), tall, player.across, x, tall, mixed, x * tall)
+        _interpolate_row(values, np.uint64(start), tall, player.across, x, tall, mixed, x * tall)
     first = np.uint64(c * sizes.tall * sizes.width)
     for left in range(_0, width, _TILE):
         right = min(left + _TILE, width)
@@ -392,27 +394,27 @@ def _show_colors(lines, width, out, to, area):
 
 @_kernel
 @no_type_check
-def _play(room, players, compressed, sizes, out, at):
+def _play(buffers, players, compressed, sizes, out, at):
     """The decoded planes of a frame at the full size."""
     width, area = np.uint64(sizes.width), np.uint64(sizes.height * sizes.width)
     plane = sizes.broad * sizes.tall
     # One call for all planes, since each more would be compiled anew.
     for c in range(3):
         halved = 1 if compressed and c > 0 else 0
-        values = room.halves if halved else room.planes
+        values = buffers.halves if halved else buffers.planes
         start = (c - 1) * (plane // 4) if halved else c * plane
-        _widen(values, start, sizes.tall // (1 + halved), players[halved], sizes, room, c)
+        _widen(values, start, sizes.tall // (1 + halved), players[halved], sizes, buffers, c)
     for y in range(np.uint64(sizes.height)):
         for c in range(3):
             first = np.uint64(c * sizes.tall) * width
             down = players[1 if compressed and c > 0 else 0].down
-            _between(room.wide, first, width, down, y, width, room.lines, np.uint64(c) * width)
+            _interpolate_row(buffers.wide, first, width, down, y, width, buffers.lines, np.uint64(c) * width)
         to = np.uint64(at) + y * width
         if compressed:
-            _show_colors(room.lines, width, out, to, area)
+            _show_colors(buffers.lines, width, out, to, area)
         else:
             for c in range(_3):
-                _show(room.lines, c * width, out, to + c * area, width)
+                _show(buffers.lines, c * width, out, to + c * area, width)
 
 
 @_kernel
@@ -420,23 +422,23 @@ def _play(room, players, compressed, sizes, out, at):
 def record(video, lens, tone, codec, players, sizes, out):
     """A whole clip, [time, 3, height, width] uint8 flat, into `out`."""
     area, plane = sizes.height * sizes.width, sizes.broad * sizes.tall
-    room = _Room(
+    buffers = _Buffers(
         np.empty(area, np.float32), np.empty(max(sizes.rows, sizes.tall) * sizes.width, np.float32),
         np.empty(sizes.rows * sizes.width, np.float32), np.empty(3 * plane, np.float32),
         np.empty(plane // 2, np.float32), np.empty(3 * sizes.tall * sizes.width, np.float32),
         np.empty(3 * sizes.width, np.float32), np.empty(3 * SIDE * SIDE * LANES, np.float32),
     )  # fmt: skip
     # Lanes that no block ever fills are transformed with the others.
-    room.work[:] = _ZERO
+    buffers.work[:] = _ZERO
     for t in range(tone.starts.shape[0]):
         for c in range(3):
-            _shrink(video, (3 * t + c) * area, tone.curve[c], lens, sizes, room, c)
-            _add_noise(room.planes, c, tone, tone.starts[t, c], sizes)
+            _shrink(video, (3 * t + c) * area, tone.curve[c], lens, sizes, buffers, c)
+            _add_noise(buffers.planes, c, tone, tone.starts[t, c], sizes)
         if codec.on:
-            _to_luma(room, sizes)
+            _to_luma(buffers, sizes)
             for c in range(3):
-                values, table = (room.planes, codec.luma) if c == 0 else (room.halves, codec.chroma)
+                values, table = (buffers.planes, codec.luma) if c == 0 else (buffers.halves, codec.chroma)
                 half = 1 if c == 0 else 2
                 first = 0 if c == 0 else (c - 1) * (plane // 4)
-                _compress(values, first, (sizes.broad // half, sizes.tall // half), table, room.work)
-        _play(room, players, codec.on, sizes, out, 3 * t * area)
+                _compress(values, first, (sizes.broad // half, sizes.tall // half), table, buffers.work)
+        _play(buffers, players, codec.on, sizes, out, 3 * t * area)

@@ -159,7 +159,7 @@ class StagedClips(Dataset):
             return {**self.clips[ticket], "undrawn": b""}
         recipe = self.clips.recipe_at(ticket)
         clip = Undrawn(ticket, recipe, self.synthesizer.stage(recipe))
-        rendering = self.synthesizer.kept(clip.staged)
+        rendering = self.synthesizer.read_cache(clip.staged)
         drawn = rendering is not None
         _, label = self.clips.changes(recipe.label, self.clips.chance(ticket))
         return {

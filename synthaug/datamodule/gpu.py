@@ -19,7 +19,7 @@ from torch import Tensor
 
 from synthaug.renderers import BatchRenderer, Shot
 from synthaug.structures import Recipe, Rendering
-from synthaug.synthesis.synthesizer import Staged, Synthesizer
+from synthaug.synthesis import RenderJob, Synthesizer
 
 Video = UInt8[Tensor, "time 3 height width"]
 Collated = dict[str, Any]
@@ -39,7 +39,7 @@ class Undrawn:
 
     ticket: tuple[int, ...]
     recipe: Recipe
-    staged: Staged
+    staged: RenderJob
 
 
 class _Lean(pickle.Pickler):
@@ -61,7 +61,7 @@ def unpacked(content: bytes, frames: Video, synthesizer: Synthesizer) -> Undrawn
     """What `packed` sent, with its place's frames and its people again."""
     clip: Undrawn = pickle.loads(content)
     staged = replace(clip.staged, scene=replace(clip.staged.scene, frames=frames))
-    return replace(clip, staged=synthesizer.peopled(clip.recipe, staged))
+    return replace(clip, staged=synthesizer.with_people(clip.recipe, staged))
 
 
 class Drawing:
@@ -116,7 +116,7 @@ class Drawing:
         return {name: value for name, value in batch.items() if name != "undrawn"}, time.perf_counter() - start
 
     def _finished(self, clip: Undrawn, rendering: Rendering) -> Video:
-        self.synthesizer.keep(clip.staged, rendering)
+        self.synthesizer.write_cache(clip.staged, rendering)
         return self.finish(clip, rendering)
 
 
@@ -127,5 +127,5 @@ def _settle(device: int | None) -> None:
         torch.cuda.set_device(device)
 
 
-def _shot(staged: Staged) -> Shot:
+def _shot(staged: RenderJob) -> Shot:
     return Shot(staged.people, staged.camera, staged.scene.depth is not None)

@@ -56,8 +56,8 @@ def check_leaks(synthesizer: Synthesizer, split: Split, separates: str) -> None:
         LeakError: Naming the offender.
     """
     check_references(synthesizer.references, split, separates)
-    check_places(synthesizer.plan.background, split, separates)
-    avatar = synthesizer.plan.avatar
+    check_places(synthesizer.synthesis.background, split, separates)
+    avatar = synthesizer.synthesis.avatar
     assert_strangers({name: avatar.subject(name) for name in synthesizer.identities}, split)
 
 

@@ -33,8 +33,8 @@ from synthaug.datasets.leaks import assert_disjoint, assert_named
 from synthaug.files import user_cache
 from synthaug.renderers import BatchRenderer
 from synthaug.structures import ClipFormat, Recipe, Record
+from synthaug.synthesis import Synthesis, Synthesizer
 from synthaug.synthesis.references import References, gather
-from synthaug.synthesis.synthesizer import Synthesis, Synthesizer
 from synthaug.workers import single_threaded
 
 logger = logging.getLogger(__name__)
@@ -186,7 +186,7 @@ class SynthAugDataModule(lightning.LightningDataModule):
                 count, total = len(references.dropped), len(split.train)
                 logger.warning("%d of %d training clips give no motion; motions.json says why.", count, total)
             self._synthesizer = _synthesizer(self.synth, references, self.clip, self.seed, images)
-            self._synthesizer.meet()
+            self._synthesizer.preload_avatars()
             check_leaks(self._synthesizer, split, self.protocol.separates)
         self._split = split
 
@@ -285,12 +285,12 @@ class SynthAugDataModule(lightning.LightningDataModule):
 
 
 def _synthesizer(
-    plan: Synthesis, references: References, clip: ClipFormat, seed: int, images: dict[int, int] | None
+    synthesis: Synthesis, references: References, clip: ClipFormat, seed: int, images: dict[int, int] | None
 ) -> Synthesizer:
-    films = [(record, references.takes[record.key]) for record in references.records]
+    films = [(record, references.by_key[record.key]) for record in references.records]
     if films:
-        plan = replace(plan, background=plan.background.among(films))
-    return Synthesizer(plan, references, clip, seed=seed, images=images)
+        synthesis = replace(synthesis, background=synthesis.background.prepare(films))
+    return Synthesizer(synthesis, references, clip, seed=seed, mirror_labels=images)
 
 
 def _loader(clips: Dataset, order: Sampler[list[Ticket]], loading: Loading, *, pinned: bool) -> DataLoader:

@@ -1,7 +1,7 @@
 """Record a rendered clip as a camera does, with OpenCV and a real JPEG codec.
 
-Synthesis uses the faster `Sensor.apply`. The demo's film is recorded by this module instead, so that the filmed and the
-synthetic side of the demo are different models; tests compare the two.
+Synthesis uses the faster `CameraSensor.apply`. The demo's film is recorded by this module instead, so that the filmed
+and the synthetic side of the demo are different models; tests compare the two.
 """
 
 from typing import no_type_check
@@ -13,7 +13,8 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from synthaug.compositing.sensor import STRENGTH, checked_values, noise_bank, number, recorded_size, tone_curve
+from synthaug.compositing.sensor import NOISE_STEPS, check_values, number, recorded_size, tone_curve
+from synthaug.sensors.camera import noise_bank
 from synthaug.structures import Values
 
 _BLOCK = 16
@@ -25,9 +26,9 @@ def record_clip(video: UInt8[Tensor, "time 3 height width"], values: Values) -> 
 
     Args:
         video: sRGB.
-        values: What `Sensor.sample` returned. An effect that is missing is not applied.
+        values: What `CameraSensor.sample` returned. An effect that is missing is not applied.
     """
-    checked_values(values)
+    check_values(values)
     height, width = video.shape[2:]
     frames = [cv2.merge([*frame]) for frame in video.cpu().contiguous().numpy()]
     share = number(values, "resolution", 1.0)
@@ -64,7 +65,7 @@ def _expose_frames(frames: list[np.ndarray], values: Values) -> list[np.ndarray]
     if level == 0 and np.allclose(curve, np.arange(256), atol=1e-3):
         return frames
     # Half of the variance at mid grey is shot noise.
-    sigma = 255 * level * np.sqrt(0.5 * curve / 127.5 + 0.5) / STRENGTH
+    sigma = 255 * level * np.sqrt(0.5 * curve / 127.5 + 0.5) / NOISE_STEPS
     size = frames[0].size
     # The stored noise fills 591 x 591 pixels; larger frames repeat it.
     noise = noise_bank() if size < len(noise_bank()) else np.resize(noise_bank(), size + 1)

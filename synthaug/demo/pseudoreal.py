@@ -21,13 +21,14 @@ from synthaug.avatars import Cast
 from synthaug.backgrounds import Background
 from synthaug.body.skeleton import centre_of, joint_positions, mean_skeleton, resample, retarget
 from synthaug.cameras import CameraPath
-from synthaug.compositing.layers import contact_shadow, darkened, hidden, over
-from synthaug.compositing.sensor import Sensor
+from synthaug.compositing.layers import darken, occlude, over
+from synthaug.compositing.shadows import contact_shadow
 from synthaug.datasets.demo import FilmMaker
 from synthaug.demo.camera import record_clip
 from synthaug.files import digest_of, read_reference, shuffle_per_process, write_reference
 from synthaug.motions import MotionSource
 from synthaug.renderers import Renderer
+from synthaug.sensors import Sensor
 from synthaug.structures import Camera, Motion, Record, Reference
 from synthaug.video import write_video
 from synthaug.workers import single_threaded
@@ -236,9 +237,9 @@ class PseudoReal(FilmMaker):
             people = replace(people, light=scene.light)
         rendering = stage.renderer.render([people], camera, depth=scene.depth is not None)
         if scene.depth is not None:
-            rendering = hidden(rendering, scene.depth)
+            rendering = occlude(rendering, scene.depth)
         shadow = contact_shadow(joint_positions(motion, performer.skeleton), camera, scene.light, depth=scene.depth)
-        return over(rendering, darkened(scene.frames, shadow))
+        return over(rendering, darken(scene.frames, shadow))
 
     def _assign_room(self, job: FilmJob) -> tuple[str, int | None]:
         pairing = self._stage.pairing

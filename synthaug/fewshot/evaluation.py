@@ -21,8 +21,8 @@ from synthaug.fewshot.prototypes import class_means, nearest_mean
 from synthaug.files import user_cache
 from synthaug.recognizers import Recognizer
 from synthaug.structures import Record
-from synthaug.synthesis.references import extracted, settled
-from synthaug.synthesis.synthesizer import Synthesis, Synthesizer
+from synthaug.synthesis import Synthesis, Synthesizer
+from synthaug.synthesis.references import extract_references, filter_references
 
 _BATCH = 16
 
@@ -106,7 +106,7 @@ class _Made:
         self.data = data
         self.plan: Synthesis = replace(data.synth, per_class=per_class)
         self.images = mirror_labels(data.dataset)
-        self.found = extracted(support, data.synth.motion, cache=user_cache() / "motions")
+        self.found = extract_references(support, data.synth.motion, cache=user_cache() / "motions")
 
     def clips(self, task: Task, number: int) -> tuple[list[UInt8[Tensor, "time 3 height width"]], list[int]]:
         """Videos and labels; none of classes whose support gives no motion.
@@ -116,16 +116,16 @@ class _Made:
         """
         keys = {record.key for record in task.support}
         # What is a query in this task was support in another: it must not say which way is up here.
-        references = settled(
-            self.found.only(keys), min_quality=self.plan.min_quality, fixed_cameras=self.data.dataset.fixed_cameras
+        references = filter_references(
+            self.found.select(keys), min_quality=self.plan.min_quality, fixed_cameras=self.data.dataset.fixed_cameras
         )
         if not references.records:
             return [], []
-        films = [(record, references.takes[record.key]) for record in references.records]
-        background = self.plan.background.among(films)
+        films = [(record, references.by_key[record.key]) for record in references.records]
+        background = self.plan.background.prepare(films)
         plan = replace(self.plan, background=background)
         maker = Synthesizer(
-            plan, references, self.data.clip, seed=self.data.seed, lineage={"task": number}, images=self.images
+            plan, references, self.data.clip, seed=self.data.seed, lineage={"task": number}, mirror_labels=self.images
         )
         recipes = [maker.sample(index) for index in range(len(maker))]
         recipes = [recipe for recipe in recipes if recipe.label in task.classes]

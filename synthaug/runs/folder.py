@@ -184,7 +184,7 @@ def motion_report(data: SynthAugDataModule) -> dict[str, dict[str, float | None]
         return {"quality": {}, "dropped": {}}
     references = synthesizer.references
     return {
-        "quality": {key: take.quality for key, take in references.takes.items()},
+        "quality": {key: reference.quality for key, reference in references.by_key.items()},
         "dropped": dict(references.dropped),
     }
 
@@ -197,7 +197,7 @@ def leak_report(data: SynthAugDataModule) -> dict[str, Plain]:
     split, synthesizer = data.split, data.synthesizer
     counts = {"train": len(split.train), "val": len(split.val), "test": len(split.test)}
     made = 0 if synthesizer is None else len(synthesizer.identities)
-    shown = () if synthesizer is None else synthesizer.plan.background.sources
+    shown = () if synthesizer is None else synthesizer.synthesis.background.sources
     shared: dict[str, Plain] = dict(find_overlaps(split).items())
     known = {record.key for part in (split.train, split.val, split.test) for record in part}
     unnamed: dict[str, Plain] = {field: len(keys & known) for field, keys in data.dataset.unnamed.items()}

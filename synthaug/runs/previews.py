@@ -12,7 +12,8 @@ from synthaug.body.skeleton import joint_positions, mean_skeleton, resample
 from synthaug.datamodule.module import SynthAugDataModule
 from synthaug.runs.sheets import Row, Strip, with_skeleton
 from synthaug.structures import Clip, ClipFormat, Recipe, Record
-from synthaug.synthesis.synthesizer import Synthesizer
+from synthaug.synthesis import Synthesizer
+from synthaug.synthesis.staging import camera_at
 from synthaug.video import read_clip
 
 
@@ -55,10 +56,10 @@ def strips(synthesizer: Synthesizer, record: Record, variants: int) -> tuple[Str
         return ()
     first = recipes[0]
     film = reference_clip(record, first)
-    take = synthesizer.references.takes[record.key]
+    reference = synthesizer.references.by_key[record.key]
     times = first.start + torch.arange(first.num_frames, dtype=torch.float64) / first.fps
-    view, overlay = synthesizer.view(take, times, first.size), film.video
-    for motion in take.people:
+    view, overlay = camera_at(reference, times, first.size), film.video
+    for motion in reference.people:
         overlay = with_skeleton(overlay, joint_positions(resample(motion, times), mean_skeleton()), view)
     faithful = replace(
         first,

@@ -32,7 +32,7 @@ def replay(
         ValueError: If there is nothing to render with, or nowhere to keep it.
     """
     synthesizer = data.synthesizer
-    if synthesizer is None or (folder is None and synthesizer.plan.cache is None):
+    if synthesizer is None or (folder is None and synthesizer.synthesis.cache is None):
         raise ValueError(
             "The run has no synthesis, or no cache and no folder to write to. A configuration with synth, and either "
             "synth.cache or --to DIR, was wanted."
@@ -62,11 +62,11 @@ class _Jobs(Dataset):
     def __getitem__(self, index: int) -> bool:
         recipe, synthesizer = self._recipes[index], self._synthesizer
         if self._folder is None:
-            staged = synthesizer.stage(recipe)
-            cache = synthesizer.plan.cache
-            there = cache is not None and cache.read(staged.key) is not None
+            job = synthesizer.stage(recipe)
+            cache = synthesizer.synthesis.cache
+            there = cache is not None and cache.read(job.key) is not None
             if not there:
-                synthesizer.people(staged)
+                synthesizer.render_people(job)
             return not there
         path = self._folder / self._classes[recipe.label].replace("/", "-") / f"{recipe.digest}.mp4"
         if path.exists():

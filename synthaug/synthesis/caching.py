@@ -1,7 +1,7 @@
-"""Rendered people and places on disk: digest to file, written whole, verified when read.
+"""Cache rendered people and places on disk: digest to file, written whole, verified when read.
 
-Between renderers and compositing. People are kept over nothing, and places without people, lossless, so that each can
-be put before or behind any other.
+People are kept on a transparent background and places without people, both lossless, so that any person can be laid
+over any place.
 """
 
 import dataclasses
@@ -31,8 +31,8 @@ FORMAT = 2
 """Version of the file's layout; part of every key, so that older files are simply not found."""
 _MAGIC = b"synthaug"
 _MAX_PIXELS = 2**33
-_LOOKS = 64
-"""How often all entries are looked at while as much is written as the cache may hold."""
+_CLEANUPS = 64
+"""How often the cache is cleaned up while as much is written as it may hold."""
 _PEOPLE, _SCENE = ".people", ".scene"
 
 
@@ -42,7 +42,7 @@ class DamagedEntryError(ValueError):
 
 @dataclass(frozen=True)
 class CacheStats:
-    """What a cache holds.
+    """Size of a cache.
 
     Attributes:
         entries: Number of clips.
@@ -56,25 +56,27 @@ class CacheStats:
 class RenderCache:
     """A folder of rendered people and places, safe for any number of readers and writers at once.
 
-    Keys are deterministic, so two writers of one key write the same thing and the last one wins.
+    Keys are deterministic: two writers of one key write the same bytes, and the last one wins.
 
     Args:
         root: The folder, made when first written to; None is `people` in the user's cache.
-        max_gb: Size beyond which the longest unread entries go, in 10^9 bytes.
+        max_gb: Size beyond which the longest unread entries are removed, in 10^9 bytes.
     """
 
     def __init__(self, root: str | Path | None = None, *, max_gb: float = 20.0) -> None:
         if max_gb <= 0:
-            raise ValueError(f"max_gb={max_gb} was given; a positive size was wanted. Set cache: null to keep nothing.")
+            raise ValueError(
+                f"Expected synth.cache.max_gb to be above 0, got {max_gb}. Set synth.cache=null to cache nothing."
+            )
         self.root = Path(root).expanduser() if root else user_cache() / "people"
         self.max_gb = max_gb
 
     def read(self, key: str) -> Rendering | None:
-        """The rendering of this key, or None where there is none. A damaged file is removed, said so, and is none."""
+        """The rendering of this key, or None where there is none. A damaged file is removed with a warning."""
         return self._read(key, _PEOPLE, _decode)
 
     def write(self, key: str, rendering: Rendering) -> None:
-        """Keep a rendering; make room as well each time that about a 64th of the size has been written."""
+        """Keep a rendering; clean up each time that about a 64th of the limit has been written."""
         self._write(key, _PEOPLE, _encode(rendering))
 
     def read_scene(self, key: str, camera: Camera) -> Scene | None:
@@ -90,11 +92,11 @@ class RenderCache:
         yield from sorted({path.stem for path in self._paths()})
 
     def verify(self) -> dict[str, str]:
-        """What is wrong with each damaged entry, by key; nothing is removed."""
+        """The damaged entries by key, with what is wrong with each; nothing is removed."""
         damaged = {}
         for path in sorted(self._paths()):
             try:
-                _unpacked(path.read_bytes())
+                _unpack(path.read_bytes())
             except DamagedEntryError as error:
                 damaged[path.stem] = str(error)
         return damaged
@@ -134,13 +136,13 @@ class RenderCache:
 
     def _write(self, key: str, suffix: str, content: bytes) -> None:
         write_atomic(self._path(key, suffix), content)
-        # The key decides who looks through the folder, in proportion to what it adds: short-lived workers cannot count.
-        if zlib.crc32(key.encode()) < 2**32 * _LOOKS * len(content) / (self.max_gb * 1e9):
+        # The key decides which writes clean up, in proportion to their size: short-lived workers cannot count.
+        if zlib.crc32(key.encode()) < 2**32 * _CLEANUPS * len(content) / (self.max_gb * 1e9):
             self.collect()
 
     def _path(self, key: str, suffix: str) -> Path:
         if not key.isalnum():
-            raise ValueError(f"{key!r} is no key of a cache; letters and digits were wanted, as digests have them.")
+            raise ValueError(f"Expected a cache key of letters and digits, as digests are, got {key!r}. Use a digest.")
         return self.root / key[:2] / f"{key}{suffix}"
 
     def _paths(self) -> list[Path]:
@@ -151,7 +153,7 @@ class RenderCache:
         for path in self._paths():
             try:
                 found.append((path, path.stat()))
-            except FileNotFoundError:  # another job made room meanwhile
+            except FileNotFoundError:  # another process cleaned up meanwhile
                 continue
         return found
 
@@ -160,11 +162,11 @@ def _encode(rendering: Rendering) -> bytes:
     planes = [rendering.rgb.numpy().tobytes(), rendering.alpha.numpy().tobytes()]
     if rendering.depth is not None:
         planes.append(rendering.depth.numpy().astype("<f4").tobytes())
-    return _packed({"shape": list(rendering.alpha.shape), "depth": rendering.depth is not None}, planes)
+    return _pack({"shape": list(rendering.alpha.shape), "depth": rendering.depth is not None}, planes)
 
 
 def _decode(content: bytes) -> Rendering:
-    header, planes = _unpacked(content)
+    header, planes = _unpack(content)
     time, _, height, width = header["shape"]
     pixels = time * height * width
     depth = None
@@ -185,15 +187,15 @@ def _encode_scene(scene: Scene) -> bytes:
         planes.append(scene.depth.expand(time, 1, height, width).numpy().astype("<f4").tobytes())
     light = None if scene.light is None else dataclasses.asdict(scene.light)
     header = {"shape": [time, 1, height, width], "depth": scene.depth is not None, "spot": scene.spot, "light": light}
-    return _packed(header, planes)
+    return _pack(header, planes)
 
 
 def _decode_scene(content: bytes, camera: Camera) -> Scene:
-    header, _ = _unpacked(content)
+    header, _ = _unpack(content)
     kept = _decode(content)
     times = len(camera.viewmats)
     if kept.rgb.shape[2:] != (camera.height, camera.width) or len(kept.rgb) not in (1, times):
-        raise DamagedEntryError("it is of another camera")
+        raise DamagedEntryError("it was seen by another camera")
     try:
         light = None if header["light"] is None else Light(**{k: tuple(v) for k, v in header["light"].items()})
         spot = None if header["spot"] is None else tuple(header["spot"])
@@ -208,8 +210,8 @@ def _decode_scene(content: bytes, camera: Camera) -> Scene:
     )
 
 
-def _packed(header: dict[str, Any], planes: list[bytes]) -> bytes:
-    """One file: a magic word, a header and the planes, compressed and summed."""
+def _pack(header: dict[str, Any], planes: list[bytes]) -> bytes:
+    """One file: a magic word, a header and the compressed planes, with checksums of both."""
     body = lz4.frame.compress(b"".join(planes), content_checksum=True)
     summed = {**header, "format": FORMAT, "blake2b": hashlib.blake2b(body, digest_size=16).hexdigest()}
     text = json.dumps(summed, sort_keys=True).encode()
@@ -217,11 +219,11 @@ def _packed(header: dict[str, Any], planes: list[bytes]) -> bytes:
     return _MAGIC + struct.pack("<I", len(text)) + text_sum + text + body
 
 
-def _unpacked(content: bytes) -> tuple[dict[str, Any], NDArray[np.uint8]]:
+def _unpack(content: bytes) -> tuple[dict[str, Any], NDArray[np.uint8]]:
     """Header and planes of a file.
 
     Raises:
-        DamagedEntryError: If it is not what was written.
+        DamagedEntryError: If the content is not what was written.
     """
     try:
         if content[: len(_MAGIC)] != _MAGIC:

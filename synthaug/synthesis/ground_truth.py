@@ -1,6 +1,6 @@
 """Exact ground truth of synthetic clips: where each person and each part is, and which joints can be seen.
 
-Between renderings and whoever trains or measures pose and segmentation. Nothing is detected: all of it was rendered.
+For training or measuring pose and segmentation. Nothing is detected: all of it is rendered.
 """
 
 from collections.abc import Sequence
@@ -20,14 +20,14 @@ COVERED = 128
 
 @dataclass(frozen=True, eq=False)
 class GroundTruth:
-    """What is known of a rendered clip.
+    """Masks, parts and joints of a rendered clip.
 
     Attributes:
         mask: Pixels that people cover by half or more.
-        labels: Whose part is seen, as in `Rendering.labels`: 1 + joint + 55 x person; 0 off the mask.
+        labels: Which part of which person is seen, as in `Rendering.labels`: 1 + joint + 55 x person; 0 off the mask.
         joints_3d: Camera frame (x right, y down, z forward), metres.
         joints_2d: Pixels; meaningless where the joint is behind the camera.
-        visible: Whether the joint lies in the picture and its own part, or one that it links, is what is seen there.
+        visible: Whether the joint lies in the picture, and what is seen there is its own part or one that it links.
     """
 
     mask: Bool[Tensor, "time 1 height width"]
@@ -41,22 +41,22 @@ def ground_truth(rendering: Rendering, joints: Sequence[Float[Tensor, "time 55 3
     """The ground truth of people rendered with labels.
 
     Args:
-        rendering: With labels; where the scene hides people, after `synthaug.compositing.layers.hidden`.
+        rendering: With labels; where the scene hides people, after `synthaug.compositing.layers.occlude`.
         joints: World positions of each person's joints, in the order in which they were rendered.
-        camera: That rendered them.
+        camera: The camera that they were rendered with.
 
     Raises:
         ValueError: If the rendering has no labels, or frame counts differ.
     """
     if rendering.labels is None:
         raise ValueError(
-            "A rendering without labels was given; labels were wanted to tell what is seen. Render with labels=True."
+            "Expected a rendering with labels, to tell what is seen, got one without. Render with labels=True."
         )
     times = len(camera.viewmats)
     if any(len(one) != times for one in joints) or len(rendering.alpha) != times:
         raise ValueError(
-            f"A rendering of {len(rendering.alpha)} frames, joints of {[len(one) for one in joints]} and a camera of "
-            f"{times} were given; equal counts were wanted. Give what was rendered together."
+            f"Expected {times} frames, as the camera has, got a rendering of {len(rendering.alpha)} and joints of "
+            f"{[len(one) for one in joints]}. Give what was rendered together."
         )
     mask = rendering.alpha >= COVERED
     labels = torch.where(mask, rendering.labels, torch.zeros_like(rendering.labels))
@@ -65,10 +65,10 @@ def ground_truth(rendering: Rendering, joints: Sequence[Float[Tensor, "time 55 3
     local = torch.einsum("tij,ptkj->ptki", R, world.to(R)) + t[:, None]
     depth = local[..., 2:].clamp(min=1e-6)
     pixels = torch.einsum("tij,ptkj->ptki", camera.Ks[:, :2, :2], local[..., :2] / depth) + camera.Ks[:, None, :2, 2]
-    return GroundTruth(mask, labels, local, pixels, _visible(labels[:, 0], local, pixels))
+    return GroundTruth(mask, labels, local, pixels, _find_visible(labels[:, 0], local, pixels))
 
 
-def _visible(
+def _find_visible(
     labels: Int16[Tensor, "time height width"],
     local: Float[Tensor, "person time 55 3"],
     pixels: Float[Tensor, "person time 55 2"],
@@ -85,7 +85,7 @@ def _visible(
     return inside & theirs & linked
 
 
-def _links() -> Bool[Tensor, "55 55"]:
+def _link_parts() -> Bool[Tensor, "55 55"]:
     """Which parts meet at each joint: its own, its parent's and its children's."""
     linked = torch.eye(JOINTS, dtype=torch.bool)
     for joint, parent in enumerate(PARENTS):
@@ -94,4 +94,4 @@ def _links() -> Bool[Tensor, "55 55"]:
     return linked
 
 
-_LINKED = _links()
+_LINKED = _link_parts()

@@ -1,7 +1,4 @@
-"""The motions of training clips: extracted once, kept on disk, graded, counted.
-
-Between a data set's records and the synthesizer.
-"""
+"""Extract the motions of training clips: once, kept on disk, then filtered by quality and counted."""
 
 import logging
 from collections.abc import Collection, Sequence
@@ -13,7 +10,7 @@ from rich.progress import track
 from synthaug.files import digest_of, read_reference, shuffle_per_process, write_atomic, write_reference
 from synthaug.motions import MotionSource, UnusableClipError
 from synthaug.structures import Record, Reference
-from synthaug.synthesis.gravity import together
+from synthaug.synthesis.gravity import align_gravity
 
 logger = logging.getLogger(__name__)
 
@@ -24,19 +21,19 @@ class References:
 
     Attributes:
         records: The clips, in the order given.
-        takes: What was seen in each, by key.
+        by_key: Motion and camera found in each, by key.
         dropped: Why others were left out, by key.
     """
 
     records: tuple[Record, ...]
-    takes: dict[str, Reference]
+    by_key: dict[str, Reference]
     dropped: dict[str, str]
 
-    def only(self, keys: Collection[str]) -> "References":
-        """Those of these keys."""
+    def select(self, keys: Collection[str]) -> "References":
+        """The references with these keys."""
         records = tuple(record for record in self.records if record.key in keys)
         dropped = {key: reason for key, reason in self.dropped.items() if key in keys}
-        return References(records, {record.key: self.takes[record.key] for record in records}, dropped)
+        return References(records, {record.key: self.by_key[record.key] for record in records}, dropped)
 
     def of_class(self, label: int) -> tuple[Record, ...]:
         """The records of one class."""
@@ -56,59 +53,61 @@ def gather(
     Args:
         records: Training clips.
         source: Takes a motion out of a record.
-        cache: Folder that keeps what was extracted, refusals too; None extracts anew.
+        cache: Folder that keeps what was extracted, refusals too; None extracts every time.
         min_quality: References graded lower are dropped. Known truth has no grade and stays.
         fixed_cameras: Clips whose records name one camera were filmed by one that stood still.
 
     Returns:
-        The usable ones and the reasons for the rest: clips without a recording beside others that have one are
-        counted, as published sets have such.
+        The usable ones and the reasons for the rest. Clips whose recording is missing are among the rest, since
+        published data sets lack some.
 
     Raises:
-        FileNotFoundError: If no record has anything to take a motion out of; says so of the first.
+        FileNotFoundError: If no record has anything to take a motion out of; the message names the first.
     """
-    return settled(extracted(records, source, cache=cache), min_quality=min_quality, fixed_cameras=fixed_cameras)
+    found = extract_references(records, source, cache=cache)
+    return filter_references(found, min_quality=min_quality, fixed_cameras=fixed_cameras)
 
 
-def extracted(records: Sequence[Record], source: MotionSource, *, cache: Path | None = None) -> References:
-    """What each record says by itself; arguments and errors as for `gather`."""
-    takes: dict[str, Reference] = {}
+def extract_references(records: Sequence[Record], source: MotionSource, *, cache: Path | None = None) -> References:
+    """Motion and camera of each record by itself; arguments and errors as for `gather`."""
+    by_key: dict[str, Reference] = {}
     dropped: dict[str, str] = {}
-    missing = shuffle_per_process([record for record in records if not _kept(_path(record, source, cache))])
+    missing = shuffle_per_process([record for record in records if not _is_kept(_path(record, source, cache))])
     absent: dict[str, FileNotFoundError] = {}
     for record in track(missing, description="Extracting motions", transient=True, disable=len(missing) < 4):
-        if _kept(_path(record, source, cache)):
-            continue  # another process was quicker
+        if _is_kept(_path(record, source, cache)):
+            continue  # another process extracted it meanwhile
         try:
-            _extract(record, source, cache, takes, dropped)
+            _extract(record, source, cache, by_key, dropped)
         except FileNotFoundError as error:
-            # Not remembered: the file may be brought.
+            # Not written to the cache: the file may be added later.
             dropped[record.key] = str(error)
             absent[record.key] = error
     if records and len(absent) == len(records):
         raise absent[records[0].key]
     for record in records:
-        if record.key not in takes and record.key not in dropped:
-            _read(record, source, cache, takes, dropped)
-    return References(tuple(record for record in records if record.key in takes), takes, dropped)
+        if record.key not in by_key and record.key not in dropped:
+            _read(record, source, cache, by_key, dropped)
+    return References(tuple(record for record in records if record.key in by_key), by_key, dropped)
 
 
-def settled(found: References, *, min_quality: float = 0.0, fixed_cameras: bool = True) -> References:
-    """The references, agreeing on which way is up where one camera filmed them (`gravity.together`), and graded.
+def filter_references(found: References, *, min_quality: float = 0.0, fixed_cameras: bool = True) -> References:
+    """Align gravity between clips of one camera (see `align_gravity`), then drop references of low quality.
 
-    Anew for every choice of clips, since it depends on which there are: no clip that is not among them has a say.
+    Recomputed for each selection of clips: only the selected clips influence the estimate.
     """
-    takes = together(found.records, found.takes) if fixed_cameras else dict(found.takes)
+    by_key = align_gravity(found.records, found.by_key) if fixed_cameras else dict(found.by_key)
     dropped = dict(found.dropped)
-    for key, reference in list(takes.items()):
+    for key, reference in list(by_key.items()):
         if reference.quality is not None and reference.quality < min_quality:
-            dropped[key] = f"quality {reference.quality:.2f} is below min_quality={min_quality}{_blamed(reference)}"
-            del takes[key]
-    return References(tuple(record for record in found.records if record.key in takes), takes, dropped)
+            why = _describe_worst_part(reference)
+            dropped[key] = f"quality {reference.quality:.2f} is below min_quality={min_quality}{why}"
+            del by_key[key]
+    return References(tuple(record for record in found.records if record.key in by_key), by_key, dropped)
 
 
-def _blamed(reference: Reference) -> str:
-    """The part of the score that is to blame, where the source says its parts."""
+def _describe_worst_part(reference: Reference) -> str:
+    """The part of the score that lowers it most, where the source notes its parts."""
     parts = {name.removeprefix("part_"): value for name, value in reference.notes.items() if name.startswith("part_")}
     if not parts:
         return ""
@@ -117,7 +116,7 @@ def _blamed(reference: Reference) -> str:
 
 
 def _path(record: Record, source: MotionSource, cache: Path | None) -> Path | None:
-    """Where a record's motion is kept: named by source, interval, and the state of all files that it is read from."""
+    """Where a record's motion is kept: named after source, interval and state of all files that it is read from."""
     if cache is None:
         return None
     states = [state for path in (record.path, *source.reads(record)) for state in _states(path)]
@@ -140,27 +139,27 @@ def _state(file: Path) -> str:
     return f"{stat.st_size}:{stat.st_mtime_ns}"
 
 
-def _kept(path: Path | None) -> bool:
+def _is_kept(path: Path | None) -> bool:
     return path is not None and (path.exists() or path.with_suffix(".refused").exists())
 
 
 def _extract(
-    record: Record, source: MotionSource, cache: Path | None, takes: dict[str, Reference], dropped: dict[str, str]
+    record: Record, source: MotionSource, cache: Path | None, by_key: dict[str, Reference], dropped: dict[str, str]
 ) -> None:
     path = _path(record, source, cache)
     try:
-        takes[record.key] = source.load(record)
+        by_key[record.key] = source.load(record)
     except UnusableClipError as error:
         dropped[record.key] = str(error)
         if path is not None:
             write_atomic(path.with_suffix(".refused"), str(error).encode())
         return
     if path is not None:
-        write_reference(path, takes[record.key])
+        write_reference(path, by_key[record.key])
 
 
 def _read(
-    record: Record, source: MotionSource, cache: Path | None, takes: dict[str, Reference], dropped: dict[str, str]
+    record: Record, source: MotionSource, cache: Path | None, by_key: dict[str, Reference], dropped: dict[str, str]
 ) -> None:
     path = _path(record, source, cache)
     assert path is not None
@@ -169,8 +168,8 @@ def _read(
         dropped[record.key] = refused.read_text()
         return
     try:
-        takes[record.key] = read_reference(path)
+        by_key[record.key] = read_reference(path)
     except ValueError as error:
         logger.warning("%s", error)
         path.unlink(missing_ok=True)
-        _extract(record, source, cache, takes, dropped)
+        _extract(record, source, cache, by_key, dropped)

@@ -1,4 +1,4 @@
-"""What every background owes. For plugin authors and for our own tests."""
+"""Check what every background must do: for plugin authors and for our own tests."""
 
 import json
 
@@ -10,18 +10,23 @@ from synthaug.structures import Camera, Scene
 from synthaug.testing.cameras import example_camera
 
 
-def check_background(background: Background, *, camera: Camera | None = None, draws: int = 3) -> None:
+def check_background(background: Background, *, camera: Camera | None = None, samples: int = 3) -> None:
     """Raise AssertionError unless the background keeps its contract.
 
     Checked: frames have the camera's number and size; values survive a trip through JSON; equal values give equal
-    pixels, whatever was drawn in between; the fingerprint stays; a camera, where one comes back, has as many frames
+    pixels, whatever was sampled in between; the fingerprint stays; a camera, where one comes back, has as many frames
     and their size; depth is positive and of one frame's size; a scene with a camera has a spot on the floor.
+
+    Args:
+        background: Prepared, so that it has something to choose from.
+        camera: The view to ask for; None takes an example.
+        samples: How many values are tried.
     """
     view = example_camera() if camera is None else camera
     fingerprint = background.fingerprint
-    for seed in range(draws):
+    for seed in range(samples):
         values = background.sample(np.random.default_rng(seed))
-        assert background.sample(np.random.default_rng(seed)) == values, "the same generator drew other values"
+        assert background.sample(np.random.default_rng(seed)) == values, "the same generator sampled other values"
         scene = background.scene(values, view)
         background.scene(background.sample(np.random.default_rng(seed + 1000)), view)
         again = background.scene(json.loads(json.dumps(values, allow_nan=False)), view)

@@ -30,7 +30,7 @@ def film(key, seed, shift=0.0):
 
 @pytest.fixture(scope="module")
 def places():
-    return Places(Rooms("studio"), Orbit(), number=5).among([film("a", 0), film("b", 1)])
+    return Places(Rooms("studio"), Orbit(), number=5).prepare([film("a", 0), film("b", 1)])
 
 
 def view(time=3):
@@ -48,22 +48,22 @@ def test_a_place_is_the_room_seen_by_the_camera_that_it_gives(places):
 
 
 def test_there_are_as_many_as_asked_for_and_all_are_used(places):
-    drawn = [places.sample(np.random.default_rng(seed)) for seed in range(200)]
-    assert {values["place"] for values in drawn} == set(range(5))
-    assert len({json.dumps(values, sort_keys=True) for values in drawn}) == 5
+    sampled = [places.sample(np.random.default_rng(seed)) for seed in range(200)]
+    assert {values["place"] for values in sampled} == set(range(5))
+    assert len({json.dumps(values, sort_keys=True) for values in sampled}) == 5
 
 
 def test_what_was_shown_before_changes_nothing(places):
     values = [places.sample(np.random.default_rng(seed)) for seed in range(6)]
     first = [places.scene(one, view()).frames for one in values]
-    fresh = Places(Rooms("studio"), Orbit(), number=5).among([film("b", 1), film("a", 0)])
+    fresh = Places(Rooms("studio"), Orbit(), number=5).prepare([film("b", 1), film("a", 0)])
     assert fresh.fingerprint == places.fingerprint
     for one, frames in list(zip(values, first, strict=True))[::-1]:
         assert torch.equal(fresh.scene(one, view()).frames, frames)
 
 
 def test_a_view_follows_the_person_wherever_they_were_filmed():
-    near, far = (Places(Rooms("studio"), Orbit(), number=1).among([film("a", 0, shift)]) for shift in (0.0, 7.0))
+    near, far = (Places(Rooms("studio"), Orbit(), number=1).prepare([film("a", 0, shift)]) for shift in (0.0, 7.0))
     values = near.sample(np.random.default_rng(0))
     cameras = [stock.scene(values, view(1)).camera for stock in (near, far)]
     torch.testing.assert_close(cameras[0].viewmats, cameras[1].viewmats, rtol=0, atol=1e-4)
@@ -87,11 +87,11 @@ def test_flat_pictures_know_nothing(places):
 
 def test_places_without_views_say_so(places):
     empty = Places(Rooms("studio"), Orbit())
-    with pytest.raises(ValueError, match="Call `among`"):
+    with pytest.raises(ValueError, match="Call `prepare`"):
         empty.sample(np.random.default_rng(0))
-    with pytest.raises(ValueError, match="at least one was wanted"):
-        empty.among([])
+    with pytest.raises(ValueError, match="Expected at least one film"):
+        empty.prepare([])
     with pytest.raises(KeyError, match="Replay recipes with the data set"):
         places.scene({**places.sample(np.random.default_rng(0)), "view": "elsewhere"}, view())
-    with pytest.raises(ValueError, match="at least one place"):
+    with pytest.raises(ValueError, match="at least one place, got 0"):
         Places(Rooms("studio"), Orbit(), number=0)

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from synthaug.backgrounds.plate.emptying import PlateError, Samples, camera_shift, emptied, masked_median, silhouettes
+from synthaug.backgrounds.plate.removal import (
+    PlateError,
+    Samples,
+    camera_shift,
+    mask_people,
+    masked_median,
+    remove_people,
+)
 from synthaug.backgrounds.plates import Plates
 from synthaug.body.skeleton import joint_positions, mean_skeleton
 from synthaug.datamodule.guards import check_places
@@ -46,7 +53,7 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
 
 def test_the_plate_of_a_moving_blob_is_the_true_background():
     frames, people = blob_film()
-    empty = emptied(Samples(frames, people, frames[:0]), max_hole=0.1, max_shift=0.6)
+    empty = remove_people(Samples(frames, people, frames[:0]), max_hole=0.1, max_shift=0.6)
     # Noise of 3 in single frames is 38.6 dB; a median of over 20 samples leaves 1.25 * 3 / sqrt(20), above 48 dB.
     assert psnr(empty.picture, scenery()) > 44
     assert empty.hole == 0
@@ -62,31 +69,31 @@ def test_a_blob_that_lingers_shows_through_a_plain_median_but_not_through_ours()
 def test_small_holes_are_filled_and_large_ones_refused():
     frames, people = blob_film()
     people[:, 10:14, 10:14] = True
-    assert emptied(Samples(frames, people, frames[:0]), max_hole=0.1, max_shift=0.6).hole == pytest.approx(
+    assert remove_people(Samples(frames, people, frames[:0]), max_hole=0.1, max_shift=0.6).hole == pytest.approx(
         16 / HEIGHT / WIDTH
     )
     people[:, :, :40] = True
-    with pytest.raises(PlateError, match="25 % of the picture are never without the person"):
-        emptied(Samples(frames, people, frames[:0]), max_hole=0.1, max_shift=0.6)
+    with pytest.raises(PlateError, match="at most 10 % of the picture to be always covered, got 25 %"):
+        remove_people(Samples(frames, people, frames[:0]), max_hole=0.1, max_shift=0.6)
 
 
-def test_frames_of_which_nothing_is_known_fill_holes_where_nobody_is():
+def test_frames_about_which_nothing_is_known_fill_holes_where_nobody_is():
     """The blob stands still while it is known, and walks away later: what it hid comes out of the later frames."""
     frames, people = blob_film()
     known, mask = np.repeat(frames[6:7], 8, 0), np.repeat(people[6:7], 8, 0)
-    empty = emptied(Samples(known, mask, frames[20:]), max_hole=0.001, max_shift=0.6)
+    empty = remove_people(Samples(known, mask, frames[20:]), max_hole=0.001, max_shift=0.6)
     assert empty.hole == 0
     assert psnr(empty.picture[40:70, 10:50], scenery()[40:70, 10:50]) > 38
     # If it hardly moves, it is seen to stick out, and the hole stays.
-    with pytest.raises(PlateError, match="never without the person"):
-        emptied(Samples(known, mask, frames[9:13]), max_hole=0.001, max_shift=0.6)
+    with pytest.raises(PlateError, match="The person hides too much"):
+        remove_people(Samples(known, mask, frames[9:13]), max_hole=0.001, max_shift=0.6)
 
 
 def test_a_person_who_never_leaves_is_not_taken_for_furniture():
     frames, people = blob_film()
     known, mask = np.repeat(frames[6:7], 8, 0), np.repeat(people[6:7], 8, 0)
-    with pytest.raises(PlateError, match="never without the person"):
-        emptied(Samples(known, mask, known), max_hole=0.001, max_shift=0.6)
+    with pytest.raises(PlateError, match="The person hides too much"):
+        remove_people(Samples(known, mask, known), max_hole=0.001, max_shift=0.6)
 
 
 def test_a_moving_camera_is_refused_and_a_still_one_is_not():
@@ -94,7 +101,7 @@ def test_a_moving_camera_is_refused_and_a_still_one_is_not():
     panned = np.stack([wide[:, k : k + WIDTH] for k in range(0, 48)])
     nobody = np.zeros(panned.shape[:3], bool)
     with pytest.raises(PlateError, match="The camera moves"):
-        emptied(Samples(panned, nobody, panned[:0]), max_hole=0.1, max_shift=0.6)
+        remove_people(Samples(panned, nobody, panned[:0]), max_hole=0.1, max_shift=0.6)
     frames, people = blob_film()
     assert camera_shift(frames, people) < 0.3
 
@@ -110,7 +117,7 @@ def test_a_silhouette_covers_every_joint_and_nothing_far_away():
     seen = joints @ camera.viewmats[0, :3, :3].T + camera.viewmats[0, :3, 3]
     pixels = ((seen / seen[..., 2:]) @ camera.Ks[0].T)[..., :2].double().numpy()
     scales = (camera.Ks[0, 0, 0] / seen[..., 2]).double().numpy()
-    mask = silhouettes(pixels, scales, height=HEIGHT, width=WIDTH)[0]
+    mask = mask_people(pixels, scales, height=HEIGHT, width=WIDTH)[0]
     inside = [p for p in np.floor(pixels[0]).astype(int) if 0 <= p[0] < WIDTH and 0 <= p[1] < HEIGHT]
     assert all(mask[y, x] for x, y in inside)
     assert not mask[:, : int(pixels[0, :, 0].min() - 0.3 * scales.max())].any()
@@ -147,7 +154,7 @@ def film(root: Path, name: str = "walk", *, pan: int = 0) -> tuple[Record, Refer
 
 def test_plates_come_out_of_film_and_are_backgrounds(tmp_path):
     record, reference = film(tmp_path)
-    plates = Plates(tmp_path / "cache").among([(record, reference)])
+    plates = Plates(tmp_path / "cache").prepare([(record, reference)])
     check_background(plates)
     scene = plates.scene({"plate": "walk"}, example_camera(frames=3, height=HEIGHT, width=WIDTH))
     # H.264 at its usual quality is what limits this.
@@ -162,7 +169,7 @@ def test_a_crop_follows_the_spot_and_its_camera_agrees(tmp_path):
     aside = replace(
         reference, motion=replace(reference.motion, transl=reference.motion.transl + torch.tensor([1.0, 0, 0]))
     )
-    plates = Plates(tmp_path / "cache", max_hole=0.5).among([(record, aside)])
+    plates = Plates(tmp_path / "cache", max_hole=0.5).prepare([(record, aside)])
     scene = plates.scene({"plate": "walk"}, example_camera(frames=1, height=64, width=64))
     spot = torch.tensor([scene.spot[0], 0.9, scene.spot[2]])
     seen = scene.camera.viewmats[0, :3, :3] @ spot + scene.camera.viewmats[0, :3, 3]
@@ -180,7 +187,7 @@ def test_a_crop_follows_the_spot_and_its_camera_agrees(tmp_path):
 def test_records_of_one_file_share_one_plate(tmp_path):
     record, reference = film(tmp_path)
     half = replace(record, key="walk-again", end=1.0)
-    plates = Plates(tmp_path / "cache").among([(record, reference), (half, reference)])
+    plates = Plates(tmp_path / "cache").prepare([(record, reference), (half, reference)])
     assert list(plates.plates) == ["walk"]
 
 
@@ -194,7 +201,7 @@ def test_what_a_film_shows_outside_the_training_intervals_reaches_no_plate(tmp_p
     write_video(tmp_path / "parts.mp4", video, fps=24.0)
     trained = replace(record, key="parts#0-1", path=tmp_path / "parts.mp4", end=third / 24.0)
     few = replace(reference, motion=Motion.from_pose(torch.zeros(4, 55, 3), reference.motion.transl[:4], fps=24.0))
-    plates = Plates(tmp_path / "cache", max_hole=0.9).among([(trained, few)])
+    plates = Plates(tmp_path / "cache", max_hole=0.9).prepare([(trained, few)])
     scene = plates.scene({"plate": trained.key}, example_camera(frames=1, height=HEIGHT, width=WIDTH))
     shown = scene.frames[0].permute(1, 2, 0).numpy()[red].reshape(-1, 3).mean(0)
     np.testing.assert_allclose(shown, scenery()[red].reshape(-1, 3).mean(0), atol=40)
@@ -210,7 +217,7 @@ def pelvis(reference: Reference) -> tuple[int, int]:
 
 def test_plates_of_held_out_clips_are_a_leak(tmp_path):
     record, reference = film(tmp_path)
-    plates = Plates(tmp_path / "cache").among([(record, reference)])
+    plates = Plates(tmp_path / "cache").prepare([(record, reference)])
     other = replace(record, key="other")
     check_places(plates, Split((record,), (), (replace(other, subject="s2"),)), "subject")
     for train, tested in ((other, replace(record, subject="s2")), (record, other)):
@@ -221,14 +228,14 @@ def test_plates_of_held_out_clips_are_a_leak(tmp_path):
 def test_the_cache_is_used_and_a_damaged_one_renewed(tmp_path):
     record, reference = film(tmp_path)
     cache = tmp_path / "cache"
-    first = Plates(cache).among([(record, reference)])
+    first = Plates(cache).prepare([(record, reference)])
     (picture,) = cache.rglob("*.png")
     time = picture.stat().st_mtime_ns
-    again = Plates(cache).among([(record, reference)])
+    again = Plates(cache).prepare([(record, reference)])
     assert picture.stat().st_mtime_ns == time
     assert again.fingerprint == first.fingerprint
     picture.write_bytes(b"damaged")
-    Plates(cache).among([(record, reference)])
+    Plates(cache).prepare([(record, reference)])
     assert picture.stat().st_size > 100
 
 
@@ -236,29 +243,29 @@ def test_moving_cameras_and_broken_files_are_counted(tmp_path):
     good, panned = film(tmp_path), film(tmp_path, "panned", pan=70)
     (tmp_path / "empty.mp4").touch()
     empty = (replace(good[0], key="empty", path=tmp_path / "empty.mp4"), good[1])
-    plates = Plates(tmp_path / "cache").among([good, panned, empty])
+    plates = Plates(tmp_path / "cache").prepare([good, panned, empty])
     assert list(plates.plates) == ["walk"]
     assert "The camera moves" in plates.refused["panned"]
     assert "empty" in plates.refused["empty"]
-    again = Plates(tmp_path / "cache").among([good, panned, empty])
+    again = Plates(tmp_path / "cache").prepare([good, panned, empty])
     assert again.refused == plates.refused
 
 
 def test_without_film_there_is_nothing_to_choose_from(tmp_path):
-    with pytest.raises(ValueError, match="Call `among`"):
+    with pytest.raises(ValueError, match="Call `prepare`"):
         Plates(tmp_path).sample(np.random.default_rng(0))
-    with pytest.raises(ValueError, match="None of 0 training films.*synth/background=rooms"):
-        Plates(tmp_path).among([])
+    with pytest.raises(ValueError, match="got no plate from any of 0 .*synth/background=rooms"):
+        Plates(tmp_path).prepare([])
     with pytest.raises(ValueError, match="The camera moves.*synth/background=rooms"):
-        Plates(tmp_path / "cache").among([film(tmp_path, pan=70)])
+        Plates(tmp_path / "cache").prepare([film(tmp_path, pan=70)])
 
 
 def test_a_plate_of_other_film_is_refused(tmp_path):
-    plates = Plates(tmp_path / "cache").among([film(tmp_path)])
-    with pytest.raises(KeyError, match="'elsewhere'"):
+    plates = Plates(tmp_path / "cache").prepare([film(tmp_path)])
+    with pytest.raises(KeyError, match="got 'elsewhere'"):
         plates.scene({"plate": "elsewhere"}, example_camera())
 
 
 def test_impossible_settings_are_refused():
-    with pytest.raises(ValueError, match="at least 3 samples"):
+    with pytest.raises(ValueError, match="samples of at least 3.*got samples=1"):
         Plates(samples=1)

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from synthaug.backgrounds.room.families import FAMILIES, STREET, STUDIO
-from synthaug.backgrounds.room.furniture import BUILDERS, Material, Stuff
-from synthaug.backgrounds.room.layout import MARGIN, SHADE, planned
+from synthaug.backgrounds.room.furniture import BUILDERS, Material, PieceStyle
+from synthaug.backgrounds.room.layout import MARGIN, MAX_HIDDEN, lay_out
 from synthaug.backgrounds.room.textures import PATTERNS
 from synthaug.backgrounds.rooms import Rooms
 from synthaug.cameras.handheld import Handheld
@@ -38,8 +38,8 @@ def unprojected(camera: Camera, depth: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_rooms_are_backgrounds(family):
     rooms = Rooms(family, occluders=0.5)
-    check_background(rooms, draws=2)
-    assert rooms.among([]) is rooms
+    check_background(rooms, samples=2)
+    assert rooms.prepare([]) is rooms
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -48,7 +48,7 @@ def test_every_ray_ends_inside_the_room_on_or_above_the_floor(family):
     for k, camera in enumerate(views(6)):
         values = rooms.sample(np.random.default_rng(k))
         scene = rooms.scene(values, camera)
-        plan = planned(values, camera, free=1.0)
+        plan = lay_out(values, camera, free=1.0)
         points = unprojected(camera, scene.depth).double().numpy() @ plan.R_room_world.T
         assert (points > np.array(plan.low) - 1e-3).all()
         assert (points < np.array(plan.high) + 1e-3).all()
@@ -71,7 +71,7 @@ def test_floor_pixels_lie_on_the_floor():
 def test_a_room_encloses_the_camera_and_the_free_place_stays_free():
     rooms = Rooms(occluders=0.0)
     for k, camera in enumerate(views(30)):
-        plan = planned(rooms.sample(np.random.default_rng(k)), camera, free=1.0)
+        plan = lay_out(rooms.sample(np.random.default_rng(k)), camera, free=1.0)
         places = position(camera.viewmats.double()).numpy() @ plan.R_room_world.T
         assert (places[:, [0, 2]] >= np.array(plan.low)[[0, 2]] + MARGIN - 1e-6).all()
         assert (places <= np.array(plan.high) - MARGIN + 1e-6).all()
@@ -107,7 +107,7 @@ def test_occluders_hide_no_more_than_the_legs():
         hidden = body[inside & (depth < seen[:, 2] - 0.1), 1]
         hiding += len(hidden) > 0
         # A pixel at 40 px is up to 5 cm wide at the person.
-        assert float(hidden.max()) < SHADE + 0.1 if len(hidden) else True
+        assert float(hidden.max()) < MAX_HIDDEN + 0.1 if len(hidden) else True
     assert hiding >= 2
 
 
@@ -187,7 +187,7 @@ def test_furniture_stands_on_the_floor_before_its_wall():
     for name, builder in BUILDERS.items():
         for shape in ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), (0.3, 0.8, 0.5)):
             color = Material("flat", "#808080")
-            solids = builder(Stuff(color, color, color, color, 1.1, shape, 0))
+            solids = builder(PieceStyle(color, color, color, color, 1.1, shape, 0))
             lows, highs = np.array([solid.low for solid in solids]), np.array([solid.high for solid in solids])
             assert (highs > lows).all(), name
             assert lows[:, 1].min() >= 0, name
@@ -211,9 +211,9 @@ def test_another_setting_is_another_fingerprint():
 def test_a_camera_under_the_floor_and_an_unknown_family_are_refused():
     camera = example_camera(frames=1)
     camera.viewmats[:, 1, 3] = -0.5
-    with pytest.raises(ValueError, match="below the floor.*synth/background=images"):
+    with pytest.raises(ValueError, match="m below the floor.*synth/background=images"):
         Rooms().scene(Rooms().sample(np.random.default_rng(0)), camera)
-    with pytest.raises(ValueError, match="'villa'.*studio"):
+    with pytest.raises(ValueError, match="one of .*'studio'.*, got 'villa'"):
         Rooms("villa")
-    with pytest.raises(ValueError, match=r"a share in 0\.\.1"):
+    with pytest.raises(ValueError, match=r"a share in 0\.\.1.*got occluders=2\.0"):
         Rooms(occluders=2.0)

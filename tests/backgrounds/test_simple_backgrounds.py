@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import torch
 
-from synthaug.backgrounds.images import Images, cropped
+from synthaug.backgrounds.images import Images, crop
 from synthaug.backgrounds.mixture import Mixture
 from synthaug.backgrounds.plain import Plain
 from synthaug.testing.backgrounds import check_background
@@ -27,7 +27,7 @@ def folder(tmp_path):
 def test_they_are_backgrounds(folder):
     for background in (RED, Plain([[1, 2, 3], [4, 5, 6]]), Images(folder), Mixture({"a": RED, "b": Images(folder)})):
         check_background(background)
-        assert background.among([]).fingerprint == background.fingerprint
+        assert background.prepare([]).fingerprint == background.fingerprint
 
 
 def test_plain_is_the_colour_it_says():
@@ -37,7 +37,7 @@ def test_plain_is_the_colour_it_says():
 
 @pytest.mark.parametrize("colors", [[], [[1, 2]], [[0, 0, 256]]])
 def test_plain_wants_colours(colors):
-    with pytest.raises(ValueError, match=r"three values in 0\.\.255"):
+    with pytest.raises(ValueError, match=r"three values in 0\.\.255 each, got"):
         Plain(colors)
 
 
@@ -46,16 +46,16 @@ def test_images_keep_their_aspect():
     for rows, columns in ((400, 200), (200, 400)):
         picture = np.zeros((rows, columns, 3), np.uint8)
         cv2.circle(picture, (columns // 2, rows // 2), 60, (255, 255, 255), -1)
-        crop = cropped(picture, 90, 120, place=(1.0, 0.5, 0.5))
-        tall = int((crop[:, :, 0] > 127).any(1).sum())
-        wide = int((crop[:, :, 0] > 127).any(0).sum())
+        part = crop(picture, 90, 120, place=(1.0, 0.5, 0.5))
+        tall = int((part[:, :, 0] > 127).any(1).sum())
+        wide = int((part[:, :, 0] > 127).any(0).sum())
         assert abs(tall - wide) <= 1
 
 
 def test_crops_reach_every_edge_and_nothing_beyond():
     picture = np.arange(100, dtype=np.uint8)[:, None, None] * np.ones((1, 50, 3), np.uint8)
-    assert cropped(picture, 10, 10, place=(1.0, 0.0, 0.0))[0].max() < 6
-    assert cropped(picture, 10, 10, place=(1.0, 1.0, 1.0))[-1].min() > 93
+    assert crop(picture, 10, 10, place=(1.0, 0.0, 0.0))[0].max() < 6
+    assert crop(picture, 10, 10, place=(1.0, 1.0, 1.0))[-1].min() > 93
 
 
 def test_images_are_in_rgb(tmp_path):
@@ -68,8 +68,8 @@ def test_images_are_in_rgb(tmp_path):
 def test_broken_pictures_are_counted_and_never_drawn(folder):
     images = Images(folder)
     assert images.quarantine == {"broken.jpg": "not readable as a picture", "empty.png": "empty file"}
-    drawn = {images.sample(np.random.default_rng(seed))["file"] for seed in range(60)}
-    assert drawn == {"a.png", "c.jpg", "deeper/b.PNG"}
+    sampled = {images.sample(np.random.default_rng(seed))["file"] for seed in range(60)}
+    assert sampled == {"a.png", "c.jpg", "deeper/b.PNG"}
 
 
 def test_another_file_is_another_fingerprint(folder):
@@ -80,12 +80,12 @@ def test_another_file_is_another_fingerprint(folder):
 
 
 def test_a_missing_an_empty_and_a_broken_folder_say_what_to_do(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"no folder of pictures.*synth\.background\.root"):
+    with pytest.raises(FileNotFoundError, match=r"No such folder.*synth\.background\.root"):
         Images(tmp_path / "nowhere")
-    with pytest.raises(FileNotFoundError, match=r"holds no pictures.*synth\.background\.root"):
+    with pytest.raises(FileNotFoundError, match=r"to hold files ending in.*got none.*synth\.background\.root"):
         Images(tmp_path)
     (tmp_path / "a.png").touch()
-    with pytest.raises(FileNotFoundError, match="None of the 1 pictures"):
+    with pytest.raises(FileNotFoundError, match="to hold a readable picture, got 1 that cannot be read"):
         Images(tmp_path)
 
 
@@ -96,7 +96,7 @@ def test_a_picture_that_went_away_is_an_error(folder):
 
 
 def test_images_do_not_magnify_below_one(folder):
-    with pytest.raises(ValueError, match="1 or more was wanted"):
+    with pytest.raises(ValueError, match=r"Expected zoom to be 1 or more, got 0\.5"):
         Images(folder, zoom=0.5)
 
 
@@ -109,14 +109,14 @@ def test_a_mixture_keeps_its_shares():
 
 
 def test_a_part_without_weight_is_never_taken():
-    mixture = Mixture({"red": RED, "blue": BLUE}, {"red": 0, "blue": 1}).among([])
+    mixture = Mixture({"red": RED, "blue": BLUE}, {"red": 0, "blue": 1}).prepare([])
     assert {mixture.sample(np.random.default_rng(seed))["part"] for seed in range(20)} == {"blue"}
 
 
 def test_a_mixture_needs_a_weight_for_every_part_and_knows_its_parts():
-    with pytest.raises(ValueError, match="one weight of 0 or more for each part"):
+    with pytest.raises(ValueError, match="one number of 0 or more for each part"):
         Mixture({"red": RED}, {"blue": 1})
     with pytest.raises(ValueError, match="not all 0"):
         Mixture({"red": RED}, {"red": 0})
-    with pytest.raises(KeyError, match="this mixture has"):
+    with pytest.raises(KeyError, match="one of the backgrounds .*, got 'green'"):
         Mixture({"red": RED}).scene({"part": "green", "values": {}}, example_camera())

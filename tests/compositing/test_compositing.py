@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from synthaug.body.skeleton import JOINT, mean_skeleton
-from synthaug.compositing.layers import DENSITY, FAINT, contact_shadow, darkened, hidden, hidden_plain, over, over_plain
+from synthaug.compositing.layers import darken, occlude, occlude_plain, over, over_plain
+from synthaug.compositing.shadows import DENSITY, FAINT, contact_shadow
 from synthaug.structures import Light, Rendering
 from synthaug.testing.cameras import example_camera
 
@@ -34,20 +35,20 @@ def test_over_is_exact_at_alpha_zero_and_one():
 
 def test_over_agrees_with_real_numbers_to_rounding():
     frames, alpha, color = noise(4, 3, 20, 30), noise(4, 1, 20, 30, seed=1), noise(4, 3, 20, 30, seed=2)
-    drawn = person(alpha, color)
-    exact = drawn.rgb.double() + (255 - alpha.double()) * frames.double() / 255
+    rendering = person(alpha, color)
+    exact = rendering.rgb.double() + (255 - alpha.double()) * frames.double() / 255
     # One rounding, to the nearest.
-    assert float((over(drawn, frames).double() - exact.clamp(max=255)).abs().max()) <= 0.5
+    assert float((over(rendering, frames).double() - exact.clamp(max=255)).abs().max()) <= 0.5
 
 
 def test_the_compiled_over_is_the_plain_one():
-    frames, drawn = noise(4, 3, 20, 30), person(noise(4, 1, 20, 30, seed=1), noise(4, 3, 20, 30, seed=2))
-    assert torch.equal(over(drawn, frames), over_plain(drawn, frames))
+    frames, rendering = noise(4, 3, 20, 30), person(noise(4, 1, 20, 30, seed=1), noise(4, 3, 20, 30, seed=2))
+    assert torch.equal(over(rendering, frames), over_plain(rendering, frames))
 
 
 def test_over_black_gives_the_premultiplied_rendering():
-    drawn = person(noise(2, 1, 8, 8), noise(2, 3, 8, 8, seed=1))
-    assert torch.equal(over(drawn, torch.zeros(2, 3, 8, 8, dtype=torch.uint8)), drawn.rgb)
+    rendering = person(noise(2, 1, 8, 8), noise(2, 3, 8, 8, seed=1))
+    assert torch.equal(over(rendering, torch.zeros(2, 3, 8, 8, dtype=torch.uint8)), rendering.rgb)
 
 
 def test_the_paper_s_white_fringe_does_not_occur():
@@ -68,50 +69,50 @@ def test_the_paper_s_white_fringe_does_not_occur():
 
 
 def test_over_wants_frames_of_the_rendering_s_size():
-    with pytest.raises(ValueError, match="equal shapes were wanted"):
+    with pytest.raises(ValueError, match="Expected frames of the rendering.s shape"):
         over(person(noise(2, 1, 8, 8), noise(2, 3, 8, 8)), noise(2, 3, 8, 9))
 
 
 def half_hidden() -> tuple[Rendering, torch.Tensor]:
     alpha = torch.zeros(2, 1, 12, 20, dtype=torch.uint8)
     alpha[:, :, 2:10, 3:17] = 255
-    drawn = person(alpha, noise(2, 3, 12, 20), depth=3.0 * (alpha > 0))
+    rendering = person(alpha, noise(2, 3, 12, 20), depth=3.0 * (alpha > 0))
     scene = torch.full((12, 20), 5.0)
     scene[:, 10:] = 2.0
-    return drawn, scene
+    return rendering, scene
 
 
 def test_nearer_things_hide_the_person_and_farther_ones_do_not():
-    drawn, scene = half_hidden()
-    rest = hidden(drawn, scene)
-    assert torch.equal(rest.rgb[..., :9], drawn.rgb[..., :9])
-    assert torch.equal(rest.alpha[..., :9], drawn.alpha[..., :9])
+    rendering, scene = half_hidden()
+    rest = occlude(rendering, scene)
+    assert torch.equal(rest.rgb[..., :9], rendering.rgb[..., :9])
+    assert torch.equal(rest.alpha[..., :9], rendering.alpha[..., :9])
     assert int(rest.alpha[..., 11:].max()) == 0
     assert int(rest.rgb[..., 11:].max()) == 0
     assert float(rest.depth[..., 11:].max()) == 0
 
 
 def test_the_border_of_what_hides_is_one_pixel_soft():
-    drawn, scene = half_hidden()
-    row = hidden(drawn, scene).alpha[0, 0, 6]
+    rendering, scene = half_hidden()
+    row = occlude(rendering, scene).alpha[0, 0, 6]
     assert row[8:12].tolist() == [255, 170, 85, 0]  # three pixels of the mean hold 3, 2, 1, 0 visible ones
 
 
 def test_a_wholly_hidden_person_leaves_no_ghost():
-    drawn, _ = half_hidden()
-    rest = hidden(drawn, torch.full((12, 20), 1.0))
+    rendering, _ = half_hidden()
+    rest = occlude(rendering, torch.full((12, 20), 1.0))
     assert int(rest.alpha.max()) == int(rest.rgb.max()) == 0
 
 
 def test_a_person_before_everything_is_untouched():
-    drawn, _ = half_hidden()
-    assert hidden(drawn, torch.full((12, 20), 9.0)) is drawn
+    rendering, _ = half_hidden()
+    assert occlude(rendering, torch.full((12, 20), 9.0)) is rendering
 
 
-def test_the_compiled_hidden_is_the_plain_one():
+def test_compiled_occlusion_is_the_plain_one():
     alpha, depth = noise(3, 1, 20, 30), torch.rand(3, 1, 20, 30, generator=torch.Generator().manual_seed(0))
-    drawn = person(alpha, noise(3, 3, 20, 30, seed=1), depth=depth * (alpha > 0))
-    fast, plain = (form(drawn, torch.full((20, 30), 0.5)) for form in (hidden, hidden_plain))
+    rendering = person(alpha, noise(3, 3, 20, 30, seed=1), depth=depth * (alpha > 0))
+    fast, plain = (form(rendering, torch.full((20, 30), 0.5)) for form in (occlude, occlude_plain))
     # Sums of integers against means of floats: a half may be rounded either way.
     assert int((fast.alpha.int() - plain.alpha.int()).abs().max()) <= 1
     assert int((fast.rgb.int() - plain.rgb.int()).abs().max()) <= 1
@@ -119,7 +120,7 @@ def test_the_compiled_hidden_is_the_plain_one():
 
 def test_hiding_needs_depth():
     with pytest.raises(ValueError, match="depth=True"):
-        hidden(person(noise(1, 1, 4, 4), noise(1, 3, 4, 4)), torch.ones(4, 4))
+        occlude(person(noise(1, 1, 4, 4), noise(1, 3, 4, 4)), torch.ones(4, 4))
 
 
 LIGHTS = {
@@ -196,11 +197,11 @@ def test_what_stands_on_the_floor_is_not_darkened():
 
 def test_a_factor_of_one_changes_nothing_and_the_compiled_form_is_the_plain_one():
     frames = noise(2, 3, 9, 11)
-    assert torch.equal(darkened(frames, torch.ones(2, 1, 9, 11)), frames)
+    assert torch.equal(darken(frames, torch.ones(2, 1, 9, 11)), frames)
     factor = torch.rand(2, 1, 9, 11, generator=torch.Generator().manual_seed(0))
     plain = frames * factor ** (1 / 2.2)
     # The table has 1024 steps; below a factor of 0.01 its root is steep.
-    difference = (darkened(frames, factor).double() - plain.double()).abs()
+    difference = (darken(frames, factor).double() - plain.double()).abs()
     assert float(difference[(factor > 0.01).expand_as(frames)].max()) <= 0.5 + 255 * 0.5 / 1024 / 2.2 * 0.01 ** (
         -1.2 / 2.2
     )

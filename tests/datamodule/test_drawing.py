@@ -11,10 +11,10 @@ from test_datamodule import Diary, epoch, module, trained
 from torch.utils.data import DataLoader
 
 from synthaug.backgrounds import Background
-from synthaug.compositing.sensor import Sensor
 from synthaug.datamodule.batches import LoaderMonitor, normalized
 from synthaug.datamodule.clips import StagedClips, TrainingClips
 from synthaug.datamodule.gpu import Undrawn, packed, unpacked
+from synthaug.sensors.camera import CameraSensor
 from synthaug.structures import Light, Scene
 from synthaug.synthesis.caching import RenderCache
 
@@ -27,7 +27,7 @@ def films(tmp_path_factory):
 @pytest.fixture(scope="module")
 def expected(films):
     """Two epochs, drawn by the workers."""
-    data = module(films, sensor=Sensor())
+    data = module(films, sensor=CameraSensor())
     loader = data.train_dataloader()
     return [epoch(data, loader), epoch(data, loader)]
 
@@ -43,7 +43,7 @@ def same(ours, theirs):
 @pytest.mark.parametrize(("workers", "ahead"), [(0, 0), (0, 1), (2, 1), (1, 3)])
 def test_neither_workers_nor_reading_ahead_change_a_clip(films, expected, workers, ahead):
     easel = FakeGpuRenderer()
-    data = module(films, workers=workers, ahead=ahead, renderer=easel, sensor=Sensor())
+    data = module(films, workers=workers, ahead=ahead, renderer=easel, sensor=CameraSensor())
     loader = data.train_dataloader()
     for whole in expected:
         same(epoch(data, loader), whole)
@@ -51,7 +51,7 @@ def test_neither_workers_nor_reading_ahead_change_a_clip(films, expected, worker
 
 
 def test_a_clip_alone_is_the_clip_in_its_batch(films, expected):
-    clips = TrainingClips(module(films, renderer=FakeGpuRenderer(), sensor=Sensor()))
+    clips = TrainingClips(module(films, renderer=FakeGpuRenderer(), sensor=CameraSensor()))
     found = {batch["key"][row]: batch["video"][row] for batch in expected[1] for row in range(4)}
     alone = [clips[(1, index)] for index in range(clips.num_filmed, len(clips))]
     assert all(set(sample) == {"video", "label", "synthetic", "key"} for sample in alone)
@@ -63,14 +63,14 @@ def test_a_clip_alone_is_the_clip_in_its_batch(films, expected):
 @pytest.mark.parametrize("ahead", [0, 1, 2])
 def test_a_batch_drawn_ahead_and_not_consumed_is_delivered_again(films, expected, consumed, ahead):
     easel = FakeGpuRenderer()
-    loader = module(films, ahead=ahead, renderer=easel, sensor=Sensor()).train_dataloader()
+    loader = module(films, ahead=ahead, renderer=easel, sensor=CameraSensor()).train_dataloader()
     running = iter(loader)
     for _ in range(consumed):
         next(running)
     state = loader.state_dict()
     running.close()
     assert len(easel.batches) == min(consumed + ahead, 12), "so many were drawn, though fewer were consumed"
-    resumed = module(films, renderer=FakeGpuRenderer(), sensor=Sensor()).train_dataloader()
+    resumed = module(films, renderer=FakeGpuRenderer(), sensor=CameraSensor()).train_dataloader()
     resumed.load_state_dict(state)
     same(list(resumed), (expected[0] + expected[1])[consumed:12] or expected[1])
 
@@ -109,9 +109,6 @@ class Stage(Background):
         light = Light((0.3, 0.8, 0.5), (0.5, 0.5, 0.5), (0.7, 0.7, 0.7), (0.5, 0.5, 0.5))
         return Scene(frames.repeat(1, 3, camera.height, camera.width), camera, (0.0, 0.0, 0.0), depth, light)
 
-    def among(self, films):
-        return self
-
 
 def test_what_travels_is_small_and_whole(films):
     synthesizer = module(films, renderer=FakeGpuRenderer(), background=Stage()).synthesizer
@@ -120,7 +117,7 @@ def test_what_travels_is_small_and_whole(films):
     content = packed(Undrawn((0, 9), recipe, staged))
     clip = unpacked(content, staged.scene.frames, synthesizer)
     assert clip.ticket == (0, 9) and clip.recipe == recipe and clip.staged.key == staged.key
-    drawn = synthesizer.finish(recipe, clip.staged, synthesizer.people(clip.staged)).video
+    drawn = synthesizer.finish(recipe, clip.staged, synthesizer.render_people(clip.staged)).video
     assert torch.equal(drawn, synthesizer.render(recipe).video)
     assert len(content) < 48 * 48 * 4 + 20_000, "a depth plane and motions; no frames, no people"
 

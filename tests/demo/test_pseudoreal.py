@@ -9,18 +9,18 @@ from fakes import BeadPeople
 
 from synthaug.backgrounds.rooms import Rooms
 from synthaug.cameras.orbit import Orbit
-from synthaug.compositing.sensor import Sensor
 from synthaug.demo.pseudoreal import FilmJob, FilmSet, Footage, Pairing, PseudoReal
 from synthaug.files import read_reference
 from synthaug.motions.actions import Actions
 from synthaug.renderers.cpu import CpuRenderer
+from synthaug.sensors.camera import CameraSensor
 from synthaug.video import probe
 
 
 def film_maker(views, pairing=None):
     stage = FilmSet(
         motion=Actions(), avatar=BeadPeople(), camera=Orbit(), background=Rooms("street"), renderer=CpuRenderer(),
-        sensor=Sensor(), views=views, pairing=pairing,
+        sensor=CameraSensor(), views=views, pairing=pairing,
     )  # fmt: skip
     footage = Footage(size=48, fps=6.0, seconds=2.0, supersampling=1)
     return PseudoReal(stage, classes=["bow", "clapping"], performers=2, footage=footage, num_workers=0)

@@ -82,9 +82,9 @@ def test_an_outsider_is_a_leak(data, monkeypatch):
     take = data.synth.motion.load(stranger)
 
     def with_a_stranger(found, **options):
-        return References((*found.records, stranger), {**found.takes, stranger.key: take}, {})
+        return References((*found.records, stranger), {**found.by_key, stranger.key: take}, {})
 
-    monkeypatch.setattr(episodic, "settled", with_a_stranger)
+    monkeypatch.setattr(episodic, "filter_references", with_a_stranger)
     with pytest.raises(LeakError, match="not in its support"):
         outcomes(Colours(), data, EPISODES, per_class=8)
 
@@ -110,7 +110,7 @@ def test_no_other_task_says_which_way_is_up(data, monkeypatch):
     monkeypatch.setattr(
         Synthesizer,
         "__init__",
-        lambda self, plan, found, *a, **k: (given.append(found), make(self, plan, found, *a, **k))[1],
+        lambda self, synthesis, found, *a, **k: (given.append(found), make(self, synthesis, found, *a, **k))[1],
     )
     outcomes(Colours(), data, EPISODES, per_class=1)
     played = tasks(data.split.test, EPISODES)
@@ -118,8 +118,8 @@ def test_no_other_task_says_which_way_is_up(data, monkeypatch):
     pooled = 0
     for task, found in zip(played, given, strict=True):
         alone = gather(task.support, Tipped())
-        for key, take in alone.takes.items():
-            assert found.takes[key].notes == take.notes
+        for key, take in alone.by_key.items():
+            assert found.by_key[key].notes == take.notes
             pooled += "camera_clips" in take.notes
     assert pooled
 

@@ -89,7 +89,7 @@ def test_two_steps_on_a_fake_with_nothing_but_its_root(tmp_path, fake):
     run = build(config, folder)
     references = run.data.synthesizer.references
     assert {record.label for record in references.records} == {0, 1} and len(references.records) == 2
-    assert all(take.motion.duration == pytest.approx(SECONDS, abs=0.06) for take in references.takes.values())
+    assert all(take.motion.duration == pytest.approx(SECONDS, abs=0.06) for take in references.by_key.values())
     assert {recipe.label for recipe in run.data.recipes()} == {0, 1}
     dropped = list(references.dropped.values())
     if fake is toyota:

@@ -26,7 +26,7 @@ class Beside(MotionSource):
         self.loads += 1
         path = record.path.with_suffix(".txt")
         if not path.exists():
-            raise FileNotFoundError(f"There is no {path.name}. A text was wanted. Bring it.")
+            raise FileNotFoundError(f"No such file: {path.name}. Bring it.")
         return replace(Waves().load(record), motion=wave(record, fps=float(path.read_text())))
 
 
@@ -48,7 +48,7 @@ def test_a_changed_recording_is_read_again_and_no_other(records, tmp_path):
     os.utime(changed, ns=(1, 1))
     again = gather(records, source, cache=cache)
     assert source.loads == len(records) + 1
-    assert [again.takes[record.key].motion.fps for record in records] == [10, 20, 10, 10]
+    assert [again.by_key[record.key].motion.fps for record in records] == [10, 20, 10, 10]
 
 
 def test_folders_count_with_every_file_in_them(records, tmp_path):
@@ -69,7 +69,7 @@ def test_clips_without_a_recording_are_counted_until_it_is_brought(records, tmp_
     source, missing = Beside(), records[0].path.with_suffix(".txt")
     missing.unlink()
     found = gather(records, source, cache=tmp_path / "kept")
-    assert set(found.dropped) == {records[0].key} and "There is no" in found.dropped[records[0].key]
+    assert set(found.dropped) == {records[0].key} and "No such file" in found.dropped[records[0].key]
     missing.write_text("10")
     assert not gather(records, source, cache=tmp_path / "kept").dropped
 
@@ -77,7 +77,7 @@ def test_clips_without_a_recording_are_counted_until_it_is_brought(records, tmp_
 def test_recordings_that_are_nowhere_are_an_error(records, tmp_path):
     for record in records:
         record.path.with_suffix(".txt").unlink()
-    with pytest.raises(FileNotFoundError, match="A text was wanted"):
+    with pytest.raises(FileNotFoundError, match="No such file: .*txt"):
         gather(records, Beside(), cache=tmp_path / "kept")
 
 
@@ -94,7 +94,7 @@ def test_what_another_process_extracts_meanwhile_is_not_extracted_again(records,
 
     slow = Slow()
     found = gather(records, slow, cache=cache)
-    assert slow.loads == 1 and set(found.takes) == {record.key for record in records}
+    assert slow.loads == 1 and set(found.by_key) == {record.key for record in records}
 
 
 def test_the_first_record_says_what_is_missing(records, tmp_path):

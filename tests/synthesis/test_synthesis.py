@@ -9,9 +9,9 @@ from fakes import Films, Pairs, Waves, plan
 from synthaug.body.blending import middle_of
 from synthaug.body.skeleton import JOINT
 from synthaug.structures import ClipFormat, Recipe
+from synthaug.synthesis import Synthesizer
 from synthaug.synthesis.caching import RenderCache
 from synthaug.synthesis.references import gather
-from synthaug.synthesis.synthesizer import Synthesizer
 
 CLIP = ClipFormat(num_frames=4, fps=5.0, size=48)
 
@@ -36,12 +36,12 @@ def test_render_depends_on_recipe_alone(references):
     assert torch.equal(other.render(Recipe.from_json(recipe.to_json())).video, first)
 
 
-def test_rendering_draws_nothing(references, monkeypatch):
+def test_rendering_samples_nothing(references, monkeypatch):
     ours = synthesizer(references)
     recipe = ours.sample(0)
     expected = ours.render(recipe).video
     before = (np.random.get_state()[1].copy(), torch.get_rng_state())
-    monkeypatch.setattr(np.random, "default_rng", lambda *_: pytest.fail("rendering drew"))
+    monkeypatch.setattr(np.random, "default_rng", lambda *_: pytest.fail("rendering sampled"))
     assert torch.equal(ours.render(recipe).video, expected)
     assert np.array_equal(np.random.get_state()[1], before[0]) and torch.equal(torch.get_rng_state(), before[1])
 
@@ -76,7 +76,7 @@ def test_the_cache_is_read_and_not_rendered_again(references, tmp_path, monkeypa
     ours = synthesizer(references, cache=RenderCache(tmp_path))
     recipe = ours.sample(0)
     expected = ours.render(recipe).video
-    monkeypatch.setattr(type(ours.plan.renderer), "render", lambda *_, **__: pytest.fail("rendered again"))
+    monkeypatch.setattr(type(ours.synthesis.renderer), "render", lambda *_, **__: pytest.fail("rendered again"))
     assert torch.equal(ours.render(recipe).video, expected)
 
 
@@ -150,12 +150,12 @@ def test_unusable_clips_are_dropped_and_counted(tmp_path):
     found = gather(films.records, Waves())
     assert set(found.dropped) == {"0/unusable-1", "1/unusable-1"}
     assert "Nobody waves here" in found.dropped["0/unusable-1"]
-    assert not set(found.dropped) & set(found.takes)
+    assert not set(found.dropped) & set(found.by_key)
 
 
 def test_graded_motions_below_the_gate_are_dropped(tmp_path):
     found = gather(Films(tmp_path).records, Waves(), min_quality=0.95)
-    assert not found.takes and all("min_quality=0.95" in reason for reason in found.dropped.values())
+    assert not found.by_key and all("min_quality=0.95" in reason for reason in found.dropped.values())
 
 
 def test_motions_are_extracted_once(tmp_path, monkeypatch):
@@ -163,31 +163,31 @@ def test_motions_are_extracted_once(tmp_path, monkeypatch):
     first = gather(films.records, Waves(), cache=tmp_path / "motions")
     monkeypatch.setattr(Waves, "load", lambda *_: pytest.fail("extracted again"))
     again = gather(films.records, Waves(), cache=tmp_path / "motions")
-    assert set(again.takes) == set(first.takes) and again.dropped == first.dropped
-    for key, take in first.takes.items():
-        assert torch.equal(again.takes[key].motion.pose, take.motion.pose)
+    assert set(again.by_key) == set(first.by_key) and again.dropped == first.dropped
+    for key, reference in first.by_key.items():
+        assert torch.equal(again.by_key[key].motion.pose, reference.motion.pose)
 
 
 @pytest.mark.parametrize("wrong", [{"identities": -1}, {"per_class": -1}, {"resample_every": -2}])
 def test_impossible_amounts_are_refused(wrong):
-    with pytest.raises(ValueError, match="wanted"):
+    with pytest.raises(ValueError, match=r"Expected synth\.|ratio=1\.5 was given"):
         plan(**wrong)
 
 
 def test_a_clip_shows_the_middle_of_the_action(references):
     for record in references.records:
-        assert references.takes[record.key].motion.duration > CLIP.seconds
+        assert references.by_key[record.key].motion.duration > CLIP.seconds
     for crop in (0.0, 0.5, 1.0):
         ours = synthesizer(references, crop=crop, identities=3, backgrounds=4)
         for index in range(len(ours)):
             recipe = ours.sample(index)
-            middle = middle_of(references.takes[recipe.actors[0].motion].motion)
+            middle = middle_of(references.by_key[recipe.actors[0].motion].motion)
             off = abs(recipe.start + CLIP.seconds / 2 - middle)
             assert off <= crop * CLIP.seconds / 2 + 1e-3
 
 
 def test_mirror_images_count_for_the_class_that_they_show(references):
-    ours = Synthesizer(plan(mirror=0.5, identities=4), references, CLIP, seed=0, images={0: 1, 1: 0})
+    ours = Synthesizer(plan(mirror=0.5, identities=4), references, CLIP, seed=0, mirror_labels={0: 1, 1: 0})
     recipes = [ours.sample(index) for index in range(len(ours))]
     assert 0.2 < sum(recipe.actors[0].mirrored for recipe in recipes) / len(recipes) < 0.8
     for index, recipe in enumerate(recipes):
@@ -197,14 +197,16 @@ def test_mirror_images_count_for_the_class_that_they_show(references):
     recipe = next(recipe for recipe in recipes if recipe.actors[0].mirrored and recipe.label == 1)
     moves = ours.stage(recipe).joints[0][:, [JOINT["left_wrist"], JOINT["right_wrist"]]].diff(dim=0).norm(dim=-1)
     assert moves[:, 1].sum() > 5 * moves[:, 0].sum()
-    only = Synthesizer(plan(mirror=1.0), references, CLIP, seed=0, images={0: 0})
+    only = Synthesizer(plan(mirror=1.0), references, CLIP, seed=0, mirror_labels={0: 0})
     assert {(only.label(i), only.sample(i).actors[0].mirrored) for i in range(len(only))} == {(0, True), (1, False)}
 
 
 def test_nothing_is_mirrored_where_handedness_is_not_known(references):
-    with pytest.raises(ValueError, match="does not say which class.*mirrored_classes"):
+    with pytest.raises(
+        ValueError, match=r"Expected synth\.mirror to be 0, got 0\.1: .*does not say which class.*mirrored_classes"
+    ):
         synthesizer(references, mirror=0.1)
-    with pytest.raises(ValueError, match=r"mirror=1\.5 was given; a share"):
+    with pytest.raises(ValueError, match=r"Expected synth\.mirror to be a share from 0 to 1, got 1\.5"):
         plan(mirror=1.5)
 
 
@@ -252,7 +254,7 @@ def test_companions_are_other_people_who_perform_in_step(pairs):
     assert twins[0] == twins[1]
 
 
-def test_companions_move_no_other_draw(references, pairs):
+def test_companions_change_nothing_else_in_a_recipe(references, pairs):
     alone, together = synthesizer(references), synthesizer(pairs)
     for index in range(len(alone)):
         one, other = alone.sample(index), together.sample(index)
@@ -263,7 +265,7 @@ def test_two_people_are_filmed_together(pairs):
     ours = synthesizer(pairs)
     recipe = ours.sample(0)
     alone = [dataclasses.replace(recipe, actors=(actor,)) for actor in recipe.actors]
-    covered = [ours.people(ours.stage(one)).alpha > 128 for one in (recipe, *alone)]
+    covered = [ours.render_people(ours.stage(one)).alpha > 128 for one in (recipe, *alone)]
     both = covered[1] | covered[2]
     assert (covered[0] ^ both).float().mean() < 0.05 * both.float().mean()
     assert covered[0].sum() > 1.5 * covered[1].sum()
@@ -274,15 +276,15 @@ def test_the_camera_turns_about_the_middle_of_all(pairs):
     from synthaug.cameras.orbit import Orbit
 
     sideways = Orbit(azimuth_deg=(80.0, 80.0), elevation_deg=(0.0, 0.0), distance=(1.0, 1.0), focal=(1.0, 1.0))
-    staged = [synthesizer(pairs, **change) for change in ({}, {"camera": sideways})]
-    staged = [ours.stage(ours.sample(0)) for ours in staged]
-    middle = torch.stack([joints[:, 0].mean(0) for joints in staged[0].joints]).mean(0)
-    before, after = (view.camera.viewmats[0, :3, :3] @ middle + view.camera.viewmats[0, :3, 3] for view in staged)
+    both = [synthesizer(pairs, **change) for change in ({}, {"camera": sideways})]
+    jobs = [ours.stage(ours.sample(0)) for ours in both]
+    middle = torch.stack([joints[:, 0].mean(0) for joints in jobs[0].joints]).mean(0)
+    before, after = (view.camera.viewmats[0, :3, :3] @ middle + view.camera.viewmats[0, :3, 3] for view in jobs)
     assert torch.allclose(before, after, atol=0.02)
 
 
 def test_mirrored_companions_stay_on_their_side_of_the_mirror(pairs):
-    ours = Synthesizer(plan(mirror=1.0, motion=Pairs()), pairs, CLIP, seed=0, images={0: 1, 1: 0})
+    ours = Synthesizer(plan(mirror=1.0, motion=Pairs()), pairs, CLIP, seed=0, mirror_labels={0: 1, 1: 0})
     recipe = ours.sample(0)
     plain = dataclasses.replace(recipe, actors=tuple(dataclasses.replace(a, mirrored=False) for a in recipe.actors))
     shown, before = (ours.stage(one).joints for one in (recipe, plain))
@@ -298,17 +300,17 @@ def test_pairs_are_not_blended(pairs):
 
 def test_a_person_whom_the_reference_lacks_is_named(references, pairs):
     recipe = synthesizer(pairs).sample(0)
-    with pytest.raises(ValueError, match="asks for person 1 of .*, in which 1 were found. Replay"):
+    with pytest.raises(ValueError, match=r"to have a person number 1 \(from 0\), got 1 people\. Replay"):
         synthesizer(references).render(recipe)
     nobody = dataclasses.replace(recipe, actors=(dataclasses.replace(recipe.actors[0], person=-1),))
-    with pytest.raises(ValueError, match="asks for person -1 of .*, in which 2 were found"):
+    with pytest.raises(ValueError, match=r"to have a person number -1 \(from 0\), got 2 people"):
         synthesizer(pairs).render(nobody)
 
 
 def test_people_of_one_reference_share_its_time(references):
-    take = next(iter(references.takes.values()))
-    short = dataclasses.replace(take.motion, **{name: getattr(take.motion, name)[:-1] for name in (
+    reference = next(iter(references.by_key.values()))
+    short = dataclasses.replace(reference.motion, **{name: getattr(reference.motion, name)[:-1] for name in (
         "global_orient", "transl", "body_pose", "left_hand_pose", "right_hand_pose", "jaw_pose", "leye_pose",
         "reye_pose", "expression")})  # fmt: skip
     with pytest.raises(ValueError, match="Expected the same .frames, fps. for all people of a reference"):
-        dataclasses.replace(take, companions=(short,))
+        dataclasses.replace(reference, companions=(short,))

@@ -1,1 +1,1 @@
-"""Parts of filmed plates: how people are taken out of film."""
+"""Parts of filmed plates: how people are removed from film."""

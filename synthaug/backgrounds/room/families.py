@@ -1,8 +1,8 @@
-"""What rooms are made of, in two families that share nothing: tables for `rooms`.
+"""Tables of what rooms are made of, in two families that share nothing.
 
-`studio` is homes by daylight and lamps, `street` is what is built along streets: shops, workshops, halls, cafes. No
+`studio` is homes by daylight and lamps; `street` is what is built along streets: shops, workshops, halls, cafes. No
 pattern of a wall or floor, no colour, no piece of furniture and no light occurs in both, so that one family can train
-and the other stand for the world.
+and the other stand for the real world.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ Triple: TypeAlias = tuple[Number, Number, Number]
 
 @dataclass(frozen=True)
 class Covering:
-    """A floor or wall: pattern of `textures`, pairs of sRGB colours to choose from, size in metres, mirror share."""
+    """A floor or wall: pattern of `textures`, pairs of sRGB colours to choose from, size in metres, share of gloss."""
 
     pattern: str
     colors: tuple[tuple[str, str], ...]
@@ -24,14 +24,14 @@ class Covering:
 
 @dataclass(frozen=True)
 class Lighting:
-    """Light of a kind of hour, linear; strengths relative to each other, for the exposure evens out the rest.
+    """Light at a time of day, linear; strengths are relative to each other, since the exposure evens out the rest.
 
     Attributes:
-        window: What a pane sends in, and the same as seen.
-        seen: Display-referred look of the sky behind the pane.
-        skyline: Of trees or houses at the horizon.
-        lamp: What a lamp sends out.
-        sun: Strength and colour of sunlight through panes; zeros for none.
+        window: Light that a pane sends in.
+        seen: Display-referred colour of the sky behind the pane.
+        skyline: Colour of trees or houses at the horizon.
+        lamp: Light that a lamp sends out.
+        sun: Sunlight through panes; zeros for none.
     """
 
     window: Triple
@@ -46,20 +46,20 @@ class Family:
     """Everything that a room of one family may contain.
 
     Attributes:
-        floors: Of which one is chosen.
-        walls: Of which one is chosen for three walls, and a second colour for the fourth.
+        floors: Coverings; one is chosen.
+        walls: Coverings; one is chosen for three walls, with a second colour for the fourth.
         ceilings: sRGB colours.
-        trims: Of skirtings, frames and doors.
-        woods: Of furniture.
-        cloths: Of upholstery, curtains and rugs.
-        metals: Of legs, handles, lamps.
+        trims: sRGB colours of skirtings, frames and doors.
+        woods: sRGB colours of furniture.
+        cloths: sRGB colours of upholstery, curtains and rugs.
+        metals: sRGB colours of legs, handles, lamps.
         furniture: Names of builders in `furniture`.
-        occluders: Names of low builders that may stand before the person.
-        lights: Kinds of hour.
-        hangings: Patterns of what hangs on walls.
-        heights: Of ceilings, metres, from, to.
-        curtains: Share of windows that have some.
-        rugs: Share of rooms that have one.
+        occluders: Names of builders of low pieces that may stand in front of the person.
+        lights: Times of day.
+        hangings: Patterns of pictures on walls.
+        heights: Lowest and highest ceiling, metres.
+        curtains: Share of windows with curtains.
+        rugs: Share of rooms with a rug.
     """
 
     floors: tuple[Covering, ...]

@@ -1,4 +1,4 @@
-"""Where everything in a procedural room stands: from drawn values and a camera to solids. Pure and without chance."""
+"""Lay out a procedural room: from sampled values and a camera to placed solids. Pure and without chance."""
 
 import functools
 import math
@@ -9,16 +9,16 @@ import numpy as np
 from jaxtyping import Float
 
 from synthaug.backgrounds.room.families import FAMILIES, Family, Lighting
-from synthaug.backgrounds.room.furniture import BUILDERS, TUBE, Material, Solid, Stuff, box
+from synthaug.backgrounds.room.furniture import BUILDERS, TUBE, Material, PieceStyle, Solid, box
 from synthaug.backgrounds.room.textures import MATERIAL_COLUMNS, PATTERNS
 from synthaug.structures import Camera, Values
 
 MARGIN = 0.45
-"""Metres between a camera and the nearest wall, at least: an arm that holds it."""
-SHADE = 0.62
+"""Least distance in metres between a camera and the nearest wall: an arm that holds it."""
+MAX_HIDDEN = 0.62
 """Height in metres up to which an occluder may hide the person: the lower thighs."""
 TRIES = 7
-"""Places along its wall that a piece tries before it is left out."""
+"""Places along the walls that are tried before a piece is left out."""
 SIDES = (0, 1, 4, 5)
 """Faces of the four walls in `raycasting`: -x, +x, -z, +z."""
 TURNS = {0: math.pi / 2, 1: -math.pi / 2, 4: 0.0, 5: math.pi}
@@ -30,8 +30,8 @@ Rectangle: TypeAlias = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
-class Standing:
-    """A piece in its place.
+class PlacedPiece:
+    """A piece of furniture in its place.
 
     Attributes:
         solids: Its parts, in its own frame.
@@ -65,8 +65,8 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class Opening:
-    """A window: face of its wall, from and to along it, sill and top, metres."""
+class Window:
+    """A window: face of its wall, left and right end along it, sill and top, metres."""
 
     face: int
     left: float
@@ -76,31 +76,31 @@ class Opening:
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class RoomPlan:
     """A room with everything in its place, not yet lit. All in the room's frame, which is the world turned by -yaw.
 
     Attributes:
         yaw: Room to world, about the vertical, radians.
         low: Corner of the shell.
         high: Opposite corner.
-        materials: Of the faces in order, of trims, of the rug.
-        windows: Openings.
+        materials: Of the six faces in order, of trims, of the rug; columns as in `textures`.
+        windows: Its windows.
         pieces: Furniture, doors, pictures, lamps.
         lamps: Place, radius of the bulb, and share of the family's lamp light.
-        lighting: The hour.
-        sun: Towards the sun.
-        rug: Middle x, z and half sizes; zeros for none.
+        lighting: The time of day.
+        sun: Direction towards the sun.
+        rug: Middle x and z, half sizes; zeros for none.
         strength: Factor on the windows' light.
-        seed: Tells one skyline from another.
-        cameras: Positions.
+        seed: Varies the skyline.
+        cameras: Positions of the camera.
     """
 
     yaw: float
     low: tuple[float, float, float]
     high: tuple[float, float, float]
     materials: Float[np.ndarray, "8 11"]
-    windows: tuple[Opening, ...]
-    pieces: tuple[Standing, ...]
+    windows: tuple[Window, ...]
+    pieces: tuple[PlacedPiece, ...]
     lamps: tuple[tuple[float, float, float, float, float], ...]
     lighting: Lighting
     sun: tuple[float, float, float]
@@ -137,11 +137,11 @@ def material_row(material: Material, *, tone: float = 1.0, gloss: float = 0.0) -
     ]  # fmt: skip
 
 
-def planned(values: Values, camera: Camera, *, free: float) -> Plan:
+def lay_out(values: Values, camera: Camera, *, free: float) -> RoomPlan:
     """Put everything in its place.
 
     Args:
-        values: What `Rooms.sample` drew.
+        values: What `Rooms.sample` returned.
         camera: World frame, the person at the origin.
         free: Radius around the origin that stays empty, metres.
 
@@ -152,21 +152,21 @@ def planned(values: Values, camera: Camera, *, free: float) -> Plan:
     yaw = math.radians(_f(values["yaw_deg"]))
     cameras = _positions(camera) @ _about_y(-yaw).T
     low, high = _shell(values, cameras)
-    windows = _windows(values, low, high)
-    keep = _Clear(low, high, windows, cameras, free)
-    pieces = _built(values, family, keep)
+    windows = _place_windows(values, low, high)
+    space = _FreeSpace(low, high, windows, cameras, free)
+    pieces = _furnish(values, family, space)
     light: dict = values["light"]  # type: ignore[assignment]
     bearing, above = (math.radians(_f(part)) for part in light["sun"])
     lighting = family.lights[int(light["kind"])]
     rug = values["rug"]
-    return Plan(
+    return RoomPlan(
         yaw=yaw,
         low=low,
         high=high,
-        materials=_materials(values),
+        materials=_material_rows(values),
         windows=windows,
         pieces=(*pieces, _ceiling_lamp(light["lamp"], low, high)),
-        lamps=_lamps(light["lamp"], pieces, low, high),
+        lamps=_list_lamps(light["lamp"], pieces, low, high),
         lighting=lighting,
         sun=(math.cos(above) * math.sin(bearing), math.sin(above), math.cos(above) * math.cos(bearing)),
         rug=(0.0, 0.0, 0.0, 0.0) if rug is None else (*map(_f, rug["at"]), *map(_f, rug["half"])),  # type: ignore
@@ -185,14 +185,14 @@ def _positions(camera: Camera) -> Float[np.ndarray, "time 3"]:
     places = -(viewmats[:, :3, :3].transpose(0, 2, 1) @ viewmats[:, :3, 3:])[:, :, 0]
     if places[:, 1].min() < 0.02:
         raise ValueError(
-            f"The camera is {-places[:, 1].min():.2f} m below the floor; a room can be seen from above its floor only. "
-            "Check the motion source's ground (y = 0), or take synth/background=images for this clip."
+            f"Expected a camera above the floor, got one {-places[:, 1].min():.2f} m below the floor. "
+            "Check the motion source's ground (y = 0), or choose synth/background=images."
         )
     return np.asarray(places)
 
 
 def _shell(values: Values, cameras: Float[np.ndarray, "time 3"]) -> tuple[Corner, Corner]:
-    """Corners of a room that has its drawn reach and encloses the camera."""
+    """Corners of a room that has its sampled reach and encloses the camera."""
     reach = [_f(part) for part in values["reach"]]  # type: ignore[union-attr]
     lows, highs = cameras.min(0) - MARGIN, cameras.max(0) + MARGIN
     low = (min(-reach[0], float(lows[0])), 0.0, min(-reach[2], float(lows[2])))
@@ -201,27 +201,27 @@ def _shell(values: Values, cameras: Float[np.ndarray, "time 3"]) -> tuple[Corner
 
 
 def _span(face: int, low: Corner, high: Corner) -> tuple[float, float]:
-    """From and to along a wall."""
+    """Start and end of a wall along its axis."""
     axis = 2 if face < 2 else 0
     return low[axis], high[axis]
 
 
-def _windows(values: Values, low: Corner, high: Corner) -> tuple[Opening, ...]:
-    found: list[Opening] = []
-    for drawn in values["windows"]:  # type: ignore[union-attr]
-        face = SIDES[int(drawn["wall"])]  # type: ignore[index,call-overload]
+def _place_windows(values: Values, low: Corner, high: Corner) -> tuple[Window, ...]:
+    found: list[Window] = []
+    for choice in values["windows"]:  # type: ignore[union-attr]
+        face = SIDES[int(choice["wall"])]  # type: ignore[index,call-overload]
         start, end = _span(face, low, high)
-        width = min(_f(drawn["width"]), end - start - 0.8)  # type: ignore[index,call-overload]
-        left = start + 0.4 + _f(drawn["along"]) * (end - start - 0.8 - width)  # type: ignore[index,call-overload]
-        sill = _f(drawn["sill"])  # type: ignore[index,call-overload]
-        top = min(sill + _f(drawn["height"]), high[1] - 0.2)  # type: ignore[index,call-overload]
-        opening = Opening(face, left, left + width, sill, top)
+        width = min(_f(choice["width"]), end - start - 0.8)  # type: ignore[index,call-overload]
+        left = start + 0.4 + _f(choice["along"]) * (end - start - 0.8 - width)  # type: ignore[index,call-overload]
+        sill = _f(choice["sill"])  # type: ignore[index,call-overload]
+        top = min(sill + _f(choice["height"]), high[1] - 0.2)  # type: ignore[index,call-overload]
+        window = Window(face, left, left + width, sill, top)
         if all(other.face != face for other in found):
-            found.append(opening)
+            found.append(window)
     return tuple(found)
 
 
-def _materials(values: Values) -> Float[np.ndarray, "8 11"]:
+def _material_rows(values: Values) -> Float[np.ndarray, "8 11"]:
     wall: dict = values["wall"]  # type: ignore[assignment]
     floor: dict = values["floor"]  # type: ignore[assignment]
     seed, feature = int(values["seed"]), int(values["feature"])  # type: ignore[arg-type]
@@ -242,17 +242,17 @@ def _materials(values: Values) -> Float[np.ndarray, "8 11"]:
 
 
 @dataclass(frozen=True, eq=False)
-class _Clear:
-    """What must stay clear, and the walls that things stand along."""
+class _FreeSpace:
+    """What must stay clear, and the walls along which things stand."""
 
     low: Corner
     high: Corner
-    windows: tuple[Opening, ...]
+    windows: tuple[Window, ...]
     cameras: Float[np.ndarray, "time 3"]
     free: float
 
-    def allows(self, piece: Standing, others: list[Standing]) -> bool:
-        """Whether a piece may stand there: inside, apart from others, off the free place and the line of sight."""
+    def allows(self, piece: PlacedPiece, others: list[PlacedPiece]) -> bool:
+        """Whether a piece may stand there: inside, apart from others, outside the free circle and the line of sight."""
         left, back, right, front = piece.ground
         if left < self.low[0] or back < self.low[2] or right > self.high[0] or front > self.high[2]:
             return False
@@ -262,175 +262,180 @@ class _Clear:
 
     @functools.cached_property
     def sight(self) -> list[tuple[float, float, float]]:
-        """Discs on the way from camera to person, as wide as the camera at one end, as spread arms at the other."""
+        """Discs on the way from camera to person, as wide as the camera at one end and as spread arms at the other."""
         picked = self.cameras[[0, len(self.cameras) // 2, -1]][:, [0, 2]]
         places = {(float(x), float(z)) for x, z in picked}
         shares = [k / 15 for k in range(16)]
         return [((1 - s) * x, (1 - s) * z, 0.45 + 0.5 * s) for x, z in places for s in shares]
 
-    def before_window(self, face: int, left: float, right: float, top: float) -> bool:
-        """Whether something this tall along a wall would stand before a window."""
+    def covers_window(self, face: int, left: float, right: float, top: float) -> bool:
+        """Whether something this tall along a wall would cover a window."""
         return any(
             window.face == face and top > window.sill - 0.02 and left < window.right + 0.1 and right > window.left - 0.1
             for window in self.windows
         )
 
 
-def _distance(x: float, z: float, piece: Standing) -> float:
-    """Of a point on the floor from the box around a piece; 0 inside."""
+def _distance(x: float, z: float, piece: PlacedPiece) -> float:
+    """Distance of a point on the floor from the box around a piece; 0 inside."""
     left, back, right, front = piece.ground
     return math.hypot(max(left - x, x - right, 0.0), max(back - z, z - front, 0.0))
 
 
-def _overlap(a: Standing, b: Standing) -> bool:
+def _overlap(a: PlacedPiece, b: PlacedPiece) -> bool:
     """Whether the boxes around two pieces come within 4 cm on the floor."""
     p, q, gap = a.ground, b.ground, 0.04
     return p[0] < q[2] + gap and q[0] < p[2] + gap and p[1] < q[3] + gap and q[1] < p[3] + gap
 
 
-def _stuff(drawn: dict) -> Stuff:
-    seed = int(drawn["seed"])
-    shape: tuple[float, float, float] = tuple(map(_f, drawn["shape"]))  # type: ignore[assignment]
-    return Stuff(
-        wood=Material("wood", drawn["wood"], seed=seed),
-        cloth=Material("fabric", drawn["cloth"], seed=seed + 1),
-        accent=Material("fabric", drawn["accent"], seed=seed + 2),
-        metal=Material("flat", drawn["metal"]),
-        size=_f(drawn["size"]),
+def _piece_style(choice: dict) -> PieceStyle:
+    seed = int(choice["seed"])
+    shape: tuple[float, float, float] = tuple(map(_f, choice["shape"]))  # type: ignore[assignment]
+    return PieceStyle(
+        wood=Material("wood", choice["wood"], seed=seed),
+        cloth=Material("fabric", choice["cloth"], seed=seed + 1),
+        accent=Material("fabric", choice["accent"], seed=seed + 2),
+        metal=Material("flat", choice["metal"]),
+        size=_f(choice["size"]),
         shape=shape,
         seed=seed,
     )
 
 
-def _against(solids: list[Solid], face: int, along: float, low: Corner, high: Corner) -> Standing:
+def _stand_against(solids: list[Solid], face: int, along: float, low: Corner, high: Corner) -> PlacedPiece:
     """A piece with its back a centimetre off a wall, its middle at this place along it."""
     gap = 0.01
     x, z = {0: (low[0] + gap, along), 1: (high[0] - gap, along), 4: (along, low[2] + gap), 5: (along, high[2] - gap)}[
         face
     ]
-    return Standing(tuple(solids), x, z, TURNS[face])
+    return PlacedPiece(tuple(solids), x, z, TURNS[face])
 
 
-def _built(values: Values, family: Family, keep: _Clear) -> list[Standing]:
-    """Door first, then furniture in the drawn order, then what hangs, then what may hide."""
+def _furnish(values: Values, family: Family, space: _FreeSpace) -> list[PlacedPiece]:
+    """Place the door first, then furniture in the sampled order, then pictures, then the occluder."""
     door: dict = values["door"]  # type: ignore[assignment]
     items: list[dict] = values["items"]  # type: ignore[assignment]
     hangings: list[dict] = values["hangings"]  # type: ignore[assignment]
-    windows: list[dict] = values["windows"]  # type: ignore[assignment]
+    choices: list[dict] = values["windows"]  # type: ignore[assignment]
     occluder: dict | None = values["occluder"]  # type: ignore[assignment]
-    flat = _door(door, keep)
-    swing = [_reserved(piece) for piece in flat]
-    standing: list[Standing] = []
-    for drawn in items:
-        standing += _placed(BUILDERS[drawn["kind"]](_stuff(drawn)), drawn, keep, [*swing, *standing])
-    for drawn in hangings:
-        flat += _hung(drawn, keep, [*flat, *standing])
-    curtains = [piece for opening in keep.windows for piece in _dressed(opening, windows, keep)]
-    blocker = [] if occluder is None else _occluding(occluder, keep, standing)
+    flat = _place_door(door, space)
+    swing = [_reserve_swing(piece) for piece in flat]
+    standing: list[PlacedPiece] = []
+    for choice in items:
+        standing += _place_along_wall(
+            BUILDERS[choice["kind"]](_piece_style(choice)), choice, space, [*swing, *standing]
+        )
+    for choice in hangings:
+        flat += _hang(choice, space, [*flat, *standing])
+    curtains = [piece for window in space.windows for piece in _hang_curtains(window, choices, space)]
+    blocker = [] if occluder is None else _place_occluder(occluder, space, standing)
     return [*standing, *blocker, *curtains, *flat]
 
 
-def _placed(solids: list[Solid], drawn: dict, keep: _Clear, others: list[Standing]) -> list[Standing]:
-    """The piece along its wall, at its drawn place or the first other that is free; nothing if there is none."""
-    trial = Standing(tuple(solids), 0.0, 0.0, 0.0)
+def _place_along_wall(
+    solids: list[Solid], choice: dict, space: _FreeSpace, others: list[PlacedPiece]
+) -> list[PlacedPiece]:
+    """The piece along its wall, at its sampled place or the first other that is free; nothing if there is none."""
+    trial = PlacedPiece(tuple(solids), 0.0, 0.0, 0.0)
     (left, _, _), (right, top, _) = trial.bounds
     for k in range(TRIES):
         # From wall to wall in turn; the golden ratio spreads the tries along each.
-        face = SIDES[(int(drawn["wall"]) + k // 2) % 4]
-        start, end = _span(face, keep.low, keep.high)
+        face = SIDES[(int(choice["wall"]) + k // 2) % 4]
+        start, end = _span(face, space.low, space.high)
         room = end - start - (right - left) - 0.04
         if room <= 0:
             continue
-        place = start + 0.02 + (right - left) / 2 + (_f(drawn["along"]) + 0.618 * k) % 1 * room
-        piece = _against(solids, face, place, keep.low, keep.high)
-        if keep.allows(piece, others) and not keep.before_window(face, place + left, place + right, top):
+        place = start + 0.02 + (right - left) / 2 + (_f(choice["along"]) + 0.618 * k) % 1 * room
+        piece = _stand_against(solids, face, place, space.low, space.high)
+        if space.allows(piece, others) and not space.covers_window(face, place + left, place + right, top):
             return [piece]
     return []
 
 
-def _door(drawn: dict, keep: _Clear) -> list[Standing]:
-    face = SIDES[int(drawn["wall"])]
-    start, end = _span(face, keep.low, keep.high)
-    place = start + 0.6 + _f(drawn["along"]) * (end - start - 1.2)
-    if keep.before_window(face, place - 0.5, place + 0.5, 2.1):
+def _place_door(choice: dict, space: _FreeSpace) -> list[PlacedPiece]:
+    face = SIDES[int(choice["wall"])]
+    start, end = _span(face, space.low, space.high)
+    place = start + 0.6 + _f(choice["along"]) * (end - start - 1.2)
+    if space.covers_window(face, place - 0.5, place + 0.5, 2.1):
         return []
-    frame, leaf = Material("flat", drawn["color"]), Material("door", drawn["color"], "#b8a878", fitted=1)
+    frame, leaf = Material("flat", choice["color"]), Material("door", choice["color"], "#b8a878", fitted=1)
     solids = [box((-0.5, 0, 0), (0.5, 2.1, 0.02), frame), box((-0.43, 0.01, 0.005), (0.43, 2.03, 0.035), leaf)]
-    return [replace(_against(solids, face, place, keep.low, keep.high), thin=True)]
+    return [replace(_stand_against(solids, face, place, space.low, space.high), thin=True)]
 
 
-def _reserved(door: Standing) -> Standing:
-    """The place that a door needs to open, as if something stood there."""
+def _reserve_swing(door: PlacedPiece) -> PlacedPiece:
+    """The space that a door needs to open, as if something stood there."""
     plain = Material("flat", "#808080")
     return replace(door, solids=(box((-0.45, 0, 0), (0.45, 2, 0.6), plain),))
 
 
-def _hung(drawn: dict, keep: _Clear, others: list[Standing]) -> list[Standing]:
-    face = SIDES[int(drawn["wall"])]
-    start, end = _span(face, keep.low, keep.high)
-    width, height, middle = _f(drawn["width"]), _f(drawn["height"]), _f(drawn["middle"])
-    place = start + 0.2 + width / 2 + _f(drawn["along"]) * max(end - start - width - 0.4, 0)
-    surface = Material(drawn["pattern"], drawn["color"], fitted=1, seed=int(drawn["seed"]))
+def _hang(choice: dict, space: _FreeSpace, others: list[PlacedPiece]) -> list[PlacedPiece]:
+    face = SIDES[int(choice["wall"])]
+    start, end = _span(face, space.low, space.high)
+    width, height, middle = _f(choice["width"]), _f(choice["height"]), _f(choice["middle"])
+    place = start + 0.2 + width / 2 + _f(choice["along"]) * max(end - start - width - 0.4, 0)
+    surface = Material(choice["pattern"], choice["color"], fitted=1, seed=int(choice["seed"]))
     low, top = middle - height / 2, middle + height / 2
     solid = box((-width / 2, low, 0), (width / 2, top, 0.025), surface, bevel=0.0)
-    piece = replace(_against([solid], face, place, keep.low, keep.high), thin=True)
+    piece = replace(_stand_against([solid], face, place, space.low, space.high), thin=True)
     taller = (other for other in others if other.bounds[1][1] > low - 0.03 and other.bounds[0][1] < top + 0.03)
     blocked = any(_overlap(piece, other) for other in taller)
-    blocked = blocked or keep.before_window(face, place - width / 2, place + width / 2, top) or top > keep.high[1] - 0.1
+    blocked = blocked or space.covers_window(face, place - width / 2, place + width / 2, top)
+    blocked = blocked or top > space.high[1] - 0.1
     return [] if blocked else [piece]
 
 
-def _dressed(opening: Opening, drawn: list[dict], keep: _Clear) -> list[Standing]:
-    """Curtains beside a window."""
-    color = next((window["curtain"] for window in drawn if SIDES[int(window["wall"])] == opening.face), None)
+def _hang_curtains(window: Window, choices: list[dict], space: _FreeSpace) -> list[PlacedPiece]:
+    """Curtains beside a window, if it has some."""
+    color = next((one["curtain"] for one in choices if SIDES[int(one["wall"])] == window.face), None)
     if color is None:
         return []
     cloth, rod = Material("folds", color, scale=0.09), Material("flat", "#4a4038")
-    middle, half = (opening.left + opening.right) / 2, (opening.right - opening.left) / 2
-    top = min(opening.top + 0.12, keep.high[1] - 0.03)
+    middle, half = (window.left + window.right) / 2, (window.right - window.left) / 2
+    top = min(window.top + 0.12, space.high[1] - 0.03)
     solids = [
         box((-half - 0.28, 0.03, 0.03), (-half + 0.06, top, 0.10), cloth, bevel=0.02),
         box((half - 0.06, 0.03, 0.03), (half + 0.28, top, 0.10), cloth, bevel=0.02),
         box((-half - 0.34, top, 0.05), (half + 0.34, top + 0.025, 0.075), rod),
     ]
-    return [_against(solids, opening.face, middle, keep.low, keep.high)]
+    return [_stand_against(solids, window.face, middle, space.low, space.high)]
 
 
-def _occluding(drawn: dict, keep: _Clear, others: list[Standing]) -> list[Standing]:
+def _place_occluder(choice: dict, space: _FreeSpace, others: list[PlacedPiece]) -> list[PlacedPiece]:
     """A low piece between camera and person, if it hides no more than the shins and thighs."""
-    eye = keep.cameras[0]
+    eye = space.cameras[0]
     line = np.array([-eye[0], -eye[2]])
     distance = float(np.hypot(*line))
-    share = _f(drawn["share"])
-    solids = BUILDERS[drawn["kind"]](_stuff(drawn))
-    x, z = eye[[0, 2]] + share * line + _f(drawn["beside"]) * np.array([-line[1], line[0]]) / max(distance, 1e-6)
-    piece = Standing(tuple(solids), float(x), float(z), math.radians(_f(drawn["turn_deg"])))
+    share = _f(choice["share"])
+    solids = BUILDERS[choice["kind"]](_piece_style(choice))
+    x, z = eye[[0, 2]] + share * line + _f(choice["beside"]) * np.array([-line[1], line[0]]) / max(distance, 1e-6)
+    piece = PlacedPiece(tuple(solids), float(x), float(z), math.radians(_f(choice["turn_deg"])))
     top = piece.bounds[1][1]
     # Height at the person of the ray over the top of the piece.
     hides = eye[1] - (eye[1] - top) / max(share - 0.15, 0.05)
-    apart = _distance(0.0, 0.0, piece) > 0.35 and all(_distance(x, z, piece) > 0.5 for x, _, z in keep.cameras)
+    apart = _distance(0.0, 0.0, piece) > 0.35 and all(_distance(x, z, piece) > 0.5 for x, _, z in space.cameras)
     crowded = any(_overlap(piece, other) for other in others)
-    return [piece] if hides < SHADE and eye[1] > top + 0.1 and apart and not crowded else []
+    return [piece] if hides < MAX_HIDDEN and eye[1] > top + 0.1 and apart and not crowded else []
 
 
-def _lamp_place(drawn: list, low: Corner, high: Corner) -> tuple[float, float]:
-    """Near the middle of the ceiling."""
-    middle = [(low[axis] + high[axis]) / 2 + 0.5 * _f(drawn[axis // 2]) * (high[axis] - low[axis]) for axis in (0, 2)]
+def _lamp_position(offset: list, low: Corner, high: Corner) -> tuple[float, float]:
+    """Where the lamp hangs, near the middle of the ceiling."""
+    middle = [(low[axis] + high[axis]) / 2 + 0.5 * _f(offset[axis // 2]) * (high[axis] - low[axis]) for axis in (0, 2)]
     return middle[0], middle[1]
 
 
-def _ceiling_lamp(drawn: list, low: Corner, high: Corner) -> Standing:
-    x, z = _lamp_place(drawn, low, high)
+def _ceiling_lamp(offset: list, low: Corner, high: Corner) -> PlacedPiece:
+    x, z = _lamp_position(offset, low, high)
     glass = Material("flat", "#f4f0e6")
     disc = Solid(TUBE, (-0.2, high[1] - 0.09, -0.2), (0.2, high[1] - 0.005, 0.2), glass, glow=1.0)
-    return Standing((disc,), x, z, 0.0, thin=True)
+    return PlacedPiece((disc,), x, z, 0.0, thin=True)
 
 
-def _lamps(
-    drawn: list, pieces: list[Standing], low: Corner, high: Corner
+def _list_lamps(
+    offset: list, pieces: list[PlacedPiece], low: Corner, high: Corner
 ) -> tuple[tuple[float, float, float, float, float], ...]:
-    """The ceiling's, and one in every glowing shade on the floor."""
-    x, z = _lamp_place(drawn, low, high)
+    """The ceiling lamp, and one in every glowing shade on the floor."""
+    x, z = _lamp_position(offset, low, high)
     found = [(x, high[1] - 0.2, z, 0.15, 1.0)]
     for piece in pieces:
         shades = [solid for solid in piece.solids if solid.glow > 0 and solid.kind == TUBE]

@@ -1,4 +1,4 @@
-"""The light of a planned room: from a plan to the arrays that `raycasting` reads, exposed as a camera would."""
+"""Light a room: from a plan to the array that `raycasting` reads, exposed as a camera would."""
 
 import math
 
@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from synthaug.backgrounds.room.furniture import Solid
-from synthaug.backgrounds.room.layout import Plan, material_row
+from synthaug.backgrounds.room.layout import RoomPlan, material_row
 from synthaug.backgrounds.room.raycasting import (
     BEVEL,
     BOUNCE,
@@ -39,12 +39,12 @@ from synthaug.backgrounds.room.raycasting import (
     SUN,
     THIN,
     WINDOWS,
-    gathered,
-)  # fmt: skip
+    gather_light,
+)
 from synthaug.structures import Light
 
 CELL = {"floor": 0.14, "wall": 0.22, "furniture": 0.2}
-"""Spacing in metres of the cells that light is gathered in: about the width of the softest shadow that matters."""
+"""Spacing in metres of the cells in which light is gathered: about the width of the softest shadow that matters."""
 SLIM = 0.07
 """Thickness in metres below which light does not vary across: legs, boards, rods."""
 MIDDLE_GREY = 0.38
@@ -54,12 +54,12 @@ BALANCE = 0.6
 NORMALS = np.array([[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1]], float)
 
 
-Room = Float[np.ndarray, "row 16"]
+RoomArray = Float[np.ndarray, "row 16"]
 
 
-def lit(plan: Plan) -> tuple[Room, Light]:
-    """A room as `raycasting` reads it, and the light on a person at its origin, room frame."""
-    solids, pieces, materials = _solids(plan)
+def light_room(plan: RoomPlan) -> tuple[RoomArray, Light]:
+    """The room as `raycasting` reads it, and the light on a person at its origin, room frame."""
+    solids, pieces, materials = _stack_solids(plan)
     lighting = plan.lighting
     tables = {
         SOLIDS: solids,
@@ -78,15 +78,15 @@ def lit(plan: Plan) -> tuple[Room, Light]:
         RUG_PLACE: [plan.rug],
         LIGHT_CELLS: np.zeros((_count_cells(solids), 4)),
     }
-    room = _laid_out(tables)
-    _bounce(room, plan)
-    reaching = _at_person(room)
+    room = _stack_tables(tables)
+    _fill_bounce(room, plan)
+    reaching = _light_at_person(room)
     _expose(room, reaching.sum(1).mean(0))
-    return room, _light(reaching)
+    return room, _person_light(reaching)
 
 
-def _laid_out(tables: dict[int, object]) -> Room:
-    """Tables below each other, their first rows noted in row 0 and in what refers to rows."""
+def _stack_tables(tables: dict[int, object]) -> RoomArray:
+    """Stack tables below each other; their first rows are noted in row 0 and in what refers to rows."""
     arrays = {name: np.asarray(table, np.float64) for name, table in tables.items()}
     firsts = dict(zip(arrays, 1 + np.cumsum([0, *map(len, arrays.values())]), strict=False))
     room = np.zeros((1 + sum(map(len, arrays.values())), COLUMNS))
@@ -107,7 +107,9 @@ def _count_cells(solids: Float[np.ndarray, "solid 16"]) -> int:
     return int(counts.sum())
 
 
-def _solids(plan: Plan) -> tuple[Float[np.ndarray, "solid 16"], Float[np.ndarray, "piece 16"], list[np.ndarray]]:
+def _stack_solids(
+    plan: RoomPlan,
+) -> tuple[Float[np.ndarray, "solid 16"], Float[np.ndarray, "piece 16"], list[np.ndarray]]:
     """Rows of solids, of pieces and of materials."""
     rows, materials = [_shell_row(plan)], [*plan.materials]
     pieces = np.zeros((len(plan.pieces), COLUMNS))
@@ -126,7 +128,7 @@ def _solids(plan: Plan) -> tuple[Float[np.ndarray, "solid 16"], Float[np.ndarray
     return np.array(rows), pieces, materials
 
 
-def _shell_row(plan: Plan) -> list[float]:
+def _shell_row(plan: RoomPlan) -> list[float]:
     row = np.zeros(COLUMNS)
     low, high = np.array(plan.low), np.array(plan.high)
     row[CENTRE : CENTRE + 3], row[HALF : HALF + 3] = (low + high) / 2, (high - low) / 2
@@ -146,8 +148,8 @@ def _solid_row(solid: Solid, material: int, piece: int) -> list[float]:
     return [float(value) for value in row]
 
 
-def _bounce(room: Room, plan: Plan) -> None:
-    """Fill what each wall throws back: direct light at three places of each face, and the mean of all that follows.
+def _fill_bounce(room: RoomArray, plan: RoomPlan) -> None:
+    """Fill in the light that each wall reflects: direct light at three places of each face, and the mean of the rest.
 
     Source:
         Goral and others, "Modeling the interaction of light between diffuse surfaces", SIGGRAPH 1984, with the
@@ -165,32 +167,34 @@ def _bounce(room: Room, plan: Plan) -> None:
             place = low.copy()
             place[axis] = high[axis] - 0.01 if side else low[axis] + 0.01
             place[a], place[b] = low[a] + s * size[a], low[b] + t * size[b]
-            direct[face] += _reaching(room, place, normal)[:2].sum(0) / 3
+            direct[face] += _light_at(room, place, normal)[:2].sum(0) / 3
         row = materials[face]
         reflectance[face] = 0.75 * row[1:4] + 0.25 * row[4:7] if row[0] else row[1:4]
         areas[face] = size[a] * size[b]
     share = areas[:, None] / areas.sum()
     mean = (share * reflectance).sum(0)
-    # Furniture takes its part of what is thrown back.
+    # Furniture absorbs its part of what is reflected.
     further = (share * reflectance * direct).sum(0) / (1 - 0.85 * mean)
     first = int(room[0, BOUNCE])
     room[first : first + 6, :3] = reflectance * (direct + further)
     room[first + 6, :3] = 0.7 * ((share * direct).sum(0) + further)
 
 
-def _reaching(room: Room, place: Float[np.ndarray, "3"], normal: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3 3"]:
-    """Light at a point, from windows, lamps and all else."""
+def _light_at(
+    room: RoomArray, place: Float[np.ndarray, "3"], normal: Float[np.ndarray, "3"]
+) -> Float[np.ndarray, "3 3"]:
+    """Light at a point: from windows, from lamps, and from all else."""
     out = np.empty((3, 3))
-    gathered(room, place, normal, out)
+    gather_light(room, place, normal, out)
     return out
 
 
-def _at_person(room: Room) -> Float[np.ndarray, "6 3 3"]:
-    """What reaches the person's chest: for each of six normals, from windows, lamps and all else."""
-    return np.stack([_reaching(room, np.array([0.0, 1.2, 0.0]), normal) for normal in NORMALS])
+def _light_at_person(room: RoomArray) -> Float[np.ndarray, "6 3 3"]:
+    """Light at the person's chest, for each of six normals: from windows, from lamps, and from all else."""
+    return np.stack([_light_at(room, np.array([0.0, 1.2, 0.0]), normal) for normal in NORMALS])
 
 
-def _expose(room: Room, level: Float[np.ndarray, "3"]) -> None:
+def _expose(room: RoomArray, level: Float[np.ndarray, "3"]) -> None:
     """Set the exposure for this level of light, and take part of its tint away."""
     gains = (level.mean() / level) ** BALANCE
     firsts = room[0].astype(int)
@@ -206,8 +210,8 @@ def _expose(room: Room, level: Float[np.ndarray, "3"]) -> None:
         row[:3] = -np.log(1 - np.clip(row[:3], 0, 0.985)) / exposure
 
 
-def _light(reaching: Float[np.ndarray, "6 3 3"]) -> Light:
-    """The light for people, scaled so that an average surface keeps its brightness: avatars have been lit before."""
+def _person_light(reaching: Float[np.ndarray, "6 3 3"]) -> Light:
+    """The light for people, scaled so that an average surface keeps its brightness: avatars are lit already."""
     total = reaching.sum(1)
     level = total.mean()
     direct = reaching[:, :2].sum(1).mean(1)

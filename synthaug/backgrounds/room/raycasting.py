@@ -1,4 +1,4 @@
-"""Rays through a furnished room, and the light in it: the compiled part of `rooms`.
+"""Cast rays through a furnished room and gather the light in it: the compiled part of `rooms`.
 
 A room is a list of solids (the first is the shell seen from inside, the rest furniture) grouped into pieces that turn
 about the vertical. Light is gathered once for each cell of a coarse grid on every face, when a ray first asks for it,
@@ -30,7 +30,7 @@ PX, PZ, COS, SIN, LOW, HIGH, START, STOP, THIN = 0, 1, 2, 3, 4, 7, 10, 11, 12
 # Columns of windows: wall face, from and to along the wall, sill and top.
 WALL, LEFT, RIGHT, SILL, TOP = 0, 1, 2, 3, 4
 # Columns of lamps: place, radius of the bulb, light. Rows of the sky: what a pane sends in; what is seen behind it;
-# phases of the skyline; its colour. Rows of bounce: what each face of the shell throws back; what reaches furniture.
+# phases of the skyline; its colour. Rows of bounce: what each face of the shell reflects; what reaches furniture.
 # Columns of the sun: direction, whether it shines, light. Of the rug: middle x, z and half sizes. Of cells of light:
 # the light, and whether it has been gathered.
 TRIM, RUG_SURFACE = 6, 7
@@ -238,7 +238,7 @@ def _across(n):
 @no_type_check
 @numba.njit(**_kernel)
 def _bounced_light(room, p, n):
-    """What walls and furniture throw back to a point, less where they stand close: corners darken."""
+    """What walls and furniture reflect to a point, less where they stand close: corners darken."""
     u = _across(n)
     v = (n[1] * u[2] - n[2] * u[1], n[2] * u[0] - n[0] * u[2], n[0] * u[1] - n[1] * u[0])
     red, green, blue = 0.0, 0.0, 0.0
@@ -248,7 +248,7 @@ def _bounced_light(room, p, n):
         d = (s * u[0] + t * v[0] + w * n[0], s * u[1] + t * v[1] + w * n[1], s * u[2] + t * v[2] + w * n[2])
         far, face = _shell(room, p, d)
         near, hit = _nearest(room, p, d, far, False)
-        r, g, b = _thrown_back(room, face, hit)
+        r, g, b = _reflected_light(room, face, hit)
         # The nearer a surface, the more of its own light this point's surroundings keep from it.
         openness = near / (near + 0.4) / count
         red, green, blue = red + openness * r, green + openness * g, blue + openness * b
@@ -257,8 +257,8 @@ def _bounced_light(room, p, n):
 
 @no_type_check
 @numba.njit(**_kernel)
-def _thrown_back(room, face, hit):
-    """What a face of the shell throws back, or the furniture before it."""
+def _reflected_light(room, face, hit):
+    """What a face of the shell reflects, or the furniture in front of it."""
     row = int(room[0, BOUNCE]) + (face if hit < 0 else 6)
     r, g, b = room[row, 0], room[row, 1], room[row, 2]
     if hit >= 0:
@@ -287,7 +287,7 @@ def _cell(room, row, face, i, j):
     if room[index, 3] > 0:
         return index
     shell = row == int(room[0, SOLIDS])
-    # Balls and tubes have one cell on each side, in the middle; boxes' outermost cells are drawn in by 3 %.
+    # Balls and tubes have one cell on each side, in the middle; boxes' outermost cells are moved inwards by 3 %.
     a = (2.0 * i / (wide - 1) - 1) * 0.97 if wide > 1 else 0.0
     b = (2.0 * j / (tall - 1) - 1) * 0.97 if tall > 1 else 0.0
     n = -side if shell else side
@@ -413,7 +413,7 @@ def _mirrored(room, p, d):
     _, hit = _nearest(room, o, up, far, True)
     if hit < 0 and _pane(room, face, (o[0] + far * up[0], o[1] + far * up[1], o[2] + far * up[2])) == 1:
         return gloss, _outside(room, up)
-    return gloss, _thrown_back(room, face, hit)
+    return gloss, _reflected_light(room, face, hit)
 
 
 @no_type_check
@@ -533,8 +533,8 @@ def _ray(view, u, v):
 
 @no_type_check
 @numba.njit(**_kernel)
-def surfaces(room, view, depth, names):
-    """Write camera depth, metres, and a name of the surface that each pixel's centre sees; negative names are busy."""
+def trace_surfaces(room, view, depth, names):
+    """Write camera depth, metres, and a name of the surface that each pixel's centre sees; -1 for fine detail."""
     height, width = depth.shape
     o = (view[0, 0], view[0, 1], view[0, 2])
     materials, rug = int(room[0, MATERIALS]), int(room[0, RUG_PLACE])
@@ -572,14 +572,14 @@ def _plain(names, row, column):
 
 @no_type_check
 @numba.njit(**_kernel)
-def picture(room, view, samples, names, frame):
-    """Draw one frame.
+def render_picture(room, view, samples, names, frame):
+    """Render one frame.
 
     Args:
-        room: As `lights.lit` lays it out.
+        room: As `lights.light_room` stacks it.
         view: Camera's place in the first row, then the matrix from pixels to directions: 4 x 3, room frame.
         samples: Rays along each side of a pixel in which surfaces meet; one ray does for all others.
-        names: What `surfaces` wrote.
+        names: What `trace_surfaces` wrote.
         frame: Takes linear display values 0..1 [height width 3], after exposure and a shoulder.
     """
     height, width, _ = frame.shape
@@ -604,7 +604,7 @@ def picture(room, view, samples, names, frame):
 
 @no_type_check
 @numba.njit(**_kernel)
-def gathered(room, place, normal, out):
+def gather_light(room, place, normal, out):
     """Write what reaches a point with this normal from windows, from lamps, and from all else: 3 x 3."""
     p, n = (place[0], place[1], place[2]), (normal[0], normal[1], normal[2])
     parts = (_window_light(room, p, n), _lamp_light(room, p, n), _bounced_light(room, p, n))

@@ -1,4 +1,4 @@
-"""Surfaces of procedural rooms as functions of two coordinates: the compiled patterns behind `raycasting`.
+"""Patterns of procedural rooms as compiled functions of two surface coordinates.
 
 All fade into their mean where a pixel covers more than a detail, so that nothing shimmers. Reflectances are linear.
 """
@@ -203,7 +203,7 @@ def _fitted(pattern, u, v, seed, footprint):
         knob = (abs(u - 0.84) < 0.09) and (abs(v - 0.02) < 0.02)
         return (1 - 0.22 * groove), 1.0 if knob else 0.0
     if pattern == FRONTS:
-        # Doors or drawers: two beside each other, with a dark joint and handles.
+        # Two doors or drawer fronts beside each other, with a dark joint and handles.
         joint = min(max(1 - (abs(u) - 0.004) / 0.012, 0.0), 1.0)
         border = min(max(1 - (1 - max(abs(u), abs(v)) - 0.012) / 0.01, 0.0), 1.0)
         handle = (0.06 < abs(u) < 0.09) and abs(v) < 0.14

@@ -89,7 +89,7 @@ def test_nobody_is_a_truth_too():
 def test_what_does_not_belong_together_is_refused(person: AnnyPerson):
     body, joints = standing(person)
     rendering = CpuRenderer().render([body], view(), labels=True)
-    with pytest.raises(ValueError, match="without labels.*labels=True"):
+    with pytest.raises(ValueError, match="Expected a rendering with labels.*labels=True"):
         ground_truth(Rendering(rendering.rgb, rendering.alpha), [joints], view())
     with pytest.raises(ValueError, match="joints of \\[2\\].*rendered together"):
         ground_truth(rendering, [joints.repeat(2, 1, 1)], view())

@@ -1,4 +1,4 @@
-"""The empty scene out of frames of a still camera with somebody in them. Pure; the arithmetic behind `plates`."""
+"""Remove people from the frames of a still camera to get the empty scene. Pure."""
 
 import math
 from dataclasses import dataclass
@@ -13,35 +13,35 @@ REACH = 0.17
 """Metres around each bone that may belong to the person: flesh, clothes, and the error of an estimated pose."""
 HEAD = 0.22
 """Metres around the middle of the head: hair and hats."""
-ENOUGH = 3
+MIN_SAMPLES = 3
 """Uncovered samples that a pixel needs: with fewer, a median cannot outvote one error of the mask."""
-TEXTURE = 24.0
-"""Slope in grey levels a pixel (Sobel, normalised) from which a shift can be told from noise."""
+MIN_SLOPE = 24.0
+"""Slope in grey levels a pixel (Sobel, normalised) above which a shift can be told from noise."""
 STANDARD_WIDTH = 320
 """Width in pixels at which shifts are measured, whatever the film's size."""
-DIFFERENT = 34
-"""Grey levels from which a pixel of an unknown frame is taken for a person, a shadow, or something moved."""
+MIN_DIFFERENCE = 34
+"""Grey levels above which a pixel of an unknown frame counts as a person, a shadow, or something moved."""
 NEIGHBOURHOOD = 0.09
 """Share of the picture's width around such pixels where an unknown frame is not believed: half a person's width."""
-LEFT = 0.2
-"""Share of a hole that must have changed for its person to count as gone: a body fills a third of the tubes around
+MIN_CHANGED = 0.2
+"""Share of a hole that must have changed before its person counts as gone: a body fills a third of the tubes around
 its bones."""
-HALF_REACH = 6
+INPAINT_RADIUS = 6
 """Pixels around holes that inpainting looks at."""
 
 
 class PlateError(ValueError):
-    """No empty scene can be taken out of this film; the message says what was seen and what was wanted."""
+    """This film gives no empty scene; the message says why."""
 
 
 @dataclass(frozen=True, eq=False)
-class Emptied:
+class EmptyScene:
     """An empty scene.
 
     Attributes:
         picture: sRGB.
-        hole: Share of the picture that was never uncovered, and is made up.
-        shift: Largest motion of the camera that was found, pixels at a width of 320.
+        hole: Share of the picture that was never uncovered and is inpainted.
+        shift: Largest motion of the camera, pixels at a width of 320.
     """
 
     picture: UInt8[np.ndarray, "height width 3"]
@@ -51,12 +51,12 @@ class Emptied:
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Frames from all over a film.
+    """Frames from all over a film, with the people that are known in some of them.
 
     Attributes:
-        frames: sRGB, in which it is known where people are.
-        people: Where somebody may be in each of them.
-        others: Frames of which nothing is known.
+        frames: sRGB, frames in which it is known where people are.
+        people: Where a person may be in each of them.
+        others: Frames about which nothing is known.
     """
 
     frames: UInt8[np.ndarray, "sample height width 3"]
@@ -64,11 +64,11 @@ class Samples:
     others: UInt8[np.ndarray, "other height width 3"]
 
 
-def emptied(samples: Samples, *, max_hole: float, max_shift: float) -> Emptied:
-    """The scene without people: at each pixel the median of the samples in which nobody is before it.
+def remove_people(samples: Samples, *, max_hole: float, max_shift: float) -> EmptyScene:
+    """The scene without people: at each pixel the median of the samples in which nobody covers it.
 
-    What no known frame uncovers is looked for in the others, wherever these agree with the scene around the hole:
-    there a person who lingers gives himself away by what sticks out. What is then left is painted in.
+    What no known frame uncovers is taken from the others, where these agree with the scene around the hole: a person
+    who stands there differs from it. What is then left is inpainted.
 
     Raises:
         PlateError: If the camera moves, or too much of the picture is never uncovered.
@@ -76,46 +76,46 @@ def emptied(samples: Samples, *, max_hole: float, max_shift: float) -> Emptied:
     shift = camera_shift(samples.frames, samples.people)
     if shift > max_shift:
         raise PlateError(
-            f"The camera moves, by about {shift:.1f} pixels at a width of {STANDARD_WIDTH}; at most {max_shift} were "
-            "wanted. Only film from a tripod has an empty scene to take out."
+            f"The camera moves: expected at most {max_shift} pixels at a width of {STANDARD_WIDTH}, got about "
+            f"{shift:.1f}. Use film from a tripod."
         )
-    hole = (~samples.people).sum(0) < ENOUGH
+    hole = (~samples.people).sum(0) < MIN_SAMPLES
     picture = masked_median(samples.frames, samples.people)
-    if hole.any() and len(samples.others) >= ENOUGH:
-        picture, hole = _filled(picture, hole, samples.others)
+    if hole.any() and len(samples.others) >= MIN_SAMPLES:
+        picture, hole = _fill_hole(picture, hole, samples.others)
     if hole.mean() > max_hole:
         raise PlateError(
-            f"{100 * hole.mean():.0f} % of the picture are never without the person; at most {100 * max_hole:.0f} % "
-            "were wanted. Film in which people move about, or longer film, shows more."
+            f"The person hides too much: expected at most {100 * max_hole:.0f} % of the picture to be always covered, "
+            f"got {100 * hole.mean():.0f} %. Use film in which people move about, or longer film."
         )
     if hole.any():
-        picture = cv2.inpaint(picture, hole.astype(np.uint8), HALF_REACH, cv2.INPAINT_TELEA)
-    return Emptied(picture, float(hole.mean()), shift)
+        picture = cv2.inpaint(picture, hole.astype(np.uint8), INPAINT_RADIUS, cv2.INPAINT_TELEA)
+    return EmptyScene(picture, float(hole.mean()), shift)
 
 
-def _filled(
+def _fill_hole(
     picture: UInt8[np.ndarray, "height width 3"],
     hole: Bool[np.ndarray, "height width"],
     others: UInt8[np.ndarray, "other height width 3"],
 ) -> tuple[UInt8[np.ndarray, "height width 3"], Bool[np.ndarray, "height width"]]:
-    """The picture with its hole filled from frames of which nothing is known, and the hole that is left."""
+    """The picture with its hole filled from frames about which nothing is known, and the hole that is left."""
     reach = max(round(NEIGHBOURHOOD * picture.shape[1]), 1)
     covered = np.empty((len(others), *hole.shape), np.bool_)
     for k, frame in enumerate(others):
         gain = np.median(picture[~hole]) / max(float(np.median(frame[~hole])), 1.0)
-        differs = (np.abs(np.float32(gain) * frame - picture).max(-1) > DIFFERENT) & ~hole
+        differs = (np.abs(np.float32(gain) * frame - picture).max(-1) > MIN_DIFFERENCE) & ~hole
         # Noise is single pixels; people are not.
         solid = cv2.morphologyEx(differs.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-        # All within reach of them, by distances: a dilation by so large a disc would take seconds a frame.
+        # Everything within reach of them, by distances: a dilation by so large a disc would take seconds a frame.
         covered[k] = cv2.distanceTransform(1 - solid, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) <= reach
     found = masked_median(others, covered)
-    free = hole & ((~covered).sum(0) >= ENOUGH)
-    # In a hole the picture still shows whoever stood there. Where the others show hardly anything else, he still does.
-    left = np.abs(found.astype(np.int16) - picture).max(-1) > DIFFERENT
+    free = hole & ((~covered).sum(0) >= MIN_SAMPLES)
+    # In a hole the picture shows the person. Where the others hardly differ from that, the person is still there.
+    left = np.abs(found.astype(np.int16) - picture).max(-1) > MIN_DIFFERENCE
     count, names = cv2.connectedComponents(hole.astype(np.uint8))
     for name in range(1, count):
         here = free & (names == name)
-        if here.any() and left[here].mean() < LEFT:
+        if here.any() and left[here].mean() < MIN_CHANGED:
             free &= ~here
     return np.where(free[:, :, None], found, picture), hole & ~free
 
@@ -123,9 +123,9 @@ def _filled(
 def masked_median(
     frames: UInt8[np.ndarray, "sample height width 3"], people: Bool[np.ndarray, "sample height width"]
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """The median over uncovered samples of each value; of the lower two in the middle the lower one.
+    """The median of each value over uncovered samples; for an even count the lower of the two in the middle.
 
-    Where every sample is covered it is that of all of them.
+    Where every sample is covered, all of them count.
     """
     out = np.empty(frames.shape[1:], np.uint8)
     for row in range(frames.shape[1]):
@@ -142,7 +142,7 @@ def masked_median(
 def camera_shift(
     frames: UInt8[np.ndarray, "sample height width 3"], people: Bool[np.ndarray, "sample height width"]
 ) -> float:
-    """How far the picture moves against its middle frame, pixels at a width of 320; the worst tenth left out.
+    """How far the picture moves against its middle frame, pixels at a width of 320, without the worst tenth.
 
     At textured pixels off the person, a shift changes the value by the slope times its length across the edge. The
     median over pixels and the 90th percentile over frames ignore what moves in the scene and single bad frames.
@@ -156,21 +156,21 @@ def camera_shift(
     across, down = (cv2.Sobel(small[middle], cv2.CV_32F, *order, scale=1 / 8) for order in ((1, 0), (0, 1)))
     slope = np.hypot(across, down)
     shifts = [
-        _shift(small[middle], small[k], slope, free=~hidden[middle] & ~hidden[k])
+        _measure_shift(small[middle], small[k], slope, free=~hidden[middle] & ~hidden[k])
         for k in range(len(small))
         if k != middle
     ]
     return float(np.quantile(shifts, 0.9)) if shifts else 0.0
 
 
-def _shift(
+def _measure_shift(
     before: Float[np.ndarray, "height width"],
     after: Float[np.ndarray, "height width"],
     slope: Float[np.ndarray, "height width"],
     *,
     free: Bool[np.ndarray, "height width"],
 ) -> float:
-    edges = free & (slope > TEXTURE)
+    edges = free & (slope > MIN_SLOPE)
     # Without a few dozen edges there is nothing that could be seen to move.
     if edges.sum() < 50:
         return 0.0
@@ -179,19 +179,19 @@ def _shift(
     return float(np.median(np.abs(gain * after - before)[edges] / slope[edges]))
 
 
-def silhouettes(
+def mask_people(
     pixels: Float[np.ndarray, "sample 55 2"], scales: Float[np.ndarray, "sample 55"], *, height: int, width: int
 ) -> Bool[np.ndarray, "sample height width"]:
-    """Where the person of each sample may be: a generous tube around every bone, a disc around the head.
+    """Where the person of each sample may be: a wide tube around every bone, a disc around the head.
 
     Args:
-        pixels: Of the joints.
+        pixels: The joints in the picture.
         scales: Pixels a metre at each joint; not positive behind the camera.
         height: Of the frames.
         width: Of the frames.
     """
     people = np.zeros((len(pixels), height, width), np.uint8)
-    # OpenCV draws with 32-bit coordinates; beyond a few pictures' widths nothing reaches in.
+    # OpenCV takes 32-bit coordinates; what lies further out than a few widths does not reach the picture.
     points = np.clip(pixels, -4 * width, 5 * width)
     for frame, joints, sizes in zip(people, points, scales, strict=True):
         for joint, parent in enumerate(PARENTS):

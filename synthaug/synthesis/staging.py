@@ -1,0 +1,172 @@
+"""Stage recipes: who stands where, seen by which camera, before what, in which light. Samples nothing."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from synthaug.avatars import Avatar
+from synthaug.body.blending import blend
+from synthaug.body.contacts import reenact_together
+from synthaug.body.mirroring import mirror_in_place
+from synthaug.body.skeleton import centre_of, joint_positions, mean_skeleton, move_motion
+from synthaug.files import digest_of, motion_digest
+from synthaug.structures import Actor, Camera, Gaussians, Light, Motion, Recipe, Reference, Scene, Values
+from synthaug.synthesis.caching import FORMAT
+from synthaug.synthesis.performances import Performances
+from synthaug.synthesis.settings import Synthesis
+
+
+@dataclass(frozen=True, eq=False)
+class RenderJob:
+    """A staged recipe: all that a renderer and the compositing need.
+
+    Attributes:
+        people: The performers, lit.
+        camera: The view.
+        scene: The place.
+        joints: World positions of the joints of each person.
+        motions: What each person performs, fitted to their proportions.
+        key: Names the rendering's pixels, whatever the background.
+    """
+
+    people: tuple[Gaussians, ...]
+    camera: Camera
+    scene: Scene
+    joints: tuple[Float[Tensor, "time 55 3"], ...]
+    motions: tuple[Motion, ...]
+    key: str
+
+
+class Stager:
+    """Turns recipes into render jobs.
+
+    Args:
+        synthesis: What the recipes were sampled from.
+        performances: Of the training clips that they re-enact.
+    """
+
+    def __init__(self, synthesis: Synthesis, performances: Performances) -> None:
+        self.synthesis = synthesis
+        self.performances = performances
+
+    def stage(self, recipe: Recipe) -> RenderJob:
+        """The render job that a recipe decides.
+
+        Raises:
+            KeyError: If the recipe names a motion that is not here.
+            ValueError: If it names a person whom the motion lacks.
+        """
+        lead = self.performances.find(recipe.actors[0].motion)
+        times = recipe.start + torch.arange(recipe.num_frames, dtype=torch.float64) / recipe.fps
+        motions = [self._perform(actor, times) for actor in recipe.actors]
+        centre = torch.stack([centre_of(motion) for motion in motions]).mean(dim=0)
+        camera = self.synthesis.camera.path(recipe.camera, camera_at(lead, times, recipe.size), centre)
+        scene = self._find_scene(recipe.background, camera.around(centre))
+        if (
+            scene.camera is not None
+            and not _same_view(scene.camera, camera)
+            and not _same_view(scene.camera, camera.around(centre))
+        ):
+            motions = [_move_to_spot(motion, centre, camera, scene) for motion in motions]
+            camera = scene.camera
+        return self._make_job([self._load(actor) for actor in recipe.actors], motions, camera, scene)
+
+    def with_people(self, recipe: Recipe, job: RenderJob) -> RenderJob:
+        """The job with its people, for one that came without: between processes motions travel, not avatars."""
+        avatars = [self._load(actor) for actor in recipe.actors]
+        return replace(job, people=_pose_people(avatars, job.motions, job.scene.light))
+
+    def _load(self, actor: Actor) -> Avatar:
+        return self.synthesis.avatar.load(actor.identity)
+
+    def _find_scene(self, values: Values, camera: Camera) -> Scene:
+        """The place, out of the cache where it is worth keeping."""
+        cache, background = self.synthesis.cache, self.synthesis.background
+        if cache is None or not background.cacheable(values):
+            return background.scene(values, camera)
+        words = json.dumps([FORMAT, background.fingerprint, values, camera.height, camera.width], sort_keys=True)
+        key = digest_of("scene", words, camera.viewmats, camera.Ks)
+        scene = cache.read_scene(key, camera)
+        if scene is None:
+            scene = background.scene(values, camera)
+            cache.write_scene(key, scene)
+        return scene
+
+    def _perform(self, actor: Actor, times: Float[Tensor, " time"]) -> Motion:
+        people = self.performances.find(actor.motion).people
+        if not 0 <= actor.person < len(people):
+            raise ValueError(
+                f"Expected '{actor.motion}' to have a person number {actor.person} (from 0), got {len(people)} people. "
+                "Replay recipes with the motion source that they were made with."
+            )
+        motion = self.synthesis.variation.vary(people[actor.person], actor.variation, times)
+        if actor.partner:
+            motion = self._blend(motion, actor, times)
+        # All in the same mirror, which stands where the acting person moves.
+        return mirror_in_place(motion, people[0].transl) if actor.mirrored else motion
+
+    def _blend(self, motion: Motion, actor: Actor, times: Float[Tensor, " time"]) -> Motion:
+        """Frames of a performance, blended with its partner's, which shows the same moments with the same values."""
+        lead, partner = self.performances.find(actor.motion).motion, self.performances.find(actor.partner).motion
+        alignment = self.performances.align(actor.motion, actor.partner)
+        rounds = torch.floor(times.double() / lead.duration)
+        shown = self.synthesis.variation.seconds(lead, actor.variation, times.double() - rounds * lead.duration)
+        when = self.performances.times_of(partner, actor.variation, alignment.at(shown)) + rounds * partner.duration
+        other = self.synthesis.variation.vary(partner, actor.variation, when)
+        return blend(motion, other, actor.share, alignment)
+
+    def _make_job(self, avatars: list[Avatar], motions: list[Motion], camera: Camera, scene: Scene) -> RenderJob:
+        fitted = reenact_together(motions, mean_skeleton(), [avatar.skeleton for avatar in avatars])
+        pairs = list(zip(avatars, fitted, strict=True))
+        people = _pose_people(avatars, fitted, scene.light)
+        bodies = [part for avatar, motion in pairs for part in (avatar.digest, motion_digest(motion))]
+        picture = repr((FORMAT, camera.height, camera.width, scene.light, scene.depth is not None))
+        key = digest_of(self.synthesis.renderer.fingerprint, picture, camera.viewmats, camera.Ks, *bodies)
+        joints = tuple(joint_positions(motion, avatar.skeleton) for avatar, motion in pairs)
+        return RenderJob(people, camera, scene, joints, tuple(fitted), key)
+
+
+def camera_at(reference: Reference, times: Float[Tensor, " time"], size: tuple[int, int]) -> Camera:
+    """The reference's own camera at these seconds, looped as the motion is, with a picture of this height and width."""
+    motion, camera = reference.motion, reference.camera
+    frames = torch.remainder(times * motion.fps, float(motion.num_frames)).long().clamp(max=motion.num_frames - 1)
+    view = replace(camera, viewmats=camera.viewmats[frames], Ks=camera.Ks[frames])
+    return view.scaled(height=size[0], width=size[1])
+
+
+def _pose_people(avatars: Sequence[Avatar], motions: Sequence[Motion], light: Light | None) -> tuple[Gaussians, ...]:
+    people = [avatar.pose(motion) for avatar, motion in zip(avatars, motions, strict=True)]
+    return tuple(people if light is None else [replace(person, light=light) for person in people])
+
+
+def _same_view(a: Camera, b: Camera) -> bool:
+    return torch.allclose(a.viewmats, b.viewmats, atol=1e-5) and torch.allclose(a.Ks, b.Ks, atol=1e-3)
+
+
+def _azimuth(camera: Camera, point: Float[Tensor, "3"]) -> float:
+    """Direction from a point to the camera's first position, about the vertical axis, radians."""
+    viewmat = camera.viewmats[0]
+    position = -viewmat[:3, :3].mT @ viewmat[:3, 3]
+    away = position - point
+    return math.atan2(float(away[0]), float(away[2]))
+
+
+def _move_to_spot(motion: Motion, centre: Float[Tensor, "3"], camera: Camera, scene: Scene) -> Motion:
+    """The motion on the spot of a filmed place, turned so that its camera sees the side that ours would have seen."""
+    assert scene.camera is not None
+    if scene.spot is None:
+        raise ValueError(
+            "Expected a scene with a camera to have a spot to stand on, got none. Return Scene(camera=..., spot=...) "
+            "from the background, or neither of them for a flat picture."
+        )
+    spot = motion.transl.new_tensor(scene.spot)
+    turn = _azimuth(scene.camera, spot) - _azimuth(camera, centre)
+    cos, sin = math.cos(turn), math.sin(turn)
+    R = motion.transl.new_tensor([[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]])
+    floor = centre * centre.new_tensor([1.0, 0.0, 1.0])
+    return move_motion(motion, R, spot - R @ floor)
