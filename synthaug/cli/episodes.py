@@ -53,14 +53,14 @@ def _summarize(played: "Sequence[Outcome]", n_way: int) -> dict[str, object]:
     """Both accuracies and their difference over tasks, each with its interval, and that of guessing."""
     from dataclasses import asdict
 
-    from synthaug.reports.statistics import estimate, paired
+    from synthaug.reports.statistics import estimate, paired_difference
 
     filmed = {(str(number),): one.filmed for number, one in enumerate(played)}
     extended = {(str(number),): one.extended for number, one in enumerate(played) if one.extended is not None}
     figures: dict[str, object] = {"filmed": asdict(estimate(filmed)), "chance": 1 / n_way}
     if extended:
         figures["extended"] = asdict(estimate(extended))
-        difference = paired(extended, filmed)
+        difference = paired_difference(extended, filmed)
         figures["difference"] = None if difference is None else asdict(difference)
     return {
         name: {key: value for key, value in one.items() if key != "values"} if isinstance(one, dict) else one

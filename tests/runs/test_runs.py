@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from synthaug.reports.reading import curves
+from synthaug.reports.reading import read_curves
 from synthaug.runs.folder import EARLIER, LEFT, begin_run, close_sweep, find_finished, same_run
 
 
@@ -79,7 +79,7 @@ def test_a_run_that_goes_on_keeps_its_checkpoint_and_its_curve(tmp_path):
     begin_run(tmp_path, "seed: 0\nckpt_path: auto\n")
     assert (tmp_path / "resume.ckpt").exists() and not (tmp_path / "logs" / "metrics.csv").exists()
     (tmp_path / "logs" / "metrics.csv").write_text("step,val/loss\n9,0.3\n")
-    assert curves(tmp_path / "logs") == {"val/loss": {5: 0.5, 9: 0.3}}
+    assert read_curves(tmp_path / "logs") == {"val/loss": {5: 0.5, 9: 0.3}}
 
 
 def test_a_sweep_whose_report_fails_does_not_end_as_if_all_were_well(tmp_path, caplog):
