@@ -102,8 +102,9 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> "DictConfig":
             f"{' '.join(closed)}. Train anew to change anything else."
         )
     _refuse_unknown_names(overrides)
-    config = OmegaConf.create(modernize(OmegaConf.to_container(config)))
-    assert isinstance(config, DictConfig)
+    tree = modernize(OmegaConf.to_container(config))
+    assert isinstance(tree, dict)
+    config = OmegaConf.create(tree)
     old_root = config.dataset.get("root") if "dataset" in config else None
     config.merge_with_dotlist(list(overrides))
     if old_root is None or old_root == config.dataset.root:

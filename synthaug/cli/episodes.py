@@ -55,8 +55,10 @@ def _summarize(played: "Sequence[Outcome]", n_way: int) -> dict[str, object]:
 
     from synthaug.reports.statistics import estimate, paired_difference
 
-    filmed = {(str(number),): one.filmed for number, one in enumerate(played)}
-    extended = {(str(number),): one.extended for number, one in enumerate(played) if one.extended is not None}
+    filmed: dict[tuple[str, ...], float] = {(str(number),): one.filmed for number, one in enumerate(played)}
+    extended: dict[tuple[str, ...], float] = {
+        (str(number),): one.extended for number, one in enumerate(played) if one.extended is not None
+    }
     figures: dict[str, object] = {"filmed": asdict(estimate(filmed)), "chance": 1 / n_way}
     if extended:
         figures["extended"] = asdict(estimate(extended))
