@@ -48,7 +48,7 @@ INTERFACES_ONLY = ("synthesis", "datamodule")
 """Rooms that know the stations and data sets by their `__init__` alone."""
 HEAVY = {
     "gsplat": ("renderers/gsplat.py",),
-    "lightning": ("datamodule/", "training/", "fewshot/"),
+    "lightning": ("datamodule/", "training/", "fewshot/", "cli/"),
     "hydra": ("cli/",),
     "omegaconf": ("cli/",),
     "smplx": (),

@@ -130,11 +130,11 @@ class Learner(lightning.LightningModule):
 
 def training(identities: int, *, steps: int, workers: int) -> tuple[list[float], dict[str, float]]:
     """Seconds of each step, and the timings that the loader reports."""
-    from synthaug.cli.main import composed, data_of
+    from synthaug.cli.configs import build_data, compose_config
 
     overrides = ["clip=standard", "synth/renderer=gsplat", "synth/background=plates", "synth.cache=null"]
     sizes = [f"synth.identities={identities}", "loading.batch_size=16", f"loading.num_workers={workers}"]
-    data = data_of(composed([*overrides, *sizes]))
+    data = build_data(compose_config([*overrides, *sizes]))
     timer = StepTimer(skipped=10)
     trainer = lightning.Trainer(
         accelerator="gpu", devices=1, precision="bf16-mixed", max_steps=steps, max_epochs=-1, logger=False,

@@ -11,21 +11,21 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from synthaug.reports.reading import Run, left
-from synthaug.reports.statistics import Paired, paired
+from synthaug.reports.reading import Run, read_sweep
+from synthaug.reports.statistics import PairedDifference, paired_difference
 from synthaug.reports.sweeps import report_sweep
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def compare_arms(runs: Sequence[Run], ours: str, theirs: str, shots: str) -> Paired | None:
+def compare_arms(runs: Sequence[Run], ours: str, theirs: str, shots: str) -> PairedDifference | None:
     """Mean class accuracy of one arm minus that of another, over the seeds that both have."""
     values: dict[str, dict[tuple[str, ...], float]] = {ours: {}, theirs: {}}
     for run in runs:
         arm = run.overrides["arm"]
         if run.overrides["protocol.n_shot"] == shots and arm in values:
             values[arm][(run.overrides["seed"],)] = float(str(run.metrics["mean_class_accuracy"]))
-    return paired(values[ours], values[theirs])
+    return paired_difference(values[ours], values[theirs])
 
 
 def count_minutes(folder: Path, runs: Sequence[Run]) -> float:
@@ -68,7 +68,7 @@ def main() -> None:
         words = ["experiment=uplift", f"hydra.sweep.dir={folder}", "trainer.enable_progress_bar=false"]
         subprocess.run([sys.executable, "train.py", *words, *chosen.overrides], cwd=ROOT, check=False)
     report_sweep(folder, baselines=("arm=classic", "arm=paper"))
-    runs = left(folder).runs
+    runs = read_sweep(folder).runs
     print(json.dumps({**summarize(runs), "minutes": count_minutes(folder, runs)}))
 
 

@@ -12,8 +12,8 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import InstantiationException
 from omegaconf import OmegaConf
 
+from synthaug.cli.configs import build_data, build_dataset, compose_config, resolve_config
 from synthaug.cli.errors import plain_words
-from synthaug.cli.main import composed, data_of, dataset_of, resolved
 from synthaug.cli.renames import MOVED_KEYS
 from synthaug.cli.targets import check_targets
 from synthaug.testing.datasets import example_film
@@ -162,7 +162,7 @@ def test_a_slip_is_noticed():
 @pytest.mark.parametrize("name", ["dataset=toyoda", "synth/avatar=nobody", "synth.identites=3", "protocol"])
 def test_unknown_names_are_refused_in_words(name):
     with pytest.raises(ValueError, match="does not compose"):
-        composed([name])
+        compose_config([name])
 
 
 @pytest.mark.parametrize(
@@ -170,15 +170,15 @@ def test_unknown_names_are_refused_in_words(name):
     [
         (["dataset=folder"], None, ["dataset.root", "protocol.test_subjects"]),
         (["dataset=folder", "dataset.root=films"], None, ["protocol.test_subjects"]),
-        (["dataset=folder"], dataset_of, ["dataset.root"]),
-        (["dataset=folder", "dataset.root=films"], data_of, ["protocol.test_subjects"]),
+        (["dataset=folder"], build_dataset, ["dataset.root"]),
+        (["dataset=folder", "dataset.root=films"], build_data, ["protocol.test_subjects"]),
         (["recognizer=module"], None, ["recognizer.module"]),
-        (["synth/avatar=packs"], data_of, ["synth.avatar.root"]),
+        (["synth/avatar=packs"], build_data, ["synth.avatar.root"]),
     ],
 )
 def test_what_is_left_to_fill_in_is_asked_for_by_name(overrides, part, gaps):
     with pytest.raises(ValueError, match="no default") as raised:
-        (part or resolved)(composed(overrides))
+        (part or resolve_config)(compose_config(overrides))
     assert all(f"{gap}=VALUE" in str(raised.value) for gap in gaps)
     assert str(raised.value).count("=VALUE") == len(gaps)
 
@@ -187,7 +187,7 @@ def test_what_a_part_does_not_need_is_not_asked_for(tmp_path):
     """A folder is scanned before anyone knows who is to be tested."""
     (tmp_path / "wave").mkdir()
     write_video(tmp_path / "wave" / "a.mp4", example_film(8), fps=8.0)
-    assert dataset_of(composed(["dataset=folder", f"dataset.root={tmp_path}"])) is not None
+    assert build_dataset(compose_config(["dataset=folder", f"dataset.root={tmp_path}"])) is not None
 
 
 @pytest.mark.parametrize(
@@ -199,10 +199,10 @@ def test_what_a_part_does_not_need_is_not_asked_for(tmp_path):
 )  # fmt: skip
 def test_a_set_that_is_not_there_says_where_it_was_looked_for_and_where_to_ask(name, where, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    config = composed([f"dataset={name}", "synth.identities=10"])
-    assert "data/" in resolved(config)
+    config = compose_config([f"dataset={name}", "synth.identities=10"])
+    assert "data/" in resolve_config(config)
     with pytest.raises(InstantiationException, match=re.escape(f"data/{name}")) as raised:
-        dataset_of(config)
+        build_dataset(config)
     assert where in plain_words(raised.value)
 
 

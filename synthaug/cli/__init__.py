@@ -1,1 +1,1 @@
-"""The `synthaug` command: one file a command; `configs` alone composes configurations."""
+"""The `synthaug` command: one file a command, and `configs`, which alone composes configurations."""

@@ -110,15 +110,14 @@ def _preview(chosen: argparse.Namespace) -> int:
     from synthaug.avatars.importers.importing import pictures
     from synthaug.avatars.pack.format import SUFFIX
     from synthaug.files import write_atomic
-    from synthaug.runs.folder import png
-    from synthaug.runs.sheets import sheet
+    from synthaug.runs.sheets import encode_png, paint_sheet
     from synthaug.video import write_video
 
     turntable, rows = pictures(chosen.pack)
     write_video(chosen.to / "turntable.mp4", turntable, fps=16.0)
     write_atomic(
         chosen.to / "contact_sheet.png",
-        png(sheet(rows, title=chosen.pack.name.removesuffix(SUFFIX), frames=6, side=192)),
+        encode_png(paint_sheet(rows, title=chosen.pack.name.removesuffix(SUFFIX), frames=6, side=192)),
     )
     print(f"{chosen.to / 'turntable.mp4'} and {chosen.to / 'contact_sheet.png'}")
     return 0

@@ -1,8 +1,6 @@
-"""Functional checks of this machine: each does the thing in earnest, and says how to mend what fails.
+"""`synthaug doctor`: check that this machine can do everything, by doing a little of each, and say how to mend it."""
 
-For `synthaug doctor`; nothing else depends on it.
-"""
-
+import argparse
 import importlib.metadata
 import json
 import shutil
@@ -11,13 +9,24 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
+from synthaug.cli.arguments import add_command
+
+
+def add_doctor(commands: "argparse._SubParsersAction") -> None:
+    """Add the command."""
+    parser = add_command(commands, "doctor", _doctor, "check what this machine can do, and say how to mend the rest")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+
+
+def _doctor(chosen: argparse.Namespace) -> int:
+    results = run_checks()
+    print_checks(results, as_json=chosen.json)
+    return 0 if all(result.well or not result.needed for result in results) else 1
 
 
 @dataclass(frozen=True)
-class Finding:
-    """What one check found.
+class CheckResult:
+    """What came of one check.
 
     Attributes:
         name: What was tried.
@@ -36,7 +45,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Check:
-    """Something to try.
+    """One thing to try.
 
     Attributes:
         name: What is tried.
@@ -51,29 +60,32 @@ class Check:
     mend: str
 
 
-def examine() -> list[Finding]:
+def run_checks() -> list[CheckResult]:
     """Run every check; none stops the others."""
-    findings = []
+    results = []
     for check in _CHECKS:
         try:
-            findings.append(Finding(check.name, True, check.needed, check.attempt()))
-        except Exception as error:  # whatever a broken installation raises is a finding
+            results.append(CheckResult(check.name, True, check.needed, check.attempt()))
+        except Exception as error:  # whatever a broken installation raises is a result
             said = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-            findings.append(Finding(check.name, False, check.needed, said, check.mend))
-    return findings
+            results.append(CheckResult(check.name, False, check.needed, said, check.mend))
+    return results
 
 
-def print_findings(findings: list[Finding], *, as_json: bool) -> None:
+def print_checks(results: list[CheckResult], *, as_json: bool) -> None:
     """A table for people, or one JSON object."""
     if as_json:
-        print(json.dumps({"checks": [asdict(finding) for finding in findings]}))
+        print(json.dumps({"checks": [asdict(result) for result in results]}))
         return
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table(title="synthaug doctor", title_justify="left")
     for column in ("", "check", "seen", "mend"):
         table.add_column(column)
-    for finding in findings:
-        mark = "[green]ok[/]" if finding.well else "[red]FAILS[/]" if finding.needed else "[yellow]missing[/]"
-        table.add_row(mark, finding.name, finding.said, finding.mend)
+    for result in results:
+        mark = "[green]ok[/]" if result.well else "[red]FAILS[/]" if result.needed else "[yellow]missing[/]"
+        table.add_row(mark, result.name, result.said, result.mend)
     Console().print(table)
 
 

@@ -1,18 +1,15 @@
-"""Telling a user's mistake, which deserves words, from ours, which deserves a traceback.
-
-For the entry files and the command line.
-"""
+"""Tell a user's mistake, which is answered in words, from one of ours, which needs a traceback."""
 
 from pathlib import Path
 from types import TracebackType
 
 
 def plain_words(error: BaseException) -> str | None:
-    """What to tell the user, or None if this is no mistake of theirs.
+    """The message for the user, or None if the error is no mistake of theirs.
 
     An error that our own code raised on purpose is a ValueError, FileNotFoundError, KeyError or ImportError whose
-    last frame is in this package; its message has three beats and stands alone. Causes are searched too, because
-    Hydra wraps what constructors raise.
+    last frame is in this package; its message says all that the user needs. Causes are searched too, because Hydra
+    wraps what constructors raise.
     """
     seen: BaseException | None = error
     while seen is not None:

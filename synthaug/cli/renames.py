@@ -31,7 +31,7 @@ TARGETS: Mapping[str, str] = {
     "synthaug.recognizers.muon.Muon": "synthaug.training.muon.Muon",
     "synthaug.recognizers.training.Training": "synthaug.training.module.Training",
     "synthaug.renderers.refinement.Refinement": "synthaug.renderers.splatting.refinement.Refinement",
-    "synthaug.sensor.Sensor": "synthaug.compositing.sensor.Sensor",
+    "synthaug.sensor.Sensor": "synthaug.sensors.camera.CameraSensor",
 }
 """Old to new dotted names: every class that a configuration of version 0.1 could name and that has moved since. The
 others, such as `synthaug.datamodule.Loading`, are still found where they were."""

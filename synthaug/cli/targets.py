@@ -1,6 +1,6 @@
-"""Which callables a configuration may name: checked before anything is instantiated.
+"""Check which callables a configuration names, before anything is instantiated.
 
-For the entry files. A config is data until it names a callable; this is the boundary.
+A configuration is data until it names a callable: a run's config.yaml from elsewhere must not run foreign code.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ def check_targets(tree: Plain, *, also: Sequence[str] = ()) -> None:
 
     Args:
         tree: The composed configuration, as plain containers.
-        also: Prefixes that the caller allows beside ALLOWED, each ending in a dot. Never read from a config.
+        also: Further prefixes that the caller allows, each ending in a dot. Never read from a config.
 
     Raises:
         ForbiddenTargetError: Naming the node and its target.
@@ -37,7 +37,6 @@ def check_targets(tree: Plain, *, also: Sequence[str] = ()) -> None:
         target = node.get("_target_")
         if target is not None and not (isinstance(target, str) and target.startswith(prefixes)):
             raise ForbiddenTargetError(
-                f"{where or 'the configuration'} names {target!r}. A target beginning with {', '.join(prefixes)} was "
-                "wanted. For classes of your own, name their package in the environment: "
-                "SYNTHAUG_TARGETS=mylab. python train.py ..."
+                f"Expected the _target_ of {where or 'the configuration'} to begin with {', '.join(prefixes)}, got "
+                f"{target!r}. For classes of your own, name their package in the environment: SYNTHAUG_TARGETS=mylab."
             )

@@ -1,8 +1,8 @@
 """Accuracies with their uncertainty: of one run, and of a sweep's arms with what they cannot conclude.
 
-After the recognizer; knows what runs left on disk, no model and no data set. Files are read (`reading`), predictions
-counted (`grading`), runs sorted into arms (`studies`), figures computed (`statistics`, `results`), doubts told
-(`cautions`), and all of it drawn and written (`tables`, `figures`, `pages`).
+Only what runs left on disk is read, no model and no data set: `reading` reads files, `grading` counts predictions,
+`studies` sorts runs into arms, `statistics` and `results` compute, `cautions` says what cannot be concluded, and
+`tables`, `figures` and `pages` write the report.
 """
 
 from synthaug.reports.scores import Prediction as Prediction

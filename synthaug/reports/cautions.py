@@ -1,7 +1,4 @@
-"""What a study cannot conclude, and why: told before its figures are.
-
-After the results; one function a reason.
-"""
+"""Find what a study cannot conclude, and why; one function for each reason."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -9,7 +6,7 @@ from dataclasses import dataclass
 
 from synthaug.reports.reading import Run
 from synthaug.reports.results import Comparison, Results, fact
-from synthaug.reports.studies import Arm, Study
+from synthaug.reports.studies import Study, StudyArm
 from synthaug.structures import Plain
 
 FEW_SUBJECTS = 10
@@ -23,7 +20,7 @@ class Caution:
 
     Attributes:
         about: In a few words.
-        words: What it is, and what cannot be said for it.
+        words: What it is, and what cannot be concluded because of it.
         grave: Whether figures may be wrong, not only less certain than they look.
     """
 
@@ -32,18 +29,18 @@ class Caution:
     grave: bool = False
 
 
-def cautions(found: Results) -> tuple[Caution, ...]:
+def find_cautions(found: Results) -> tuple[Caution, ...]:
     """All that apply, grave ones first."""
     every = [caution for reason in _REASONS for caution in reason(found)]
     return tuple(sorted(every, key=lambda caution: not caution.grave))
 
 
-def named(study: Study, arm: Arm) -> str:
+def name_arm(study: Study, arm: StudyArm) -> str:
     """An arm in a line: the values of its factors."""
-    return ", ".join(f"{short(name)}={value}" for name, value in study.values(arm).items()) or "the only arm"
+    return ", ".join(f"{short_name(name)}={value}" for name, value in study.values(arm).items()) or "the only arm"
 
 
-def short(name: str) -> str:
+def short_name(name: str) -> str:
     """The last word of an override's name."""
     return name.rsplit(".", 1)[-1].rsplit("/", 1)[-1]
 
@@ -131,12 +128,12 @@ def _seeds(found: Results) -> Iterator[Caution]:
             f"One {unit}",
             f"{_arms(found, single)}: one {unit}, hence no interval and no test. A difference may be chance.",
         )
-    drawn = "seeds" if unit == "seed" else f"{unit}s or seeds"
+    units = "seeds" if unit == "seed" else f"{unit}s or seeds"
     unlike = [one for one in found.comparisons if set(one.arm.runs) != set(one.control.runs)]
     if unlike:
         yield Caution(
-            f"Different {drawn}",
-            f"{_compared(found, unlike)}: arms and control have different {drawn}. Only shared ones are compared, so "
+            f"Different {units}",
+            f"{_compared(found, unlike)}: arms and control have different {units}. Only shared ones are compared, so "
             "the difference is not that of the two means in the table.",
         )
     few = min((one.paired.pairs for one in found.comparisons), default=None)
@@ -213,7 +210,7 @@ def _unequal_tests(found: Results) -> Iterator[Caution]:
         factors = {name for one in found.comparisons for name in one.differs}
         yield Caution(
             "Controls that differ in more",
-            f"Some controls were run with but one value of {_listed(factors)}, and stand for all of them.",
+            f"Some controls were run with only one value of {_listed(factors)}, and stand for all of them.",
         )
 
 
@@ -293,7 +290,7 @@ _REASONS: tuple[Callable[[Results], Iterator[Caution]], ...] = (
 
 
 def _unlike(one: Comparison, value: Callable[[Run], object]) -> bool:
-    """Whether arm and control differ in something at a seed that both have; what is not known counts for nothing."""
+    """Whether arm and control differ in something at a seed that both have; unknown values are ignored."""
     for seed in set(one.arm.runs) & set(one.control.runs):
         ours, theirs = ({value(run) for run in arm.runs[seed]} - {None} for arm in (one.arm, one.control))
         if ours and theirs and ours != theirs:
@@ -313,7 +310,7 @@ def _exposure_ratio(one: Comparison) -> float:
     return high / low
 
 
-def _flat(arm: Arm, interval: tuple[float, float] | None) -> bool:
+def _flat(arm: StudyArm, interval: tuple[float, float] | None) -> bool:
     return interval is None and len(arm.units) > 1
 
 
@@ -333,7 +330,7 @@ def _target(run: Run, part: str) -> str:
 
 
 def _subjects(run: Run) -> list[Plain] | None:
-    """Those that a protocol tests, whether it names them itself or the protocol within it that divides people does."""
+    """The test subjects, named by the protocol itself or by a protocol nested in it."""
     node = run.config.get("protocol")
     while isinstance(node, dict):
         if isinstance(people := node.get("test_subjects"), list):
@@ -349,7 +346,7 @@ def _compared(found: Results, which: Sequence[Comparison]) -> str:
     for one in which:
         pair = (one.arm.values[-1], one.control.values[-1])
         others = list(found.study.values(one.arm).items())[:-1]
-        pairs.setdefault(pair, []).append(", ".join(f"{short(name)}={value}" for name, value in others))
+        pairs.setdefault(pair, []).append(", ".join(f"{short_name(name)}={value}" for name, value in others))
     words = [f"{ours} against {theirs}{_where(places)}" for (ours, theirs), places in pairs.items()]
     return _some(words, "; ")
 
@@ -358,10 +355,10 @@ def _where(places: list[str]) -> str:
     return f" (at {_some(places, '; ')})" if any(places) else ""
 
 
-def _arms(found: Results, which: Sequence[Arm]) -> str:
+def _arms(found: Results, which: Sequence[StudyArm]) -> str:
     if len(which) == len(found.study.arms) > 2:
         return "All arms"
-    return _some([named(found.study, arm) for arm in which], "; ")
+    return _some([name_arm(found.study, arm) for arm in which], "; ")
 
 
 def _places(runs: Sequence[Run]) -> str:

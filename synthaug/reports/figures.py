@@ -1,7 +1,4 @@
-"""The figures of a report: which of the results are drawn against what.
-
-Between the results and the page.
-"""
+"""Plot the results of a study as SVG: accuracies, differences, costs, learning curves, calibration and confusion."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -11,12 +8,12 @@ import numpy as np
 from jaxtyping import Int
 
 from synthaug.reports import svg
-from synthaug.reports.cautions import short
+from synthaug.reports.cautions import short_name
 from synthaug.reports.results import ArmResult, Comparison, Results, by_seed, fact, shared_units
 from synthaug.reports.statistics import estimate
-from synthaug.reports.studies import Arm, Study, number
+from synthaug.reports.studies import Study, StudyArm, parse_number
 from synthaug.reports.svg import Axis, Panel, Series
-from synthaug.reports.tables import percent
+from synthaug.reports.tables import format_percent
 
 CURVES = {
     "val/mean_class_accuracy": "validation: mean class accuracy, %",
@@ -25,31 +22,31 @@ CURVES = {
     "val/loss": "validation: loss",
     "train/loss": "training: loss",
 }
-"""Learning curves that are drawn where a run logged them, as `recognizers.training` names them."""
+"""Learning curves that are plotted where a run logged them, under the names that `training.module` logs."""
 COSTS = {
     "synthetic_clips": "synthetic clips",
     "steps": "optimizer steps",
     "seconds": "seconds of training, composing its clips included",
     "seconds_in_all": "seconds of the whole run",
 }
-"""What `train.py` measures of a run. Workers compose and render beside training; their time is no cost of its own."""
+"""What training measures of a run. Workers compose and render during training, so their time is not counted again."""
 FEW_IN_BIN = 10
-"""Clips below which a bin's accuracy is too much chance to be drawn."""
-_LONGEST = 160
-"""Points of a curve that are drawn; more than pixels would only make the page heavy."""
-_NAMED_CLASSES = 40
-"""Classes beyond which names along a matrix would overlap."""
+"""A bin with fewer clips is not plotted: its accuracy is mostly chance."""
+_MAX_CURVE_POINTS = 160
+"""Points plotted of a curve at most; more than there are pixels would only make the page heavy."""
+_MAX_NAMED_CLASSES = 40
+"""With more classes, names along a confusion matrix would overlap."""
 
 
 @dataclass(frozen=True)
-class Row:
+class ChartRow:
     """A mean with its interval, in a chart of rows.
 
     Attributes:
         label: At its left.
         group: Rows of a group stand together, under its name.
         mean: The large dot.
-        interval: The bar; None draws none.
+        interval: The bar; None for no bar.
         values: Small dots, one a seed.
         colour: Number of its colour.
         words: At its right.
@@ -64,7 +61,7 @@ class Row:
     words: str
 
 
-def colour_of(study: Study, arm: Arm) -> int:
+def colour_of(study: Study, arm: StudyArm) -> int:
     """An arm's colour: its place among the values of the factor that is compared."""
     if not study.factors:
         return 0
@@ -77,21 +74,21 @@ def legend(study: Study, factor: str | None = None) -> list[tuple[int, str]]:
     if not study.factors:
         return [(0, "all runs")]
     factor = factor or list(study.factors)[-1]
-    return [(place, f"{short(factor)}={value}") for place, value in enumerate(study.factors[factor])]
+    return [(place, f"{short_name(factor)}={value}") for place, value in enumerate(study.factors[factor])]
 
 
-def group_of(study: Study, arm: Arm) -> str:
+def group_label(study: Study, arm: StudyArm) -> str:
     """All of an arm's factors but the one that is compared."""
     values = list(study.values(arm).items())[:-1]
-    return ", ".join(f"{short(name)}={value}" for name, value in values)
+    return ", ".join(f"{short_name(name)}={value}" for name, value in values)
 
 
-def said(study: Study, arm: Arm) -> str:
-    """An arm's value of the factor that is compared; a number alone would not say of what."""
+def arm_label(study: Study, arm: StudyArm) -> str:
+    """An arm's value of the factor that is compared; a number comes with the factor's name."""
     if not study.factors:
         return "all runs"
     value = arm.values[-1]
-    return value if number(value) is None else f"{short(list(study.factors)[-1])}={value}"
+    return value if parse_number(value) is None else f"{short_name(list(study.factors)[-1])}={value}"
 
 
 def accuracy_figure(found: Results) -> str:
@@ -99,32 +96,36 @@ def accuracy_figure(found: Results) -> str:
     rows = []
     for result in found.arms:
         known = result.measures["mean_class_accuracy"]
-        label = said(found.study, result.arm)
-        ends = "" if known.interval is None else f" [{percent(known.interval[0])}, {percent(known.interval[1])}]"
+        label = arm_label(found.study, result.arm)
+        ends = (
+            ""
+            if known.interval is None
+            else f" [{format_percent(known.interval[0])}, {format_percent(known.interval[1])}]"
+        )
         rows.append(
-            Row(
+            ChartRow(
                 label,
-                group_of(found.study, result.arm),
+                group_label(found.study, result.arm),
                 known.mean,
                 known.interval,
                 tuple(known.values.values()),
                 colour_of(found.study, result.arm),
-                percent(known.mean) + ends,
+                format_percent(known.mean) + ends,
             )  # fmt: skip
         )
     return rows_chart(rows, title="mean class accuracy (%)", level=found.chance, about="Mean class accuracy by arm")
 
 
 def difference_figure(found: Results) -> str:
-    """Every comparison's difference of mean class accuracy with its interval, and none at all."""
+    """The difference of mean class accuracy of every comparison, with its interval and a line at no difference."""
     rows = []
     for one in found.comparisons:
         pair = one.paired
         ends = "" if pair.interval is None else " [{:+.1f}, {:+.1f}]".format(*(100 * end for end in pair.interval))
         rows.append(
-            Row(
-                f"{said(found.study, one.arm)} − {one.control.values[-1]}",
-                group_of(found.study, one.arm),
+            ChartRow(
+                f"{arm_label(found.study, one.arm)} − {one.control.values[-1]}",
+                group_label(found.study, one.arm),
                 pair.difference,
                 pair.interval,
                 _differences(one),
@@ -137,10 +138,12 @@ def difference_figure(found: Results) -> str:
     )
 
 
-def rows_chart(rows: Sequence[Row], *, title: str, about: str, level: float | None = None, zero: bool = False) -> str:
+def rows_chart(
+    rows: Sequence[ChartRow], *, title: str, about: str, level: float | None = None, zero: bool = False
+) -> str:
     """Rows of means with intervals over one axis, in groups."""
     every = [value for row in rows for value in (row.mean, *(row.interval or ()), *row.values)]
-    axis = svg.enclosing([*every, *([] if level is None else [level])], title=title, percent=True, zero=True)
+    axis = svg.enclosing_axis([*every, *([] if level is None else [level])], title=title, percent=True, zero=True)
     if not zero:
         axis = Axis(0.0, min(1.0, axis.high), title, percent=True)
     left, wide, right, high = 180.0, 640.0, 166.0, 24.0
@@ -149,7 +152,7 @@ def rows_chart(rows: Sequence[Row], *, title: str, about: str, level: float | No
         if row.group != group:
             group = row.group
             y += 8 if y > 14 else 0
-            body.append(svg.text(svg.clipped(group, 60), x=0, y=y + 12, kind="title"))
+            body.append(svg.text(svg.shorten(group, 60), x=0, y=y + 12, kind="title"))
             y += 20
         body += _row(row, y + high / 2, axis, left, wide)
         y += high
@@ -161,7 +164,7 @@ def rows_chart(rows: Sequence[Row], *, title: str, about: str, level: float | No
     return svg.figure([*frame, *body], width=left + wide + right, height=y + 42, about=about)
 
 
-def _row(row: Row, y: float, axis: Axis, left: float, wide: float) -> list[str]:
+def _row(row: ChartRow, y: float, axis: Axis, left: float, wide: float) -> list[str]:
     def x(value: float) -> float:
         return left + wide * axis.place(value)
 
@@ -169,8 +172,8 @@ def _row(row: Row, y: float, axis: Axis, left: float, wide: float) -> list[str]:
     if row.interval is not None:
         marks.append(svg.line(x(row.interval[0]), y, x(row.interval[1]), y, "bar"))
     marks.append(f'<circle class="dot" cx="{x(row.mean):.1f}" cy="{y:.1f}" r="5"/>')
-    label = svg.text(svg.clipped(row.label, 28), x=left - 12, y=y + 4, anchor="end")
-    return [label, svg.coloured(marks, row.colour), svg.text(row.words, x=left + wide + 14, y=y + 4, kind="value")]
+    label = svg.text(svg.shorten(row.label, 28), x=left - 12, y=y + 4, anchor="end")
+    return [label, svg.colour_group(marks, row.colour), svg.text(row.words, x=left + wide + 14, y=y + 4, kind="value")]
 
 
 def _frame(axis: Axis, left: float, wide: float, bottom: float) -> list[str]:
@@ -182,7 +185,7 @@ def _frame(axis: Axis, left: float, wide: float, bottom: float) -> list[str]:
 
 
 def cost_figures(found: Results) -> dict[str, list[str]]:
-    """Accuracy against what it took, for every cost that varies: one plot a group of arms."""
+    """Accuracy against each cost that varies; one plot for each group of arms."""
     figures = {}
     for name, title in COSTS.items():
         costs = {result.arm: by_seed(result.arm, partial(fact, name=name)) for result in found.arms}
@@ -193,18 +196,18 @@ def cost_figures(found: Results) -> dict[str, list[str]]:
 
 
 def cost_legend(study: Study) -> list[tuple[int, str]]:
-    """Colours of the plots against costs: where lines are drawn along an amount, of what tells the lines apart."""
+    """Colours of the plots against costs, by the factor that distinguishes the lines of a plot."""
     return legend(study, _lines(study))
 
 
-def _cost_panels(found: Results, costs: dict[Arm, float], title: str) -> list[str]:
+def _cost_panels(found: Results, costs: dict[StudyArm, float], title: str) -> list[str]:
     chosen = [result for result in found.arms if result.arm in costs]
     x, y = _cost_axis(list(costs.values()), title), _accuracy_axis(found)
     apart = _lines(found.study)
     panels = []
-    for group, results in grouped(chosen, lambda one: _key(found.study, one.arm)[0]):
+    for group, results in group_by(chosen, lambda one: _key(found.study, one.arm)[0]):
         series = []
-        for value, members in grouped(results, lambda one: _key(found.study, one.arm)[1]):
+        for value, members in group_by(results, lambda one: _key(found.study, one.arm)[1]):
             ordered = sorted(members, key=lambda one: costs[one.arm])
             known = [(costs[one.arm], one.measures["mean_class_accuracy"]) for one in ordered]
             bars = [(cost, *value.interval) for cost, value in known if value.interval is not None]
@@ -214,22 +217,24 @@ def _cost_panels(found: Results, costs: dict[Arm, float], title: str) -> list[st
     return panels
 
 
-def _key(study: Study, arm: Arm) -> tuple[str, str]:
-    """In which plot an arm stands, and on which line: arms on a line differ in the amount alone."""
+def _key(study: Study, arm: StudyArm) -> tuple[str, str]:
+    """The plot and the line that an arm belongs to: arms on a line differ only in the amount."""
     apart, amount, values = _lines(study), _amount(study), study.values(arm)
-    words = [f"{short(name)}={value}" for name, value in values.items() if name not in (apart, amount)]
+    words = [f"{short_name(name)}={value}" for name, value in values.items() if name not in (apart, amount)]
     return ", ".join(words), values[apart] if apart else ""
 
 
 def _lines(study: Study) -> str | None:
-    """The factor that tells lines of one plot apart; None where there is but one line."""
+    """The factor that distinguishes the lines of one plot; None where there is only one line."""
     names = [name for name in study.factors if name != _amount(study)]
     return names[-1] if names else None
 
 
 def _amount(study: Study) -> str | None:
-    """The factor along which lines are drawn: how much is synthesised."""
-    numeric = [name for name, values in study.factors.items() if all(number(value) is not None for value in values)]
+    """The factor along which lines run: how much is synthesized. None if there is no such factor, or several."""
+    numeric = [
+        name for name, values in study.factors.items() if all(parse_number(value) is not None for value in values)
+    ]
     synthetic = [name for name in numeric if name.startswith("synth.")]
     return synthetic[-1] if len(synthetic) == 1 else None
 
@@ -237,14 +242,14 @@ def _amount(study: Study) -> str | None:
 def _cost_axis(values: Sequence[float], title: str) -> Axis:
     if min(values) > 0 and max(values) / min(values) > 20:
         return Axis(min(values) / 1.3, max(values) * 1.3, title, log=True)
-    axis = svg.enclosing(values, title=title, zero=True)
+    axis = svg.enclosing_axis(values, title=title, zero=True)
     return Axis(axis.low, axis.high * 1.12, title)
 
 
 def _accuracy_axis(found: Results) -> Axis:
     known = [result.measures["mean_class_accuracy"] for result in found.arms]
     highest = max(value for one in known for value in (one.mean, *(one.interval or ())))
-    axis = svg.enclosing([highest], title="mean class accuracy (%)", percent=True, zero=True)
+    axis = svg.enclosing_axis([highest], title="mean class accuracy (%)", percent=True, zero=True)
     return Axis(0.0, min(1.0, axis.high), axis.title, percent=True)
 
 
@@ -252,7 +257,7 @@ def curve_figures(found: Results) -> list[tuple[str, list[str]]]:
     """Learning curves: one row of plots for each group of arms, one plot for each curve."""
     present = {name for result in found.arms for name in result.curves}
     figures = []
-    for group, results in grouped(found.arms, lambda one: group_of(found.study, one.arm)):
+    for group, results in group_by(found.arms, lambda one: group_label(found.study, one.arm)):
         panels = []
         for name, title in CURVES.items():
             having = [one for one in results if one.curves.get(name)]
@@ -266,24 +271,24 @@ def _curve_panel(found: Results, results: Sequence[ArmResult], name: str, title:
     shares = "loss" not in name
     series = []
     for one in results:
-        curve = thinned(one.curves[name])
+        curve = thin_curve(one.curves[name])
         band = [(float(step), low, high) for step, (_, low, high) in curve.items()]
         points = [(float(step), mean) for step, (mean, _, _) in curve.items()]
         radius = 2.5 if len(points) <= 12 else 0.0
         series.append(Series(points, colour_of(found.study, one.arm), band=band, radius=radius))
     steps = [step for one in series for step, _ in one.points]
     heights = [height for one in series for _, *ends in one.band for height in ends]
-    x = Axis(0.0, max(svg.enclosing(steps, zero=True).high, 1.0), "optimizer steps")
-    enclosed = svg.enclosing(heights, percent=shares, zero=True)
+    x = Axis(0.0, max(svg.enclosing_axis(steps, zero=True).high, 1.0), "optimizer steps")
+    enclosed = svg.enclosing_axis(heights, percent=shares, zero=True)
     y = Axis(0.0, min(1.0, enclosed.high) if shares else enclosed.high, percent=shares)
     level = found.chance if name.startswith("val/mean") else None
     return svg.panel(Panel(x, y, series, title, level, width=318, height=216))
 
 
-def thinned(curve: dict[int, tuple[float, float, float]]) -> dict[int, tuple[float, float, float]]:
-    """At most 160 of a curve's steps, evenly taken, its first and last among them."""
+def thin_curve(curve: dict[int, tuple[float, float, float]]) -> dict[int, tuple[float, float, float]]:
+    """At most 160 steps of a curve, evenly spaced, with its first and its last."""
     steps = sorted(curve)
-    chosen = np.unique(np.linspace(0, len(steps) - 1, min(len(steps), _LONGEST)).round().astype(int))
+    chosen = np.unique(np.linspace(0, len(steps) - 1, min(len(steps), _MAX_CURVE_POINTS)).round().astype(int))
     return {steps[int(place)]: curve[steps[int(place)]] for place in chosen}
 
 
@@ -291,7 +296,7 @@ def reliability_figures(found: Results) -> list[str]:
     """Accuracy over confidence, a plot for each group of arms; a dot's area is its bin's share of clips."""
     x, y = Axis(0.0, 1.0, "confidence (%)", percent=True), Axis(0.0, 1.0, "accuracy (%)", percent=True)
     panels = []
-    for group, results in grouped(found.arms, lambda one: group_of(found.study, one.arm)):
+    for group, results in group_by(found.arms, lambda one: group_label(found.study, one.arm)):
         series = []
         for one in results:
             if one.calibration is None:
@@ -315,7 +320,7 @@ def confusion_figure(confusion: Int[np.ndarray, "class class_predicted"], classe
     """
     count = len(confusion)
     shares = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
-    names = [svg.clipped(name, 18) for name in classes] if count <= _NAMED_CLASSES else []
+    names = [svg.shorten(name, 18) for name in classes] if count <= _MAX_NAMED_CLASSES else []
     cell = 24 if count <= 24 else max(4, 560 // count)
     left, top, side = 136 if names else 24, 136 if names else 24, cell * count
     shades = np.ceil(shares * 12).astype(int) * (shares >= 0.005)
@@ -338,7 +343,7 @@ def confusion_figure(confusion: Int[np.ndarray, "class class_predicted"], classe
     return svg.figure(body, width=left + side + 6, height=top + side + 6, about="Confusion matrix in percent of rows")
 
 
-def confusions(confusion: Int[np.ndarray, "class class_predicted"], classes: Sequence[str]) -> list[str]:
+def list_confusions(confusion: Int[np.ndarray, "class class_predicted"], classes: Sequence[str]) -> list[str]:
     """The five most frequent mistakes, in words."""
     shares = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
     np.fill_diagonal(shares, 0.0)
@@ -347,8 +352,8 @@ def confusions(confusion: Int[np.ndarray, "class class_predicted"], classes: Seq
     return [f"{classes[r]} taken for {classes[c]} ({100 * shares[r, c]:.0f} %)" for r, c in pairs if shares[r, c] > 0]
 
 
-def grouped(items: Iterable[ArmResult], key: Callable[[ArmResult], str]) -> list[tuple[str, list[ArmResult]]]:
-    """Items by key, in order of first sight."""
+def group_by(items: Iterable[ArmResult], key: Callable[[ArmResult], str]) -> list[tuple[str, list[ArmResult]]]:
+    """Items by key, in the order in which keys first occur."""
     found: dict[str, list[ArmResult]] = {}
     for item in items:
         found.setdefault(key(item), []).append(item)

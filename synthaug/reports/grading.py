@@ -1,7 +1,4 @@
-"""One run's predictions, counted: who is taken for whom, and how far the scores can be trusted.
-
-Between what a run left and the statistics over seeds.
-"""
+"""Count one run's predictions: which classes are confused, and how well scores are calibrated."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,8 +38,8 @@ class Calibration:
 
 
 @dataclass(frozen=True, eq=False)
-class Graded:
-    """What a run's predictions come to.
+class GradedRun:
+    """Counts and calibration of a run's predictions.
 
     Attributes:
         keys: Of the clips that were tested.
@@ -71,7 +68,7 @@ class Graded:
         return {int(label): float(self.confusion[label, label] / clips[label]) for label in np.flatnonzero(clips)}
 
 
-def graded(predictions: Sequence[Prediction]) -> Graded:
+def grade(predictions: Sequence[Prediction]) -> GradedRun:
     """Count a run's predictions.
 
     Raises:
@@ -83,28 +80,28 @@ def graded(predictions: Sequence[Prediction]) -> Graded:
         guesses = np.array([int(str(one["prediction"])) for one in predictions])
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
-            f"Predictions without a whole key, label and prediction were given ({error!r}); those of predictions.json "
-            "were wanted. Test the run again: python evaluate.py run=..."
+            f"Expected predictions with a key, a label and a prediction each, as in predictions.json, got {error!r}. "
+            "Test the run again: synthaug evaluate run=FOLDER"
         ) from error
     if not keys or len(set(keys)) != len(keys) or min(labels.min(), guesses.min()) < 0:
         raise ValueError(
-            f"{len(keys)} predictions for {len(set(keys))} clips were given; one for each of at least one clip, with "
-            "labels from 0, was wanted. Test the run again: python evaluate.py run=..."
+            f"Expected one prediction for each of at least one clip, with labels from 0, got {len(keys)} for "
+            f"{len(set(keys))} clips. Test the run again: synthaug evaluate run=FOLDER"
         )
-    scores = scores_of(predictions)
+    scores = read_scores(predictions)
     classes = max(labels.max(), guesses.max()) + 1 if scores is None else scores.shape[1]
     if max(labels.max(), guesses.max()) >= classes:
         raise ValueError(
-            f"Labels up to {max(labels.max(), guesses.max())} with scores of {classes} classes were given; a score for "
-            "each class was wanted. Test the run again: python evaluate.py run=..."
+            f"Expected a score for each class, got labels up to {max(labels.max(), guesses.max())} with scores of "
+            f"{classes} classes. Test the run again: synthaug evaluate run=FOLDER"
         )
     confusion = np.zeros((classes, classes), dtype=np.int64)
     np.add.at(confusion, (labels, guesses), 1)
-    top5 = None if scores is None or classes <= 5 else top(scores, labels, count=5)
-    return Graded(frozenset(keys), confusion, top5, None if scores is None else calibration(scores, labels))
+    top5 = None if scores is None or classes <= 5 else top_share(scores, labels, count=5)
+    return GradedRun(frozenset(keys), confusion, top5, None if scores is None else measure_calibration(scores, labels))
 
 
-def scores_of(predictions: Sequence[Prediction]) -> Float[np.ndarray, "clip class"] | None:
+def read_scores(predictions: Sequence[Prediction]) -> Float[np.ndarray, "clip class"] | None:
     """The predictions' scores; None if some have none, or they are no probabilities."""
     rows = [row if isinstance(row := one.get("scores"), list) else [] for one in predictions]
     if {len(row) for row in rows} != {len(rows[0])} or not rows[0]:
@@ -118,15 +115,15 @@ def scores_of(predictions: Sequence[Prediction]) -> Float[np.ndarray, "clip clas
     return scores if likely and np.allclose(scores.sum(1), 1, atol=5e-3) else None
 
 
-def top(scores: Float[np.ndarray, "clip class"], labels: Int[np.ndarray, " clip"], *, count: int) -> float:
-    """Share of clips whose class is among the `count` with the highest scores; of equals the lower label is first."""
+def top_share(scores: Float[np.ndarray, "clip class"], labels: Int[np.ndarray, " clip"], *, count: int) -> float:
+    """Share of clips whose class is among the `count` highest scores; ties go to the lower label."""
     own = scores[np.arange(len(labels)), labels][:, None]
     earlier = np.arange(scores.shape[1])[None] < labels[:, None]
     place = ((scores > own) | ((scores == own) & earlier)).sum(1)
     return float((place < count).mean())
 
 
-def calibration(scores: Float[np.ndarray, "clip class"], labels: Int[np.ndarray, " clip"]) -> Calibration:
+def measure_calibration(scores: Float[np.ndarray, "clip class"], labels: Int[np.ndarray, " clip"]) -> Calibration:
     """Compare what scores say with what came true. The class with the highest score is the prediction."""
     confidence, right = scores.max(1), scores.argmax(1) == labels
     place = np.clip(np.digitize(confidence, np.linspace(0, 1, BINS + 1)) - 1, 0, BINS - 1)

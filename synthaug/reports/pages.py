@@ -1,6 +1,6 @@
-"""The report as one HTML page that needs nothing beside itself: no script, no font, no picture from anywhere.
+"""Write the report as one HTML page that loads nothing: no script, no font, no picture.
 
-After results, cautions, tables and figures; every word that comes from outside is escaped here.
+Every word that comes from files of the runs is escaped here.
 """
 
 import html
@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from synthaug.reports import figures
-from synthaug.reports.cautions import Caution, named, short
-from synthaug.reports.licences import Terms, used
+from synthaug.reports.cautions import Caution, name_arm, short_name
+from synthaug.reports.licences import LicenceTerms, select_terms
 from synthaug.reports.results import ArmResult, Comparison, Results
 from synthaug.reports.svg import COLOURS
 from synthaug.reports.tables import (
@@ -19,8 +19,8 @@ from synthaug.reports.tables import (
     arms_table,
     calibration_table,
     comparisons_table,
-    percent,
-    points,
+    format_percent,
+    format_points,
     provenance_table,
     runs_table,
     strata_table,
@@ -30,18 +30,18 @@ from synthaug.structures import Plain
 
 _STYLE = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
 _METHOD = (
-    "Runs are sorted into arms by everything that was set on the command line but the seed. An arm's figure is the "
-    "mean over seeds; its interval is Student's t at 95 %, which supposes that seeds scatter normally. It says how "
+    "Runs are sorted into arms by everything that was set on the command line except the seed. An arm's figure is the "
+    "mean over seeds; its interval is Student's t at 95 %, which assumes that seeds scatter normally. It says how "
     "much the seed matters (support set, synthetic set and initial weights at once), not how much other test clips or "
     "people would; the interval over test clips of each single run is in the table of runs.",
-    "Where folds are averaged over, a fold is what a seed is otherwise: its seeds are averaged first, since they share "
-    "its test clips, and the interval says how much other people would matter.",
+    "Where results are averaged over folds, a fold takes the place of a seed: its seeds are averaged first, since they "
+    "share its test clips, and the interval says how much other people would matter.",
     "Arms are compared with their control over the seeds that both have, each seed's difference being one observation. "
     "One measure is tested, mean class accuracy. p (t) is the paired t test's; p (Holm) is the same after Holm's "
     "correction for all comparisons of the table, and decides the verdict at 5 %; p (signs) is the exact sign-flip "
-    "test's, which supposes nothing about the scatter, with the least p that so many seeds can give. `not resolved` "
-    "means just that: a difference may well be there.",
-    "Differences by class are not corrected for there being many; bold ones have an interval without 0, as one in "
+    "test's, which assumes nothing about the scatter; `least` is the smallest p that this number of seeds can give. "
+    "`not resolved` means that a difference may still exist.",
+    "Differences by class are not corrected for their number; bold ones have an interval without 0, as one in "
     "twenty has by chance.",
     "Calibration: expected calibration error over 15 bins of confidence (Guo et al. 2017), negative log likelihood in "
     "nats, Brier's score added over classes. The tables hold means over runs, the diagram all runs' clips together. "
@@ -49,7 +49,7 @@ _METHOD = (
 )
 
 
-def page(title: str, found: Results, told: Sequence[Caution]) -> str:
+def build_page(title: str, found: Results, told: Sequence[Caution]) -> str:
     """The whole page.
 
     Args:
@@ -70,35 +70,37 @@ def page(title: str, found: Results, told: Sequence[Caution]) -> str:
         "Learning curves": _curves(found),
         "Provenance and leaks": _provenance(found),
         "Runs": _runs(found),
-        "How it was computed": "".join(f'<p class="under">{_marked(words)}</p>' for words in _METHOD),
+        "How it was computed": "".join(f'<p class="under">{_mark_code(words)}</p>' for words in _METHOD),
     }
     shown = {name: body for name, body in sections.items() if body}
     links = "".join(f'<a href="#{_anchor(name)}">{name}</a>' for name in shown)
     body = "".join(f'<section id="{_anchor(name)}"><h2>{name}</h2>{body}</section>' for name, body in shown.items())
     meta = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
     return (
-        f'<!DOCTYPE html>\n<html lang="en"><head>{meta}<title>{_e(title)}</title><style>{_STYLE}</style></head>\n'
+        f'<!DOCTYPE html>\n<html lang="en"><head>{meta}<title>{_escape(title)}</title><style>{_STYLE}</style></head>\n'
         f"<body><main>{_header(title, found)}"
         f"<nav>{links}</nav>{body}</main></body></html>\n"
     )
 
 
-_ARMS_NOTE = "Mean over {}s and its 95 % interval; no interval where there is but one, or where all gave the same."
+_ARMS_NOTE = "Mean over {}s and its 95 % interval; no interval where there is only one, or where all gave the same."
 
 
 def _header(title: str, found: Results) -> str:
     study = found.study
-    shared = " ".join(f"<code>{_e(name)}={_e(value)}</code>" for name, value in study.shared.items())
-    varied = "; ".join(f"{_e(short(name))}: {_e(', '.join(values))}" for name, values in study.factors.items())
+    shared = " ".join(f"<code>{_escape(name)}={_escape(value)}</code>" for name, value in study.shared.items())
+    varied = "; ".join(
+        f"{_escape(short_name(name))}: {_escape(', '.join(values))}" for name, values in study.factors.items()
+    )
     lines = [f"<p class='faintly'>Varied: {varied}.</p>" if varied else ""]
     lines += [f"<p class='faintly'>In every run: {shared}</p>" if shared else ""]
     missing = len(study.unfinished)
     facts = [(str(len(study.runs)), "runs finished"), (str(missing), "without figures")] if missing else []
     facts = facts or [(str(len(study.runs)), "runs, all finished")]
     facts += [(str(len(study.arms)), "arms"), (_units(found), f"{found.study.unit}s an arm")]
-    facts += [(f"{percent(found.chance)} %", "chance")] if found.chance is not None else []
-    tiles = "".join(f"<div><b>{_e(value)}</b><span>{words}</span></div>" for value, words in facts)
-    return f'<h1>{_e(title)}</h1>{"".join(lines)}<div class="facts">{tiles}</div>'
+    facts += [(f"{format_percent(found.chance)} %", "chance")] if found.chance is not None else []
+    tiles = "".join(f"<div><b>{_escape(value)}</b><span>{words}</span></div>" for value, words in facts)
+    return f'<h1>{_escape(title)}</h1>{"".join(lines)}<div class="facts">{tiles}</div>'
 
 
 def _result(found: Results) -> str:
@@ -115,37 +117,41 @@ def _strata(found: Results) -> str:
     parted = strata_table(found)
     if not parted.rows:
         return ""
-    return _table(parted) + _note("What the protocol tells apart among test clips, such as their view; points in each.")
+    return _table(parted) + _note(
+        "Parts of the test that the protocol distinguishes, such as views; differences in points."
+    )
 
 
 def _headlines(found: Results) -> list[Comparison]:
     """For each group of arms the largest difference, up to four."""
     best: dict[str, Comparison] = {}
     for one in found.comparisons:
-        group = figures.group_of(found.study, one.arm)
+        group = figures.group_label(found.study, one.arm)
         if group not in best or one.paired.difference > best[group].paired.difference:
             best[group] = one
     return list(best.values())[:4]
 
 
 def _sentence(found: Results, one: Comparison) -> str:
-    group = figures.group_of(found.study, one.arm)
+    group = figures.group_label(found.study, one.arm)
     means = {result.arm: result.measures["mean_class_accuracy"].mean for result in found.arms}
-    where = f" at {_e(group)}" if group else ""
+    where = f" at {_escape(group)}" if group else ""
+    ours, theirs = (_escape(figures.arm_label(found.study, arm)) for arm in (one.arm, one.control))
     verdict = one.verdict if one.verdict == "not resolved" else f"{one.verdict}, after correction"
     return (
-        f"Largest difference{where}: <b>{_e(figures.said(found.study, one.arm))}</b> {percent(means[one.arm])} %, "
-        f"{_e(figures.said(found.study, one.control))} {percent(means[one.control])} %; "
-        f"paired <b>{_minus(points(one.paired))}</b> points, "
+        f"Largest difference{where}: <b>{ours}</b> {format_percent(means[one.arm])} %, "
+        f"{theirs} {format_percent(means[one.control])} %; "
+        f"paired <b>{_minus(format_points(one.paired))}</b> points, "
         f"{one.paired.pairs} {found.study.unit}{'s' if one.paired.pairs > 1 else ''}: {verdict}."
     )
 
 
 def _cautions(told: Sequence[Caution]) -> str:
     if not told:
-        return "<p>Nothing beyond what stands under How it was computed.</p>"
+        return "<p>Nothing beyond what How it was computed says.</p>"
     items = "".join(
-        f'<li class="{"grave" if one.grave else "mild"}"><b>{_e(one.about)}.</b> {_e(one.words)}</li>' for one in told
+        f'<li class="{"grave" if one.grave else "mild"}"><b>{_escape(one.about)}.</b> {_escape(one.words)}</li>'
+        for one in told
     )
     return f'<ul class="cautions">{items}</ul>'
 
@@ -172,16 +178,17 @@ def _costs(found: Results) -> str:
 def _classes(found: Results) -> str:
     body = ""
     deltas = {one.arm: one for one in reversed(found.comparisons)}
-    for group, results in figures.grouped(found.arms, lambda one: figures.group_of(found.study, one.arm)):
+    for group, results in figures.group_by(found.arms, lambda one: figures.group_label(found.study, one.arm)):
         names = sorted({name for result in results for name in result.per_class})
         if not names:
             continue
-        heads = "".join(f"<th>{_e(figures.said(found.study, result.arm))}</th>" for result in results)
+        heads = "".join(f"<th>{_escape(figures.arm_label(found.study, result.arm))}</th>" for result in results)
         rows = "".join(
-            f'<tr><td class="words">{_e(name)}</td>{"".join(_class_cell(one, deltas, name) for one in results)}</tr>'
+            f'<tr><td class="words">{_escape(name)}</td>'
+            f"{''.join(_class_cell(one, deltas, name) for one in results)}</tr>"
             for name in names
         )
-        body += f"<h3>{_e(group)}</h3>" if group else ""
+        body += f"<h3>{_escape(group)}</h3>" if group else ""
         top = f'<thead><tr><th class="words">class</th>{heads}</tr></thead>'
         body += f'<div class="wide"><table>{top}<tbody>{rows}</tbody></table></div>'
     return body and body + _note(
@@ -193,7 +200,7 @@ def _classes(found: Results) -> str:
 def _class_cell(result: ArmResult, deltas: dict, name: str) -> str:
     if name not in result.per_class:
         return "<td>-</td>"
-    share = percent(result.per_class[name].mean)
+    share = format_percent(result.per_class[name].mean)
     one = deltas.get(result.arm)
     pair = one.per_class.get(name) if isinstance(one, Comparison) else None
     if pair is None:
@@ -210,10 +217,10 @@ def _confusion(found: Results) -> str:
     for result in found.arms:
         if result.confusion is None:
             continue
-        mistakes = "; ".join(figures.confusions(result.confusion, result.classes)) or "none"
-        name = _e(named(found.study, result.arm))
+        mistakes = "; ".join(figures.list_confusions(result.confusion, result.classes)) or "none"
+        name = _escape(name_arm(found.study, result.arm))
         body += (
-            f"<details><summary><b>{name}</b>: {_e(mistakes)}</summary>"
+            f"<details><summary><b>{name}</b>: {_escape(mistakes)}</summary>"
             f"<figure>{figures.confusion_figure(result.confusion, result.classes)}</figure></details>"
         )
     return body and _note("All runs together, in percent of each true class. Open an arm to see its matrix.") + body
@@ -224,8 +231,8 @@ def _calibration(found: Results) -> str:
     if not panels:
         return ""
     note = (
-        "Lower is better. Below the dashed line scores promise too much. A dot's area is the share of clips with that "
-        f"confidence; bins of fewer than {figures.FEW_IN_BIN} clips are not drawn."
+        "Lower is better. Below the dashed line scores are too confident. A dot's area is the share of clips with that "
+        f"confidence; bins of fewer than {figures.FEW_IN_BIN} clips are not shown."
     )
     plots = f'<figure class="row">{_legend(figures.legend(found.study))}{"".join(panels)}</figure>'
     return _table(calibration_table(found)) + plots + _note(note)
@@ -233,7 +240,7 @@ def _calibration(found: Results) -> str:
 
 def _curves(found: Results) -> str:
     body = "".join(
-        f'<h3>{_e(group)}</h3><figure class="row">{_legend(figures.legend(found.study))}{"".join(panels)}</figure>'
+        f'<h3>{_escape(group)}</h3><figure class="row">{_legend(figures.legend(found.study))}{"".join(panels)}</figure>'
         for group, panels in figures.curve_figures(found)
     )
     return body and body + _note("Mean over runs; the band goes from the lowest run to the highest.")
@@ -244,20 +251,20 @@ def _provenance(found: Results) -> str:
     if not runs:
         return ""
     versions = sorted({str(run.metrics.get("version", "not recorded")) for run in runs})
-    targets = sorted({f"{part}: {target}" for run in runs for part, target in _targets(run.config)})
+    targets = sorted({f"{part}: {target}" for run in runs for part, target in _find_targets(run.config)})
     body = _table(provenance_table(found))
-    body += f"<p class='under'>synthaug version of the runs: {_e(', '.join(versions))}.</p>"
+    body += f"<p class='under'>synthaug version of the runs: {_escape(', '.join(versions))}.</p>"
     body += "<h3>Leaks</h3>" + _leakage(found)
     if targets:
-        items = " ".join(f"<code>{_e(target)}</code>" for target in targets)
+        items = " ".join(f"<code>{_escape(target)}</code>" for target in targets)
         body += f"<h3>What ran</h3><p class='under'>{items}</p>"
-    terms: dict[Terms, None] = {one: None for run in runs for one in used(dict(run.config))}
+    terms: dict[LicenceTerms, None] = {one: None for run in runs for one in select_terms(dict(run.config))}
     if terms:
         rows = tuple((one.name, one.licence, one.share, one.train) for one in terms)
         body += "<h3>Licences</h3>" + _table(
             Table(("source", "licence", "may be shared", "may be trained on"), rows, 4)
         )
-        body += _note("A summary of terms that the configurations touch, no legal advice; see docs/licences.md.")
+        body += _note("A summary of the terms of what the runs used, no legal advice; see docs/licences.md.")
     return body
 
 
@@ -266,20 +273,20 @@ def _leakage(found: Results) -> str:
     said = [run.leakage for run in found.study.runs if run.leakage is not None]
     if not said:
         return "<p>No run left a leakage.json: what training and test share was not recorded.</p>"
-    # Seeds draw different clips, so counts differ from run to run: one row a fact, its different values joined.
+    # Seeds sample different clips, so counts differ from run to run: one row a fact, its different values joined.
     facts: dict[str, dict[str, None]] = {}
     for one in said:
-        for name, value in _flat(one):
+        for name, value in _flatten(one):
             facts.setdefault(name, {})[value] = None
-    rows = tuple((name, _several(list(values))) for name, values in facts.items())
+    rows = tuple((name, _join_values(list(values))) for name, values in facts.items())
     return _table(Table(("fact", f"as {len(said)} of {len(found.study.runs)} runs left it"), rows, 2))
 
 
-def _flat(node: Plain, name: str = "") -> Iterable[tuple[str, str]]:
+def _flatten(node: Plain, name: str = "") -> Iterable[tuple[str, str]]:
     """Leaves of a tree, by their path; short lists are one leaf."""
     if isinstance(node, dict) and node:
         for key, value in node.items():
-            yield from _flat(value, f"{name}.{key}" if name else str(key))
+            yield from _flatten(value, f"{name}.{key}" if name else str(key))
     elif isinstance(node, list):
         words = ", ".join(one if isinstance(one, str) else json.dumps(one) for one in node[:8])
         yield name, f"{words} and {len(node) - 8} more" if len(node) > 8 else words or "none"
@@ -287,8 +294,8 @@ def _flat(node: Plain, name: str = "") -> Iterable[tuple[str, str]]:
         yield name, "none" if node in ({}, None) else str(node)
 
 
-def _several(values: list[str]) -> str:
-    """Different runs' values, the first three of many."""
+def _join_values(values: list[str]) -> str:
+    """The values of different runs; the first three if there are more."""
     return "; ".join(values[:3]) + (f"; … ({len(values)} different)" if len(values) > 3 else "")
 
 
@@ -302,12 +309,12 @@ def _runs(found: Results) -> str:
     return body
 
 
-def _targets(config: dict[str, Plain]) -> Iterable[tuple[str, str]]:
+def _find_targets(config: dict[str, Plain]) -> Iterable[tuple[str, str]]:
     for part, node in config.items():
         if isinstance(node, dict) and isinstance(node.get("_target_"), str):
             yield part, str(node["_target_"])
         if part == "synth" and isinstance(node, dict):
-            yield from ((f"synth/{name}", target) for name, target in _targets(node))
+            yield from ((f"synth/{name}", target) for name, target in _find_targets(node))
 
 
 def _legend(entries: Sequence[tuple[int, str]]) -> str:
@@ -316,14 +323,16 @@ def _legend(entries: Sequence[tuple[int, str]]) -> str:
         return ""
     items = "".join(
         f'<span><i{" class=dashed" if place >= COLOURS else ""} style="--c:var(--c{place % COLOURS})"></i>'
-        f"{_e(words)}</span>"
+        f"{_escape(words)}</span>"
         for place, words in entries
     )
     return f'<div class="legend">{items}</div>'
 
 
 def _table(table: Table) -> str:
-    heads = "".join(f"<th{_kind(place, table)}>{_e(name)}</th>" for place, name in enumerate(table.columns))
+    heads = "".join(
+        f"<th{_class_attribute(place, table)}>{_escape(name)}</th>" for place, name in enumerate(table.columns)
+    )
     rows = "".join(
         f"<tr{' class=group' if number in table.groups else ''}>"
         f"{''.join(_cell(cell, place, table) for place, cell in enumerate(row))}</tr>"
@@ -338,12 +347,12 @@ def _cell(cell: str, place: int, table: Table) -> str:
     kinds = ["words"] * (place < table.words) + ["long"] * (len(cell) > 48)
     attribute = f' class="{" ".join(kinds)}"' if kinds else ""
     if place < table.words:
-        return f"<td{attribute}>{_e(cell)}</td>"
-    number, bracket, rest = _e(_minus(cell)).partition(" [")
+        return f"<td{attribute}>{_escape(cell)}</td>"
+    number, bracket, rest = _escape(_minus(cell)).partition(" [")
     return f"<td{attribute}>{f'{number} <small>[{rest}</small>' if bracket else number}</td>"
 
 
-def _kind(place: int, table: Table) -> str:
+def _class_attribute(place: int, table: Table) -> str:
     return ' class="words"' if place < table.words else ""
 
 
@@ -352,19 +361,19 @@ def _minus(words: str) -> str:
     return re.sub(r"(?<![\w-])-(?=\d)", "−", words)
 
 
-def _marked(words: str) -> str:
-    return re.sub(r"`([^`]*)`", r"<code>\1</code>", _e(words))
+def _mark_code(words: str) -> str:
+    return re.sub(r"`([^`]*)`", r"<code>\1</code>", _escape(words))
 
 
 def _note(words: str) -> str:
-    return f'<p class="under">{_e(words)}</p>'
+    return f'<p class="under">{_escape(words)}</p>'
 
 
 def _anchor(name: str) -> str:
     return name.lower().replace(" ", "-")
 
 
-def _e(words: str) -> str:
+def _escape(words: str) -> str:
     return html.escape(words, quote=True)
 
 

@@ -1,7 +1,4 @@
-"""What the runs of a sweep left on disk, read with care: whatever is missing or broken is said, nothing is guessed.
-
-Before every statistic; writes nothing.
-"""
+"""Read what the runs of a sweep left on disk; what is missing or broken is reported, and nothing is guessed."""
 
 import csv
 import json
@@ -12,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from synthaug.reports.grading import Graded, graded
+from synthaug.reports.grading import GradedRun, grade
 from synthaug.structures import Plain
 
 MARKS = ("metrics.json", "failure.txt", "config.yaml")
@@ -62,14 +59,14 @@ class Run:
     overrides: dict[str, str]
     metrics: dict[str, Plain]
     config: dict[str, Plain] = field(default_factory=dict)
-    graded: Graded | None = None
+    graded: GradedRun | None = None
     curves: dict[str, dict[int, float]] = field(default_factory=dict)
     leakage: dict[str, Plain] | None = None
     remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
-class Left:
+class Sweep:
     """What a sweep left.
 
     Attributes:
@@ -83,7 +80,7 @@ class Left:
     orders: dict[str, tuple[str, ...]]
 
 
-def left(folder: Path) -> Left:
+def read_sweep(folder: Path) -> Sweep:
     """Read every run in or below a folder.
 
     A folder within a run's folder (a later evaluation of it) is no run of its own, nor is a hidden one.
@@ -92,74 +89,76 @@ def left(folder: Path) -> Left:
         ValueError: If there is no such folder, or no run in it.
     """
     if not folder.is_dir():
-        raise ValueError(f"'{folder}' is no folder; one that a multirun left was wanted. See runs/.")
+        raise ValueError(
+            f"Expected a folder that a multirun left, got '{folder}', which is no folder. Look below runs/."
+        )
     runs, unfinished = [], []
-    for place in places(folder):
+    for place in find_runs(folder):
         name = place.relative_to(folder).as_posix()
         try:
-            runs.append(run_of(place, name))
+            runs.append(read_run(place, name))
         except NoFiguresError as error:
             unfinished.append(Unfinished(name, error.state, error.reason))
     if not runs and not unfinished:
         raise ValueError(
-            f"'{folder}' holds no run; folders with metrics.json, failure.txt or config.yaml were wanted, as train.py "
-            "leaves them. Give the folder of a multirun. See runs/."
+            f"Expected '{folder}' to hold runs, which have metrics.json, failure.txt or config.yaml, got none. Give "
+            "the folder of a multirun, such as one below runs/."
         )
-    return Left(tuple(runs), tuple(unfinished), orders(folder))
+    return Sweep(tuple(runs), tuple(unfinished), read_orders(folder))
 
 
-def places(folder: Path) -> Iterator[Path]:
+def find_runs(folder: Path) -> Iterator[Path]:
     """Folders of runs, a run's own folders left out."""
     if any((folder / mark).is_file() for mark in MARKS):
         yield folder
         return
     for below in sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink()):
         if not below.name.startswith("."):
-            yield from places(below)
+            yield from find_runs(below)
 
 
-def run_of(folder: Path, place: str) -> Run:
+def read_run(folder: Path, place: str) -> Run:
     """One run.
 
     Raises:
         NoFiguresError: If it gave no figures.
     """
-    failure = _text(folder / "failure.txt")
+    failure = _read_text(folder / "failure.txt")
     if not (folder / "metrics.json").is_file():
         if failure is None:
             raise NoFiguresError(
                 "unfinished", "It left neither metrics.json nor failure.txt: still running, or killed."
             )
         raise NoFiguresError("failed", " ".join(failure.split()) or "failure.txt is empty")
-    if failure is not None and _written(folder / "failure.txt") >= _written(folder / "metrics.json"):
-        # Whoever leaves figures takes failure.txt away first: these figures are of an attempt before the last.
+    if failure is not None and _written_at(folder / "failure.txt") >= _written_at(folder / "metrics.json"):
+        # Writing metrics.json deletes failure.txt first, so these figures are from an earlier attempt.
         raise NoFiguresError("failed", f"{' '.join(failure.split()) or 'failure.txt is empty'} (figures are older)")
-    metrics = _metrics(folder / "metrics.json")
+    metrics = _read_metrics(folder / "metrics.json")
     remarks = ["It also left failure.txt, of an earlier attempt."] if failure is not None else []
-    config = _looked(folder / "config.yaml", remarks)
-    listed = _looked(folder / "predictions.json", remarks)
+    config = _read_tree(folder / "config.yaml", remarks)
+    listed = _read_tree(folder / "predictions.json", remarks)
     counted = None
     if isinstance(listed, list):
         try:
-            counted = graded([one if isinstance(one, dict) else {} for one in listed])
+            counted = grade([one if isinstance(one, dict) else {} for one in listed])
         except ValueError as error:
             remarks.append(f"predictions.json: {error}")
     if counted is not None and abs(counted.mean_class_accuracy - float(str(metrics["mean_class_accuracy"]))) > 1e-6:
         remarks.append("predictions.json gives another mean class accuracy than metrics.json does.")
-    leakage = _looked(folder / "leakage.json", remarks) if (folder / "leakage.json").is_file() else None
+    leakage = _read_tree(folder / "leakage.json", remarks) if (folder / "leakage.json").is_file() else None
     return Run(
         place=place,
-        overrides=overrides_of(metrics.get("overrides")),
+        overrides=parse_overrides(metrics.get("overrides")),
         metrics=metrics,
         config=config if isinstance(config, dict) else {},
         graded=counted,
-        curves=curves(folder / "logs"),
+        curves=read_curves(folder / "logs"),
         leakage=leakage if isinstance(leakage, dict) else None,
         remarks=tuple(remarks),
     )
 
 
-def overrides_of(words: Plain) -> dict[str, str]:
+def parse_overrides(words: Plain) -> dict[str, str]:
     """Overrides by name; a leading + or ++ makes no other name, and what was taken out with ~ is `removed`."""
     found: dict[str, str] = {}
     for word in words if isinstance(words, list) else []:
@@ -168,8 +167,8 @@ def overrides_of(words: Plain) -> dict[str, str]:
     return found
 
 
-def curves(folder: Path) -> dict[str, dict[int, float]]:
-    """Learning curves that Lightning's CSVLogger wrote, by name and step; of a step told twice the later counts.
+def read_curves(folder: Path) -> dict[str, dict[int, float]]:
+    """Learning curves that Lightning's CSVLogger wrote, by name and step; of a step logged twice the later counts.
 
     A run that went on after it was cut off wrote `metrics-1.csv` and so on before `metrics.csv`. What cannot be read as
     a number is left out: a run that was killed ends in half a line.
@@ -179,35 +178,35 @@ def curves(folder: Path) -> dict[str, dict[int, float]]:
         *sorted(folder.glob("metrics-*.csv"), key=lambda path: (len(path.name), path.name)),
         folder / "metrics.csv",
     ):
-        for row in csv.DictReader((_text(path) or "").splitlines()):
-            step = _number(row.pop("step", None))
+        for row in csv.DictReader((_read_text(path) or "").splitlines()):
+            step = _parse_number(row.pop("step", None))
             for name, word in row.items():
-                value = _number(word)
+                value = _parse_number(word)
                 if step is not None and value is not None and isinstance(name, str) and "/" in name:
                     found.setdefault(name, {})[int(step)] = value
     return found
 
 
-def orders(folder: Path) -> dict[str, tuple[str, ...]]:
+def read_orders(folder: Path) -> dict[str, tuple[str, ...]]:
     """The values of swept overrides as they were typed, or as the experiment lists them, from each multirun.yaml."""
     found: dict[str, dict[str, None]] = {}
     for path in sorted(folder.rglob("multirun.yaml")):
-        tree = _looked(path, [])
-        listed = _below(tree, "hydra", "sweeper", "params")
+        tree = _read_tree(path, [])
+        listed = _descend(tree, "hydra", "sweeper", "params")
         listed = {name: str(values) for name, values in listed.items()} if isinstance(listed, dict) else {}
-        for name, values in (*overrides_of(_below(tree, "hydra", "overrides", "task")).items(), *listed.items()):
-            found.setdefault(name, {}).update(dict.fromkeys(_split(values)))
+        for name, values in (*parse_overrides(_descend(tree, "hydra", "overrides", "task")).items(), *listed.items()):
+            found.setdefault(name, {}).update(dict.fromkeys(_split_values(values)))
     return {name: tuple(values) for name, values in found.items()}
 
 
-def _below(tree: Plain, *names: str) -> Plain:
+def _descend(tree: Plain, *names: str) -> Plain:
     """What a tree holds under these names; None where it ends before."""
     for name in names:
         tree = tree.get(name) if isinstance(tree, dict) else None
     return tree
 
 
-def _split(values: str) -> Iterator[str]:
+def _split_values(values: str) -> Iterator[str]:
     """Values of a sweep: parted by commas outside of brackets."""
     depth, word = 0, ""
     for letter in f"{values},":
@@ -219,24 +218,24 @@ def _split(values: str) -> Iterator[str]:
             word += letter
 
 
-def _metrics(path: Path) -> dict[str, Plain]:
+def _read_metrics(path: Path) -> dict[str, Plain]:
     try:
         metrics = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise NoFiguresError("unreadable", f"metrics.json cannot be read: {error}") from error
     headline = ("mean_class_accuracy", "top1")
-    if not isinstance(metrics, dict) or not all(_share(metrics.get(name)) for name in headline):
+    if not isinstance(metrics, dict) or not all(_is_share(metrics.get(name)) for name in headline):
         raise NoFiguresError("unreadable", f"metrics.json holds no {' and '.join(headline)} between 0 and 1")
     return metrics
 
 
-def _share(value: Plain) -> bool:
+def _is_share(value: Plain) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
 
 
-def _looked(path: Path, remarks: list[str]) -> Plain:
+def _read_tree(path: Path, remarks: list[str]) -> Plain:
     """A JSON or YAML file's content; None with a remark if it is absent or broken."""
-    text = _text(path)
+    text = _read_text(path)
     if text is None:
         remarks.append(f"{path.name} is absent or unreadable.")
         return None
@@ -247,19 +246,19 @@ def _looked(path: Path, remarks: list[str]) -> Plain:
         return None
 
 
-def _written(path: Path) -> int:
+def _written_at(path: Path) -> int:
     """When a file was last written, in nanoseconds."""
     return path.stat().st_mtime_ns
 
 
-def _text(path: Path) -> str | None:
+def _read_text(path: Path) -> str | None:
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
 
 
-def _number(word: object) -> float | None:
+def _parse_number(word: object) -> float | None:
     try:
         value = float(str(word))
     except ValueError:

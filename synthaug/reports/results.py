@@ -1,7 +1,4 @@
-"""The results of a study: every arm's figures over its seeds or folds, and its differences from its control.
-
-Between the arms and the pages; what is printed is computed here.
-"""
+"""Compute the results of a study: the scores of every arm over its seeds or folds, and differences from its control."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,8 +9,8 @@ from jaxtyping import Int
 
 from synthaug.reports.grading import Calibration
 from synthaug.reports.reading import Run
-from synthaug.reports.statistics import Estimate, Paired, estimate, holm, paired
-from synthaug.reports.studies import Arm, Study
+from synthaug.reports.statistics import Estimate, PairedDifference, estimate, holm, paired_difference
+from synthaug.reports.studies import Study, StudyArm
 from synthaug.structures import Plain
 
 SHARES = ("mean_class_accuracy", "top1", "top5")
@@ -36,7 +33,7 @@ class ArmResult:
         strata: The same of the mean class accuracy on each part of the test that the protocol tells apart.
     """
 
-    arm: Arm
+    arm: StudyArm
     measures: dict[str, Estimate]
     per_class: dict[str, Estimate]
     confusion: Int[np.ndarray, "class class_predicted"] | None
@@ -61,14 +58,14 @@ class Comparison:
         strata: The difference on each part of the test.
     """
 
-    arm: Arm
-    control: Arm
+    arm: StudyArm
+    control: StudyArm
     differs: tuple[str, ...]
-    paired: Paired
+    paired: PairedDifference
     p_holm: float | None
-    top1: Paired
-    per_class: dict[str, Paired]
-    strata: dict[str, Paired]
+    top1: PairedDifference
+    per_class: dict[str, PairedDifference]
+    strata: dict[str, PairedDifference]
 
     @property
     def verdict(self) -> str:
@@ -95,13 +92,13 @@ class Results:
     chance: float | None
 
 
-def results(study: Study) -> Results:
+def compute_results(study: Study) -> Results:
     """Compute everything."""
     chances = {fact(run, "chance") for run in study.runs}
     return Results(
         study=study,
         arms=tuple(_arm_result(arm) for arm in study.arms),
-        comparisons=comparisons(study),
+        comparisons=compare_arms(study),
         chance=chances.pop() if len(chances) == 1 else None,
     )
 
@@ -134,13 +131,13 @@ def stratum_share(run: Run, name: str) -> float | None:
     return _float(scores.get("mean_class_accuracy")) if isinstance(scores, dict) else None
 
 
-def strata_of(arm: Arm) -> dict[str, None]:
+def strata_of(arm: StudyArm) -> dict[str, None]:
     """Names of the parts of the test that an arm's runs tell apart, in order of first sight."""
     strata = [run.metrics.get("strata") for run in arm.every_run]
     return {str(name): None for one in strata if isinstance(one, dict) for name in one}
 
 
-def by_seed(arm: Arm, value: Callable[[Run], float | None]) -> dict[tuple[str, ...], float]:
+def by_seed(arm: StudyArm, value: Callable[[Run], float | None]) -> dict[tuple[str, ...], float]:
     """A value for each seed that has it; of runs of one seed the mean, so that none counts twice."""
     found = {}
     for seed, runs in arm.runs.items():
@@ -150,11 +147,11 @@ def by_seed(arm: Arm, value: Callable[[Run], float | None]) -> dict[tuple[str, .
     return found
 
 
-def by_unit(arm: Arm, values: dict[tuple[str, ...], float]) -> dict[tuple[str, ...], float]:
-    """Values by seed and fold as one for each independent draw.
+def by_unit(arm: StudyArm, values: dict[tuple[str, ...], float]) -> dict[tuple[str, ...], float]:
+    """Values by seed and fold as one for each independent sample.
 
-    Seeds of one fold share its test clips and people. Were each an observation of its own, intervals would promise for
-    other people what was only seen of other seeds; so a fold counts once, by the mean of its seeds.
+    Seeds of one fold share its test clips and people. If each counted as an observation, intervals would claim for
+    other people what was only measured for other seeds; so a fold counts once, by the mean of its seeds.
     """
     groups: dict[tuple[str, ...], list[float]] = {}
     for seed, value in values.items():
@@ -163,7 +160,7 @@ def by_unit(arm: Arm, values: dict[tuple[str, ...], float]) -> dict[tuple[str, .
 
 
 def shared_units(
-    arm: Arm, other: Arm, value: Callable[[Run], float | None]
+    arm: StudyArm, other: StudyArm, value: Callable[[Run], float | None]
 ) -> tuple[dict[tuple[str, ...], float], dict[tuple[str, ...], float]]:
     """Both arms' values by unit, from the runs whose seed and fold both have."""
     ours, theirs = by_seed(arm, value), by_seed(other, value)
@@ -172,59 +169,59 @@ def shared_units(
     return one, two
 
 
-def classes_of(arm: Arm) -> dict[str, None]:
+def classes_of(arm: StudyArm) -> dict[str, None]:
     """Names of the classes that an arm's runs tested, in order of first sight."""
     per_class = [run.metrics.get("per_class") for run in arm.every_run]
     return {str(name): None for one in per_class if isinstance(one, dict) for name in one}
 
 
-def class_names(arm: Arm, count: int) -> tuple[str, ...]:
+def class_names(arm: StudyArm, count: int) -> tuple[str, ...]:
     """Names of `count` labels, as an arm's runs list them in `classes`; numbers where none does, or they disagree."""
     listed = _listed_classes(arm)
     known = listed.pop() if len(listed) == 1 else ()
     return known[:count] if len(known) >= count else tuple(f"class {label}" for label in range(count))
 
 
-def _listed_classes(arm: Arm) -> set[tuple[str, ...]]:
+def _listed_classes(arm: StudyArm) -> set[tuple[str, ...]]:
     return {tuple(map(str, names)) for run in arm.every_run if isinstance(names := run.metrics.get("classes"), list)}
 
 
-def comparisons(study: Study) -> tuple[Comparison, ...]:
+def compare_arms(study: Study) -> tuple[Comparison, ...]:
     """Every arm against its control, for each control."""
-    pairs: dict[frozenset[Arm], tuple[Arm, Arm, dict[str, str]]] = {}
+    pairs: dict[frozenset[StudyArm], tuple[StudyArm, StudyArm, dict[str, str]]] = {}
     for control in study.controls:
         for arm in study.arms:
             other = study.control_of(arm, control)
             if other is not None and set(arm.runs) & set(other.runs):
                 pairs.setdefault(frozenset((arm, other)), (arm, other, control))
-    tested = [_paired(arm, other, partial(fact, name="mean_class_accuracy")) for arm, other, _ in pairs.values()]
+    tested = [_pair_arms(arm, other, partial(fact, name="mean_class_accuracy")) for arm, other, _ in pairs.values()]
     corrected = holm([one.p_student for one in tested])
     found = []
     for (arm, other, control), one, p in zip(pairs.values(), tested, corrected, strict=True):
         ours, theirs = study.values(arm), study.values(other)
         differs = tuple(name for name in study.factors if name not in control and ours[name] != theirs[name])
-        classes = {name: _known_paired(arm, other, partial(class_share, name=name)) for name in classes_of(arm)}
-        strata = {name: _known_paired(arm, other, partial(stratum_share, name=name)) for name in strata_of(arm)}
-        top1 = _paired(arm, other, partial(fact, name="top1"))
+        classes = {name: _pair_known(arm, other, partial(class_share, name=name)) for name in classes_of(arm)}
+        strata = {name: _pair_known(arm, other, partial(stratum_share, name=name)) for name in strata_of(arm)}
+        top1 = _pair_arms(arm, other, partial(fact, name="top1"))
         found.append(Comparison(arm, other, differs, one, p, top1, _known(classes), _known(strata)))
     return tuple(found)
 
 
-def _paired(arm: Arm, other: Arm, value: Callable[[Run], float | None]) -> Paired:
-    pair = _known_paired(arm, other, value)
+def _pair_arms(arm: StudyArm, other: StudyArm, value: Callable[[Run], float | None]) -> PairedDifference:
+    pair = _pair_known(arm, other, value)
     assert pair is not None, "reading makes sure of the headline measures, and the seeds are shared"
     return pair
 
 
-def _known_paired(arm: Arm, other: Arm, value: Callable[[Run], float | None]) -> Paired | None:
-    return paired(*shared_units(arm, other, value))
+def _pair_known(arm: StudyArm, other: StudyArm, value: Callable[[Run], float | None]) -> PairedDifference | None:
+    return paired_difference(*shared_units(arm, other, value))
 
 
-def _known(pairs: dict[str, Paired | None]) -> dict[str, Paired]:
+def _known(pairs: dict[str, PairedDifference | None]) -> dict[str, PairedDifference]:
     return {name: pair for name, pair in pairs.items() if pair is not None}
 
 
-def _arm_result(arm: Arm) -> ArmResult:
+def _arm_result(arm: StudyArm) -> ArmResult:
     measures = {name: by_seed(arm, partial(measure, name=name)) for name in (*SHARES, *CALIBRATIONS)}
     shares = {name: by_seed(arm, partial(class_share, name=name)) for name in classes_of(arm)}
     strata = {name: by_seed(arm, partial(stratum_share, name=name)) for name in strata_of(arm)}
@@ -241,13 +238,13 @@ def _arm_result(arm: Arm) -> ArmResult:
     )
 
 
-def _confusion(arm: Arm) -> Int[np.ndarray, "class class_predicted"] | None:
+def _confusion(arm: StudyArm) -> Int[np.ndarray, "class class_predicted"] | None:
     found = [run.graded.confusion for run in arm.every_run if run.graded is not None]
     alike = len({one.shape for one in found}) == 1 and len(_listed_classes(arm)) <= 1
     return sum(found[1:], found[0]) if alike else None
 
 
-def _calibration(arm: Arm) -> Calibration | None:
+def _calibration(arm: StudyArm) -> Calibration | None:
     found = [run.graded.calibration for run in arm.every_run if run.graded is not None and run.graded.calibration]
     if not found:
         return None
@@ -261,7 +258,7 @@ def _calibration(arm: Arm) -> Calibration | None:
     )
 
 
-def _curves(arm: Arm) -> dict[str, dict[int, tuple[float, float, float]]]:
+def _curves(arm: StudyArm) -> dict[str, dict[int, tuple[float, float, float]]]:
     found = {}
     runs = [run.curves for run in arm.every_run if run.curves]
     for name in sorted({name for curves in runs for name in curves}):

@@ -1,7 +1,4 @@
-"""One run's accuracies with their uncertainty, and its table in the terminal.
-
-After the recognizer; knows predictions and recipes, no model and no data set.
-"""
+"""Score one run's predictions, with their uncertainty, and print them as a table."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -56,8 +53,8 @@ def score(predictions: Sequence[Prediction], classes: Sequence[str], *, resample
     keys = [str(prediction["key"]) for prediction in predictions]
     if not keys or len(set(keys)) != len(keys):
         raise ValueError(
-            f"{len(keys)} predictions for {len(set(keys))} clips were given; one for each of at least one clip was "
-            "wanted. Evaluate on one process, and give every clip once."
+            f"Expected one prediction for each of at least one clip, got {len(keys)} for {len(set(keys))} clips. "
+            "Evaluate on one process, and pass every clip once."
         )
     labels = np.array([prediction["label"] for prediction in predictions])
     right = np.array([prediction["prediction"] == prediction["label"] for prediction in predictions])
@@ -80,7 +77,7 @@ def _interval(
     means = np.zeros(resamples)
     present = np.unique(labels)
     for label in present:
-        # Resampling n clips with replacement draws a binomial number of right ones.
+        # Resampling n clips with replacement gives a binomial number of right ones.
         of_class = right[labels == label]
         means += rng.binomial(len(of_class), of_class.mean(), size=resamples) / len(of_class) / len(present)
     low, high = np.quantile(means, [0.025, 0.975])

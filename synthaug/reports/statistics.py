@@ -1,7 +1,4 @@
-"""What a handful of seeds allows to be said: intervals, paired tests, and corrections for many tests.
-
-Below every table of a sweep; knows numbers alone.
-"""
+"""Compute what a handful of seeds can show: intervals, paired tests, and corrections for many tests."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,7 +30,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Paired:
+class PairedDifference:
     """A difference of two arms, seed by seed.
 
     Attributes:
@@ -43,7 +40,7 @@ class Paired:
             estimated.
         p_signs: Two-sided p of the exact sign-flip test: the share of all changes of the pairs' signs whose mean is
             at least as far from 0. None beyond 40 pairs.
-        least_p: The smallest `p_signs` that so many pairs can give.
+        least_p: The smallest `p_signs` that this number of pairs can give.
         pairs: Number of shared seeds.
     """
 
@@ -62,7 +59,7 @@ def estimate(values: dict[tuple[str, ...], float]) -> Estimate:
         ValueError: If there is no value.
     """
     if not values:
-        raise ValueError("No value was given; one of at least one seed was wanted. Leave the row out.")
+        raise ValueError("Expected a value for at least one seed, got none. Leave the row out.")
     numbers = np.array([values[seed] for seed in sorted(values)], dtype=np.float64)
     return Estimate(float(numbers.mean()), interval(numbers), dict(values))
 
@@ -73,24 +70,26 @@ def interval(values: Float[np.ndarray, " seed"]) -> tuple[float, float] | None:
     Source:
         Student, "The Probable Error of a Mean", 1908.
     """
-    if not spreads(values):
+    if not has_spread(values):
         return None
     half = float(stdtrit(len(values) - 1, 0.5 + LEVEL / 2) * values.std(ddof=1) / np.sqrt(len(values)))
     return float(values.mean()) - half, float(values.mean()) + half
 
 
-def spreads(values: Float[np.ndarray, " seed"]) -> bool:
+def has_spread(values: Float[np.ndarray, " seed"]) -> bool:
     """Whether the values differ by more than rounding."""
     return len(values) > 1 and bool(np.ptp(values) > 1e-12 * max(1.0, float(np.abs(values).max())))
 
 
-def paired(ours: dict[tuple[str, ...], float], theirs: dict[tuple[str, ...], float]) -> Paired | None:
+def paired_difference(
+    ours: dict[tuple[str, ...], float], theirs: dict[tuple[str, ...], float]
+) -> PairedDifference | None:
     """Ours minus theirs, over the seeds that both have; None if they share none."""
     shared = sorted(set(ours) & set(theirs))
     if not shared:
         return None
     differences = np.array([ours[seed] - theirs[seed] for seed in shared], dtype=np.float64)
-    return Paired(
+    return PairedDifference(
         difference=float(differences.mean()),
         interval=interval(differences),
         p_student=student_p(differences),
@@ -102,7 +101,7 @@ def paired(ours: dict[tuple[str, ...], float], theirs: dict[tuple[str, ...], flo
 
 def student_p(differences: Float[np.ndarray, " pair"]) -> float | None:
     """Two-sided p of the paired t test; None where spread cannot be estimated and there is a difference."""
-    if not spreads(differences):
+    if not has_spread(differences):
         return 1.0 if not differences.any() else None
     t = differences.mean() / (differences.std(ddof=1) / np.sqrt(len(differences)))
     return float(2 * stdtr(len(differences) - 1, -abs(t)))
@@ -122,7 +121,7 @@ def sign_flip_p(differences: Float[np.ndarray, " pair"]) -> float:
         Permutation Distributions in Polynomial Time", 1983 (why not to enumerate singly).
     """
     if not 0 < len(differences) <= MAX_ENUMERATED:
-        raise ValueError(f"{len(differences)} pairs were given; 1 to {MAX_ENUMERATED} can be counted. Use the t test.")
+        raise ValueError(f"Expected 1 to {MAX_ENUMERATED} pairs, got {len(differences)}. Use the t test.")
     half = len(differences) // 2
     one, other = _signed_sums(differences[:half]), np.sort(_signed_sums(differences[half:]))
     # Combinations as far out as the observed one, itself among them, differ from it by rounding.

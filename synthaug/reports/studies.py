@@ -1,29 +1,26 @@
-"""Runs sorted into the arms of an experiment, by what was set on the command line.
-
-Between what runs left and the statistics over seeds.
-"""
+"""Sort runs into the arms of an experiment, by what was set on the command line."""
 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from synthaug.reports.reading import Left, Run, Unfinished
+from synthaug.reports.reading import Run, Sweep, Unfinished
 from synthaug.structures import Plain
 
 SEEDS = ("seed", "protocol.seed")
-"""Overrides that make no other arm."""
+"""Overrides that do not make another arm."""
 _CONTROLS = (("arm", "none"), ("synth.identities", "0"), ("synth.per_class", "0"), ("mixture.ratio", "0"),
              ("mixture.ratio", "0.0"), ("synth.ratio", "0"), ("synth.ratio", "0.0"), ("synth", "null"))  # fmt: skip
-"""Values by which a sweep's control is known; the first that is there. `synth.ratio` is what 0.1 called the ratio."""
+"""Values that mark the control of a sweep; the first that occurs counts. Version 0.1 wrote `synth.ratio`."""
 
 
 @dataclass(frozen=True, eq=False)
-class Arm:
-    """Runs that differ in nothing but the seed.
+class StudyArm:
+    """Runs that differ only in the seed.
 
     Attributes:
         values: Of each of the study's factors.
-        runs: By seed, and by the fold where folds are averaged over; more than one only where a sweep repeats itself.
+        runs: By seed, and by the fold where folds are averaged over; more than one only where a sweep repeats a job.
         folded: How many words at the end of a key of `runs` name the fold; 0 without folds.
     """
 
@@ -33,7 +30,7 @@ class Arm:
 
     @property
     def units(self) -> tuple[tuple[str, ...], ...]:
-        """The independent draws that figures are averaged over: folds where there are any, else seeds."""
+        """The independent samples that are averaged over: folds where there are any, else seeds."""
         return tuple(dict.fromkeys(map(self.unit_of, self.runs)))
 
     def unit_of(self, seed: tuple[str, ...]) -> tuple[str, ...]:
@@ -62,7 +59,7 @@ class Study:
 
     shared: dict[str, str]
     factors: dict[str, tuple[str, ...]]
-    arms: tuple[Arm, ...]
+    arms: tuple[StudyArm, ...]
     controls: tuple[dict[str, str], ...]
     unit: str
     unfinished: tuple[Unfinished, ...]
@@ -72,11 +69,11 @@ class Study:
         """All that finished, arm by arm."""
         return tuple(run for arm in self.arms for run in arm.every_run)
 
-    def values(self, arm: Arm) -> dict[str, str]:
+    def values(self, arm: StudyArm) -> dict[str, str]:
         """An arm's values, by factor."""
         return dict(zip(self.factors, arm.values, strict=True))
 
-    def control_of(self, arm: Arm, control: dict[str, str]) -> Arm | None:
+    def control_of(self, arm: StudyArm, control: dict[str, str]) -> StudyArm | None:
         """The arm that this one is compared with: the control's that shares all other factors.
 
         Where the control was run with but one value of a factor (no synthetic clips have but one number a class), it
@@ -92,15 +89,15 @@ class Study:
         return exact[0] if len(exact) == 1 and exact[0] is not arm else None
 
 
-def arranged(left: Left, *, over: Sequence[str] = (), baselines: Sequence[str] = ()) -> Study:
+def arrange_runs(left: Sweep, *, over: Sequence[str] = (), baselines: Sequence[str] = ()) -> Study:
     """Sort runs into arms.
 
     An override that one run has and another lacks is looked up in the other's resolved configuration.
 
     Args:
         left: What the sweep left.
-        over: Overrides that tell folds apart: `protocol.test_subjects` where each person is held out in turn.
-        baselines: What to compare with: `arm=none`, or just `none`; several factors apart by blanks.
+        over: Overrides that distinguish folds: `protocol.test_subjects` where each person is held out in turn.
+        baselines: What to compare with: `arm=none`, or just `none`; several factors separated by blanks.
 
     Raises:
         ValueError: If a baseline is no value of this sweep.
@@ -109,27 +106,28 @@ def arranged(left: Left, *, over: Sequence[str] = (), baselines: Sequence[str] =
     folds = tuple(name for name in over if len({setting(run, name) for run in left.runs}) > 1)
     names = sorted({name for run in left.runs for name in run.overrides if name not in apart})
     settings = {run: {name: setting(run, name) for name in names} for run in left.runs}
-    found = {name: _ordered({one[name] for one in settings.values()}, left.orders.get(name, ())) for name in names}
+    found = {name: _order_values({one[name] for one in settings.values()}, left.orders.get(name, ())) for name in names}
     varied = {name: values for name, values in found.items() if len(values) > 1}
-    controls = tuple(control(words, varied) for words in baselines) or _usual(varied)
-    factors = {name: varied[name] for name in sorted(varied, key=lambda name: _last(name, controls))}
+    controls = tuple(parse_control(words, varied) for words in baselines) or _usual_controls(varied)
+    factors = {name: varied[name] for name in sorted(varied, key=lambda name: _last_key(name, controls))}
     rank = {name: {value: place for place, value in enumerate(values)} for name, values in factors.items()}
     groups: dict[tuple[str, ...], dict[tuple[str, ...], list[Run]]] = {}
-    for run in sorted(left.runs, key=lambda run: (_natural(seed_of(run, folds)), run.place)):
+    for run in sorted(left.runs, key=lambda run: (_natural_key(seed_of(run, folds)), run.place)):
         values = tuple(settings[run][name] for name in factors)
         groups.setdefault(values, {}).setdefault(seed_of(run, folds), []).append(run)
     in_order = sorted(groups, key=lambda values: [rank[name][word] for name, word in zip(factors, values, strict=True)])
     arms = (
-        Arm(values, {seed: tuple(runs) for seed, runs in groups[values].items()}, len(folds)) for values in in_order
+        StudyArm(values, {seed: tuple(runs) for seed, runs in groups[values].items()}, len(folds))
+        for values in in_order
     )
     shared = {name: values[0] for name, values in found.items() if len(values) == 1}
     return Study(shared, factors, tuple(arms), controls, "fold" if folds else "seed", left.unfinished)
 
 
 def seed_of(run: Run, folds: Sequence[str] = ()) -> tuple[str, ...]:
-    """What tells a run from the others of its arm: its seed, and its fold by the overrides that tell folds apart."""
+    """What distinguishes a run from the others of its arm: its seed, and its fold where there are folds."""
     seed = run.metrics.get("seed")
-    parts = [_word(seed) if seed is not None else run.overrides.get("seed", "unknown")]
+    parts = [_as_word(seed) if seed is not None else run.overrides.get("seed", "unknown")]
     # A protocol's seed follows the run's, unless it was set by itself.
     parts += [f"protocol.seed={run.overrides['protocol.seed']}"] if "protocol.seed" in run.overrides else []
     return (*parts, *(f"{name.split('.')[-1]}={setting(run, name)}" for name in folds))
@@ -144,10 +142,10 @@ def setting(run: Run, name: str) -> str:
         if not isinstance(node, dict) or part not in node:
             return "default"
         node = node[part]
-    return "default" if isinstance(node, dict) else _word(node)
+    return "default" if isinstance(node, dict) else _as_word(node)
 
 
-def control(words: str, factors: dict[str, tuple[str, ...]]) -> dict[str, str]:
+def parse_control(words: str, factors: dict[str, tuple[str, ...]]) -> dict[str, str]:
     """The factors and values that words such as `arm=none` or `none` name.
 
     Raises:
@@ -160,33 +158,33 @@ def control(words: str, factors: dict[str, tuple[str, ...]]) -> dict[str, str]:
         if len(names) != 1:
             known = ", ".join(f"{factor}={'|'.join(values)}" for factor, values in factors.items()) or "nothing"
             raise ValueError(
-                f"--baseline {words} was given, and {word!r} is a value of {' and '.join(names) or 'nothing here'}; "
-                f"one value of what varies was wanted. It is: {known}."
+                f"Expected each word of --baseline to be a value of one factor, got {words}: {word!r} is a value of "
+                f"{' and '.join(names) or 'none'}. Choose from what varies: {known}."
             )
         found[names[0]] = value
     return found
 
 
-def _usual(factors: dict[str, tuple[str, ...]]) -> tuple[dict[str, str], ...]:
-    """The control that nobody had to name; with a single factor its first value; else none."""
+def _usual_controls(factors: dict[str, tuple[str, ...]]) -> tuple[dict[str, str], ...]:
+    """The control if none is named: a value of _CONTROLS, with a single factor its first value, else none."""
     known: Iterable[dict[str, str]] = ({name: value} for name, value in _CONTROLS if value in factors.get(name, ()))
     only = ({name: values[0]} for name, values in factors.items() if len(factors) == 1)
     return tuple([*known, *only][:1])
 
 
-def _last(name: str, controls: tuple[dict[str, str], ...]) -> tuple[bool, str]:
+def _last_key(name: str, controls: tuple[dict[str, str], ...]) -> tuple[bool, str]:
     return bool(controls) and name in controls[0], name
 
 
-def _ordered(values: set[str], asked: Sequence[str]) -> tuple[str, ...]:
-    """Numbers by size; otherwise as asked for, and then by the alphabet."""
-    if all(number(value) is not None for value in values):
+def _order_values(values: set[str], asked: Sequence[str]) -> tuple[str, ...]:
+    """Numbers by size; other values in the order of the command line, then alphabetically."""
+    if all(parse_number(value) is not None for value in values):
         return tuple(sorted(values, key=lambda value: (float(value), value)))
     known = {value: place for place, value in enumerate(asked)}
-    return tuple(sorted(values, key=lambda value: (known.get(value, len(known)), _natural((value,)))))
+    return tuple(sorted(values, key=lambda value: (known.get(value, len(known)), _natural_key((value,)))))
 
 
-def number(value: str) -> float | None:
+def parse_number(value: str) -> float | None:
     """A finite number that a word stands for."""
     try:
         found = float(value)
@@ -195,13 +193,13 @@ def number(value: str) -> float | None:
     return found if math.isfinite(found) else None
 
 
-def _natural(words: Sequence[str]) -> list[tuple[bool, float, str]]:
+def _natural_key(words: Sequence[str]) -> list[tuple[bool, float, str]]:
     """Numbers before words, by size."""
-    return [(number(word) is None, number(word) or 0.0, word) for word in words]
+    return [(parse_number(word) is None, parse_number(word) or 0.0, word) for word in words]
 
 
-def _word(value: Plain) -> str:
+def _as_word(value: Plain) -> str:
     """A value as it is typed in an override."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    return f"[{','.join(_word(one) for one in value)}]" if isinstance(value, list) else str(value)
+    return f"[{','.join(_as_word(one) for one in value)}]" if isinstance(value, list) else str(value)

@@ -1,7 +1,4 @@
-"""Axes, marks and panels as SVG text, coloured by the page's own variables so that they read on light and dark.
-
-Below the figures; knows numbers and words alone.
-"""
+"""Write axes, marks and panels as SVG, coloured by the page's variables so that they read on light and dark."""
 
 import html
 import math
@@ -69,7 +66,7 @@ class Series:
         bars: x, lowest and highest y: intervals.
         band: x, lowest and highest y: an area.
         line: Whether points are joined.
-        radius: Of each point, in pixels; none drawn at 0.
+        radius: Of each point, in pixels; 0 for no points.
     """
 
     points: Sequence[tuple[float, float]]
@@ -87,7 +84,7 @@ class Panel:
     Attributes:
         x: Axis across.
         y: Axis upwards.
-        series: Drawn in their order.
+        series: Painted in this order.
         title: Above it.
         level: A dashed line across, such as chance.
         diagonal: Whether a dashed line goes from corner to corner.
@@ -105,7 +102,7 @@ class Panel:
     height: int = 270
 
 
-def enclosing(values: Sequence[float], *, title: str = "", percent: bool = False, zero: bool = False) -> Axis:
+def enclosing_axis(values: Sequence[float], *, title: str = "", percent: bool = False, zero: bool = False) -> Axis:
     """An axis from round number to round number around values; shares stay within 0 and 1."""
     low, high = min([*values, *([0.0] if zero else [])]), max([*values, *([0.0] if zero else [])])
     if high - low < 1e-9:
@@ -133,13 +130,13 @@ def line(x1: Number, y1: Number, x2: Number, y2: Number, kind: str) -> str:
     return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" class="{kind}"/>'
 
 
-def coloured(marks: Sequence[str], colour: int) -> str:
-    """Marks in a series' colour; from the ninth series on, lines are dashed."""
+def colour_group(marks: Sequence[str], colour: int) -> str:
+    """Marks in a series' colour; lines are dashed from the ninth series on."""
     dashed = " dashed" if colour >= COLOURS else ""
     return f'<g class="series{dashed}" style="--c:var(--c{colour % COLOURS})">{"".join(marks)}</g>'
 
 
-def clipped(words: str, letters: int) -> str:
+def shorten(words: str, letters: int) -> str:
     """Words, shortened in their middle if they are too long for their place."""
     if len(words) <= letters:
         return words
@@ -154,7 +151,7 @@ def panel(one: Panel) -> str:
     def at(x: float, y: float) -> tuple[float, float]:
         return left + wide * one.x.place(x), top + high * (1 - one.y.place(y))
 
-    body = [text(clipped(one.title, one.width // 7), x=left, y=14, kind="title")] if one.title else []
+    body = [text(shorten(one.title, one.width // 7), x=left, y=14, kind="title")] if one.title else []
     for value in one.y.ticks(4):
         _, y = at(one.x.low, value)
         body += [line(left, y, left + wide, y, "grid"), text(one.y.label(value), x=left - 7, y=y + 4, anchor="end")]
@@ -173,7 +170,7 @@ def panel(one: Panel) -> str:
         ]
     if one.diagonal:
         body += [line(*at(one.x.low, one.y.low), *at(one.x.high, one.y.high), "level")]
-    body += [coloured(_marks(series, at), series.colour) for series in one.series]
+    body += [colour_group(_marks(series, at), series.colour) for series in one.series]
     return figure(body, width=one.width, height=one.height, about=f"{one.title}: {one.y.title} over {one.x.title}")
 
 

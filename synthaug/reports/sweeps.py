@@ -1,7 +1,4 @@
-"""A sweep's report, from its folder to its files and the terminal.
-
-The last step of the data flow: read, sort, compute, write.
-"""
+"""Report a sweep, from the folder of its runs to the report's files and the terminal."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,11 +8,11 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 
 from synthaug.files import write_atomic
-from synthaug.reports.cautions import cautions
-from synthaug.reports.pages import page
-from synthaug.reports.reading import left
-from synthaug.reports.results import Results, results
-from synthaug.reports.studies import arranged
+from synthaug.reports.cautions import find_cautions
+from synthaug.reports.pages import build_page
+from synthaug.reports.reading import read_sweep
+from synthaug.reports.results import Results, compute_results
+from synthaug.reports.studies import arrange_runs
 from synthaug.reports.tables import Table, latex, markdown, runs_csv, summary_table
 
 
@@ -30,17 +27,17 @@ def study_results(folder: Path, *, over: Sequence[str] = (), baselines: Sequence
     Raises:
         ValueError: If there is no run, or no such baseline.
     """
-    return results(arranged(left(folder), over=over, baselines=baselines))
+    return compute_results(arrange_runs(read_sweep(folder), over=over, baselines=baselines))
 
 
 def write_report(found: Results, to: Path, *, title: str) -> Path:
     """Write report.html, report.md, report.tex and runs.csv; returns the page's path."""
-    told = cautions(found)
+    told = find_cautions(found)
     for name, content in (
         ("report.md", markdown(title, found, told)),
         ("report.tex", latex(found)),
         ("runs.csv", runs_csv(found)),
-        ("report.html", page(title, found, told)),
+        ("report.html", build_page(title, found, told)),
     ):
         write_atomic(to / name, content.encode("utf-8", errors="replace"))
     return to / "report.html"
@@ -54,7 +51,7 @@ def print_results(found: Results, *, title: str) -> None:
         console.print(f"Means over {found.study.unit}s with 95 % intervals; chance {found.chance:.1%}.")
     for one in found.study.unfinished:
         console.print(f"[bold]{escape(one.place)} {one.state}:[/bold] {escape(one.reason)}")
-    told = cautions(found)
+    told = find_cautions(found)
     for caution in told:
         if caution.grave:
             console.print(f"[bold red]{caution.about}.[/bold red] {escape(caution.words)}")

@@ -1,6 +1,6 @@
-"""The tables of a report, as words in cells, and how they are written as Markdown, LaTeX and CSV.
+"""Put the results of a study into tables of words, and write them as Markdown, LaTeX and CSV.
 
-Between the results and the files; HTML and the terminal show the same cells.
+HTML and the terminal show the same cells.
 """
 
 import csv
@@ -9,18 +9,29 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from synthaug.reports.cautions import Caution, named, short
+from synthaug.reports.cautions import Caution, name_arm, short_name
 from synthaug.reports.reading import Run
 from synthaug.reports.results import CALIBRATIONS, SHARES, ArmResult, Comparison, Results, measure
-from synthaug.reports.statistics import Estimate, Paired
+from synthaug.reports.statistics import Estimate, PairedDifference
 from synthaug.reports.studies import Study
 
 TITLES = {
     "mean_class_accuracy": "mean class accuracy", "top1": "top-1", "top5": "top-5", "ece": "ECE", "nll": "NLL",
     "brier": "Brier",
 }  # fmt: skip
-_TOLD = {"per_class", "interval", "overrides", "notes", "classes", "checkpoint", "seed", "chance", "version", *SHARES}
-"""Facts of metrics.json that have a place of their own."""
+_SHOWN_ELSEWHERE = {
+    "per_class",
+    "interval",
+    "overrides",
+    "notes",
+    "classes",
+    "checkpoint",
+    "seed",
+    "chance",
+    "version",
+    *SHARES,
+}
+"""Facts of metrics.json that are shown in another table."""
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
@@ -78,7 +89,7 @@ def summary_table(found: Results) -> Table:
     rows = []
     for result in found.arms:
         one = first.get(result.arm)
-        against = "" if one is None else f"{points(one.paired)} {one.verdict}"
+        against = "" if one is None else f"{format_points(one.paired)} {one.verdict}"
         accuracy = _cell(result.measures["mean_class_accuracy"], "mean_class_accuracy")
         rows.append((*_label(study, result), str(len(result.arm.units)), accuracy, against))
     heads = (*_factors(study), f"{study.unit}s", "mean class accuracy (%)", "against the control")
@@ -91,10 +102,10 @@ def comparisons_table(found: Results) -> Table:
     rows = []
     for one in found.comparisons:
         pair = one.paired
-        ps = tuple(map(p_value, (pair.p_student, one.p_holm, pair.p_signs, pair.least_p)))
-        against = named_apart(study, one)
-        counts = (str(pair.pairs), points(pair))
-        rows.append((*one.arm.values, against, *counts, *ps, one.verdict, points(one.top1)))
+        ps = tuple(map(format_p, (pair.p_student, one.p_holm, pair.p_signs, pair.least_p)))
+        against = name_control(study, one)
+        counts = (str(pair.pairs), format_points(pair))
+        rows.append((*one.arm.values, against, *counts, *ps, one.verdict, format_points(one.top1)))
     tests = ("p (t)", "p (Holm)", "p (signs)", "least", "verdict")
     heads = ("against", f"{study.unit}s", "mean class accuracy", *tests, "top-1")
     compared = [one.arm.values[:-1] for one in found.comparisons]
@@ -103,9 +114,9 @@ def comparisons_table(found: Results) -> Table:
 
 
 def strata_table(found: Results) -> Table:
-    """Mean class accuracy on each part of the test that the protocol tells apart, and how far it is from the control's.
+    """Mean class accuracy on each part of the test that the protocol tells apart, and the difference from the control.
 
-    Without rows if no run tells any apart.
+    Without rows if no run distinguishes any.
     """
     names = list(dict.fromkeys(name for result in found.arms for name in result.strata))
     first = {one.arm: one for one in reversed(found.comparisons)}
@@ -115,25 +126,25 @@ def strata_table(found: Results) -> Table:
         for name in names:
             value = result.strata.get(name)
             pair = first[result.arm].strata.get(name) if result.arm in first else None
-            cells.append("-" if value is None else spread(value, scale=100.0, digits=1))
-            cells.append("" if pair is None else points(pair))
+            cells.append("-" if value is None else format_estimate(value, scale=100.0, digits=1))
+            cells.append("" if pair is None else format_points(pair))
         rows.append((*_label(found.study, result), str(len(result.arm.units)), *cells))
     heads = [head for name in names for head in (f"{name} (%)", f"{name}, against the control")]
     study = found.study
     return Table((*_factors(study), f"{study.unit}s", *heads), tuple(rows), max(1, len(study.factors)), groups(study))
 
 
-def named_apart(study: Study, one: Comparison) -> str:
-    """A control by what it has otherwise than the arm: its value alone if that is of the factor that is compared."""
+def name_control(study: Study, one: Comparison) -> str:
+    """A control by the values that differ from the arm's; only the value if just the compared factor differs."""
     ours, theirs = study.values(one.arm), study.values(one.control)
     unlike = [name for name in study.factors if ours[name] != theirs[name]]
     if unlike == list(study.factors)[-1:]:
         return theirs[unlike[0]]
-    return ", ".join(f"{short(name)}={theirs[name]}" for name in unlike)
+    return ", ".join(f"{short_name(name)}={theirs[name]}" for name in unlike)
 
 
 def provenance_table(found: Results) -> Table:
-    """What every arm's runs were made of: every plain fact that they recorded, lowest and highest."""
+    """Every plain fact that the runs of each arm recorded, from its lowest to its highest value."""
     names = {name: None for run in found.study.runs for name, value in run.metrics.items() if _plain(name, value)}
     order = ("filmed_clips", "synthetic_clips", "synthetic_share", "filmed_exposure", "steps", "seconds")
     chosen = [name for name in order if name in names] + sorted(name for name in names if name not in order)
@@ -152,9 +163,11 @@ def runs_table(found: Results) -> Table:
     for result in found.arms:
         for seed, runs in result.arm.runs.items():
             for run in runs:
-                accuracy, top1 = (percent(float(str(run.metrics[name]))) for name in ("mean_class_accuracy", "top1"))
+                accuracy, top1 = (
+                    format_percent(float(str(run.metrics[name]))) for name in ("mean_class_accuracy", "top1")
+                )
                 remarks = " ".join(run.remarks)
-                interval = _stated(run)
+                interval = _stated_interval(run)
                 rows.append((*_label(study, result), " ".join(seed), run.place, remarks, accuracy, interval, top1))
     heads = (*_factors(study), "seed", "run", "remarks", "mean class accuracy (%)", "95 % over clips", "top-1 (%)")
     return Table(heads, tuple(rows), len(heads) - 3)
@@ -165,25 +178,25 @@ def unfinished_table(found: Results) -> Table:
     return Table(("run", "state", "reason"), tuple((u.place, u.state, u.reason) for u in found.study.unfinished), 3)
 
 
-def percent(share: float) -> str:
+def format_percent(share: float) -> str:
     """A share in percent, to a tenth."""
     return f"{100 * share:.1f}"
 
 
-def points(pair: Paired) -> str:
+def format_points(pair: PairedDifference) -> str:
     """A difference of shares in points, with its interval."""
     low_high = "" if pair.interval is None else " [{:+.1f}, {:+.1f}]".format(*(100 * end for end in pair.interval))
     return f"{100 * pair.difference:+.1f}{low_high}"
 
 
-def p_value(p: float | None) -> str:
+def format_p(p: float | None) -> str:
     """A p value to a thousandth; `-` where there is none."""
     if p is None:
         return "-"
     return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def spread(value: Estimate, *, scale: float, digits: int) -> str:
+def format_estimate(value: Estimate, *, scale: float, digits: int) -> str:
     """A mean with its interval."""
     ends = value.interval
     low_high = "" if ends is None else f" [{scale * ends[0]:.{digits}f}, {scale * ends[1]:.{digits}f}]"
@@ -191,7 +204,7 @@ def spread(value: Estimate, *, scale: float, digits: int) -> str:
 
 
 def groups(study: Study) -> tuple[int, ...]:
-    """Numbers of the arms with which all factors but the last begin anew."""
+    """Numbers of the arms at which the value of any factor but the last changes."""
     if len(study.factors) < 2:
         return ()
     heads = [arm.values[:-1] for arm in study.arms]
@@ -200,7 +213,7 @@ def groups(study: Study) -> tuple[int, ...]:
 
 def markdown(title: str, found: Results, told: Sequence[Caution]) -> str:
     """The report's tables as Markdown."""
-    header = [f"# {_plain_line(title)}", "", *(f"`{name}={value}`" for name, value in found.study.shared.items()), ""]
+    header = [f"# {_one_line(title)}", "", *(f"`{name}={value}`" for name, value in found.study.shared.items()), ""]
     parts = [*header, *_markdown_table(arms_table(found)), "", *_markdown_chance(found), ""]
     if found.comparisons:
         parts += ["## Differences, in points", "", *_markdown_table(comparisons_table(found)), ""]
@@ -208,7 +221,12 @@ def markdown(title: str, found: Results, told: Sequence[Caution]) -> str:
         parts += ["## Parts of the test", "", *_markdown_table(parted), ""]
     if (calibrated := calibration_table(found)).rows:
         parts += ["## Calibration", "", *_markdown_table(calibrated), ""]
-    parts += ["## What it cannot conclude", "", *(f"- **{one.about}.** {_escaped(one.words)}" for one in told), ""]
+    parts += [
+        "## What it cannot conclude",
+        "",
+        *(f"- **{one.about}.** {_escape_markdown(one.words)}" for one in told),
+        "",
+    ]
     if found.study.unfinished:
         parts += ["## Runs without figures", "", *_markdown_table(unfinished_table(found)), ""]
     return "\n".join(parts)
@@ -216,7 +234,7 @@ def markdown(title: str, found: Results, told: Sequence[Caution]) -> str:
 
 def latex(found: Results) -> str:
     """The tables of arms and of differences, for a document with the packages booktabs and graphicx loaded."""
-    chance = "" if found.chance is None else f" Chance is {percent(found.chance)}\\,\\%."
+    chance = "" if found.chance is None else f" Chance is {format_percent(found.chance)}\\,\\%."
     caption = f"Mean over {found.study.unit}s, with the 95\\,\\% interval by Student's $t$.{chance}"
     parts = [_latex_table(arms_table(found), caption, "tab:arms")]
     if found.comparisons:
@@ -259,28 +277,32 @@ def _fact(run: Run, name: str) -> str:
 
 
 def _plain(name: str, value: object) -> bool:
-    return name not in _TOLD and isinstance(value, str | int | float | bool)
+    return name not in _SHOWN_ELSEWHERE and isinstance(value, str | int | float | bool)
 
 
 def _factors(study: Study) -> tuple[str, ...]:
-    return tuple(map(short, study.factors)) or ("arm",)
+    return tuple(map(short_name, study.factors)) or ("arm",)
 
 
 def _label(study: Study, result: ArmResult) -> tuple[str, ...]:
-    return result.arm.values or (named(study, result.arm),)
+    return result.arm.values or (name_arm(study, result.arm),)
 
 
 def _cell(value: Estimate | None, name: str) -> str:
     if value is None:
         return "-"
-    return spread(value, scale=100.0, digits=1) if name not in CALIBRATIONS[1:] else spread(value, scale=1.0, digits=3)
+    return (
+        format_estimate(value, scale=100.0, digits=1)
+        if name not in CALIBRATIONS[1:]
+        else format_estimate(value, scale=1.0, digits=3)
+    )
 
 
-def _stated(run: Run) -> str:
+def _stated_interval(run: Run) -> str:
     ends = run.metrics.get("interval")
     if not isinstance(ends, list) or not all(isinstance(end, int | float) for end in ends):
         return "-"
-    return f"[{', '.join(percent(float(end)) for end in ends)}]"
+    return f"[{', '.join(format_percent(float(end)) for end in ends)}]"
 
 
 def _range(runs: Sequence[Run], name: str) -> str:
@@ -295,30 +317,30 @@ def _range(runs: Sequence[Run], name: str) -> str:
 
 def _markdown_table(table: Table) -> list[str]:
     rules = ["---" if place < table.words else "---:" for place in range(len(table.columns))]
-    lines = [table.columns, tuple(rules), *(tuple(map(_escaped, row)) for row in table.rows)]
+    lines = [table.columns, tuple(rules), *(tuple(map(_escape_markdown, row)) for row in table.rows)]
     return [f"| {' | '.join(line)} |" for line in lines]
 
 
 def _markdown_chance(found: Results) -> Iterable[str]:
     yield f"Mean over {found.study.unit}s and its 95 % interval by Student's t."
     if found.chance is not None:
-        yield f"Chance: {percent(found.chance)} % mean class accuracy."
+        yield f"Chance: {format_percent(found.chance)} % mean class accuracy."
 
 
-def _escaped(words: str) -> str:
-    """Words that mean nothing to Markdown, or to HTML within it."""
+def _escape_markdown(words: str) -> str:
+    """Words with everything escaped that Markdown, or HTML within it, would interpret."""
     for letter in "\\|<>*`[]":
         words = words.replace(letter, f"\\{letter}") if letter not in "[]" else words
-    return _plain_line(words)
+    return _one_line(words)
 
 
-def _plain_line(words: str) -> str:
+def _one_line(words: str) -> str:
     return " ".join(words.split())
 
 
-def escaped_latex(words: str) -> str:
-    """Words that LaTeX sets as they are."""
-    return "".join(_LATEX.get(letter, letter) for letter in _plain_line(words))
+def escape_latex(words: str) -> str:
+    """Words with everything escaped that LaTeX would interpret."""
+    return "".join(_LATEX.get(letter, letter) for letter in _one_line(words))
 
 
 def _latex_table(table: Table, caption: str, label: str) -> str:
@@ -335,7 +357,5 @@ def _latex_table(table: Table, caption: str, label: str) -> str:
 
 
 def _latex_row(cells: Sequence[str]) -> str:
-    # A bracket at the start of a row would be taken for the argument of the break before it.
-    return (
-        " & ".join(f"{{}}{escaped_latex(cell)}" if cell[:1] == "[" else escaped_latex(cell) for cell in cells) + r" \\"
-    )
+    # LaTeX would read a bracket at the start of a row as the argument of the line break before it.
+    return " & ".join(f"{{}}{escape_latex(cell)}" if cell[:1] == "[" else escape_latex(cell) for cell in cells) + r" \\"

@@ -1,9 +1,5 @@
-"""What a run leaves in its folder: figures, recipes, motions' grades, and a sheet to look at.
+"""Write what a run leaves in its folder: scores, recipes, motions' grades, and a contact sheet; find finished runs."""
 
-After training; the entry files' last step.
-"""
-
-import io
 import itertools
 import json
 import logging
@@ -11,21 +7,18 @@ from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
-import numpy as np
 import yaml
-from jaxtyping import UInt8
-from PIL import Image
 
+from synthaug.datamodule.guards import check_leaks
 from synthaug.datamodule.module import SynthAugDataModule
 from synthaug.datasets import LeakError
 from synthaug.datasets.leaks import assert_disjoint, find_overlaps
 from synthaug.files import digest_of, write_atomic
-from synthaug.datamodule.guards import check_leaks
-from synthaug.runs.previews import rows
-from synthaug.training.loops import exported
 from synthaug.reports import Prediction, Scores, metrics_of, print_scores, report_sweep, score, write_recipes
-from synthaug.runs.sheets import sheet
+from synthaug.runs.previews import make_rows
+from synthaug.runs.sheets import encode_png, paint_sheet
 from synthaug.structures import Plain
+from synthaug.training.loops import exported
 
 logger = logging.getLogger(__name__)
 
@@ -34,18 +27,18 @@ LEFT = (
     "contact_sheet.png", "best.ckpt", "last.ckpt", "resume.ckpt", "best.safetensors", "logs", "evaluation",
     "episodes.json",
 )  # fmt: skip
-"""All that a run leaves: nothing else in its folder is touched, which may be somebody's working folder."""
+"""All that a run leaves. Nothing else in its folder is touched: it may be somebody's working folder."""
 EARLIER = "earlier"
-"""Folder within a run's for what a run of another configuration left in the same place."""
-_UNTOLD = ("ckpt_path", "loading.num_workers", "loading.memory_mb", "loading.ahead", "loading.start_method",
+"""Folder within a run's, for what a run of another configuration left in the same place."""
+IGNORED_SETTINGS = ("ckpt_path", "loading.num_workers", "loading.memory_mb", "loading.ahead", "loading.start_method",
            "trainer.enable_progress_bar", "trainer.enable_model_summary")  # fmt: skip
-"""Settings that change how a run comes about and not what comes of it."""
+"""Settings that change how fast or where a run is computed, but not its results: they do not make another run."""
 
 
 def same_run(one: str, other: str) -> bool:
-    """Whether two configurations, resolved, as YAML, are of runs that come to the same.
+    """Whether two configurations, resolved, as YAML, describe runs with the same results.
 
-    Of `ckpt_path` null and auto do: where a run was cut off changes nothing. Another file is another beginning.
+    `ckpt_path` null and auto count as equal, since resuming changes nothing; any other path makes it a different run.
     """
     return _identity(one) == _identity(other)
 
@@ -55,7 +48,7 @@ def _identity(config: str) -> Plain:
     if not isinstance(tree, dict):
         return tree
     start = tree.get("ckpt_path")
-    for name in _UNTOLD:
+    for name in IGNORED_SETTINGS:
         *parents, last = name.split(".")
         at = tree
         for parent in parents:
@@ -65,10 +58,11 @@ def _identity(config: str) -> Plain:
     return tree if start in (None, "auto") else {**tree, "ckpt_path": start}
 
 
-def finished(folder: Path, config: str) -> float | None:
-    """Mean class accuracy of the run that a folder holds, if it has ended and had this configuration (`same_run`).
+def find_finished(folder: Path, config: str) -> float | None:
+    """Mean class accuracy of the run in a folder, if it has finished with this configuration (`same_run`).
 
-    So that a sweep that was cut off goes on where it stood when it is started again in its folder. Says so.
+    A sweep that was interrupted goes on where it stopped when it is started again in its folder. Prints that it found
+    a finished run.
 
     Args:
         folder: Of a run.
@@ -78,43 +72,43 @@ def finished(folder: Path, config: str) -> float | None:
     if not (written.is_file() and metrics.is_file()) or not same_run(written.read_text(), config):
         return None
     done = float(json.loads(metrics.read_text())["mean_class_accuracy"])
-    print(f"{folder} holds this very run, finished: {done:.1%}. Choose another folder to repeat it.")
+    print(f"{folder} holds this run, finished: {done:.1%}. Choose another folder to repeat it.")
     return done
 
 
-def begin(folder: Path, config: str) -> None:
-    """Write `config.yaml`. What a run of another configuration left in the folder goes into one below `earlier`.
+def begin_run(folder: Path, config: str) -> None:
+    """Write `config.yaml`, and move what a run of another configuration left in the folder to a folder in `earlier`.
 
-    Nothing of that run may pass for this one's: neither its figures, should this one be cut off, nor its checkpoint.
-    A run that goes on keeps what it has; its learning curve so far stays beside the new one.
+    So nothing of that run is taken for this one's: neither its scores, should this one be interrupted, nor its
+    checkpoint. A run that is resumed keeps what it has; its learning curve so far stays beside the new one.
     """
     written = folder / "config.yaml"
     if written.is_file() and not same_run(written.read_text(), config):
-        place = _free(folder / EARLIER, "")
+        place = _next_free(folder / EARLIER, "")
         place.mkdir(parents=True)
         for path in (folder / name for name in LEFT):
             if path.exists():
                 path.rename(place / path.name)
     elif (curve := folder / "logs" / "metrics.csv").is_file():
-        curve.rename(_free(folder / "logs", "metrics-", ".csv"))
+        curve.rename(_next_free(folder / "logs", "metrics-", ".csv"))
     write_atomic(written, config.encode())
 
 
-def _free(folder: Path, start: str, end: str = "") -> Path:
+def _next_free(folder: Path, start: str, end: str = "") -> Path:
     """The first numbered name that is not taken."""
     return next(path for number in itertools.count(1) if not (path := folder / f"{start}{number}{end}").exists())
 
 
 def leave_before(data: SynthAugDataModule, folder: Path) -> None:
-    """Write what is known before training: recipes, motions' grades, leaks looked for, and a sheet of the clips."""
+    """Write what is known before training: recipes, motions' grades, the leak report, and a sheet of the clips."""
     write_recipes(folder, data.recipes())
     _write_json(folder / "motions.json", motion_report(data))
     _write_json(folder / "leakage.json", leak_report(data))
-    shown = rows(data)
+    rows = make_rows(data)
     title = (
         f"What this run trains on: {len(data.split.train)} clips of the data set, {len(data.recipes())} synthetic ones"
     )
-    write_atomic(folder / "contact_sheet.png", png(sheet(shown, title=title)))
+    write_atomic(folder / "contact_sheet.png", encode_png(paint_sheet(rows, title=title)))
 
 
 def leave_after(
@@ -131,7 +125,7 @@ def leave_after(
         "strata": _strata(data, predictions),
         "quarantined": len(data.dataset.quarantine), "motions_dropped": len(motion_report(data)["dropped"]),
     }  # fmt: skip
-    # Forked processes are gone by now, and only the trainer knows that there were any.
+    # Forked processes have ended by now, and only the trainer knows how many there were.
     processes = facts.get("processes")
     counted["synthetic_share"] = data.synthetic_share(processes=processes if isinstance(processes, int) else None)
     if isinstance(batches := facts.get("batches"), int) and isinstance(processes, int):
@@ -150,7 +144,7 @@ def leave_weights(data: SynthAugDataModule, checkpoint: str, folder: Path) -> No
 
 
 def _strata(data: SynthAugDataModule, predictions: Sequence[Prediction]) -> dict[str, Plain]:
-    """Accuracies on each part of the test that the protocol tells apart; empty where it tells none."""
+    """Accuracies on each part of the test that the protocol distinguishes; empty where it distinguishes none."""
     part = {record.key: data.protocol.stratum(record) for record in data.split.test}
     names = sorted(set(part.values()) - {""})
     of = {name: [one for one in predictions if part[str(one["key"])] == name] for name in names}
@@ -164,13 +158,6 @@ def _strata(data: SynthAugDataModule, predictions: Sequence[Prediction]) -> dict
 def leave_failure(folder: Path, words: str) -> None:
     """Say in `failure.txt` why a run ended early, so that a sweep's table can."""
     write_atomic(folder / "failure.txt", f"{words}\n".encode())
-
-
-def png(picture: UInt8[np.ndarray, "height width 3"]) -> bytes:
-    """An sRGB picture as PNG."""
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, format="PNG")
-    return buffer.getvalue()
 
 
 def _write_json(path: Path, content: Mapping | Sequence) -> None:
@@ -192,7 +179,7 @@ def motion_report(data: SynthAugDataModule) -> dict[str, dict[str, float | None]
 def leak_report(data: SynthAugDataModule) -> dict[str, Plain]:
     """What was checked, what was found, and what the protocol itself lets training and test share: leakage.json.
 
-    Where nobody says who is seen or which camera filmed, nothing can be found; how many such clips there are is said.
+    Clips that do not say who is seen or which camera filmed cannot be checked; the report counts them.
     """
     split, synthesizer = data.split, data.synthesizer
     counts = {"train": len(split.train), "val": len(split.val), "test": len(split.test)}
@@ -225,11 +212,11 @@ def _performed(data: SynthAugDataModule) -> set[str]:
 
 
 def close_sweep(folder: Path, *, over: Sequence[str] = ()) -> bool:
-    """Report what the jobs of a sweep left, and say whether all ended well and the report could be written."""
+    """Report what the jobs of a sweep left; returns whether all succeeded and the report could be written."""
     failed = any(EARLIER not in path.parts for path in folder.rglob("failure.txt"))
     try:
         report_sweep(folder, over=over)
-    except Exception:  # Hydra would make a warning of it and end as if all were well
+    except Exception:  # Hydra would turn it into a warning and exit with status 0
         logger.exception("The report on %s could not be written; its runs are whole.", folder)
         return False
     return not failed

@@ -1,7 +1,4 @@
-"""What was understood of one recorded motion: facts to read, and pictures to judge it by at a glance.
-
-For `synthaug motion inspect`; above motions, avatars and renderers, of which it is handed one each.
-"""
+"""Describe one recorded motion: facts to read, and views to judge it by at a glance."""
 
 import math
 from collections.abc import Sequence
@@ -15,22 +12,22 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from synthaug.avatars import Avatar
+from synthaug.body.limits import excess
+from synthaug.body.rotations import axis_angle_to_matrix
 from synthaug.body.skeleton import joint_positions, lowest_heights, mean_skeleton, resample, retarget
 from synthaug.compositing.layers import over
-from synthaug.body.limits import excess
 from synthaug.renderers import Renderer
-from synthaug.body.rotations import axis_angle_to_matrix
-from synthaug.runs.sheets import Row, Strip, with_skeleton
+from synthaug.runs.sheets import SheetRow, Strip, paint_skeleton
 from synthaug.structures import Camera, Motion, Record, Reference
 from synthaug.video import SUFFIXES, indices_at, probe, read_frames
 
 _GROUND, _LINE = (40, 42, 48), (86, 90, 100)
-_TILE = 0.5
+_LINE_SPACING = 0.5
 """Metres between the lines on the floor."""
-_FPS = 12.0
+_PREVIEW_FPS = 12.0
 """Frames a second of the preview: enough to judge a movement by."""
-_HASTY, _SUNK, _BENT = 12.0, 0.05, 15.0
-"""Metres a second, metres and degrees beyond which a person should look."""
+_MAX_SPEED, _MAX_DEPTH, _MAX_EXCESS = 12.0, 0.05, 15.0
+"""Metres a second, metres below the floor, and degrees beyond a joint's range that count as doubtful."""
 
 
 def whole_record(path: Path) -> Record:
@@ -38,7 +35,7 @@ def whole_record(path: Path) -> Record:
     return Record(key=path.name, path=path, label=0, subject="", camera="", start=0.0, end=1e6)
 
 
-def facts(reference: Reference, *, kind: str, path: Path) -> list[tuple[str, str]]:
+def describe_motion(reference: Reference, *, kind: str, path: Path) -> list[tuple[str, str]]:
     """What was understood, line by line: source, time, frame of reference, joints, camera, score and its parts."""
     motion = reference.motion
     rows = [
@@ -51,7 +48,7 @@ def facts(reference: Reference, *, kind: str, path: Path) -> list[tuple[str, str
         ("score", "known motion, not graded" if reference.quality is None else f"{reference.quality:.2f} of 1"),
     ]
     rows += [(f"  {name}", f"{value:.4g}") for name, value in sorted(reference.notes.items())]
-    return rows + [("look at", doubt) for doubt in doubts(motion)]
+    return rows + [("look at", doubt) for doubt in find_doubts(motion)]
 
 
 def _frame(motion: Motion) -> str:
@@ -68,15 +65,15 @@ def _frame(motion: Motion) -> str:
 
 
 def _joints(motion: Motion) -> str:
-    def moving(pose: Float[Tensor, "time joint 3"]) -> str:
+    def count_moving(pose: Float[Tensor, "time joint 3"]) -> str:
         count = int(((pose - pose[:1]).abs().amax(dim=(0, 2)) > 1e-3).sum())
         rest = "" if float(pose.abs().max()) > 1e-3 else ", at rest"
         return f"{count} of {pose.shape[1]} move{rest}"
 
     face = torch.stack([motion.jaw_pose, motion.leye_pose, motion.reye_pose], dim=1)
     return (
-        f"body {moving(motion.body_pose)}; left hand {moving(motion.left_hand_pose)}; right hand "
-        f"{moving(motion.right_hand_pose)}; jaw and eyes {moving(face)}"
+        f"body {count_moving(motion.body_pose)}; left hand {count_moving(motion.left_hand_pose)}; right hand "
+        f"{count_moving(motion.right_hand_pose)}; jaw and eyes {count_moving(face)}"
     )
 
 
@@ -100,32 +97,32 @@ def _camera(reference: Reference) -> str:
     )
 
 
-def doubts(motion: Motion) -> list[str]:
-    """What a person should look at: haste, soles off the floor, joints beyond their range. Empty where all is well."""
+def find_doubts(motion: Motion) -> list[str]:
+    """What looks wrong: jumps, soles off the floor, joints beyond their range. Empty where nothing does."""
     joints = joint_positions(motion, mean_skeleton())
     result = []
     if motion.num_frames > 1:
         speed = (joints[1:, :22] - joints[:-1, :22]).norm(dim=-1).amax(dim=1) * motion.fps
-        if float(speed.max()) > _HASTY:
+        if float(speed.max()) > _MAX_SPEED:
             result.append(f"a joint moves at {float(speed.max()):.0f} m/s in frame {int(speed.argmax()) + 1}: a jump?")
     height = lowest_heights(joints)
-    if float(height.quantile(0.05)) < -_SUNK:
+    if float(height.quantile(0.05)) < -_MAX_DEPTH:
         deep = -float(height.quantile(0.05))
         why = "another up axis, or floor?" if deep > 0.3 else "made for another body, or another floor?"
         result.append(f"the body is {deep:.2f} m below the floor at times: {why}")
-    if float(height.quantile(0.5)) > 2 * _SUNK:
+    if float(height.quantile(0.5)) > 2 * _MAX_DEPTH:
         result.append(
             f"the body is {float(height.median()):.2f} m above the floor half of the time: the floor's height?"
         )
-    beyond = {name: float((degrees > _BENT).float().mean()) for name, degrees in excess(motion).items()}
+    beyond = {name: float((degrees > _MAX_EXCESS).float().mean()) for name, degrees in excess(motion).items()}
     bent = [f"{name} in {share:.0%}" for name, share in sorted(beyond.items(), key=lambda x: -x[1]) if share > 0.05]
     if bent:
-        result.append(f"beyond their range by {_BENT:.0f} degrees: {', '.join(bent[:4])} of the frames")
+        result.append(f"beyond their range by {_MAX_EXCESS:.0f} degrees: {', '.join(bent[:4])} of the frames")
     return result
 
 
 @dataclass(frozen=True)
-class Preview:
+class MotionPreview:
     """How a motion is shown.
 
     Attributes:
@@ -139,19 +136,19 @@ class Preview:
     def __post_init__(self) -> None:
         if not 32 <= self.side <= 2048 or not 0 < self.seconds <= 600:
             raise ValueError(
-                f"side={self.side} and seconds={self.seconds} were given; 32 to 2048 pixels and up to 600 s were "
-                "wanted. Correct the value."
+                f"Expected a side of 32 to 2048 pixels and above 0 to 600 seconds, got side={self.side} and "
+                f"seconds={self.seconds}. Choose values in these ranges."
             )
 
     def times(self, motion: Motion) -> Float[Tensor, " sample"]:
         """Seconds that are shown."""
-        rate = min(_FPS, motion.fps)
+        rate = min(_PREVIEW_FPS, motion.fps)
         count = max(2, math.ceil(min(self.seconds, motion.duration) * rate))
         return torch.arange(count, dtype=torch.float64) / rate
 
 
-def views(
-    reference: Reference, avatar: Avatar, renderer: Renderer, *, preview: Preview, film: Path | None = None
+def show_views(
+    reference: Reference, avatar: Avatar, renderer: Renderer, *, preview: MotionPreview, film: Path | None = None
 ) -> tuple[Strip, ...]:
     """Stick figure and re-enactment, each as the reference's camera saw it and from the performer's left.
 
@@ -161,39 +158,39 @@ def views(
     Args:
         reference: What is shown, on the mean skeleton.
         avatar: Who re-enacts.
-        renderer: Draws them.
+        renderer: Renders them.
         preview: How much.
-        film: What the reference was taken out of; drawn under the first stick figure.
+        film: The film that the reference was estimated from; shown under the first stick figure.
     """
     times = preview.times(reference.motion)
     motions = [resample(motion, times, loop=False) for motion in reference.people]
     joints = [joint_positions(motion, mean_skeleton()) for motion in motions]
     seen_by = _at(reference, times)
-    crop = _close(torch.cat(joints, dim=1), seen_by, preview.side)
-    own, aside = crop.camera(seen_by, preview.side), beside(motions[0], side=preview.side)
-    ground = floored(motions[0], own)
-    under = ground if film is None else crop.film(_filmed(film, times, reference), preview.side)
+    crop = _crop_to_people(torch.cat(joints, dim=1), seen_by, preview.side)
+    own, aside = crop.camera(seen_by, preview.side), side_camera(motions[0], side=preview.side)
+    ground = paint_floor(motions[0], own)
+    under = ground if film is None else crop.film(_read_film(film, times, reference), preview.side)
     people = [avatar.pose(retarget(motion, mean_skeleton(), avatar.skeleton)) for motion in motions]
-    side_ground = floored(motions[0], aside)
+    side_ground = paint_floor(motions[0], aside)
     return (
-        Strip("as its camera saw it", _drawn(under, joints, own)),
-        Strip("from the performer's left (mean facing)", _drawn(side_ground, joints, aside)),
+        Strip("as its camera saw it", _paint_people(under, joints, own)),
+        Strip("from the performer's left (mean facing)", _paint_people(side_ground, joints, aside)),
         Strip("re-enacted, same camera", over(renderer.render(people, own), ground)),
         Strip("re-enacted, from the left", over(renderer.render(people, aside), side_ground)),
     )
 
 
-def _drawn(
+def _paint_people(
     frames: UInt8[Tensor, "time 3 height width"], people: Sequence[Float[Tensor, "time 55 3"]], camera: Camera
 ) -> UInt8[Tensor, "time 3 height width"]:
     for joints in people:
-        frames = with_skeleton(frames, joints, camera)
+        frames = paint_skeleton(frames, joints, camera)
     return frames
 
 
-def rows_of(strips: Sequence[Strip]) -> list[Row]:
+def one_row_each(strips: Sequence[Strip]) -> list[SheetRow]:
     """One row for each view, for a sheet."""
-    return [Row(strip.title, (replace(strip, title=""),)) for strip in strips]
+    return [SheetRow(strip.title, (replace(strip, title=""),)) for strip in strips]
 
 
 def _at(reference: Reference, times: Float[Tensor, " sample"]) -> Camera:
@@ -226,10 +223,10 @@ class _Crop:
         return torch.from_numpy(np.stack(shown)).permute(0, 3, 1, 2).contiguous()
 
 
-def _close(joints: Float[Tensor, "time joint 3"], camera: Camera, side: int) -> _Crop:
+def _crop_to_people(joints: Float[Tensor, "time joint 3"], camera: Camera, side: int) -> _Crop:
     """The smallest square that holds everybody all along, and a fifth of it on every side; at most the whole picture.
 
-    A film whose people are small is so shown large; what lies outside the film is dark.
+    So people who are small in a film are shown large; what lies outside the film is dark.
     """
     inside = joints @ camera.viewmats[:, :3, :3].mT + camera.viewmats[:, None, :3, 3]
     flat = inside @ camera.Ks.mT
@@ -243,11 +240,12 @@ def _close(joints: Float[Tensor, "time joint 3"], camera: Camera, side: int) -> 
     return _Crop(side / extent, float(centre[0]) - extent / 2, float(centre[1]) - extent / 2)
 
 
-def beside(motion: Motion, *, side: int) -> Camera:
+def side_camera(motion: Motion, *, side: int) -> Camera:
     """A camera on the performer's left, at the height of the hips, that goes along and sees a person reaching up."""
     across = axis_angle_to_matrix(motion.global_orient)[:, :, 0].mean(dim=0) * motion.transl.new_tensor([1.0, 0, 1.0])
     if float(across.norm()) < 0.1:
-        across = motion.transl.new_tensor([1.0, 0.0, 0.0])  # who turns or lies has no left; the world's is as good
+        # A person who turns or lies has no mean left; the world's x is as good.
+        across = motion.transl.new_tensor([1.0, 0.0, 0.0])
     left = across / across.norm()
     eyes = motion.transl * motion.transl.new_tensor([1.0, 0, 1.0]) + 4.2 * left + motion.transl.new_tensor([0, 1.0, 0])
     up = motion.transl.new_tensor([0.0, 1.0, 0.0])
@@ -261,27 +259,27 @@ def beside(motion: Motion, *, side: int) -> Camera:
     return Camera(viewmats, K.repeat(motion.num_frames, 1, 1), side, side)
 
 
-def floored(motion: Motion, camera: Camera) -> UInt8[Tensor, "time 3 height width"]:
+def paint_floor(motion: Motion, camera: Camera) -> UInt8[Tensor, "time 3 height width"]:
     """A dark place whose floor has lines half a metre apart, around where the person is."""
     pictures = []
     for frame in range(motion.num_frames):
         picture = np.full((camera.height, camera.width, 3), _GROUND, np.uint8)
-        x, z = (round(float(motion.transl[frame, axis]) / _TILE) * _TILE for axis in (0, 2))
+        x, z = (round(float(motion.transl[frame, axis]) / _LINE_SPACING) * _LINE_SPACING for axis in (0, 2))
         for start, end in _lines(x, z):
-            _draw(picture, start, end, camera.viewmats[frame].double().numpy(), camera.Ks[frame].double().numpy())
+            _paint_line(picture, start, end, camera.viewmats[frame].double().numpy(), camera.Ks[frame].double().numpy())
         pictures.append(picture)
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous()
 
 
 def _lines(x: float, z: float, reach: int = 5) -> list[tuple[np.ndarray, np.ndarray]]:
-    steps = [_TILE * k for k in range(-reach, reach + 1)]
-    far = _TILE * reach
+    steps = [_LINE_SPACING * k for k in range(-reach, reach + 1)]
+    far = _LINE_SPACING * reach
     along = [(np.array([x + s, 0, z - far]), np.array([x + s, 0, z + far])) for s in steps]
     return along + [(np.array([x - far, 0, z + s]), np.array([x + far, 0, z + s])) for s in steps]
 
 
-def _draw(picture: np.ndarray, start: np.ndarray, end: np.ndarray, view: np.ndarray, K: np.ndarray) -> None:
-    """A line of the world, cut where it passes the camera."""
+def _paint_line(picture: np.ndarray, start: np.ndarray, end: np.ndarray, view: np.ndarray, K: np.ndarray) -> None:
+    """Paint a line of the world into a picture, cut where it passes the camera."""
     a, b = (view[:3, :3] @ point + view[:3, 3] for point in (start, end))
     near = 0.1
     if a[2] < near and b[2] < near:
@@ -293,12 +291,14 @@ def _draw(picture: np.ndarray, start: np.ndarray, end: np.ndarray, view: np.ndar
     cv2.line(picture, ends[0].tolist(), ends[1].tolist(), _LINE, 1, cv2.LINE_AA)
 
 
-def film_of(path: Path) -> Path | None:
+def find_film(path: Path) -> Path | None:
     """The path itself where it is a film."""
     return path if path.suffix.lower() in SUFFIXES and path.is_file() else None
 
 
-def _filmed(film: Path, times: Float[Tensor, " sample"], reference: Reference) -> UInt8[Tensor, "time 3 height width"]:
+def _read_film(
+    film: Path, times: Float[Tensor, " sample"], reference: Reference
+) -> UInt8[Tensor, "time 3 height width"]:
     """The film's frames at these seconds of the motion, in the size of the reference's camera."""
     info = probe(film)
     seconds = times + reference.notes.get("offset", 0.0)

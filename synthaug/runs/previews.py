@@ -1,7 +1,4 @@
-"""What synthesis makes of references, laid out for a person to look at.
-
-Above the data module: rows for contact sheets, strips for side-by-side films.
-"""
+"""Lay out what synthesis makes of references: rows for contact sheets, strips for side-by-side films."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,14 +7,14 @@ import torch
 
 from synthaug.body.skeleton import joint_positions, mean_skeleton, resample
 from synthaug.datamodule.module import SynthAugDataModule
-from synthaug.runs.sheets import Row, Strip, with_skeleton
+from synthaug.runs.sheets import SheetRow, Strip, paint_skeleton
 from synthaug.structures import Clip, ClipFormat, Recipe, Record
 from synthaug.synthesis import Synthesizer
 from synthaug.synthesis.staging import camera_at
 from synthaug.video import read_clip
 
 
-def chosen(synthesizer: Synthesizer, count: int) -> list[Record]:
+def choose_references(synthesizer: Synthesizer, count: int) -> list[Record]:
     """References to show: one of each class in turn, then the second ones, up to `count`."""
     by_class: dict[int, list[Record]] = {}
     for record in synthesizer.references.records:
@@ -27,12 +24,12 @@ def chosen(synthesizer: Synthesizer, count: int) -> list[Record]:
     return turns[:count]
 
 
-def recipes_of(synthesizer: Synthesizer, record: Record, count: int) -> list[Recipe]:
+def sample_recipes(synthesizer: Synthesizer, record: Record, count: int) -> list[Recipe]:
     """The first recipes that re-enact this reference, all from the same instant on."""
     indices = [index for index in range(len(synthesizer)) if synthesizer.label(index) == record.label]
-    drawn = (synthesizer.sample(index) for index in indices)
+    recipes = (synthesizer.sample(index) for index in indices)
     found: list[Recipe] = []
-    for recipe in drawn:
+    for recipe in recipes:
         if len(found) == count:
             break
         if recipe.actors[0].motion == record.key:
@@ -40,27 +37,27 @@ def recipes_of(synthesizer: Synthesizer, record: Record, count: int) -> list[Rec
     return found
 
 
-def reference_clip(record: Record, recipe: Recipe) -> Clip:
+def read_reference_clip(record: Record, recipe: Recipe) -> Clip:
     """The filmed clip at the instants of a recipe."""
     offset = recipe.start % (record.end - record.start)
     return read_clip(record, offset=offset, fps=recipe.fps, num_frames=recipe.num_frames, size=recipe.size)
 
 
-def strips(synthesizer: Synthesizer, record: Record, variants: int) -> tuple[Strip, ...]:
+def make_strips(synthesizer: Synthesizer, record: Record, variants: int) -> tuple[Strip, ...]:
     """Reference, the motion found in it, and re-enactments, at the same instants.
 
     The first re-enactment keeps the reference's timing; the others show the variation that training sees.
     """
-    recipes = recipes_of(synthesizer, record, variants)
+    recipes = sample_recipes(synthesizer, record, variants)
     if not recipes:
         return ()
     first = recipes[0]
-    film = reference_clip(record, first)
+    film = read_reference_clip(record, first)
     reference = synthesizer.references.by_key[record.key]
     times = first.start + torch.arange(first.num_frames, dtype=torch.float64) / first.fps
     view, overlay = camera_at(reference, times, first.size), film.video
     for motion in reference.people:
-        overlay = with_skeleton(overlay, joint_positions(resample(motion, times), mean_skeleton()), view)
+        overlay = paint_skeleton(overlay, joint_positions(resample(motion, times), mean_skeleton()), view)
     faithful = replace(
         first,
         actors=tuple(replace(actor, variation={}, mirrored=False, partner="", share=0.0) for actor in first.actors),
@@ -73,21 +70,21 @@ def strips(synthesizer: Synthesizer, record: Record, variants: int) -> tuple[Str
     )
 
 
-def rows(data: SynthAugDataModule, *, count: int = 8, variants: int = 3) -> list[Row]:
+def make_rows(data: SynthAugDataModule, *, count: int = 8, variants: int = 3) -> list[SheetRow]:
     """Rows of a contact sheet: of training's synthetic clips, or of filmed ones alone where nothing is synthetic."""
     synthesizer = data.synthesizer
     if synthesizer is None or len(synthesizer) == 0:
-        return _filmed(data.split.train, data.clip, data.class_names, count)
+        return _film_rows(data.split.train, data.clip, data.class_names, count)
     return [
-        Row(_caption(record, data.class_names), strips(synthesizer, record, variants))
-        for record in chosen(synthesizer, count)
+        SheetRow(_caption(record, data.class_names), make_strips(synthesizer, record, variants))
+        for record in choose_references(synthesizer, count)
     ]
 
 
-def _filmed(records: Sequence[Record], clip: ClipFormat, classes: Sequence[str], count: int) -> list[Row]:
+def _film_rows(records: Sequence[Record], clip: ClipFormat, classes: Sequence[str], count: int) -> list[SheetRow]:
     size, step = (clip.size, clip.size), max(1, len(records) // max(count, 1))
     return [
-        Row(
+        SheetRow(
             _caption(record, classes),
             (
                 Strip(

@@ -1,7 +1,4 @@
-"""Recipes rendered again, into the cache or into films that carry their lineage.
-
-Beside training: what `synthaug render` does, alone or as one of many shards.
-"""
+"""Render recipes again, into the cache or into films that carry their recipe: whole, or one shard of many."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,23 +29,22 @@ def replay(
         ValueError: If there is nothing to render with, or nowhere to keep it.
     """
     synthesizer = data.synthesizer
-    if synthesizer is None or (folder is None and synthesizer.synthesis.cache is None):
-        raise ValueError(
-            "The run has no synthesis, or no cache and no folder to write to. A configuration with synth, and either "
-            "synth.cache or --to DIR, was wanted."
-        )
+    if synthesizer is None:
+        raise ValueError("Expected recipes of a run with synthetic clips, got a run without. Give another run's.")
+    if folder is None and synthesizer.synthesis.cache is None:
+        raise ValueError("Expected --to DIR or a run with synth.cache, got neither. Add --to DIR to write films there.")
     if not recipes:
         return 0
-    jobs = _Jobs(synthesizer, list(recipes), folder, data.class_names)
-    made = int(jobs[0])  # here, so that compiled kernels are inherited
+    jobs = _RecipeJobs(synthesizer, list(recipes), folder, data.class_names)
+    rendered = int(jobs[0])  # here, so that compiled kernels are inherited
     rest = DataLoader(
         jobs, sampler=range(1, len(jobs)), batch_size=None, num_workers=num_workers,
         multiprocessing_context="fork" if num_workers else None, worker_init_fn=single_threaded,
     )  # fmt: skip
-    return made + sum(int(one) for one in track(rest, total=len(jobs) - 1, description="Rendering"))
+    return rendered + sum(int(one) for one in track(rest, total=len(jobs) - 1, description="Rendering"))
 
 
-class _Jobs(Dataset):
+class _RecipeJobs(Dataset):
     """Recipes to render, for a DataLoader's processes; an item is whether anything had to be done."""
 
     def __init__(

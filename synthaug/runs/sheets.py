@@ -1,8 +1,6 @@
-"""Contact sheets and side-by-side films: what a person looks at.
+"""Paint contact sheets, side-by-side films and stick figures, for previews and for what a run leaves behind."""
 
-Beside the data flow: for previews and for what a run leaves behind.
-"""
-
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -37,8 +35,8 @@ class Strip:
 
 
 @dataclass(frozen=True, eq=False)
-class Row:
-    """One reference and what was made of it.
+class SheetRow:
+    """One row of a contact sheet: a reference and what was made of it.
 
     Attributes:
         caption: Written above the row.
@@ -49,7 +47,9 @@ class Row:
     strips: tuple[Strip, ...]
 
 
-def sheet(rows: Sequence[Row], *, title: str, frames: int = 4, side: int = 112) -> UInt8[np.ndarray, "height width 3"]:
+def paint_sheet(
+    rows: Sequence[SheetRow], *, title: str, frames: int = 4, side: int = 112
+) -> UInt8[np.ndarray, "height width 3"]:
     """A contact sheet: a row for each reference, a strip for each clip, the same instants in every strip.
 
     Args:
@@ -66,26 +66,26 @@ def sheet(rows: Sequence[Row], *, title: str, frames: int = 4, side: int = 112) 
     width = 2 * _MARGIN + columns * wide + (columns - 1) * _GAP
     line = side + 2 * 18 + _GAP
     canvas = Image.new("RGB", (width, 2 * _MARGIN + 30 + len(rows) * line), _PAPER)
-    draw = ImageDraw.Draw(canvas)
-    draw.text((_MARGIN, _MARGIN), title, fill=_INK, font=ImageFont.load_default(20))
+    pen = ImageDraw.Draw(canvas)
+    pen.text((_MARGIN, _MARGIN), title, fill=_INK, font=ImageFont.load_default(20))
     for number, row in enumerate(rows):
         top = _MARGIN + 34 + number * line
-        draw.text((_MARGIN, top), row.caption, fill=_INK, font=ImageFont.load_default(14))
+        pen.text((_MARGIN, top), row.caption, fill=_INK, font=ImageFont.load_default(14))
         for column, strip in enumerate(row.strips):
             left = _MARGIN + column * (wide + _GAP)
-            draw.text((left, top + 18), strip.title, fill=_FAINT, font=ImageFont.load_default(12))
+            pen.text((left, top + 18), strip.title, fill=_FAINT, font=ImageFont.load_default(12))
             for place, picture in enumerate(_instants(strip.video, frames, side)):
                 canvas.paste(Image.fromarray(picture), (left + place * (side + 2), top + 36))
     return np.asarray(canvas)
 
 
 def _instants(video: UInt8[Tensor, "time 3 height width"], frames: int, side: int) -> list[np.ndarray]:
-    chosen = torch.linspace(0, len(video) - 1, frames).round().long()
-    pictures = video[chosen].permute(0, 2, 3, 1).numpy()
-    return [_fitted(np.ascontiguousarray(picture), side) for picture in pictures]
+    frames_shown = torch.linspace(0, len(video) - 1, frames).round().long()
+    pictures = video[frames_shown].permute(0, 2, 3, 1).numpy()
+    return [_fit_square(np.ascontiguousarray(picture), side) for picture in pictures]
 
 
-def _fitted(picture: np.ndarray, side: int) -> np.ndarray:
+def _fit_square(picture: np.ndarray, side: int) -> np.ndarray:
     """Scaled to this height and cut or padded to a square."""
     height, width = picture.shape[:2]
     scaled = cv2.resize(picture, (max(1, round(width * side / height)), side), interpolation=cv2.INTER_AREA)
@@ -95,29 +95,29 @@ def _fitted(picture: np.ndarray, side: int) -> np.ndarray:
     return cv2.copyMakeBorder(scaled, 0, 0, -spare // 2, spare // 2 - spare, cv2.BORDER_CONSTANT, value=_PAPER)
 
 
-def side_by_side(strips: Sequence[Strip], *, side: int) -> UInt8[Tensor, "time 3 height width"]:
+def join_strips(strips: Sequence[Strip], *, side: int) -> UInt8[Tensor, "time 3 height width"]:
     """A film of several clips beside each other, titles above, as long as the shortest."""
     length = min(len(strip.video) for strip in strips)
     frames = []
     for index in range(length):
         canvas = Image.new("RGB", (len(strips) * (side + 4) - 4, side + 22), _PAPER)
-        draw = ImageDraw.Draw(canvas)
+        pen = ImageDraw.Draw(canvas)
         for column, strip in enumerate(strips):
             left = column * (side + 4)
-            draw.text((left + 4, 4), strip.title, fill=_INK, font=ImageFont.load_default(13))
+            pen.text((left + 4, 4), strip.title, fill=_INK, font=ImageFont.load_default(13))
             picture = np.ascontiguousarray(strip.video[index].permute(1, 2, 0).numpy())
-            canvas.paste(Image.fromarray(_fitted(picture, side)), (left, 22))
+            canvas.paste(Image.fromarray(_fit_square(picture, side)), (left, 22))
         frames.append(np.asarray(canvas))
     return torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).contiguous()
 
 
-def with_skeleton(
+def paint_skeleton(
     video: UInt8[Tensor, "time 3 height width"], joints: Float[Tensor, "time 55 3"], camera: Camera
 ) -> UInt8[Tensor, "time 3 height width"]:
-    """Frames with the body's bones drawn over them: trunk yellow, left blue, right red.
+    """Frames with the body's bones painted over them: trunk yellow, left blue, right red.
 
     Args:
-        video: What to draw on.
+        video: What to paint on; stays as it is.
         joints: World positions, a frame for each picture.
         camera: Of the same frames and size.
     """
@@ -125,14 +125,21 @@ def with_skeleton(
     pixels = torch.einsum("tij,tkj->tki", camera.Ks, points)
     flat = (pixels[..., :2] / pixels[..., 2:].clamp(min=1e-3)).numpy()
     thick = max(1, round(camera.height / 120))
-    drawn = []
+    painted = []
     for frame, places in zip(video.permute(0, 2, 3, 1).numpy(), flat, strict=True):
         picture = np.ascontiguousarray(frame)
         for joint, parent in _BONES:
             ends = [tuple(int(v) for v in np.clip(places[end], -4096, 4096)) for end in (parent, joint)]
             cv2.line(picture, ends[0], ends[1], _SIDES[_side(joint)], thick, cv2.LINE_AA)
-        drawn.append(picture)
-    return torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2).contiguous()
+        painted.append(picture)
+    return torch.from_numpy(np.stack(painted)).permute(0, 3, 1, 2).contiguous()
+
+
+def encode_png(picture: UInt8[np.ndarray, "height width 3"]) -> bytes:
+    """An sRGB picture as PNG."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, format="PNG")
+    return buffer.getvalue()
 
 
 def _side(joint: int) -> int:

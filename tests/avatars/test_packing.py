@@ -27,7 +27,7 @@ from synthaug.avatars.pack.rig import Rig
 from synthaug.body.rotations import axis_angle_to_matrix
 from synthaug.body.skinning import pose_frame
 from synthaug.cli.main import main
-from synthaug.reports.licences import TABLE, markdown, used
+from synthaug.reports.licences import TABLE, markdown, select_terms
 from synthaug.structures import Actor, Motion, Recipe
 from synthaug.testing.exavatar import write_checkpoint
 
@@ -216,7 +216,10 @@ def test_the_document_has_the_table_that_the_command_prints():
 
 
 def test_licences_of_a_configuration_are_those_it_touches(path, capsys):
-    names = {terms.name for terms in used({"a": {"_target_": "synthaug.datasets.toyota.X"}, "b": [{"_target_": "y"}]})}
+    names = {
+        terms.name
+        for terms in select_terms({"a": {"_target_": "synthaug.datasets.toyota.X"}, "b": [{"_target_": "y"}]})
+    }
     assert names == {"synthaug", "Toyota Smarthome"}
     assert main(["licenses", "synth/avatar=packs", f"synth.avatar.root={path.parent}"]) == 0
     said = capsys.readouterr().out

@@ -75,18 +75,17 @@ def ntu120(root):
 
 @pytest.mark.parametrize("fake", [toyota, ntu60, ntu120], ids=lambda fake: fake.__name__)
 def test_two_steps_on_a_fake_with_nothing_but_its_root(tmp_path, fake):
-    from evaluate import build
-    from synthaug.cli.main import composed
+    from synthaug.cli.configs import build_run, compose_config
     from synthaug.runs.folder import leave_after, leave_before
     from synthaug.training import loops
 
     root, folder = tmp_path / "data", tmp_path / "run"
     root.mkdir(), folder.mkdir()
     chosen = fake(root)
-    config = composed([f"dataset={fake.__name__}", f"dataset.root={root}", *chosen, *SMALL])
+    config = compose_config([f"dataset={fake.__name__}", f"dataset.root={root}", *chosen, *SMALL])
     if fake is toyota:
         without_skeletons(config, root)
-    run = build(config, folder)
+    run = build_run(config, folder)
     references = run.data.synthesizer.references
     assert {record.label for record in references.records} == {0, 1} and len(references.records) == 2
     assert all(take.motion.duration == pytest.approx(SECONDS, abs=0.06) for take in references.by_key.values())
@@ -105,9 +104,9 @@ def test_two_steps_on_a_fake_with_nothing_but_its_root(tmp_path, fake):
 
 def without_skeletons(config, root):
     """Where none is, the places that were searched are named: nothing goes on without synthesis in silence."""
-    from synthaug.cli.main import data_of
+    from synthaug.cli.configs import build_data
 
     (root / "skeleton").rename(root / "elsewhere")
     with pytest.raises(FileNotFoundError, match=r"found no .*_pose3d.json.*skeleton'.*Set root"):
-        data_of(config).prepare_data()
+        build_data(config).prepare_data()
     (root / "elsewhere").rename(root / "skeleton")

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from synthaug.cli.main import config_folder
+from synthaug.cli.configs import config_folder
 from synthaug.motions import UnusableClipError
 from synthaug.motions.detection import KINDS, recognised
 

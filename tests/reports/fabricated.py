@@ -1,4 +1,4 @@
-"""Folders as a multirun leaves them, with predictions drawn instead of learnt."""
+"""Folders as a multirun leaves them, with predictions sampled instead of learnt."""
 
 import json
 

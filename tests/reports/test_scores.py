@@ -41,5 +41,5 @@ def test_classes_without_a_clip_are_left_out():
 
 @pytest.mark.parametrize("bad", [[], [{"key": "k", "label": 0, "prediction": 0}] * 2])
 def test_no_clip_or_a_clip_twice_is_refused(bad):
-    with pytest.raises(ValueError, match="one for each"):
+    with pytest.raises(ValueError, match="Expected one prediction for each"):
         score(bad, ["a"])

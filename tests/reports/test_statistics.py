@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from synthaug.reports.statistics import estimate, holm, interval, paired, sign_flip_p, student_p
+from synthaug.reports.statistics import estimate, holm, interval, paired_difference, sign_flip_p, student_p
 
 
 def by_seed(values):
@@ -17,7 +17,7 @@ def test_intervals_and_t_tests_agree_with_scipy(count):
     ours, theirs = rng.normal(0.5, 0.1, count), rng.normal(0.4, 0.1, count)
     truth = stats.t.interval(0.95, count - 1, ours.mean(), stats.sem(ours))
     assert interval(ours) == pytest.approx(truth)
-    found, test = paired(by_seed(ours), by_seed(theirs)), stats.ttest_rel(ours, theirs)
+    found, test = paired_difference(by_seed(ours), by_seed(theirs)), stats.ttest_rel(ours, theirs)
     assert found.p_student == pytest.approx(test.pvalue)
     assert found.interval == pytest.approx(tuple(test.confidence_interval(0.95)))
 
@@ -49,26 +49,26 @@ def test_the_sign_flip_test_agrees_with_scipy():
 @pytest.mark.parametrize("count", [1, 3, 5, 30])
 def test_no_result_is_clearer_than_all_signs_alike(count):
     values = np.random.default_rng(count).random(count) + 0.1
-    found = paired(by_seed(values), by_seed(np.zeros(count)))
+    found = paired_difference(by_seed(values), by_seed(np.zeros(count)))
     assert found.p_signs == pytest.approx(found.least_p) and found.least_p == 2.0 ** (1 - count)
 
 
 def test_too_many_pairs_are_not_enumerated():
-    with pytest.raises(ValueError, match="1 to 40"):
+    with pytest.raises(ValueError, match="Expected 1 to 40 pairs"):
         sign_flip_p(np.ones(41))
-    assert paired(by_seed(np.arange(41)), by_seed(np.zeros(41))).p_signs is None
+    assert paired_difference(by_seed(np.arange(41)), by_seed(np.zeros(41))).p_signs is None
 
 
 @pytest.mark.parametrize("values", [[0.3], [0.3, 0.5, 0.1]])
 def test_an_arm_does_not_differ_from_itself(values):
-    found = paired(by_seed(values), by_seed(values))
+    found = paired_difference(by_seed(values), by_seed(values))
     assert (found.difference, found.p_student, found.p_signs) == (0, 1, 1)
 
 
 def test_swapping_the_arms_swaps_the_sign_alone():
     rng = np.random.default_rng(1)
     ours, theirs = by_seed(rng.random(6)), by_seed(rng.random(6))
-    there, back = paired(ours, theirs), paired(theirs, ours)
+    there, back = paired_difference(ours, theirs), paired_difference(theirs, ours)
     assert there.difference == -back.difference and there.interval == pytest.approx(
         (-back.interval[1], -back.interval[0])
     )
@@ -77,17 +77,17 @@ def test_swapping_the_arms_swaps_the_sign_alone():
 
 def test_a_seed_of_one_arm_alone_does_not_enter_the_pairing():
     ours, theirs = by_seed([0.5, 0.6, 0.4]), by_seed([0.3, 0.5, 0.2])
-    assert paired({**ours, ("9",): 0.0}, theirs) == paired(ours, theirs)
-    assert paired(ours, {("9",): 0.0}) is None
+    assert paired_difference({**ours, ("9",): 0.0}, theirs) == paired_difference(ours, theirs)
+    assert paired_difference(ours, {("9",): 0.0}) is None
 
 
 def test_without_spread_there_is_no_interval():
     assert estimate(by_seed([0.4])).interval is None and estimate(by_seed([0.1, 0.1, 0.1])).interval is None
     # Differences of 0.1 each, equal but for rounding: nothing is known of their spread.
-    found = paired(by_seed([0.3, 0.4]), by_seed([0.2, 0.3]))
+    found = paired_difference(by_seed([0.3, 0.4]), by_seed([0.2, 0.3]))
     assert found.interval is None and found.p_student is None
     assert student_p(np.zeros(3)) == 1.0
-    with pytest.raises(ValueError, match="No value"):
+    with pytest.raises(ValueError, match="Expected a value for at least one seed"):
         estimate({})
 
 

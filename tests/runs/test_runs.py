@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from synthaug.reports.reading import curves
-from synthaug.runs.folder import EARLIER, LEFT, begin, close_sweep, finished, same_run
+from synthaug.reports.reading import read_curves
+from synthaug.runs.folder import EARLIER, LEFT, begin_run, close_sweep, find_finished, same_run
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ def test_a_run_is_finished_if_it_ended_with_this_very_configuration(tmp_path, wr
         (tmp_path / "config.yaml").write_text(written)
     if metrics is not None:
         (tmp_path / "metrics.json").write_text(json.dumps(metrics))
-    assert finished(tmp_path, "seed: 0\n") == wanted
+    assert find_finished(tmp_path, "seed: 0\n") == wanted
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_what_comes_of_a_run_decides_which_run_it_is(one, other, same):
 
 def test_nothing_of_another_run_passes_for_this_ones(tmp_path):
     """Cut off before its figures, a run must not show those of whoever was in its folder before."""
-    begin(tmp_path, "seed: 0\n")
+    begin_run(tmp_path, "seed: 0\n")
     left = {
         "metrics.json": '{"mean_class_accuracy": 0.9}',
         "resume.ckpt": "x",
@@ -60,26 +60,26 @@ def test_nothing_of_another_run_passes_for_this_ones(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(content)
     (tmp_path / "thesis.tex").write_text("not ours")
-    assert finished(tmp_path, "seed: 0\n") == 0.9
-    begin(tmp_path, "seed: 1\n")
-    assert finished(tmp_path, "seed: 1\n") is None
+    assert find_finished(tmp_path, "seed: 0\n") == 0.9
+    begin_run(tmp_path, "seed: 1\n")
+    assert find_finished(tmp_path, "seed: 1\n") is None
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.yaml", EARLIER, "thesis.tex"]
     kept = tmp_path / EARLIER / "1"
     assert {name: (kept / name).read_text() for name in left} == left
     assert (kept / "config.yaml").read_text() == "seed: 0\n"
-    begin(tmp_path, "seed: 2\n")
+    begin_run(tmp_path, "seed: 2\n")
     assert (tmp_path / EARLIER / "2" / "config.yaml").read_text() == "seed: 1\n"
 
 
 def test_a_run_that_goes_on_keeps_its_checkpoint_and_its_curve(tmp_path):
-    begin(tmp_path, "seed: 0\nckpt_path: null\n")
+    begin_run(tmp_path, "seed: 0\nckpt_path: null\n")
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "metrics.csv").write_text("step,val/loss\n5,0.5\n")
     (tmp_path / "resume.ckpt").write_text("x")
-    begin(tmp_path, "seed: 0\nckpt_path: auto\n")
+    begin_run(tmp_path, "seed: 0\nckpt_path: auto\n")
     assert (tmp_path / "resume.ckpt").exists() and not (tmp_path / "logs" / "metrics.csv").exists()
     (tmp_path / "logs" / "metrics.csv").write_text("step,val/loss\n9,0.3\n")
-    assert curves(tmp_path / "logs") == {"val/loss": {5: 0.5, 9: 0.3}}
+    assert read_curves(tmp_path / "logs") == {"val/loss": {5: 0.5, 9: 0.3}}
 
 
 def test_a_sweep_whose_report_fails_does_not_end_as_if_all_were_well(tmp_path, caplog):

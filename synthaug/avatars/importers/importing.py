@@ -33,7 +33,7 @@ from synthaug.motions.actions import Actions
 from synthaug.motions.smplx_npz import Axes, read_smplx_npz
 from synthaug.renderers.cpu import CpuRenderer
 from synthaug.renderers.splatting.refinement import Refinement
-from synthaug.runs.sheets import Row, Strip
+from synthaug.runs.sheets import SheetRow, Strip
 from synthaug.structures import Camera, Gaussians, Motion, Recipe, Record
 
 KINDS = ("exavatar", "lhm", "ply")
@@ -250,7 +250,7 @@ def affected(root: Path, recipes: Iterable[Recipe]) -> list[tuple[Recipe, str]]:
     return hit
 
 
-def pictures(path: Path, *, side: int = 256) -> tuple[Tensor, list[Row]]:
+def pictures(path: Path, *, side: int = 256) -> tuple[Tensor, list[SheetRow]]:
     """A turntable of a pack, [time, 3, side, side], and rows of a contact sheet over a fixed set of motions.
 
     Raises:
@@ -264,7 +264,7 @@ def pictures(path: Path, *, side: int = 256) -> tuple[Tensor, list[Row]]:
         motion = source.load(Record(f"{name}/studio/0", Path(name), 0, "", "", 0.0, 3.0)).motion
         fitted = retarget(motion, mean_skeleton(), person.skeleton)
         fitted = replace(fitted, transl=fitted.transl * torch.tensor([0.0, 1.0, 0.0]))
-        rows.append(Row(name, (Strip("", _over_grey(person, fitted, side)),)))
+        rows.append(SheetRow(name, (Strip("", _over_grey(person, fitted, side)),)))
     return turntable, rows
 
 

@@ -1,0 +1,244 @@
+"""Compose configurations, load those of earlier runs, and build what they describe.
+
+Only this file composes with Hydra; the classes themselves get plain values. Each function imports the heavy libraries
+that it needs, so that a command that needs none starts at once.
+"""
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lightning.pytorch import Trainer
+    from omegaconf import DictConfig
+
+    from synthaug.avatars import Cast
+    from synthaug.datamodule.module import SynthAugDataModule
+    from synthaug.datasets import ActionDataset
+    from synthaug.motions import MotionSource
+    from synthaug.renderers import Renderer
+    from synthaug.training.module import Training
+
+DATA_PARTS = ("dataset", "protocol", "synth", "clip", "loading", "mixture", "augmentation")
+"""Nodes of a configuration that the data module is built of."""
+SETTABLE = ("loading.", "trainer.", "dataset.root=", "dataset.cache=")
+"""What a run's test may set anew. All else could test what was trained on, or classes that were never learnt."""
+
+
+def config_folder() -> Path:
+    """Where the configurations are: inside the package of a wheel, or at the top of a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    inside = package / "conf"
+    return inside if inside.is_dir() else package.parent / "conf"
+
+
+def compose_config(overrides: Sequence[str]) -> "DictConfig":
+    """The configuration that training would run with these overrides.
+
+    Raises:
+        ValueError: If an override names something that does not exist.
+    """
+    from hydra import compose, initialize_config_dir
+    from hydra.errors import HydraException
+
+    from synthaug.cli.renames import modernize_overrides
+
+    words = modernize_overrides(overrides)
+    refuse_null_options(words)
+    try:
+        with initialize_config_dir(str(config_folder()), version_base="1.3"):
+            return compose("config", overrides=words)
+    except HydraException as error:
+        reason = " ".join(str(error).split()) or " ".join(str(error.__cause__).split())
+        raise ValueError(
+            f"{' '.join(words)} does not compose: {reason}. Use the options of conf/: a slash selects "
+            "(synth/renderer=torch), a dot sets (synth.identities=10)."
+        ) from error
+
+
+def refuse_null_options(words: Sequence[str]) -> None:
+    """Refuse `synth/sensor=null`, which Hydra answers with a traceback: a slash selects a file, and null is none.
+
+    Raises:
+        ValueError: With what to write instead.
+    """
+    for word in words:
+        name, _, value = word.lstrip("+").partition("=")
+        group = name.partition("@")[0]
+        if not group or "null" not in re.split(r"[,\s]+", value.lower()):
+            continue
+        if "/" in group:
+            setting = f"{group.replace('/', '.')}=null"
+            advice = (
+                f"Write {setting}." if value.lower() == "null" else f"Sweep over names, and run {setting} by itself."
+            )
+            raise ValueError(f"Expected an option name after {group}=, got {value}. {advice}")
+        if not group.startswith(".") and (config_folder() / group).is_dir():
+            options = ", ".join(sorted(path.stem for path in (config_folder() / group).glob("*.yaml")))
+            raise ValueError(f"Expected an option name after {group}=, got {value}. Leave it out, or take {options}.")
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> "DictConfig":
+    """The configuration in a run's folder under today's names, with the few settings that a test may change.
+
+    Raises:
+        ValueError: If the file is no configuration, or a setting is none of SETTABLE.
+    """
+    from omegaconf import DictConfig, OmegaConf
+
+    from synthaug.cli.renames import modernize
+
+    config = OmegaConf.load(path)
+    if not isinstance(config, DictConfig):
+        raise ValueError(f"Expected '{path}' to be the config.yaml of a run, got a list. Give a folder of a run.")
+    closed = [word for word in overrides if "=" not in word or not word.startswith(SETTABLE)]
+    if closed:
+        raise ValueError(
+            "Expected loading.NAME=VALUE, trainer.NAME=VALUE, dataset.root=DIR or dataset.cache=DIR, got "
+            f"{' '.join(closed)}. Train anew to change anything else."
+        )
+    _refuse_unknown_names(overrides)
+    tree = modernize(OmegaConf.to_container(config))
+    assert isinstance(tree, dict)
+    config = OmegaConf.create(tree)
+    old_root = config.dataset.get("root") if "dataset" in config else None
+    config.merge_with_dotlist(list(overrides))
+    if old_root is None or old_root == config.dataset.root:
+        return config
+    # The file is resolved: what lay below the data set's folder, such as lists and skeletons, moves with it.
+    return OmegaConf.create(_move_paths(OmegaConf.to_container(config), str(old_root), str(config.dataset.root)))
+
+
+def _refuse_unknown_names(overrides: Sequence[str]) -> None:
+    """Refuse names that neither Loading nor Lightning's Trainer knows."""
+    from synthaug.datamodule.module import Loading
+    from synthaug.training.loops import TRAINER_OPTIONS
+
+    known = {"loading": [*Loading.__dataclass_fields__], "trainer": [*TRAINER_OPTIONS]}
+    for word in overrides:
+        part, _, name = word.partition("=")[0].partition(".")
+        if part in known and name.split(".")[0] not in known[part]:
+            near = get_close_matches(name, known[part], n=1)
+            advice = f"Did you mean {part}.{near[0]}?" if near else "Choose one of these."
+            raise ValueError(f"Expected one of {part}'s names ({', '.join(known[part])}), got {word}. {advice}")
+
+
+def _move_paths(tree: Any, old: str, new: str, *, name: str = "") -> Any:
+    """A configuration in which each place at or below `old` is the same place at or below `new`."""
+    if isinstance(tree, dict):
+        return {key: _move_paths(value, old, new, name=str(key)) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [_move_paths(value, old, new, name=name) for value in tree]
+    # A folder's bare name may be a class's or a person's as well.
+    same = tree == old and ("/" in old or name == "root")
+    if same or (isinstance(tree, str) and tree.startswith(f"{old.rstrip('/')}/")):
+        return new + tree[len(old) :]
+    return tree
+
+
+def resolve_config(config: "DictConfig") -> str:
+    """The whole configuration as YAML, each interpolation filled in.
+
+    Raises:
+        ValueError: If a value is missing that has no default.
+    """
+    from omegaconf import OmegaConf
+
+    _refuse_gaps(config, *map(str, config))
+    return OmegaConf.to_yaml(config, resolve=True)
+
+
+def build_data(config: "DictConfig") -> "SynthAugDataModule":
+    """The data module that a configuration describes, not yet prepared. Foreign targets are refused first."""
+    from hydra.utils import instantiate
+
+    from synthaug.datamodule.module import SynthAugDataModule
+
+    _refuse_gaps(config, *DATA_PARTS)
+    _refuse_foreign_targets(config)
+    parts = {name: instantiate(config[name], _convert_="all") for name in DATA_PARTS}
+    return SynthAugDataModule(parts.pop("dataset"), parts.pop("protocol"), **parts, seed=config.seed)
+
+
+def prepare_data(config: "DictConfig") -> "SynthAugDataModule":
+    """The data module that a configuration describes, ready to give training clips."""
+    data = build_data(config)
+    data.prepare_data()
+    data.setup("fit")
+    return data
+
+
+def build_dataset(config: "DictConfig") -> "ActionDataset":
+    """The data set alone that a configuration describes, not yet prepared. Foreign targets are refused first."""
+    from hydra.utils import instantiate
+
+    _refuse_gaps(config, "dataset")
+    _refuse_foreign_targets(config)
+    return instantiate(config.dataset, _convert_="all")
+
+
+def build_stations(config: "DictConfig") -> "tuple[MotionSource, Cast, Renderer]":
+    """The motion source, the people and the renderer of a configuration. Foreign targets are refused first."""
+    from hydra.utils import instantiate
+
+    _refuse_gaps(config, "dataset", "synth")  # motions lie beside a data set's films
+    _refuse_foreign_targets(config)
+    return tuple(instantiate(config.synth[name], _convert_="all") for name in ("motion", "avatar", "renderer"))
+
+
+@dataclass(frozen=True)
+class RunParts:
+    """What a configuration builds for a run: the data, the training module, and Lightning's Trainer."""
+
+    data: "SynthAugDataModule"
+    training: "Training"
+    trainer: "Trainer"
+
+
+def build_run(config: "DictConfig", folder: Path) -> RunParts:
+    """Prepare the data, then build the recognizer for its classes, with weights that the seed alone decides.
+
+    Args:
+        config: Composed, or loaded from a run.
+        folder: Where checkpoints and logs go.
+    """
+    import torch
+    from hydra.utils import instantiate
+    from lightning.pytorch.loggers import CSVLogger
+
+    from synthaug.datamodule.batches import LoaderMonitor
+    from synthaug.training import loops
+
+    data = prepare_data(config)
+    torch.manual_seed(config.seed)
+    recognizer = instantiate(config.recognizer, num_classes=data.num_classes, _convert_="all")
+    loops.compile_forward(recognizer, config.get("compile"))
+    best = loops.keeping(folder, validated=len(data.split.val) > 0)
+    callbacks = [best, loops.resumable(folder), LoaderMonitor()]
+    logger = CSVLogger(folder, name="", version="logs")
+    trainer = instantiate(config.trainer, callbacks=callbacks, logger=logger)
+    return RunParts(data, instantiate(config.training, recognizer=recognizer), trainer)
+
+
+def _refuse_gaps(config: "DictConfig", *parts: str) -> None:
+    from omegaconf import OmegaConf
+
+    gaps = sorted(key for key in OmegaConf.missing_keys(config) if key.split(".")[0] in parts)
+    if gaps:
+        raise ValueError(
+            f"Expected a value for {' and '.join(gaps)} ({'it has' if len(gaps) == 1 else 'they have'} no default), "
+            f"got none. Add {' '.join(f'{key}=VALUE' for key in gaps)} to the command; the files in conf/ explain each."
+        )
+
+
+def _refuse_foreign_targets(config: "DictConfig") -> None:
+    from omegaconf import OmegaConf
+
+    from synthaug.cli.targets import check_targets
+
+    also = [f"{package}." for package in os.environ.get("SYNTHAUG_TARGETS", "").split(",") if package]
+    check_targets(OmegaConf.to_container(config, resolve=True), also=also)

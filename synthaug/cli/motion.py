@@ -1,0 +1,88 @@
+"""`synthaug motion`: extract the motions of training clips, and look at one recorded motion."""
+
+import argparse
+from pathlib import Path
+
+from synthaug.cli.arguments import add_command, add_overrides
+
+
+def add_motion(commands: "argparse._SubParsersAction") -> None:
+    """Add the command and its verbs."""
+    motion = commands.add_parser("motion", help="extract motions, and look at one", description="Motions.")
+    verbs = motion.add_subparsers(required=True, metavar="VERB")
+    extract = add_command(verbs, "extract", _extract, "extract the motions of training clips and grade them")
+    extract.add_argument("--to", type=Path, metavar="DIR", help="also write each motion there as npz")
+    add_overrides(extract)
+    inspect = add_command(verbs, "inspect", _inspect, "say what is understood of one recorded motion, and show it")
+    inspect.add_argument("file", type=Path, help="a film, a motion file or a motion's folder")
+    inspect.add_argument("--kind", help="an option of synth/motion; recognized from the file otherwise")
+    inspect.add_argument("--to", type=Path, default=Path("preview"), metavar="DIR", help="where pictures are written")
+    inspect.add_argument("--seconds", type=float, default=10.0, help="of the motion that are shown (10)")
+    add_overrides(inspect)
+
+
+def _extract(chosen: argparse.Namespace) -> int:
+    from rich.console import Console
+    from rich.table import Table
+
+    from synthaug.cli.configs import compose_config, prepare_data
+    from synthaug.files import write_reference
+
+    synthesizer = prepare_data(compose_config(chosen.overrides)).synthesizer
+    if synthesizer is None:
+        raise ValueError("Expected a configuration with synth, got synth=null. Leave synth=null out.")
+    references = synthesizer.references
+    title = f"{len(references.records)} motions, {len(references.dropped)} clips without"
+    table = Table("clip", "seconds", "quality", "notes", title=title, title_justify="left")
+    for record in references.records:
+        reference = references.by_key[record.key]
+        grade = "known" if reference.quality is None else f"{reference.quality:.2f}"
+        notes = ", ".join(f"{name} {value:.3g}" for name, value in reference.notes.items())
+        table.add_row(record.key, f"{reference.motion.duration:.1f}", grade, notes)
+        if chosen.to is not None:
+            write_reference(chosen.to / f"{record.key.replace('/', '_')}.npz", reference)
+    for key, reason in references.dropped.items():
+        table.add_row(key, "-", "-", reason, style="dim")
+    Console().print(table)
+    return 0
+
+
+def _inspect(chosen: argparse.Namespace) -> int:
+    from synthaug.motions.detection import recognised
+
+    kind = chosen.kind or recognised(chosen.file)
+    # Heavy imports come after the file was found and recognized: mistakes are told at once.
+    import numpy
+    from rich.console import Console
+    from rich.table import Table
+
+    from synthaug.cli.configs import build_stations, compose_config
+    from synthaug.files import write_atomic
+    from synthaug.runs.inspection import (
+        MotionPreview,
+        describe_motion,
+        find_film,
+        one_row_each,
+        show_views,
+        whole_record,
+    )
+    from synthaug.runs.sheets import encode_png, join_strips, paint_sheet
+    from synthaug.video import write_video
+
+    preview = MotionPreview(seconds=chosen.seconds)
+    source, avatars, renderer = build_stations(compose_config([f"synth/motion={kind}", *chosen.overrides]))
+    reference = source.load(whole_record(chosen.file))
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for name, value in describe_motion(reference, kind=kind, path=chosen.file):
+        table.add_row(name, value, style="bold yellow" if name == "look at" else None)
+    Console().print(table)
+    (identity,) = avatars.draw(1, numpy.random.default_rng(0))
+    strips = show_views(reference, avatars.load(identity), renderer, preview=preview, film=find_film(chosen.file))
+    title = f"{chosen.file.name}: {kind}, {reference.motion.duration:.2f} s"
+    sheet = paint_sheet(one_row_each(strips), title=title, frames=8, side=160)
+    at = chosen.to / chosen.file.stem
+    write_atomic(at.with_suffix(".png"), encode_png(sheet))
+    fps = len(strips[0].video) / min(chosen.seconds, reference.motion.duration)
+    write_video(at.with_suffix(".mp4"), join_strips(strips, side=preview.side), fps=fps)
+    print(f"{at.with_suffix('.png')} and {at.with_suffix('.mp4')}")
+    return 0

@@ -1,0 +1,25 @@
+"""Hydra's callback that reports a sweep when its last job has ended."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+
+class SweepTable(Callback):
+    """Print a sweep's table and write its report when its last job has ended.
+
+    Args:
+        over: Overrides that tell folds apart, such as protocol.test_subjects: they are averaged over.
+    """
+
+    def __init__(self, over: Sequence[str] = ()) -> None:
+        self.over = tuple(over)
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: object) -> None:
+        """Read what the jobs left, print it and write report.html beside them; failed jobs fail the sweep."""
+        from synthaug.runs.folder import close_sweep
+
+        if not close_sweep(Path(config.hydra.sweep.dir), over=self.over):
+            raise SystemExit(1)

@@ -1,0 +1,92 @@
+"""`synthaug train`: compose, build, fit, test and report; one run, or with -m a sweep of them."""
+
+import argparse
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+def add_train(commands: "argparse._SubParsersAction") -> None:
+    """Add the command. All words behind it are Hydra's: NAME=VALUE, -m, --cfg job, --config-dir, --help."""
+    # No word begins with a NUL, so argparse takes none for an option of its own.
+    parser = commands.add_parser("train", help="train on filmed and synthetic clips", add_help=False, prefix_chars="\0")
+    parser.add_argument("words", nargs="*")
+    parser.set_defaults(command=_train)
+
+
+def _train(chosen: argparse.Namespace) -> int:
+    # hydra.main would read sys.argv, and Lightning reads it once more to start the other processes of a run: it has to
+    # stay the whole command. So Hydra is given its words in the way that hydra.main gives them, as of 1.3.
+    from hydra import version
+    from hydra._internal.utils import _run_hydra, get_args_parser
+
+    from synthaug.cli.configs import config_folder, refuse_null_options
+    from synthaug.cli.renames import modernize_overrides
+
+    parser = get_args_parser()
+    words = parser.parse_args(chosen.words)
+    words.overrides = modernize_overrides(words.overrides)
+    refuse_null_options(words.overrides)
+    version.setbase("1.3")
+    _run_hydra(words, parser, run_job, str(config_folder()), "config")
+    return 0
+
+
+def run_job(config: "DictConfig") -> float:
+    """Train and test as a configuration says; returns the mean class accuracy on test clips, for sweepers to maximize.
+
+    Hydra calls it, in this process or, by a launcher, in others: it has to be importable by name.
+    """
+    import logging
+
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    from synthaug.cli.errors import plain_words
+    from synthaug.runs.folder import leave_failure
+
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    try:
+        return _train_and_test(config, folder)
+    except Exception as error:
+        words = plain_words(error)
+        leave_failure(folder, words or repr(error))
+        if HydraConfig.get().mode == RunMode.MULTIRUN:  # the other jobs and the report go on
+            logging.getLogger(__name__).error(words or "This job failed.", exc_info=None if words else error)
+            return float("nan")
+        if words is None:
+            raise
+        raise SystemExit(f"\n{words}") from error
+
+
+def _train_and_test(config: "DictConfig", folder: Path) -> float:
+    from dataclasses import asdict
+
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    from synthaug.cli.configs import build_run, resolve_config
+    from synthaug.runs.folder import begin_run, find_finished, leave_after, leave_before, leave_weights
+    from synthaug.training import loops
+
+    start = time.perf_counter()
+    resolved = resolve_config(config)
+    if (accuracy := find_finished(folder, resolved)) is not None:
+        return accuracy
+    begin_run(folder, resolved)
+    run = build_run(config, folder)
+    loops.check_launch(run.trainer, sweeping=HydraConfig.get().mode == RunMode.MULTIRUN)
+    if run.trainer.is_global_zero:
+        leave_before(run.data, folder)
+    fitted = loops.fit(run.trainer, run.training, run.data, loops.starting_point(config.ckpt_path, folder))
+    predictions = loops.test(run.trainer, run.training, run.data, fitted.checkpoint)
+    if not run.trainer.is_global_zero:  # one of several processes writes
+        return float("nan")
+    facts = {**asdict(fitted), "seed": config.seed, "overrides": list(HydraConfig.get().overrides.task)}
+    facts["seconds_in_all"] = round(time.perf_counter() - start, 1)
+    scores = leave_after(run.data, predictions, folder, facts)
+    leave_weights(run.data, fitted.checkpoint, folder)
+    return scores.mean_class_accuracy
