@@ -12,10 +12,10 @@ from rich.console import Console
 from evaluate import build
 from synthaug.cli.errors import plain_words
 from synthaug.cli.main import loaded
-from synthaug.fewshot.episodes import Episodes, episodes_of
-from synthaug.fewshot.evaluation import outcomes
+from synthaug.fewshot.episodes import Episodes, parse_episodes
 from synthaug.files import write_atomic
 from synthaug.reports.statistics import estimate, paired
+from synthaug.runs.fewshot import evaluate_tasks
 from synthaug.training import loops
 
 
@@ -32,12 +32,12 @@ def main(words: list[str]) -> None:
             f"'{' '.join(words)}' was given; run=FOLDER with the config.yaml that train.py left, per_class=N and "
             f"{', '.join(f'{name}=...' for name in Episodes.__dataclass_fields__)} were wanted."
         )
-    episodes = episodes_of({str(name): value for name, value in asked.items()})
+    episodes = parse_episodes({str(name): value for name, value in asked.items()})
     checkpoint = loops.kept_checkpoint(folder)
     run = build(loaded(folder / "config.yaml"), folder / "evaluation")
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)
     run.training.load_state_dict(state["state_dict"])
-    played = outcomes(run.training.recognizer, run.data, episodes, per_class=per_class)
+    played = evaluate_tasks(run.training.recognizer, run.data, episodes, per_class=per_class)
     filmed: dict[tuple[str, ...], float] = {(str(number),): one.filmed for number, one in enumerate(played)}
     extended: dict[tuple[str, ...], float] = {
         (str(number),): one.extended for number, one in enumerate(played) if one.extended is not None
