@@ -33,7 +33,7 @@ def main(words: list[str]) -> None:
             f"{', '.join(f'{name}=...' for name in Episodes.__dataclass_fields__)} were wanted."
         )
     episodes = parse_episodes({str(name): value for name, value in asked.items()})
-    checkpoint = loops.kept_checkpoint(folder)
+    checkpoint = loops.find_checkpoint(folder)
     run = build(loaded(folder / "config.yaml"), folder / "evaluation")
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)
     run.training.load_state_dict(state["state_dict"])

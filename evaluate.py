@@ -40,8 +40,9 @@ def build(config: DictConfig, folder: Path) -> Run:
     torch.manual_seed(config.seed)
     recognizer = instantiate(config.recognizer, num_classes=data.num_classes, _convert_="all")
     loops.compile_forward(recognizer, config.get("compile"))
-    kept, logger = loops.keeping(folder, validated=len(data.split.val) > 0), CSVLogger(folder, name="", version="logs")
-    trainer = instantiate(config.trainer, callbacks=[kept, loops.resumable(folder), LoaderMonitor()], logger=logger)
+    kept = loops.make_checkpointing(folder, validated=len(data.split.val) > 0)
+    callbacks = [kept, loops.make_resume_checkpointing(folder), LoaderMonitor()]
+    trainer = instantiate(config.trainer, callbacks=callbacks, logger=CSVLogger(folder, name="", version="logs"))
     return Run(data, instantiate(config.training, recognizer=recognizer), trainer)
 
 
@@ -50,7 +51,7 @@ def main(folder: Path, overrides: Sequence[str] = ()) -> None:
     if not (folder / "config.yaml").is_file():
         raise SystemExit(f"'{folder}' has no config.yaml; a folder that train.py left was wanted. Give run=PATH.")
     try:
-        checkpoint = loops.kept_checkpoint(folder)
+        checkpoint = loops.find_checkpoint(folder)
         run = build(loaded(folder / "config.yaml", overrides), folder / "evaluation")
         predictions = loops.test(run.trainer, run.training, run.data, checkpoint)
         leave_after(

@@ -22,7 +22,7 @@ from synthaug.datasets.leaks import assert_disjoint, find_overlaps
 from synthaug.files import digest_of, write_atomic
 from synthaug.datamodule.guards import check_leaks
 from synthaug.runs.previews import rows
-from synthaug.training.loops import exported
+from synthaug.training.loops import export_recognizer
 from synthaug.reports import Prediction, Scores, metrics_of, print_scores, report_sweep, score, write_recipes
 from synthaug.runs.sheets import sheet
 from synthaug.structures import Plain
@@ -146,7 +146,7 @@ def leave_weights(data: SynthAugDataModule, checkpoint: str, folder: Path) -> No
     """Write `best.safetensors`: the recognizer alone, with its classes and the digest of the run's configuration."""
     config = digest_of((folder / "config.yaml").read_text())
     facts = {"classes": json.dumps(data.class_names), "config": config}
-    write_atomic(folder / "best.safetensors", exported(checkpoint, facts))
+    write_atomic(folder / "best.safetensors", export_recognizer(checkpoint, facts))
 
 
 def _strata(data: SynthAugDataModule, predictions: Sequence[Prediction]) -> dict[str, Plain]:
