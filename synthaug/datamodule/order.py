@@ -25,7 +25,7 @@ class SampleIndex(NamedTuple):
     """
 
     epoch: int
-    index: int
+    index: int  # type: ignore[assignment]  # shadows tuple.index, which nothing here calls
     lap: int = 0
 
     @property
