@@ -33,7 +33,7 @@ class FilmedClips:
 
     records: tuple[Record, ...]
     clip: ClipFormat
-    films: Mapping[Path, UInt8[Tensor, "time 3 height width"]] = field(default_factory=dict)
+    films: Mapping[Path, UInt8[Tensor, "_time 3 height width"]] = field(default_factory=dict)
 
     def read(self, record: Record, share: float) -> Clip:
         """Cut a clip out of an interval; an interval shorter than a clip is looped.

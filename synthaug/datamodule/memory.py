@@ -16,7 +16,7 @@ from synthaug.video import probe, read_frames
 
 def hold_films(
     records: Sequence[Record], *, size: tuple[int, int], limit_mb: float
-) -> dict[Path, UInt8[Tensor, "time 3 height width"]]:
+) -> dict[Path, UInt8[Tensor, "_time 3 height width"]]:
     """Read every film of these records into memory, at this size; none of them if all together would not fit.
 
     The result is for `read_clip(..., held=...)`, which gives the same pixels with it as without. Call it before workers

@@ -71,7 +71,7 @@ def extend_means(means: Float[Tensor, "class feature"], synthetic: LabelledFeatu
 
 @torch.inference_mode()
 def extract_features(
-    recognizer: Recognizer, batches: Iterable[Float[Tensor, "batch 3 time height width"]]
+    recognizer: Recognizer, batches: Iterable[Float[Tensor, "_batch 3 time height width"]]
 ) -> Float[Tensor, "clip feature"]:
     """Features of all clips of some normalised batches, moved to main memory.
 
