@@ -97,13 +97,13 @@ def plot(found: dict[str, dict[int, float]], path: Path) -> None:
 
 
 def main() -> None:
-    from synthaug.workers import single_threaded
+    from synthaug.workers import use_single_thread
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--to", type=Path)
     options = parser.parse_args()
-    single_threaded()
+    use_single_thread()
     PEOPLE.load("studio-000001")
     with tempfile.TemporaryDirectory() as folder:
         picture = cv2.resize(np.random.default_rng(1).integers(0, 256, (12, 16, 3)).astype(np.uint8), (640, 480))

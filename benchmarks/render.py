@@ -67,7 +67,7 @@ from synthaug.synthesis import Synthesis, Synthesizer
 from synthaug.synthesis.references import gather
 from synthaug.testing.renderers import psnr
 from synthaug.video import write_video
-from synthaug.workers import single_threaded
+from synthaug.workers import use_single_thread
 
 FRAMES, STRIDE, FPS = 16, 2, 30
 FILMS = {"340x256": (256, 340), "640x480": (480, 640)}
@@ -312,7 +312,7 @@ def worker_memory(folder: Path) -> float:
 
 
 def _private_after(ours: Synthesizer, queue: "multiprocessing.queues.SimpleQueue[int]") -> None:
-    single_threaded()
+    use_single_thread()
     for number in range(20):
         ours.render(ours.sample(number))
     queue.put(_private())
@@ -353,7 +353,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=15)
     rounds = parser.parse_args().rounds
-    single_threaded()
+    use_single_thread()
     cv2.setNumThreads(1)
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:

@@ -125,4 +125,4 @@ def test_a_run_without_a_checkpoint_says_so(tmp_path):
     command = [sys.executable, "evaluate.py", f"run={tmp_path}"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert run.returncode == 2 and "Traceback" not in run.stderr
-    assert "holds no checkpoint" in run.stderr and "It failed: No film. Bring it." in run.stderr
+    assert "Expected best.ckpt or last.ckpt in" in run.stderr and "The run failed: No film. Bring it." in run.stderr

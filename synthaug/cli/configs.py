@@ -217,8 +217,8 @@ def build_run(config: "DictConfig", folder: Path) -> RunParts:
     torch.manual_seed(config.seed)
     recognizer = instantiate(config.recognizer, num_classes=data.num_classes, _convert_="all")
     loops.compile_forward(recognizer, config.get("compile"))
-    best = loops.keeping(folder, validated=len(data.split.val) > 0)
-    callbacks = [best, loops.resumable(folder), LoaderMonitor()]
+    best = loops.make_checkpointing(folder, validated=len(data.split.val) > 0)
+    callbacks = [best, loops.make_resume_checkpointing(folder), LoaderMonitor()]
     logger = CSVLogger(folder, name="", version="logs")
     trainer = instantiate(config.trainer, callbacks=callbacks, logger=logger)
     return RunParts(data, instantiate(config.training, recognizer=recognizer), trainer)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from synthaug.cli.arguments import add_command, add_overrides, split_run
 
 if TYPE_CHECKING:
-    from synthaug.fewshot.evaluation import Outcome
+    from synthaug.fewshot.evaluation import TaskOutcome
 
 
 def add_episodes(commands: "argparse._SubParsersAction") -> None:
@@ -26,9 +26,9 @@ def _episodes(chosen: argparse.Namespace) -> int:
     from rich.console import Console
 
     from synthaug.cli.configs import build_run, load_config
-    from synthaug.fewshot.episodes import episodes_of
-    from synthaug.fewshot.evaluation import outcomes
+    from synthaug.fewshot.episodes import parse_episodes
     from synthaug.files import write_atomic
+    from synthaug.runs.fewshot import evaluate_tasks
     from synthaug.training import loops
 
     options = OmegaConf.to_container(OmegaConf.from_cli(words))
@@ -36,12 +36,12 @@ def _episodes(chosen: argparse.Namespace) -> int:
     per_class = options.pop("per_class", 0)
     if not isinstance(per_class, int) or per_class < 0:
         raise ValueError(f"Expected per_class to be a number of synthetic clips, got {per_class}. Write per_class=10.")
-    episodes = episodes_of({str(name): value for name, value in options.items()})
-    checkpoint = loops.kept_checkpoint(folder)
+    episodes = parse_episodes({str(name): value for name, value in options.items()})
+    checkpoint = loops.find_checkpoint(folder)
     run = build_run(load_config(folder / "config.yaml"), folder / "evaluation")
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)
     run.training.load_state_dict(state["state_dict"])
-    played = outcomes(run.training.recognizer, run.data, episodes, per_class=per_class)
+    played = evaluate_tasks(run.training.recognizer, run.data, episodes, per_class=per_class)
     for name, figures in _summarize(played, episodes.n_way).items():
         Console().print(name, figures)
     content = {"episodes": asdict(episodes), "per_class": per_class, "outcomes": [asdict(one) for one in played]}
@@ -49,7 +49,7 @@ def _episodes(chosen: argparse.Namespace) -> int:
     return 0
 
 
-def _summarize(played: "Sequence[Outcome]", n_way: int) -> dict[str, object]:
+def _summarize(played: "Sequence[TaskOutcome]", n_way: int) -> dict[str, object]:
     """Both accuracies and their difference over tasks, each with its interval, and that of guessing."""
     from dataclasses import asdict
 

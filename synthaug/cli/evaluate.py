@@ -21,7 +21,7 @@ def _evaluate(chosen: argparse.Namespace) -> int:
     from synthaug.runs.folder import leave_after
     from synthaug.training import loops
 
-    checkpoint = loops.kept_checkpoint(folder)
+    checkpoint = loops.find_checkpoint(folder)
     run = build_run(load_config(folder / "config.yaml", overrides), folder / "evaluation")
     predictions = loops.test(run.trainer, run.training, run.data, checkpoint)
     leave_after(run.data, predictions, folder / "evaluation", {"checkpoint": checkpoint, "overrides": overrides})

@@ -81,7 +81,7 @@ def _train_and_test(config: "DictConfig", folder: Path) -> float:
     loops.check_launch(run.trainer, sweeping=HydraConfig.get().mode == RunMode.MULTIRUN)
     if run.trainer.is_global_zero:
         leave_before(run.data, folder)
-    fitted = loops.fit(run.trainer, run.training, run.data, loops.starting_point(config.ckpt_path, folder))
+    fitted = loops.fit(run.trainer, run.training, run.data, loops.find_start(config.ckpt_path, folder))
     predictions = loops.test(run.trainer, run.training, run.data, fitted.checkpoint)
     if not run.trainer.is_global_zero:  # one of several processes writes
         return float("nan")

@@ -1,7 +1,6 @@
-"""What Lightning iterates: collated clips as normalised batches, in the layout that the recognizer eats.
+"""Turns collated uint8 clips into the normalised batches that Lightning iterates, in the layout of the recognizer.
 
-Between the data module's loaders and training. The one permutation to channel-first video and the one normalisation are
-here.
+The package's only permutation to channel-first video and its only normalisation are here.
 """
 
 import functools
@@ -16,152 +15,153 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from synthaug.datamodule.gpu import Drawing
-from synthaug.datamodule.order import InOrder, MixedBatches
+from synthaug.datamodule.gpu import BatchRendering
+from synthaug.datamodule.order import HeldOutBatches, MixedBatches
 from synthaug.structures import Batch
 
 LAYOUTS = ("video", "tuple", "pixel_values")
-_STEPS = 50
-"""Over which times are averaged: Lightning's own interval between two logs."""
-_MEAN = (0.43216, 0.394666, 0.37645)
-_STD = (0.22803, 0.22145, 0.216989)
-"""Of Kinetics-400, as torchvision's video weights were trained with."""
+TIMING_WINDOW = 50
+"""Number of steps over which times are averaged: Lightning's own interval between two logs."""
+KINETICS_MEAN = (0.43216, 0.394666, 0.37645)
+KINETICS_STD = (0.22803, 0.22145, 0.216989)
+"""RGB in [0, 1] of Kinetics-400, by which the training clips of torchvision's video weights were normalised."""
 
 
 class Batches:
-    """What Lightning iterates: normalised batches in the user's layout, resumable by consumed batches.
+    """Iterates normalised batches in the user's layout, and can resume after the last batch that was used.
 
-    A wrapper around the loader and not a hook of the data module, so that `on_after_batch_transfer` stays the user's.
-    Where the renderer draws on a GPU, workers send staged recipes, and whole batches are drawn here, one ahead.
+    It wraps the loader instead of being a hook of the data module, so that `on_after_batch_transfer` stays free for the
+    user. With a GPU renderer, workers send clips that are not rendered yet, and whole batches are rendered here, one
+    batch ahead.
 
     Args:
         loader: Gives collated uint8 batches.
-        order: The loader's batch sampler, told which epoch it is.
+        order: The loader's batch sampler; its `epoch` and `start` are set here.
         layout: One of LAYOUTS.
-        drawing: Draws what workers left undrawn; None where they draw.
+        rendering: Renders the clips that workers left pending; None if workers render themselves.
         device: Where batches are delivered.
     """
 
     def __init__(
         self,
         loader: DataLoader,
-        order: MixedBatches | InOrder,
+        order: MixedBatches | HeldOutBatches,
         *,
         layout: str,
-        drawing: Drawing | None,
+        rendering: BatchRendering | None,
         device: torch.device,
     ) -> None:
         self.loader = loader
         self.order = order
         self.layout = layout
-        self.drawing = drawing
+        self.rendering = rendering
         self.device = device
         self.epoch = 0
         self.consumed = 0
-        self._placed = False
-        self._told: int | None = None
+        self._resuming = False
+        self._next_epoch: int | None = None
         self._times: dict[str, deque[float]] = {}
 
     def __len__(self) -> int:
         return len(self.order)
 
     def __iter__(self) -> Iterator[Batch | tuple[Tensor, Tensor]]:
-        self._turn()
-        asked = time.perf_counter()
-        for batch in self._whole():
-            done = arranged(_moved(batch, self.device), self.layout)
-            given = time.perf_counter()
-            self._note("wait", given - asked)
+        self._start_epoch()
+        requested = time.perf_counter()
+        for batch in self._rendered_batches():
+            arranged = arrange_batch(_move_batch(batch, self.device), self.layout)
+            delivered = time.perf_counter()
+            self._record_time("wait", delivered - requested)
             self.consumed += 1
-            yield done
-            asked = time.perf_counter()
-            self._note("step", asked - given)
+            yield arranged
+            requested = time.perf_counter()
+            self._record_time("step", requested - delivered)
 
     @property
     def milliseconds(self) -> dict[str, float]:
-        """Means over the last steps: `wait` for a batch, `step` from one to the next, `render` where a GPU draws.
+        """Means over the last steps: `wait` for a batch, `step` between batches, `render` if a GPU renders them.
 
-        By the host's clock: a step that only queues work for a GPU looks short until the queue is full.
+        Measured by the host's clock: a step that only queues work for a GPU looks short until the queue is full.
         """
         return {name: 1e3 * sum(times) / len(times) for name, times in self._times.items()}
 
-    def _whole(self) -> Iterator[Batch]:
-        if self.drawing is None:
+    def _rendered_batches(self) -> Iterator[Batch]:
+        if self.rendering is None:
             yield from self.loader
             return
-        for batch, seconds in self.drawing.whole(self.loader):
-            self._note("render", seconds)
+        for batch, seconds in self.rendering.complete_batches(self.loader):
+            self._record_time("render", seconds)
             yield batch
 
-    def _note(self, name: str, seconds: float) -> None:
-        self._times.setdefault(name, deque(maxlen=_STEPS)).append(seconds)
+    def _record_time(self, name: str, seconds: float) -> None:
+        self._times.setdefault(name, deque(maxlen=TIMING_WINDOW)).append(seconds)
 
     @property
     def batch_sampler(self) -> SimpleNamespace:
-        """Where Lightning looks for `set_epoch`: at the sampler of a loader's batch sampler."""
+        """Lightning calls `set_epoch` on the sampler of a loader's batch sampler: that is this object."""
         return SimpleNamespace(sampler=self)
 
     def set_epoch(self, epoch: int) -> None:
-        """Say which epoch comes next; a loaded state that stands in the middle of it stays there."""
-        self._told = epoch
+        """Set which epoch comes next. A loaded state in the middle of that epoch is kept."""
+        self._next_epoch = epoch
 
-    def _turn(self) -> None:
-        """Begin the epoch that we were told or the next one, or go on in the one that a loaded state stands in.
+    def _start_epoch(self) -> None:
+        """Start the epoch set by `set_epoch`, else the next one, or continue the one of a loaded state.
 
-        An iterator that was left early ends its epoch too: Lightning never asks for more than the last batch, and so
-        never reaches an iterator's end. And it loads no loader's state from an epoch's end, but tells the epoch.
+        Leaving an iterator early ends its epoch as well: Lightning never asks for more than the last batch, and so
+        never exhausts an iterator. Nor does it load a loader's state that was saved at the end of an epoch; it only
+        sets the epoch.
         """
         epoch = self.epoch
-        if self._told is not None:
-            epoch = self._told
-        elif self.consumed >= len(self) or (self.consumed > 0 and not self._placed):
+        if self._next_epoch is not None:
+            epoch = self._next_epoch
+        elif self.consumed >= len(self) or (self.consumed > 0 and not self._resuming):
             epoch += 1
-        if epoch != self.epoch or not self._placed:
+        if epoch != self.epoch or not self._resuming:
             self.epoch, self.consumed = epoch, 0
-        self._placed, self._told = False, None
+        self._resuming, self._next_epoch = False, None
         self.order.epoch, self.order.start = self.epoch, self.consumed
 
     def state_dict(self) -> dict[str, int]:
-        """Where training stands, in consumed batches, not in prefetched ones."""
+        """Where training is: the epoch, and the batches that were used (not those that were prefetched)."""
         return {"epoch": self.epoch, "consumed": self.consumed}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on where `state_dict` was taken."""
+        """Continue from a state that `state_dict` gave."""
         self.epoch, self.consumed = state["epoch"], state["consumed"]
-        self._placed = True
+        self._resuming = True
 
 
-def arranged(batch: Batch, layout: str) -> Batch | tuple[Tensor, Tensor]:
-    """A collated uint8 batch, normalised, in one of LAYOUTS."""
+def arrange_batch(batch: Batch, layout: str) -> Batch | tuple[Tensor, Tensor]:
+    """Normalise a collated uint8 batch and arrange it in one of LAYOUTS."""
     video, label = batch["video"], batch["label"]
     assert isinstance(video, Tensor) and isinstance(label, Tensor)
     if layout == "pixel_values":
-        return {"pixel_values": normalized(video), "labels": label}
-    mean, std = _standard(video.device)
-    pixels = _standardised(video.transpose(1, 2).contiguous(), (mean[:, None], std[:, None]))
+        return {"pixel_values": normalize(video), "labels": label}
+    mean, std = _mean_and_std(video.device)
+    pixels = _standardize(video.transpose(1, 2).contiguous(), mean[:, None], std[:, None])
     return (pixels, label) if layout == "tuple" else {**batch, "video": pixels}
 
 
-def normalized(video: UInt8[Tensor, "batch time 3 height width"]) -> Float[Tensor, "batch time 3 height width"]:
-    """Standardised by the mean and deviation of Kinetics-400, as torchvision's video weights expect."""
-    return _standardised(video, _standard(video.device))
+def normalize(video: UInt8[Tensor, "batch time 3 height width"]) -> Float[Tensor, "batch time 3 height width"]:
+    """Normalise by the mean and standard deviation of Kinetics-400, as torchvision's video weights expect."""
+    return _standardize(video, *_mean_and_std(video.device))
 
 
-def _standardised(video: Tensor, standard: tuple[Tensor, Tensor]) -> Tensor:
-    mean, std = standard
-    # In place: a batch is tens of megabytes, whose first touch costs more than the arithmetic.
+def _standardize(video: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    # In place: a batch is tens of megabytes, and allocating it again costs more than the arithmetic.
     return video.float().sub_(mean).div_(std)
 
 
 @functools.cache
-def _standard(device: torch.device) -> tuple[Tensor, Tensor]:
-    """Mean and deviation of a pixel in 0..255, sent once: every sending would wait for the device's whole queue."""
-    mean, std = (torch.tensor(values, device=device)[:, None, None] * 255 for values in (_MEAN, _STD))
+def _mean_and_std(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of pixels in 0..255. Copied to a device once: each copy waits for all work queued there."""
+    mean, std = (torch.tensor(values, device=device)[:, None, None] * 255 for values in (KINETICS_MEAN, KINETICS_STD))
     return mean, std
 
 
-def _moved(batch: Batch, device: torch.device) -> Batch:
-    """The batch on a device; from pinned memory this waits for nothing."""
+def _move_batch(batch: Batch, device: torch.device) -> Batch:
+    """Copy a batch to a device; from pinned memory the copy is asynchronous."""
     if device.type == "cpu":
         return batch
     return {
@@ -171,10 +171,10 @@ def _moved(batch: Batch, device: torch.device) -> Batch:
 
 
 class LoaderMonitor(lightning.Callback):
-    """Logs what training waits for: loader/wait_ms, loader/step_ms and, where a GPU draws, loader/render_ms.
+    """Logs what training waits for: loader/wait_ms, loader/step_ms and, if a GPU renders, loader/render_ms.
 
-    A callback for `Trainer(callbacks=[LoaderMonitor()])`, as Lightning's own monitors of devices and learning rates
-    are; the LightningModule need not know. See `Batches.milliseconds`.
+    Used as `Trainer(callbacks=[LoaderMonitor()])`, like Lightning's `LearningRateMonitor`; the LightningModule needs no
+    change. `Batches.milliseconds` says what the numbers mean.
     """
 
     def on_train_batch_end(
@@ -193,7 +193,7 @@ class LoaderMonitor(lightning.Callback):
         batches = trainer.train_dataloader
         if not isinstance(batches, Batches):
             raise TypeError(
-                f"LoaderMonitor found a train dataloader of type {type(batches).__name__}; the Batches of a "
-                "SynthAugDataModule were wanted. Fit with trainer.fit(module, datamodule=...), or leave it out."
+                "LoaderMonitor expected the train dataloader of a SynthAugDataModule, got "
+                f"{type(batches).__name__}. Fit with trainer.fit(module, datamodule=...), or leave LoaderMonitor out."
             )
         pl_module.log_dict({f"loader/{name}_ms": value for name, value in batches.milliseconds.items()})

@@ -1,7 +1,7 @@
-"""Clips drawn in the main process: what a loader's workers send there, and how a batch of it becomes pixels.
+"""Renders the clips of a batch together in the main process, for renderers that run on a GPU.
 
-Between synthesis and the data module, where the renderer draws on a GPU. Workers stage recipes and put the bare place
-where the clip will be; here all that a batch lacks is drawn in few calls, one batch ahead.
+The loader's workers sample and stage recipes, and send each synthetic clip with its background in place of its video.
+Here all clips that a batch lacks are rendered in few calls, one batch ahead of training.
 """
 
 import io
@@ -17,69 +17,71 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from synthaug.datamodule.order import SampleIndex
 from synthaug.renderers import BatchRenderer, Shot
 from synthaug.structures import Recipe, Rendering
 from synthaug.synthesis import RenderJob, Synthesizer
 
 Video = UInt8[Tensor, "time 3 height width"]
-Collated = dict[str, Any]
-"""A batch as a loader collates it: `video` uint8 [batch time 3 height width], and `undrawn`, bytes for each clip."""
+CollatedBatch = dict[str, Any]
+"""A batch as a loader collates it: `video`, uint8 [batch time 3 height width], and `pending`, bytes for each clip."""
 
 
 @dataclass(frozen=True, eq=False)
-class Undrawn:
-    """A synthetic clip before it is drawn.
+class PendingClip:
+    """A synthetic clip that is staged but not rendered yet.
 
     Attributes:
-        ticket: Epoch, index, and the lap where it is not the first.
-        recipe: What it will be.
-        staged: The recipe made concrete. People stay behind on the way between processes, for they are large and both
-            sides have them; the place's frames travel as the clip's video.
+        index: What the sampler asked for.
+        recipe: What the clip will be.
+        job: The recipe made concrete. On the way between processes it has no people, for they are large and both sides
+            have them; the background's frames travel as the clip's video.
     """
 
-    ticket: tuple[int, ...]
+    index: SampleIndex
     recipe: Recipe
-    staged: RenderJob
+    job: RenderJob
 
 
-class _Lean(pickle.Pickler):
-    """Tensors as plain bytes: in shared memory, as torch sends them, each would take a file descriptor of its own."""
+class InlineTensorPickler(pickle.Pickler):
+    """Pickles tensors as plain bytes. torch would put each into shared memory, which takes a file descriptor each."""
 
     def reducer_override(self, obj: Any) -> Any:
+        """Reduce a tensor to its numpy array; everything else as usual."""
         return (torch.from_numpy, (obj.numpy(),)) if isinstance(obj, Tensor) else NotImplemented
 
 
-def packed(clip: Undrawn) -> bytes:
-    """For the way from a worker to the process that started it; never for a file."""
-    scene = replace(clip.staged.scene, frames=clip.staged.scene.frames[:0])
+def pack_clip(clip: PendingClip) -> bytes:
+    """Serialise a clip for the way from a worker to the process that started it; never for a file."""
+    scene = replace(clip.job.scene, frames=clip.job.scene.frames[:0])
     buffer = io.BytesIO()
-    _Lean(buffer, protocol=5).dump(replace(clip, staged=replace(clip.staged, people=(), scene=scene)))
+    InlineTensorPickler(buffer, protocol=5).dump(replace(clip, job=replace(clip.job, people=(), scene=scene)))
     return buffer.getvalue()
 
 
-def unpacked(content: bytes, frames: Video, synthesizer: Synthesizer) -> Undrawn:
-    """What `packed` sent, with its place's frames and its people again."""
-    clip: Undrawn = pickle.loads(content)
-    staged = replace(clip.staged, scene=replace(clip.staged.scene, frames=frames))
-    return replace(clip, staged=synthesizer.with_people(clip.recipe, staged))
+def unpack_clip(content: bytes, frames: Video, synthesizer: Synthesizer) -> PendingClip:
+    """Restore a clip from `pack_clip`'s bytes, with its background's frames and its people."""
+    clip: PendingClip = pickle.loads(content)
+    job = replace(clip.job, scene=replace(clip.job.scene, frames=frames))
+    return replace(clip, job=synthesizer.with_people(clip.recipe, job))
 
 
-class Drawing:
-    """Fills the gaps in batches.
+class BatchRendering:
+    """Renders the pending clips of batches, ahead of training.
 
     Args:
-        renderer: Draws them, a batch at a time.
-        synthesizer: Has the people and the cache.
-        finish: Lays a rendering over its place, and does whatever comes after.
-        threads: That finish clips side by side; their loops do not hold the interpreter's lock.
-        ahead: Batches drawn while the step before them runs; 0 draws when asked.
+        renderer: Renders people, a batch of clips at a time.
+        synthesizer: Loads the people, and has the cache of renderings.
+        finish: Turns a clip and its rendering into the finished video.
+        threads: Number of threads that finish clips in parallel; their numba loops release the interpreter's lock.
+        ahead: Number of batches rendered while training uses the one before; 0 renders each when it is asked for.
     """
 
     def __init__(
         self,
         renderer: BatchRenderer,
         synthesizer: Synthesizer,
-        finish: Callable[[Undrawn, Rendering], Video],
+        finish: Callable[[PendingClip, Rendering], Video],
         *,
         threads: int = 1,
         ahead: int = 1,
@@ -90,42 +92,42 @@ class Drawing:
         self.threads = threads
         self.ahead = ahead
 
-    def whole(self, loader: Iterable[Collated]) -> Iterator[tuple[Collated, float]]:
-        """Batches without gaps, in order, and the seconds that drawing each took."""
+    def complete_batches(self, loader: Iterable[CollatedBatch]) -> Iterator[tuple[CollatedBatch, float]]:
+        """Yield batches in order, with every clip rendered, and the seconds that rendering each took."""
         device = torch.cuda.current_device() if torch.cuda.is_available() else None
-        coming: deque[Future[tuple[Collated, float]]] = deque()
+        coming: deque[Future[tuple[CollatedBatch, float]]] = deque()
         with (
-            ThreadPoolExecutor(self.threads, "finishes", _settle, (None,)) as hands,
-            ThreadPoolExecutor(1, "draws", _settle, (device,)) as easel,
+            ThreadPoolExecutor(self.threads, "finish", _set_up_thread, (None,)) as finishing_threads,
+            ThreadPoolExecutor(1, "render", _set_up_thread, (device,)) as rendering_thread,
         ):
             for batch in loader:
-                coming.append(easel.submit(self._drawn, batch, hands))
+                coming.append(rendering_thread.submit(self._complete_batch, batch, finishing_threads))
                 if len(coming) > self.ahead:
                     yield coming.popleft().result()
             while coming:
                 yield coming.popleft().result()
 
-    def _drawn(self, batch: Collated, hands: ThreadPoolExecutor) -> tuple[Collated, float]:
+    def _complete_batch(self, batch: CollatedBatch, threads: ThreadPoolExecutor) -> tuple[CollatedBatch, float]:
         start = time.perf_counter()
-        video, gaps = batch["video"], batch["undrawn"]
-        rows = [row for row, content in enumerate(gaps) if content]
-        clips = [unpacked(gaps[row], video[row], self.synthesizer) for row in rows]
-        renderings = self.renderer.render_clips([_shot(clip.staged) for clip in clips])
-        for row, done in zip(rows, hands.map(self._finished, clips, renderings), strict=True):
-            video[row] = done
-        return {name: value for name, value in batch.items() if name != "undrawn"}, time.perf_counter() - start
+        video, pending = batch["video"], batch["pending"]
+        rows = [row for row, content in enumerate(pending) if content]
+        clips = [unpack_clip(pending[row], video[row], self.synthesizer) for row in rows]
+        renderings = self.renderer.render_clips([_make_shot(clip.job) for clip in clips])
+        for row, finished in zip(rows, threads.map(self._finish_clip, clips, renderings), strict=True):
+            video[row] = finished
+        return {name: value for name, value in batch.items() if name != "pending"}, time.perf_counter() - start
 
-    def _finished(self, clip: Undrawn, rendering: Rendering) -> Video:
-        self.synthesizer.write_cache(clip.staged, rendering)
+    def _finish_clip(self, clip: PendingClip, rendering: Rendering) -> Video:
+        self.synthesizer.write_cache(clip.job, rendering)
         return self.finish(clip, rendering)
 
 
-def _settle(device: int | None) -> None:
-    """One core for each thread, as in a worker; and this rank's CUDA device, for each thread begins at the first."""
+def _set_up_thread(device: int | None) -> None:
+    """Let a thread use one core, as a worker does, and this rank's CUDA device: new threads start with the first."""
     torch.set_num_threads(1)  # thread-local, as the loader's own pinning thread relies on
     if device is not None:
         torch.cuda.set_device(device)
 
 
-def _shot(staged: RenderJob) -> Shot:
-    return Shot(staged.people, staged.camera, staged.scene.depth is not None)
+def _make_shot(job: RenderJob) -> Shot:
+    return Shot(job.people, job.camera, job.scene.depth is not None)

@@ -1,7 +1,4 @@
-"""What is refused before training: leaks through synthesis, and mirror images that nobody can name.
-
-Below the data module, above data sets and synthesis.
-"""
+"""Checks before training: no leak through synthetic clips, and no mirror image without a known label."""
 
 from collections.abc import Mapping
 
@@ -13,11 +10,13 @@ from synthaug.synthesis.references import References
 from synthaug.synthesis.synthesizer import Synthesizer
 
 
-def mirror_labels(dataset: ActionDataset) -> dict[int, int] | None:
-    """Label of the mirror image, by label, of the classes that have one; None where the data set does not say.
+def find_mirror_labels(dataset: ActionDataset) -> dict[int, int] | None:
+    """Label of each class's mirror image, by label; None if the data set does not say.
+
+    Classes without a mirror image are left out.
 
     Raises:
-        ValueError: If a class is named that is not there, or two classes claim one image.
+        ValueError: If `mirrored_classes` names an unknown class, or gives two classes the same mirror image.
     """
     pairs, classes = dataset.mirrored_classes, dataset.classes
     if pairs is None:
@@ -27,42 +26,41 @@ def mirror_labels(dataset: ActionDataset) -> dict[int, int] | None:
         back = images.setdefault(other, one) if other is not None else one
         if not {one, other} - {None} <= set(classes) or back != one:
             raise ValueError(
-                f"mirrored_classes says {one!r}: {other!r} and {other!r}: {back!r}, among the classes "
-                f"{', '.join(classes)}. Names of classes were wanted, in pairs that are each other's mirror images, or "
-                "None for a class without one. Mend dataset.mirrored_classes."
+                "Expected dataset.mirrored_classes to pair classes that are each other's mirror images (null for a "
+                f"class without one), got {one!r}: {other!r} and {other!r}: {back!r}. Correct "
+                f"dataset.mirrored_classes; the classes are {', '.join(classes)}."
             )
     shown = {name: images.get(name, name) for name in classes}
     return {classes.index(name): classes.index(other) for name, other in shown.items() if other is not None}
 
 
 def check_flips(augmentation: Augmentation | None, images: Mapping[int, int] | None) -> None:
-    """Refuse to mirror clips of which nobody knows what their mirror images show.
+    """Refuse to mirror clips if the labels of their mirror images are not known.
 
     Raises:
-        ValueError: Saying which two settings contradict each other.
+        ValueError: Naming the two settings that contradict each other.
     """
     if augmentation is not None and augmentation.flip > 0 and images is None:
         raise ValueError(
-            f"augmentation.flip={augmentation.flip} was given for a data set that does not say which class the mirror "
-            "image of each belongs to. Set dataset.mirrored_classes ({} if left and right mean nothing), or "
-            "augmentation.flip=0."
+            f"augmentation.flip={augmentation.flip} needs the class of each mirror image, and the data set does not "
+            "say it. Set dataset.mirrored_classes ({} if left and right mean nothing), or augmentation.flip=0."
         )
 
 
 def check_leaks(synthesizer: Synthesizer, split: Split, separates: str) -> None:
-    """Refuse synthetic clips in which anything held out is performed or shown, or whom the test is about performs.
+    """Refuse synthetic clips that show a held-out motion or background, or an avatar of a held-out person.
 
     Raises:
         LeakError: Naming the offender.
     """
     check_references(synthesizer.references, split, separates)
-    check_places(synthesizer.synthesis.background, split, separates)
+    check_backgrounds(synthesizer.synthesis.background, split, separates)
     avatar = synthesizer.synthesis.avatar
     assert_strangers({name: avatar.subject(name) for name in synthesizer.identities}, split)
 
 
 def check_references(references: References, split: Split, separates: str) -> None:
-    """Refuse references that are not training clips, or whose person or camera the test is about.
+    """Refuse references that are not training clips, or whose subject (camera) is in the test part.
 
     Raises:
         LeakError: Naming the offender.
@@ -73,12 +71,12 @@ def check_references(references: References, split: Split, separates: str) -> No
         if record.key not in train or getattr(record, separates) in tested:
             raise LeakError(
                 f"The motion of '{record.key}' ({separates} {getattr(record, separates)!r}) would reach training, but "
-                "it belongs to the held-out part. Only training clips may be re-enacted; mend the protocol's lists."
+                "it belongs to the held-out part. Only training clips may be re-enacted. Correct the protocol's lists."
             )
 
 
-def check_places(background: Background, split: Split, separates: str) -> None:
-    """Refuse places out of film that is no training clip, or that shows whom or what the test is about.
+def check_backgrounds(background: Background, split: Split, separates: str) -> None:
+    """Refuse backgrounds from clips that are not training clips, or whose subject (camera) is in the test part.
 
     Raises:
         LeakError: Naming the offender.
@@ -88,6 +86,6 @@ def check_places(background: Background, split: Split, separates: str) -> None:
     for key in background.sources:
         if key not in train or getattr(train[key], separates) in tested:
             raise LeakError(
-                f"The place of '{key}' would reach training, but that clip belongs to the held-out part. Only training "
-                "clips may give plates; mend the protocol's lists."
+                f"The background of '{key}' would reach training, but that clip belongs to the held-out part. Only "
+                "training clips may give plates. Correct the protocol's lists."
             )

@@ -1,7 +1,4 @@
-"""Films and synthetic clips kept in memory: training shows each of a finite set again and again.
-
-Between what clips are made of and what becomes of them.
-"""
+"""Keeps films and finished synthetic clips in memory, since training shows each of a finite set many times."""
 
 import math
 import mmap
@@ -17,18 +14,18 @@ from synthaug.structures import ClipFormat, Record
 from synthaug.video import probe, read_frames
 
 
-def held(
+def hold_films(
     records: Sequence[Record], *, size: tuple[int, int], limit_mb: float
-) -> dict[Path, UInt8[Tensor, "time 3 height width"]]:
-    """Every film of these records, all of its frames at this size; or none, where they would not fit.
+) -> dict[Path, UInt8[Tensor, "_time 3 height width"]]:
+    """Read every film of these records into memory, at this size; none of them if all together would not fit.
 
-    For `read_clip(..., held=...)`, which gives the same pixels with them as without. Read before workers fork, they
-    are in memory once.
+    The result is for `read_clip(..., held=...)`, which gives the same pixels with it as without. Call it before workers
+    fork, so that all of them share one copy.
 
     Args:
-        records: Whose films.
+        records: Intervals of the films.
         size: Height and width of the clips that will be cut.
-        limit_mb: Largest sum, in units of 10^6 bytes; 0 holds nothing.
+        limit_mb: Largest sum, in units of 10^6 bytes; 0 keeps nothing.
 
     Raises:
         VideoError: If a file cannot be read.
@@ -45,33 +42,33 @@ def held(
 
 
 class FinishedClips:
-    """Synthetic clips as they were finished, from their first showing on, in memory that forked workers share.
+    """Finished synthetic clips, kept from their first use on, in memory that forked workers share.
 
-    A clip that was rendered once still has to be composed: its place, shadows, sensor. That is worth keeping too, since
-    the same recipe gives the same pixels. Memory is taken as clips come.
+    The cache on disk holds renderings of people; compositing them (background, shadows, sensor) takes time as well, and
+    the same recipe always gives the same pixels. The operating system allocates memory as clips arrive.
 
     Args:
-        count: Clips of the set.
+        count: Number of clips in the set.
         clip: Their format.
     """
 
     def __init__(self, count: int, clip: ClipFormat) -> None:
         shape = (count, clip.num_frames, 3, clip.size, clip.size)
-        # Anonymous and shared: no file, no limit of /dev/shm, and workers that are forked later write into the same.
+        # Anonymous shared memory: needs no file, is not limited by /dev/shm, and workers forked later write into it.
         self._videos = torch.from_numpy(np.frombuffer(mmap.mmap(-1, math.prod(shape)), np.uint8)).view(shape)
-        self._there = torch.from_numpy(np.frombuffer(mmap.mmap(-1, count), np.uint8))
+        self._present = torch.from_numpy(np.frombuffer(mmap.mmap(-1, count), np.uint8))
 
     def get(self, index: int) -> UInt8[Tensor, "time 3 height width"] | None:
-        """The clip, not to be changed, or None where nobody has put it yet."""
-        return self._videos[index] if self._there[index] else None
+        """The clip, which must not be changed, or None if it was not put yet."""
+        return self._videos[index] if self._present[index] else None
 
     def put(self, index: int, video: UInt8[Tensor, "time 3 height width"]) -> None:
-        """Keep a clip. Workers that finish the same one put the same pixels."""
+        """Keep a clip. Two workers that finish the same clip put the same pixels."""
         self._videos[index] = video
-        self._there[index] = 1
+        self._present[index] = 1
 
 
-def finished_clips(count: int, clip: ClipFormat, *, limit_mb: float) -> FinishedClips | None:
-    """Room for a whole synthetic set; None where it is empty or larger than the limit, in units of 10^6 bytes."""
+def allocate_finished_clips(count: int, clip: ClipFormat, *, limit_mb: float) -> FinishedClips | None:
+    """Make room for a whole synthetic set; None if it is empty or larger than the limit, in units of 10^6 bytes."""
     needed = count * clip.num_frames * 3 * clip.size**2
     return FinishedClips(count, clip) if 0 < needed <= limit_mb * 1e6 else None

@@ -1,7 +1,4 @@
-"""Filmed and synthetic clips, mixed into batches: the drop-in LightningDataModule.
-
-Between data sets and synthesis on one side and any recognizer on the other.
-"""
+"""The LightningDataModule that mixes filmed and synthetic clips, for any recognizer and any LightningModule."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -13,20 +10,21 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from synthaug.datamodule.augmentation import Augmentation
+from synthaug.datamodule.augmentation import Augmentation, LabelledAugmentation
 from synthaug.datamodule.batches import LAYOUTS, Batches
-from synthaug.datamodule.clips import FilmedClips, StagedClips, TrainingClips
-from synthaug.datamodule.gpu import Drawing
-from synthaug.datamodule.guards import check_flips, check_leaks, mirror_labels
+from synthaug.datamodule.clips import FilmedClips, HeldOutClips, SyntheticClips, TrainingClips, UnrenderedClips
+from synthaug.datamodule.gpu import BatchRendering
+from synthaug.datamodule.guards import check_flips, check_leaks, find_mirror_labels
+from synthaug.datamodule.memory import allocate_finished_clips, hold_films
 from synthaug.datamodule.order import (
-    LAST,
+    LAST_BATCHES,
     BatchMixture,
     EpochEnd,
-    InOrder,
+    HeldOutBatches,
     MixedBatches,
-    Ticket,
+    SampleIndex,
+    rank_and_world_size,
     synthetic_places,
-    world,
 )
 from synthaug.datasets import ActionDataset, Protocol, Split
 from synthaug.datasets.leaks import assert_disjoint, assert_named
@@ -35,7 +33,7 @@ from synthaug.renderers import BatchRenderer
 from synthaug.structures import ClipFormat, Recipe, Record
 from synthaug.synthesis import Synthesis, Synthesizer
 from synthaug.synthesis.references import References, gather
-from synthaug.workers import single_threaded
+from synthaug.workers import use_single_thread
 
 logger = logging.getLogger(__name__)
 
@@ -45,24 +43,24 @@ class Loading:
     """How clips become batches.
 
     Attributes:
-        batch_size: Clips a batch and process.
-        num_workers: Loader processes; 0 loads in the main one. The data do not depend on it.
+        batch_size: Clips in a batch, per process.
+        num_workers: Number of loader processes; 0 loads in the main one. The data do not depend on it.
         layout: "video": a dict with `video` [B 3 T H W], `label`, `synthetic`, `key`. "tuple": (video, label).
             "pixel_values": a dict with `pixel_values` [B T 3 H W] and `labels`, as Hugging Face models take.
-        memory_mb: Training films, validation films and finished synthetic clips are kept, at the size of clips, if each
-            of the three sets fits into so many megabytes; forked workers share them. 0 reads and composes them anew
-            every time.
-        ahead: Batches drawn while the step before them runs, where a GPU draws; 0 draws when asked.
-        start_method: How workers start. fork shares avatars and compiled kernels; named here, since Python 3.14
-            changes the default.
-        last: The batch that an epoch ends with: "full", filled with clips of the next lap, or "short", what is left.
-        test_clips: Windows of each test interval that is longer than a clip, spread evenly from its start to its end.
-            They share a key; `Training` averages their scores, other modules see them one by one. 1 shows the middle
-            alone, which misses actions that come early or late.
+        memory_mb: Training films, validation films and finished synthetic clips are kept in memory, at the size of
+            clips, if each of the three sets fits into this many megabytes; forked workers share them. 0 reads films and
+            composites clips every time.
+        ahead: Batches rendered while training uses the one before, if a GPU renders; 0 renders each when it is needed.
+        start_method: How workers start. fork shares avatars and compiled kernels with them; set here, because Python
+            3.14 changes the default.
+        last: How an epoch ends: "full" fills the last batch with clips that come again, "short" leaves it short.
+        test_clips: Number of windows from each test interval that is longer than a clip, spread evenly from its start
+            to its end. They share a key; `Training` averages their scores, other modules see them one by one. 1 takes
+            the middle alone, which misses actions that come early or late.
 
     Source:
-        Feichtenhofer et al., "SlowFast Networks for Video Recognition", ICCV 2019, section 4: several clips, uniformly
-        along the time of a film, of which the scores are averaged (`test_clips`).
+        Feichtenhofer et al., "SlowFast Networks for Video Recognition", ICCV 2019, section 4: scores averaged over
+        several clips, spread uniformly over the time of a film (`test_clips`).
     """
 
     batch_size: int = 16
@@ -75,30 +73,29 @@ class Loading:
     test_clips: int = 1
 
     def __post_init__(self) -> None:
-        if self.last not in LAST:
-            raise ValueError(f"last={self.last!r} was given; one of {', '.join(LAST)} was wanted. Choose one.")
-        if self.layout not in LAYOUTS:
-            raise ValueError(f"layout={self.layout!r} was given; one of {', '.join(LAYOUTS)} was wanted.")
-        if min(self.batch_size, self.test_clips) < 1 or min(self.num_workers, self.ahead, self.memory_mb) < 0:
-            raise ValueError(
-                f"batch_size={self.batch_size}, test_clips={self.test_clips}, num_workers={self.num_workers}, ahead="
-                f"{self.ahead} and memory_mb={self.memory_mb} were given; at least 1, 1, 0, 0 and 0 were wanted."
-            )
+        for name, choices in (("last", LAST_BATCHES), ("layout", LAYOUTS)):
+            if (chosen := getattr(self, name)) not in choices:
+                raise ValueError(
+                    f"Expected loading.{name} to be one of {', '.join(choices)}, got {chosen!r}. Choose one of them."
+                )
+        for name, least in (("batch_size", 1), ("test_clips", 1), ("num_workers", 0), ("ahead", 0), ("memory_mb", 0)):
+            if (given := getattr(self, name)) < least:
+                raise ValueError(f"Expected loading.{name} to be at least {least}, got {given}. Raise loading.{name}.")
 
 
 class SynthAugDataModule(lightning.LightningDataModule):
-    """Real and synthetic clips of one data set under one protocol.
+    """Filmed and synthetic clips of one data set under one protocol.
 
-    Works in plain Python, under LightningCLI and under Hydra, and feeds any LightningModule.
+    It works in plain Python, under LightningCLI and under Hydra, and feeds any LightningModule.
 
     Args:
         dataset: The filmed clips.
-        protocol: Divides them.
+        protocol: Splits them into training, validation and test clips.
         synth: What to synthesise; None, like `identities=0`, gives filmed clips alone.
         clip: How clips are cut.
-        loading: How they become batches.
+        loading: How clips become batches.
         mixture: How filmed and synthetic clips share training batches.
-        augmentation: Changes training clips between epochs; None leaves them.
+        augmentation: Changes training clips between epochs; None does not.
         seed: Decides recipes, order, windows and augmentation.
     """
 
@@ -124,86 +121,86 @@ class SynthAugDataModule(lightning.LightningDataModule):
         self.augmentation = augmentation
         self.seed = seed
         self._split: Split | None = None
-        self._images: Mapping[int, int] = {}
+        self._mirror_labels: Mapping[int, int] = {}
         self._synthesizer: Synthesizer | None = None
 
     @property
     def num_classes(self) -> int:
-        """Number of classes, known once the data are prepared."""
+        """Number of classes, known after `prepare_data`."""
         return len(self.dataset.classes)
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Names by label."""
+        """Names of the classes, by label."""
         return self.dataset.classes
 
     @property
     def class_weights(self) -> Float[Tensor, " class"]:
-        """Inverse frequency of each class among the filmed training clips, mean 1; 0 where there is none."""
+        """Inverse frequency of each class among the filmed training clips, mean 1; 0 for a class without clips."""
         counts = torch.bincount(torch.tensor([record.label for record in self.split.train]), minlength=self.num_classes)
         weights = torch.where(counts > 0, 1 / counts.clamp(min=1), torch.zeros(self.num_classes))
         return weights / weights.sum() * self.num_classes
 
     @property
     def split(self) -> Split:
-        """The division of the data set, after `setup`."""
+        """Training, validation and test records, after `setup`."""
         if self._split is None:
-            raise RuntimeError("The data are not divided yet. Call prepare_data() and setup('fit') first.")
+            raise RuntimeError("The data are not split yet. Call prepare_data() and setup('fit') first.")
         return self._split
 
     @property
     def mirror_labels(self) -> Mapping[int, int]:
-        """Label of the mirror image, by label, after `setup`; a class that is not among them is never mirrored."""
-        return self._images
+        """Label of the mirror image, by label, after `setup`; a class that is not in it is never mirrored."""
+        return self._mirror_labels
 
     @property
     def synthesizer(self) -> Synthesizer | None:
-        """Makes the synthetic clips, after `setup`; None without `synth`."""
+        """Samples and renders the synthetic clips, after `setup`; None without `synth`."""
         return self._synthesizer
 
     def prepare_data(self) -> None:
-        """Bring data set, motions and a GPU's kernels into being, in one process; keeps no state but files."""
+        """Prepare the data set, extract motions and compile GPU kernels, in one process; only files are kept."""
         self.dataset.prepare()
-        self._gather(self._divide())
+        self._gather_references(self._split_dataset())
         if self.synth is not None and isinstance(self.synth.renderer, BatchRenderer):
             self.synth.renderer.prepare()
 
     def setup(self, stage: str | None = None) -> None:
-        """Divide the data and lay out the synthetic set. Idempotent.
+        """Split the data and plan the synthetic set. Calling it again does nothing.
 
         Raises:
-            LeakError: If anything synthetic would come from a clip that is not for training.
+            LeakError: If a synthetic clip would be made from a clip that is not a training clip.
         """
         if self._split is not None:
             return
-        split = self._divide()
-        images = mirror_labels(self.dataset)
-        check_flips(self.augmentation, images)
-        self._images = images or {}
+        split = self._split_dataset()
+        labels = find_mirror_labels(self.dataset)
+        check_flips(self.augmentation, labels)
+        self._mirror_labels = labels or {}
         if self.synth is not None:
-            references = self._gather(split)
+            references = self._gather_references(split)
             if references.dropped:
                 count, total = len(references.dropped), len(split.train)
-                logger.warning("%d of %d training clips give no motion; motions.json says why.", count, total)
-            self._synthesizer = _synthesizer(self.synth, references, self.clip, self.seed, images)
+                logger.warning("%d of %d training clips give no motion. motions.json says why.", count, total)
+            self._synthesizer = _make_synthesizer(self.synth, references, self.clip, self.seed, labels)
             self._synthesizer.preload_avatars()
             check_leaks(self._synthesizer, split, self.protocol.separates)
         self._split = split
 
     def recipes(self, generation: int = 0) -> list[Recipe]:
-        """Every synthetic clip of the training set: what recipes.jsonl holds."""
+        """Sample the recipe of every synthetic clip of the training set: what recipes.jsonl holds."""
         synthesizer = self._synthesizer
         if synthesizer is None:
             return []
         return [synthesizer.sample(index, generation=generation) for index in range(len(synthesizer))]
 
     def synthetic_share(self, *, processes: int | None = None) -> float:
-        """Share of synthetic clips in mixed training batches of all processes together, rounding included.
+        """Share of synthetic clips in mixed training batches, over all processes, after rounding.
+
+        With `pretrain_batches`, batches are of one kind: then `order().exposure` counts both kinds.
 
         Args:
-            processes: That share a batch; None takes those of torch.distributed, in which this one is.
-
-        Where batches are of one kind throughout (`pretrain_batches`), `order().exposure` counts them.
+            processes: Number of processes that share a batch; None asks torch.distributed.
         """
         filmed = len(self.split.train)
         synthetic = 0 if self._synthesizer is None else len(self._synthesizer)
@@ -211,14 +208,14 @@ class SynthAugDataModule(lightning.LightningDataModule):
             return 0.0
         if self.mixture.ratio is None:
             return synthetic / (filmed + synthetic)
-        total = self.loading.batch_size * (world()[1] if processes is None else processes)
+        total = self.loading.batch_size * (rank_and_world_size()[1] if processes is None else processes)
         return synthetic_places(total, self.mixture.ratio) / total
 
     def order(self, *, processes: int | None = None) -> MixedBatches:
-        """Which clips make up each training batch; its `exposure` counts what training comes to see.
+        """Which clips make up each training batch; its `exposure` counts the clips of each kind.
 
         Args:
-            processes: That share a batch; None takes those of torch.distributed, in which this one is.
+            processes: Number of processes that share a batch; None asks torch.distributed.
         """
         filmed, synthetic = len(self.split.train), 0 if self._synthesizer is None else len(self._synthesizer)
         # Lightning steps at an epoch's end, however few batches have accumulated by then: epochs are made to fit.
@@ -235,65 +232,91 @@ class SynthAugDataModule(lightning.LightningDataModule):
         )
 
     def filmed_exposure(self, batches: int, *, processes: int | None = None) -> float:
-        """How often so many training batches of each process show each filmed clip, on average."""
+        """How often each filmed clip is seen, on average, in this many training batches of each process."""
         return round(self.order(processes=processes).exposure(batches)[0] / len(self.split.train), 2)
 
-    def train_dataloader(self) -> "Batches":
+    def training_clips(self) -> TrainingClips:
+        """The training set as a map-style data set: filmed clips, then synthetic ones, augmented, in uint8."""
+        return TrainingClips(
+            self._filmed_clips(self.split.train, memory_mb=self.loading.memory_mb),
+            self._synthetic_clips(),
+            augmentation=LabelledAugmentation(self.augmentation, self.mirror_labels),
+            seed=self.seed,
+        )
+
+    def train_dataloader(self) -> Batches:
         """Mixed batches, in an order that depends on the seed and the epoch alone."""
-        clips, order = TrainingClips(self), self.order()
-        plan, synthesizer = self.synth, self._synthesizer
-        if plan is None or synthesizer is None or not isinstance(plan.renderer, BatchRenderer):
-            return self._batches(clips, order)
-        staged = StagedClips(clips, synthesizer)
+        clips, order = self.training_clips(), self.order()
+        synth, synthesizer = self.synth, self._synthesizer
+        if synth is None or synthesizer is None or not isinstance(synth.renderer, BatchRenderer):
+            return self._make_batches(clips, order)
+        unrendered = UnrenderedClips(clips, synthesizer)
         threads, ahead = max(1, self.loading.num_workers), self.loading.ahead
-        drawing = Drawing(plan.renderer, synthesizer, staged.finished, threads=threads, ahead=ahead)
-        return self._batches(staged, order, drawing)
+        rendering = BatchRendering(synth.renderer, synthesizer, unrendered.finish, threads=threads, ahead=ahead)
+        return self._make_batches(unrendered, order, rendering)
 
-    def val_dataloader(self) -> "Batches":
-        """Validation clips in order; none where the protocol has no validation part."""
-        return self._held_out(self.split.val, memory_mb=self.loading.memory_mb)
+    def val_dataloader(self) -> Batches:
+        """Validation clips in order; no batches if the protocol has no validation part."""
+        return self._make_held_out_batches(self.split.val, memory_mb=self.loading.memory_mb)
 
-    def test_dataloader(self) -> "Batches":
-        """Test clips in order, the windows of one after the other."""
-        return self._held_out(self.split.test, windows=self.loading.test_clips)
+    def test_dataloader(self) -> Batches:
+        """Test clips in order, all windows of one after the other."""
+        return self._make_held_out_batches(self.split.test, windows=self.loading.test_clips)
 
-    def _held_out(self, records: Sequence[Record], *, windows: int = 1, memory_mb: float = 0.0) -> "Batches":
-        clips = FilmedClips(tuple(records), self.clip, windows=windows, memory_mb=memory_mb)
-        return self._batches(clips, InOrder(len(clips), self.loading.batch_size))
+    def _filmed_clips(self, records: Sequence[Record], *, memory_mb: float) -> FilmedClips:
+        films = hold_films(records, size=(self.clip.size, self.clip.size), limit_mb=memory_mb)
+        return FilmedClips(tuple(records), self.clip, films)
 
-    def _batches(self, clips: Dataset, order: "MixedBatches | InOrder", drawing: Drawing | None = None) -> "Batches":
+    def _synthetic_clips(self) -> SyntheticClips | None:
+        if self.synth is None or self._synthesizer is None:
+            return None
+        # Caching is pointless if recipes are resampled, and impossible if workers do not share memory (spawn).
+        shared = self.loading.num_workers == 0 or self.loading.start_method == "fork"
+        limit_mb = 0.0 if self.synth.resample_every or not shared else self.loading.memory_mb
+        finished = allocate_finished_clips(len(self._synthesizer), self.clip, limit_mb=limit_mb)
+        return SyntheticClips(self._synthesizer, self.synth.resample_every, finished)
+
+    def _make_held_out_batches(self, records: Sequence[Record], *, windows: int = 1, memory_mb: float = 0.0) -> Batches:
+        clips = HeldOutClips(self._filmed_clips(records, memory_mb=memory_mb), windows=windows)
+        return self._make_batches(clips, HeldOutBatches(len(clips), self.loading.batch_size))
+
+    def _make_batches(
+        self, clips: Dataset, order: MixedBatches | HeldOutBatches, rendering: BatchRendering | None = None
+    ) -> Batches:
         # In plain Python, without a trainer, batches stay in main memory.
         device = torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
-        loader = _loader(clips, order, self.loading, pinned=device.type == "cuda")
-        return Batches(loader, order, layout=self.loading.layout, drawing=drawing, device=device)
+        loader = _make_loader(clips, order, self.loading, pinned=device.type == "cuda")
+        return Batches(loader, order, layout=self.loading.layout, rendering=rendering, device=device)
 
-    def _divide(self) -> Split:
+    def _split_dataset(self) -> Split:
         split = self.protocol.split(self.dataset.records, self.dataset.classes)
         assert_named(split, self.protocol.separates, self.dataset.unnamed)
         assert_disjoint(split, self.protocol.separates)
         return split
 
-    def _gather(self, split: Split) -> References:
-        plan = self.synth
-        wanted = plan is not None and plan.identities * plan.backgrounds > 0 and plan.per_class != 0
-        if plan is None or not wanted:
+    def _gather_references(self, split: Split) -> References:
+        synth = self.synth
+        if synth is None or synth.identities * synth.backgrounds == 0 or synth.per_class == 0:
             return References((), {}, {})
         return gather(
-            split.train, plan.motion, cache=user_cache() / "motions", min_quality=plan.min_quality,
+            split.train,
+            synth.motion,
+            cache=user_cache() / "motions",
+            min_quality=synth.min_quality,
             fixed_cameras=self.dataset.fixed_cameras,
-        )  # fmt: skip
+        )
 
 
-def _synthesizer(
-    synthesis: Synthesis, references: References, clip: ClipFormat, seed: int, images: dict[int, int] | None
+def _make_synthesizer(
+    synth: Synthesis, references: References, clip: ClipFormat, seed: int, images: dict[int, int] | None
 ) -> Synthesizer:
     films = [(record, references.by_key[record.key]) for record in references.records]
     if films:
-        synthesis = replace(synthesis, background=synthesis.background.prepare(films))
-    return Synthesizer(synthesis, references, clip, seed=seed, mirror_labels=images)
+        synth = replace(synth, background=synth.background.prepare(films))
+    return Synthesizer(synth, references, clip, seed=seed, mirror_labels=images)
 
 
-def _loader(clips: Dataset, order: Sampler[list[Ticket]], loading: Loading, *, pinned: bool) -> DataLoader:
+def _make_loader(clips: Dataset, order: Sampler[list[SampleIndex]], loading: Loading, *, pinned: bool) -> DataLoader:
     workers = loading.num_workers
     return DataLoader(
         clips,
@@ -302,5 +325,5 @@ def _loader(clips: Dataset, order: Sampler[list[Ticket]], loading: Loading, *, p
         multiprocessing_context=loading.start_method if workers else None,
         persistent_workers=workers > 0,
         pin_memory=pinned,
-        worker_init_fn=single_threaded,
+        worker_init_fn=use_single_thread,
     )

@@ -1,22 +1,37 @@
-"""Which clips make up each batch: pure functions of seed and epoch, whatever the number of workers and ranks.
-
-Between the sizes of the pools and the loader.
-"""
+"""Decides which clips make up each batch: pure functions of seed and epoch, for any number of workers and ranks."""
 
 import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch.utils.data import Sampler
 
-Ticket = tuple[int, ...]
-"""Epoch and index of one clip; then the lap, where its pool has begun again within the epoch, so that a clip that comes
-twice is cut and augmented anew. Filmed clips come first among the indices, synthetic ones after them."""
-_ORDER = 11
-"""A stream of chance of its own."""
-LAST = ("full", "short")
+ORDER_STREAM = 11
+"""Random stream of the order of clips; the data module's other streams have other numbers."""
+LAST_BATCHES = ("full", "short")
+
+
+class SampleIndex(NamedTuple):
+    """What a sampler asks a data set for: one clip, at one point of training.
+
+    Attributes:
+        epoch: Counts from 0.
+        index: Place of the clip: filmed clips come first, synthetic ones after them.
+        lap: How often the clip's pool has started over within the epoch. A clip that comes twice in an epoch is then
+            cropped in time and augmented differently each time.
+    """
+
+    epoch: int
+    index: int  # type: ignore[assignment]  # shadows tuple.index, which nothing here calls
+    lap: int = 0
+
+    @property
+    def entropy(self) -> tuple[int, ...]:
+        """Seeds the clip's random generator. Lap 0 is left out: numpy seeds `[1, 2]` and `[1, 2, 0]` differently."""
+        return tuple(self) if self.lap else (self.epoch, self.index)
 
 
 @dataclass(frozen=True)
@@ -67,7 +82,7 @@ class EpochEnd:
 
 @dataclass(frozen=True)
 class _Pool:
-    """A run of indices, and how many of them a batch takes."""
+    """Consecutive indices (`first`, `size`), of which each batch takes `count`; `number` seeds their order."""
 
     number: int
     first: int
@@ -79,12 +94,12 @@ class _Pool:
         return -(-self.size // self.count)
 
 
-class MixedBatches(Sampler[list[Ticket]]):
-    """Tickets of each batch, a pure function of seed and epoch.
+class MixedBatches(Sampler[list[SampleIndex]]):
+    """Sample indices of each training batch, a pure function of seed and epoch.
 
-    A pool that ends starts over in a new order, so that no clip waits and none is lost. The filmed pool's order does
-    not depend on the synthetic one. An epoch is as long as the pool that takes longest, once through, and longer where
-    it has to be a multiple of some batches.
+    A pool that is used up starts over in a new order, so that every clip is used equally often. The order of filmed
+    clips does not depend on the synthetic ones. An epoch goes once through the pool that needs most batches, and is
+    longer where the number of batches has to be a multiple of some number.
 
     Args:
         num_filmed: Size of the filmed pool.
@@ -93,11 +108,11 @@ class MixedBatches(Sampler[list[Ticket]]):
         mixture: How they share batches.
         end: How an epoch ends.
         seed: Decides the order.
-        ranks: Processes that share each batch; None asks torch.distributed.
+        ranks: Number of processes that share each batch; None asks torch.distributed.
 
     Raises:
-        ValueError: If batches without filmed clips are wanted and there are no synthetic ones, or a batch of all
-            processes together has no place for one of each.
+        ValueError: If some batches are to be all synthetic and there are no synthetic clips, or if a batch of all
+            processes together is too small to hold a clip of each kind.
     """
 
     def __init__(
@@ -117,7 +132,7 @@ class MixedBatches(Sampler[list[Ticket]]):
         self.num_filmed = num_filmed
         self.mixture = mixture
         self.end = end
-        self._ranks = world()[1] if ranks is None else ranks
+        self._ranks = rank_and_world_size()[1] if ranks is None else ranks
         self._total = batch_size * self._ranks
         if num_synthetic == 0 and (mixture.ratio == 1 or mixture.pretrain_batches > 0):
             raise ValueError(
@@ -145,15 +160,15 @@ class MixedBatches(Sampler[list[Ticket]]):
         multiple = self.end.epoch_multiple if self.end.last == "full" else 1
         return -(-longest // multiple) * multiple
 
-    def __iter__(self) -> Iterator[list[Ticket]]:
-        rank, ranks = world()
+    def __iter__(self) -> Iterator[list[SampleIndex]]:
+        rank, ranks = rank_and_world_size()
         for batch in range(self.start, len(self)):
-            yield self.tickets(self.epoch, batch)[rank::ranks]
+            yield self.sample_indices(self.epoch, batch)[rank::ranks]
 
-    def tickets(self, epoch: int, batch: int) -> list[Ticket]:
-        """One batch of all processes together."""
+    def sample_indices(self, epoch: int, batch: int) -> list[SampleIndex]:
+        """One batch, of all processes together."""
         if self.mixture.pretrain_batches > 0:
-            return self._phased(epoch * len(self) + batch)
+            return self._single_kind_indices(epoch * len(self) + batch)
         counts = {pool: pool.count for pool in self._pools}
         longest = max(self._pools, key=lambda pool: pool.batches)
         if self.end.last == "short" and batch == len(self) - 1:
@@ -161,43 +176,49 @@ class MixedBatches(Sampler[list[Ticket]]):
             rest = longest.size - batch * longest.count
             counts[longest] = -(-(rest + others) // self._ranks) * self._ranks - others
         return [
-            (epoch, index, lap) if lap else (epoch, index)
+            SampleIndex(epoch, index, lap)
             for pool, count in counts.items()
-            for lap, index in self._taken(pool, batch * pool.count, count, epoch)
+            for lap, index in self._laps_and_indices(pool, batch * pool.count, count, epoch)
         ]
 
     def exposure(self, batches: int) -> tuple[int, int]:
-        """Filmed and synthetic clips in the first `batches` batches of training, of all processes together."""
-        indices = [ticket[1] for number in range(batches) for ticket in self.tickets(*divmod(number, len(self)))]
+        """Count the filmed and synthetic clips in the first `batches` batches of training, over all processes."""
+        indices = [one.index for number in range(batches) for one in self.sample_indices(*divmod(number, len(self)))]
         filmed = sum(index < self.num_filmed for index in indices)
         return filmed, len(indices) - filmed
 
-    def _phased(self, place: int) -> list[Ticket]:
-        """Of one kind throughout: an epoch is but a number of batches, and laps count from where the kind began."""
-        since = place - self.mixture.pretrain_batches
-        pool, before = (self._phases[0], place) if since < 0 else (self._phases[1], since)
-        return list(self._taken(pool, before * pool.count, pool.count, 0))
+    def _single_kind_indices(self, batch: int) -> list[SampleIndex]:
+        """A batch of one kind, counted from the start of training.
 
-    def _taken(self, pool: _Pool, first: int, count: int, epoch: int) -> list[tuple[int, int]]:
-        """Laps and indices at places of the pool's endless order."""
+        In place of the epoch stands the lap, which counts from the first batch of that kind: here epochs are only a
+        number of batches, and do not begin a new order.
+        """
+        since = batch - self.mixture.pretrain_batches
+        pool, before = (self._phases[0], batch) if since < 0 else (self._phases[1], since)
+        places = self._laps_and_indices(pool, before * pool.count, pool.count, 0)
+        return [SampleIndex(lap, index) for lap, index in places]
+
+    def _laps_and_indices(self, pool: _Pool, first: int, count: int, epoch: int) -> list[tuple[int, int]]:
+        """Laps and indices at `count` consecutive places of the pool's endless order, from `first` on."""
         laps = (divmod(place, pool.size) for place in range(first, first + count))
-        return [(lap, pool.first + int(_order(self.seed, pool, epoch, lap)[at])) for lap, at in laps]
+        return [(lap, pool.first + int(_shuffle(self.seed, pool, epoch, lap)[at])) for lap, at in laps]
 
 
 @functools.lru_cache(maxsize=8)
-def _order(seed: int, pool: _Pool, epoch: int, lap: int) -> np.ndarray:
-    return np.random.default_rng([seed, _ORDER, pool.number, epoch, lap]).permutation(pool.size)
+def _shuffle(seed: int, pool: _Pool, epoch: int, lap: int) -> np.ndarray:
+    return np.random.default_rng([seed, ORDER_STREAM, pool.number, epoch, lap]).permutation(pool.size)
 
 
-class InOrder(Sampler[list[Ticket]]):
-    """Tickets of held-out clips, in order, each clip once whatever the number of processes.
+class HeldOutBatches(Sampler[list[SampleIndex]]):
+    """Sample indices of held-out clips in order, each clip once, whatever the number of processes.
 
-    Process r of n takes clips r, r + n, and so on. All have as many batches, since they wait for each other at every
-    one; sizes differ by one clip at most, so that a batch may have one more than `batch_size` rather than a repetition.
+    Process r of n takes clips r, r + n, and so on. All processes have the same number of batches, since they wait for
+    each other at every batch. Sizes of batches differ by one clip at most: rather than repeat a clip, a batch may hold
+    `batch_size` + 1.
 
     Args:
         size: Number of clips.
-        batch_size: Clips a batch and process.
+        batch_size: Clips in a batch, per process.
     """
 
     def __init__(self, size: int, batch_size: int) -> None:
@@ -207,34 +228,34 @@ class InOrder(Sampler[list[Ticket]]):
         self.start = 0
 
     def __len__(self) -> int:
-        ranks = world()[1]
+        ranks = rank_and_world_size()[1]
         if 0 < self.size < ranks:
             raise ValueError(
-                f"{self.size} held-out clips were given to {ranks} processes; one a process at least was wanted. "
-                f"Lower trainer.devices to {self.size}."
+                f"Expected at least one held-out clip per process, got {self.size} for {ranks} processes. "
+                f"Set trainer.devices={self.size} or less."
             )
         most, least = -(-self.size // ranks), self.size // ranks
         return min(-(-most // self.batch_size), least)
 
-    def __iter__(self) -> Iterator[list[Ticket]]:
-        rank, ranks = world()
+    def __iter__(self) -> Iterator[list[SampleIndex]]:
+        rank, ranks = rank_and_world_size()
         for part in np.array_split(np.arange(rank, self.size, ranks), max(1, len(self))):
             if len(part) > 0:
-                yield [(0, int(index)) for index in part]
+                yield [SampleIndex(0, int(index)) for index in part]
 
 
 def synthetic_places(batch_size: int, ratio: float) -> int:
-    """Synthetic clips in a batch of two or more: at least one and not all, so that rounding never drops a pool.
+    """Number of synthetic clips in a batch of two or more clips.
 
-    Only ratios of 0 and of 1 drop one.
+    At least one and not all of them, so that rounding never leaves a kind out; only ratios 0 and 1 do.
     """
     if ratio in (0, 1):
         return round(batch_size * ratio)
     return min(max(round(batch_size * ratio), 1), batch_size - 1)
 
 
-def world() -> tuple[int, int]:
-    """Rank and number of processes, read late: the data module is built before they are known."""
+def rank_and_world_size() -> tuple[int, int]:
+    """Rank and number of processes. Read late, since the data module is built before torch.distributed starts."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_rank(), torch.distributed.get_world_size()
     return 0, 1

@@ -1,7 +1,4 @@
-"""RandAugment for clips: operations of the picture, the same draw for every frame.
-
-Below `Augmentation`; the operations themselves are torchvision's.
-"""
+"""RandAugment for clips: torchvision's picture operations, the same for every frame of a clip."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
@@ -15,23 +12,27 @@ from torchvision.transforms.v2 import functional
 from synthaug.structures import Plain
 
 BINS = 31
-"""Magnitudes run from 0 to 30, as in the paper."""
+"""Number of magnitudes: 0 to 30, as in the paper."""
 
 Operation: TypeAlias = Callable[[Tensor, float, tuple[int, int]], Tensor]
-"""A video, a signed strength (-1 to 1 of the range) and its height and width, to a video."""
+"""Changes a video, given a signed strength (-1 to 1, share of the operation's range) and its (height, width)."""
 
 
 def _affine(
     video: Tensor, *, angle: float = 0.0, shift: Sequence[float] = (0.0, 0.0), shear: Sequence[float] = (0.0, 0.0)
 ) -> Tensor:
     return functional.affine(
-        video, angle=angle, translate=[round(length) for length in shift], scale=1.0, shear=list(shear),
+        video,
+        angle=angle,
+        translate=[round(length) for length in shift],
+        scale=1.0,
+        shear=list(shear),
         interpolation=InterpolationMode.BILINEAR,
-    )  # fmt: skip
+    )
 
 
 _SHEAR_DEG, _SHIFT, _ANGLE_DEG, _COLOR = 17.0, 0.3, 30.0, 0.9
-_OPERATIONS: dict[str, tuple[Operation, bool]] = {
+OPERATIONS: dict[str, tuple[Operation, bool]] = {
     "identity": (lambda video, s, size: video, False),
     "shear_x": (lambda video, s, size: _affine(video, shear=(_SHEAR_DEG * s, 0.0)), True),
     "shear_y": (lambda video, s, size: _affine(video, shear=(0.0, _SHEAR_DEG * s)), True),
@@ -47,35 +48,35 @@ _OPERATIONS: dict[str, tuple[Operation, bool]] = {
     "autocontrast": (lambda video, s, size: functional.autocontrast(video), False),
     "equalize": (lambda video, s, size: functional.equalize(video), False),
 }
-"""What is done, and whether it has a direction, by name; ranges are the paper's for its largest magnitude."""
+"""Each operation, and whether its strength has a sign, by name. Ranges are the paper's, at its largest magnitude."""
 
 
-def draw(rng: np.random.Generator, *, num_ops: int, magnitude: int) -> list[Plain]:
-    """Names and signed strengths of operations, one after the other: [name, strength, name, strength, ...].
+def sample_operations(rng: np.random.Generator, *, num_ops: int, magnitude: int) -> list[Plain]:
+    """Sample operations, as names and signed strengths in turn: [name, strength, name, strength, ...].
 
     Args:
-        rng: Where chance comes from.
-        num_ops: Operations in a row; the same one may come twice.
+        rng: Source of randomness.
+        num_ops: Number of operations; the same one may come twice.
         magnitude: Their strength, 0 to 30.
 
     Source:
         Cubuk, Zoph, Shlens and Le, "RandAugment", NeurIPS 2020.
     """
-    drawn: list[Plain] = []
-    names = list(_OPERATIONS)
+    operations: list[Plain] = []
+    names = list(OPERATIONS)
     for _ in range(num_ops):
         name = names[int(rng.integers(len(names)))]
-        sign = -1.0 if rng.random() < 0.5 and _OPERATIONS[name][1] else 1.0
-        drawn += [name, sign * magnitude / (BINS - 1)]
-    return drawn
+        sign = -1.0 if rng.random() < 0.5 and OPERATIONS[name][1] else 1.0
+        operations += [name, sign * magnitude / (BINS - 1)]
+    return operations
 
 
-def applied(
-    video: UInt8[Tensor, "time 3 height width"], drawn: Sequence[Plain]
+def apply_operations(
+    video: UInt8[Tensor, "time 3 height width"], operations: Sequence[Plain]
 ) -> UInt8[Tensor, "time 3 height width"]:
-    """The video after what `draw` drew; draws nothing. What leaves the picture comes in black, as in the paper."""
+    """Apply sampled operations one after the other. What a shift uncovers is black, as in the paper."""
     size = (video.shape[-2], video.shape[-1])
-    for name, strength in zip(drawn[::2], drawn[1::2], strict=True):
+    for name, strength in zip(operations[::2], operations[1::2], strict=True):
         assert isinstance(name, str) and isinstance(strength, float)
-        video = _OPERATIONS[name][0](video, strength, size)
+        video = OPERATIONS[name][0](video, strength, size)
     return video

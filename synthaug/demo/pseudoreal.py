@@ -31,7 +31,7 @@ from synthaug.renderers import Renderer
 from synthaug.sensors import Sensor
 from synthaug.structures import Camera, Motion, Record, Reference
 from synthaug.video import write_video
-from synthaug.workers import single_threaded
+from synthaug.workers import use_single_thread
 
 _VERSION = 1
 """Part of the fingerprint; raise it when the same arguments come to make different film."""
@@ -189,7 +189,7 @@ class PseudoReal(FilmMaker):
             rest = _MissingFilms(self, root, missing[1:])
             loader = DataLoader(
                 rest, batch_size=None, num_workers=self._num_workers,
-                multiprocessing_context="fork" if self._num_workers else None, worker_init_fn=single_threaded,
+                multiprocessing_context="fork" if self._num_workers else None, worker_init_fn=use_single_thread,
             )  # fmt: skip
             title = f"Shooting {len(missing)} pseudo-real clips"
             for _ in track(loader, total=len(rest), description=title):

@@ -1,7 +1,4 @@
-"""n-way n-shot tasks: a list that depends on the seed alone.
-
-Between a data set's records and few-shot classification; pure.
-"""
+"""Samples n-way n-shot tasks from records; the list of tasks depends on the seed alone."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,20 +7,20 @@ import numpy as np
 
 from synthaug.structures import TRAITS, Record, Trait
 
-_TASKS = 31
-"""Stream of chance."""
+TASK_STREAM = 31
+"""Random stream of the tasks."""
 
 
 @dataclass(frozen=True)
 class Episodes:
-    """Which tasks are drawn.
+    """Which tasks are sampled.
 
     Attributes:
-        n_way: Classes in a task.
-        n_shot: Support clips of each class.
-        n_query: Query clips of each class, at most; as many as there are where there are fewer.
+        n_way: Number of classes in a task.
+        n_shot: Number of support clips of each class.
+        n_query: Largest number of query clips of each class; fewer if there are fewer.
         n_tasks: Number of tasks.
-        apart: What support and query of a task never share: a field of Record.
+        apart: Field of Record that support and query of a task never share.
         seed: Decides all tasks.
     """
 
@@ -35,40 +32,40 @@ class Episodes:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if min(self.n_way - 1, self.n_shot, self.n_query, self.n_tasks) < 1:
-            raise ValueError(
-                f"n_way={self.n_way}, n_shot={self.n_shot}, n_query={self.n_query}, n_tasks={self.n_tasks} were given; "
-                "at least 2, 1, 1 and 1 were wanted. Raise them."
-            )
+        for name, least in (("n_way", 2), ("n_shot", 1), ("n_query", 1), ("n_tasks", 1)):
+            if (given := getattr(self, name)) < least:
+                raise ValueError(f"Expected {name} to be at least {least}, got {given}. Raise {name}.")
 
 
-def episodes_of(asked: Mapping[str, object]) -> Episodes:
-    """Episodes as words on a command line ask for them.
+def parse_episodes(options: Mapping[str, object]) -> Episodes:
+    """Make Episodes from options of a command line.
 
     Raises:
-        ValueError: If a name is unknown, or a value of another kind.
+        ValueError: If an option is unknown, or its value is of the wrong type.
     """
     names = [name for name in Episodes.__dataclass_fields__ if name != "apart"]
-    whole = {name: value for name, value in asked.items() if type(value) is int and name in names}
-    wrong = {name: value for name, value in asked.items() if name not in (*whole, "apart")}
-    apart = next((trait for trait in TRAITS if trait == asked.get("apart", "subject")), None)
-    if wrong or apart is None:
-        given = ", ".join(f"{name}={value}" for name, value in {**asked, **wrong}.items())
+    numbers = {name: value for name, value in options.items() if type(value) is int and name in names}
+    wrong = [f"{name}={value}" for name, value in options.items() if name not in (*numbers, "apart")]
+    if wrong:
         raise ValueError(
-            f"{given} was given; {', '.join(names)} as whole numbers, and for apart one of {', '.join(TRAITS)}, were "
-            "wanted. Correct them."
+            f"Expected whole numbers for {', '.join(names)}, got {', '.join(wrong)}. Correct or remove these options."
         )
-    return Episodes(apart=apart, **whole)
+    apart = next((trait for trait in TRAITS if trait == options.get("apart", "subject")), None)
+    if apart is None:
+        raise ValueError(
+            f"Expected apart to be one of {', '.join(TRAITS)}, got {options['apart']!r}. Choose one of them."
+        )
+    return Episodes(apart=apart, **numbers)
 
 
 @dataclass(frozen=True)
 class Task:
-    """Some classes to be told apart by a few examples of each.
+    """A few-shot task: some classes, a few examples of each, and clips to classify.
 
     Attributes:
-        classes: Labels in the data set; a clip's class in the task is its place here.
+        classes: Labels in the data set; a clip's label within the task is the place of its class here.
         support: Examples, `n_shot` of each class.
-        query: What is to be named.
+        query: Clips to classify.
     """
 
     classes: tuple[int, ...]
@@ -76,55 +73,55 @@ class Task:
     query: tuple[Record, ...]
 
 
-def tasks(records: Sequence[Record], episodes: Episodes) -> list[Task]:
-    """Draw tasks out of records.
+def sample_tasks(records: Sequence[Record], episodes: Episodes) -> list[Task]:
+    """Sample tasks from records.
 
-    In each task the people (cameras, files) are divided by lot: one half shows the support, the other the query.
-    The order of classes, people and clips is drawn once a task, and shots are taken from its beginning: the tasks of
-    fewer shots are those of more shots with less support and the same query.
+    In each task the people (or cameras, or files) are split at random: one half is in the support, the other in the
+    query. The order of classes, people and clips is sampled once for each task, and the support takes the first
+    `n_shot` clips: with fewer shots, tasks have the same query and a part of the support.
 
     Args:
         records: Clips that the recognizer has not learnt from.
         episodes: Which tasks.
 
     Raises:
-        ValueError: If there are fewer classes than ways, or a task cannot be filled.
+        ValueError: If there are fewer classes than `n_way`, or too few clips for a task.
     """
     labels = sorted({record.label for record in records})
     if len(labels) < episodes.n_way:
         raise ValueError(
-            f"Tasks of n_way={episodes.n_way} classes were asked for; the records show {len(labels)}. "
-            f"Set episodes.n_way to {len(labels)} or less."
+            f"Expected at least n_way={episodes.n_way} classes in the test part, got {len(labels)}. "
+            f"Set n_way={len(labels)} or less."
         )
     ordered = sorted(records, key=lambda record: record.key)
-    return [_task(ordered, labels, episodes, number) for number in range(episodes.n_tasks)]
+    return [_sample_task(ordered, labels, episodes, number) for number in range(episodes.n_tasks)]
 
 
-def _task(records: Sequence[Record], labels: Sequence[int], episodes: Episodes, number: int) -> Task:
-    rng = np.random.default_rng([episodes.seed, _TASKS, number])
+def _sample_task(records: Sequence[Record], labels: Sequence[int], episodes: Episodes, number: int) -> Task:
+    rng = np.random.default_rng([episodes.seed, TASK_STREAM, number])
     classes = tuple(int(labels[place]) for place in rng.permutation(len(labels))[: episodes.n_way])
-    groups = sorted({_group(record, episodes) for record in records})
-    shuffled = [groups[place] for place in rng.permutation(len(groups))]
+    traits = sorted({_trait_of(record, episodes) for record in records})
+    shuffled = [traits[place] for place in rng.permutation(len(traits))]
     shown = set(shuffled[: (len(shuffled) + 1) // 2])
     support: list[Record] = []
     query: list[Record] = []
     for label in classes:
         clips = [records[place] for place in rng.permutation(len(records)) if records[place].label == label]
         if episodes.apart == "key":
-            # Clips belong to one class each, so that every class can be divided into equal halves.
+            # Each clip belongs to one class, so every class can be split into halves of its own.
             shown = {record.key for record in clips[: (len(clips) + 1) // 2]}
-        ours = [record for record in clips if _group(record, episodes) in shown]
-        theirs = [record for record in clips if _group(record, episodes) not in shown]
-        if len(ours) < episodes.n_shot or not theirs:
+        support_clips = [record for record in clips if _trait_of(record, episodes) in shown]
+        query_clips = [record for record in clips if _trait_of(record, episodes) not in shown]
+        if len(support_clips) < episodes.n_shot or not query_clips:
             raise ValueError(
-                f"Task {number} finds {len(ours)} clips of class {label} for its support and {len(theirs)} for its "
-                f"query, which share no {episodes.apart}; {episodes.n_shot} and at least 1 were wanted. Lower "
-                "episodes.n_shot, leave the class out, or set episodes.apart=key."
+                f"Expected {episodes.n_shot} support clips and a query clip of class {label} in task {number}, with "
+                f"no {episodes.apart} in both, got {len(support_clips)} and {len(query_clips)}. Lower n_shot, leave "
+                "the class out, or set apart=key."
             )
-        support += ours[: episodes.n_shot]
-        query += theirs[: episodes.n_query]
+        support += support_clips[: episodes.n_shot]
+        query += query_clips[: episodes.n_query]
     return Task(classes, tuple(support), tuple(query))
 
 
-def _group(record: Record, episodes: Episodes) -> str:
+def _trait_of(record: Record, episodes: Episodes) -> str:
     return str(getattr(record, episodes.apart))

@@ -1,6 +1,6 @@
-"""Who learns. The interface; the files beside it are the answers.
+"""The interface of a recognizer, the network that classifies the action in a clip; each file is one choice.
 
-After the DataModule: a recognizer sees video alone, and nothing in it knows whether a clip is synthetic.
+A recognizer sees video alone, and cannot tell whether a clip is synthetic.
 """
 
 from abc import ABC, abstractmethod
@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 
 class Recognizer(nn.Module, ABC):
-    """Names the action in a clip.
+    """Classifies the action in a clip.
 
-    Video comes normalised, of any size and length that the network can take; its own parameters are all that a
-    recognizer owns, and how it is trained is `synthaug.training.module.Training`'s business.
+    Video is normalised, and may have any size and length that the network supports. A recognizer has parameters and
+    nothing about training: loss, optimizer and schedule belong to `synthaug.training.module.Training`.
     """
 
     @property
@@ -28,8 +28,8 @@ class Recognizer(nn.Module, ABC):
 
     @abstractmethod
     def features(self, video: Float[Tensor, "batch 3 time height width"]) -> Float[Tensor, "batch feature"]:
-        """What the classifier decides by: one vector a clip, also what few-shot classification compares."""
+        """The input of the classifier: one vector for each clip. Few-shot classification compares these."""
 
     @abstractmethod
     def forward(self, video: Float[Tensor, "batch 3 time height width"]) -> Float[Tensor, "batch class"]:
-        """Logits. In evaluation mode those of one clip do not depend on the others in its batch."""
+        """Logits. In evaluation mode, a clip's logits do not depend on the other clips of its batch."""

@@ -1,7 +1,4 @@
-"""Any network of yours as a recognizer.
-
-A recognizer; the network need not know of synthaug.
-"""
+"""A recognizer made from any network of yours, which needs no change for it."""
 
 from collections.abc import Callable
 
@@ -19,15 +16,14 @@ class ForeignNetwork(Recognizer):
     """A plain module that maps video to logits, with features taken from before its classifier.
 
     Args:
-        num_classes: Actions.
-        module: Makes the network: called with the number of classes, by the name `classes_argument`.
-        classes_argument: How the network calls the number of its classes; Hugging Face says `num_labels`.
-        layout: "video": called with [B 3 T H W]. "pixel_values": called with `pixel_values=` [B T 3 H W], as Hugging
-            Face video models are. Either may answer with logits or with an object that has `logits`.
-        head: Name of the linear classifier among the network's modules, whose input the features are; None takes the
-            last linear layer that is `num_classes` wide. Where it is applied to several tokens, features are their
-            mean.
-        weights: None leaves the network as it is made; else the path of a state dict.
+        num_classes: Number of actions.
+        module: Makes the network; called with the number of classes, as the argument named by `classes_argument`.
+        classes_argument: The network's argument for the number of classes; `num_labels` in Hugging Face models.
+        layout: "video": the network is called with [B 3 T H W]. "pixel_values": it is called with `pixel_values=`
+            [B T 3 H W], as Hugging Face video models are. It may return logits or an object that has `logits`.
+        head: Name of the linear classifier among the network's modules; its input is the features. None takes the last
+            linear layer that is `num_classes` wide. If it is applied to several tokens, features are their mean.
+        weights: None keeps the weights that the network is made with; otherwise the path of a state dict.
 
     Raises:
         ValueError: If the layout is unknown, or no such classifier is found.
@@ -45,15 +41,17 @@ class ForeignNetwork(Recognizer):
     ) -> None:
         super().__init__()
         if layout not in LAYOUTS:
-            raise ValueError(f"layout={layout!r} was given; one of {', '.join(LAYOUTS)} was wanted. Choose one.")
+            raise ValueError(
+                f"Expected recognizer.layout to be one of {', '.join(LAYOUTS)}, got {layout!r}. Choose one of them."
+            )
         if isinstance(module, nn.Module):
             raise ValueError(
-                f"module={type(module).__name__}(...) was given, already made; what makes it was wanted, since the "
-                "data decide the number of classes. Set recognizer.module._partial_=true."
+                "Expected recognizer.module to be a function that makes the network, since the data decide the number "
+                f"of classes, got a finished {type(module).__name__}. Set recognizer.module._partial_=true."
             )
         self.net = module(**{classes_argument: num_classes})
         self.layout = layout
-        self.head = classifier_of(self.net, num_classes) if head is None else head
+        self.head = find_classifier(self.net, num_classes) if head is None else head
         if weights is not None:
             load_weights(self.net, weights, head=self.head)
 
@@ -64,7 +62,7 @@ class ForeignNetwork(Recognizer):
 
     @property
     def num_features(self) -> int:
-        """What goes into the classifier."""
+        """Width of the classifier's input."""
         return self._classifier.in_features
 
     @property
@@ -72,51 +70,52 @@ class ForeignNetwork(Recognizer):
         classifier = self.net.get_submodule(self.head)
         if not isinstance(classifier, nn.Linear):
             raise ValueError(
-                f"head={self.head!r} names a {type(classifier).__name__}; a linear layer was wanted. Name the last one."
+                f"Expected recognizer.head={self.head!r} to name a linear layer, got a {type(classifier).__name__}. "
+                "Name the network's last linear layer."
             )
         return classifier
 
     def features(self, video: Float[Tensor, "batch 3 time height width"]) -> Float[Tensor, "batch feature"]:
-        """What the classifier was asked about when the network saw the clips.
+        """The input of the classifier in a forward pass.
 
         Raises:
-            RuntimeError: If the network never asked it.
+            RuntimeError: If the forward pass does not use it.
         """
-        asked: list[Tensor] = []
-        watch = self._classifier.register_forward_pre_hook(lambda _, given: asked.append(given[0]))
+        inputs: list[Tensor] = []
+        hook = self._classifier.register_forward_pre_hook(lambda _, arguments: inputs.append(arguments[0]))
         try:
-            self.forward(video)  # not self(...): compiled code asks no hooks that came after it
+            self.forward(video)  # not self(...): compiled code ignores hooks that were registered later
         finally:
-            watch.remove()
-        if not asked:
+            hook.remove()
+        if not inputs:
             raise RuntimeError(
-                f"The network gave logits without its classifier '{self.head}'; the layer that makes them was wanted. "
-                "Set recognizer.head."
+                f"Expected recognizer.head={self.head!r} to make the network's logits, got a layer that its forward "
+                "pass does not use. Set recognizer.head to the classifier."
             )
-        return asked[-1].flatten(1, -2).mean(1) if asked[-1].ndim > 2 else asked[-1]
+        return inputs[-1].flatten(1, -2).mean(1) if inputs[-1].ndim > 2 else inputs[-1]
 
     def forward(self, video: Float[Tensor, "batch 3 time height width"]) -> Float[Tensor, "batch class"]:
         """Logits.
 
         Raises:
-            TypeError: If the network answers with something else.
+            TypeError: If the network returns something else.
         """
         if self.layout == "video":
-            answer = self.net(video)
+            output = self.net(video)
         else:
-            answer = self.net(pixel_values=video.transpose(1, 2))
-        logits = getattr(answer, "logits", answer)
+            output = self.net(pixel_values=video.transpose(1, 2))
+        logits = getattr(output, "logits", output)
         if not isinstance(logits, torch.Tensor) or logits.shape != (len(video), self.num_classes):
             got = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
             raise TypeError(
-                f"The network answered with {got}; logits {(len(video), self.num_classes)} were wanted, or an object "
-                "that has such `logits`. Wrap it in a module that returns them."
+                f"Expected logits of shape {(len(video), self.num_classes)} from the network, or an object with such "
+                f"`logits`, got {got}. Wrap the network in a module that returns them."
             )
         return logits
 
 
-def classifier_of(network: nn.Module, num_classes: int) -> str:
-    """Name of the last linear layer that is `num_classes` wide.
+def find_classifier(network: nn.Module, num_classes: int) -> str:
+    """Find the name of the last linear layer that is `num_classes` wide.
 
     Raises:
         ValueError: If there is none.
@@ -128,7 +127,7 @@ def classifier_of(network: nn.Module, num_classes: int) -> str:
     ]
     if not names:
         raise ValueError(
-            f"{type(network).__name__} has no linear layer of width {num_classes}; one for so many classes was "
-            "wanted. Set recognizer.classes_argument to what the network calls them, or recognizer.head."
+            f"Expected a linear layer of width {num_classes}, the number of classes, in {type(network).__name__}, got "
+            "none. Set recognizer.classes_argument to the network's argument for it, or recognizer.head."
         )
     return names[-1]

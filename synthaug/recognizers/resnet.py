@@ -1,7 +1,4 @@
-"""ResNets that look at single frames, alone or with a temporal shift between them.
-
-A recognizer; the usual strong and cheap baseline for video.
-"""
+"""ResNets on single frames, with or without a temporal shift: the usual strong and cheap baseline for video."""
 
 from jaxtyping import Float
 from torch import Tensor
@@ -18,16 +15,17 @@ BUILDERS = {18: resnet18, 50: resnet50}
 class ResNet2D(Recognizer):
     """torchvision's ResNet on every frame, features averaged over time.
 
-    With `temporal="average"` the order of the frames does not matter at all: sitting down and standing up look the
-    same. With `temporal="shift"` every residual branch sees an eighth of the channels from the frame before and an
-    eighth from the frame after; there are no more parameters, so the same weights fit both.
+    With `temporal="average"` the order of the frames does not matter: sitting down and standing up look the same. With
+    `temporal="shift"` every residual branch sees an eighth of the channels from the frame before and an eighth from the
+    frame after. This adds no parameters, so the same weights fit both.
 
     Args:
-        num_classes: Actions.
+        num_classes: Number of actions.
         depth: 18 or 50 layers.
-        temporal: "average" (frames are strangers) or "shift" (TSM).
-        weights: None is from scratch. DEFAULT is torchvision's, trained on ImageNet-1K (code BSD-3-Clause; ImageNet's
-            terms allow research only), for video normalised about as ImageNet is. Else the path of a state dict.
+        temporal: "average" (frames are independent) or "shift" (TSM).
+        weights: None trains from scratch. DEFAULT takes torchvision's weights, trained on ImageNet-1K (code
+            BSD-3-Clause; ImageNet's terms allow research only); our normalisation is close to ImageNet's. Otherwise
+            the path of a state dict.
         shift_share: Share of the channels that is shifted each way; 0 is the same as "average".
 
     Source:
@@ -46,11 +44,18 @@ class ResNet2D(Recognizer):
     ) -> None:
         super().__init__()
         if depth not in BUILDERS:
-            raise ValueError(f"depth={depth} was given; {' or '.join(map(str, BUILDERS))} was wanted. Choose one.")
+            raise ValueError(
+                f"Expected recognizer.depth to be {' or '.join(map(str, BUILDERS))}, got {depth}. Choose one of them."
+            )
         if temporal not in ("average", "shift"):
-            raise ValueError(f"temporal={temporal!r} was given; 'average' or 'shift' was wanted. Choose one.")
+            raise ValueError(
+                f"Expected recognizer.temporal to be 'average' or 'shift', got {temporal!r}. Choose one of them."
+            )
         if not 0 <= shift_share <= 0.5:
-            raise ValueError(f"shift_share={shift_share} was given; 0 to 0.5 was wanted, since it counts twice.")
+            raise ValueError(
+                f"Expected recognizer.shift_share from 0 to 0.5, since it is shifted both ways, got {shift_share}. "
+                "Set recognizer.shift_share=0.125, the usual value."
+            )
         self.net = BUILDERS[depth](num_classes=num_classes)
         self.shift_share = shift_share if temporal == "shift" else 0.0
         if weights is not None:
@@ -74,15 +79,15 @@ class ResNet2D(Recognizer):
         x = net.maxpool(net.relu(net.bn1(net.conv1(x))))
         for stage in (net.layer1, net.layer2, net.layer3, net.layer4):
             for block in stage:
-                x = self._block(block, x, time)
+                x = self._run_block(block, x, time)
         return net.avgpool(x).flatten(1).unflatten(0, (-1, time)).mean(1)
 
     def forward(self, video: Float[Tensor, "batch 3 time height width"]) -> Float[Tensor, "batch class"]:
-        """Logits; the classifier is linear, so they are also the mean of the frames' logits."""
+        """Logits, which are also the mean of the frames' logits, since the classifier is linear."""
         return self.net.fc(self.features(video))
 
-    def _block(self, block: BasicBlock | Bottleneck, x: Tensor, time: int) -> Tensor:
-        """One of torchvision's blocks, whose branch (not whose shortcut) gets shifted frames."""
+    def _run_block(self, block: BasicBlock | Bottleneck, x: Tensor, time: int) -> Tensor:
+        """Run one of torchvision's blocks, with shifted frames in its branch but not in its shortcut."""
         shortcut = x if block.downsample is None else block.downsample(x)
         channels = int(x.shape[1] * self.shift_share)
         x = temporal_shift(x, time=time, channels=channels) if channels else x

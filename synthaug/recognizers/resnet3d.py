@@ -1,7 +1,4 @@
-"""ResNets that convolve over time as over space.
-
-A recognizer; torchvision's three of 18 layers.
-"""
+"""ResNets with convolutions over time and space: torchvision's three with 18 layers."""
 
 from jaxtyping import Float
 from torch import Tensor
@@ -17,12 +14,12 @@ class ResNet3D(Recognizer):
     """One of torchvision's video ResNets, unchanged.
 
     Args:
-        num_classes: Actions.
+        num_classes: Number of actions.
         arch: "r3d_18" (3D kernels throughout), "mc3_18" (3D at first, 2D later) or "r2plus1d_18" (each kernel split
             into space and time).
-        weights: None is from scratch. DEFAULT is torchvision's, trained on Kinetics-400 at 16 frames and 112 pixels
-            (code BSD-3-Clause; the footage is YouTube's), for video normalised about as Kinetics is. Else the path of
-            a state dict.
+        weights: None trains from scratch. DEFAULT takes torchvision's weights, trained on Kinetics-400 at 16 frames and
+            112 pixels (code BSD-3-Clause; the footage is from YouTube) with our normalisation. Otherwise the path of a
+            state dict.
 
     Source:
         Tran et al., "A Closer Look at Spatiotemporal Convolutions for Action Recognition", CVPR 2018.
@@ -31,7 +28,9 @@ class ResNet3D(Recognizer):
     def __init__(self, num_classes: int, *, arch: str = "r3d_18", weights: str | None = None) -> None:
         super().__init__()
         if arch not in BUILDERS:
-            raise ValueError(f"arch={arch!r} was given; one of {', '.join(BUILDERS)} was wanted. Choose one.")
+            raise ValueError(
+                f"Expected recognizer.arch to be one of {', '.join(BUILDERS)}, got {arch!r}. Choose one of them."
+            )
         self.net = BUILDERS[arch](num_classes=num_classes)
         if weights is not None:
             load_weights(self.net, weights, arch=arch)
@@ -47,7 +46,7 @@ class ResNet3D(Recognizer):
         return self.net.fc.in_features
 
     def features(self, video: Float[Tensor, "batch 3 time height width"]) -> Float[Tensor, "batch feature"]:
-        """The mean over what is left of time and space."""
+        """The last stage's output, averaged over time and space."""
         net = self.net
         x = net.layer4(net.layer3(net.layer2(net.layer1(net.stem(video)))))
         return net.avgpool(x).flatten(1)

@@ -1,7 +1,4 @@
-"""The temporal shift: how a network of single frames learns about motion at no cost.
-
-Below the recognizers that use it; pure.
-"""
+"""The temporal shift, by which a network of single frames learns about motion without more parameters."""
 
 from typing import Any
 
@@ -15,15 +12,15 @@ from torch.autograd.function import once_differentiable
 def temporal_shift(
     frames: Float[Tensor, "batch_time channel height width"], *, time: int, channels: int
 ) -> Float[Tensor, "batch_time channel height width"]:
-    """Let every frame see a few channels of its neighbours.
+    """Replace a few channels of every frame by those of its neighbours.
 
-    The first `channels` come from the frame after, the next `channels` from the frame before, the rest stay. What
-    would come from beyond either end is zero. A copy: shifting in place would destroy what the shortcut needs.
+    The first `channels` come from the frame after, the next `channels` from the frame before, the rest stay. Beyond
+    the ends of a clip everything is zero. Returns a copy, since the shortcut still needs the original frames.
 
     Args:
-        frames: Clips laid end to end, each `time` frames long.
-        time: Frames a clip.
-        channels: Shifted each way; at most half of all.
+        frames: Frames of all clips one after the other, `time` frames for each clip.
+        time: Number of frames in a clip.
+        channels: Number of channels shifted each way; at most half of all.
 
     Source:
         Lin, Gan and Han, "TSM: Temporal Shift Module for Efficient Video Understanding", ICCV 2019, section 3.2:
@@ -34,23 +31,23 @@ def temporal_shift(
 
 
 class _Shift(Function):
-    """The shift with its adjoint, which shifts the other way; autograd's own would fill a zero tensor a part."""
+    """The shift, with its gradient as a shift the other way; autograd would allocate zeros for each part."""
 
     @staticmethod
     def forward(ctx: Any, clips: Tensor, channels: int) -> Tensor:
         ctx.channels = channels
-        return _shifted(clips, channels, 1)
+        return _shift_channels(clips, channels, 1)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return _shifted(gradient, ctx.channels, -1), None
+        return _shift_channels(gradient, ctx.channels, -1), None
 
 
-def _shifted(
+def _shift_channels(
     clips: Float[Tensor, "batch time channel height width"], channels: int, by: int
 ) -> Float[Tensor, "batch time channel height width"]:
-    """The first channels `by` frames earlier, the next ones as much later, zeros where nothing comes from."""
+    """Shift the first channels `by` (1 or -1) frames earlier and the next ones later, with zeros at the ends."""
     first, second = clips[:, :, :channels], clips[:, :, channels : 2 * channels]
     nothing = torch.zeros_like(first[:, :1])
     earlier = [first[:, 1:], nothing], [nothing, second[:, :-1]]

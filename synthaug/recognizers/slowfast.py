@@ -1,7 +1,4 @@
-"""SlowFast: one pathway that sees few frames with many channels, one that sees all frames with few.
-
-A recognizer; written from the paper.
-"""
+"""SlowFast, written from the paper: one pathway for few frames with many channels, one for all frames with few."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -14,32 +11,34 @@ from torch.nn.functional import max_pool3d, relu
 from synthaug.recognizers import Recognizer
 from synthaug.recognizers.weights import load_weights
 
-_SLOW_KERNELS = (1, 1, 3, 3)
-"""Along time, by stage: the slow pathway convolves over time only where its field of view is large (section 3.1)."""
-_FAST_KERNELS = (3, 3, 3, 3)
-_DROPOUT = 0.5
-"""Before the classifier (section 4)."""
+SLOW_KERNELS = (1, 1, 3, 3)
+"""Kernel sizes along time, by stage: the slow pathway convolves over time in its last two stages (section 3.1)."""
+FAST_KERNELS = (3, 3, 3, 3)
+DROPOUT = 0.5
+"""Dropout rate before the classifier (section 4)."""
 
 
 class SlowFast(Recognizer):
     """The SlowFast network on bottleneck ResNets.
 
-    All frames that it is given go to the fast pathway, every `alpha`-th to the slow one. The defaults are the paper's
-    R50 8x8, for 32 frames (64 frames' time, every second); its R50 4x16 has `alpha=8` and `lateral_kernel=5`.
+    All frames of a clip go to the fast pathway, every `alpha`-th frame to the slow one. The defaults are the paper's
+    R50 8x8, for 32 frames (every second of 64); the paper's R50 4x16 has `alpha=8` and `lateral_kernel=5`.
 
     Args:
-        num_classes: Actions.
-        alpha: Fast frames for each slow one.
-        beta: Fast channels for each slow one.
-        width: Slow channels after the first layer; 64 in the paper.
-        blocks: Bottlenecks of the four stages; 3, 4, 6, 3 make R50.
-        lateral_kernel: Frames that a lateral connection sees, odd. 5 in the paper; the published 8x8 weights have 7.
-        weights: None is from scratch; else the path of a state dict: ours, PySlowFast's or pytorchvideo's, whose
-            names are translated. (Theirs are Apache-2.0 and CC BY-NC 4.0; the footage is YouTube's.) They saw slow
-            frames spread from the first to the last, where the paper and we take every `alpha`-th.
+        num_classes: Number of actions.
+        alpha: Number of fast frames for each slow frame.
+        beta: Number of fast channels for each slow channel.
+        width: Number of slow channels after the first layer; 64 in the paper.
+        blocks: Number of bottlenecks in each of the four stages; 3, 4, 6, 3 is R50.
+        lateral_kernel: Kernel size along time of the lateral connections, odd. 5 in the paper; the published 8x8
+            weights have 7.
+        weights: None trains from scratch. Otherwise the path of a state dict: ours, PySlowFast's or pytorchvideo's,
+            whose names are translated. (PySlowFast's are Apache-2.0, pytorchvideo's CC BY-NC 4.0; the footage is from
+            YouTube.) They were trained with slow frames spread from the first to the last frame; the paper and this
+            class take every `alpha`-th.
 
     Raises:
-        ValueError: If the sizes make no network.
+        ValueError: If the sizes do not fit together.
 
     Source:
         Feichtenhofer, Fan, Malik and He, "SlowFast Networks for Video Recognition", ICCV 2019, table 1 and section
@@ -61,22 +60,22 @@ class SlowFast(Recognizer):
         thin = round(width * beta)
         if alpha < 1 or thin < 1 or thin != width * beta or len(blocks) != 4 or lateral_kernel % 2 == 0:
             raise ValueError(
-                f"alpha={alpha}, beta={beta}, width={width}, blocks={list(blocks)} and lateral_kernel={lateral_kernel} "
-                "were given; alpha from 1, a whole number of fast channels (beta times width), four stages and an odd "
-                "kernel were wanted. Correct them."
+                "Expected recognizer.alpha of 1 or more, beta * width a whole number of fast channels, four blocks and "
+                f"an odd lateral_kernel, got alpha={alpha}, beta={beta}, width={width}, blocks={list(blocks)}, "
+                f"lateral_kernel={lateral_kernel}. Correct the one that does not fit."
             )
         self.alpha = alpha
-        self.slow = Pathway(width, blocks, stem_kernel=1, kernels=_SLOW_KERNELS, lateral=2 * thin)
-        self.fast = Pathway(thin, blocks, stem_kernel=5, kernels=_FAST_KERNELS, lateral=0)
+        self.slow = Pathway(width, blocks, stem_kernel=1, kernels=SLOW_KERNELS, lateral=2 * thin)
+        self.fast = Pathway(thin, blocks, stem_kernel=5, kernels=FAST_KERNELS, lateral=0)
         self.laterals = nn.ModuleList(
             Lateral(channels, alpha=alpha, kernel=lateral_kernel) for channels in (thin, *self.fast.widths[:-1])
         )
-        self.dropout = nn.Dropout(_DROPOUT)
+        self.dropout = nn.Dropout(DROPOUT)
         self.fc = nn.Linear(self.slow.widths[-1] + self.fast.widths[-1], num_classes)
         nn.init.normal_(self.fc.weight, std=0.01)
         nn.init.zeros_(self.fc.bias)
         if weights is not None:
-            load_weights(self, weights, renamed=ours)
+            load_weights(self, weights, translate=translate_names)
 
     @property
     def num_classes(self) -> int:
@@ -89,7 +88,7 @@ class SlowFast(Recognizer):
         return self.fc.in_features
 
     def features(self, video: Float[Tensor, "batch 3 time height width"]) -> Float[Tensor, "batch feature"]:
-        """Both pathways' means over time and space, the slow one's first."""
+        """Means of both pathways over time and space, the slow pathway's first."""
         slow, fast = self.slow.begin(video[:, :, :: self.alpha]), self.fast.begin(video)
         for lateral, slow_stage, fast_stage in zip(self.laterals, self.slow.stages, self.fast.stages, strict=True):
             slow, fast = slow_stage(torch.cat([slow, lateral(fast)], dim=1)), fast_stage(fast)
@@ -104,11 +103,11 @@ class Pathway(nn.Module):
     """A ResNet of four stages that never strides over time.
 
     Args:
-        width: Channels after the first layer.
-        blocks: Bottlenecks of each stage.
-        stem_kernel: Frames that the first layer sees.
-        kernels: Frames that each stage's bottlenecks see.
-        lateral: Channels that join before the first stage; before each later one twice as many as before the last.
+        width: Number of channels after the first layer.
+        blocks: Number of bottlenecks in each stage.
+        stem_kernel: Kernel size along time of the first layer.
+        kernels: Kernel size along time of each stage's bottlenecks.
+        lateral: Number of channels that the other pathway adds before the first stage, and in proportion later.
     """
 
     def __init__(
@@ -119,7 +118,7 @@ class Pathway(nn.Module):
         nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu")
         self.norm = nn.BatchNorm3d(width)
         self.widths = [width * 4 * 2**stage for stage in range(4)]
-        # The fast pathway's stem has a quarter of its first stage's channels, and so has what joins from it.
+        # The fast pathway's stem has a quarter of its first stage's channels, and so have the lateral connections.
         joining = [lateral, *(lateral * 4 * 2**stage for stage in range(3))]
         before = [size + joined for size, joined in zip((width, *self.widths[:-1]), joining, strict=True)]
         self.stages = nn.ModuleList(
@@ -135,7 +134,7 @@ class Pathway(nn.Module):
     def begin(
         self, video: Float[Tensor, "batch 3 time height width"]
     ) -> Float[Tensor, "batch channel time out_height out_width"]:
-        """First layer and pooling: a quarter of the resolution."""
+        """Run the first layer and pooling, to a quarter of the resolution."""
         return max_pool3d(relu(self.norm(self.conv(video))), (1, 3, 3), (1, 2, 2), (0, 1, 1))
 
 
@@ -158,7 +157,7 @@ class Bottleneck(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv3d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        # A branch starts as nothing (Goyal et al., arXiv 1706.02677, section 5.1), as the authors train it.
+        # Branches start at zero (Goyal et al., arXiv 1706.02677, section 5.1), as in the authors' training.
         nn.init.zeros_(self.norm3.weight)
 
     def forward(
@@ -170,7 +169,7 @@ class Bottleneck(nn.Module):
 
 
 class Lateral(nn.Module):
-    """What the slow pathway is told by the fast one: a convolution over time, at the slow pathway's frames."""
+    """A connection from the fast to the slow pathway: a convolution over time, at the slow pathway's frames."""
 
     def __init__(self, channels: int, *, alpha: int, kernel: int) -> None:
         super().__init__()
@@ -185,32 +184,32 @@ class Lateral(nn.Module):
         return relu(self.norm(self.conv(fast)))
 
 
-_PATHS = ("slow", "fast")
-_PARTS = {"a": "conv1", "b": "conv2", "c": "conv3", "a_bn": "norm1", "b_bn": "norm2", "c_bn": "norm3"}
+PATHWAYS = ("slow", "fast")
+BOTTLENECK_NAMES = {"a": "conv1", "b": "conv2", "c": "conv3", "a_bn": "norm1", "b_bn": "norm2", "c_bn": "norm3"}
 
 
-def ours(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A state dict of PySlowFast's or pytorchvideo's SlowFast under our names; any other as it is."""
-    return {_our_name(name): value for name, value in state.items()}
+def translate_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Translate names of PySlowFast's or pytorchvideo's SlowFast into ours; other names stay."""
+    return {_translate_name(name): value for name, value in state.items()}
 
 
-def _our_name(name: str) -> str:
+def _translate_name(name: str) -> str:
     if name.startswith("blocks."):
         name = _pyslowfast_name(name)
     if match := re.fullmatch(r"s1\.pathway(\d)_stem\.(conv|bn)\.(\w+)", name):
-        return f"{_PATHS[int(match[1])]}.{'conv' if match[2] == 'conv' else 'norm'}.{match[3]}"
+        return f"{PATHWAYS[int(match[1])]}.{'conv' if match[2] == 'conv' else 'norm'}.{match[3]}"
     if match := re.fullmatch(r"s(\d)_fuse\.(conv_f2s|bn)\.(\w+)", name):
         return f"laterals.{int(match[1]) - 1}.{'conv' if match[2] == 'conv_f2s' else 'norm'}.{match[3]}"
     if match := re.fullmatch(r"s(\d)\.pathway(\d)_res(\d+)\.(.+)\.(\w+)", name):
         stage, path, block, part, leaf = match.groups()
         parts = {"branch1": "shortcut.0", "branch1_bn": "shortcut.1"}
-        inner = parts.get(part) or _PARTS.get(part.removeprefix("branch2."), part)
-        return f"{_PATHS[int(path)]}.stages.{int(stage) - 2}.{block}.{inner}.{leaf}"
+        inner = parts.get(part) or BOTTLENECK_NAMES.get(part.removeprefix("branch2."), part)
+        return f"{PATHWAYS[int(path)]}.stages.{int(stage) - 2}.{block}.{inner}.{leaf}"
     return re.sub(r"^head\.projection\.", "fc.", name)
 
 
 def _pyslowfast_name(name: str) -> str:
-    """A name of pytorchvideo's, as PySlowFast has it."""
+    """Translate a name of pytorchvideo's into PySlowFast's."""
     if match := re.fullmatch(r"blocks\.0\.multipathway_blocks\.(\d)\.(conv|norm)\.(\w+)", name):
         return f"s1.pathway{match[1]}_stem.{'conv' if match[2] == 'conv' else 'bn'}.{match[3]}"
     if match := re.fullmatch(r"blocks\.(\d)\.multipathway_fusion\.(conv_fast_to_slow|norm)\.(\w+)", name):

@@ -1,7 +1,4 @@
-"""A small ResNet of single frames with a temporal shift, that two CPU cores can train.
-
-A recognizer; the demo's default.
-"""
+"""A small ResNet on movement, with a temporal shift, that two CPU cores can train: the demo's default."""
 
 import math
 from collections.abc import Sequence
@@ -16,39 +13,44 @@ from synthaug.recognizers import Recognizer
 from synthaug.recognizers.shift import temporal_shift
 from synthaug.recognizers.weights import load_weights
 
-REACH, NEAREST, STILLNESS = 2.6, 0.22, 2.5
-"""Of `focused`: half the square in deviations of what moves, its least, and how often the usual deviation is noise."""
-_COARSE = 48
-"""Of `focused`: pixels that the shorter side is looked at with, about."""
+CROP_SPREAD = 2.6
+"""Half the side of `crop_to_movement`'s square, in standard deviations of where something moves."""
+MIN_HALF_CROP = 0.22
+"""Least half side of that square, as share of the picture's shorter side."""
+NOISE_FACTOR = 2.5
+"""Deviations up to this many times the median pixel's count as noise of sensor and codec."""
+COARSE_SIDE = 48
+"""About how many pixels of the shorter side `crop_to_movement` looks at."""
 GREY_LEVEL = 1 / 255 / 0.22
-"""One step of uint8 in normalised video, whose standard deviation is 0.22 of full scale: less is no movement."""
+"""One step of uint8 in normalised video, whose standard deviation is 0.22 of full scale. Less is no movement."""
 
 
 class SmallResNet(Recognizer):
-    """A ResNet of one block a stage that sees only what moves.
+    """A ResNet with one block per stage that sees only what moves.
 
-    A network that is shown few clips learns their rooms and clothes by heart. This one is shown what differs from the
-    clip's own mean picture, and what changes from frame to frame, so that a still background is nothing at all;
-    and in units of the clip's own contrast, so that strong light is no evidence. It keeps where and when
-    something moves, on a coarse grid, since a wave is above a kick, sitting down ends below, and a few hundred steps do
-    not suffice to learn what a person is. What it cannot do is to learn from a place or a thing that never moves, or
-    from people anywhere in the picture: for that, and with pretrained weights, take ResNet2D.
+    Trained on few clips, a network memorises their rooms and clothes. The input of this one is each frame's difference
+    from the clip's mean picture, and its change since the frame before, so that a still background is zero. Both are in
+    units of the clip's own contrast, so that strong light is no cue. It keeps where and when something moves, on a
+    coarse grid: a wave is higher in the picture than a kick, sitting down ends low, and a few hundred steps do not
+    suffice to learn what a person is. It cannot learn from places and things that never move, and it is not invariant
+    to where people are. If you need that, or pretrained weights, use ResNet2D.
 
     Args:
-        num_classes: Actions.
-        widths: Channels of the stages, each at half the resolution of the one before. Multiples of 16 run well on CPUs.
-        grid: Fields that time, height and width are divided into before classification. At 112 px the last stage is
-            4 by 4; a grid of 1, 1, 1 is the usual average over everything.
+        num_classes: Number of actions.
+        widths: Number of channels of each stage, at half the resolution of the stage before. Multiples of 16 run well
+            on CPUs.
+        grid: Number of cells in time, height and width over which features are averaged. At 112 px the last stage is 4
+            by 4; 1, 1, 1 is the usual average over everything.
         shift_share: Share of the channels that is shifted each way.
-        focus: Side in pixels of the square around what moves that it looks at, the same for all frames of a clip; None
-            looks at the whole picture. People then fill the grid wherever they stand and however far they are.
-        still: Show it whole frames in place of their deviation from the clip's mean picture: then it sees places and
-            things that do not move, and can be misled by them.
-        weights: None is from scratch; else the path of a state dict. There are no published weights.
+        focus: Side in pixels of a square around what moves, to which all frames of a clip are cropped; None uses the
+            whole picture. With it, people fill the grid wherever they stand and however far they are.
+        still: Use whole frames in place of their difference from the clip's mean picture: then the network sees places
+            and things that do not move, and can be misled by them.
+        weights: None trains from scratch; otherwise the path of a state dict. There are no published weights.
 
     Source:
         He et al., "Deep Residual Learning", CVPR 2016 (the block); Lin, Gan and Han, "TSM", ICCV 2019 (the shift);
-        Goyal et al., arXiv 1706.02677, section 5.1 (a branch starts as nothing).
+        Goyal et al., arXiv 1706.02677, section 5.1 (branches start at zero).
     """
 
     def __init__(
@@ -65,7 +67,7 @@ class SmallResNet(Recognizer):
         super().__init__()
         self.focus = focus
         self.still = still
-        # Stride 4 at once: at 112 px the first full-resolution layer would cost more than all the rest.
+        # Stride 4 in the first layer: at 112 px a layer at full resolution would cost more than all others together.
         self.stem = nn.Sequential(
             nn.Conv2d(6, widths[0], 7, stride=4, padding=3, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU()
         )
@@ -87,16 +89,16 @@ class SmallResNet(Recognizer):
 
     @property
     def num_features(self) -> int:
-        """Width of the last stage times the fields of the grid: 4096 by default."""
+        """Width of the last stage times the number of grid cells: 4096 by default."""
         return self.fc.in_features
 
     def features(self, video: Float[Tensor, "batch 3 time height width"]) -> Float[Tensor, "batch feature"]:
-        """The mean in each field of a coarse grid over time and picture."""
+        """The mean in each cell of a coarse grid over time and picture."""
         time = video.shape[2]
         convolution, norm, activation = self.stem
         assert isinstance(convolution, nn.Conv2d)
         if self.focus is not None:
-            video = focused(video, self.focus)
+            video = crop_to_movement(video, self.focus)
         first = still_convolution if self.still else moving_convolution
         x = activation(norm(first(video, convolution)))
         for stage in self.stages:
@@ -122,21 +124,21 @@ class ShiftBlock(nn.Module):
         if channels != width or stride != 1:
             shrink = nn.AvgPool2d(stride, ceil_mode=True, count_include_pad=False)
             self.shortcut = nn.Sequential(shrink, nn.Conv2d(channels, width, 1, bias=False), nn.BatchNorm2d(width))
-        self.shifted = int(channels * shift_share)
+        self.shifted_channels = int(channels * shift_share)
 
     def forward(
         self, frames: Float[Tensor, "batch_time channel height width"], time: int
     ) -> Float[Tensor, "batch_time out out_height out_width"]:
-        """The block's output for clips laid end to end, each `time` frames long."""
-        branch = temporal_shift(frames, time=time, channels=self.shifted)
+        """The block's output for the frames of all clips one after the other, `time` frames for each clip."""
+        branch = temporal_shift(frames, time=time, channels=self.shifted_channels)
         branch = self.norm2(self.conv2(relu(self.norm1(self.conv1(branch)))))
         return relu(branch + self.shortcut(frames))
 
 
 def movement(video: Float[Tensor, "batch 3 time height width"]) -> Float[Tensor, "batch 6 time height width"]:
-    """What moves in each clip: deviation from its mean picture, and change since the frame before.
+    """Movement in each clip: each frame's difference from the clip's mean picture, and its change since the last frame.
 
-    In units of the clip's own standard deviation about that picture. The first frame has not changed.
+    In units of the clip's own standard deviation about the mean picture. The change of the first frame is 0.
     """
     deviation = video - video.mean(2, keepdim=True)
     change = pad(video.diff(dim=2), (0, 0, 0, 0, 1, 0))
@@ -145,25 +147,27 @@ def movement(video: Float[Tensor, "batch 3 time height width"]) -> Float[Tensor,
 
 
 @torch.no_grad()
-def focused(video: Float[Tensor, "batch 3 time height width"], side: int) -> Float[Tensor, "batch 3 time side side"]:
-    """A square around what moves in each clip, the same for all of its frames.
+def crop_to_movement(
+    video: Float[Tensor, "batch 3 time height width"], side: int
+) -> Float[Tensor, "batch 3 time side side"]:
+    """Crop each clip to a square around what moves, the same for all of its frames.
 
-    Weighs pixels by their deviation from the clip's mean picture, as far as it is beyond what sensors and codecs make
-    of stillness, which is what most pixels show. The square's middle is the weighted mean and its half side `REACH`
-    times the larger weighted deviation, within `NEAREST` and the whole picture; it does not leave the picture. A clip
-    in which nothing moves is seen whole.
+    Pixels are weighted by their deviation from the clip's mean picture, as far as it exceeds the noise of sensor and
+    codec, estimated from the median pixel. The centre of the square is the weighted mean of the pixels' positions. Half
+    its side is `CROP_SPREAD` times their larger weighted standard deviation, but at least `MIN_HALF_CROP` and at most
+    the whole picture. It lies within the picture. A clip in which nothing moves is not cropped.
     """
     height, width = video.shape[-2:]
-    # Where something moves is seen as well on every other pixel of a large picture.
-    step = max(1, min(height, width) // _COARSE)
+    # In a large picture every few pixels suffice to see where something moves.
+    step = max(1, min(height, width) // COARSE_SIDE)
     coarse = video[..., ::step, ::step].float().contiguous()
     deviation = (coarse - coarse.mean(2, keepdim=True)).square_().mean((1, 2)).sqrt()
     usual = deviation.flatten(1).median(1).values[:, None, None]
-    weight = (deviation - STILLNESS * usual).clamp(min=0) + 1e-6
-    middles, spreads = zip(*(_placed(weight.sum(axis)) for axis in (1, 2)), strict=True)
-    # Shares of the sides; by the shorter one, so that the square is one.
+    weight = (deviation - NOISE_FACTOR * usual).clamp(min=0) + 1e-6
+    middles, spreads = zip(*(_mean_and_spread(weight.sum(axis)) for axis in (1, 2)), strict=True)
+    # Shares of the sides, scaled by the shorter side so that the crop is a square.
     scale = torch.tensor([width, height], device=video.device) / min(height, width)
-    half = (REACH * (torch.stack(spreads, 1) * scale).amax(1)).clamp(NEAREST, 0.5)[:, None] / scale
+    half = (CROP_SPREAD * (torch.stack(spreads, 1) * scale).amax(1)).clamp(MIN_HALF_CROP, 0.5)[:, None] / scale
     middle = torch.stack(middles, 1).clamp(half, 1 - half)
     transform = torch.diag_embed(2 * half)
     theta = torch.cat([transform, (2 * middle - 1)[:, :, None]], dim=2).to(video)
@@ -172,8 +176,10 @@ def focused(video: Float[Tensor, "batch 3 time height width"], side: int) -> Flo
     return grid_sample(frames, grid, align_corners=False, padding_mode="border").unflatten(1, (3, -1))
 
 
-def _placed(weight: Float[Tensor, "batch pixel"]) -> tuple[Float[Tensor, " batch"], Float[Tensor, " batch"]]:
-    """Weighted mean and standard deviation of places along a side, as shares of it."""
+def _mean_and_spread(
+    weight: Float[Tensor, "batch pixel"],
+) -> tuple[Float[Tensor, " batch"], Float[Tensor, " batch"]]:
+    """Weighted mean and standard deviation of pixel positions along a side, as shares of it."""
     share = weight / weight.sum(1, keepdim=True)
     place = (torch.arange(weight.shape[1], device=weight.device) + 0.5) / weight.shape[1]
     mean = (share * place).sum(1)
@@ -183,7 +189,7 @@ def _placed(weight: Float[Tensor, "batch pixel"]) -> tuple[Float[Tensor, " batch
 def still_convolution(
     video: Float[Tensor, "batch 3 time height width"], convolution: nn.Conv2d
 ) -> Float[Tensor, "batch_time channel out_height out_width"]:
-    """The convolution of each frame beside its change since the frame before, frames laid end to end."""
+    """Convolve each frame together with its change since the last frame; frames of all clips one after the other."""
     change = pad(video.diff(dim=2), (0, 0, 0, 0, 1, 0))
     return convolution(torch.cat([video, change], dim=1).transpose(1, 2).flatten(0, 1))
 
@@ -191,11 +197,11 @@ def still_convolution(
 def moving_convolution(
     video: Float[Tensor, "batch 3 time height width"], convolution: nn.Conv2d
 ) -> Float[Tensor, "batch_time channel out_height out_width"]:
-    """What the convolution, which has no bias, makes of `movement(video)`, frames laid end to end.
+    """Convolve `movement(video)`, with a convolution without bias; frames of all clips one after the other.
 
-    A convolution is linear, and so are differences and means over time: the frames themselves are convolved, and the
-    rest is done on what comes out, which is much smaller. In float32 whatever the precision, since what moves is a
-    small difference of large numbers.
+    A convolution is linear, and so are differences and means over time: the frames themselves are convolved, and
+    differences are taken of the output, which is much smaller. Always in float32, since movement is a small difference
+    of large numbers.
     """
     with torch.autocast(video.device.type, enabled=False):
         return _moving_convolution(video.float(), convolution)
@@ -209,7 +215,7 @@ def _moving_convolution(video: Tensor, convolution: nn.Conv2d) -> Tensor:
     deviation, change = convolved.split(len(kernels) // 2, dim=2)
     moved = deviation - deviation.mean(1, keepdim=True) + pad(change.diff(dim=1), (0, 0, 0, 0, 0, 0, 1, 0))
     picture = video.mean(2).flatten(1)
-    # The mean square about the mean picture, without forming the difference.
+    # The mean square about the mean picture, without computing the difference.
     variance = vector_norm(video.flatten(1), dim=1).square() / video.shape[2] - vector_norm(picture, dim=1).square()
     variance = variance / picture.shape[1]
     spread = variance.clamp(min=GREY_LEVEL**2).sqrt()

@@ -1,7 +1,4 @@
-"""Transformers over space and time.
-
-A recognizer; torchvision's MViT and Swin.
-"""
+"""Transformers over space and time: torchvision's MViT and Swin."""
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -14,20 +11,21 @@ from synthaug.recognizers.weights import load_weights
 
 BUILDERS = {"mvit_v2_s": mvit_v2_s, "swin3d_t": swin3d_t}
 HEADS = {"mvit_v2_s": "head.1", "swin3d_t": "head"}
-"""Names of their classifiers."""
+"""Names of the classifiers within the networks."""
 
 
 class VideoTransformer(Recognizer):
     """One of torchvision's video transformers, unchanged, for clips of any size and length.
 
-    Without pretrained weights both want far more clips than a few-shot study has.
+    Without pretrained weights, both need far more clips than a few-shot study has.
 
     Args:
-        num_classes: Actions.
+        num_classes: Number of actions.
         arch: "mvit_v2_s" (made for 16 frames of 224 pixels; at other sizes its relative positions are interpolated) or
             "swin3d_t" (made for 32 frames of 224 pixels; windows are padded).
-        weights: None is from scratch. DEFAULT is torchvision's, trained on Kinetics-400 (code BSD-3-Clause; the
-            footage is YouTube's), for video normalised about as Kinetics is. Else the path of a state dict.
+        weights: None trains from scratch. DEFAULT takes torchvision's weights, trained on Kinetics-400 (code
+            BSD-3-Clause; the footage is from YouTube) with nearly our normalisation. Otherwise the path of a state
+            dict.
 
     Source:
         Li et al., "MViTv2: Improved Multiscale Vision Transformers", CVPR 2022; Liu et al., "Video Swin Transformer",
@@ -37,9 +35,11 @@ class VideoTransformer(Recognizer):
     def __init__(self, num_classes: int, *, arch: str = "mvit_v2_s", weights: str | None = None) -> None:
         super().__init__()
         if arch not in BUILDERS:
-            raise ValueError(f"arch={arch!r} was given; one of {', '.join(BUILDERS)} was wanted. Choose one.")
+            raise ValueError(
+                f"Expected recognizer.arch to be one of {', '.join(BUILDERS)}, got {arch!r}. Choose one of them."
+            )
         self.net = BUILDERS[arch](num_classes=num_classes)
-        self._features = multiscale if arch == "mvit_v2_s" else windowed
+        self._features = mvit_features if arch == "mvit_v2_s" else swin_features
         self._head = HEADS[arch]
         if weights is not None:
             load_weights(self.net, weights, arch=arch, head=self._head)
@@ -69,8 +69,8 @@ class VideoTransformer(Recognizer):
         return self.net.head(self.features(video))
 
 
-def multiscale(net: MViT, video: Float[Tensor, "batch 3 time height width"]) -> Float[Tensor, "batch feature"]:
-    """What torchvision's MViT has before its head; its own forward takes one size of video only."""
+def mvit_features(net: MViT, video: Float[Tensor, "batch 3 time height width"]) -> Float[Tensor, "batch feature"]:
+    """The input of the head of torchvision's MViT, for any size of video; its own forward supports one size only."""
     patches = net.conv_proj(video)
     thw = (patches.shape[2], patches.shape[3], patches.shape[4])
     tokens = net.pos_encoding(patches.flatten(2).transpose(1, 2))
@@ -79,9 +79,9 @@ def multiscale(net: MViT, video: Float[Tensor, "batch 3 time height width"]) -> 
     return net.norm(tokens)[:, 0]
 
 
-def windowed(
+def swin_features(
     net: SwinTransformer3d, video: Float[Tensor, "batch 3 time height width"]
 ) -> Float[Tensor, "batch feature"]:
-    """What torchvision's Swin has before its head."""
+    """The input of the head of torchvision's Swin."""
     patches = net.norm(net.features(net.pos_drop(net.patch_embed(video))))
     return net.avgpool(patches.permute(0, 4, 1, 2, 3)).flatten(1)

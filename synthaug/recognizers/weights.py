@@ -1,7 +1,4 @@
-"""Pretrained weights: where they lie, how they are brought, how they are read into a network.
-
-Below the recognizers. Files are read as plain tensors; code in them is refused, not run.
-"""
+"""Finds, downloads and loads pretrained weights. Files are read as plain tensors; code in them is refused, not run."""
 
 import logging
 import pickle
@@ -17,54 +14,54 @@ from torchvision.models import get_model_weights
 log = logging.getLogger(__name__)
 
 ARCHITECTURES = ("resnet18", "resnet50", "r3d_18", "mc3_18", "r2plus1d_18", "mvit_v2_s", "swin3d_t")
-"""Names for which torchvision publishes weights, as it spells them: of ImageNet-1K for frames, of Kinetics-400 else."""
+"""torchvision's names of networks with published weights: from ImageNet-1K for resnet*, otherwise Kinetics-400."""
 
 CONNECT_SECONDS = 10.0
-"""Patience with a server that does not answer: compute nodes often drop packets instead of refusing them."""
+"""Longest wait for a server's answer: firewalls of compute nodes often drop packets instead of refusing them."""
 
 
 class WeightsNotFoundError(FileNotFoundError):
-    """Pretrained weights are not where they were looked for; the message says where, and how to bring them."""
+    """Pretrained weights are missing; the message says where they should be, and how to get them."""
 
 
 class WeightsMismatchError(ValueError):
-    """A file of weights does not fit the network, or is none."""
+    """A file holds no weights, or weights that do not fit the network."""
 
 
 def weights_location(arch: str) -> Path:
-    """Where torchvision's weights for `arch` lie, or would: torch hub's own folder, so that both share one copy.
+    """Path of torchvision's weights for `arch`, in torch hub's own folder, so that both share one copy.
 
-    `TORCH_HOME` moves it.
+    `TORCH_HOME` moves the folder.
 
     Raises:
-        ValueError: If `arch` is none of `ARCHITECTURES`.
+        ValueError: If `arch` is not in `ARCHITECTURES`.
     """
-    return Path(torch.hub.get_dir()) / "checkpoints" / Path(_address(arch)).name
+    return Path(torch.hub.get_dir()) / "checkpoints" / Path(_url_of(arch)).name
 
 
 def fetch_weights(arch: str, *, progress: bool = True) -> Path:
-    """Bring torchvision's weights for `arch` to `weights_location`, unless they are there.
+    """Download torchvision's weights for `arch` to `weights_location`, unless they are there.
 
-    The file's name carries the first digits of its SHA-256, which are checked before it takes its place.
+    The file's name contains the first digits of its SHA-256, which are checked.
 
     Raises:
-        ValueError: If `arch` is none of `ARCHITECTURES`.
-        WeightsNotFoundError: If they cannot be had.
+        ValueError: If `arch` is not in `ARCHITECTURES`.
+        WeightsNotFoundError: If they cannot be downloaded.
     """
-    location, address = weights_location(arch), _address(arch)
+    location, url = weights_location(arch), _url_of(arch)
     if location.is_file():
         return location
     try:
-        # torch.hub waits for ever on a silent server; this asks first, with a limit.
-        urlopen(Request(address, method="HEAD"), timeout=CONNECT_SECONDS).close()
+        # torch.hub waits forever for a silent server; this request has a time limit.
+        urlopen(Request(url, method="HEAD"), timeout=CONNECT_SECONDS).close()
         location.parent.mkdir(parents=True, exist_ok=True)
         digits = location.stem.rpartition("-")[2]
-        torch.hub.download_url_to_file(address, str(location), hash_prefix=digits, progress=progress)
+        torch.hub.download_url_to_file(url, str(location), hash_prefix=digits, progress=progress)
     except (URLError, OSError, RuntimeError) as error:  # RuntimeError: the checksum differs
         raise WeightsNotFoundError(
-            f"weights=DEFAULT: the pretrained weights of {arch} are not at {location}, and could not be downloaded "
-            f"({error}). Run `synthaug data weights {arch}` where there is a network and copy the file there "
-            "(TORCH_HOME moves the folder); or give weights=PATH, or weights=null to train from scratch."
+            f"No pretrained weights of {arch} at {location}, and they could not be downloaded ({error}). Run "
+            f"`synthaug data weights {arch}` on a machine with a network and copy the file there (TORCH_HOME moves the "
+            "folder), or set recognizer.weights=PATH, or recognizer.weights=null to train from scratch."
         ) from error
     return location
 
@@ -75,63 +72,63 @@ def load_weights(
     *,
     arch: str | None = None,
     head: str = "fc",
-    renamed: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] = dict,
+    translate: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] = dict,
 ) -> None:
-    """Read weights into a network, whose classifier keeps its own if the classes differ.
+    """Load weights into a network; its classifier keeps its own weights if the number of classes differs.
 
     Args:
         network: Changed in place.
-        weights: DEFAULT, or the path of a state dict (.pth, .pt, .ckpt or .safetensors). Our own checkpoints and
-            recognizers, whose names carry prefixes, are understood too.
-        arch: torchvision's name for the network; None if there are no published weights for it.
-        head: What the network calls its linear classifier.
-        renamed: Translates the names of others.
+        weights: DEFAULT, or the path of a state dict (.pth, .pt, .ckpt or .safetensors), also of our own checkpoints
+            and recognizers, whose names have prefixes.
+        arch: torchvision's name of the network; None if it has no published weights.
+        head: The network's name for its linear classifier.
+        translate: Translates names of other libraries into the network's.
 
     Raises:
-        WeightsNotFoundError: If there is no such file, and for DEFAULT none to be had.
-        WeightsMismatchError: If the file is no state dict, or does not fit.
+        WeightsNotFoundError: If there is no such file, or DEFAULT cannot be downloaded.
+        WeightsMismatchError: If the file is not a state dict, or does not fit.
     """
     if weights != "DEFAULT":
         path = Path(weights)
     elif arch is None:
         raise WeightsNotFoundError(
-            f"weights=DEFAULT was given, but nobody has published weights for {type(network).__name__}. "
-            "Give weights=PATH, or weights=null to train from scratch."
+            f"Expected recognizer.weights=PATH or null, got DEFAULT, and {type(network).__name__} has no published "
+            "weights. Set recognizer.weights=PATH, or recognizer.weights=null to train from scratch."
         )
     else:
         path = fetch_weights(arch)
-    _fill(network, renamed(_without_prefix(read_state(path))), path, head)
+    _fill_network(network, translate(_strip_prefixes(read_state(path))), path, head)
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """The tensors in a file, by name; nothing in the file is executed.
+    """Read the tensors in a file, by name; nothing in the file is executed.
 
     Raises:
         WeightsNotFoundError: If there is no such file.
-        WeightsMismatchError: If it is no state dict, or needs a library that is not installed.
+        WeightsMismatchError: If it is not a state dict, or needs a library that is not installed.
     """
     if not path.is_file():
         raise WeightsNotFoundError(
-            f"weights={path}: there is no such file. A state dict (.pth, .pt, .ckpt or .safetensors) was wanted. "
-            "Correct the path, or give weights=DEFAULT or weights=null."
+            f"No such file: recognizer.weights={path}. Correct the path of the state dict (.pth, .pt, .ckpt or "
+            ".safetensors), or set recognizer.weights to DEFAULT or null."
         )
     state: object = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
-    for inner in ("state_dict", "model_state"):  # in a checkpoint of Lightning's, of PySlowFast's
+    for inner in ("state_dict", "model_state"):  # keys of Lightning's and of PySlowFast's checkpoints
         if isinstance(state, dict) and isinstance(state.get(inner), dict):
             state = state[inner]
     if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
         raise WeightsMismatchError(
-            f"weights={path} holds no tensors by name. A state dict was wanted, as "
-            "torch.save(recognizer.state_dict(), path) writes it. Save it so, or give weights=null."
+            f"Expected a state dict in recognizer.weights={path}, got something else. Save one with "
+            "torch.save(recognizer.state_dict(), path), or set recognizer.weights=null."
         )
     return state
 
 
-def _address(arch: str) -> str:
+def _url_of(arch: str) -> str:
     if arch not in ARCHITECTURES:
         raise ValueError(
-            f"There are no published weights for {arch!r}. One of {', '.join(ARCHITECTURES)} was wanted. "
-            "Choose one, or name a file of your own with weights=PATH."
+            f"Expected a network with published weights ({', '.join(ARCHITECTURES)}), got {arch!r}. Choose one of "
+            "them, or set recognizer.weights to the path of a file."
         )
     return str(get_model_weights(arch)["DEFAULT"].url)
 
@@ -142,9 +139,8 @@ def _read_torch(path: Path) -> object:
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
         reason = (str(error).splitlines() or ["it is empty"])[0]
         raise WeightsMismatchError(
-            f"weights={path} could not be read as plain tensors ({reason}). A state dict "
-            "that loads under weights_only=True was wanted, since other files can carry code. Save "
-            "recognizer.state_dict() alone."
+            f"Expected plain tensors in recognizer.weights={path}, which torch.load(..., weights_only=True) can read, "
+            f"got an error ({reason}). Other files can run code, so save recognizer.state_dict() alone."
         ) from error
 
 
@@ -154,19 +150,20 @@ def _read_safetensors(path: Path) -> object:
         from safetensors.torch import load_file
     except ImportError as error:
         raise WeightsMismatchError(
-            f"weights={path} is a safetensors file, and safetensors is not installed. Install it "
-            "(`uv pip install safetensors`), or give a .pth."
+            f"recognizer.weights={path} needs safetensors, which is not installed. Run `uv pip install safetensors`, "
+            "or use a .pth file."
         ) from error
     try:
         return load_file(path)
     except SafetensorError as error:
         raise WeightsMismatchError(
-            f"weights={path} is no safetensors file ({error}). One was wanted, by its name. Was it cut short?"
+            f"Expected a safetensors file in recognizer.weights={path}, got an error ({error}). Check that the file is "
+            "complete."
         ) from error
 
 
-def _without_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Names as the network itself has them: `recognizer.` is Training's, beside what only training needs."""
+def _strip_prefixes(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Strip `recognizer.`, which Training adds (dropping its other tensors), and `net.`, which some recognizers add."""
     plain = {name.removeprefix("recognizer."): value for name, value in state.items() if name.startswith("recognizer.")}
     plain = plain or dict(state)
     if all(name.startswith("net.") for name in plain):
@@ -174,29 +171,29 @@ def _without_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return plain
 
 
-def _fill(network: nn.Module, state: dict[str, Tensor], path: Path, head: str) -> None:
-    wanted = network.state_dict()
+def _fill_network(network: nn.Module, state: dict[str, Tensor], path: Path, head: str) -> None:
+    expected = network.state_dict()
     weight, bias = f"{head}.weight", f"{head}.bias"
-    if weight in state and weight in wanted and state[weight].shape[0] != wanted[weight].shape[0]:
+    if weight in state and weight in expected and state[weight].shape[0] != expected[weight].shape[0]:
         log.info(
-            "%s: %d classes where %d are wanted, so the classifier starts afresh.",
+            "%s has %d classes instead of %d, so the classifier is trained from scratch.",
             path,
             state[weight].shape[0],
-            wanted[weight].shape[0],
+            expected[weight].shape[0],
         )
-        state = state | {name: value for name, value in wanted.items() if name in (weight, bias)}
-    missing = sorted(wanted.keys() - state.keys())
-    surplus = sorted(state.keys() - wanted.keys())
+        state = state | {name: value for name, value in expected.items() if name in (weight, bias)}
+    missing = sorted(expected.keys() - state.keys())
+    surplus = sorted(state.keys() - expected.keys())
     misshapen = sorted(
-        f"{name} {tuple(state[name].shape)} for {tuple(wanted[name].shape)}"
-        for name in wanted.keys() & state.keys()
-        if state[name].shape != wanted[name].shape
+        f"{name} {tuple(state[name].shape)} for {tuple(expected[name].shape)}"
+        for name in expected.keys() & state.keys()
+        if state[name].shape != expected[name].shape
     )
     if missing or surplus or misshapen:
         raise WeightsMismatchError(
-            f"weights={path} is for another network: {len(missing)} names are missing {missing[:3]}, {len(surplus)} "
-            f"are unknown {surplus[:3]}, {len(misshapen)} have another shape {misshapen[:3]}. The weights of "
-            f"{type(network).__name__} with {len(wanted)} names were wanted. Choose the recognizer that they were "
+            f"Expected weights of {type(network).__name__} with {len(expected)} names in recognizer.weights={path}, "
+            f"got those of another network: {len(missing)} names are missing {missing[:3]}, {len(surplus)} are unknown "
+            f"{surplus[:3]}, {len(misshapen)} have another shape {misshapen[:3]}. Choose the recognizer that they were "
             "saved from, or other weights."
         )
     network.load_state_dict(state)

@@ -18,7 +18,7 @@ from synthaug.reports import Prediction, Scores, metrics_of, print_scores, repor
 from synthaug.runs.previews import make_rows
 from synthaug.runs.sheets import encode_png, paint_sheet
 from synthaug.structures import Plain
-from synthaug.training.loops import exported
+from synthaug.training.loops import export_recognizer
 
 logger = logging.getLogger(__name__)
 
@@ -140,7 +140,7 @@ def leave_weights(data: SynthAugDataModule, checkpoint: str, folder: Path) -> No
     """Write `best.safetensors`: the recognizer alone, with its classes and the digest of the run's configuration."""
     config = digest_of((folder / "config.yaml").read_text())
     facts = {"classes": json.dumps(data.class_names), "config": config}
-    write_atomic(folder / "best.safetensors", exported(checkpoint, facts))
+    write_atomic(folder / "best.safetensors", export_recognizer(checkpoint, facts))
 
 
 def _strata(data: SynthAugDataModule, predictions: Sequence[Prediction]) -> dict[str, Plain]:

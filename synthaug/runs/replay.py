@@ -10,7 +10,7 @@ from synthaug.datamodule.module import SynthAugDataModule
 from synthaug.structures import Recipe
 from synthaug.synthesis.synthesizer import Synthesizer
 from synthaug.video import write_video
-from synthaug.workers import single_threaded
+from synthaug.workers import use_single_thread
 
 
 def replay(
@@ -39,7 +39,7 @@ def replay(
     rendered = int(jobs[0])  # here, so that compiled kernels are inherited
     rest = DataLoader(
         jobs, sampler=range(1, len(jobs)), batch_size=None, num_workers=num_workers,
-        multiprocessing_context="fork" if num_workers else None, worker_init_fn=single_threaded,
+        multiprocessing_context="fork" if num_workers else None, worker_init_fn=use_single_thread,
     )  # fmt: skip
     return rendered + sum(int(one) for one in track(rest, total=len(jobs) - 1, description="Rendering"))
 

@@ -1,25 +1,25 @@
-"""The contract of a recognizer, for its author's tests."""
+"""The contract of a recognizer, for the tests of its author."""
 
 import torch
 
 from synthaug.recognizers import Recognizer
 
 ABSOLUTE_TOLERANCE = 1e-4
-"""On logits of order 1: kernels for other batch sizes add in another order, some 1e-6 a layer in float32."""
+"""For logits of order 1: with other batch sizes kernels add in another order, about 1e-6 for each layer in float32."""
 
 
 def check_recognizer(recognizer: Recognizer, *, frames: tuple[int, ...] = (8, 16), size: int = 64) -> None:
-    """Check that shapes and types hold, that clips do not depend on each other, and that all of it learns.
+    """Check shapes and types, that clips do not depend on each other, and that every parameter gets a gradient.
 
     Leaves the recognizer in evaluation mode, with its parameters as they were and without gradients.
 
     Args:
-        recognizer: Newly made.
-        frames: Lengths of clips that it must take.
-        size: Side of the square picture, pixels.
+        recognizer: A new recognizer.
+        frames: Numbers of frames that it must support.
+        size: Height and width of the test clips, pixels.
 
     Raises:
-        AssertionError: If the contract is broken; the message says in what.
+        AssertionError: If the contract is broken; the message says how.
     """
     generator = torch.Generator().manual_seed(0)
     for time in frames:

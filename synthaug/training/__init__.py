@@ -1,1 +1,1 @@
-"""How a recognizer is trained: the LightningModule, its loops, mixing and optimizers."""
+"""Training and testing of a recognizer: the LightningModule, loops, mixing of clips, an optimizer."""

@@ -1,7 +1,4 @@
-"""Training and testing with Lightning's Trainer: which checkpoint counts, and what a run says of itself.
-
-Between an entry file's Trainer and the training module.
-"""
+"""Trains and tests with Lightning's Trainer: which checkpoints are kept, resumed from and tested."""
 
 import time
 from collections.abc import Mapping
@@ -20,16 +17,16 @@ from synthaug.structures import Plain
 from synthaug.training.module import Training
 
 TRAINER_OPTIONS = tuple(signature(Trainer).parameters)
-"""What `trainer.NAME` may set."""
+"""Names that `trainer.NAME=...` may set."""
 
 
-def keeping(folder: Path, *, validated: bool) -> ModelCheckpoint:
-    """Keeps the checkpoint that a run is judged by, as `best.ckpt`, and the last one, as `last.ckpt`.
+def make_checkpointing(folder: Path, *, validated: bool) -> ModelCheckpoint:
+    """Make the callback that keeps the checkpoint to test, as `best.ckpt`, and the last one, as `last.ckpt`.
 
     Args:
-        folder: Where.
-        validated: Whether there are validation clips: then their mean class accuracy chooses, the earliest of equals.
-            Without any, nothing but the end of training does. Test clips never choose.
+        folder: Where the files go.
+        validated: Whether there are validation clips. If so, the best is the (earliest) checkpoint with the highest
+            mean class accuracy on them; otherwise it is the one at the end of training. Test clips never decide.
     """
     monitor = "val/mean_class_accuracy" if validated else None
     return ModelCheckpoint(
@@ -38,33 +35,33 @@ def keeping(folder: Path, *, validated: bool) -> ModelCheckpoint:
 
 
 RESUME = "resume.ckpt"
-"""What a requeued run goes on from, in its folder."""
-_PATIENCE = timedelta(minutes=2)
-"""Of training that a killed run may lose."""
+"""File in a run's folder that a restarted run continues from."""
+RESUME_INTERVAL = timedelta(minutes=2)
+"""Most training time that a killed run loses."""
 
 
-def resumable(folder: Path, *, every_n_train_steps: int | None = None) -> ModelCheckpoint:
-    """Keeps the newest state of training as `resume.ckpt`, so that a run that was killed can go on.
+def make_resume_checkpointing(folder: Path, *, every_n_train_steps: int | None = None) -> ModelCheckpoint:
+    """Make the callback that keeps the newest state of training as `resume.ckpt`, so that a killed run can continue.
 
     Args:
-        folder: Where.
-        every_n_train_steps: How often; None saves every two minutes.
+        folder: Where the file goes.
+        every_n_train_steps: How often it is saved; None saves every two minutes.
     """
     return ModelCheckpoint(
         dirpath=folder,
         filename=Path(RESUME).stem,
         every_n_train_steps=every_n_train_steps,
-        train_time_interval=_PATIENCE if every_n_train_steps is None else None,
+        train_time_interval=RESUME_INTERVAL if every_n_train_steps is None else None,
         enable_version_counter=False,
     )
 
 
 def compile_forward(recognizer: Recognizer, mode: str | None) -> None:
-    """Let torch compile what a recognizer does when it is called, in place; None leaves it. Names of weights stay.
+    """Compile a recognizer's forward pass in place, with torch.compile. Names of weights stay.
 
     Args:
         recognizer: Changed in place.
-        mode: torch.compile's: default, reduce-overhead, max-autotune.
+        mode: Mode of torch.compile (default, reduce-overhead, max-autotune); None does not compile.
 
     Raises:
         ValueError: If there is no such mode.
@@ -72,16 +69,17 @@ def compile_forward(recognizer: Recognizer, mode: str | None) -> None:
     if mode is None:
         return
     if mode not in (modes := ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")):
-        raise ValueError(f"compile={mode!r} was given; one of {', '.join(modes)}, or null, was wanted. Choose one.")
+        raise ValueError(f"Expected compile to be null or one of {', '.join(modes)}, got {mode!r}. Choose one of them.")
     recognizer.compile(mode=mode)
 
 
-def starting_point(ckpt_path: str | None, folder: Path) -> str | None:
-    """The checkpoint that training goes on from, or None for the beginning.
+def find_start(ckpt_path: str | None, folder: Path) -> str | None:
+    """Find the checkpoint that training continues from; None starts from the beginning.
 
     Args:
-        ckpt_path: "auto": the run's own newest state, where it left one; None: the beginning; else a file.
-        folder: The run's.
+        ckpt_path: "auto" takes the run's own newest state, if there is one; None starts from the beginning; anything
+            else is the path of a checkpoint.
+        folder: The run's folder.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -93,69 +91,68 @@ def starting_point(ckpt_path: str | None, folder: Path) -> str | None:
         return str(own) if own.is_file() else None
     if not Path(ckpt_path).is_file():
         raise FileNotFoundError(
-            f"ckpt_path={ckpt_path} was given, and there is no such file; a checkpoint of Lightning's was wanted. "
-            "Correct it, or give ckpt_path=auto to go on where a run in the same folder ended, or null to begin."
+            f"No such file: ckpt_path={ckpt_path}. Correct the path, or set ckpt_path=auto to continue an earlier run "
+            "in the same folder, or ckpt_path=null to start from the beginning."
         )
     return ckpt_path
 
 
-def kept_checkpoint(folder: Path) -> str:
-    """The checkpoint that a run is judged by.
+def find_checkpoint(folder: Path) -> str:
+    """Find the checkpoint of a run to test: the best one, else the last one.
 
     Raises:
-        FileNotFoundError: If it left none.
+        FileNotFoundError: If there is neither.
     """
     for path in (folder / "best.ckpt", folder / "last.ckpt"):
         if path.is_file():
             return str(path)
     failure = folder / "failure.txt"
-    reason = f" It failed: {failure.read_text().strip()}" if failure.is_file() else ""
+    reason = f" The run failed: {failure.read_text().strip()}" if failure.is_file() else ""
     raise FileNotFoundError(
-        f"'{folder}' holds no checkpoint; best.ckpt or last.ckpt was wanted, as a run leaves them that came to its "
-        f"first validation or to its end.{reason} Train it again, with ckpt_path=auto if it was cut off."
+        f"Expected best.ckpt or last.ckpt in '{folder}', got neither. A run writes them at its first validation or at "
+        f"its end.{reason} Train it again, with ckpt_path=auto if it was interrupted."
     )
 
 
 def check_launch(trainer: Trainer, *, sweeping: bool) -> None:
-    """Refuse a sweep whose jobs would start the command again for each process, and so the whole sweep.
+    """Refuse a multirun whose jobs would run the command again for each process, and with it the whole multirun.
 
     Raises:
-        ValueError: With the choices that there are.
+        ValueError: Naming the possible settings.
     """
     if sweeping and isinstance(trainer.strategy.launcher, _SubprocessScriptLauncher):
         raise ValueError(
-            f"A multirun was given together with {trainer.world_size} processes that are started by running the "
-            "command anew, which would start the whole sweep in each; one process a job, or processes started in "
-            "another way, were wanted. Set trainer.devices=1 (and let the launcher give each job its device), or "
-            "trainer.strategy=ddp_fork or ddp_spawn, or run the jobs one by one without -m."
+            f"Expected one process per job in a multirun, got {trainer.world_size} that are started by running the "
+            "command again, which would start the whole multirun in each. Set trainer.devices=1 (the launcher can give "
+            "each job a device), or trainer.strategy=ddp_fork or ddp_spawn, or run the jobs one by one without -m."
         )
 
 
-def exported(checkpoint: str, metadata: Mapping[str, str]) -> bytes:
-    """The recognizer in a checkpoint as a safetensors file, to be named by `recognizer.weights`.
+def export_recognizer(checkpoint: str, metadata: Mapping[str, str]) -> bytes:
+    """Export the recognizer in a checkpoint as the content of a safetensors file, for `recognizer.weights=PATH`.
 
     Args:
-        checkpoint: One that `Trainer.fit` left.
-        metadata: What the file says of itself.
+        checkpoint: Path of a checkpoint that `Trainer.fit` left.
+        metadata: Facts that the file carries.
     """
     from safetensors.torch import save
 
     state = read_state(Path(checkpoint))
     names = {name: name.removeprefix("recognizer.") for name in state if name.startswith("recognizer.")}
-    # Tied weights share memory, which the format does not know: each name gets its own.
+    # The format does not support tied weights, which share memory: each name gets a copy.
     return save({short: state[name].clone().contiguous() for name, short in names.items()}, dict(metadata))
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """What a training came to.
+class FitResult:
+    """What a training took, and its checkpoint.
 
     Attributes:
-        steps: Optimizer steps taken.
-        batches: Batches that each process took for them.
-        processes: That trained together.
-        seconds: Wall clock, with that of the earlier attempts that it went on from.
-        checkpoint: The one that counts.
+        steps: Number of optimizer steps.
+        batches: Number of batches that each process used.
+        processes: Number of processes that trained together.
+        seconds: Wall clock time, with that of earlier attempts that it continued.
+        checkpoint: Path of the checkpoint to test.
     """
 
     steps: int
@@ -165,28 +162,31 @@ class Fitted:
     checkpoint: str
 
 
-def fit(trainer: Trainer, training: Training, data: LightningDataModule, ckpt_path: str | None = None) -> Fitted:
-    """Train for as many steps as the trainer is set to, from the beginning or from a checkpoint."""
+def fit(trainer: Trainer, training: Training, data: LightningDataModule, ckpt_path: str | None = None) -> FitResult:
+    """Train for the steps that the trainer is set to, from the beginning or from a checkpoint."""
     start = time.perf_counter()
     trainer.fit(training, datamodule=data, ckpt_path=ckpt_path, weights_only=True if ckpt_path else None)
     kept = trainer.checkpoint_callback
     assert isinstance(kept, ModelCheckpoint) and kept.dirpath is not None
-    # Of the last checkpoint processes that were forked tell nothing to the one that is left.
-    path = kept.best_model_path or kept.last_model_path or kept_checkpoint(Path(kept.dirpath))
-    taken = training.taken
-    seconds = round(time.perf_counter() - start + taken.earlier_seconds, 1)
-    return Fitted(taken.steps, taken.batches, trainer.num_devices * trainer.num_nodes, seconds, path)
+    # Forked processes do not report the last checkpoint's path to the process that started them.
+    path = kept.best_model_path or kept.last_model_path or find_checkpoint(Path(kept.dirpath))
+    progress = training.progress
+    seconds = round(time.perf_counter() - start + progress.earlier_seconds, 1)
+    return FitResult(progress.steps, progress.batches, trainer.num_devices * trainer.num_nodes, seconds, path)
 
 
 def test(trainer: Trainer, training: Training, data: LightningDataModule, checkpoint: str) -> list[dict[str, Plain]]:
-    """What the checkpoint says of each test clip. The file is read as tensors and plain values, never as code.
+    """Predict every test clip with a checkpoint, which is read as tensors and plain values, never as code.
 
-    Processes that a strategy forks or spawns end with what they tested, so the one that is left tests then.
+    Predictions in processes that a strategy forks or spawns would be lost with them, so one process tests then.
     """
     if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
         trainer = Trainer(
-            accelerator=trainer.accelerator, devices=1, precision=trainer.precision, logger=trainer.logger or False,
+            accelerator=trainer.accelerator,
+            devices=1,
+            precision=trainer.precision,
+            logger=trainer.logger or False,
             accumulate_grad_batches=trainer.accumulate_grad_batches,
-        )  # fmt: skip
+        )
     trainer.test(training, datamodule=data, ckpt_path=checkpoint, weights_only=True, verbose=False)
     return training.predictions

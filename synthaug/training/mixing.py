@@ -1,7 +1,4 @@
-"""How the clips of one training batch act on each other: mixup, cutmix, and whose statistics normalise them.
-
-Below the training module; pure but for the network that is asked.
-"""
+"""Mixup, cutmix and separate batch norms: how the clips of one training batch act on each other."""
 
 import copy
 from dataclasses import dataclass
@@ -13,8 +10,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-_STREAM = 31
-"""A stream of chance of its own."""
+MIXING_STREAM = 31
+"""Random stream of mixup and cutmix."""
 
 Video = Float[Tensor, "batch 3 time height width"]
 Targets = Float[Tensor, "batch class"]
@@ -23,20 +20,21 @@ Synthetic = Bool[Tensor, " batch"]
 
 @dataclass(frozen=True)
 class Mixing:
-    """What clips of a training batch share. The default is nothing but the statistics of batch norms.
+    """Mixing of the clips of a training batch. By default clips share batch norm statistics and nothing else.
 
-    A clip is mixed with one of its own kind, filmed or synthetic, so that it stays of that kind for loss weights,
-    logs and norms; where a batch has one clip of a kind, that clip stays whole. One share and one box a batch, for
-    the whole length of the clips, as torchvision's `MixUp` and `CutMix` draw them for a batch of pictures. With both,
-    each batch gets either with equal chance.
+    A clip is mixed with one of its own kind, filmed or synthetic, so that loss weights, logs and norms still apply to
+    it; the only clip of a kind in a batch is not changed. Each batch has one share and one box for all clips and all
+    frames, as in torchvision's `MixUp` and `CutMix` for batches of pictures. If both are on, each batch gets one of
+    them, with equal probability.
 
     Attributes:
-        mixup_alpha: Of the Beta distribution that the share of the other clip is drawn from; 0 is off.
-        cutmix_alpha: The same for the share of the picture that is the other clip's; 0 is off.
-        split_batch_norm: Whether synthetic clips have batch norms of their own, statistics and scales, which nothing
-            uses after training. Each kind then goes through the network by itself. Several processes need
-            `trainer.strategy=ddp_find_unused_parameters_true` with it.
-        seed: Decides, with the step, what is drawn.
+        mixup_alpha: Parameter of the Beta distribution of the other clip's share; 0 turns mixup off.
+        cutmix_alpha: Parameter of the Beta distribution of the share of the picture that comes from the other clip; 0
+            turns cutmix off.
+        split_batch_norm: Whether synthetic clips have batch norms of their own (statistics and scales), which are not
+            used after training. Each kind then goes through the network separately. With several processes, also set
+            `trainer.strategy=ddp_find_unused_parameters_true`.
+        seed: Decides what is sampled, together with the step.
 
     Source:
         Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018; Yun et al., "CutMix", ICCV 2019; Xie et
@@ -51,46 +49,46 @@ class Mixing:
     def __post_init__(self) -> None:
         if self.mixup_alpha < 0 or self.cutmix_alpha < 0:
             raise ValueError(
-                f"mixup_alpha={self.mixup_alpha} and cutmix_alpha={self.cutmix_alpha} were given; 0 (off) or more was "
-                "wanted. Correct them."
+                "Expected mixup_alpha and cutmix_alpha of 0 (off) or more, got "
+                f"{self.mixup_alpha} and {self.cutmix_alpha}. Raise the negative one."
             )
 
     def sample(self, step: int, *, size: tuple[int, int]) -> "Mix | None":
-        """What is done to the batch of this step, or None where nothing is.
+        """Sample how the batch of this step is mixed; None if it is not.
 
         Args:
-            step: Counts training batches.
+            step: Number of the training batch.
             size: Height and width of the video, pixels.
         """
         ways = [way for way, alpha in enumerate((self.mixup_alpha, self.cutmix_alpha)) if alpha > 0]
         if not ways:
             return None
-        rng = np.random.default_rng([self.seed, _STREAM, step])
+        rng = np.random.default_rng([self.seed, MIXING_STREAM, step])
         if ways[int(rng.integers(len(ways)))] == 0:
             return Mix(float(rng.beta(self.mixup_alpha, self.mixup_alpha)), None)
-        return cut(float(rng.beta(self.cutmix_alpha, self.cutmix_alpha)), rng.random(2), size)
+        return make_box(float(rng.beta(self.cutmix_alpha, self.cutmix_alpha)), rng.random(2), size)
 
 
 @dataclass(frozen=True)
 class Mix:
-    """One batch's draw.
+    """How one batch is mixed.
 
     Attributes:
-        share: Of the other clip, in the label as in the picture.
-        box: Top, bottom, left and right of the pixels that are the other clip's; None blends the whole picture.
+        share: Share of the other clip, in the label and in the picture.
+        box: Top, bottom, left and right of the pixels that come from the other clip; None blends the whole picture.
     """
 
     share: float
     box: tuple[int, int, int, int] | None
 
 
-def cut(share: float, centre: Float[np.ndarray, "2"], size: tuple[int, int]) -> Mix:
-    """A box of the picture's proportions and `share` of its area about a centre, less what lies outside.
+def make_box(share: float, centre: Float[np.ndarray, "2"], size: tuple[int, int]) -> Mix:
+    """Make a cutmix box with the picture's aspect ratio, clipped to the picture; `Mix.share` is its share after that.
 
     Args:
-        share: Of the picture's area.
-        centre: Down and across, as shares of the picture.
-        size: Height and width, pixels.
+        share: Share of the picture's area, before clipping.
+        centre: Centre of the box, down and across, as shares of the picture.
+        size: Height and width of the picture, pixels.
     """
     edges = []
     for place, extent in zip(centre, size, strict=True):
@@ -101,8 +99,8 @@ def cut(share: float, centre: Float[np.ndarray, "2"], size: tuple[int, int]) -> 
     return Mix((bottom - top) * (right - left) / (size[0] * size[1]), (top, bottom, left, right))
 
 
-def mixed(video: Video, targets: Targets, synthetic: Synthetic, *, mix: Mix) -> tuple[Video, Targets]:
-    """Each clip with its neighbour of the same kind, the last with the first; nothing is changed in place."""
+def mix_clips(video: Video, targets: Targets, synthetic: Synthetic, *, mix: Mix) -> tuple[Video, Targets]:
+    """Mix each clip with the next one of the same kind, the last with the first; nothing is changed in place."""
     partner = torch.arange(len(video), device=video.device)
     for kind in (synthetic, ~synthetic):
         partner[kind] = partner[kind].roll(1)
@@ -117,16 +115,16 @@ def mixed(video: Video, targets: Targets, synthetic: Synthetic, *, mix: Mix) -> 
 
 
 class AuxiliaryNorms(nn.Module):
-    """A second set of a network's batch norms, for clips of another kind.
+    """A second set of a network's batch norms, for synthetic clips.
 
-    The network itself stays as it is, under its own names; whoever asks through `forward` gets its answer with these
-    norms' statistics and scales in place of its own. They begin as copies.
+    The network and the names of its weights stay as they are. `forward` runs the network with the statistics and scales
+    of these norms in place of its own. They start as copies.
 
     Args:
-        network: Whose batch norms are doubled.
+        network: The network whose batch norms are copied.
 
     Raises:
-        ValueError: If it has none.
+        ValueError: If it has no batch norms.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -134,14 +132,14 @@ class AuxiliaryNorms(nn.Module):
         found = {name: norm for name, norm in network.named_modules() if isinstance(norm, _BatchNorm)}
         if not found:
             raise ValueError(
-                f"split_batch_norm was given with {type(network).__name__}, which has no batch norms; a network with "
-                "some was wanted. Set training.mixing.split_batch_norm=false, or choose another recognizer."
+                f"Expected a recognizer with batch norms for split_batch_norm=true, got {type(network).__name__} "
+                "without any. Set training.mixing.split_batch_norm=false, or choose another recognizer."
             )
         self.names = list(found)
         self.norms = nn.ModuleList(copy.deepcopy(norm) for norm in found.values())
 
     def forward(self, network: nn.Module, video: Video) -> Targets:
-        """The network's logits by these norms, whose statistics move in place of its own."""
+        """The network's logits with these norms; in training mode their statistics are updated, not the network's."""
         tensors = {
             f"{name}.{key}": tensor
             for name, norm in zip(self.names, self.norms, strict=True)

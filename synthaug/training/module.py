@@ -1,6 +1,6 @@
-"""How a recognizer is trained and tested: the loop's inside, for Lightning's Trainer.
+"""The LightningModule that trains and tests a recognizer.
 
-After the DataModule; the only place that knows that some clips of a batch are synthetic.
+It alone uses which clips of a batch are synthetic; recognizers see video only.
 """
 
 import logging
@@ -24,19 +24,19 @@ from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from synthaug.recognizers import Recognizer
 from synthaug.structures import Batch, Plain
-from synthaug.training.mixing import AuxiliaryNorms, Mixing, mixed
+from synthaug.training.mixing import AuxiliaryNorms, Mixing, mix_clips
 
 logger = logging.getLogger(__name__)
 
 OptimizerFactory: TypeAlias = Callable[[list[dict[str, object]]], Optimizer]
-"""What makes an optimizer of parameter groups: `partial(AdamW, lr=3e-3)` and the like."""
+"""Makes an optimizer from parameter groups, such as `partial(AdamW, lr=3e-3)`."""
 _ADAMW = partial(AdamW, lr=3e-3, weight_decay=0.05)
-_WINDOW = 50
-"""Batches over which training accuracy is averaged: Lightning's own interval between two logs."""
+ACCURACY_WINDOW = 50
+"""Number of batches over which training accuracy is averaged: Lightning's own interval between two logs."""
 
 
-class Taken(NamedTuple):
-    """What training has taken: optimizer steps, batches of a process, seconds of attempts that it goes on from."""
+class TrainingProgress(NamedTuple):
+    """How far training is: optimizer steps, batches of one process, and seconds of the attempts that it continues."""
 
     steps: int
     batches: int
@@ -46,24 +46,23 @@ class Taken(NamedTuple):
 class Training(LightningModule):
     """A recognizer with a loss, an optimizer and a schedule, for `Trainer.fit` and `Trainer.test`.
 
-    One batch is one step, or as many as the Trainer accumulates, so arms of an experiment are compared at equal steps
-    by `Trainer(max_steps=...)`. Batches
-    are dicts (`video`, `label`, and if there, `synthetic` and `key`) or pairs of video and label. The learning
-    rate climbs over `warmup_steps` and then falls to nothing along half a cosine, whose length is the Trainer's.
-    Validation logs `val/top1`, `val/mean_class_accuracy` and `val/loss`; nothing here looks at test clips before
-    `Trainer.test`, which logs the same under `test/` and leaves `predictions`.
+    One batch is one step (or as many batches as the Trainer accumulates), so `Trainer(max_steps=...)` compares the arms
+    of an experiment at equal steps. Batches are dicts (`video`, `label`, optionally `synthetic` and `key`) or pairs of
+    video and label. The learning rate rises over `warmup_steps` and then falls to 0 along half a cosine, at the end of
+    the Trainer's steps. Validation logs `val/top1`, `val/mean_class_accuracy` and `val/loss`. Test clips are not used
+    before `Trainer.test`, which logs the same under `test/` and leaves `predictions`.
 
     Checkpoints hold tensors and plain numbers only: `Training.load_from_checkpoint(path, recognizer=...,
     weights_only=True)`.
 
     Args:
         recognizer: What is trained.
-        optimizer: Makes the optimizer, with its highest learning rate and its weight decay, of which biases and norms
-            are spared; `synthaug.training.muon` learns faster from scratch in few steps.
-        warmup_steps: Steps over which the rate climbs.
+        optimizer: Makes the optimizer, with its highest learning rate and its weight decay (not applied to biases and
+            norms); `synthaug.training.muon` learns faster from scratch in few steps.
+        warmup_steps: Number of steps over which the learning rate rises.
         label_smoothing: Share of the target that is spread over all classes, in training only.
-        synthetic_weight: Weight of a synthetic clip's loss where a filmed one's is 1. At 0 synthetic clips change
-            nothing but the statistics of batch norms.
+        synthetic_weight: Weight of a synthetic clip's loss; a filmed clip's is 1. At 0 synthetic clips change only the
+            statistics of batch norms.
         mixing: How clips of a training batch act on each other: mixup, cutmix, split batch norm.
 
     Source:
@@ -82,11 +81,9 @@ class Training(LightningModule):
         mixing: Mixing = Mixing(),  # noqa: B008 - frozen
     ) -> None:
         super().__init__()
-        if not (warmup_steps >= 0 and synthetic_weight >= 0):
-            raise ValueError(
-                f"warmup_steps={warmup_steps} and synthetic_weight={synthetic_weight} were given; nothing below 0 was "
-                "wanted. Correct them."
-            )
+        for name, value in (("warmup_steps", warmup_steps), ("synthetic_weight", synthetic_weight)):
+            if not value >= 0:
+                raise ValueError(f"Expected training.{name} of 0 or more, got {value}. Raise training.{name}.")
         self.save_hyperparameters(
             {
                 "warmup_steps": warmup_steps,
@@ -104,33 +101,33 @@ class Training(LightningModule):
         self._tested: list[tuple[str, int, Tensor]] = []
         self._batches = 0
         self._began, self._earlier = time.perf_counter(), 0.0
-        # Told to the process that forked or spawned the one that trains.
-        self._taken = torch.zeros(len(Taken._fields), dtype=torch.float64).share_memory_()
-        self._filmed = False
-        self._recent: deque[Tensor] = deque(maxlen=_WINDOW)
+        # In shared memory, for the process that forked or spawned the one that trains.
+        self._progress = torch.zeros(len(TrainingProgress._fields), dtype=torch.float64).share_memory_()
+        self._seen_filmed = False
+        self._recent: deque[Tensor] = deque(maxlen=ACCURACY_WINDOW)
 
     @property
     def predictions(self) -> list[dict[str, Plain]]:
-        """What the last `Trainer.test` saw, one for each key: `key`, `label`, `prediction` and `scores` (adding to 1).
+        """Results of the last `Trainer.test`, one for each key: `key`, `label`, `prediction` and `scores` (sum to 1).
 
-        Several temporal clips of one film bear one key; their scores are averaged.
+        Several windows of one test interval share a key; their scores are averaged.
 
         Raises:
             ValueError: If clips of one key have different labels.
         """
-        return merged_predictions(self._tested)
+        return merge_predictions(self._tested)
 
     def forward(self, video: Float[Tensor, "batch 3 time height width"]) -> Float[Tensor, "batch class"]:
         """Logits."""
         return self.recognizer(video)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """The optimizer, and the schedule over the Trainer's steps."""
+        """Make the optimizer, and the schedule over the Trainer's steps."""
         total = self.trainer.estimated_stepping_batches
         if math.isinf(total):
             raise ValueError(
-                "The Trainer has no end (max_steps and max_epochs are both -1, or the loader has no length); the "
-                "cosine needs one. Give Trainer(max_steps=...)."
+                "Expected a Trainer with a last step, which the learning rate's cosine needs, got none: max_steps and "
+                "max_epochs are both -1, or the loader has no length. Set Trainer(max_steps=...)."
             )
         optimizer = self.optimizer(parameter_groups(self))
         factor = partial(rate_factor, warmup_steps=self.hparams["warmup_steps"], total_steps=int(total))
@@ -146,25 +143,24 @@ class Training(LightningModule):
         batches, accumulated = self.trainer.num_training_batches, self.trainer.accumulate_grad_batches
         if not math.isinf(batches) and batches % accumulated > 0:
             raise ValueError(
-                f"accumulate_grad_batches={accumulated} was given with epochs of {batches} batches; a multiple was "
-                "wanted, since Lightning ends each epoch with a step of whatever has accumulated, and arms with other "
-                "epochs would see other numbers of clips in as many steps. Set loading.last=full, with which "
-                "SynthAugDataModule fills its epochs, and no limit_train_batches; elsewhere choose a divisor of "
-                f"{batches}."
+                f"Expected epochs of a multiple of accumulate_grad_batches={accumulated} batches, got {batches} "
+                "batches. Lightning ends each epoch with a step, whatever has accumulated, so arms with other epochs "
+                "would see other numbers of clips in equal steps. Set loading.last=full, with which SynthAugDataModule "
+                f"fills its epochs, and no limit_train_batches; with another loader choose a divisor of {batches}."
             )
 
     def training_step(self, batch: Batch | Sequence[Tensor], batch_idx: int) -> Tensor:
-        """The loss of one batch; logs it, and accuracy over the last batches, filmed and synthetic clips apart.
+        """Compute and log the loss of one batch; log accuracy over the last batches, for filmed and synthetic clips.
 
-        Where clips are mixed, a clip counts as right where its own label wins.
+        A mixed clip counts as right if its own label wins.
         """
-        clips = unpack(batch, batch_idx)
+        clips = unpack_batch(batch, batch_idx)
         video, targets = clips.video, clips.label
         mix = self.mixing.sample(self._batches, size=(video.shape[-2], video.shape[-1]))
         self._batches += 1
         if mix is not None:
-            whole = one_hot(clips.label, self.recognizer.num_classes).to(video)
-            video, targets = mixed(video, whole, clips.synthetic, mix=mix)
+            unmixed = one_hot(clips.label, self.recognizer.num_classes).to(video)
+            video, targets = mix_clips(video, unmixed, clips.synthetic, mix=mix)
         logits = self._training_logits(video, clips.synthetic).float()
         loss = weighted_cross_entropy(
             logits,
@@ -174,7 +170,7 @@ class Training(LightningModule):
             label_smoothing=self.label_smoothing,
         )
         self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(logits))
-        self._log_right(logits.argmax(1) == clips.label, clips.synthetic)
+        self._log_accuracy(logits.argmax(1) == clips.label, clips.synthetic)
         return loss
 
     def on_fit_start(self) -> None:
@@ -184,101 +180,101 @@ class Training(LightningModule):
     def on_train_batch_end(self, outputs: object, batch: object, batch_idx: int) -> None:
         """Count steps and batches."""
         counts = (self.trainer.global_step, self._batches, self._earlier)
-        self._taken.copy_(torch.tensor(counts, dtype=torch.float64))
+        self._progress.copy_(torch.tensor(counts, dtype=torch.float64))
 
     @property
-    def taken(self) -> "Taken":
-        """What training has taken so far, whichever process trained."""
-        steps, batches, earlier = self._taken.tolist()
-        return Taken(int(steps), int(batches), earlier)
+    def progress(self) -> TrainingProgress:
+        """How far training is, also if another process trained."""
+        steps, batches, earlier = self._progress.tolist()
+        return TrainingProgress(int(steps), int(batches), earlier)
 
     def _training_logits(self, video: Tensor, synthetic: Tensor) -> Tensor:
-        """Logits of a training batch; with auxiliary norms each kind goes through the network by itself."""
+        """Logits of a training batch; with auxiliary norms each kind goes through the network separately."""
         if self.auxiliary is None:
             return self(video)
-        self._filmed = self._filmed or not bool(synthetic.all())
+        self._seen_filmed = self._seen_filmed or not bool(synthetic.all())
         if not synthetic.any():
             return self(video)
-        made = self.auxiliary(self.recognizer, video[synthetic])
-        logits = made.new_empty(len(video), made.shape[1])
-        logits[synthetic] = made
+        of_synthetic = self.auxiliary(self.recognizer, video[synthetic])
+        logits = of_synthetic.new_empty(len(video), of_synthetic.shape[1])
+        logits[synthetic] = of_synthetic
         if not synthetic.all():
-            logits[~synthetic] = self(video[~synthetic]).to(made.dtype)
+            logits[~synthetic] = self(video[~synthetic]).to(of_synthetic.dtype)
         return logits
 
-    def _log_right(self, right: Tensor, synthetic: Tensor) -> None:
-        """Log the share of right answers over the last batches, by kind and together; nothing for a kind without."""
+    def _log_accuracy(self, right: Tensor, synthetic: Tensor) -> None:
+        """Log accuracy over the last batches, in total and for each kind that had clips."""
         self._recent.append(
             torch.stack([(right & ~synthetic).sum(), (~synthetic).sum(), (right & synthetic).sum(), synthetic.sum()])
         )
-        filmed, films, made, makes = torch.stack(list(self._recent)).sum(0)
-        self.log("train/top1", (filmed + made) / (films + makes))
-        for name, count, total in (("real", filmed, films), ("synthetic", made, makes)):
+        right_filmed, filmed, right_synthetic, all_synthetic = torch.stack(list(self._recent)).sum(0)
+        self.log("train/top1", (right_filmed + right_synthetic) / (filmed + all_synthetic))
+        for name, count, total in (("real", right_filmed, filmed), ("synthetic", right_synthetic, all_synthetic)):
             if total > 0:
                 self.log(f"train/top1_{name}", count / total)
 
     @property
-    def _untrained(self) -> bool:
-        """Whether training moved the auxiliary norms alone, and not the network's own, by which it is evaluated."""
-        return self.auxiliary is not None and self._batches > 0 and not self._filmed
+    def _own_norms_untrained(self) -> bool:
+        """Whether only the auxiliary norms were trained, and not the network's own, with which it is evaluated."""
+        return self.auxiliary is not None and self._batches > 0 and not self._seen_filmed
 
     def on_validation_epoch_start(self) -> None:
-        """Say where accuracies are those of norms that are not trained yet, as while pretraining on synthetic clips."""
-        if self._untrained:
+        """Warn if validation uses norms that are not trained yet, as during pretraining on synthetic clips."""
+        if self._own_norms_untrained:
             logger.warning(
-                "split_batch_norm=true, and no filmed clip in %d batches of training: validation goes through norms "
-                "that are not trained. Set training.mixing.split_batch_norm=false if none is to come.",
+                "split_batch_norm=true, and no filmed clip in %d batches of training: validation uses norms that are "
+                "not trained. Set training.mixing.split_batch_norm=false if no filmed clip will follow.",
                 self._batches,
             )
 
     def validation_step(self, batch: Batch | Sequence[Tensor], batch_idx: int) -> None:
-        """Count what is taken for what."""
-        clips = unpack(batch, batch_idx)
+        """Count predictions by class."""
+        clips = unpack_batch(batch, batch_idx)
         logits = self(clips.video).float()
         self.confusion.update(logits.argmax(1), clips.label)
         self._log_epoch("val/loss", torch.nn.functional.cross_entropy(logits, clips.label), len(logits))
 
     def on_validation_epoch_end(self) -> None:
-        """Log the accuracies, by which a checkpoint is chosen."""
+        """Log the accuracies, by which the best checkpoint is chosen."""
         self._log_accuracies("val", self.confusion.compute())
         self.confusion.reset()
 
     def on_save_checkpoint(self, checkpoint: dict[str, object]) -> None:
-        """Keep how far the draws of `mixing` are, whether a filmed clip was seen, and how long it took."""
-        checkpoint["batches"], checkpoint["filmed"] = self._batches, self._filmed
+        """Keep the step of `mixing`, whether a filmed clip was seen, and the seconds of training."""
+        checkpoint["batches"], checkpoint["filmed"] = self._batches, self._seen_filmed
         checkpoint["seconds"] = self._earlier + time.perf_counter() - self._began
 
     def on_load_checkpoint(self, checkpoint: dict[str, object]) -> None:
-        """Go on with the draws where they were."""
+        """Continue where the checkpoint was saved."""
         batches = checkpoint.get("batches", 0)
         assert isinstance(batches, int)
         self._batches, self._earlier = batches, float(str(checkpoint.get("seconds", 0.0)))
-        self._filmed = bool(checkpoint.get("filmed", True))  # older checkpoints do not say
+        self._seen_filmed = bool(checkpoint.get("filmed", True))  # older checkpoints do not say
 
     def on_test_epoch_start(self) -> None:
-        """Forget what was tested before.
+        """Forget the results of earlier tests.
 
         Raises:
-            ValueError: If the norms that clips would go through never saw one.
+            ValueError: If the norms that test clips go through are not trained.
         """
-        if self._untrained:
+        if self._own_norms_untrained:
             raise ValueError(
-                f"split_batch_norm=true was given, and no filmed clip in {self._batches} batches of training; some "
-                "were wanted, since tests go through the norms of filmed clips, which nothing has trained. Set "
-                "training.mixing.split_batch_norm=false, or train on filmed clips, too."
+                f"Expected filmed clips in training with split_batch_norm=true, got none in {self._batches} batches. "
+                "Tests use the norms of filmed clips, which are not trained then. Set "
+                "training.mixing.split_batch_norm=false, or train on filmed clips as well."
             )
         self._tested = []
 
     def test_step(self, batch: Batch | Sequence[Tensor], batch_idx: int) -> None:
         """Keep every clip's scores."""
-        clips = unpack(batch, batch_idx * self.trainer.world_size + self.trainer.global_rank)
+        clips = unpack_batch(batch, batch_idx * self.trainer.world_size + self.trainer.global_rank)
         logits = self(clips.video).float()
         self._log_epoch("test/loss", torch.nn.functional.cross_entropy(logits, clips.label), len(logits))
         self._tested.extend(zip(clips.key, clips.label.tolist(), logits.softmax(1).cpu(), strict=True))
 
     def on_test_epoch_end(self) -> None:
         """Log the accuracies, each key counted once; every process gets the predictions of all."""
-        self._tested = gathered(self._tested)
+        self._tested = gather_results(self._tested)
         predictions = self.predictions
         matrix = multiclass_confusion_matrix(
             torch.tensor([one["prediction"] for one in predictions]),
@@ -295,8 +291,8 @@ class Training(LightningModule):
         self.log(f"{stage}/mean_class_accuracy", mean_class_accuracy(matrix), prog_bar=True)
 
 
-def gathered(tested: list[tuple[str, int, Tensor]]) -> list[tuple[str, int, Tensor]]:
-    """What all processes tested, in the order of the clips, of which each takes every n-th."""
+def gather_results(tested: list[tuple[str, int, Tensor]]) -> list[tuple[str, int, Tensor]]:
+    """Collect the results of all processes, in the order of the clips. Process r of n tested clips r, r + n, ..."""
     distributed = torch.distributed
     if not (distributed.is_available() and distributed.is_initialized()):
         return tested
@@ -305,8 +301,8 @@ def gathered(tested: list[tuple[str, int, Tensor]]) -> list[tuple[str, int, Tens
     return [clip for row in zip_longest(*parts) for clip in row if clip is not None]
 
 
-class Labelled(NamedTuple):
-    """A batch, whatever its layout was."""
+class LabelledBatch(NamedTuple):
+    """A batch of clips, whatever its layout was."""
 
     video: Float[Tensor, "batch 3 time height width"]
     label: Int[Tensor, " batch"]
@@ -314,12 +310,12 @@ class Labelled(NamedTuple):
     key: list[str]
 
 
-def unpack(batch: Batch | Sequence[Tensor], index: int) -> Labelled:
-    """Read a batch in either layout; what does not say that it is synthetic was filmed.
+def unpack_batch(batch: Batch | Sequence[Tensor], index: int) -> LabelledBatch:
+    """Read a batch in either layout; clips count as filmed if the batch does not mark them as synthetic.
 
     Args:
         batch: A dict with `video` and `label`, or a pair of them.
-        index: Of the batch, to name clips without keys.
+        index: Number of the batch, which names clips without keys.
 
     Raises:
         ValueError: If it is neither.
@@ -329,12 +325,12 @@ def unpack(batch: Batch | Sequence[Tensor], index: int) -> Labelled:
     video, label = batch.get("video"), batch.get("label")
     if not (isinstance(video, Tensor) and isinstance(label, Tensor)):
         raise ValueError(
-            f"A batch with {sorted(batch) or 'neither names nor two parts'} was given; a dict with 'video' and "
-            "'label', or a pair of them, was wanted. Choose such a layout in the DataModule."
+            "Expected a batch that is a dict with 'video' and 'label', or a pair of them, got "
+            f"{sorted(batch) or 'neither a dict nor a pair'}. Set loading.layout=video or tuple."
         )
     synthetic = batch.get("synthetic", torch.zeros_like(label))
     key = batch.get("key", [f"{index}/{place}" for place in range(len(label))])
-    return Labelled(video, label, torch.as_tensor(synthetic, device=label.device).bool(), list(key))
+    return LabelledBatch(video, label, torch.as_tensor(synthetic, device=label.device).bool(), list(key))
 
 
 def weighted_cross_entropy(
@@ -345,10 +341,10 @@ def weighted_cross_entropy(
     synthetic_weight: float,
     label_smoothing: float,
 ) -> Float[Tensor, ""]:
-    """The weighted mean of the clips' cross-entropies.
+    """Weighted mean of the clips' cross-entropies.
 
-    Targets are labels, or each class's share of a mixed clip. Divided by the sum of weights, so that at
-    `synthetic_weight=0` it is the mean over the filmed clips alone; a batch without any weight costs 0.
+    Targets are labels, or the share of each class in a mixed clip. The sum is divided by the sum of weights, so that
+    `synthetic_weight=0` gives the mean over the filmed clips; a batch of weight 0 has loss 0.
     """
     losses = torch.nn.functional.cross_entropy(logits, target, reduction="none", label_smoothing=label_smoothing)
     weights = torch.where(synthetic, synthetic_weight, 1.0).to(losses)
@@ -356,9 +352,9 @@ def weighted_cross_entropy(
 
 
 def rate_factor(step: int, *, warmup_steps: int, total_steps: int) -> float:
-    """Share of the highest learning rate at `step`, which counts from 0: a straight climb, then half a cosine.
+    """Learning rate at `step`, which counts from 0, as share of the highest: a linear rise, then half a cosine.
 
-    The first step moves already, at 1 / `warmup_steps`; the rate would be 0 at `total_steps`, one past the last.
+    The first step has 1 / `warmup_steps`; the rate would be 0 at `total_steps`, one past the last step.
     """
     if step < warmup_steps:
         return (step + 1) / warmup_steps
@@ -367,7 +363,7 @@ def rate_factor(step: int, *, warmup_steps: int, total_steps: int) -> float:
 
 
 def parameter_groups(network: torch.nn.Module) -> list[dict[str, object]]:
-    """Kernels and matrices with the optimizer's weight decay, vectors (biases, norms) without, as is usual."""
+    """Two groups: kernels and matrices with the optimizer's weight decay, vectors (biases, norms) without."""
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     return [
         {"params": [parameter for parameter in parameters if parameter.ndim > 1]},
@@ -376,23 +372,23 @@ def parameter_groups(network: torch.nn.Module) -> list[dict[str, object]]:
 
 
 def top1(confusion: Int[Tensor, "class class_predicted"]) -> Float[Tensor, ""]:
-    """Share of clips that are named right; 0 if there are none."""
+    """Share of clips that are classified right; 0 if there are none."""
     return confusion.diagonal().sum() / confusion.sum().clamp(min=1)
 
 
 def mean_class_accuracy(confusion: Int[Tensor, "class class_predicted"]) -> Float[Tensor, ""]:
-    """The mean over classes of the share of their clips that are named right.
+    """Mean over classes of the share of their clips that are classified right.
 
-    Only classes that have clips count. (torchmetrics' macro accuracy also counts, as 0, an absent class that some
-    clip was taken for.)
+    Only classes that have clips count. (torchmetrics' macro accuracy also counts absent classes, as 0, if a clip is
+    classified as one.)
     """
     clips = confusion.sum(1)
     present = clips > 0
     return (confusion.diagonal()[present] / clips[present]).sum() / present.sum().clamp(min=1)
 
 
-def merged_predictions(tested: Sequence[tuple[str, int, Tensor]]) -> list[dict[str, Plain]]:
-    """One prediction for each key, in the order of first appearance, from the mean of its clips' scores.
+def merge_predictions(tested: Sequence[tuple[str, int, Tensor]]) -> list[dict[str, Plain]]:
+    """Merge results into one prediction for each key, from the mean of its clips' scores, in order of appearance.
 
     Args:
         tested: Key, label and scores of every clip.
@@ -402,16 +398,16 @@ def merged_predictions(tested: Sequence[tuple[str, int, Tensor]]) -> list[dict[s
     """
     groups: dict[str, tuple[int, list[Tensor]]] = {}
     for key, label, scores in tested:
-        known, gathered = groups.setdefault(key, (label, []))
+        known, collected = groups.setdefault(key, (label, []))
         if known != label:
             raise ValueError(
-                f"Clips of key {key!r} with labels {known} and {label} were tested; one label a key was wanted. "
-                "Give intervals with different labels different keys."
+                f"Expected one label for all clips of key {key!r}, got {known} and {label}. Give intervals with "
+                "different labels different keys."
             )
-        gathered.append(scores)
+        collected.append(scores)
     predictions: list[dict[str, Plain]] = []
-    for key, (label, gathered) in groups.items():
-        mean = torch.stack(gathered).mean(0)
+    for key, (label, collected) in groups.items():
+        mean = torch.stack(collected).mean(0)
         scores_plain: list[Plain] = list(mean.tolist())
         predictions.append({"key": key, "label": label, "prediction": int(mean.argmax()), "scores": scores_plain})
     return predictions

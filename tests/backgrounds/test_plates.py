@@ -16,7 +16,7 @@ from synthaug.backgrounds.plate.removal import (
 )
 from synthaug.backgrounds.plates import Plates
 from synthaug.body.skeleton import joint_positions, mean_skeleton
-from synthaug.datamodule.guards import check_places
+from synthaug.datamodule.guards import check_backgrounds
 from synthaug.datasets import LeakError, Split
 from synthaug.structures import Motion, Record, Reference
 from synthaug.testing.backgrounds import check_background
@@ -219,10 +219,10 @@ def test_plates_of_held_out_clips_are_a_leak(tmp_path):
     record, reference = film(tmp_path)
     plates = Plates(tmp_path / "cache").prepare([(record, reference)])
     other = replace(record, key="other")
-    check_places(plates, Split((record,), (), (replace(other, subject="s2"),)), "subject")
+    check_backgrounds(plates, Split((record,), (), (replace(other, subject="s2"),)), "subject")
     for train, tested in ((other, replace(record, subject="s2")), (record, other)):
-        with pytest.raises(LeakError, match="The place of 'walk' would reach training"):
-            check_places(plates, Split((train,), (), (tested,)), "subject")
+        with pytest.raises(LeakError, match="The background of 'walk' would reach training"):
+            check_backgrounds(plates, Split((train,), (), (tested,)), "subject")
 
 
 def test_the_cache_is_used_and_a_damaged_one_renewed(tmp_path):

@@ -6,7 +6,7 @@ from binding import target, unbound
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from synthaug.cli.main import config_folder
+from synthaug.cli.configs import config_folder
 from synthaug.cli.renames import MOVED_KEYS, OPTIONS, TARGETS, modernize, modernize_overrides
 from synthaug.cli.targets import check_targets
 

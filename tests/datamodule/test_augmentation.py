@@ -1,4 +1,4 @@
-"""Ordinary augmentation: one draw a clip, and operations that are PIL's own."""
+"""Ordinary augmentation: sampled once for each clip; operations agree with PIL."""
 
 import json
 
@@ -8,7 +8,7 @@ import torch
 from PIL import Image, ImageEnhance, ImageOps
 
 from synthaug.datamodule.augmentation import Augmentation
-from synthaug.datamodule.randaugment import _OPERATIONS, applied, draw
+from synthaug.datamodule.randaugment import OPERATIONS, apply_operations, sample_operations
 
 
 @pytest.fixture(scope="module")
@@ -18,12 +18,13 @@ def picture():
     return np.asarray(coarse.resize((48, 48), Image.Resampling.BICUBIC))
 
 
-def ours(picture, *drawn):
-    return applied(torch.from_numpy(picture.copy()).permute(2, 0, 1)[None], drawn)[0].permute(1, 2, 0).numpy()
+def ours(picture, *operations):
+    video = torch.from_numpy(picture.copy()).permute(2, 0, 1)[None]
+    return apply_operations(video, operations)[0].permute(1, 2, 0).numpy()
 
 
 @pytest.mark.parametrize(
-    ("drawn", "theirs"),
+    ("operations", "theirs"),
     [
         (["equalize", 0.5], ImageOps.equalize),
         (["autocontrast", 0.5], ImageOps.autocontrast),
@@ -33,9 +34,9 @@ def ours(picture, *drawn):
         (["color", 1.0], lambda image: ImageEnhance.Color(image).enhance(1.9)),
     ],
 )
-def test_operations_are_those_of_pil(picture, drawn, theirs):
-    wanted = np.asarray(theirs(Image.fromarray(picture))).astype(int)
-    assert np.abs(ours(picture, *drawn).astype(int) - wanted).max() <= 2
+def test_operations_are_those_of_pil(picture, operations, theirs):
+    expected = np.asarray(theirs(Image.fromarray(picture))).astype(int)
+    assert np.abs(ours(picture, *operations).astype(int) - expected).max() <= 2
 
 
 @pytest.mark.parametrize(("name", "axis"), [("translate_x", 1), ("translate_y", 0)])
@@ -47,11 +48,11 @@ def test_a_shift_moves_the_picture_and_brings_in_black(picture, name, axis):
     assert not np.take(shifted, range(far), axis).any()
 
 
-def test_directions_go_both_ways_and_strength_is_asked_for():
+def test_directions_go_both_ways_and_strength_is_as_set():
     rng = np.random.default_rng(0)
-    drawn = [draw(rng, num_ops=2, magnitude=9) for _ in range(500)]
-    strengths = {name: {one[k + 1] for one in drawn for k in (0, 2) if one[k] == name} for name in _OPERATIONS}
-    for name, (_, signed) in _OPERATIONS.items():
+    sampled = [sample_operations(rng, num_ops=2, magnitude=9) for _ in range(500)]
+    strengths = {name: {one[k + 1] for one in sampled for k in (0, 2) if one[k] == name} for name in OPERATIONS}
+    for name, (_, signed) in OPERATIONS.items():
         assert strengths[name] == ({0.3, -0.3} if signed else {0.3})
 
 
@@ -66,7 +67,15 @@ def test_every_frame_is_changed_alike(picture, seed):
     assert all(torch.equal(frame, out[0]) for frame in out)
 
 
-@pytest.mark.parametrize("wrong", [{"num_ops": -1}, {"magnitude": 31}, {"crop": 0.0}, {"flip": 1.5}])
-def test_what_makes_no_sense_is_refused(wrong):
-    with pytest.raises(ValueError, match="wanted"):
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"num_ops": -1}, "Expected augmentation.num_ops of 0 or more and magnitude from 0 to 30, got num_ops=-1"),
+        ({"magnitude": 31}, "got num_ops=0 and magnitude=31"),
+        ({"crop": 0.0}, r"Expected augmentation.crop in \(0, 1\].*got crop=0.0"),
+        ({"flip": 1.5}, r"flip in \[0, 1\].*got crop=0.8, flip=1.5"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(wrong, words):
+    with pytest.raises(ValueError, match=words):
         Augmentation(**wrong)

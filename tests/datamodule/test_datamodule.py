@@ -9,12 +9,11 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from synthaug.datamodule import module as datamodule
 from synthaug.datamodule.augmentation import Augmentation
-from synthaug.datamodule.batches import normalized
-from synthaug.datamodule.clips import TrainingClips
-from synthaug.datamodule.guards import check_references, mirror_labels
-from synthaug.datamodule.memory import held
+from synthaug.datamodule.batches import normalize
+from synthaug.datamodule.guards import check_references, find_mirror_labels
+from synthaug.datamodule.memory import hold_films
 from synthaug.datamodule.module import Loading, SynthAugDataModule
-from synthaug.datamodule.order import BatchMixture
+from synthaug.datamodule.order import BatchMixture, SampleIndex
 from synthaug.datasets import LeakError, Split
 from synthaug.runs.folder import leak_report
 from synthaug.structures import ClipFormat
@@ -55,11 +54,11 @@ def test_the_number_of_workers_changes_no_pixel(films, workers):
 
 def plain_batches(films, *, batch_size, epoch, seed=0):
     """The loader of filmed clips alone, written out: shuffled, cut, augmented, normalised."""
-    from synthaug.datamodule.clips import _WINDOW
-    from synthaug.datamodule.order import _ORDER
+    from synthaug.datamodule.clips import WINDOW_STREAM
+    from synthaug.datamodule.order import ORDER_STREAM
 
     records = BySubject().split(films.records, CLASSES).train
-    lap = lambda number: np.random.default_rng([seed, _ORDER, 0, epoch, number]).permutation(len(records))  # noqa: E731
+    lap = lambda number: np.random.default_rng([seed, ORDER_STREAM, 0, epoch, number]).permutation(len(records))  # noqa: E731
     count = -(-len(records) // batch_size)
     order = np.concatenate([lap(0), lap(1)])[: count * batch_size].reshape(count, batch_size)
     augmentation = Augmentation()
@@ -67,12 +66,12 @@ def plain_batches(films, *, batch_size, epoch, seed=0):
         videos = []
         for place, index in enumerate(indices):
             second = [1] if batch * batch_size + place >= len(records) else []
-            rng = np.random.default_rng([seed, _WINDOW, epoch, int(index), *second])
+            rng = np.random.default_rng([seed, WINDOW_STREAM, epoch, int(index), *second])
             record = records[index]
             spare = max(record.end - record.start - CLIP.seconds, 0.0)
             clip = read_clip(record, offset=float(rng.uniform()) * spare, fps=5.0, num_frames=4, size=(48, 48))
             videos.append(augmentation.apply(clip.video, augmentation.sample(rng)))
-        yield [records[index].key for index in indices], normalized(torch.stack(videos)).transpose(1, 2)
+        yield [records[index].key for index in indices], normalize(torch.stack(videos)).transpose(1, 2)
 
 
 @pytest.mark.parametrize("none", [{"identities": 0}, {"backgrounds": 0}, {"per_class": 0}])
@@ -98,7 +97,7 @@ def test_batches_keep_their_share_of_synthetic_clips(films):
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_the_share_of_synthetic_clips_is_that_of_the_batches_of_all_processes(films, monkeypatch, count):
     data = module(films, ratio=0.4, batch_size=3)
-    monkeypatch.setattr(datamodule, "world", lambda: (0, count))
+    monkeypatch.setattr(datamodule, "rank_and_world_size", lambda: (0, count))
     filmed, synthetic = data.order(processes=count).exposure(1)
     assert data.synthetic_share() == synthetic / (filmed + synthetic) == [1 / 3, 2 / 6, 4 / 9][count - 1]
 
@@ -309,9 +308,9 @@ def test_lightning_cli_builds_it_from_its_signature(tmp_path, monkeypatch):
     assert video.shape == (3, 3, 16, 48, 48) and len(label) == 3
 
 
-def test_redrawing_changes_the_synthetic_set_when_it_should(films):
-    clips = TrainingClips(module(films, resample_every=2))
-    first, same, later = (clips[(number, clips.num_filmed)]["key"] for number in (0, 1, 2))
+def test_resampling_changes_the_synthetic_set_when_it_should(films):
+    clips = module(films, resample_every=2).training_clips()
+    first, same, later = (clips[SampleIndex(number, clips.num_filmed)]["key"] for number in (0, 1, 2))
     assert first == same != later
 
 
@@ -333,7 +332,7 @@ def test_test_intervals_are_seen_from_their_start_to_their_end(films, count):
     assert keys == [record.key for record, _ in cuts]
     for (record, offset), video in zip(cuts, videos, strict=True):
         clip = read_clip(record, offset=offset, fps=5.0, num_frames=4, size=(48, 48))
-        assert torch.equal(video, normalized(clip.video[None]).transpose(1, 2)[0])
+        assert torch.equal(video, normalize(clip.video[None]).transpose(1, 2)[0])
 
 
 def test_class_weights_balance(films):
@@ -341,10 +340,19 @@ def test_class_weights_balance(films):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"layout": "nchw"}, {"batch_size": 0}, {"num_workers": -1}, {"ahead": -1}, {"last": "none"}]
+    ("wrong", "words"),
+    [
+        ({"layout": "nchw"}, "Expected loading.layout to be one of video, tuple, pixel_values, got 'nchw'"),
+        ({"last": "none"}, "Expected loading.last to be one of full, short, got 'none'"),
+        ({"batch_size": 0}, "Expected loading.batch_size to be at least 1, got 0"),
+        ({"test_clips": 0}, "Expected loading.test_clips to be at least 1, got 0"),
+        ({"num_workers": -1}, "Expected loading.num_workers to be at least 0, got -1"),
+        ({"ahead": -1}, "Expected loading.ahead to be at least 0, got -1"),
+        ({"memory_mb": -1.0}, "Expected loading.memory_mb to be at least 0, got -1.0"),
+    ],
 )
-def test_impossible_loading_is_refused(wrong):
-    with pytest.raises(ValueError, match="wanted"):
+def test_impossible_loading_is_refused(wrong, words):
+    with pytest.raises(ValueError, match=words):
         Loading(**wrong)
 
 
@@ -354,7 +362,7 @@ def test_augmentation_of_nothing_is_the_same_object():
     assert still.apply(video, still.sample(np.random.default_rng(0))) is video
 
 
-def test_augmentation_draws_once_for_all_frames():
+def test_augmentation_is_sampled_once_for_all_frames():
     frame = torch.randint(0, 255, (1, 3, 32, 32), dtype=torch.uint8)
     augmentation = Augmentation(crop=0.6, flip=0.5, color=0.3)
     out = augmentation.apply(frame.expand(5, 3, 32, 32), augmentation.sample(np.random.default_rng(1)))
@@ -362,7 +370,7 @@ def test_augmentation_draws_once_for_all_frames():
 
 
 @pytest.mark.parametrize(
-    ("pairs", "wanted"),
+    ("pairs", "expected"),
     [
         (None, None),
         ({}, {0: 0, 1: 1}),
@@ -371,16 +379,18 @@ def test_augmentation_draws_once_for_all_frames():
         ({"wave left": None}, {1: 1}),
     ],
 )
-def test_mirror_images_have_labels(tmp_path, pairs, wanted):
+def test_mirror_images_have_labels(tmp_path, pairs, expected):
     films = type("Handed", (Films,), {"mirrored_classes": pairs})(tmp_path)
-    assert mirror_labels(films) == wanted
+    assert find_mirror_labels(films) == expected
 
 
 @pytest.mark.parametrize("pairs", [{"wave": "wave left"}, {"wave left": "wave right", "wave right": None}])
 def test_pairs_that_do_not_match_are_refused(tmp_path, pairs):
     films = type("Handed", (Films,), {"mirrored_classes": pairs})(tmp_path)
-    with pytest.raises(ValueError, match=r"in pairs that are each other's mirror images.*dataset\.mirrored_classes"):
-        mirror_labels(films)
+    with pytest.raises(
+        ValueError, match=r"pair classes that are each other's mirror images.*Correct dataset\.mirrored_classes"
+    ):
+        find_mirror_labels(films)
 
 
 def flipped(folder, pairs, chance):
@@ -391,7 +401,7 @@ def flipped(folder, pairs, chance):
     )  # fmt: skip
     data.prepare_data()
     data.setup("fit")
-    return TrainingClips(data)
+    return data.training_clips()
 
 
 @pytest.mark.parametrize(
@@ -399,15 +409,15 @@ def flipped(folder, pairs, chance):
 )
 def test_a_flipped_clip_bears_the_label_of_its_mirror_image(tmp_path, pairs, labels):
     clips, still = flipped(tmp_path, pairs, 1.0), flipped(tmp_path, pairs, 0.0)
-    for index in (0, len(clips.records) - 1, len(clips) - 1, clips.num_filmed):
-        one, other = clips[0, index], still[0, index]
+    for index in (0, clips.num_filmed - 1, len(clips) - 1, clips.num_filmed):
+        one, other = clips[SampleIndex(0, index)], still[SampleIndex(0, index)]
         assert one["label"] == labels[other["label"]]
         turned = pairs.get(CLASSES[other["label"]], "itself") is not None
         assert torch.equal(one["video"], other["video"].flip(-1) if turned else other["video"])
 
 
 def test_flips_need_to_know_what_a_mirror_image_shows(tmp_path):
-    with pytest.raises(ValueError, match=r"mirrored_classes.*augmentation\.flip=0"):
+    with pytest.raises(ValueError, match=r"Set dataset\.mirrored_classes.*augmentation\.flip=0"):
         flipped(tmp_path, None, 0.5)
 
 
@@ -416,20 +426,20 @@ def test_films_kept_in_memory_give_the_same_pixels(films, megabytes):
     data = module(films)
     data.loading = dataclasses.replace(data.loading, memory_mb=megabytes)
     data.augmentation = None
-    clips, records = TrainingClips(data), data.split.train
-    assert set(clips.held) == ({record.path for record in records} if megabytes else set())
+    clips, records = data.training_clips(), data.split.train
+    assert set(clips.filmed.films) == ({record.path for record in records} if megabytes else set())
     for index, record in enumerate(records):
-        rng = clips.chance((0, index, 0))
+        rng = clips.random_generator(SampleIndex(0, index))
         offset = float(rng.uniform()) * max(record.end - record.start - CLIP.seconds, 0.0)
         plain = read_clip(record, offset=offset, fps=CLIP.fps, num_frames=CLIP.num_frames, size=(48, 48))
-        assert torch.equal(clips[(0, index, 0)]["video"], plain.video)
+        assert torch.equal(clips[SampleIndex(0, index)]["video"], plain.video)
 
 
 def test_films_are_kept_all_or_not_at_all(films):
     records = films.records
     needed = sum(3 * 48 * 48 * probe(path).num_frames for path in {record.path for record in records}) / 1e6
-    assert held(records, size=(48, 48), limit_mb=1.01 * needed)
-    assert held(records, size=(48, 48), limit_mb=0.99 * needed) == {}
+    assert hold_films(records, size=(48, 48), limit_mb=1.01 * needed)
+    assert hold_films(records, size=(48, 48), limit_mb=0.99 * needed) == {}
 
 
 def kept_in(data, megabytes):
@@ -445,32 +455,32 @@ def test_synthetic_clips_kept_in_memory_are_the_same_clips(films, workers):
         for one, two in zip(epoch(kept, loader), epoch(anew, other), strict=True):
             assert one["key"] == two["key"] and torch.equal(one["video"], two["video"])
     # Workers that were forked put them where this process sees them.
-    finished = loader.loader.dataset.finished
+    finished = loader.loader.dataset.synthetic.finished
     made = len(kept.synthesizer)
     assert made > 0 and all(finished.get(index) is not None for index in range(made))
-    assert other.loader.dataset.finished is None
+    assert other.loader.dataset.synthetic.finished is None
 
 
 def test_a_kept_clip_is_made_once(films, monkeypatch):
     made = []
     render = Synthesizer.render
     monkeypatch.setattr(Synthesizer, "render", lambda self, recipe: made.append(recipe.key) or render(self, recipe))
-    clips = TrainingClips(kept_in(module(films), 256.0))
+    clips = kept_in(module(films), 256.0).training_clips()
     for lap in range(3):
         for index in range(clips.num_filmed, len(clips)):
-            clips[(lap, index)]
+            clips[SampleIndex(lap, index)]
     assert sorted(made) == sorted(set(made)) and len(made) == clips.num_synthetic
 
 
 def test_only_a_whole_set_that_comes_again_is_kept(films):
     data = module(films)
     needed = len(data.synthesizer) * 4 * 3 * 48 * 48 / 1e6
-    assert TrainingClips(kept_in(data, 1.01 * needed)).finished is not None
-    assert TrainingClips(kept_in(data, 0.99 * needed)).finished is None
-    assert TrainingClips(module(films, resample_every=1)).finished is None
+    assert kept_in(data, 1.01 * needed).training_clips().synthetic.finished is not None
+    assert kept_in(data, 0.99 * needed).training_clips().synthetic.finished is None
+    assert module(films, resample_every=1).training_clips().synthetic.finished is None
     data.loading = dataclasses.replace(data.loading, memory_mb=256.0, num_workers=1, start_method="spawn")
-    assert TrainingClips(data).finished is None
-    assert TrainingClips(module(films, identities=0)).finished is None
+    assert data.training_clips().synthetic.finished is None
+    assert module(films, identities=0).training_clips().synthetic.finished is None
 
 
 def test_the_leak_report_says_what_was_checked_and_what_is_shared(films):

@@ -14,7 +14,7 @@ from synthaug.datamodule.module import Loading, SynthAugDataModule
 from synthaug.recognizers import Recognizer
 from synthaug.structures import ClipFormat
 from synthaug.training import loops
-from synthaug.training.module import Training, gathered
+from synthaug.training.module import Training, gather_results
 
 pytestmark = pytest.mark.usefixtures("quiet")
 
@@ -154,8 +154,10 @@ def test_a_run_of_forked_processes_is_told_whole(films, tmp_path, val):
     trainer = lightning.Trainer(
         accelerator="cpu", devices=2, strategy="ddp_fork", max_steps=4, max_epochs=-1, val_check_interval=4,
         check_val_every_n_epoch=None, logger=False, enable_progress_bar=False, enable_model_summary=False,
-        num_sanity_val_steps=0, callbacks=[loops.keeping(tmp_path, validated=bool(val)), loops.resumable(tmp_path)],
-        accumulate_grad_batches=2,
+        num_sanity_val_steps=0, accumulate_grad_batches=2,
+        callbacks=[
+            loops.make_checkpointing(tmp_path, validated=bool(val)), loops.make_resume_checkpointing(tmp_path)
+        ],
     )  # fmt: skip
     training = Training(Colours(), optimizer=partial(AdamW, lr=0.05), warmup_steps=1)
     fitted = loops.fit(trainer, training, data)
@@ -181,7 +183,7 @@ def test_testing_counts_every_clip_once(films, tmp_path, batch_size):
 
 def test_one_process_gathers_what_it_has():
     tested = [("a", 0, torch.ones(2))]
-    assert gathered(tested) is tested
+    assert gather_results(tested) is tested
 
 
 @pytest.mark.parametrize(("strategy", "refused"), [("ddp", True), ("ddp_fork", False), ("ddp_spawn", False)])
@@ -193,5 +195,5 @@ def test_a_sweep_of_relaunched_scripts_is_refused(tmp_path, strategy, refused):
     if not refused:
         loops.check_launch(several, sweeping=True)
         return
-    with pytest.raises(ValueError, match="would start the whole sweep in each; .* Set trainer.devices=1"):
+    with pytest.raises(ValueError, match="would start the whole multirun in each. Set trainer.devices=1"):
         loops.check_launch(several, sweeping=True)

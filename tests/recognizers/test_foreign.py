@@ -60,7 +60,7 @@ def test_features_are_what_the_classifier_sees():
     assert not network.net.classifier._forward_pre_hooks
 
 
-def test_features_do_not_ask_compiled_code_which_knows_of_no_later_hook():
+def test_features_do_not_run_compiled_code_which_ignores_later_hooks():
     network, video = ForeignNetwork(5, module=Colours), torch.randn(2, 3, 4, 8, 8)
     # What torch.compile leaves behind; here type checking breaks the graph, so that hooks would be asked after all.
     network._compiled_call_impl = lambda video: torch.zeros(len(video), 5)
@@ -76,22 +76,27 @@ def test_weights_are_read_by_the_networks_own_names(tmp_path):
 
 
 def test_a_made_module_is_refused():
-    with pytest.raises(ValueError, match=r"module=Colours\(...\) was given, already made; .*_partial_=true"):
+    with pytest.raises(
+        ValueError,
+        match=r"Expected recognizer.module to be a function .*, got a finished Colours. Set .*_partial_=true",
+    ):
         ForeignNetwork(5, module=Colours(5))
 
 
 def test_a_network_without_a_linear_classifier_is_refused():
-    with pytest.raises(ValueError, match="S3D has no linear layer of width 5; .* or recognizer.head"):
+    with pytest.raises(
+        ValueError, match="Expected a linear layer of width 5, .* in S3D, got none. Set .* or recognizer.head"
+    ):
         ForeignNetwork(5, module=s3d)
 
 
 def test_a_head_that_is_no_linear_layer_is_refused():
-    with pytest.raises(ValueError, match="head='' names a Colours; a linear layer was wanted"):
+    with pytest.raises(ValueError, match="Expected recognizer.head='' to name a linear layer, got a Colours"):
         ForeignNetwork(5, module=Colours, head="").features(torch.zeros(1, 3, 1, 4, 4))
 
 
-def test_a_classifier_that_is_not_asked_is_named():
-    with pytest.raises(RuntimeError, match="gave logits without its classifier 'classifier'"):
+def test_a_classifier_that_is_not_used_is_named():
+    with pytest.raises(RuntimeError, match="Expected recognizer.head='classifier' to make the network's logits"):
         ForeignNetwork(5, module=Hidden).features(torch.zeros(1, 3, 1, 4, 4))
 
 
@@ -100,10 +105,10 @@ def test_other_answers_are_refused():
         def forward(self, video):
             return super().forward(video)[:, :2]
 
-    with pytest.raises(TypeError, match=r"answered with \(1, 2\); logits \(1, 5\) were wanted"):
+    with pytest.raises(TypeError, match=r"Expected logits of shape \(1, 5\) from the network, .* got \(1, 2\). Wrap"):
         ForeignNetwork(5, module=Half)(torch.zeros(1, 3, 1, 4, 4))
 
 
 def test_unknown_layouts_are_refused():
-    with pytest.raises(ValueError, match="layout='nthwc' was given; one of video, pixel_values was wanted"):
+    with pytest.raises(ValueError, match="Expected recognizer.layout to be one of video, pixel_values, got 'nthwc'"):
         ForeignNetwork(5, module=Colours, layout="nthwc")

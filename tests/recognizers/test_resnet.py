@@ -86,9 +86,9 @@ def test_order_matters_to_shift_and_not_to_average():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"depth": 34}, "depth=34 was given; 18 or 50"),
-        ({"temporal": "lstm"}, "temporal='lstm' was given; 'average' or 'shift'"),
-        ({"shift_share": 0.6}, "shift_share=0.6 was given; 0 to 0.5"),
+        ({"depth": 34}, "Expected recognizer.depth to be 18 or 50, got 34"),
+        ({"temporal": "lstm"}, "Expected recognizer.temporal to be 'average' or 'shift', got 'lstm'"),
+        ({"shift_share": 0.6}, "Expected recognizer.shift_share from 0 to 0.5, .* got 0.6"),
     ],
 )
 def test_wrong_arguments_are_named(arguments, message):

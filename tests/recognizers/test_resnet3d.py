@@ -35,5 +35,7 @@ def test_logits_are_torchvisions(arch):
 
 
 def test_unknown_architecture_is_named():
-    with pytest.raises(ValueError, match="arch='r3d_34' was given; one of r3d_18, mc3_18, r2plus1d_18 was wanted"):
+    with pytest.raises(
+        ValueError, match="Expected recognizer.arch to be one of r3d_18, mc3_18, r2plus1d_18, got 'r3d_34'"
+    ):
         ResNet3D(5, arch="r3d_34")

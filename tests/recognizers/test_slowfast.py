@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from synthaug.recognizers.slowfast import SlowFast, ours
+from synthaug.recognizers.slowfast import SlowFast, translate_names
 from synthaug.testing.recognizers import check_recognizer
 
 
@@ -112,10 +112,12 @@ def test_checkpoints_of_others_are_understood(library, tmp_path):
 
 def test_our_own_names_stay():
     state = small().state_dict()
-    assert list(ours(state)) == list(state)
+    assert list(translate_names(state)) == list(state)
 
 
 @pytest.mark.parametrize("wrong", [{"beta": 0.3}, {"alpha": 0}, {"blocks": [1, 1]}, {"lateral_kernel": 4}])
 def test_impossible_sizes_are_refused(wrong):
-    with pytest.raises(ValueError, match="four stages and an odd kernel were wanted"):
+    with pytest.raises(
+        ValueError, match="four blocks and an odd lateral_kernel, got alpha=.* Correct the one that does not fit"
+    ):
         small(**wrong)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from synthaug.recognizers.small import SmallResNet, focused, movement, moving_convolution
+from synthaug.recognizers.small import SmallResNet, crop_to_movement, movement, moving_convolution
 from synthaug.recognizers.weights import WeightsNotFoundError
 from synthaug.testing.recognizers import check_recognizer
 
@@ -68,7 +68,7 @@ def test_weights_come_from_a_path_only(tmp_path):
     torch.save(saved.state_dict(), tmp_path / "small.pth")
     loaded = SmallResNet(5, weights=str(tmp_path / "small.pth"))
     assert torch.equal(saved.stem[0].weight, loaded.stem[0].weight)
-    with pytest.raises(WeightsNotFoundError, match="nobody has published weights for SmallResNet"):
+    with pytest.raises(WeightsNotFoundError, match="got DEFAULT, and SmallResNet has no published weights"):
         SmallResNet(5, weights="DEFAULT")
 
 
@@ -76,10 +76,10 @@ def test_weights_come_from_a_path_only(tmp_path):
 def test_the_stem_convolves_movement(still):
     clips = video(time=5) if not still else video(time=1).repeat(1, 1, 5, 1, 1)
     convolution = SmallResNet(5).stem[0]
-    wanted = convolution(movement(clips).transpose(1, 2).flatten(0, 1))
+    expected = convolution(movement(clips).transpose(1, 2).flatten(0, 1))
     ours = moving_convolution(clips, convolution)
-    torch.testing.assert_close(ours, wanted, rtol=1e-4, atol=1e-4)
-    gradients = [torch.autograd.grad(out.square().sum(), convolution.weight)[0] for out in (ours, wanted)]
+    torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4)
+    gradients = [torch.autograd.grad(out.square().sum(), convolution.weight)[0] for out in (ours, expected)]
     torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-3)
 
 
@@ -105,23 +105,23 @@ def waving(x, y, size, side=96):
 
 def test_focus_finds_what_moves_wherever_it_is_and_however_large():
     clips = torch.stack([waving(48, 48, 32), waving(30, 60, 32), waving(60, 40, 24), waving(44, 50, 40)])
-    seen = focused(clips, 40)
+    seen = crop_to_movement(clips, 40)
     assert seen.shape == (4, 3, 6, 40, 40)
     inner = seen[:, :, :, 12:28, 12:28]  # the moving square fills more than the middle
     for other in inner[1:]:
         torch.testing.assert_close(other, inner[0], rtol=0, atol=0.3)
-    assert (seen[0] - focused(clips[:1], 40)[0]).abs().max() == 0  # whoever else is in the batch
+    assert (seen[0] - crop_to_movement(clips[:1], 40)[0]).abs().max() == 0  # whoever else is in the batch
 
 
 def test_focus_on_nothing_is_the_whole_picture():
     still = torch.rand(2, 3, 1, 64, 64).repeat(1, 1, 5, 1, 1)
-    torch.testing.assert_close(focused(still, 64), still, rtol=0, atol=1e-4)
+    torch.testing.assert_close(crop_to_movement(still, 64), still, rtol=0, atol=1e-4)
 
 
 def test_focus_keeps_proportions_and_stays_in_the_picture():
     wide = torch.nn.functional.pad(waving(10, 48, 16), (0, 60))[None]  # 96 high, 156 wide, at the left edge
     alone = waving(10, 48, 16)[None]
-    torch.testing.assert_close(focused(wide, 40), focused(alone, 40), rtol=0, atol=0.35)
+    torch.testing.assert_close(crop_to_movement(wide, 40), crop_to_movement(alone, 40), rtol=0, atol=0.35)
 
 
 def test_a_focused_resnet_is_a_recognizer():

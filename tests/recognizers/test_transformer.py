@@ -40,5 +40,5 @@ def test_weights_for_other_classes_keep_all_but_the_classifier(arch, tmp_path):
 
 
 def test_unknown_architecture_is_named():
-    with pytest.raises(ValueError, match="arch='vit' was given; one of mvit_v2_s, swin3d_t was wanted"):
+    with pytest.raises(ValueError, match="Expected recognizer.arch to be one of mvit_v2_s, swin3d_t, got 'vit'"):
         VideoTransformer(5, arch="vit")

@@ -41,7 +41,7 @@ def test_weights_lie_where_torch_hub_keeps_them(hub):
 
 
 def test_unknown_architecture_is_named():
-    with pytest.raises(ValueError, match="no published weights for 'resnet7'. One of resnet18"):
+    with pytest.raises(ValueError, match=r"Expected a network with published weights \(resnet18, .*got 'resnet7'"):
         weights_location("resnet7")
 
 
@@ -49,7 +49,7 @@ def test_offline_default_says_where_and_how_to_bring_them():
     with pytest.raises(WeightsNotFoundError) as raised:
         ResNet2D(5, weights="DEFAULT")
     message = str(raised.value)
-    assert "weights=DEFAULT: the pretrained weights of resnet18 are not at" in message
+    assert "No pretrained weights of resnet18 at" in message
     assert str(weights_location("resnet18")) in message
     assert "no route to host" in message
     assert "synthaug data weights resnet18" in message
@@ -72,7 +72,7 @@ def test_fetched_weights_are_checked_and_kept(monkeypatch, tmp_path):
     source.write_bytes(content)
     monkeypatch.undo()
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(weights, "_address", lambda arch: source.as_uri())
+    monkeypatch.setattr(weights, "_url_of", lambda arch: source.as_uri())
     location = fetch_weights("resnet18", progress=False)
     assert location == weights_location("resnet18")
     assert location.read_bytes() == content
@@ -99,14 +99,14 @@ def test_path_gives_back_what_was_saved(tmp_path):
         assert all(torch.equal(value, loaded.state_dict()[name]) for name, value in saved.state_dict().items())
 
 
-def test_classifier_starts_afresh_for_other_classes_and_says_so(tmp_path, caplog):
+def test_the_classifier_is_trained_from_scratch_for_other_classes_and_says_so(tmp_path, caplog):
     saved = ResNet2D(7)
     torch.save(saved.state_dict(), tmp_path / "seven.pth")
     with caplog.at_level(logging.INFO):
         loaded = ResNet2D(5, weights=str(tmp_path / "seven.pth"))
     assert loaded.num_classes == 5
     assert torch.equal(saved.net.conv1.weight, loaded.net.conv1.weight)
-    assert "7 classes where 5 are wanted" in caplog.text
+    assert "7 classes instead of 5, so the classifier is trained from scratch" in caplog.text
 
 
 def test_weights_of_another_network_are_refused(tmp_path):
@@ -121,7 +121,7 @@ def test_weights_of_another_network_are_refused(tmp_path):
 
 
 def test_missing_file_is_named():
-    with pytest.raises(WeightsNotFoundError, match=r"weights=nowhere.pth: there is no such file"):
+    with pytest.raises(WeightsNotFoundError, match=r"No such file: recognizer.weights=nowhere.pth. Correct the path"):
         ResNet2D(5, weights="nowhere.pth")
 
 
@@ -135,10 +135,10 @@ def test_files_that_are_no_state_dict_are_refused_and_not_run(tmp_path):
     (tmp_path / "text.pth").write_text("hello")
     (tmp_path / "empty.pth").write_bytes(b"")
     for name in ("bomb", "text", "empty"):
-        with pytest.raises(WeightsMismatchError, match=f"{name}.pth could not be read as plain tensors"):
+        with pytest.raises(WeightsMismatchError, match=f"Expected plain tensors in recognizer.weights=.*{name}.pth"):
             read_state(tmp_path / f"{name}.pth")
     torch.save([torch.zeros(1)], tmp_path / "list.pth")
-    with pytest.raises(WeightsMismatchError, match=r"list.pth holds no tensors by name"):
+    with pytest.raises(WeightsMismatchError, match=r"Expected a state dict in recognizer.weights=.*list.pth"):
         read_state(tmp_path / "list.pth")
 
 
@@ -148,16 +148,18 @@ def test_safetensors_are_read_where_the_library_is(tmp_path):
         from safetensors.torch import save_file
     except ImportError:
         path.write_bytes(b"")
-        with pytest.raises(WeightsMismatchError, match="safetensors is not installed. Install it"):
+        with pytest.raises(
+            WeightsMismatchError, match="needs safetensors, which is not installed. Run `uv pip install safetensors`"
+        ):
             read_state(path)
     else:
         save_file({"a": torch.ones(2)}, path)
         assert torch.equal(read_state(path)["a"], torch.ones(2))
         path.write_bytes(b"")
-        with pytest.raises(WeightsMismatchError, match="is no safetensors file"):
+        with pytest.raises(WeightsMismatchError, match="Expected a safetensors file in recognizer.weights="):
             read_state(path)
 
 
 def test_default_is_refused_where_nobody_published_any():
-    with pytest.raises(WeightsNotFoundError, match="nobody has published weights for Linear"):
+    with pytest.raises(WeightsNotFoundError, match="got DEFAULT, and Linear has no published weights"):
         load_weights(torch.nn.Linear(1, 1), "DEFAULT")

@@ -33,7 +33,7 @@ from synthaug.reports.tables import (
     markdown,
     runs_csv,
 )
-from synthaug.training.loops import Fitted
+from synthaug.training.loops import FitResult
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -378,7 +378,7 @@ def test_latex_is_escaped_and_whole(found):
 
 
 def test_accuracy_is_plotted_against_every_cost_that_runs_record(tmp_path):
-    recorded = {field.name for field in dataclasses.fields(Fitted)} | {"synthetic_clips", "seconds_in_all"}
+    recorded = {field.name for field in dataclasses.fields(FitResult)} | {"synthetic_clips", "seconds_in_all"}
     assert set(COSTS) <= recorded
     for place, arm in enumerate(("none", "full")):
         write(tmp_path / str(place), run_files(arm, 1, 0, seconds=10.0 + place, seconds_in_all=20.0 + place))

@@ -44,11 +44,12 @@ def started(films, folder, *, kill=None):
         accelerator="cpu", devices=1, max_steps=9, max_epochs=-1, logger=False, enable_progress_bar=False,
         enable_model_summary=False, num_sanity_val_steps=0, val_check_interval=4, check_val_every_n_epoch=None,
         callbacks=[
-            loops.keeping(folder, validated=True), loops.resumable(folder, every_n_train_steps=2),
+            loops.make_checkpointing(folder, validated=True),
+            loops.make_resume_checkpointing(folder, every_n_train_steps=2),
             *([] if kill is None else [Kill(kill)]),
         ],
     )  # fmt: skip
-    fitted = loops.fit(trainer, training, data, loops.starting_point("auto", folder))
+    fitted = loops.fit(trainer, training, data, loops.find_start("auto", folder))
     return fitted, training, trainer, data
 
 
@@ -75,7 +76,8 @@ def test_a_killed_run_that_goes_on_ends_where_the_unbroken_one_does(films, tmp_p
 
 def test_the_exported_recognizer_is_the_checkpoints(films, tmp_path):
     fitted, _, trainer, data = started(films, tmp_path)
-    (tmp_path / "best.safetensors").write_bytes(loops.exported(fitted.checkpoint, {"classes": json.dumps(["a", "b"])}))
+    content = loops.export_recognizer(fitted.checkpoint, {"classes": json.dumps(["a", "b"])})
+    (tmp_path / "best.safetensors").write_bytes(content)
     with safe_open(tmp_path / "best.safetensors", "pt") as content:
         assert json.loads(content.metadata()["classes"]) == ["a", "b"]
     plain = SmallResNet(2, widths=(16, 16), weights=str(tmp_path / "best.safetensors"))
@@ -87,16 +89,18 @@ def test_the_exported_recognizer_is_the_checkpoints(films, tmp_path):
 
 
 def test_where_training_starts(tmp_path):
-    assert loops.starting_point(None, tmp_path) is None and loops.starting_point("auto", tmp_path) is None
+    assert loops.find_start(None, tmp_path) is None and loops.find_start("auto", tmp_path) is None
     own = tmp_path / loops.RESUME
     own.touch()
-    assert loops.starting_point("auto", tmp_path) == loops.starting_point(str(own), tmp_path) == str(own)
-    with pytest.raises(FileNotFoundError, match="there is no such file; .* give ckpt_path=auto"):
-        loops.starting_point(str(tmp_path / "none.ckpt"), tmp_path)
+    assert loops.find_start("auto", tmp_path) == loops.find_start(str(own), tmp_path) == str(own)
+    with pytest.raises(
+        FileNotFoundError, match="No such file: ckpt_path=.*none.ckpt. Correct the path, or set ckpt_path=auto"
+    ):
+        loops.find_start(str(tmp_path / "none.ckpt"), tmp_path)
 
 
 def test_unknown_modes_of_compilation_are_refused():
-    with pytest.raises(ValueError, match="compile='fast' was given; one of default"):
+    with pytest.raises(ValueError, match="Expected compile to be null or one of default, .* got 'fast'"):
         loops.compile_forward(SmallResNet(2, widths=(16,)), "fast")
 
 
@@ -112,6 +116,6 @@ def test_compilation_keeps_names_and_is_asked_for():
 def test_weights_that_are_tied_are_exported_under_each_name(tmp_path):
     shared = torch.arange(6.0).reshape(2, 3).T
     torch.save({"state_dict": {"recognizer.a": shared, "recognizer.b": shared}}, tmp_path / "tied.ckpt")
-    (tmp_path / "tied.safetensors").write_bytes(loops.exported(str(tmp_path / "tied.ckpt"), {}))
+    (tmp_path / "tied.safetensors").write_bytes(loops.export_recognizer(str(tmp_path / "tied.ckpt"), {}))
     with safe_open(tmp_path / "tied.safetensors", "pt") as content:
         assert all(torch.equal(content.get_tensor(name), shared) for name in ("a", "b"))

@@ -7,7 +7,7 @@ from torch.nn.functional import one_hot
 
 from synthaug.recognizers.resnet3d import ResNet3D
 from synthaug.recognizers.small import SmallResNet
-from synthaug.training.mixing import AuxiliaryNorms, Mix, Mixing, cut, mixed
+from synthaug.training.mixing import AuxiliaryNorms, Mix, Mixing, make_box, mix_clips
 from synthaug.training.module import Training
 
 SIZE = (32, 48)
@@ -33,7 +33,7 @@ def silent(training):
     return training
 
 
-def test_draws_depend_on_seed_and_step_alone():
+def test_samples_depend_on_seed_and_step_alone():
     mixing = Mixing(mixup_alpha=0.4, cutmix_alpha=1.0, seed=3)
     torch.manual_seed(0)
     np.random.seed(0)
@@ -51,15 +51,15 @@ def test_the_default_mixes_nothing():
 
 
 def test_shares_follow_their_beta_distribution():
-    draws = [Mixing(mixup_alpha=0.4).sample(step, size=SIZE).share for step in range(4000)]
+    shares = [Mixing(mixup_alpha=0.4).sample(step, size=SIZE).share for step in range(4000)]
     # Beta(a, a): mean 1/2, variance 1 / (8 a + 4); four standard errors of the mean and of the variance.
-    assert np.mean(draws) == pytest.approx(0.5, abs=4 * np.sqrt(1 / 7.2 / 4000))
-    assert np.var(draws) == pytest.approx(1 / 7.2, rel=0.1)
+    assert np.mean(shares) == pytest.approx(0.5, abs=4 * np.sqrt(1 / 7.2 / 4000))
+    assert np.var(shares) == pytest.approx(1 / 7.2, rel=0.1)
 
 
 def test_mixup_is_the_convex_sum_clip_by_clip():
     video, targets, synthetic = parts()
-    out, shares = mixed(video, targets, synthetic, mix=Mix(0.3, None))
+    out, shares = mix_clips(video, targets, synthetic, mix=Mix(0.3, None))
     partners = {0: 3, 2: 0, 3: 2, 1: 5, 4: 1, 5: 4}
     for one, other in partners.items():
         assert synthetic[one] == synthetic[other]
@@ -72,34 +72,34 @@ def test_cutmix_labels_by_the_pixels_that_are_there():
     black, white = torch.zeros_like(video), torch.ones_like(video)
     for step in range(30):
         mix = Mixing(cutmix_alpha=1.0).sample(step, size=SIZE)
-        painted = torch.where((torch.arange(6) == 3)[:, None, None, None, None], white, black)
-        out, _ = mixed(painted, targets, synthetic, mix=mix)
+        white_clip = torch.where((torch.arange(6) == 3)[:, None, None, None, None], white, black)
+        out, _ = mix_clips(white_clip, targets, synthetic, mix=mix)
         assert float(out[0].mean()) == pytest.approx(mix.share, abs=1e-6), "clip 0 shows clip 3 in the box"
         assert torch.equal(out[0].amax((0, 2, 3)), out[0].amax((0, 2, 3))[:1].expand(4)), "in every frame"
 
 
-def test_a_box_inside_has_the_area_that_was_drawn():
-    mix = cut(0.25, np.array([0.5, 0.5]), (64, 64))
+def test_a_box_inside_has_the_area_that_was_sampled():
+    mix = make_box(0.25, np.array([0.5, 0.5]), (64, 64))
     assert mix == Mix(0.25, (16, 48, 16, 48))
-    assert cut(0.25, np.array([0.0, 0.5]), (64, 64)).share == 0.125, "half of it lies outside"
+    assert make_box(0.25, np.array([0.0, 0.5]), (64, 64)).share == 0.125, "half of it lies outside"
 
 
 def test_nothing_is_changed_in_place():
     video, targets, synthetic = parts()
     before = video.clone(), targets.clone()
     for mix in (Mix(0.4, None), Mix(0.1, (0, 5, 2, 9))):
-        mixed(video, targets, synthetic, mix=mix)
+        mix_clips(video, targets, synthetic, mix=mix)
     assert torch.equal(video, before[0]) and torch.equal(targets, before[1])
 
 
 def test_a_clip_that_is_alone_of_its_kind_stays_whole():
     video, targets, synthetic = parts(made=(2,))
-    out, shares = mixed(video, targets, synthetic, mix=Mix(0.4, None))
+    out, shares = mix_clips(video, targets, synthetic, mix=Mix(0.4, None))
     assert torch.equal(out[2], video[2]) and torch.equal(shares[2], targets[2])
 
 
 def test_negative_alphas_are_refused():
-    with pytest.raises(ValueError, match="mixup_alpha=-1.0 .* 0 .off. or more was wanted"):
+    with pytest.raises(ValueError, match="Expected mixup_alpha and cutmix_alpha of 0 .off. or more, got -1.0 and 0.0"):
         Mixing(mixup_alpha=-1.0)
 
 
@@ -160,7 +160,7 @@ def test_split_norms_leave_evaluation_and_the_recognizers_names_alone():
 
 
 def test_a_network_without_batch_norms_cannot_split_them():
-    with pytest.raises(ValueError, match="Conv2d, which has no batch norms; .* Set .*split_batch_norm=false"):
+    with pytest.raises(ValueError, match="got Conv2d without any. Set .*split_batch_norm=false"):
         AuxiliaryNorms(torch.nn.Conv2d(3, 3, 1))
 
 

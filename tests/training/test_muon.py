@@ -9,7 +9,7 @@ from torch import nn
 from torch.optim import AdamW
 
 from synthaug.training.module import parameter_groups
-from synthaug.training.muon import Muon, orthogonal
+from synthaug.training.muon import Muon, orthogonalize
 
 
 def network(seed=0):
@@ -34,15 +34,15 @@ def trained(net, make, steps=5, optimizer=None):
 def test_singular_values_come_near_one_and_directions_stay(rows, columns, seed):
     torch.manual_seed(seed)
     matrix = torch.randn(rows, columns) * 10.0 ** float(torch.randint(-6, 6, ()))
-    u, s, vh = torch.linalg.svd(orthogonal(matrix), full_matrices=False)
+    u, s, vh = torch.linalg.svd(orthogonalize(matrix), full_matrices=False)
     known = torch.linalg.svd(matrix, full_matrices=False)[1]
     seen = known > 0.05 * known[0]
     assert ((s > 0.4) & (s < 1.3)).sum() >= seen.sum() and s.max() < 1.3
-    assert ((orthogonal(matrix) * matrix).sum() - known.sum()).abs() < 0.45 * known.sum()
+    assert ((orthogonalize(matrix) * matrix).sum() - known.sum()).abs() < 0.45 * known.sum()
 
 
 def test_nothing_in_gives_nothing_out():
-    assert torch.equal(orthogonal(torch.zeros(3, 5)), torch.zeros(3, 5))
+    assert torch.equal(orthogonalize(torch.zeros(3, 5)), torch.zeros(3, 5))
 
 
 def test_a_kernel_moves_as_torch_s_own_muon_moves_the_matrix():

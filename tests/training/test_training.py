@@ -18,11 +18,11 @@ from synthaug.training.mixing import Mixing
 from synthaug.training.module import (
     Training,
     mean_class_accuracy,
-    merged_predictions,
+    merge_predictions,
     parameter_groups,
     rate_factor,
     top1,
-    unpack,
+    unpack_batch,
     weighted_cross_entropy,
 )
 
@@ -254,13 +254,13 @@ def test_predictions_are_of_the_last_test_alone(tmp_path):
 
 def test_one_key_with_two_labels_is_refused():
     scores = torch.full((2,), 0.5)
-    with pytest.raises(ValueError, match="Clips of key 'a' with labels 0 and 1 were tested; one label a key"):
-        merged_predictions([("a", 0, scores), ("a", 1, scores)])
+    with pytest.raises(ValueError, match="Expected one label for all clips of key 'a', got 0 and 1"):
+        merge_predictions([("a", 0, scores), ("a", 1, scores)])
 
 
 def test_pairs_are_filmed_clips_named_by_their_place():
-    as_dict = unpack(next(iter(DataLoader(Clips(), batch_size=4))), 2)
-    as_pair = unpack(next(iter(DataLoader(Clips(layout="pair"), batch_size=4))), 2)
+    as_dict = unpack_batch(next(iter(DataLoader(Clips(), batch_size=4))), 2)
+    as_pair = unpack_batch(next(iter(DataLoader(Clips(layout="pair"), batch_size=4))), 2)
     assert torch.equal(as_dict.video, as_pair.video) and torch.equal(as_dict.label, as_pair.label)
     assert as_dict.synthetic.tolist() == [True, False, False, True] and as_dict.key[1] == "film/1"
     assert not as_pair.synthetic.any() and as_pair.key == ["2/0", "2/1", "2/2", "2/3"]
@@ -268,8 +268,10 @@ def test_pairs_are_filmed_clips_named_by_their_place():
 
 @pytest.mark.parametrize("batch", [{"inputs": torch.zeros(1)}, [torch.zeros(1)], {"video": torch.zeros(1)}])
 def test_unknown_layouts_are_refused(batch):
-    with pytest.raises(ValueError, match="a dict with 'video' and 'label', or a pair of them, was wanted"):
-        unpack(batch, 0)
+    with pytest.raises(
+        ValueError, match="Expected a batch that is a dict with 'video' and 'label', or a pair of them, got"
+    ):
+        unpack_batch(batch, 0)
 
 
 def test_biases_and_norms_do_not_decay():
@@ -280,11 +282,11 @@ def test_biases_and_norms_do_not_decay():
 
 
 def test_a_trainer_without_end_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"The Trainer has no end .* Give Trainer\(max_steps=...\)"):
+    with pytest.raises(ValueError, match=r"Expected a Trainer with a last step, .* Set Trainer\(max_steps=...\)"):
         trainer(tmp_path, max_epochs=-1).fit(Training(Linear(CLASSES)), DataLoader(Clips(), batch_size=4))
 
 
-def test_draws_of_mixing_go_on_where_a_checkpoint_was(tmp_path):
+def test_samples_of_mixing_go_on_where_a_checkpoint_was(tmp_path):
     def ended(checkpoint, callbacks):
         training = Training(Linear(CLASSES), warmup_steps=2, mixing=Mixing(mixup_alpha=1.0, cutmix_alpha=1.0))
         running = trainer(tmp_path, max_steps=6, callbacks=callbacks, enable_checkpointing=bool(callbacks))
@@ -323,7 +325,9 @@ def test_half_precision_and_accumulation_are_the_trainers(tmp_path):
 @pytest.mark.parametrize(("accumulated", "limit"), [(8, 1.0), (3, 1.0), (4, 3)])
 def test_epochs_that_end_in_the_middle_of_a_step_are_refused(tmp_path, accumulated, limit):
     running = trainer(tmp_path, max_steps=2, accumulate_grad_batches=accumulated, limit_train_batches=limit)
-    with pytest.raises(ValueError, match=rf"accumulate_grad_batches={accumulated} .* Set loading.last=full"):
+    with pytest.raises(
+        ValueError, match=rf"multiple of accumulate_grad_batches={accumulated} .* Set loading.last=full"
+    ):
         running.fit(Training(Linear(CLASSES), warmup_steps=1), DataLoader(Clips(), batch_size=3))
 
 
@@ -354,10 +358,12 @@ def test_norms_that_no_clip_has_trained_are_not_tested_by(tmp_path, caplog):
     assert "norms that are not trained" not in caplog.text
     for ckpt_path in (None, tmp_path / "synthetic.ckpt"):
         tested = training if ckpt_path is None else filmed
-        with pytest.raises(ValueError, match=r"no filmed clip in 2 batches .* Set .*split_batch_norm=false"):
+        with pytest.raises(ValueError, match=r"got none in 2 batches\..* Set .*split_batch_norm=false"):
             running.test(tested, DataLoader(clips, batch_size=4), ckpt_path=ckpt_path, weights_only=True, verbose=False)
 
 
 def test_impossible_settings_are_refused():
-    with pytest.raises(ValueError, match=r"synthetic_weight=-1.0 were given; nothing below 0"):
+    with pytest.raises(ValueError, match=r"Expected training.warmup_steps of 0 or more, got -1"):
+        Training(Linear(CLASSES), warmup_steps=-1)
+    with pytest.raises(ValueError, match=r"Expected training.synthetic_weight of 0 or more, got -1.0"):
         Training(Linear(CLASSES), synthetic_weight=-1.0)

@@ -9,7 +9,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from synthaug.workers import single_threaded
+from synthaug.workers import use_single_thread
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -116,4 +116,4 @@ def _initialize() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "SIGALRM"):
         signal.signal(signal.SIGALRM, signal.SIG_DFL)  # the default kills the process
-    single_threaded()
+    use_single_thread()

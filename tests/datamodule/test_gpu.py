@@ -1,4 +1,4 @@
-"""Batches drawn in the main process, as with a GPU: a stand-in draws, so that all but kernels is tested anywhere."""
+"""Batches rendered in the main process, as with a GPU: a CPU stand-in renders, so that all but kernels is tested."""
 
 import threading
 
@@ -11,9 +11,10 @@ from test_datamodule import Diary, epoch, module, trained
 from torch.utils.data import DataLoader
 
 from synthaug.backgrounds import Background
-from synthaug.datamodule.batches import LoaderMonitor, normalized
-from synthaug.datamodule.clips import StagedClips, TrainingClips
-from synthaug.datamodule.gpu import Undrawn, packed, unpacked
+from synthaug.datamodule.batches import LoaderMonitor, normalize
+from synthaug.datamodule.clips import UnrenderedClips
+from synthaug.datamodule.gpu import PendingClip, pack_clip, unpack_clip
+from synthaug.datamodule.order import SampleIndex
 from synthaug.sensors.camera import CameraSensor
 from synthaug.structures import Light, Scene
 from synthaug.synthesis.caching import RenderCache
@@ -26,7 +27,7 @@ def films(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def expected(films):
-    """Two epochs, drawn by the workers."""
+    """Two epochs, rendered by the workers."""
     data = module(films, sensor=CameraSensor())
     loader = data.train_dataloader()
     return [epoch(data, loader), epoch(data, loader)]
@@ -42,55 +43,55 @@ def same(ours, theirs):
 
 @pytest.mark.parametrize(("workers", "ahead"), [(0, 0), (0, 1), (2, 1), (1, 3)])
 def test_neither_workers_nor_reading_ahead_change_a_clip(films, expected, workers, ahead):
-    easel = FakeGpuRenderer()
-    data = module(films, workers=workers, ahead=ahead, renderer=easel, sensor=CameraSensor())
+    renderer = FakeGpuRenderer()
+    data = module(films, workers=workers, ahead=ahead, renderer=renderer, sensor=CameraSensor())
     loader = data.train_dataloader()
     for whole in expected:
         same(epoch(data, loader), whole)
-    assert easel.batches == [2] * 2 * len(loader), "every batch is drawn in one call"
+    assert renderer.batches == [2] * 2 * len(loader), "every batch is rendered in one call"
 
 
 def test_a_clip_alone_is_the_clip_in_its_batch(films, expected):
-    clips = TrainingClips(module(films, renderer=FakeGpuRenderer(), sensor=CameraSensor()))
+    clips = module(films, renderer=FakeGpuRenderer(), sensor=CameraSensor()).training_clips()
     found = {batch["key"][row]: batch["video"][row] for batch in expected[1] for row in range(4)}
-    alone = [clips[(1, index)] for index in range(clips.num_filmed, len(clips))]
+    alone = [clips[SampleIndex(1, index)] for index in range(clips.num_filmed, len(clips))]
     assert all(set(sample) == {"video", "label", "synthetic", "key"} for sample in alone)
     for sample in alone:
-        assert torch.equal(normalized(sample["video"][None]).transpose(1, 2)[0], found[sample["key"]])
+        assert torch.equal(normalize(sample["video"][None]).transpose(1, 2)[0], found[sample["key"]])
 
 
 @pytest.mark.parametrize("consumed", [1, 5, 12])
 @pytest.mark.parametrize("ahead", [0, 1, 2])
-def test_a_batch_drawn_ahead_and_not_consumed_is_delivered_again(films, expected, consumed, ahead):
-    easel = FakeGpuRenderer()
-    loader = module(films, ahead=ahead, renderer=easel, sensor=CameraSensor()).train_dataloader()
+def test_a_batch_rendered_ahead_and_not_consumed_is_delivered_again(films, expected, consumed, ahead):
+    renderer = FakeGpuRenderer()
+    loader = module(films, ahead=ahead, renderer=renderer, sensor=CameraSensor()).train_dataloader()
     running = iter(loader)
     for _ in range(consumed):
         next(running)
     state = loader.state_dict()
     running.close()
-    assert len(easel.batches) == min(consumed + ahead, 12), "so many were drawn, though fewer were consumed"
+    assert len(renderer.batches) == min(consumed + ahead, 12), "more are rendered than were consumed"
     resumed = module(films, renderer=FakeGpuRenderer(), sensor=CameraSensor()).train_dataloader()
     resumed.load_state_dict(state)
     same(list(resumed), (expected[0] + expected[1])[consumed:12] or expected[1])
 
 
-def test_each_rank_draws_its_own_share(films, monkeypatch):
+def test_each_rank_renders_its_own_share(films, monkeypatch):
     whole = epoch(module(films, batch_size=8))
     for rank in range(2):
-        monkeypatch.setattr("synthaug.datamodule.order.world", lambda rank=rank: (rank, 2))
+        monkeypatch.setattr("synthaug.datamodule.order.rank_and_world_size", lambda rank=rank: (rank, 2))
         share = epoch(module(films, renderer=FakeGpuRenderer()))
         assert len(share) == len(whole)
         for ours, both in zip(share, whole, strict=True):
             assert ours["key"] == both["key"][rank::2] and torch.equal(ours["video"], both["video"][rank::2])
 
 
-def test_what_the_cache_has_is_not_drawn(films, tmp_path):
+def test_what_the_cache_has_is_not_rendered(films, tmp_path):
     first, second = FakeGpuRenderer(), FakeGpuRenderer()
-    make = lambda easel: module(films, workers=1, renderer=easel, cache=RenderCache(tmp_path))  # noqa: E731
-    drawn = epoch(make(first))
+    make = lambda renderer: module(films, workers=1, renderer=renderer, cache=RenderCache(tmp_path))  # noqa: E731
+    rendered = epoch(make(first))
     kept = epoch(make(second))
-    same(kept, drawn)
+    same(kept, rendered)
     assert sum(first.batches) > 0 and sum(second.batches) == 0
 
 
@@ -114,15 +115,15 @@ def test_what_travels_is_small_and_whole(films):
     synthesizer = module(films, renderer=FakeGpuRenderer(), background=Stage()).synthesizer
     recipe = synthesizer.sample(3)
     staged = synthesizer.stage(recipe)
-    content = packed(Undrawn((0, 9), recipe, staged))
-    clip = unpacked(content, staged.scene.frames, synthesizer)
-    assert clip.ticket == (0, 9) and clip.recipe == recipe and clip.staged.key == staged.key
-    drawn = synthesizer.finish(recipe, clip.staged, synthesizer.render_people(clip.staged)).video
-    assert torch.equal(drawn, synthesizer.render(recipe).video)
+    content = pack_clip(PendingClip(SampleIndex(0, 9), recipe, staged))
+    clip = unpack_clip(content, staged.scene.frames, synthesizer)
+    assert clip.index == SampleIndex(0, 9) and clip.recipe == recipe and clip.job.key == staged.key
+    finished = synthesizer.finish(recipe, clip.job, synthesizer.render_people(clip.job)).video
+    assert torch.equal(finished, synthesizer.render(recipe).video)
     assert len(content) < 48 * 48 * 4 + 20_000, "a depth plane and motions; no frames, no people"
 
 
-def test_a_failure_while_drawing_reaches_whoever_asks(films):
+def test_a_failure_while_rendering_reaches_the_training_loop(films):
     class Broken(FakeGpuRenderer):
         def render_clips(self, shots):
             raise RuntimeError("out of paint")
@@ -141,20 +142,20 @@ def test_no_thread_stays_behind(films):
 
 
 def test_kernels_are_prepared_in_prepare_data(films):
-    easel = FakeGpuRenderer()
-    module(films, renderer=easel)
-    assert easel.prepared == 1
+    renderer = FakeGpuRenderer()
+    module(films, renderer=renderer)
+    assert renderer.prepared == 1
 
 
-def test_undrawn_clips_stay_between_loader_and_drawing(films):
+def test_pending_clips_do_not_reach_the_training_loop(films):
     data = module(films, renderer=FakeGpuRenderer())
-    staged = StagedClips(TrainingClips(data), data.synthesizer)
-    assert len(staged) == len(staged.clips)
-    assert staged[(0, 0)]["undrawn"] == b"" and staged[(0, len(staged) - 1)]["undrawn"] != b""
-    assert all("undrawn" not in batch for batch in epoch(data))
+    clips = UnrenderedClips(data.training_clips(), data.synthesizer)
+    assert len(clips) == len(clips.clips)
+    assert clips[SampleIndex(0, 0)]["pending"] == b"" and clips[SampleIndex(0, len(clips) - 1)]["pending"] != b""
+    assert all("pending" not in batch for batch in epoch(data))
 
 
-def test_a_trainer_resumes_while_batches_are_drawn_ahead(films, tmp_path):
+def test_a_trainer_resumes_while_batches_are_rendered_ahead(films, tmp_path):
     make = lambda: module(films, renderer=FakeGpuRenderer())  # noqa: E731
     whole = trained(make(), tmp_path, kept={"every_n_train_steps": 7}, epochs=2)
     for path in sorted(tmp_path.glob("*.ckpt"))[:2]:
@@ -173,11 +174,11 @@ def test_the_monitor_logs_what_training_waits_for(films, tmp_path):
     assert {"loader/wait_ms", "loader/step_ms", "loader/render_ms"} <= set(header)
 
 
-def test_the_monitor_wants_our_batches(films, tmp_path):
+def test_the_monitor_refuses_other_batches(films, tmp_path):
     trainer = lightning.Trainer(
         accelerator="cpu", max_steps=1, logger=False, callbacks=[LoaderMonitor()], enable_checkpointing=False,
         enable_progress_bar=False, enable_model_summary=False, default_root_dir=tmp_path,
     )  # fmt: skip
     loader = DataLoader([{"key": "a", "video": torch.zeros(3, 2, 4, 4), "label": 0}])
-    with pytest.raises(TypeError, match="LoaderMonitor found a train dataloader of type DataLoader"):
+    with pytest.raises(TypeError, match="expected the train dataloader of a SynthAugDataModule, got DataLoader"):
         trainer.fit(Diary(), train_dataloaders=loader)

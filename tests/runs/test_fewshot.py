@@ -6,12 +6,12 @@ import pytest
 import torch
 from fakes import BySubject, Films, Waves, plan
 
-from synthaug.datamodule.batches import normalized
+from synthaug.datamodule.batches import normalize
 from synthaug.datamodule.module import Loading, SynthAugDataModule
 from synthaug.datasets import LeakError
-from synthaug.fewshot.episodes import Episodes, tasks
-from synthaug.fewshot.evaluation import outcomes
+from synthaug.fewshot.episodes import Episodes, sample_tasks
 from synthaug.recognizers import Recognizer
+from synthaug.runs.fewshot import evaluate_tasks
 from synthaug.structures import ClipFormat
 from synthaug.synthesis.references import References, gather
 from synthaug.synthesis.synthesizer import Synthesizer
@@ -51,11 +51,13 @@ def data(tmp_path_factory):
 def features(record):
     offset = max(record.end - record.start - CLIP.seconds, 0) / 2
     clip = read_clip(record, offset=offset, fps=5.0, num_frames=4, size=(48, 48))
-    return normalized(clip.video[None])[0].mean((0, 2, 3))
+    return normalize(clip.video[None])[0].mean((0, 2, 3))
 
 
 def test_filmed_tasks_are_nearest_prototypes(data):
-    for task, outcome in zip(tasks(data.split.test, EPISODES), outcomes(Colours(), data, EPISODES), strict=True):
+    for task, outcome in zip(
+        sample_tasks(data.split.test, EPISODES), evaluate_tasks(Colours(), data, EPISODES), strict=True
+    ):
         right = 0
         for query in task.query:
             distances = [(features(query) - features(example)).norm() for example in task.support]
@@ -68,15 +70,15 @@ def test_synthetic_clips_come_from_the_support_alone(data, monkeypatch):
     asked = []
     render = Synthesizer.render
     monkeypatch.setattr(Synthesizer, "render", lambda self, recipe: (asked.append(recipe), render(self, recipe))[1])
-    played = outcomes(Colours(), data, EPISODES, per_class=3)
+    played = evaluate_tasks(Colours(), data, EPISODES, per_class=3)
     assert [one.synthetic_clips for one in played] == [6] * len(played)
-    support = [{record.key for record in task.support} for task in tasks(data.split.test, EPISODES)]
+    support = [{record.key for record in task.support} for task in sample_tasks(data.split.test, EPISODES)]
     for recipe in asked:
         assert {actor.motion for actor in recipe.actors} <= support[recipe.lineage["task"]]
 
 
 def test_an_outsider_is_a_leak(data, monkeypatch):
-    from synthaug.fewshot import evaluation as episodic
+    from synthaug.datamodule import support
 
     stranger = data.split.train[0]
     take = data.synth.motion.load(stranger)
@@ -84,9 +86,9 @@ def test_an_outsider_is_a_leak(data, monkeypatch):
     def with_a_stranger(found, **options):
         return References((*found.records, stranger), {**found.by_key, stranger.key: take}, {})
 
-    monkeypatch.setattr(episodic, "filter_references", with_a_stranger)
+    monkeypatch.setattr(support, "filter_references", with_a_stranger)
     with pytest.raises(LeakError, match="not in its support"):
-        outcomes(Colours(), data, EPISODES, per_class=8)
+        evaluate_tasks(Colours(), data, EPISODES, per_class=8)
 
 
 class Tipped(Waves):
@@ -112,8 +114,8 @@ def test_no_other_task_says_which_way_is_up(data, monkeypatch):
         "__init__",
         lambda self, synthesis, found, *a, **k: (given.append(found), make(self, synthesis, found, *a, **k))[1],
     )
-    outcomes(Colours(), data, EPISODES, per_class=1)
-    played = tasks(data.split.test, EPISODES)
+    evaluate_tasks(Colours(), data, EPISODES, per_class=1)
+    played = sample_tasks(data.split.test, EPISODES)
     assert len(given) == len(played)
     pooled = 0
     for task, found in zip(played, given, strict=True):
@@ -127,5 +129,7 @@ def test_no_other_task_says_which_way_is_up(data, monkeypatch):
 def test_tasks_without_synthesis_say_what_to_give(data):
     bare = SynthAugDataModule(data.dataset, data.protocol, clip=CLIP)
     bare.setup("fit")
-    with pytest.raises(ValueError, match="Give one, or per_class=0"):
-        outcomes(Colours(), bare, EPISODES, per_class=2)
+    with pytest.raises(
+        ValueError, match="Expected a data module with synth, got none, with per_class=2. Give it a Synthesis"
+    ):
+        evaluate_tasks(Colours(), bare, EPISODES, per_class=2)

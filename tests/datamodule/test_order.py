@@ -1,9 +1,18 @@
+import pickle
 from collections import Counter
 
+import numpy as np
 import pytest
 
 from synthaug.datamodule import order as sampling
-from synthaug.datamodule.order import BatchMixture, EpochEnd, InOrder, MixedBatches, synthetic_places
+from synthaug.datamodule.order import (
+    BatchMixture,
+    EpochEnd,
+    HeldOutBatches,
+    MixedBatches,
+    SampleIndex,
+    synthetic_places,
+)
 
 
 def order(filmed, synthetic, *, batch_size=6, seed=0, last="full", epoch_multiple=1, **mixture):
@@ -12,14 +21,14 @@ def order(filmed, synthetic, *, batch_size=6, seed=0, last="full", epoch_multipl
 
 
 def indices(batches):
-    return [ticket[1] for batch in batches for ticket in batch]
+    return [one.index for batch in batches for one in batch]
 
 
 def ranks(monkeypatch, count, make):
     """The batches of every process."""
     found = []
     for rank in range(count):
-        monkeypatch.setattr(sampling, "world", lambda rank=rank: (rank, count))
+        monkeypatch.setattr(sampling, "rank_and_world_size", lambda rank=rank: (rank, count))
         found.append(list(make()))
     return found
 
@@ -38,10 +47,19 @@ def test_the_order_of_films_does_not_depend_on_synthesis():
     assert indices(without)[:10] == films_of[:10]
 
 
-def test_a_clip_that_comes_again_within_an_epoch_has_another_ticket():
-    tickets = [ticket for batch in order(4, 40) for ticket in batch]
-    assert len(set(tickets)) == len(tickets)
-    assert Counter(ticket[1] for ticket in tickets if ticket[1] < 4).most_common(1)[0][1] > 2
+def test_a_clip_that_comes_again_within_an_epoch_has_another_sample_index():
+    samples = [one for batch in order(4, 40) for one in batch]
+    assert len(set(samples)) == len(samples)
+    assert Counter(one.index for one in samples if one.index < 4).most_common(1)[0][1] > 2
+
+
+def test_a_sample_index_seeds_as_its_parts_do_and_travels_to_workers():
+    """The first lap is left out of the seed: the numbers are those of epoch and index alone."""
+    for one, parts in ((SampleIndex(3, 8), [3, 8]), (SampleIndex(3, 8, 2), [3, 8, 2])):
+        ours, theirs = (np.random.default_rng([7, 12, *entropy]).random(4) for entropy in (one.entropy, parts))
+        assert np.array_equal(ours, theirs)
+        assert pickle.loads(pickle.dumps(one)) == one and type(pickle.loads(pickle.dumps(one))) is SampleIndex
+    assert SampleIndex(3, 8) == SampleIndex(3, 8, 0)
 
 
 @pytest.mark.parametrize(
@@ -96,8 +114,8 @@ def test_epochs_that_are_multiples_go_on_with_the_next_lap(mixture, multiple):
     longer.epoch = 1
     batches += list(longer)
     assert all(len(batch) == 6 for batch in batches)
-    tickets = [ticket for batch in batches for ticket in batch]
-    assert len(set(tickets)) == len(tickets), "a clip that comes again is cut and augmented anew"
+    samples = [one for batch in batches for one in batch]
+    assert len(set(samples)) == len(samples), "a clip that comes again is cut and augmented anew"
     seen = indices(batches)
     assert longer.exposure(len(batches)) == (sum(i < 10 for i in seen), sum(i >= 10 for i in seen))
 
@@ -114,8 +132,8 @@ def test_pretraining_is_synthetic_and_what_follows_is_filmed(before):
     made, filmed = indices(whole[:before]), indices(whole[before:])
     assert len(set(made[:23])) == min(23, len(made)), "no clip twice before every other came"
     assert all(sorted(filmed[first : first + 10]) == list(range(10)) for first in range(0, len(filmed) - 10, 10))
-    tickets = [ticket for batch in whole for ticket in batch]
-    assert len(set(tickets)) == len(tickets)
+    samples = [one for batch in whole for one in batch]
+    assert len(set(samples)) == len(samples)
 
 
 @pytest.mark.parametrize("mixture", [{}, {"ratio": None}, {"ratio": 1.0}, {"pretrain_batches": 7}])
@@ -135,7 +153,7 @@ def test_exposure_is_what_was_seen(mixture):
 def test_processes_divide_the_batches_of_one(monkeypatch, mixture, last):
     make = lambda: order(11, 17, batch_size=4, last=last, **mixture)  # noqa: E731
     both = ranks(monkeypatch, 2, make)
-    monkeypatch.setattr(sampling, "world", lambda: (0, 1))
+    monkeypatch.setattr(sampling, "rank_and_world_size", lambda: (0, 1))
     alone = list(order(11, 17, batch_size=8, last=last, **mixture))
     assert len(both[0]) == len(both[1]) == len(alone)
     for first, second, whole in zip(*both, alone, strict=True):
@@ -169,9 +187,9 @@ def test_a_short_last_batch_keeps_all_of_the_shorter_pool(monkeypatch):
 @pytest.mark.parametrize("batch_size", [1, 2, 5])
 @pytest.mark.parametrize("size", [0, 3, 4, 7, 10, 11])
 def test_held_out_clips_come_once_and_processes_stay_in_step(monkeypatch, count, batch_size, size):
-    found = ranks(monkeypatch, count, lambda: InOrder(size, batch_size))
-    monkeypatch.setattr(sampling, "world", lambda: (0, count))
-    assert {len(batches) for batches in found} == {len(InOrder(size, batch_size))}
+    found = ranks(monkeypatch, count, lambda: HeldOutBatches(size, batch_size))
+    monkeypatch.setattr(sampling, "rank_and_world_size", lambda: (0, count))
+    assert {len(batches) for batches in found} == {len(HeldOutBatches(size, batch_size))}
     assert sorted(index for batches in found for index in indices(batches)) == list(range(size))
     sizes = [len(batch) for batches in found for batch in batches]
     assert all(0 < number <= batch_size + (count > 1) for number in sizes)
@@ -180,6 +198,6 @@ def test_held_out_clips_come_once_and_processes_stay_in_step(monkeypatch, count,
 
 
 def test_fewer_held_out_clips_than_processes_are_refused(monkeypatch):
-    monkeypatch.setattr(sampling, "world", lambda: (0, 4))
-    with pytest.raises(ValueError, match="3 held-out clips were given to 4 processes; .* Lower trainer.devices to 3"):
-        len(InOrder(3, 2))
+    monkeypatch.setattr(sampling, "rank_and_world_size", lambda: (0, 4))
+    with pytest.raises(ValueError, match="got 3 for 4 processes. Set trainer.devices=3"):
+        len(HeldOutBatches(3, 2))

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from synthaug.workers import single_threaded
+from synthaug.workers import use_single_thread
 
 
 def busy() -> None:
@@ -20,7 +20,7 @@ def busy() -> None:
 
 
 def report(queue) -> None:
-    single_threaded()
+    use_single_thread()
     np.linalg.inv(np.eye(3)[None].repeat(16, 0))
     cv2.resize(np.zeros((90, 90, 3), np.uint8), (40, 40), interpolation=cv2.INTER_AREA)
     queue.put([torch.get_num_threads(), *(library["num_threads"] for library in threadpool_info())])

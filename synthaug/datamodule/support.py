@@ -1,0 +1,69 @@
+"""Synthesises clips from the support of a few-shot task, and from nothing else."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from synthaug.datamodule.guards import find_mirror_labels
+from synthaug.datasets import ActionDataset, LeakError
+from synthaug.fewshot.episodes import Task
+from synthaug.files import user_cache
+from synthaug.structures import Clip, ClipFormat, Record
+from synthaug.synthesis import Synthesis, Synthesizer
+from synthaug.synthesis.references import extract_references, filter_references
+
+
+class SupportSynthesis:
+    """Makes synthetic clips of one task's support at a time.
+
+    Args:
+        synth: What to synthesise, with `per_class` clips for each class of a task.
+        dataset: Where the records come from.
+        clip: How clips are cut.
+        seed: Decides every recipe.
+        support: Records in the support of any task, whose motions are extracted here.
+    """
+
+    def __init__(
+        self, synth: Synthesis, dataset: ActionDataset, clip: ClipFormat, *, seed: int, support: Sequence[Record]
+    ) -> None:
+        self.synth = synth
+        self.dataset = dataset
+        self.clip = clip
+        self.seed = seed
+        self.mirror_labels = find_mirror_labels(dataset)
+        self.references = extract_references(support, synth.motion, cache=user_cache() / "motions")
+
+    def render_clips(self, task: Task, number: int) -> list[Clip]:
+        """Render the synthetic clips of a task; none for classes whose support gives no motion.
+
+        Args:
+            task: Whose support is re-enacted.
+            number: Of the task; written into the recipes' lineage.
+
+        Raises:
+            LeakError: If a recipe shows anything but the support.
+        """
+        keys = {record.key for record in task.support}
+        # Estimated from this support alone: a query of this task may be in the support of another one.
+        references = filter_references(
+            self.references.select(keys),
+            min_quality=self.synth.min_quality,
+            fixed_cameras=self.dataset.fixed_cameras,
+        )
+        if not references.records:
+            return []
+        films = [(record, references.by_key[record.key]) for record in references.records]
+        synth = replace(self.synth, background=self.synth.background.prepare(films))
+        synthesizer = Synthesizer(
+            synth, references, self.clip, seed=self.seed, lineage={"task": number}, mirror_labels=self.mirror_labels
+        )
+        recipes = [synthesizer.sample(index) for index in range(len(synthesizer))]
+        recipes = [recipe for recipe in recipes if recipe.label in task.classes]
+        performed = {actor.motion for recipe in recipes for actor in recipe.actors}
+        strangers = (performed | set(synth.background.sources)) - keys
+        if strangers:
+            raise LeakError(
+                f"Task {number} would learn from '{sorted(strangers)[0]}', which is not in its support. Only the "
+                "support may be re-enacted. Report this as a bug, since no setting should lead here."
+            )
+        return [synthesizer.render(recipe) for recipe in recipes]
