@@ -24,7 +24,7 @@ MAY: dict[str, set[str]] = {
     "body": {"structures"},
     "video": {"structures", "files"},
     "motions": PURE,
-    "avatars": PURE | {"motions", "renderers", "runs"},
+    "avatars": PURE,
     "cameras": PURE,
     "backgrounds": PURE | {"cameras"},
     "renderers": PURE,

@@ -26,14 +26,14 @@ from rich.console import Console
 from rich.table import Table
 
 from synthaug.avatars.anny import AnnyPerson
-from synthaug.avatars.importers.exavatar import Importing, import_exavatar
-from synthaug.avatars.importers.importing import performing
-from synthaug.avatars.importers.ply import write_ply
-from synthaug.avatars.importers.scan import import_ply
-from synthaug.avatars.importers.smplx_body import LIP_RING
+from synthaug.avatars.importers.exavatar import ExAvatarImporter
+from synthaug.avatars.importers.files.smplx_body import LIP_RING
+from synthaug.avatars.importers.ply import PlyImporter
 from synthaug.avatars.pack.about import About, Provenance
+from synthaug.avatars.pack.exporting import pose_pack
 from synthaug.avatars.pack.format import SUFFIX, Pack, read_pack, write_pack
-from synthaug.avatars.pack.rig import Rig
+from synthaug.avatars.pack.rig import AvatarRig
+from synthaug.avatars.pack.splats import write_ply
 from synthaug.avatars.packs import PackedPerson, Packs
 from synthaug.body.skeleton import centre_of, resample, retarget
 from synthaug.body.skeleton import mean_skeleton as mean_person
@@ -41,8 +41,8 @@ from synthaug.body.skinning import pose_frame
 from synthaug.motions.actions import ACTIONS, Actions
 from synthaug.renderers.cpu import CpuRenderer
 from synthaug.structures import Camera, Gaussians, Motion, Record, Rendering
-from synthaug.testing.exavatar import animated, smplx, write_checkpoint
-from synthaug.testing.scans import Up, scanned, spoiled
+from synthaug.testing.exavatar import animate, smplx, write_checkpoint
+from synthaug.testing.scans import Up, scan_person, spoil
 
 SIDE = 256
 """Height and width of the compared pictures, pixels; the person is about 200 pixels tall."""
@@ -56,7 +56,7 @@ def measure_packs(folder: Path) -> dict[str, float]:
     """
     person = AnnyPerson("studio", 3, gaussians=32_000)
     rest = person.pose(still())
-    pack = Pack(About("x", Provenance("anny")), Rig(person.skeleton.joints, torch.zeros(55, 3)), (rest,))
+    pack = Pack(About("x", Provenance("anny")), AvatarRig(person.skeleton.joints, torch.zeros(55, 3)), (rest,))
     first = folder / f"0000{SUFFIX}"
     write_pack(first, pack)
     for number in range(1, 1000):
@@ -67,13 +67,13 @@ def measure_packs(folder: Path) -> dict[str, float]:
         PackedPerson(first)
         times.append((time.perf_counter() - start[0], time.process_time() - start[1]))
     loading, loading_cpu = np.median(times, axis=0) * 1e3
-    cast, start = Packs(folder, kept=200), (time.perf_counter(), time.process_time())
-    assert len(cast.headers) == 1000
+    pool, start = Packs(folder, kept=200), (time.perf_counter(), time.process_time())
+    assert len(pool.headers) == 1000
     indexing, indexing_cpu = time.perf_counter() - start[0], time.process_time() - start[1]
-    cast.load("0000")
+    pool.load("0000")
     before = count_private_bytes()
     for number in range(1, 101):
-        cast.load(f"{number:04d}")
+        pool.load(f"{number:04d}")
     share = (count_private_bytes() - before) / 100 / first.stat().st_size
     return {"pack_load_ms": float(loading), "index_1000_s": indexing, "pack_load_cpu_ms": float(loading_cpu),
             "index_1000_cpu_s": indexing_cpu, "private_share": share}  # fmt: skip
@@ -111,9 +111,9 @@ def measure_exavatar(folder: Path, vertices: int) -> dict[str, float]:
     motion = Motion.from_pose(torch.from_numpy(pose)[None].float(), torch.from_numpy(root)[None].float(), fps=1.0)
     print_stage("animating it by the transcription")
     expression = rng.standard_normal(50)
-    truth = animated(network, face, {**frame, "expr": expression, "trans": np.zeros(3)}, lips)
+    truth = animate(network, face, {**frame, "expr": expression, "trans": np.zeros(3)}, lips)
     motion = replace(motion, expression=torch.from_numpy(expression)[None].float())
-    ours = pose_frame(performing(pack, motion, 0), 0).means.double().numpy()
+    ours = pose_frame(pose_pack(pack, motion, 0), 0).means.double().numpy()
     return {"exavatar_max_error_m": float(np.linalg.norm(ours - truth, axis=1).max()),
             "exavatar_gaussians": float(len(ours)), **cost}  # fmt: skip
 
@@ -123,7 +123,7 @@ def measure_import(folder: Path, vertices: int) -> dict[str, float]:
     torch.set_num_threads(1)
     lips = LIP_RING if vertices > max(LIP_RING) else tuple(range(8, 88, 10))
     start = time.perf_counter(), time.process_time()
-    pack = import_exavatar(folder / "snapshot_4.pth", "x", Importing(identity=folder, lips=lips))
+    pack = ExAvatarImporter(identity=folder, lips=lips).import_person(folder / "snapshot_4.pth", "x")
     write_pack(folder / f"x{SUFFIX}", pack)
     seconds, own = time.perf_counter() - start[0], time.process_time() - start[1]
     return {"import_s": seconds, "import_cpu_s": own, "import_peak_gb": find_peak_bytes() / 1e9}
@@ -146,12 +146,12 @@ def measure_scans(folder: Path, people: range, spoilt: int, table: Table) -> dic
     errors, ratios = [], []
     for number, seed in enumerate(people):
         for floaters, holes in ((0, 0), (500, 4))[: 1 + (number < spoilt)]:
-            person, splats, truth, height = scanned(seed, up=UPS[seed % 3])
+            person, splats, truth, height = scan_person(seed, up=UPS[seed % 3])
             if floaters:
-                splats = spoiled(splats, truth, floaters=floaters, holes=holes, seed=seed)
+                splats = spoil(splats, truth, floaters=floaters, holes=holes, seed=seed)
             write_ply(folder / "scan.ply", splats)
             start = time.process_time()
-            pack = import_ply(folder / "scan.ply", "x", height=height)
+            pack = PlyImporter(height).import_person(folder / "scan.ply", "x")
             seconds = time.process_time() - start
             away = (pack.rig.joints - person.skeleton.joints)[:22].norm(dim=1)
             found = [psnr(*render_both(person, pack, motion)) for motion in performances(person)]

@@ -2,7 +2,7 @@
 
     python scripts/bake_attire.py
 
-1. Dress procedural people of the "street" family and measure, at the body's first sample points, how far the outermost
+1. Dress procedural people of the "street" family and measure, at the body's first surface points, how far the outermost
    Gaussians stand off the bare skin along its normal.
 2. Compute mean and principal components of those distances over the people, and the spread that they do not explain.
 3. Compute mean and covariance of the body's coefficients, for men and for women: which bodies people can have.
@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from synthaug.avatars.procedural.dressing import dressed
+from synthaug.avatars.procedural.dressing import dress
 from synthaug.avatars.procedural.figure import figure, points
-from synthaug.avatars.procedural.wardrobe import Person, draw_person
+from synthaug.avatars.procedural.wardrobe import ProceduralPerson, sample_person
 
 FAMILY = "street"
 BETAS = 18
@@ -27,12 +27,12 @@ UNSEEN = 0.05
 """Spread in metres of places that are seldom seen from outside, such as the mouth: nothing is known about them."""
 
 
-def distances(person: Person, count: int, *, gaussians: int) -> NDArray[np.floating]:
+def distances(person: ProceduralPerson, count: int, *, gaussians: int) -> NDArray[np.floating]:
     """Metres that clothes, shoes or hair lie outside the skin at each of the first points; NaN where nothing does.
 
     It iterates as a fit does: find the Gaussian nearest to the assumed surface, move the surface there, and repeat.
     """
-    patch, _ = dressed(person, gaussians)
+    patch, _ = dress(person, gaussians)
     body, spread = figure(person.betas), points().take(np.arange(count))
     skin, normals = spread.on(body.vertices).astype(float), spread.on(body.normals).astype(float)
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
@@ -61,7 +61,7 @@ def components(
 
 def bodies(count: int) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """Means [2, 18] and covariances [2, 18, 18] of the coefficients of men and women."""
-    people = [draw_person(FAMILY, seed) for seed in range(1000, 1000 + count)]
+    people = [sample_person(FAMILY, seed) for seed in range(1000, 1000 + count)]
     found = []
     for sex in (0.0, 1.0):
         betas = np.array([person.betas[:BETAS] for person in people if person.female == sex], float)
@@ -78,7 +78,7 @@ def main() -> None:
     parser.add_argument("--modes", type=int, default=16)
     parser.add_argument("--gaussians", type=int, default=12_000)
     chosen = parser.parse_args()
-    people = [draw_person(FAMILY, seed) for seed in range(chosen.people)]
+    people = [sample_person(FAMILY, seed) for seed in range(chosen.people)]
     measured = np.array([distances(person, chosen.points, gaussians=chosen.gaussians) for person in people])
     mean, modes, spread = components(measured, chosen.modes)
     means, covariances = bodies(1500)

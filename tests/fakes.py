@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from synthaug.avatars import Avatar, Cast
+from synthaug.avatars import Avatar, AvatarPool
 from synthaug.body.skeleton import JOINT, PARENTS, mean_skeleton, resample, rest_to_world
 from synthaug.cameras.original import Original
 from synthaug.datasets import ActionDataset, Protocol, Split
@@ -107,10 +107,10 @@ class Beads(Avatar):
         )  # fmt: skip
 
 
-class BeadPeople(Cast):
+class BeadPeople(AvatarPool):
     """A thousand of them."""
 
-    def draw(self, count, rng):
+    def sample(self, count, rng):
         return tuple(f"bead-{number}" for number in rng.permutation(1000)[:count])
 
     def load(self, identity):

@@ -1,7 +1,4 @@
-"""Who performs. The interface; the files beside it are the answers.
-
-Between motions and renderers: an avatar turns a motion into Gaussians.
-"""
+"""The interface of avatars, which turn a motion into Gaussians, and of the pools that identities are sampled from."""
 
 from abc import ABC, abstractmethod
 
@@ -12,33 +9,33 @@ from synthaug.structures import Gaussians, Motion
 
 
 class Avatar(ABC):
-    """One person who can perform any motion. Nothing about it is drawn at random."""
+    """One person who can perform any motion, without any randomness."""
 
     @property
     @abstractmethod
     def digest(self) -> str:
-        """Names the content: two avatars with one digest look the same in every pose."""
+        """Identifies the content: two avatars with the same digest look the same in every pose."""
 
     @property
     @abstractmethod
     def skeleton(self) -> Skeleton:
-        """The person's own proportions, for retargeting a motion before it is posed."""
+        """The person's own proportions, to which a motion is retargeted before posing."""
 
     @abstractmethod
     def pose(self, motion: Motion) -> Gaussians:
-        """The person performing this motion, as it is: retargeting happens before.
+        """Gaussians of the person in every frame of a motion that was already retargeted to the person.
 
-        World frame, metres, unit quaternions, opacities in 0..1. Rotating or shifting the motion's world rotates or
-        shifts the Gaussians.
+        World frame, metres, unit quaternions, opacities in 0..1. Rotating or translating the motion rotates or
+        translates the Gaussians.
         """
 
 
-class Cast(ABC):
-    """People to choose from, by name."""
+class AvatarPool(ABC):
+    """People to sample identities from, by name."""
 
     @abstractmethod
-    def draw(self, count: int, rng: np.random.Generator) -> tuple[str, ...]:
-        """Choose different identities.
+    def sample(self, count: int, rng: np.random.Generator) -> tuple[str, ...]:
+        """Sample different identities.
 
         Raises:
             ValueError: If there are fewer than `count`.
@@ -46,18 +43,18 @@ class Cast(ABC):
 
     @abstractmethod
     def load(self, identity: str) -> Avatar:
-        """The person of this name.
+        """The person with this name.
 
         Raises:
-            KeyError: If nobody is called so; the message names some who are.
+            KeyError: If nobody has this name; the message gives some names that exist.
         """
 
     @abstractmethod
     def subject(self, identity: str) -> str:
-        """Name of the data set's subject whose likeness this is; empty where it is none.
+        """Name of the data set's subject who looks like this person; empty if there is none.
 
-        Whoever lays out the data refuses people whom the test is about.
+        The data module refuses people who look like a test subject.
 
         Raises:
-            KeyError: If nobody is called so.
+            KeyError: If nobody has this name.
         """

@@ -1,7 +1,4 @@
-"""People out of avatar packs: a folder of them is a cast.
-
-Beside other answers to `synthaug.avatars`; what a pack is, `synthaug.avatars.pack.format` knows.
-"""
+"""People from avatar packs: a folder of packs is an avatar pool."""
 
 import datetime
 import hashlib
@@ -14,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from synthaug.avatars import Avatar, Cast
+from synthaug.avatars import Avatar, AvatarPool
 from synthaug.avatars.pack.about import ConsentError
-from synthaug.avatars.pack.format import SUFFIX, Header, PackFile, read_header
+from synthaug.avatars.pack.format import SUFFIX, PackFile, PackHeader, read_header
 from synthaug.body.skeleton import Skeleton
 from synthaug.structures import Gaussians, Motion
 
@@ -24,16 +21,16 @@ logger = logging.getLogger(__name__)
 
 
 class PackedPerson(Avatar):
-    """One person out of a pack, mapped from the file.
+    """One person of a pack, memory-mapped from the file.
 
     Args:
         path: The pack.
-        gaussians: The finest level with at most so many is the most that is used, the coarsest if none has; None allows
-            full detail. Renderers take a coarser one where the picture needs no more.
+        gaussians: The finest level that is used has at most this many Gaussians, or is the coarsest; None allows full
+            detail. Renderers use coarser levels for small people.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        PackError: If it is no pack, or damaged.
+        PackError: If it is not a pack, or is damaged.
     """
 
     def __init__(self, path: str | Path, *, gaussians: int | None = None) -> None:
@@ -45,7 +42,7 @@ class PackedPerson(Avatar):
 
     @property
     def digest(self) -> str:
-        """Of the pack's content and the level in use."""
+        """Digest of the pack's content and the finest level in use."""
         return self._digest
 
     @property
@@ -54,28 +51,28 @@ class PackedPerson(Avatar):
         return self._rig.skeleton
 
     def pose(self, motion: Motion) -> Gaussians:
-        """The person performing this motion; only the joints' transforms are new, all else stays in the file.
+        """Gaussians of the person in every frame; only the joints' transforms are computed, the rest stays in the file.
 
-        Expressions and pose correctives that a pack may keep are not applied: a renderer moves joints alone.
+        Expressions and pose correctives are not applied, because renderers only move joints.
         """
         return replace(self._rest, T_world_rest=self._rig.transforms(motion))
 
 
-class Packs(Cast):
+class Packs(AvatarPool):
     """The packs below a folder, named by their path in it: `lab/anna.avatar.safetensors` is "lab/anna".
 
-    People who may not be used, because consent is refused, withdrawn or expired, are never drawn, and loading one is
-    an error. Those who are drawn are balanced over the attributes that their packs record: each next person is one
-    whose attributes were chosen least so far, by chance among equals. Fewer people are always the first of more.
+    People who may not be used, because consent is refused, withdrawn or expired, are never sampled, and loading one is
+    an error. Samples are balanced over the attributes that the packs record: each next person is one whose attributes
+    were chosen least so far, random among equals. A smaller sample is always the beginning of a larger one.
 
     Args:
         root: The folder.
         gaussians: See `PackedPerson`.
-        kept: People held open at once; a mapped person costs little memory of its own.
-        today: Day for which consent must hold, as YYYY-MM-DD; None is the day of the run.
+        kept: Number of people held open at once; a memory-mapped person takes little memory of its own.
+        today: Day on which consent must hold, as YYYY-MM-DD; None is the day of the run.
 
     Raises:
-        ValueError: If `today` is no day.
+        ValueError: If `today` is not a day.
     """
 
     def __init__(
@@ -88,8 +85,8 @@ class Packs(Cast):
         self._open: OrderedDict[str, PackedPerson] = OrderedDict()
 
     @cached_property
-    def headers(self) -> dict[str, Header]:
-        """Header of every pack, by identity, in the order of their names.
+    def headers(self) -> dict[str, PackHeader]:
+        """Header of every pack by identity, sorted by name.
 
         Raises:
             FileNotFoundError: If the folder does not exist or has no pack.
@@ -98,19 +95,19 @@ class Packs(Cast):
         paths = sorted(self.root.rglob(f"*{SUFFIX}")) if self.root.is_dir() else []
         if not paths:
             raise FileNotFoundError(
-                f"'{self.root}' has no avatar pack. A folder with *{SUFFIX} was wanted as synth.avatar.root. Make "
-                "packs with `synthaug avatar import`, or use synth/avatar=anny, which needs none."
+                f"Expected synth.avatar.root to be a folder with *{SUFFIX}, found none in '{self.root}'. Make packs "
+                "with `synthaug avatar import`, or use synth/avatar=anny, which needs none."
             )
-        return {self._name(path): read_header(path) for path in paths}
+        return {self._name_of(path): read_header(path) for path in paths}
 
     @cached_property
     def refused(self) -> dict[str, str]:
-        """Why each identity that may not be used may not."""
-        found = {name: header.about.consent.objection(self._today) for name, header in self.headers.items()}
-        return {name: reason for name, reason in found.items() if reason is not None}
+        """Reason for each identity that may not be used."""
+        objections = {name: header.about.consent.objection(self._today) for name, header in self.headers.items()}
+        return {name: reason for name, reason in objections.items() if reason is not None}
 
-    def draw(self, count: int, rng: np.random.Generator) -> tuple[str, ...]:
-        """Different people who may be used, balanced over recorded attributes.
+    def sample(self, count: int, rng: np.random.Generator) -> tuple[str, ...]:
+        """Sample different people who may be used, balanced over recorded attributes.
 
         Raises:
             ValueError: If there are fewer.
@@ -122,21 +119,21 @@ class Packs(Cast):
             logger.warning("%d of %d people may not be used (%s).", len(self.refused), len(self.headers), said)
         if not 0 <= count <= len(names):
             raise ValueError(
-                f"{count} identities were asked for; '{self.root}' has {len(names)} that may be used and "
-                f"{len(self.refused)} that may not. Lower synth.identities, or import more people."
+                f"Expected at least {count} identities that may be used in '{self.root}', got {len(names)} (and "
+                f"{len(self.refused)} that may not be used). Lower synth.identities, or import more people."
             )
         order = [names[index] for index in rng.permutation(len(names))]
-        return tuple(balanced(order, {name: self.headers[name].about.attributes for name in order}, count))
+        return tuple(balance(order, {name: self.headers[name].about.attributes for name in order}, count))
 
     def load(self, identity: str) -> PackedPerson:
-        """The person of this name; the same object while it is held open.
+        """The person with this name; the same object while it is held open.
 
         Raises:
-            KeyError: If there is none of this name.
-            ConsentError: If they may not be used.
+            KeyError: If nobody has this name.
+            ConsentError: If the person may not be used.
             PackError: If the pack is damaged.
         """
-        self._check(identity)
+        self._check_usable(identity)
         person = self._open.pop(identity, None)
         if person is None:
             person = PackedPerson(self.root / f"{identity}{SUFFIX}", gaussians=self._gaussians)
@@ -146,48 +143,48 @@ class Packs(Cast):
         return person
 
     def subject(self, identity: str) -> str:
-        """Which subject of a data set this is, as the pack says; empty where it is none.
+        """The subject of a data set who this is, according to the pack; empty if there is none.
 
         Raises:
-            KeyError: If there is none of this name.
+            KeyError: If nobody has this name.
         """
-        self._known(identity)
+        self._check_known(identity)
         return self.headers[identity].about.subject
 
     def __getstate__(self) -> dict[str, object]:
-        """Open files stay behind: another process maps its own."""
+        """State without the open files: another process maps its own."""
         return {**self.__dict__, "_open": OrderedDict()}
 
-    def _check(self, identity: str) -> None:
-        self._known(identity)
+    def _check_usable(self, identity: str) -> None:
+        self._check_known(identity)
         if identity in self.refused:
             raise ConsentError(
-                f"{identity!r} may not be used: {self.refused[identity]}. People who agree were wanted. Choose another "
-                "identity; `synthaug avatar affected` lists the clips that were made with this one."
+                f"{identity!r} may not be used: {self.refused[identity]}. Choose another identity; `synthaug avatar "
+                "affected` lists the clips that were made with this one."
             )
 
-    def _known(self, identity: str) -> None:
+    def _check_known(self, identity: str) -> None:
         if identity not in self.headers:
             known = ", ".join(list(self.headers)[:3])
             raise KeyError(
-                f"Nobody is called {identity!r} in '{self.root}'. One of its {len(self.headers)} packs was wanted "
-                f"({known}, ...). Recipes need the packs that they were made with."
+                f"Expected one of the {len(self.headers)} packs in '{self.root}' ({known}, ...), got {identity!r}. "
+                "Restore the pack: recipes need the packs that they were made with."
             )
 
-    def _name(self, path: Path) -> str:
+    def _name_of(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix().removesuffix(SUFFIX)
 
 
-def balanced(order: Sequence[str], attributes: Mapping[str, Mapping[str, str]], count: int) -> list[str]:
-    """The first `count` of an order rearranged so that every attribute's values come equally often where they can.
+def balance(order: Sequence[str], attributes: Mapping[str, Mapping[str, str]], count: int) -> list[str]:
+    """Choose `count` names so that the values of every attribute occur equally often, as far as possible.
 
     Args:
-        order: Names, by chance.
-        attributes: Of each of them; what is not recorded counts as a value of its own.
+        order: Names in random order.
+        attributes: Attributes of each name; an attribute that is not recorded counts as a value of its own.
         count: How many to choose.
 
     Returns:
-        Greedily, the next is always one whose values have been chosen least, summed over attributes.
+        The names, chosen greedily: the next is always one whose values were chosen least, summed over attributes.
     """
     kinds = sorted({kind for name in order for kind in attributes[name]})
     if not kinds:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lightning.pytorch import Trainer
     from omegaconf import DictConfig
 
-    from synthaug.avatars import Cast
+    from synthaug.avatars import AvatarPool
     from synthaug.datamodule.module import SynthAugDataModule
     from synthaug.datasets import ActionDataset
     from synthaug.motions import MotionSource
@@ -181,7 +181,7 @@ def build_dataset(config: "DictConfig") -> "ActionDataset":
     return instantiate(config.dataset, _convert_="all")
 
 
-def build_stations(config: "DictConfig") -> "tuple[MotionSource, Cast, Renderer]":
+def build_stations(config: "DictConfig") -> "tuple[MotionSource, AvatarPool, Renderer]":
     """The motion source, the people and the renderer of a configuration. Foreign targets are refused first."""
     from hydra.utils import instantiate
 

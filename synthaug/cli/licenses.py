@@ -30,9 +30,9 @@ def _licenses(chosen: argparse.Namespace) -> int:
     for terms in TABLE if chosen.all else select_terms(tree):
         table.add_row(terms.name, terms.licence, terms.keep, terms.share, terms.train, terms.source)
     for root in find_pack_roots(tree):
-        from synthaug.avatars.importers.importing import licences_of
+        from synthaug.avatars.pack.description import read_licences
 
-        for name, licence in licences_of(Path(root)).items():
+        for name, licence in read_licences(Path(root)).items():
             table.add_row(f"pack {name}", licence.name, "", "", licence.terms, licence.source)
     Console().print(table)
     return 0

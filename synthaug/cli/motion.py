@@ -5,6 +5,8 @@ from pathlib import Path
 
 from synthaug.cli.arguments import add_command, add_overrides
 
+MOTION_SOURCE = "synthaug.motions.MotionSource"
+
 
 def add_motion(commands: "argparse._SubParsersAction") -> None:
     """Add the command and its verbs."""
@@ -15,7 +17,7 @@ def add_motion(commands: "argparse._SubParsersAction") -> None:
     add_overrides(extract)
     inspect = add_command(verbs, "inspect", _inspect, "say what is understood of one recorded motion, and show it")
     inspect.add_argument("file", type=Path, help="a film, a motion file or a motion's folder")
-    inspect.add_argument("--kind", help="an option of synth/motion; recognized from the file otherwise")
+    inspect.add_argument("--kind", help="an option of synth/motion, or a class of your own; recognized otherwise")
     inspect.add_argument("--to", type=Path, default=Path("preview"), metavar="DIR", help="where pictures are written")
     inspect.add_argument("--seconds", type=float, default=10.0, help="of the motion that are shown (10)")
     add_overrides(inspect)
@@ -47,10 +49,19 @@ def _extract(chosen: argparse.Namespace) -> int:
     return 0
 
 
-def _inspect(chosen: argparse.Namespace) -> int:
-    from synthaug.motions.detection import recognised
+def select_source(kind: str) -> list[str]:
+    """Overrides that select a motion source: an option of synth/motion, or a class of another package."""
+    if "." not in kind:
+        return [f"synth/motion={kind}"]
+    return ["synth/motion=sidecar", f"synth.motion._target_={kind}"]  # sidecar.yaml has no other keys
 
-    kind = chosen.kind or recognised(chosen.file)
+
+def _inspect(chosen: argparse.Namespace) -> int:
+    from synthaug.cli.answers import find_answers
+    from synthaug.motions.detection import recognize
+
+    sources = {} if chosen.kind else {name: answer.load() for name, answer in find_answers(MOTION_SOURCE).items()}
+    kind = chosen.kind or recognize(chosen.file, sources)
     # Heavy imports come after the file was found and recognized: mistakes are told at once.
     import numpy
     from rich.console import Console
@@ -70,13 +81,13 @@ def _inspect(chosen: argparse.Namespace) -> int:
     from synthaug.video import write_video
 
     preview = MotionPreview(seconds=chosen.seconds)
-    source, avatars, renderer = build_stations(compose_config([f"synth/motion={kind}", *chosen.overrides]))
+    source, avatars, renderer = build_stations(compose_config([*select_source(kind), *chosen.overrides]))
     reference = source.load(whole_record(chosen.file))
     table = Table(show_header=False, box=None, pad_edge=False)
     for name, value in describe_motion(reference, kind=kind, path=chosen.file):
         table.add_row(name, value, style="bold yellow" if name == "look at" else None)
     Console().print(table)
-    (identity,) = avatars.draw(1, numpy.random.default_rng(0))
+    (identity,) = avatars.sample(1, numpy.random.default_rng(0))
     strips = show_views(reference, avatars.load(identity), renderer, preview=preview, film=find_film(chosen.file))
     title = f"{chosen.file.name}: {kind}, {reference.motion.duration:.2f} s"
     sheet = paint_sheet(one_row_each(strips), title=title, frames=8, side=160)

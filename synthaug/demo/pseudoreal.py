@@ -17,7 +17,7 @@ from rich.progress import track
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from synthaug.avatars import Cast
+from synthaug.avatars import AvatarPool
 from synthaug.backgrounds import Background
 from synthaug.body.skeleton import centre_of, joint_positions, mean_skeleton, resample, retarget
 from synthaug.cameras import CameraPath
@@ -81,7 +81,7 @@ class FilmSet:
     """
 
     motion: MotionSource
-    avatar: Cast
+    avatar: AvatarPool
     camera: CameraPath
     background: Background
     renderer: Renderer
@@ -246,7 +246,7 @@ class PseudoReal(FilmMaker):
         return ("", None) if pairing is None else pairing.assign(job.label, job.performer)
 
     def _sample_performers(self) -> tuple[str, ...]:
-        return self._stage.avatar.draw(self._performers, self._rng(2))
+        return self._stage.avatar.sample(self._performers, self._rng(2))
 
     def _rng(self, *stream: int) -> np.random.Generator:
         return np.random.default_rng([self._seed, FILMING_STREAM, *stream])

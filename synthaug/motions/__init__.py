@@ -5,6 +5,7 @@ Each file beside this one is one source or variation that a config can choose; t
 
 from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -23,6 +24,20 @@ class MotionSource(ABC):
     A source reads a recording that belongs to the film (such as motion capture), or estimates the motion from the film
     itself. The record names the film, its interval and its subject.
     """
+
+    looks: ClassVar[str] = ""
+    """What its files look like, such as "a text that ends in .skeleton"; empty if it recognizes no files."""
+
+    @classmethod
+    def recognizes(cls, path: Path) -> bool:
+        """Whether an existing file or folder looks like a recording of this source; the default recognizes none.
+
+        `synthaug motion inspect` asks every source, so this looks at the name and a small part of the content.
+
+        Raises:
+            FlawError: If the file is damaged.
+        """
+        return False
 
     @property
     @abstractmethod

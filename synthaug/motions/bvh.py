@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias, final
+from typing import ClassVar, TypeAlias, final
 
 import numpy as np
 from jaxtyping import Float
@@ -12,6 +12,7 @@ from jaxtyping import Float
 from synthaug.files import digest_of
 from synthaug.motions import MotionSource
 from synthaug.motions.files.bvhnames import match_joints
+from synthaug.motions.files.recognition import has_suffix, is_film_beside, read_head
 from synthaug.motions.files.recordings import (
     FlawError,
     check_positive,
@@ -277,6 +278,8 @@ class BvhMotion(MotionSource):
         names: The file's joint names by SMPL-X name, where the table lacks them: {"left_hip": "LThigh"}.
     """
 
+    looks: ClassVar[str] = "a text that begins with HIERARCHY"
+
     def __init__(
         self,
         *,
@@ -293,6 +296,11 @@ class BvhMotion(MotionSource):
         self._root = None if root is None else Path(root).expanduser()
         self._up, self._unit = up, unit
         self._names = dict(names or {})
+
+    @classmethod
+    def recognizes(cls, path: Path) -> bool:
+        """Whether this is a .bvh file, a film with one beside it, or a text that begins with HIERARCHY."""
+        return has_suffix(path, ".bvh") or is_film_beside(path, ".bvh") or read_head(path).startswith(b"HIERARCHY")
 
     @property
     def fingerprint(self) -> str:

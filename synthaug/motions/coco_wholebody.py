@@ -3,13 +3,14 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import final
+from typing import ClassVar, final
 
 import numpy as np
 from jaxtyping import Float
 
 from synthaug.files import digest_of
 from synthaug.motions import MotionSource
+from synthaug.motions.files.recognition import first_frame, json_document
 from synthaug.motions.files.recordings import (
     FlawError,
     check_positive,
@@ -221,6 +222,8 @@ class CocoWholebody(MotionSource):
         focal: Focal length over the longer side of the picture.
     """
 
+    looks: ClassVar[str] = "a JSON with 133 keypoints for each person and frame, or a folder of such"
+
     def __init__(
         self,
         *,
@@ -240,6 +243,20 @@ class CocoWholebody(MotionSource):
         self._fps = fps
         self._size = None if size is None else (int(size[0]), int(size[1]))
         self._choice = Choice(person=person, present=float(present), focal=float(focal))
+
+    @classmethod
+    def recognizes(cls, path: Path) -> bool:
+        """Whether this is a JSON of people and keypoints, or a folder of such frames."""
+        document, frame = json_document(path), first_frame(path)
+        listed = isinstance(document, list) or (
+            isinstance(document, dict)
+            and "njts" not in document
+            and bool(document.keys() & {"instance_info", "people", "instances"})
+        )
+        bare = frame is not None and not (isinstance(frame, dict) and "root_pose" in frame)
+        others = ("smplx_optimized/smplx_params_smoothed", "smplx_params")
+        alone = not any((path / other).is_dir() for other in others)
+        return listed or bare or ((path / "keypoints_whole_body").is_dir() and alone)
 
     @property
     def fingerprint(self) -> str:

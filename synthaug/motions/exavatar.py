@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import final
+from typing import ClassVar, final
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from synthaug.motions.files.paramfiles import (
     stand_upright,
     whole_pixels,
 )
+from synthaug.motions.files.recognition import first_frame
 from synthaug.motions.files.recordings import (
     FlawError,
     check_positive,
@@ -65,6 +66,8 @@ class ExAvatar(MotionSource):
         gender: Gender of the fitted model; ExAvatar's is male.
     """
 
+    looks: ClassVar[str] = "a directory with smplx_optimized/smplx_params_smoothed"
+
     def __init__(
         self, *, root: str | None = None, fps: float = 30.0, models: str | None = None, gender: str = "male"
     ) -> None:
@@ -77,6 +80,13 @@ class ExAvatar(MotionSource):
         self._fps = float(fps)
         self._models = None if models is None else Path(models).expanduser()
         self._gender = gender
+
+    @classmethod
+    def recognizes(cls, path: Path) -> bool:
+        """Whether this is a folder with smoothed parameters, or a folder of such frames."""
+        frame = first_frame(path)
+        bare = isinstance(frame, dict) and "root_pose" in frame and not {"betas", "focal"} <= frame.keys()
+        return bare or (path / _SMOOTHED).is_dir()
 
     @property
     def fingerprint(self) -> str:

@@ -5,7 +5,7 @@ LHM's `video2motion` writes them from film, and LHM ships some.
 
 from dataclasses import replace
 from pathlib import Path
-from typing import final
+from typing import ClassVar, final
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from synthaug.motions.files.paramfiles import (
     stand_upright,
     whole_pixels,
 )
+from synthaug.motions.files.recognition import first_frame
 from synthaug.motions.files.recordings import (
     FlawError,
     check_positive,
@@ -58,11 +59,20 @@ class Lhm(MotionSource):
             mean body's.
     """
 
+    looks: ClassVar[str] = "a directory with smplx_params, whose files have betas and focal"
+
     def __init__(self, *, root: str | None = None, fps: float = 30.0, models: str | None = None) -> None:
         check_positive("fps", fps)
         self._root = None if root is None else Path(root).expanduser()
         self._fps = float(fps)
         self._models = None if models is None else Path(models).expanduser()
+
+    @classmethod
+    def recognizes(cls, path: Path) -> bool:
+        """Whether this is a folder with smplx_params, or a folder of such frames."""
+        frame = first_frame(path)
+        bare = isinstance(frame, dict) and {"root_pose", "betas", "focal"} <= frame.keys()
+        return bare or (path / _INSIDE).is_dir()
 
     @property
     def fingerprint(self) -> str:

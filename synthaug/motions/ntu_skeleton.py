@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import final
+from typing import ClassVar, final
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from jaxtyping import Float
 from synthaug.files import digest_of
 from synthaug.motions import MotionSource
 from synthaug.motions.files.calibration import CameraCalibration, NominalLens, calibrate, nominal_calibration
+from synthaug.motions.files.recognition import has_suffix, is_film_beside, read_head
 from synthaug.motions.files.recordings import (
     FlawError,
     check_positive,
@@ -214,6 +215,8 @@ class NtuSkeleton(MotionSource):
             the acting person.
     """
 
+    looks: ClassVar[str] = "a text that ends in .skeleton"
+
     def __init__(
         self,
         *,
@@ -240,6 +243,12 @@ class NtuSkeleton(MotionSource):
         self._camera = camera
         self._present = float(present)
         self._companions = companions
+
+    @classmethod
+    def recognizes(cls, path: Path) -> bool:
+        """Whether this is a .skeleton file, a film with one beside it, or a text that begins with a number."""
+        counted = read_head(path).split(b"\n")[0].strip().isdigit()
+        return has_suffix(path, ".skeleton") or is_film_beside(path, ".skeleton") or counted
 
     @property
     def fingerprint(self) -> str:

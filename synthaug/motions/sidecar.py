@@ -1,16 +1,24 @@
 """Read motions that synthaug wrote beside their film: `clip.npz` beside `clip.mp4`."""
 
 from pathlib import Path
-from typing import final
+from typing import ClassVar, final
 
 from synthaug.files import read_reference
 from synthaug.motions import MotionSource
+from synthaug.motions.files.recognition import array_names, is_film_beside
 from synthaug.structures import Record, Reference
 
 
 @final
 class Sidecar(MotionSource):
     """Reads the whole reference beside each film; film and motion begin together."""
+
+    looks: ClassVar[str] = "an npz that synthaug wrote"
+
+    @classmethod
+    def recognizes(cls, path: Path) -> bool:
+        """Whether this is an npz of synthaug, or a film with an npz beside it."""
+        return {"about", "viewmats", "Ks"} <= array_names(path) or is_film_beside(path, ".npz")
 
     @property
     def fingerprint(self) -> str:

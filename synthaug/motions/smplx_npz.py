@@ -8,7 +8,7 @@ import math
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import final
+from typing import ClassVar, final
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from synthaug.body.rotations import axis_angle_to_matrix
 from synthaug.body.skeleton import joint_positions, mean_skeleton, move_motion
 from synthaug.files import digest_of
 from synthaug.motions import MotionSource, UnusableClipError
+from synthaug.motions.files.recognition import array_names
 from synthaug.motions.files.recordings import FlawError, cut_motion, frames_between, parse_npy
 from synthaug.motions.files.smplx_models import NEUTRAL_PELVIS
 from synthaug.motions.files.smplx_models import rest_pelvis as rest_pelvis_of
@@ -105,6 +106,8 @@ class SmplxNpz(MotionSource):
         fps: Frame rate of files that do not store one.
     """
 
+    looks: ClassVar[str] = "an npz with poses and transl, as AMASS and smplx write them"
+
     def __init__(
         self,
         *,
@@ -119,6 +122,12 @@ class SmplxNpz(MotionSource):
         if fps is not None and not 0 < fps < math.inf:
             raise ValueError(f"Expected fps to be a positive number or None, got {fps}. Correct synth.motion.fps.")
         self._fps = fps
+
+    @classmethod
+    def recognizes(cls, path: Path) -> bool:
+        """Whether this is an npz with poses that is not one of synthaug."""
+        names = array_names(path)
+        return bool(names & {"poses", "body_pose", "pose_body"}) and not {"about", "viewmats", "Ks"} <= names
 
     @property
     def fingerprint(self) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import final
+from typing import ClassVar, final
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from jaxtyping import Float
 from synthaug.body.skeleton import JOINT, mean_skeleton
 from synthaug.files import digest_of
 from synthaug.motions import MotionSource
+from synthaug.motions.files.recognition import is_film_beside, json_document
 from synthaug.motions.files.recordings import (
     FlawError,
     check_positive,
@@ -135,6 +136,8 @@ class ToyotaSkeleton(MotionSource):
         focal: Focal length over the longer side of the picture; the set's Kinects have 0.82 to 0.84.
     """
 
+    looks: ClassVar[str] = "a JSON with njts and frames"
+
     def __init__(
         self,
         *,
@@ -152,6 +155,12 @@ class ToyotaSkeleton(MotionSource):
         self._pose = pose
         self._fps = fps
         self._choice = Choice(person=person, present=float(present), focal=float(focal))
+
+    @classmethod
+    def recognizes(cls, path: Path) -> bool:
+        """Whether this is a JSON with njts, or a film with a _pose3d.json beside it."""
+        document = json_document(path)
+        return is_film_beside(path, "_pose3d.json") or (isinstance(document, dict) and "njts" in document)
 
     @property
     def fingerprint(self) -> str:

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import final
+from typing import ClassVar, final
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from jaxtyping import UInt8
 
 from synthaug.body.skeleton import mean_skeleton
 from synthaug.motions import MotionSource, UnusableClipError
+from synthaug.motions.files.recognition import is_film
 from synthaug.motions.fitting.landmarks import Landmarks
 from synthaug.motions.pose.crowd import choose_lead, track_people
 from synthaug.motions.pose.fingers import Hands
@@ -25,7 +26,7 @@ from synthaug.motions.pose.reconstruction import FILM_BELIEFS, Gate, pixel_heigh
 from synthaug.motions.pose.scenes import WatchedPerson
 from synthaug.motions.pose.shots import Thumbnail, find_cuts, make_thumbnail, split_shots
 from synthaug.structures import Record, Reference
-from synthaug.video import VideoInfo, indices_at, probe, read_frames
+from synthaug.video import SUFFIXES, VideoInfo, indices_at, probe, read_frames
 
 _VERSION = 4
 """Raised whenever the same film would yield another motion."""
@@ -73,6 +74,8 @@ class VideoMotion(MotionSource):
         iterations: Descent steps of the fit.
     """
 
+    looks: ClassVar[str] = f"a film ({', '.join(SUFFIXES[:4])}, ...)"
+
     def __init__(
         self,
         *,
@@ -93,6 +96,11 @@ class VideoMotion(MotionSource):
         self._warm_up = warm_up
         self._gate = gate or Gate()
         self._beliefs = dataclasses.replace(FILM_BELIEFS, iterations=iterations)
+
+    @classmethod
+    def recognizes(cls, path: Path) -> bool:
+        """Whether this is a film."""
+        return is_film(path)
 
     @property
     def fingerprint(self) -> str:

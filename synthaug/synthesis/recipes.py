@@ -77,7 +77,7 @@ class RecipeSampler:
         self.clip = clip
         self.seed = seed
         self.lineage: Values = {**(lineage or {}), "synthaug": version("synthaug"), "seed": seed}
-        self.identities = synthesis.avatar.draw(synthesis.identities, np.random.default_rng([seed, _CAST]))
+        self.identities = synthesis.avatar.sample(synthesis.identities, np.random.default_rng([seed, _CAST]))
         self._mirror_labels: Mapping[int, int] = mirror_labels or {}
         self._slots = self._allot()
 

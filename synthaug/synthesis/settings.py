@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from synthaug.avatars import Cast
+from synthaug.avatars import AvatarPool
 from synthaug.backgrounds import Background
 from synthaug.cameras import CameraPath
 from synthaug.motions import MotionSource, MotionVariation
@@ -38,7 +38,7 @@ class Synthesis:
 
     motion: MotionSource
     variation: MotionVariation
-    avatar: Cast
+    avatar: AvatarPool
     camera: CameraPath
     background: Background
     renderer: Renderer

@@ -1,9 +1,16 @@
-"""What every avatar and every cast must do, for our classes and for those of other packages."""
+"""Contracts of avatars, avatar pools and importers, for synthaug's classes and those of other packages."""
+
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import torch
 
-from synthaug.avatars import Avatar, Cast
+from synthaug.avatars import Avatar, AvatarPool
+from synthaug.avatars.importers import Importer
+from synthaug.avatars.importers.files.checkpoints import content_digest
+from synthaug.avatars.pack.format import SUFFIX, read_header, write_pack
+from synthaug.avatars.packs import PackedPerson
 from synthaug.body.rotations import axis_angle_to_matrix
 from synthaug.body.skeleton import move_motion
 from synthaug.body.skinning import pose_frame
@@ -11,20 +18,20 @@ from synthaug.structures import Gaussians, Motion
 
 
 def check_avatar(avatar: Avatar) -> None:
-    """Assert the contract of `Avatar`: sound Gaussians, the same every time, that move rigidly with the world.
+    """Assert the contract of `Avatar`: valid Gaussians, the same every time, that move rigidly with the world.
 
     Args:
-        avatar: Any; it is posed in four frames.
+        avatar: Any avatar; it is posed in four frames.
 
     Raises:
         AssertionError: If the contract is broken; the message says how.
     """
     joints = avatar.skeleton.joints
-    assert joints.shape == (55, 3), f"the skeleton has {tuple(joints.shape)}; 55 joints of 3 were wanted"
-    assert float(joints[0].abs().max()) < 1e-4, "the rest pelvis must be the origin"
+    assert joints.shape == (55, 3), f"Expected a skeleton of shape (55, 3), got {tuple(joints.shape)}."
+    assert float(joints[0].abs().max()) < 1e-4, "the pelvis at rest must be the origin"
     motion = _wriggle(4)
     posed = avatar.pose(motion)
-    _check_sound(posed, frames=4)
+    _check_gaussians(posed, frames=4)
     again = avatar.pose(motion)
     for frame in range(4):
         assert torch.equal(pose_frame(posed, frame).means, pose_frame(again, frame).means), (
@@ -34,26 +41,48 @@ def check_avatar(avatar: Avatar) -> None:
     _check_equivariant(avatar, motion)
 
 
-def check_avatar_pool(cast: Cast) -> None:
-    """Assert the contract of `Cast`: different names by the generator alone, each of which can be loaded.
+def check_avatar_pool(pool: AvatarPool) -> None:
+    """Assert the contract of `AvatarPool`: different names, decided by the generator alone, that can be loaded.
 
     Raises:
         AssertionError: If the contract is broken; the message says how.
     """
-    names = cast.draw(3, np.random.default_rng(5))
-    assert len(set(names)) == 3, f"three different identities were wanted, not {names}"
-    assert names == cast.draw(3, np.random.default_rng(5)), "the same generator must draw the same people"
-    assert cast.draw(0, np.random.default_rng(5)) == (), "nobody must be drawable"
-    first, second = cast.load(names[0]), cast.load(names[1])
+    names = pool.sample(3, np.random.default_rng(5))
+    assert len(set(names)) == 3, f"Expected three different identities, got {names}."
+    assert names == pool.sample(3, np.random.default_rng(5)), "the same generator must sample the same people"
+    assert pool.sample(0, np.random.default_rng(5)) == (), "a sample of no people must be empty"
+    first, second = pool.load(names[0]), pool.load(names[1])
     assert first.digest != second.digest, "two identities must have two digests"
-    assert cast.load(names[0]).digest == first.digest, "loading twice must give the same person"
-    assert isinstance(cast.subject(names[0]), str), "subject must be a name, or empty"
-    for ask in (cast.load, cast.subject):
+    assert pool.load(names[0]).digest == first.digest, "loading twice must give the same person"
+    assert isinstance(pool.subject(names[0]), str), "subject must be a name, or empty"
+    for look_up in (pool.load, pool.subject):
         try:
-            ask("nobody at all")
+            look_up("nobody at all")
         except KeyError:
             continue
         raise AssertionError("an unknown identity must raise KeyError")
+
+
+def check_importer(importer: Importer, source: Path) -> None:
+    """Assert the contract of `Importer`: valid packs, the same every time, of people who are avatars.
+
+    Args:
+        importer: Any importer.
+        source: A file of its format, with one person.
+
+    Raises:
+        AssertionError: If the contract is broken; the message says how.
+    """
+    assert importer.find_people(source) is None, f"Expected one person in '{source}', got a collection."
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder) / f"{number}{SUFFIX}" for number in range(2)]
+        for path in paths:
+            write_pack(path, importer.import_person(source, "somebody"))
+        first, second = map(read_header, paths)
+        assert first.digest == second.digest, "importing twice must give the same pack"
+        assert first.about.name == "somebody", f"Expected the name 'somebody', got {first.about.name!r}."
+        assert first.about.provenance.digest == content_digest(source), "provenance.digest must be the source's"
+        check_avatar(PackedPerson(paths[0]))
 
 
 def _wriggle(frames: int) -> Motion:
@@ -64,9 +93,9 @@ def _wriggle(frames: int) -> Motion:
     return Motion.from_pose(pose, transl, fps=30.0)
 
 
-def _check_sound(gaussians: Gaussians, *, frames: int) -> None:
-    assert gaussians.num_frames == frames, f"{frames} frames were asked for, {gaussians.num_frames} came"
-    assert gaussians.T_world_rest.shape[1] == 55, "transforms of the 55 joints were wanted"
+def _check_gaussians(gaussians: Gaussians, *, frames: int) -> None:
+    assert gaussians.num_frames == frames, f"Expected {frames} frames, got {gaussians.num_frames}."
+    assert gaussians.T_world_rest.shape[1] == 55, "Expected transforms of 55 joints."
     for name in ("means", "quats", "scales", "opacities", "colors", "weights", "T_world_rest"):
         assert bool(torch.isfinite(getattr(gaussians, name)).all()), f"{name} must be finite"
     torch.testing.assert_close(gaussians.quats.norm(dim=-1), torch.ones(len(gaussians.quats)), rtol=0, atol=1e-4)

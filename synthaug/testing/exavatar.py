@@ -1,7 +1,7 @@
-"""ExAvatar without ExAvatar: synthetic checkpoints with the right keys and shapes, and its animation transcribed.
+"""Synthetic ExAvatar checkpoints with the right keys and shapes, and a transcription of ExAvatar's animation.
 
-The transcription is the specification of `synthaug.avatars.importers.exavatar`: literal, slow, in double precision,
-sharing no code with it. No real checkpoint could be opened; both follow the classes of the reference implementation.
+The transcription is the specification of `synthaug.avatars.importers.exavatar`: literal, slow and in double precision,
+it shares no code with the importer. No real checkpoint could be opened; both follow the reference implementation.
 """
 
 import json
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.spatial import ConvexHull
 from torch import Tensor
 
-from synthaug.avatars.importers.smplx_body import LIP_RING, subdivided, with_cavity
+from synthaug.avatars.importers.files.smplx_body import LIP_RING, subdivided, with_cavity
 from synthaug.body.skeleton import JOINT, PARENTS, mean_skeleton
 
 Doubles: TypeAlias = NDArray[np.float64]
@@ -25,14 +25,14 @@ Network: TypeAlias = dict[str, Tensor]
 def write_checkpoint(
     folder: Path, *, vertices: int = 10_475, lips: tuple[int, ...] = LIP_RING, inputs: int = 222, seed: int = 0
 ) -> Network:
-    """Write snapshot_4.pth and face_offset.json of an egg-shaped nobody; returns the network's tensors.
+    """Write snapshot_4.pth and face_offset.json of an egg-shaped person, and return the network's tensors.
 
     Args:
-        folder: Where to.
-        vertices: Of the body; 10,475 as in SMPL-X gives 167,390 Gaussians.
-        lips: Ids of its lip ring, all below `vertices`.
+        folder: Where the files are written.
+        vertices: Vertices of the body; 10,475 as in SMPL-X gives 167,390 Gaussians.
+        lips: Ids of the lip ring, all below `vertices`.
         inputs: 222 for the main branch, 420 for X-Humans.
-        seed: Decides everything.
+        seed: Seed of everything.
     """
     folder.mkdir(parents=True, exist_ok=True)
     generator = torch.Generator().manual_seed(seed)
@@ -50,11 +50,11 @@ def write_checkpoint(
     return network
 
 
-def animated(network: Network, face_offset: Doubles, frame: dict[str, Doubles], lips: tuple[int, ...]) -> Doubles:
+def animate(network: Network, face_offset: Doubles, frame: dict[str, Doubles], lips: tuple[int, ...]) -> Doubles:
     """Means of one frame in camera space, [N, 3]: steps 1 to 10 of ExAvatar's base branch.
 
     Args:
-        network: Of the checkpoint.
+        network: Tensors of the checkpoint.
         face_offset: Metres, [V, 3].
         frame: ExAvatar's own parameters: root_pose, body_pose, jaw_pose, leye_pose, reye_pose, lhand_pose, rhand_pose
             (relative to the mean hand), expr, trans.
@@ -68,9 +68,9 @@ def animated(network: Network, face_offset: Doubles, frame: dict[str, Doubles], 
     da = np.zeros((55, 3))
     da[1, 2], da[2, 2] = 1, -1
     coarse, joints_neutral, _ = smplx(layer, g["shape_param"], face_offset, joint_offset, da)
-    mesh_neutral = upsampled(layer["faces_tensor"].astype(int), coarse, lips)
+    mesh_neutral = upsample_mesh(layer["faces_tensor"].astype(int), coarse, lips)
     # 2. and 3. Its joints taken back to the zero pose, and the joints of the zero pose.
-    back = chain(_rotations(-da), joints_neutral)
+    back = chain_transforms(_rotations(-da), joints_neutral)
     _, joints_zero, _ = smplx(layer, g["shape_param"], face_offset, joint_offset, np.zeros((55, 3)))
     # 4. and 5. Features and what the networks make of them; 6. the base mean.
     mean = mesh_neutral + _mean_offset(g)
@@ -86,7 +86,7 @@ def animated(network: Network, face_offset: Doubles, frame: dict[str, Doubles], 
          frame["leye_pose"].reshape(1, 3), frame["reye_pose"].reshape(1, 3), frame["lhand_pose"].reshape(15, 3),
          frame["rhand_pose"].reshape(15, 3)]
     )  # fmt: skip
-    there = chain(_rotations(pose), joints_zero)
+    there = chain_transforms(_rotations(pose), joints_zero)
     T = np.array([there[j] @ back[j] for j in range(55)])
     homogeneous = np.concatenate([mean, np.ones((len(mean), 1))], axis=1)
     return np.einsum("nj,jik,nk->ni", weights, T, homogeneous)[:, :3] + frame["trans"]
@@ -106,14 +106,14 @@ def smplx(
     R = _rotations(full)
     feature = np.concatenate([(R[j] - np.eye(3)).reshape(9) for j in range(1, 55)])
     shaped = shaped + (feature @ layer["posedirs"]).reshape(-1, 3)
-    A = chain(R, joints)
+    A = chain_transforms(R, joints)
     posed = np.array([A[j, :3, :3] @ joints[j] + A[j, :3, 3] for j in range(55)])
     blended = np.einsum("vj,jik->vik", layer["lbs_weights"], A)
     return np.einsum("vik,vk->vi", blended[:, :3, :3], shaped) + blended[:, :3, 3], posed, joints
 
 
-def chain(R: Doubles, joints: Doubles) -> Doubles:
-    """Rigid transforms of the kinematic chain relative to the pose in which the joints are given, [55, 4, 4]."""
+def chain_transforms(R: Doubles, joints: Doubles) -> Doubles:
+    """Rigid transforms of the kinematic chain relative to the pose of the given joints, [55, 4, 4]."""
     world = np.zeros((55, 4, 4))
     for j, parent in enumerate(PARENTS):
         local = np.eye(4)
@@ -125,8 +125,8 @@ def chain(R: Doubles, joints: Doubles) -> Doubles:
     return world
 
 
-def upsampled(faces: NDArray[np.int_], values: Doubles, lips: tuple[int, ...]) -> Doubles:
-    """Vertex values on the mesh with closed mouth, subdivided twice, by dictionaries of edges."""
+def upsample_mesh(faces: NDArray[np.int_], values: Doubles, lips: tuple[int, ...]) -> Doubles:
+    """Vertex values on the mesh with a closed mouth, subdivided twice, by dictionaries of edges."""
     for triangle in ((0, 1, 7), (1, 2, 7), (2, 3, 5), (3, 4, 5), (2, 5, 6), (2, 6, 7)):
         faces = np.concatenate([faces, [[lips[i] for i in triangle]]])
     for _ in range(2):
@@ -146,8 +146,8 @@ def upsampled(faces: NDArray[np.int_], values: Doubles, lips: tuple[int, ...]) -
 
 def _mean_offset(g: dict[str, Doubles]) -> Doubles:
     places, face = g["pos_enc_mesh"], g["is_face"] > 0
-    feature = _triplanes(g["triplane"], places - places.mean(0))
-    feature[face] = _triplanes(g["triplane_face"], (places[face] - places[face].mean(0)) / 0.15)
+    feature = _sample_triplanes(g["triplane"], places - places.mean(0))
+    feature[face] = _sample_triplanes(g["triplane_face"], (places[face] - places[face].mean(0)) / 0.15)
     x = feature
     for layer in (0, 3, 6):
         x = x @ g[f"geo_net.{layer}.weight"].T + g[f"geo_net.{layer}.bias"]
@@ -158,8 +158,8 @@ def _mean_offset(g: dict[str, Doubles]) -> Doubles:
     return x @ g["mean_offset_net.0.weight"].T + g["mean_offset_net.0.bias"]
 
 
-def _triplanes(planes: Doubles, places: Doubles) -> Doubles:
-    """Bilinear samples at -1..1, corners not aligned, zero outside; first coordinate along the last axis."""
+def _sample_triplanes(planes: Doubles, places: Doubles) -> Doubles:
+    """Bilinear samples at -1..1, corners not aligned, zero outside; the first coordinate is along the last axis."""
     found = []
     for plane, (a, b) in zip(planes, ((0, 1), (0, 2), (1, 2)), strict=True):
         side = plane.shape[-1]
@@ -190,9 +190,9 @@ def _rotations(pose: Doubles) -> Doubles:
 
 
 def _egg(vertices: int, lips: tuple[int, ...], generator: torch.Generator) -> tuple[Network, NDArray[np.int64]]:
-    """A body with SMPL-X's tables on an egg of a person's size, with an open mouth and SMPL-X's count of edges."""
+    """A body with SMPL-X's tables on an egg as large as a person, with an open mouth and SMPL-X's number of edges."""
     points = torch.nn.functional.normalize(torch.randn(vertices, 3, generator=generator, dtype=torch.float64), dim=1)
-    faces = _with_holes(ConvexHull(points.numpy()).simplices.astype(np.int64), lips, vertices)
+    faces = _cut_holes(ConvexHull(points.numpy()).simplices.astype(np.int64), lips, vertices)
     places = (points * points.new_tensor([0.85, 0.9, 0.25])).float()
     joints = mean_skeleton().joints
     near = torch.cdist(places, joints)
@@ -214,10 +214,10 @@ def _egg(vertices: int, lips: tuple[int, ...], generator: torch.Generator) -> tu
     }, faces  # fmt: skip
 
 
-def _with_holes(faces: NDArray[np.int64], lips: tuple[int, ...], vertices: int) -> NDArray[np.int64]:
-    """A closed mesh with an octagonal mouth between the lip vertices, and a slit and three holes elsewhere.
+def _cut_holes(faces: NDArray[np.int64], lips: tuple[int, ...], vertices: int) -> NDArray[np.int64]:
+    """Cut an octagonal mouth between the lip vertices, and a slit and three holes elsewhere, into a closed mesh.
 
-    They take 38 faces and 33 edges, as SMPL-X has fewer than a closed surface of its vertices.
+    They remove 38 faces and 33 edges, by which SMPL-X differs from a closed surface with its vertices.
     """
     beside: dict[tuple[int, int], list[int]] = {}
     for index, face in enumerate(faces.tolist()):
@@ -248,11 +248,11 @@ def _with_holes(faces: NDArray[np.int64], lips: tuple[int, ...], vertices: int) 
             gone.add(index)
             touched |= set(face)
     kept = np.array([face for index, face in enumerate(faces) if index not in gone])
-    return _renamed(kept, dict(zip(octagon, lips, strict=True)), vertices)
+    return _renumber(kept, dict(zip(octagon, lips, strict=True)), vertices)
 
 
 def _ring(faces: NDArray[np.int64], middle: int) -> list[int]:
-    """Neighbours of a vertex in order around it."""
+    """Neighbours of a vertex, in order around it."""
     pairs = [[int(v) for v in face if v != middle] for face in faces[(faces == middle).any(1)]]
     ring = list(pairs.pop())
     while pairs:
@@ -263,7 +263,7 @@ def _ring(faces: NDArray[np.int64], middle: int) -> list[int]:
 
 
 def _slit(faces: NDArray[np.int64], beside: dict[tuple[int, int], list[int]], gone: set[int], length: int) -> list[int]:
-    """A strip of so many faces, each sharing one edge with the one before and none with any other, far from `gone`."""
+    """A strip of `length` faces, each sharing one edge with the one before and none with others, away from `gone`."""
     near = {int(v) for index in gone for v in faces[index]}
     for start in range(len(faces)):
         if near & set(faces[start].tolist()):
@@ -278,7 +278,7 @@ def _slit(faces: NDArray[np.int64], beside: dict[tuple[int, int], list[int]], go
             edges |= _edges(faces[strip[-1]])
         else:
             return strip
-    raise RuntimeError("No strip of faces is long enough. Another seed was wanted; choose one, or more vertices.")
+    raise RuntimeError(f"Found no strip of {length} faces. Choose another seed, or more vertices.")
 
 
 def _edges(face: NDArray[np.int64]) -> set[tuple[int, int]]:
@@ -286,8 +286,8 @@ def _edges(face: NDArray[np.int64]) -> set[tuple[int, int]]:
     return {(min(x, y), max(x, y)) for x, y in ((a, b), (b, c), (c, a))}
 
 
-def _renamed(faces: NDArray[np.int64], names: dict[int, int], vertices: int) -> NDArray[np.int64]:
-    """Vertices renumbered so that some get the names that are asked for."""
+def _renumber(faces: NDArray[np.int64], names: dict[int, int], vertices: int) -> NDArray[np.int64]:
+    """Renumber vertices so that some get the given ids."""
     free = [v for v in range(vertices) if v not in names.values()]
     others = [v for v in range(vertices) if v not in names]
     table = np.zeros(vertices, np.int64)
@@ -299,7 +299,7 @@ def _renamed(faces: NDArray[np.int64], names: dict[int, int], vertices: int) -> 
 def _person(
     body: Network, faces: NDArray[np.int64], lips: tuple[int, ...], inputs: int, generator: torch.Generator
 ) -> Network:
-    """Everything below `human_gaussian.` but the body; buffers follow from it, the rest is random."""
+    """Everything under `human_gaussian.` but the body; buffers follow from the body, the rest is random."""
     up, _ = subdivided(with_cavity(faces, lips), len(body["v_template"]), 2)
     count, template = up.shape[0], body["v_template"]
 
@@ -347,7 +347,7 @@ def _person(
 
 
 def _encoding(body: Network, upsample: object) -> Tensor:
-    """The mesh at which triplanes are asked: nobody's shape, hips apart, mean hands, jaw open by 1/3 rad."""
+    """Where the triplanes are sampled: mean shape, hips apart, mean hands, jaw open by 1/3 rad."""
     layer = {key: value.double().numpy() for key, value in body.items()}
     pose = np.zeros((55, 3))
     pose[1, 2], pose[2, 2], pose[22, 0] = 1, -1, 1 / 3

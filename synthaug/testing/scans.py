@@ -1,6 +1,6 @@
-"""Procedural people scanned: static splats in standing poses, of which everything is known. For tests and benchmarks.
+"""Make scans of procedural people: static splats in standing poses with known joints, pose, scale and up axis.
 
-What an importer of scans must find again: joints, pose, scale and which side is up.
+Tests and benchmarks of importers compare with these.
 """
 
 from typing import Literal, TypeAlias
@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from synthaug.avatars.anny import AnnyPerson
-from synthaug.avatars.importers.attire import MODES
-from synthaug.avatars.importers.ply import Splats
-from synthaug.avatars.importers.registration import BETAS, Stance, stature
-from synthaug.avatars.procedural.wardrobe import draw_person
+from synthaug.avatars.importers.fitting.attire import MODES
+from synthaug.avatars.importers.fitting.stance import BETAS, Stance, stature
+from synthaug.avatars.pack.splats import Splats
+from synthaug.avatars.procedural.wardrobe import sample_person
 from synthaug.body.rotations import matrix_to_quat
 from synthaug.body.skeleton import JOINT, forward_kinematics
 from synthaug.body.skinning import pose_frame
@@ -29,8 +29,8 @@ UPRIGHT: dict[str, NDArray[np.floating]] = {
 """From our frame to the scan's, by the scan's up axis."""
 
 
-def standing(rng: np.random.Generator) -> NDArray[np.floating]:
-    """A pose in which people stand to be scanned, axis-angles [55, 3]: the arms from hanging to half out."""
+def sample_standing_pose(rng: np.random.Generator) -> NDArray[np.floating]:
+    """Sample a pose in which people stand to be scanned, axis-angles [55, 3]: arms from hanging to half out."""
     pose = np.zeros((55, 3))
     for side, sign in (("left", -1.0), ("right", 1.0)):
         twist, swing = rng.uniform(-0.3, 0.3, 2)
@@ -44,14 +44,14 @@ def standing(rng: np.random.Generator) -> NDArray[np.floating]:
     return pose
 
 
-def scanned(seed: int, *, up: Up, gaussians: int = 12_000) -> tuple[AnnyPerson, Splats, Stance, float]:
-    """A person of the studio family, scanned: the person, the splat, how it stands in the scan, and its bare height.
+def scan_person(seed: int, *, up: Up, gaussians: int = 12_000) -> tuple[AnnyPerson, Splats, Stance, float]:
+    """Scan a person of the studio family: the person, the splat, the true stance in the scan, and the bare height.
 
-    Scale (0.2 to 4.5 units a metre), place, direction and pose are drawn from the seed.
+    Scale (0.2 to 4.5 units per metre), position, direction and pose are sampled from the seed.
     """
     rng = np.random.default_rng(seed)
-    person, betas = AnnyPerson("studio", seed + 100, gaussians=gaussians), draw_person("studio", seed + 100).betas
-    R = Rotation.from_rotvec(standing(rng)).as_matrix()
+    person, betas = AnnyPerson("studio", seed + 100, gaussians=gaussians), sample_person("studio", seed + 100).betas
+    R = Rotation.from_rotvec(sample_standing_pose(rng)).as_matrix()
     R[0] = UPRIGHT[up] @ Rotation.from_euler("y", rng.uniform(0, 2 * np.pi)).as_matrix()
     scale, transl = float(np.exp(rng.uniform(-1.5, 1.5))), rng.normal(size=3)
     truth = Stance(R, betas[:BETAS].astype(float), transl, scale, np.zeros(MODES))
@@ -71,14 +71,14 @@ def scanned(seed: int, *, up: Up, gaussians: int = 12_000) -> tuple[AnnyPerson, 
 
 
 def joints_of(person: AnnyPerson, truth: Stance) -> NDArray[np.floating]:
-    """Where the person's joints are in the scan, [55, 3]."""
+    """Positions of the person's joints in the scan, [55, 3]."""
     motion = Motion.from_pose(torch.from_numpy(truth.pose)[None].float(), torch.zeros(1, 3), fps=1.0)
     places = forward_kinematics(motion, person.skeleton)[0, :, :3, 3].double().numpy()
     return places * truth.scale + truth.transl
 
 
-def spoiled(splats: Splats, truth: Stance, *, floaters: int, holes: int, seed: int) -> Splats:
-    """The scan with stray Gaussians all about it, and balls of 14 cm across cut out of its surface."""
+def spoil(splats: Splats, truth: Stance, *, floaters: int, holes: int, seed: int) -> Splats:
+    """Add stray Gaussians around a scan, and cut balls of 14 cm diameter out of its surface."""
     rng = np.random.default_rng(seed)
     centres = splats.means[rng.integers(len(splats.means), size=holes)]
     distance = np.linalg.norm(splats.means[:, None] - centres[None], axis=2)

@@ -24,8 +24,8 @@ from synthaug.avatars.pack.format import (
     with_about,
     write_pack,
 )
-from synthaug.avatars.pack.rig import Rig
-from synthaug.avatars.packs import PackedPerson, Packs, balanced
+from synthaug.avatars.pack.rig import AvatarRig
+from synthaug.avatars.packs import PackedPerson, Packs, balance
 from synthaug.body.skeleton import JOINT, forward_kinematics, mean_skeleton
 from synthaug.datasets import LeakError, Split
 from synthaug.datasets.leaks import assert_strangers
@@ -44,7 +44,7 @@ def wriggle(frames=3, seed=0):
 
 def pack_of(person, about=PAPERS):
     rest = person.pose(wriggle(1))
-    return Pack(about, Rig(person.skeleton.joints, torch.zeros(55, 3)), (rest,))
+    return Pack(about, AvatarRig(person.skeleton.joints, torch.zeros(55, 3)), (rest,))
 
 
 def tiny(about=PAPERS, count=40, seed=0, levels=(1, 2)):
@@ -60,7 +60,7 @@ def tiny(about=PAPERS, count=40, seed=0, levels=(1, 2)):
         quats=torch.tensor([[1.0, 0, 0, 0]]).repeat(len(parts[-1].means), 1),
     )
     pose = 0.2 * torch.randn(55, 3, generator=generator)
-    return Pack(about, Rig(mean_skeleton().joints, pose), tuple(parts))
+    return Pack(about, AvatarRig(mean_skeleton().joints, pose), tuple(parts))
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_a_packed_person_is_an_avatar_in_whatever_pose_it_is_stored(path):
     check_avatar(PackedPerson(path))
 
 
-def test_packs_are_a_cast(tmp_path):
+def test_packs_are_an_avatar_pool(tmp_path):
     for seed in range(4):
         write_pack(tmp_path / f"lab/{seed}{SUFFIX}", tiny(seed=seed))
     check_avatar_pool(Packs(tmp_path))
@@ -172,10 +172,10 @@ def test_opening_many_people_costs_no_memory_of_their_own(tmp_path, person):
     write_pack(source, pack_of(big))
     for number in range(1, 40):
         os.link(source, tmp_path / f"{number}{SUFFIX}")
-    cast = Packs(tmp_path)
-    kept = [cast.load("0"), cast.load("1")]
+    pool = Packs(tmp_path)
+    kept = [pool.load("0"), pool.load("1")]
     before = _private_bytes()
-    kept += [cast.load(str(number)) for number in range(2, 40)]
+    kept += [pool.load(str(number)) for number in range(2, 40)]
     grown = (_private_bytes() - before) / 38
     assert grown < 0.15 * source.stat().st_size, f"{grown / 1e6:.2f} MB a person"
 
@@ -188,12 +188,12 @@ def _private_bytes():
         pytest.skip("this system has no /proc/self/smaps_rollup")
 
 
-def test_a_cast_travels_to_another_process_without_its_open_files(path):
-    cast = Packs(path.parent)
-    cast.load("tiny")
-    again = pickle.loads(pickle.dumps(cast))
-    assert again.load("tiny").digest == cast.load("tiny").digest
-    assert len(pickle.dumps(cast)) < 20_000
+def test_an_avatar_pool_travels_to_another_process_without_its_open_files(path):
+    pool = Packs(path.parent)
+    pool.load("tiny")
+    again = pickle.loads(pickle.dumps(pool))
+    assert again.load("tiny").digest == pool.load("tiny").digest
+    assert len(pickle.dumps(pool)) < 20_000
 
 
 def named(consent=Consent(), subject="", attributes=None):  # noqa: B008 (frozen)
@@ -208,15 +208,15 @@ def named(consent=Consent(), subject="", attributes=None):  # noqa: B008 (frozen
         (Consent(expires="2026-01-31"), "expired on 2026-01-31"),
     ],
 )
-def test_people_who_do_not_agree_are_never_drawn_and_not_loaded(tmp_path, consent, reason):
+def test_people_who_do_not_agree_are_never_sampled_and_not_loaded(tmp_path, consent, reason):
     write_pack(tmp_path / f"no{SUFFIX}", tiny(named(consent)))
     write_pack(tmp_path / f"yes{SUFFIX}", tiny(named(Consent(training=True, expires="2026-02-01"))))
-    cast = Packs(tmp_path, today="2026-02-01")
-    assert cast.draw(1, np.random.default_rng(0)) == ("yes",)
+    pool = Packs(tmp_path, today="2026-02-01")
+    assert pool.sample(1, np.random.default_rng(0)) == ("yes",)
     with pytest.raises(ConsentError, match=reason):
-        cast.load("no")
-    with pytest.raises(ValueError, match="1 that may be used and 1 that may not"):
-        cast.draw(2, np.random.default_rng(0))
+        pool.load("no")
+    with pytest.raises(ValueError, match="at least 2 identities.*got 1 .and 1 that may not be used"):
+        pool.sample(2, np.random.default_rng(0))
 
 
 def test_consent_holds_on_its_last_day():
@@ -226,40 +226,40 @@ def test_consent_holds_on_its_last_day():
 def test_identities_are_balanced_over_what_is_recorded():
     order = [f"p{index}" for index in np.random.default_rng(0).permutation(60)]
     attributes = {name: {"gender": "woman" if int(name[1:]) < 12 else "man", "age": name[1:][-1]} for name in order}
-    chosen = balanced(order, attributes, 20)
+    chosen = balance(order, attributes, 20)
     assert sum(attributes[name]["gender"] == "woman" for name in chosen) in (9, 10, 11)
     assert len({attributes[name]["age"] for name in chosen}) == 10
-    assert balanced(order, attributes, 7) == chosen[:7]
-    assert balanced(order, {name: {} for name in order}, 5) == order[:5]
+    assert balance(order, attributes, 7) == chosen[:7]
+    assert balance(order, {name: {} for name in order}, 5) == order[:5]
 
 
-def test_ten_identities_of_a_cast_are_balanced_and_the_first_of_twenty(tmp_path):
+def test_ten_identities_of_a_pool_are_balanced_and_the_first_of_twenty(tmp_path):
     anybody = tiny(count=8, levels=(1,))
     for number in range(24):
         about = named(attributes={"gender": "woman" if number < 6 else "man"})
         write_pack(tmp_path / f"p{number:02d}{SUFFIX}", with_about(anybody, about))
-    cast = Packs(tmp_path)
+    pool = Packs(tmp_path)
     for seed in range(3):
-        ten = cast.draw(10, np.random.default_rng(seed))
+        ten = pool.sample(10, np.random.default_rng(seed))
         assert len(set(ten)) == 10 and sum(int(name[1:]) < 6 for name in ten) == 5
-        assert cast.draw(20, np.random.default_rng(seed))[:10] == ten
-    assert cast.draw(10, np.random.default_rng(0)) != cast.draw(10, np.random.default_rng(1))
+        assert pool.sample(20, np.random.default_rng(seed))[:10] == ten
+    assert pool.sample(10, np.random.default_rng(0)) != pool.sample(10, np.random.default_rng(1))
 
 
 def test_a_person_whom_the_test_is_about_is_refused(tmp_path):
     write_pack(tmp_path / f"a{SUFFIX}", tiny(named(subject="s3")))
     write_pack(tmp_path / f"b{SUFFIX}", tiny(named()))
-    cast = Packs(tmp_path)
-    subjects = {name: cast.subject(name) for name in cast.headers}
+    pool = Packs(tmp_path)
+    subjects = {name: pool.subject(name) for name in pool.headers}
     filmed, tested = (Record(key, tmp_path, 0, key, "", 0.0, 1.0) for key in ("s1", "s3"))
     assert_strangers(subjects, Split((filmed, tested), (), (tested,)))
     with pytest.raises(LeakError, match="got 'a', which shows the subject 's3'"):
         assert_strangers(subjects, Split((filmed,), (), (tested,)))
 
 
-def test_an_empty_or_missing_folder_says_what_was_wanted(tmp_path):
+def test_an_empty_or_missing_folder_says_what_to_do(tmp_path):
     with pytest.raises(FileNotFoundError, match="synthaug avatar import"):
-        Packs(tmp_path / "nowhere").draw(1, np.random.default_rng(0))
+        Packs(tmp_path / "nowhere").sample(1, np.random.default_rng(0))
 
 
 def altered(tmp_path, **changes):
@@ -283,16 +283,16 @@ def altered(tmp_path, **changes):
 @pytest.mark.parametrize(
     ("name", "value", "reason"),
     [
-        ("levels__0__means", torch.full((40, 3), torch.nan), "means has values that are no numbers"),
-        ("levels__0__means", torch.full((40, 3), 99.0), "means reach"),
-        ("levels__0__colors", torch.full((40, 3), 1.1), "colors reach"),
-        ("levels__0__opacities", torch.full((40,), -0.1), "opacities reach"),
-        ("levels__0__scales", torch.zeros(40, 3), "scales reach"),
+        ("levels__0__means", torch.full((40, 3), torch.nan), "means has values that are not finite"),
+        ("levels__0__means", torch.full((40, 3), 99.0), "means are between"),
+        ("levels__0__colors", torch.full((40, 3), 1.1), "colors are between"),
+        ("levels__0__opacities", torch.full((40,), -0.1), "opacities are between"),
+        ("levels__0__scales", torch.zeros(40, 3), "scales are between"),
         ("levels__0__weights", torch.full((40, 4), 0.5), "weights do not"),
         ("levels__0__quats", torch.ones(40, 4), "quats do not"),
-        ("levels__0__joint_ids", torch.full((40, 4), 55, dtype=torch.int16), "joint_ids reach"),
-        ("levels__0__joint_ids", torch.zeros(40, 4, dtype=torch.int64), "I16 was wanted"),
-        ("levels__0__means", torch.zeros(39, 3), "was wanted"),
+        ("levels__0__joint_ids", torch.full((40, 4), 55, dtype=torch.int16), "joint_ids are between"),
+        ("levels__0__joint_ids", torch.zeros(40, 4, dtype=torch.int64), "instead of I16"),
+        ("levels__0__means", torch.zeros(39, 3), r"instead of \[40, 3\]|instead of \[39"),
         ("levels__0__means", torch.zeros(0, 3), "0 Gaussians"),
         ("levels__0__weights", None, "lacks weights"),
         ("levels__7__means", torch.zeros(4, 3), "level 2 lacks"),
@@ -327,9 +327,9 @@ def test_a_flipped_bit_is_found_before_it_is_seen(path):
         struct.pack("<Q", 9) + b'{"a":NaN}', struct.pack("<Q", 9) + b'\xff\xfe{"a":1}',
     ],
 )  # fmt: skip
-def test_what_is_no_pack_is_refused(tmp_path, content):
+def test_what_is_not_a_pack_is_refused(tmp_path, content):
     (tmp_path / "x").write_bytes(content)
-    with pytest.raises(PackError, match="is no sound avatar pack"):
+    with pytest.raises(PackError, match="is not a valid avatar pack"):
         read_header(tmp_path / "x")
 
 
@@ -343,8 +343,8 @@ def test_a_newer_version_and_unknown_fields_are_refused(tmp_path, path):
     content = path.read_bytes()
     for old, new, reason in (
         (b'\\"version\\": 1', b'\\"version\\": 2', "its version is '2'"),
-        (b'\\"subject\\": \\"\\"', b'\\"sobject\\": \\"\\"', "has a field 'sobject'"),
-        (b'\\"height\\": 1.7', b'\\"height\\": 9.7', "height=9.7"),
+        (b'\\"subject\\": \\"\\"', b'\\"sobject\\": \\"\\"', "has an unknown field 'sobject'"),
+        (b'\\"height\\": 1.7', b'\\"height\\": 9.7', "got 9.7"),
     ):
         assert old in content
         (tmp_path / "x").write_bytes(content.replace(old, new))

@@ -1,213 +1,248 @@
-"""Splats in .ply files as INRIA's code writes them, read strictly and written back.
+"""Import a static splat of a standing person: clean it, fit a body to it, skin it, and bring it into the T-pose."""
 
-Below the importers and exporters. Compressed variants (SuperSplat's chunks, SPZ, SOG) are refused by name: no library
-that synthaug keeps reads them.
-"""
-
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial.transform import Rotation
 
-from synthaug.files import write_atomic
+from synthaug.avatars.importers import Importer
+from synthaug.avatars.importers.files.checkpoints import content_digest
+from synthaug.avatars.importers.fitting.registration import (
+    Cloud,
+    Skin,
+    Stance,
+    build_skin,
+    chain,
+    fit_body,
+    pose_surface,
+)
+from synthaug.avatars.pack.about import About, Provenance
+from synthaug.avatars.pack.format import Extras, Pack
+from synthaug.avatars.pack.rig import AvatarRig
+from synthaug.avatars.pack.splats import Splats, read_ply
+from synthaug.avatars.procedural.figure import nearest, neighbours
+from synthaug.body.rotations import matrix_to_quat
+from synthaug.structures import Gaussians
 
-Floats: TypeAlias = NDArray[np.float32]
-MAX_SPLATS = 4_000_000
-MAX_HEADER_BYTES = 65_536
-MAX_PROPERTIES = 512
-_TYPES = {
-    "char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4", "float": "f4",
-    "double": "f8", "int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4",
-    "float32": "f4", "float64": "f8",
-}  # fmt: skip
-_SH0 = 0.28209479177387814
-"""The constant spherical harmonic, 1 / (2 sqrt(pi))."""
-_NEEDED = ("x", "y", "z", "f_dc_0", "f_dc_1", "f_dc_2", "opacity", "scale_0", "scale_1", "scale_2",
-           "rot_0", "rot_1", "rot_2", "rot_3")  # fmt: skip
+Doubles: TypeAlias = NDArray[np.floating]
+SURFACE_POINTS = 20_000
+"""Points of the body's surface from which skinning is copied: 1 cm apart."""
+MAX_DISTANCE = 0.20
+"""Metres from the body up to which Gaussians may be hair, bags or skirts; farther ones are floaters."""
+MIN_GAUSSIANS = 500
 
 
-class PlyError(ValueError):
-    """A file is no .ply of Gaussians that can be read."""
-
-
-@dataclass(frozen=True, eq=False)
-class Splats:
-    """Gaussians as a file holds them, in its own frame and scale, activated.
+@dataclass(frozen=True)
+class Cleaning:
+    """Which Gaussians are removed before the body is fitted.
 
     Attributes:
-        means: [G, 3].
-        quats: wxyz, unit, [G, 4].
-        scales: Standard deviations, linear, [G, 3].
-        opacities: 0..1, [G].
-        colors: sRGB as the constant harmonic gives it, clipped to 0..1, [G, 3].
-        sh: Higher harmonics, coefficient by coefficient, [G, C, 3]; C is 0 where the file has none.
+        opacity: Gaussians fainter than this are haze.
+        lonely: Gaussians whose neighbours are this many times farther away than usual are floaters.
+        island: Connected groups with less than this share of the largest group are floaters.
     """
 
-    means: Floats
-    quats: Floats
-    scales: Floats
-    opacities: Floats
-    colors: Floats
-    sh: Floats
-
-    def take(self, rows: NDArray[np.bool_] | NDArray[np.integer]) -> "Splats":
-        """Some of them."""
-        return Splats(**{name: getattr(self, name)[rows] for name in self.__dataclass_fields__})
+    opacity: float = 0.05
+    lonely: float = 3.0
+    island: float = 0.02
 
 
-def read_ply(path: Path) -> Splats:
-    """A binary little-endian .ply with INRIA's properties; others are passed over.
+@final
+@dataclass(frozen=True)
+class PlyImporter(Importer):
+    """Fits the procedural body to a .ply of Gaussians: one standing person, any scale, any axis up.
 
-    Gaussians with values that are no numbers are left out.
+    The pack has one level in the T-pose. Its quality figures say how well the body fits, see `fit_quality`.
 
-    Raises:
-        FileNotFoundError: If there is no such file.
-        PlyError: If it is no such file, compressed, cut short, too large, or has no sound Gaussian.
+    Attributes:
+        height: Height of the bare person in metres, such as 1.75; a splat has no scale of its own.
+        cleaning: Which Gaussians count as floaters.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no '{path}'. A .ply of Gaussians was wanted. Check the path.")
-    try:
-        return _activated(_table(path, _NEEDED))
-    except (ValueError, OverflowError) as error:
-        raise PlyError(
-            f"'{path}' cannot be read as a splat: {error}. A binary .ply with x, y, z, f_dc, opacity, scale and rot, "
-            "as INRIA's 3D Gaussian Splatting writes it, was wanted. Export it from your trainer or viewer as such."
-        ) from error
+
+    height: float
+    cleaning: Cleaning = Cleaning()
+
+    def __post_init__(self) -> None:
+        if not 0.5 < self.height < 2.5:
+            raise ValueError(f"Expected a height between 0.5 and 2.5 m, got {self.height}. Give --height 1.75, say.")
+
+    def import_person(self, source: Path, name: str) -> Pack:
+        """Make an animatable person of a scan.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            PlyError: If it cannot be read as a splat.
+            ValueError: If cleaning leaves no person.
+        """
+        splats = read_ply(source)
+        clean = splats.take(mask_person(splats, self.cleaning))
+        if len(clean.means) < MIN_GAUSSIANS:
+            raise ValueError(
+                f"Expected a person of at least {MIN_GAUSSIANS} Gaussians in '{source}', got {len(clean.means)} of "
+                f"{len(splats.means)} after removing floaters. Crop the scan to the person, or loosen the cleaning."
+            )
+        stance = fit_body(_cloud_of(clean), self.height)
+        surface = build_skin(SURFACE_POINTS)
+        places, normals = pose_surface(stance, surface)
+        clean = clean.take(mask_near_body(clean, places, stance.scale))
+        level = to_t_pose(clean, stance, surface, (places, normals))
+        quality = fit_quality(clean, stance, places) | {"removed": float(len(splats.means) - len(clean.means))}
+        notes = ["skinning transferred from synthaug's own body (Anny, CC0)"]
+        if splats.sh.shape[1]:
+            notes.append("view-dependent colours were dropped: they would have to turn with every limb")
+        tool = f"synthaug {version('synthaug')}"
+        provenance = Provenance("ply", source.name, content_digest(source), tool, tuple(notes))
+        about = About(name, provenance, height=self.height, quality=quality)
+        _, _, rest = chain(stance)
+        rig = AvatarRig(torch.from_numpy(rest).float(), torch.zeros(55, 3))
+        return Pack(about, rig, (level,), Extras(betas=torch.from_numpy(stance.betas).float()))
 
 
-def write_ply(path: Path, splats: Splats) -> None:
-    """Write INRIA's layout. Opacities of 1 have no finite logit and become 0.9999."""
-    count, coefficients = len(splats.means), splats.sh.shape[1]
-    opacity = np.clip(splats.opacities, 1e-6, 0.9999)
-    logits = np.log(opacity / (1 - opacity))[:, None]
-    columns: list[Floats] = [
-        splats.means, np.zeros((count, 3), np.float32), (splats.colors - 0.5) / _SH0,
-        splats.sh.transpose(0, 2, 1).reshape(count, -1), logits, np.log(splats.scales), splats.quats,
-    ]  # fmt: skip
-    rest = [f"f_rest_{i}" for i in range(3 * coefficients)]
-    names = [*"xyz", "nx", "ny", "nz", *(f"f_dc_{i}" for i in range(3)), *rest,
-             "opacity", *(f"scale_{i}" for i in range(3)), *(f"rot_{i}" for i in range(4))]  # fmt: skip
-    header = ["ply", "format binary_little_endian 1.0", f"element vertex {count}"]
-    header += [*(f"property float {name}" for name in names), "end_header", ""]
-    table = np.concatenate(columns, axis=1).astype("<f4")
-    write_atomic(path, "\n".join(header).encode() + table.tobytes())
-
-
-def _table(path: Path, needed: tuple[str, ...]) -> np.ndarray:
-    """The vertices of a file, mapped."""
-    count, layout, start = _header(path)
-    missing = [name for name in needed if name not in (layout.names or ())]
-    if missing:
-        raise ValueError(f"it lacks {', '.join(missing)}")
-    if path.stat().st_size < start + count * layout.itemsize:
-        raise ValueError(f"it promises {count} records of {layout.itemsize} bytes and is shorter: was it cut?")
-    return np.memmap(path, layout, "r", start, (count,))
-
-
-def _header(path: Path) -> tuple[int, np.dtype, int]:
-    """Count, record and first byte of the Gaussians."""
-    with path.open("rb") as file:
-        start = file.read(MAX_HEADER_BYTES)
-    if not start.startswith(b"ply"):
-        raise ValueError(f"it begins with {start[:8]!r} and not with 'ply'{_other(start)}")
-    end = start.find(b"end_header")
-    stop = start.find(b"\n", end)
-    if end < 0 or stop < 0:
-        raise ValueError(f"its header does not end within {MAX_HEADER_BYTES} bytes")
-    lines = [line.split() for line in start[:end].decode("ascii", "replace").splitlines()[1:]]
-    lines = [words for words in lines if words and words[0] not in ("comment", "obj_info")]
-    if not lines or lines[0][:2] != ["format", "binary_little_endian"]:
-        raise ValueError(f"its format is {' '.join(lines[0])[:60] if lines else 'not stated'!r}; "
-                         "binary_little_endian was wanted")  # fmt: skip
-    elements = [index for index, words in enumerate(lines) if words[0] == "element"]
-    if any(words[:2] == ["element", "chunk"] for words in lines):
-        raise ValueError("it is SuperSplat's compressed .ply; convert it with splat-transform to a plain one")
-    if not elements or lines[elements[0]][:2] != ["element", "vertex"] or len(lines[elements[0]]) != 3:
-        raise ValueError("its first element is not vertex with a count")
-    number = lines[elements[0]][2]
-    if not number.isascii() or not number.isdecimal() or len(number) > 9 or not 0 < int(number) <= MAX_SPLATS:
-        raise ValueError(f"it has {number[:20]} Gaussians; 1 to {MAX_SPLATS} were wanted")
-    following = elements[1] if len(elements) > 1 else len(lines)
-    return int(number), _record(lines[elements[0] + 1 : following]), stop + 1
-
-
-def _record(lines: list[list[str]]) -> np.dtype:
-    fields = []
-    for words in lines:
-        if len(words) != 3 or words[0] != "property" or words[1] not in _TYPES:
-            raise ValueError(f"{' '.join(words)[:60]!r} is no property of one number")
-        fields.append((words[2], "<" + _TYPES[words[1]]))
-    names = [name for name, _ in fields]
-    if not names or len(set(names)) != len(names) or len(names) > MAX_PROPERTIES:
-        raise ValueError(f"it has {len(names)} properties, some of one name, or more than {MAX_PROPERTIES}")
-    return np.dtype(fields)
-
-
-def _other(start: bytes) -> str:
-    if start.startswith(b"\x1f\x8b") or start.startswith(b"NGSP"):
-        return ": it may be SPZ, which no library here reads; convert it with splat-transform"
-    return ": it may be SOG, which no library here reads; convert it" if start.startswith(b"PK") else ""
-
-
-def _activated(table: np.ndarray) -> Splats:
-    def column(*names: str) -> Floats:
-        return np.stack([np.asarray(table[name], np.float32) for name in names], axis=1)
-
-    names = table.dtype.names or ()
-    rest = sum(name.startswith("f_rest_") for name in names)
-    if rest not in (0, 9, 24, 45):
-        raise ValueError(f"it has {rest} f_rest properties; 0, 9, 24 or 45 were wanted")
-    raw = [
-        column(*_NEEDED[0:3]),
-        column(*_NEEDED[3:6]),
-        column("opacity"),
-        column(*_NEEDED[7:10]),
-        column(*_NEEDED[10:]),
-    ]
-    higher = column(*(f"f_rest_{i}" for i in range(rest))) if rest else np.zeros((len(table), 0), np.float32)
-    sound = np.isfinite(higher).all(1)
-    for part in raw:
-        sound &= np.isfinite(part).all(1)
-    means, color, opacity, scale, quat = (part[sound].astype(np.float64) for part in raw)
-    length = np.linalg.norm(quat, axis=1)
-    kept = (length > 1e-6) & (np.abs(means) < 1e6).all(1) & (scale < 20).all(1) & (scale > -40).all(1)
-    if not kept.any():
-        raise ValueError("none of its Gaussians has values that are numbers")
-    splats = Splats(
-        means=means.astype(np.float32),
-        quats=(quat / np.maximum(length, 1e-6)[:, None]).astype(np.float32),
-        scales=np.exp(np.clip(scale, -40, 20)).astype(np.float32),
-        opacities=(1 / (1 + np.exp(-np.clip(opacity[:, 0], -80, 80)))).astype(np.float32),
-        colors=np.clip(0.5 + _SH0 * color, 0, 1).astype(np.float32),
-        # INRIA stores channel by channel.
-        sh=higher[sound].reshape(len(means), 3, rest // 3).transpose(0, 2, 1),
+def mask_person(splats: Splats, cleaning: Cleaning) -> NDArray[np.bool_]:
+    """Mask of the Gaussians that are not haze, not huge, not alone and not on a small island, [G]."""
+    good = splats.opacities > cleaning.opacity
+    size = np.cbrt(splats.scales.prod(1))
+    good &= splats.scales.max(1) < 20 * np.median(size[good]) if good.any() else good
+    rows = np.flatnonzero(good)
+    if len(rows) < 20:
+        return good
+    distance, index = neighbours(splats.means[rows], splats.means[rows], 9)
+    reach = distance[:, -1]
+    usual = np.percentile(reach, 75)
+    # Hands and hair are sparser than the trunk; floaters are sparser than both.
+    near = reach < cleaning.lonely * usual
+    links = coo_matrix(
+        (np.ones(8 * len(rows)), (np.repeat(np.arange(len(rows)), 8), index[:, 1:].ravel())), shape=(len(rows),) * 2
     )
-    return splats.take(kept)
+    close = (distance[:, 1:] < 2 * cleaning.lonely * usual).ravel()
+    links = coo_matrix((links.data[close], (links.row[close], links.col[close])), shape=links.shape)
+    _, group = connected_components(links, directed=False)
+    sizes = np.bincount(group, weights=near)
+    good[rows] = near & (sizes[group] >= cleaning.island * sizes.max())
+    return good
 
 
-def without_harmonics(splats: Splats) -> Splats:
-    """Their colours as seen from wherever."""
-    return replace(splats, sh=splats.sh[:, :0])
+def mask_near_body(splats: Splats, places: Doubles, scale: float) -> NDArray[np.bool_]:
+    """Mask of the Gaussians that belong to the body, [G]: close to it, or as dense as such, like hair and skirts.
 
-
-def read_places(path: Path) -> NDArray[np.floating]:
-    """Positions alone, [P, 3], of any binary .ply of points.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        PlyError: If it cannot be read, or a position is no number.
+    Args:
+        splats: The scan.
+        places: Points of the fitted body's surface in the scan, [S, 3].
+        scale: Scan units per metre.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no '{path}'. A .ply of points was wanted. Check the path.")
-    try:
-        table = _table(path, ("x", "y", "z"))
-        places = np.stack([np.asarray(table[name], float) for name in "xyz"], axis=1)
-        if not np.isfinite(places).all():
-            raise ValueError("some of its positions are no numbers")
-    except (ValueError, OverflowError) as error:
-        raise PlyError(
-            f"'{path}' cannot be read as points: {error}. A binary .ply was wanted. Bring it again."
-        ) from error
-    return places
+    away = nearest(places, splats.means)[0] / scale
+    reach = neighbours(splats.means, splats.means, 9)[0][:, -1] / scale
+    # Faces hold more than their share of Gaussians: measured by the median, everything else would be sparse.
+    usual = np.percentile(reach, 75)
+    return (away < 0.012) | ((reach < 1.6 * usual) & (away < MAX_DISTANCE)) | ((reach < 2.2 * usual) & (away < 0.03))
+
+
+def to_t_pose(splats: Splats, stance: Stance, surface: Skin, there: tuple[Doubles, Doubles]) -> Gaussians:
+    """Bring the scan into the T-pose by inverting the blended matrix of each Gaussian.
+
+    Args:
+        splats: The cleaned scan.
+        stance: The fitted body.
+        surface: Points of its surface.
+        there: Their places and normals in the scan, each [S, 3].
+    """
+    ids, weights = transfer_skinning(splats, surface, there)
+    W, at, rest = chain(stance)
+    # From rest to scan for each joint, without the scale, which is divided out first.
+    shift = at - np.einsum("jik,jk->ji", W, rest)
+    A = np.einsum("gk,gkij->gij", weights, W[ids])
+    b = np.einsum("gk,gki->gi", weights, shift[ids])
+    local = (splats.means - stance.transl) / stance.scale - b
+    inverse = _inverses(A)
+    means = np.einsum("gij,gj->gi", inverse, local)
+    axes = Rotation.from_quat(splats.quats[:, [1, 2, 3, 0]]).as_matrix() * (splats.scales / stance.scale)[:, None, :]
+    quats, scales = _principal_axes(inverse @ axes)
+    normals = surface.normals[nearest(surface.rest, means)[1]]
+    return Gaussians(
+        means=torch.from_numpy(means).float(),
+        quats=quats,
+        scales=scales.clamp(1e-6, 1.0),
+        opacities=torch.from_numpy(splats.opacities).clamp(0, 1),
+        colors=torch.from_numpy(splats.colors),
+        joint_ids=torch.from_numpy(ids.astype(np.int16)),
+        weights=torch.from_numpy(weights).float(),
+        T_world_rest=torch.eye(4).expand(1, 55, 4, 4),
+        normals=torch.from_numpy(normals).float(),
+    )
+
+
+def transfer_skinning(
+    splats: Splats, surface: Skin, there: tuple[Doubles, Doubles], *, around: int = 12, joints: int = 6
+) -> tuple[NDArray[np.integer], Doubles]:
+    """Joints [G, k] and weights of each Gaussian, blended from the body's points around it.
+
+    Points are weighted by a Gaussian bell whose width is half the distance from the surface, at least 1.5 times the
+    points' spacing. Points whose surface is perpendicular to a flat Gaussian count little, so that an arm does not take
+    the weights of the side it touches.
+    """
+    places, normals = there
+    distance, index = neighbours(places, splats.means, around)
+    spacing = np.median(distance[:, 1] - distance[:, 0]) + np.median(distance[:, 0]) * 0.2
+    width = np.maximum(distance[:, :1] * 0.5, 1.5 * spacing)
+    share = np.exp(-((distance - distance[:, :1]) ** 2) / (2 * width**2))
+    axes, flat = _shortest_axes(splats)
+    along = np.abs(np.einsum("gki,gi->gk", normals[index], axes))
+    share = share * np.where(flat[:, None], 0.05 + along**2, 1.0)
+    dense = np.zeros((len(splats.means), 55))
+    rows = np.arange(len(dense))
+    for slot in range(surface.joint_ids.shape[1]):
+        for k in range(around):
+            dense[rows, surface.joint_ids[index[:, k], slot]] += share[:, k] * surface.weights[index[:, k], slot]
+    ids = np.argsort(-dense, axis=1)[:, :joints]
+    weights = np.take_along_axis(dense, ids, axis=1)
+    return ids, weights / weights.sum(1, keepdims=True)
+
+
+def fit_quality(splats: Splats, stance: Stance, places: Doubles) -> dict[str, float]:
+    """How well the body explains the scan.
+
+    Returns:
+        `fit_median_m` and `fit_p95_m`: distances of the Gaussians from the body's surface, clothes and hair included;
+        `uncovered`: share of the body's surface with no Gaussian within 4 cm, such as the soles of a standing person;
+        `scale`: scan units per metre; `gaussians`: how many were kept.
+    """
+    away = nearest(places, splats.means)[0] / stance.scale
+    bare = nearest(splats.means, places)[0] / stance.scale
+    return {
+        "fit_median_m": float(np.median(away)), "fit_p95_m": float(np.percentile(away, 95)),
+        "uncovered": float((bare > 0.04).mean()), "scale": float(stance.scale), "gaussians": float(len(away)),
+    }  # fmt: skip
+
+
+def _cloud_of(splats: Splats) -> Cloud:
+    axes, flat = _shortest_axes(splats)
+    return Cloud(splats.means.astype(float), np.where(flat[:, None], axes, 0.0))
+
+
+def _shortest_axes(splats: Splats) -> tuple[Doubles, NDArray[np.bool_]]:
+    """Shortest axis of each Gaussian, [G, 3], and whether the Gaussian is flat enough to have a meaningful one, [G]."""
+    order = np.sort(splats.scales, axis=1)
+    R = Rotation.from_quat(splats.quats[:, [1, 2, 3, 0]]).as_matrix()
+    axes = np.take_along_axis(R, splats.scales.argmin(1)[:, None, None], axis=2)[..., 0]
+    return axes, order[:, 0] < 0.5 * order[:, 1]
+
+
+def _inverses(A: Doubles) -> Doubles:
+    """Inverses of blended rotations, bounded where a blend is nearly singular."""
+    u, s, vt = np.linalg.svd(A)
+    return np.einsum("gji,gj,gkj->gik", vt, 1 / np.maximum(s, 0.3), u)
+
+
+def _principal_axes(M: Doubles) -> tuple[torch.Tensor, torch.Tensor]:
+    """Orientation (wxyz) and standard deviations of covariances M M^T."""
+    u, s, _ = np.linalg.svd(M)
+    u[np.linalg.det(u) < 0, :, 2] *= -1
+    quats = matrix_to_quat(torch.from_numpy(u))
+    return torch.nn.functional.normalize(quats, dim=1).float(), torch.from_numpy(s).float()

@@ -1,6 +1,6 @@
-"""Who an avatar pack shows, where it came from and what may be done with it: the plain part of its header.
+"""The plain part of a pack's header: who the person is, where the pack came from, and what may be done with it.
 
-Below `synthaug.avatars.pack.format`. Everything here is JSON-able and read strictly: a header is data from strangers.
+All of it is JSON-able and read strictly, because a header may come from a stranger.
 """
 
 import dataclasses
@@ -12,30 +12,32 @@ import types
 import typing
 from collections.abc import Hashable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeVar
 
 from synthaug.structures import Plain
 
 T = TypeVar("T")
-LONGEST_TEXT = 10_000
+MAX_TEXT_LENGTH = 10_000
 """Characters of one text in a header."""
+MAX_JSON_BYTES = 16 * 2**20
 
 
 class PackError(ValueError):
-    """A file is no avatar pack, or a damaged one; the message says what is wrong with it."""
+    """A file is not an avatar pack, or is damaged; the message says what is wrong with it."""
 
 
 class ConsentError(ValueError):
-    """The person shown does not, or no longer, agree to this use."""
+    """The person does not agree, or no longer agrees, to this use."""
 
 
 @dataclass(frozen=True)
 class Licence:
-    """Under which terms the file may be used.
+    """The terms under which a pack may be used.
 
     Attributes:
-        name: Short, such as "CC0-1.0" or "MPI non-commercial (SMPL-X)".
-        terms: What that means for this file, in a sentence.
+        name: Short name, such as "CC0-1.0" or "MPI non-commercial (SMPL-X)".
+        terms: What that means for this file, in one sentence.
         source: Where the terms can be read.
     """
 
@@ -46,14 +48,14 @@ class Licence:
 
 @dataclass(frozen=True)
 class Consent:
-    """What the person shown agreed to. None is not stated, which forbids nothing by itself.
+    """What the person agreed to. None means not stated, which forbids nothing by itself.
 
     Attributes:
-        training: Of recognizers.
-        display: Of pictures of them, in papers say.
-        redistribution: Of the pack.
-        expires: Last day on which it may be used, as YYYY-MM-DD.
-        withdrawn: True where the person took it back.
+        training: Whether recognizers may be trained on the person.
+        display: Whether pictures of the person may be shown, for example in papers.
+        redistribution: Whether the pack may be passed on.
+        expires: Last day on which the pack may be used, as YYYY-MM-DD.
+        withdrawn: True if the person withdrew their consent.
         contact: Whom to ask.
     """
 
@@ -70,11 +72,11 @@ class Consent:
                 datetime.date.fromisoformat(self.expires)
             except ValueError:
                 raise ValueError(
-                    f"expires={self.expires!r} was given; YYYY-MM-DD, or null, was wanted. Correct the consent."
+                    f"Expected consent.expires to be YYYY-MM-DD or null, got {self.expires!r}. Correct the consent."
                 ) from None
 
     def objection(self, today: datetime.date) -> str | None:
-        """Why this person must not appear in training data on this day; None where nothing forbids it."""
+        """Why this person must not appear in training data on this day; None if nothing forbids it."""
         if self.withdrawn:
             return "consent was withdrawn"
         if self.training is False:
@@ -89,9 +91,9 @@ class Provenance:
     """How a pack was made.
 
     Attributes:
-        kind: Kind of the source: "anny", "exavatar", "ply", "lhm".
+        kind: Format of the source: "anny", "exavatar", "ply", "lhm" or another.
         source: Name of the source file, without folders.
-        digest: Of the source's content.
+        digest: Digest of the source's content.
         tool: Program and version that wrote the pack.
         notes: What the importer had to assume, and what it measured, in words.
     """
@@ -105,16 +107,16 @@ class Provenance:
 
 @dataclass(frozen=True)
 class About:
-    """The plain half of a pack.
+    """The plain part of a pack.
 
     Attributes:
-        name: Of the identity.
+        name: Name of the identity.
         provenance: How the pack was made.
-        licence: Under which terms.
+        licence: The terms of use.
         consent: What the person agreed to.
-        subject: The data set's name of the person, where they are one of its subjects; empty otherwise.
+        subject: The person's name in a data set of which they are a subject; empty otherwise.
         attributes: What is recorded about the person, such as {"gender": "woman", "age": "20-29"}.
-        height: Stature, metres; None where unknown.
+        height: Stature in metres; None if unknown.
         hands: How finger rotations act: "composed" on the flat hand, or "exavatar" about the mean hand (see the
             specification, docs/avatar-pack.md).
         quality: Figures measured at import, by name.
@@ -132,34 +134,34 @@ class About:
 
     def __post_init__(self) -> None:
         if self.hands not in ("composed", "exavatar"):
-            raise ValueError(f"hands={self.hands!r} was given; 'composed' or 'exavatar' was wanted. Correct it.")
+            raise ValueError(f"Expected hands to be 'composed' or 'exavatar', got {self.hands!r}. Choose one.")
         if self.height is not None and not 0.3 < self.height < 3:
-            raise ValueError(f"height={self.height} was given; metres between 0.3 and 3, or null, were wanted.")
+            raise ValueError(f"Expected height to be between 0.3 and 3 m, or null, got {self.height}. Correct it.")
 
 
 def to_plain(value: object) -> Plain:
-    """JSON-able twin of one of these dataclasses."""
+    """One of these dataclasses as JSON-able containers."""
     plain = json.loads(json.dumps(dataclasses.asdict(typing.cast(typing.Any, value)), allow_nan=False))
     return typing.cast(Plain, plain)
 
 
 def from_plain(kind: type[T], plain: object, *, where: str) -> T:
-    """A dataclass from plain values, every field of the type that it declares.
+    """Build a dataclass from plain values and check that every field has its declared type.
 
     Args:
         kind: One of the dataclasses above.
-        plain: What `json.loads` gave.
-        where: Name of the place, for messages.
+        plain: What `json.loads` returned.
+        where: Name of the value, for messages.
 
     Raises:
         ValueError: If a field is unknown, missing, of another type, or refused by the class.
     """
     if not isinstance(plain, dict):
-        raise ValueError(f"{where} is {_shown(plain)}; an object was wanted")
+        raise ValueError(f"{where} is {_abbreviate(plain)} instead of an object")
     known = {entry.name: entry for entry in dataclasses.fields(typing.cast(typing.Any, kind))}
     for name in plain:
         if name not in known:
-            raise ValueError(f"{where} has a field {_shown(name)}; one of {', '.join(known)} was wanted")
+            raise ValueError(f"{where} has an unknown field {_abbreviate(name)} (known: {', '.join(known)})")
     hints = _hints(typing.cast(Hashable, kind))
     missing = [
         name
@@ -177,7 +179,7 @@ def _hints(kind: Hashable) -> dict[str, typing.Any]:
 
 
 def _value(kind: typing.Any, value: object, where: str) -> object:
-    """The value as the type that was declared, or an error."""
+    """The value as its declared type, or an error."""
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if origin is types.UnionType:
         return None if value is None else _value(inner[0], value, where)
@@ -190,36 +192,54 @@ def _value(kind: typing.Any, value: object, where: str) -> object:
     if kind is float and isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
         return float(value)
     if (kind in (int, bool) and type(value) is kind) or (
-        kind is str and isinstance(value, str) and len(value) <= LONGEST_TEXT
+        kind is str and isinstance(value, str) and len(value) <= MAX_TEXT_LENGTH
     ):
         return value
-    raise ValueError(f"{where} is {_shown(value)}; {getattr(kind, '__name__', kind)} was wanted")
+    raise ValueError(f"{where} is {_abbreviate(value)} instead of {getattr(kind, '__name__', kind)}")
 
 
-def _shown(value: object) -> str:
+def _abbreviate(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def strict_json(text: str | bytes) -> Plain:
-    """Parse JSON without its freedoms: no NaN, no repeated keys, no nesting without end.
+    """Parse JSON strictly: no NaN or Infinity, no repeated keys, no endless nesting.
 
     Raises:
-        ValueError: If it is no such JSON.
+        ValueError: If it is not such JSON.
     """
     try:
-        return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_no_repeats)
+        return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_refuse_repeats)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     except UnicodeDecodeError as error:
-        raise ValueError(f"it is no UTF-8 text ({error.reason})") from None
+        raise ValueError(f"it is not UTF-8 text ({error.reason})") from None
 
 
-def _no_constant(name: str) -> Plain:
-    raise ValueError(f"{name} is no number of JSON")
+def read_json(path: Path) -> Plain:
+    """Read a JSON file strictly.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is too large, or not strict JSON.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"No such file: '{path}'. Give the path of a JSON file.")
+    size = path.stat().st_size
+    if size > MAX_JSON_BYTES:
+        raise ValueError(f"Expected '{path}' to have at most {MAX_JSON_BYTES} bytes, got {size}. Check the path.")
+    try:
+        return strict_json(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"Expected '{path}' to be JSON, but {error}. Correct it, or write it again.") from error
 
 
-def _no_repeats(pairs: list[tuple[str, Plain]]) -> Plain:
+def _refuse_constant(name: str) -> Plain:
+    raise ValueError(f"{name} is not a number in JSON")
+
+
+def _refuse_repeats(pairs: list[tuple[str, Plain]]) -> Plain:
     found = dict(pairs)
     if len(found) != len(pairs):
         raise ValueError("a key is repeated")

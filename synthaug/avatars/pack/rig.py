@@ -1,7 +1,4 @@
-"""A skeleton with a canonical pose: how Gaussians that were captured in one pose come into another.
-
-Below `synthaug.avatars.pack.format` and the importers. Pure functions of joints and angles.
-"""
+"""A skeleton with a canonical pose, which moves Gaussians from the pose in which they are stored into another."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -17,15 +14,15 @@ _HANDS = slice(25, 55)
 
 
 @dataclass(frozen=True, eq=False)
-class Rig:
-    """Joints, and the pose in which the Gaussians are stored.
+class AvatarRig:
+    """The joints of a person, and the pose in which the Gaussians are stored.
 
     Attributes:
         joints: Rest positions in the T-pose with flat hands, metres, pelvis at the origin, facing +z.
-        canonical_pose: Axis-angles of the stored Gaussians against that T-pose.
-        hands: "composed": fingers turn as in SMPL-X, from the flat hand. "exavatar": their angles minus those of the
-            canonical hand turn about the canonical hand's joints, which is what ExAvatar's animation does; both agree
-            where the hand is as in the canonical pose.
+        canonical_pose: Axis-angles of the stored Gaussians relative to that T-pose.
+        hands: "composed": fingers rotate as in SMPL-X, from the flat hand. "exavatar": the angles minus those of the
+            canonical hand rotate about the canonical hand's joints, as in ExAvatar's animation. Both agree if the hand
+            is as in the canonical pose.
     """
 
     joints: Float[Tensor, "55 3"]
@@ -39,11 +36,11 @@ class Rig:
 
     @cached_property
     def joints_canonical(self) -> Float[Tensor, "55 3"]:
-        """Where the joints are in the canonical pose, pelvis at the origin."""
-        return forward_kinematics(_still(self.canonical_pose), self.skeleton)[0, :, :3, 3].contiguous()
+        """Positions of the joints in the canonical pose, metres, pelvis at the origin."""
+        return forward_kinematics(_one_frame(self.canonical_pose), self.skeleton)[0, :, :3, 3].contiguous()
 
     def transforms(self, motion: Motion) -> Float[Tensor, "time 55 4 4"]:
-        """Canonical to world, for each frame and joint."""
+        """Transforms from canonical to world, for each frame and joint."""
         if self.hands == "exavatar":
             curl = torch.zeros_like(self.canonical_pose)
             curl[_HANDS] = self.canonical_pose[_HANDS]
@@ -52,21 +49,21 @@ class Rig:
                 left_hand_pose=motion.left_hand_pose - curl[25:40].to(motion.transl),
                 right_hand_pose=motion.right_hand_pose - curl[40:55].to(motion.transl),
             )
-            curled = Rig(self.joints, curl).joints_canonical
-            return Rig(curled, self.canonical_pose - curl).transforms(motion)
+            curled = AvatarRig(self.joints, curl).joints_canonical
+            return AvatarRig(curled, self.canonical_pose - curl).transforms(motion)
         T = rest_to_world(motion, self.skeleton).float()
         if not bool(self.canonical_pose.any()):
-            return T  # not even a rounding between a T-posed person and its pack
-        return T @ _inverted(rest_to_world(_still(self.canonical_pose.double()), self.skeleton)).to(T)
+            return T  # exactly what a T-posed person that never was a pack has
+        return T @ _invert(rest_to_world(_one_frame(self.canonical_pose.double()), self.skeleton)).to(T)
 
 
-def _still(pose: Float[Tensor, "55 3"]) -> Motion:
+def _one_frame(pose: Float[Tensor, "55 3"]) -> Motion:
     """One frame in this pose at the origin."""
     return Motion.from_pose(pose[None], pose.new_zeros(1, 3), fps=1.0)
 
 
-def _inverted(T: Float[Tensor, "*batch 4 4"]) -> Float[Tensor, "*batch 4 4"]:
-    """Inverse of rigid transforms."""
+def _invert(T: Float[Tensor, "*batch 4 4"]) -> Float[Tensor, "*batch 4 4"]:
+    """Inverses of rigid transforms."""
     R = T[..., :3, :3].mT
     inverse = T.clone()
     inverse[..., :3, :3] = R
@@ -75,7 +72,7 @@ def _inverted(T: Float[Tensor, "*batch 4 4"]) -> Float[Tensor, "*batch 4 4"]:
 
 
 def rehearsal(count: int = 24) -> Motion:
-    """Poses in which levels of detail shall look right: standing, arms down to raised, every joint of the body bent."""
+    """Poses to which levels of detail are fitted: standing, arms from down to raised, all joints of the body bent."""
     generator = torch.Generator().manual_seed(0)
     pose = torch.zeros(count, 55, 3)
     pose[:, 1:22] = 0.3 * torch.randn(count, 21, 3, generator=generator)

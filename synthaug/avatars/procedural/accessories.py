@@ -1,28 +1,28 @@
-"""Cloth that the body's mesh does not have: skirt, collar, hood. Below `synthaug.avatars.procedural.dressing`. Pure."""
+"""Gaussians of cloth that does not follow the body's mesh: skirt, collar and hood."""
 
 import numpy as np
 
 from synthaug.avatars.procedural import fabric, tailoring
 from synthaug.avatars.procedural.figure import Figure, Floats, nearest, ramp, template
 from synthaug.avatars.procedural.noise import grain
-from synthaug.avatars.procedural.patches import Patch, discs, spacing_of
-from synthaug.avatars.procedural.wardrobe import Person
+from synthaug.avatars.procedural.patches import Patch, make_discs, spacing_of
+from synthaug.avatars.procedural.wardrobe import ProceduralPerson
 from synthaug.body.skeleton import JOINT
 
 
-def additions(person: Person, body: Figure, top: Figure, count: int) -> list[Patch]:
-    """What this person wears of them; `top` is the garment that collars and hoods are sewn on."""
+def sew_additions(person: ProceduralPerson, body: Figure, top: Figure, count: int) -> list[Patch]:
+    """Skirt, collar and hood, if the person wears them; `top` is the garment to which collars and hoods are sewn."""
     patches = []
     if person.bottom.skirt:
-        patches.append(_skirt(person, body, count // 6))
+        patches.append(_sew_skirt(person, body, count // 6))
     if person.top.neck in ("collar", "flap"):
-        patches.append(_collar(person, body, top, count // 36))
+        patches.append(_sew_collar(person, body, top, count // 36))
     if person.top.neck == "hood":
-        patches.append(_hood(person, body, top, count // 24))
+        patches.append(_sew_hood(person, body, top, count // 24))
     return patches
 
 
-def _skirt(person: Person, body: Figure, count: int) -> Patch:
+def _sew_skirt(person: ProceduralPerson, body: Figure, count: int) -> Patch:
     length = 0.07 - person.sizes["hem"]
     rings = max(int(round(np.sqrt(count * length / 1.15))), 4)
     columns = max(count // rings, 12)
@@ -32,7 +32,9 @@ def _skirt(person: Person, body: Figure, count: int) -> Patch:
     place = np.stack([x * 0.17, chart[:, 1], z * 0.15], axis=1).astype(np.float32)
     cloth = fabric.Cloth(chart[:, 0] * 0.17, chart[:, 1], place)
     pair = (person.colors["bottom"], person.colors["bottom2"])
-    colors = fabric.patterned(person.bottom_pattern, cloth, pair, scale=person.sizes["pattern"], seed=person.noise + 1)
+    colors = fabric.paint_pattern(
+        person.bottom_pattern, cloth, pair, scale=person.sizes["pattern"], seed=person.noise + 1
+    )
     colors = colors * fabric.weave(person.bottom.cloth, place, person.noise + 17)
     across = np.gradient(np.linalg.norm(positions[..., [0, 2]], axis=2), axis=1)
     pleat = np.clip(1 + 14 * across, 0.75, 1.2).reshape(-1, 1)
@@ -42,11 +44,11 @@ def _skirt(person: Person, body: Figure, count: int) -> Patch:
     skin = tailoring.skirt_weights(means, body.joints, person.sizes["hem"])
     spacing = spacing_of(means, np.zeros(len(means), np.int64))
     stretched = 1 + 0.6 * ramp(np.abs(means[:, 0]), 0.10, 0.0) * ramp(means[:, 1], -0.1, -0.4)
-    return discs(means, normals, np.clip(colors, 0.02, 0.97), spacing * 1.1 * stretched, skin)
+    return make_discs(means, normals, np.clip(colors, 0.02, 0.97), spacing * 1.1 * stretched, skin)
 
 
 def _neck_ring(body: Figure, top: Figure) -> tuple[Floats, float]:
-    """Centre and radius of the root of the neck in this person."""
+    """Centre and radius of the base of this person's neck."""
     place = template().vertices
     ring = (np.abs(place[:, 1] - 0.462) < 0.012) & (np.abs(place[:, 0]) < 0.085)
     around = top.vertices[ring]
@@ -55,7 +57,7 @@ def _neck_ring(body: Figure, top: Figure) -> tuple[Floats, float]:
     return centre, float(high[2] - low[2]) / 2
 
 
-def _collar(person: Person, body: Figure, top: Figure, count: int) -> Patch:
+def _sew_collar(person: ProceduralPerson, body: Figure, top: Figure, count: int) -> Patch:
     """A turned-down collar: a band around the neck, its points open at the front."""
     centre, radius = _neck_ring(body, top)
     rows = max(int(np.sqrt(count / 9)), 3)
@@ -73,10 +75,10 @@ def _collar(person: Person, body: Figure, top: Figure, count: int) -> Patch:
     means = means.reshape(-1, 3)[gap].astype(np.float32)
     edge = 1 - 0.22 * (along.ravel()[gap] > 1 - 1.2 / rows)
     colors = np.array(person.colors["top"], np.float32) * (1.04 * edge)[:, None]
-    return _sewn_on(means, normals, colors, top)
+    return _sew_on(means, normals, colors, top)
 
 
-def _hood(person: Person, body: Figure, top: Figure, count: int) -> Patch:
+def _sew_hood(person: ProceduralPerson, body: Figure, top: Figure, count: int) -> Patch:
     """A hood that lies on the back: a roll of cloth around the neck, thick behind, open in front."""
     centre, radius = _neck_ring(body, top)
     columns = max(int(np.sqrt(count * 3.2)), 10)
@@ -98,12 +100,14 @@ def _hood(person: Person, body: Figure, top: Figure, count: int) -> Patch:
     ids = np.tile([JOINT["spine3"], JOINT["left_collar"], JOINT["right_collar"], JOINT["neck"]], (len(means), 1))
     weights = np.stack([np.full_like(left, 0.6), 0.25 * left, 0.25 * (1 - left), np.full_like(left, 0.15)], axis=1)
     spacing = spacing_of(means.astype(np.float32), np.zeros(len(means), np.int64))
-    return discs(means.astype(np.float32), normals.astype(np.float32), colors, 1.1 * spacing, (ids, weights))
+    return make_discs(means.astype(np.float32), normals.astype(np.float32), colors, 1.1 * spacing, (ids, weights))
 
 
-def _sewn_on(means: Floats, normals: Floats, colors: Floats, top: Figure) -> Patch:
-    """A patch that moves like the garment beneath it."""
+def _sew_on(means: Floats, normals: Floats, colors: Floats, top: Figure) -> Patch:
+    """A patch that moves like the garment under it."""
     trunk = np.flatnonzero((np.abs(template().vertices[:, 0]) < 0.2) & (template().vertices[:, 1] < 0.53))
     near = trunk[nearest(top.vertices[trunk], means)[1]]
     skin = (template().weight_ids[near], template().weights[near])
-    return discs(means, normals, colors.astype(np.float32), spacing_of(means, np.zeros(len(means), np.int64)), skin)
+    return make_discs(
+        means, normals, colors.astype(np.float32), spacing_of(means, np.zeros(len(means), np.int64)), skin
+    )

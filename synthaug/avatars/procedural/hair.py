@@ -1,6 +1,6 @@
-"""Hair and beards: strands of long thin Gaussians that grow from the scalp and lie on head and shoulders.
+"""Grow hair and beards: strands of long thin Gaussians from the scalp that lie on head and shoulders.
 
-Below `synthaug.avatars.anny`. All strands of a head grow together, step by step.
+All strands of a head grow together, step by step.
 """
 
 from dataclasses import dataclass
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
-from synthaug.avatars.procedural.complexion import bearded
+from synthaug.avatars.procedural.complexion import beard_mask
 from synthaug.avatars.procedural.figure import Figure, Floats, Mask, Points, points, ramp, template
 from synthaug.avatars.procedural.noise import grain, noise
-from synthaug.avatars.procedural.wardrobe import Person
+from synthaug.avatars.procedural.wardrobe import ProceduralPerson
 from synthaug.body.skeleton import JOINT
 
 STEP = 0.012
@@ -19,7 +19,7 @@ STEP = 0.012
 
 
 @dataclass(frozen=True)
-class Style:
+class HairStyle:
     """How a head of hair grows.
 
     Attributes:
@@ -29,11 +29,11 @@ class Style:
         weight: Pull of gravity, 0..1.
         comb: Direction of combing: "forward", "aside", "back", "down", "out" or "gathered".
         curl: Radius of curls or waves, metres.
-        frequency: Turns a metre of strand.
+        frequency: Turns per metre of strand.
         thick: Standard deviation across a strand, metres, at full detail.
-        share: Of the person's Gaussians.
-        hairline: Metres by which the line over the forehead is drawn back.
-        tail: Length of what hangs from the gathering, metres; 0 is a bun.
+        share: Share of the person's Gaussians.
+        hairline: Metres by which the hairline over the forehead recedes.
+        tail: Length of a ponytail, metres; 0 is a bun.
     """
 
     top: float
@@ -49,22 +49,22 @@ class Style:
     tail: float = 0.0
 
 
-STYLES: dict[str, Style | None] = {
+STYLES: dict[str, HairStyle | None] = {
     "bald": None,
-    "buzz": Style(0.008, 0.006, 1.0, 0.0, "out", thick=0.0016, share=0.05),
-    "receding": Style(0.022, 0.020, 0.3, 0.2, "back", thick=0.0017, share=0.07, hairline=0.024),
-    "short": Style(0.036, 0.016, 0.5, 0.15, "forward", thick=0.0017, share=0.09),
-    "quiff": Style(0.060, 0.016, 0.8, 0.05, "back", thick=0.0018, share=0.10),
-    "parted": Style(0.075, 0.034, 0.35, 0.25, "aside", thick=0.0018, share=0.11),
-    "pixie": Style(0.070, 0.050, 0.35, 0.35, "aside", thick=0.0018, share=0.12),
-    "afro": Style(0.052, 0.042, 1.0, 0.0, "out", curl=0.003, frequency=55.0, thick=0.0036, share=0.16),
-    "curly": Style(0.150, 0.160, 0.75, 0.45, "down", curl=0.011, frequency=28.0, thick=0.0030, share=0.19),
-    "bob": Style(0.230, 0.170, 0.35, 0.6, "down", curl=0.002, frequency=8.0, thick=0.0026, share=0.18),
-    "straight": Style(0.420, 0.360, 0.3, 0.7, "down", curl=0.002, frequency=5.0, thick=0.0027, share=0.22),
-    "long": Style(0.460, 0.400, 0.35, 0.7, "down", curl=0.004, frequency=7.0, thick=0.0027, share=0.23),
-    "wavy": Style(0.360, 0.300, 0.5, 0.6, "down", curl=0.011, frequency=13.0, thick=0.0028, share=0.22),
-    "ponytail": Style(0.170, 0.150, 0.12, 0.0, "gathered", thick=0.0023, share=0.18, tail=0.30),
-    "bun": Style(0.170, 0.150, 0.12, 0.0, "gathered", thick=0.0023, share=0.16),
+    "buzz": HairStyle(0.008, 0.006, 1.0, 0.0, "out", thick=0.0016, share=0.05),
+    "receding": HairStyle(0.022, 0.020, 0.3, 0.2, "back", thick=0.0017, share=0.07, hairline=0.024),
+    "short": HairStyle(0.036, 0.016, 0.5, 0.15, "forward", thick=0.0017, share=0.09),
+    "quiff": HairStyle(0.060, 0.016, 0.8, 0.05, "back", thick=0.0018, share=0.10),
+    "parted": HairStyle(0.075, 0.034, 0.35, 0.25, "aside", thick=0.0018, share=0.11),
+    "pixie": HairStyle(0.070, 0.050, 0.35, 0.35, "aside", thick=0.0018, share=0.12),
+    "afro": HairStyle(0.052, 0.042, 1.0, 0.0, "out", curl=0.003, frequency=55.0, thick=0.0036, share=0.16),
+    "curly": HairStyle(0.150, 0.160, 0.75, 0.45, "down", curl=0.011, frequency=28.0, thick=0.0030, share=0.19),
+    "bob": HairStyle(0.230, 0.170, 0.35, 0.6, "down", curl=0.002, frequency=8.0, thick=0.0026, share=0.18),
+    "straight": HairStyle(0.420, 0.360, 0.3, 0.7, "down", curl=0.002, frequency=5.0, thick=0.0027, share=0.22),
+    "long": HairStyle(0.460, 0.400, 0.35, 0.7, "down", curl=0.004, frequency=7.0, thick=0.0027, share=0.23),
+    "wavy": HairStyle(0.360, 0.300, 0.5, 0.6, "down", curl=0.011, frequency=13.0, thick=0.0028, share=0.22),
+    "ponytail": HairStyle(0.170, 0.150, 0.12, 0.0, "gathered", thick=0.0023, share=0.18, tail=0.30),
+    "bun": HairStyle(0.170, 0.150, 0.12, 0.0, "gathered", thick=0.0023, share=0.16),
 }
 
 
@@ -76,8 +76,8 @@ class Strands:
         middles: Centres of the segments.
         directions: Unit directions along the strand.
         outward: Unit directions away from the head.
-        lengths: Standard deviations along.
-        thickness: Standard deviations across.
+        lengths: Standard deviations along the strand, metres.
+        thickness: Standard deviations across the strand, metres.
         colors: 0..1.
     """
 
@@ -91,15 +91,15 @@ class Strands:
 
 @dataclass(frozen=True, eq=False)
 class Obstacle:
-    """What hair may not enter: vertices of the dressed body and their outward normals."""
+    """The dressed body, which hair must not enter: its vertices and their outward normals."""
 
     vertices: Floats
     normals: Floats
     tree: cKDTree
 
 
-def scalp(chosen: Points, person: Person) -> Mask:
-    """Points on which hair grows."""
+def scalp_mask(chosen: Points, person: ProceduralPerson) -> Mask:
+    """Mask of the points on which hair grows, [P]."""
     style = STYLES[person.hair]
     x, y, z = chosen.canonical.T
     azimuth = np.degrees(np.arctan2(np.abs(x), z - 0.045))
@@ -127,33 +127,33 @@ def scalp(chosen: Points, person: Person) -> Mask:
     return np.asarray(head & (y > line + ragged) & (chosen.masks["ear"] < 0.45) & (y > 0.53))
 
 
-def tinted(person: Person, chosen: Points, colors: Floats) -> Floats:
-    """Skin colours with the scalp darkened by the hair over it."""
+def tint_scalp(person: ProceduralPerson, chosen: Points, colors: Floats) -> Floats:
+    """Skin colours with the scalp darkened by the hair above it."""
     style = STYLES[person.hair]
     share = 0.92 if style else 0.10
-    grown = scalp(chosen, person)
+    grown = scalp_mask(chosen, person)
     colors = colors.copy()
     colors[grown] += (np.array(person.hair_color, np.float32) * 0.8 - colors[grown]) * share
     return colors
 
 
-def obstacle(vertices: Floats, normals: Floats) -> Obstacle:
+def build_obstacle(vertices: Floats, normals: Floats) -> Obstacle:
     """The dressed body near the head."""
-    # Without the arms, which are not where they are in the T-pose when hair hangs.
+    # The arms are left out, because they hang when hair is seen.
     place = template().vertices
     near = (place[:, 1] > 0.05) & (np.abs(place[:, 0]) < 0.15)
     return Obstacle(vertices[near], normals[near], cKDTree(vertices[near]))
 
 
-def grown(person: Person, figure: Figure, body: Obstacle, count: int) -> Strands | None:
-    """The person's hair as about `count` segments; None for the bald."""
+def grow_hair(person: ProceduralPerson, figure: Figure, body: Obstacle, count: int) -> Strands | None:
+    """The person's hair as about `count` segments; None if the person is bald."""
     style = STYLES[person.hair]
     if style is None or count < 8:
         return None
     everywhere = points()
-    roots = np.flatnonzero(scalp(everywhere, person))
+    roots = np.flatnonzero(scalp_mask(everywhere, person))
     lengths = _lengths(style, everywhere.canonical[roots], person)
-    # Each strand costs its length in steps; take roots in progressive order until the budget is spent.
+    # A strand costs one segment per step; roots are taken in progressive order until the budget is spent.
     steps = np.maximum(np.round(lengths / STEP), 1).astype(int)
     wanted = int(np.searchsorted(np.cumsum(steps), count * (0.8 if style.comb == "gathered" else 1.0)))
     roots, lengths = roots[:wanted], lengths[:wanted]
@@ -163,28 +163,28 @@ def grown(person: Person, figure: Figure, body: Obstacle, count: int) -> Strands
     strands = _segments(paths, lengths, person, figure, style.thick * _coarseness(count, style.share))
     if style.comb != "gathered":
         return strands
-    extra = _gathering(style, person, figure, body, count - len(strands.middles))
-    return _joined(strands, extra)
+    extra = _grow_gathered(style, person, figure, body, count - len(strands.middles))
+    return _join_strands(strands, extra)
 
 
 def _coarseness(count: int, share: float) -> float:
-    """How much thicker strands are when there are fewer of them than at 32,000 Gaussians."""
+    """Factor by which strands are thicker if there are fewer of them than at 32,000 Gaussians."""
     return float(np.sqrt(max(32000 * share / count, 0.5)))
 
 
-def _lengths(style: Style, place: Floats, person: Person) -> Floats:
+def _lengths(style: HairStyle, place: Floats, person: ProceduralPerson) -> Floats:
     top = ramp(place[:, 1], 0.645, 0.695)
     varied = 1 + 0.18 * noise(place * 60, person.noise + 31) + 0.08 * grain(len(place), person.noise + 32)
     return np.asarray((style.side + (style.top - style.side) * top) * varied, np.float32)
 
 
-def gathering_point(style: Style, figure: Figure) -> Floats:
+def gathering_point(style: HairStyle, figure: Figure) -> Floats:
     """Where hair is tied."""
     height = 0.105 if style.tail == 0 else 0.085
     return figure.joints[JOINT["head"]] + np.array([0, height, -0.122], np.float32)
 
 
-def _combed(style: Style, person: Person, at: Floats, root: Floats, figure: Figure) -> Floats:
+def _combing_directions(style: HairStyle, person: ProceduralPerson, at: Floats, root: Floats, figure: Figure) -> Floats:
     """Unit directions of combing."""
     middle = figure.joints[JOINT["head"]] + np.array([0, 0.075, 0.0], np.float32)
     away = root - middle
@@ -205,9 +205,15 @@ def _combed(style: Style, person: Person, at: Floats, root: Floats, figure: Figu
 
 
 def _paths(
-    style: Style, person: Person, start: Floats, up: Floats, lengths: Floats, figure: Figure, body: Obstacle
+    style: HairStyle,
+    person: ProceduralPerson,
+    start: Floats,
+    up: Floats,
+    lengths: Floats,
+    figure: Figure,
+    body: Obstacle,
 ) -> Floats:
-    """Places [steps + 1, strands, 3] of growing strands; those that ended stay where they are."""
+    """Points [steps + 1, strands, 3] of growing strands; a strand that has ended stays where it is."""
     steps = int(np.ceil(lengths.max() / STEP))
     at, path = start + 0.001 * up, [start]
     phase = grain(len(start), person.noise + 41) * np.pi
@@ -218,7 +224,7 @@ def _paths(
         travelled = (k + 0.5) * STEP
         lift = style.lift * np.exp(-travelled / 0.03) if style.comb != "out" else 1.0
         fade = 1.0 if style.comb == "gathered" else np.exp(-travelled / 0.09)
-        combed = fade * _combed(style, person, at, start, figure)
+        combed = fade * _combing_directions(style, person, at, start, figure)
         fall = np.array([0, -1.0, 0]) * style.weight * min(travelled / 0.04, 2.0)
         wanted = lift * up + (1 - 0.7 * style.lift * (k == 0)) * combed * (style.comb != "out") + fall
         wanted = wanted + (0.10 if style.comb == "out" else 0.20) * stray + 0.10 * mixed
@@ -229,20 +235,22 @@ def _paths(
         left = np.clip(lengths - k * STEP, 0, STEP)[:, None]
         wave = style.curl * 2 * np.pi * style.frequency * across if style.curl else 0.0
         moved = at + left * (direction + np.clip(wave, -1.4, 1.4))
-        at = _outside(moved, body, 0.002 + 0.010 * min(travelled / 0.06, 1) * (0.4 + style.lift)).astype(np.float32)
+        at = _push_outside(moved, body, 0.002 + 0.010 * min(travelled / 0.06, 1) * (0.4 + style.lift)).astype(
+            np.float32
+        )
         path.append(at)
     return np.asarray(path, np.float32)
 
 
-def _outside(at: Floats, body: Obstacle, clearance: float) -> Floats:
-    """Places pushed out of the body, and a little off it."""
+def _push_outside(at: Floats, body: Obstacle, clearance: float) -> Floats:
+    """Push points out of the body, and a little away from it."""
     near = body.tree.query(at)[1]
     normal = body.normals[near]
     depth = np.einsum("pi,pi->p", at - body.vertices[near], normal)
     return np.asarray(at + np.maximum(clearance - depth, 0)[:, None] * normal, np.float32)
 
 
-def _segments(path: Floats, lengths: Floats, person: Person, figure: Figure, thick: float) -> Strands:
+def _segments(path: Floats, lengths: Floats, person: ProceduralPerson, figure: Figure, thick: float) -> Strands:
     """Gaussians along the strands."""
     count = path.shape[1]
     ends, starts = path[1:], path[:-1]
@@ -274,27 +282,27 @@ def _segments(path: Floats, lengths: Floats, person: Person, figure: Figure, thi
     )
 
 
-def _gathering(style: Style, person: Person, figure: Figure, body: Obstacle, count: int) -> Strands:
-    """What lies behind the tie: a tail that falls over the back, or a bun."""
+def _grow_gathered(style: HairStyle, person: ProceduralPerson, figure: Figure, body: Obstacle, count: int) -> Strands:
+    """Hair behind the tie: a ponytail over the back, or a bun."""
     tie = gathering_point(style, figure)
     if style.tail == 0:
-        return _bun(tie, person, figure, max(count, 24))
+        return _wind_bun(tie, person, figure, max(count, 24))
     steps = int(round(style.tail / STEP))
     number = max(count // steps, 6)
     spread = np.stack([grain(number, person.noise + 71 + k) for k in range(3)], axis=1)
     start = tie + 0.012 * spread
     up = np.tile(np.array([0, 0.25, -1.0], np.float32), (number, 1)) + 0.25 * spread
     lengths = (style.tail * (1 + 0.15 * spread[:, 0])).astype(np.float32)
-    tail = Style(0.0, 0.0, 0.9, 0.9, "down", curl=0.004, frequency=6.0, thick=style.thick, tail=style.tail)
+    tail = HairStyle(0.0, 0.0, 0.9, 0.9, "down", curl=0.004, frequency=6.0, thick=style.thick, tail=style.tail)
     paths = _paths(tail, person, start.astype(np.float32), up.astype(np.float32), lengths, figure, body)
-    # A tail hangs together: strands keep within a hand's width of their mean.
+    # Strands of a ponytail stay within a hand's width of their mean.
     mean = paths.mean(1, keepdims=True)
     width = np.interp(np.arange(len(paths)) / len(paths), [0, 0.3, 0.8, 1], [0.9, 1.0, 0.8, 0.45])[:, None, None]
     paths = (mean + (paths - mean) * width * [0.8, 1, 0.5]).astype(np.float32)
     return _segments(paths, lengths, person, figure, style.thick * 1.35 * float(np.sqrt(150 / max(number, 1)) ** 0.5))
 
 
-def _bun(tie: Floats, person: Person, figure: Figure, count: int) -> Strands:
+def _wind_bun(tie: Floats, person: ProceduralPerson, figure: Figure, count: int) -> Strands:
     """Strands wound around a ball."""
     turn = np.linspace(0, 2 * np.pi * 14, count, dtype=np.float32)
     height = np.linspace(-0.95, 0.95, count, dtype=np.float32)
@@ -314,7 +322,7 @@ def _bun(tie: Floats, person: Person, figure: Figure, count: int) -> Strands:
     )  # fmt: skip
 
 
-def _joined(a: Strands, b: Strands) -> Strands:
+def _join_strands(a: Strands, b: Strands) -> Strands:
     return Strands(
         *(
             np.concatenate([getattr(a, name), getattr(b, name)])
@@ -323,26 +331,26 @@ def _joined(a: Strands, b: Strands) -> Strands:
     )
 
 
-def beard(person: Person, figure: Figure, body: Obstacle, count: int) -> Strands | None:
-    """A beard as about `count` segments; None for the shaven, whose stubble is paint."""
+def grow_beard(person: ProceduralPerson, figure: Figure, body: Obstacle, count: int) -> Strands | None:
+    """A beard as about `count` segments; None below a full beard, where stubble is painted on the skin."""
     if person.beard < 0.5:
         return None
     everywhere = points()
     roots = np.flatnonzero(
-        (bearded(everywhere) > 0.6) & (everywhere.canonical[:, 2] > 0.08) & (everywhere.canonical[:, 1] > 0.495)
+        (beard_mask(everywhere) > 0.6) & (everywhere.canonical[:, 2] > 0.08) & (everywhere.canonical[:, 1] > 0.495)
     )
     length = 0.006 if person.beard < 0.9 else 0.013
     steps = max(int(round(length / STEP)), 1)
     roots = roots[: max(count // steps, 8)]
     chosen = everywhere.take(roots)
-    style = Style(length, length, 0.25, 1.2, "forward", thick=0.0013)
+    style = HairStyle(length, length, 0.25, 1.2, "forward", thick=0.0013)
     lengths = np.full(len(roots), length, np.float32) * (1 + 0.3 * grain(len(roots), person.noise + 91))
     paths = _paths(style, person, chosen.on(figure.vertices), chosen.on(figure.normals), lengths, figure, body)
     return _segments(paths, lengths, person, figure, 0.0014 * float(np.sqrt(max(900 / max(len(roots), 1), 1))))
 
 
 def hair_weights(middles: Floats, joints: Floats) -> tuple[np.ndarray, Floats]:
-    """Skinning of hair: the head carries it, and what hangs lower goes over to the neck and the back."""
+    """Joints and weights of hair: it follows the head, and further down the neck and the back."""
     head, neck = float(joints[JOINT["head"], 1]), float(joints[JOINT["neck"], 1])
     high = ramp(middles[:, 1], neck - 0.02, head)
     low = ramp(middles[:, 1], neck + 0.02, neck - 0.10)

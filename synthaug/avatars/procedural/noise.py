@@ -1,4 +1,4 @@
-"""Value noise in three dimensions, a pure function of place and seed. Below the procedural people."""
+"""Value noise in three dimensions, a pure function of position and seed."""
 
 from typing import no_type_check
 
@@ -11,7 +11,7 @@ Floats = NDArray[np.floating]
 
 @no_type_check
 @numba.njit(cache=True, nogil=True)
-def _hashed(x, y, z, seed):
+def _hash(x, y, z, seed):
     """A number in -1..1 for an integer cell (xorshift-multiply after Wang, 2007)."""
     mixed = np.uint32(x) * np.uint32(0x9E3779B1) + np.uint32(y) * np.uint32(0x85EBCA77)
     mixed = np.uint32(mixed + np.uint32(z) * np.uint32(0xC2B2AE3D) + np.uint32(seed))
@@ -34,19 +34,19 @@ def _noise(places, seed, out):
         for corner in range(8):
             dx, dy, dz = corner & 1, corner >> 1 & 1, corner >> 2 & 1
             share = (tx if dx else 1 - tx) * (ty if dy else 1 - ty) * (tz if dz else 1 - tz)
-            total += share * _hashed(np.int64(fx) + dx, np.int64(fy) + dy, np.int64(fz) + dz, seed)
+            total += share * _hash(np.int64(fx) + dx, np.int64(fy) + dy, np.int64(fz) + dz, seed)
         out[i] = total
 
 
 def noise(places: Floats, seed: int) -> Floats:
-    """Smooth noise in -1..1 over places [P, 3] in units of its cells."""
+    """Smooth noise in -1..1, [P], at positions [P, 3] in units of its cells."""
     out = np.empty(len(places), np.float32)
     _noise(np.ascontiguousarray(places, np.float64), np.int64(seed & 0xFFFFFFFF), out)
     return out
 
 
 def octaves(places: Floats, seed: int, count: int = 2) -> Floats:
-    """Noise of several scales, each half as large and half as strong, about -1..1."""
+    """Sum of noise at several scales, each half as large and half as strong as the one before, about -1..1."""
     total = np.zeros(len(places), np.float32)
     for k in range(count):
         total += noise(places * 2**k, seed + 101 * k) * np.float32(0.5**k)
@@ -54,7 +54,7 @@ def octaves(places: Floats, seed: int, count: int = 2) -> Floats:
 
 
 def ridges(places: Floats, seed: int) -> Floats:
-    """Noise with sharp crests, 0 in the valleys to 1 on the crests: cloth and hair crease like this."""
+    """Noise with sharp crests, from 0 in the valleys to 1 on the crests, like creases of cloth."""
     return np.asarray((1 - np.abs(noise(places, seed))) ** 2.5, np.float32)
 
 

@@ -1,4 +1,4 @@
-"""Gaussians at rest before they become tensors: flat discs on surfaces. Pure."""
+"""Gaussians at rest as numpy arrays: flat discs on surfaces."""
 
 from dataclasses import dataclass, replace
 
@@ -15,13 +15,13 @@ class Patch:
     """Gaussians at rest, before they become tensors.
 
     Attributes:
-        means: Places.
-        normals: Outward unit normals, for light.
+        means: Positions, metres, [G, 3].
+        normals: Outward unit normals, for lighting, [G, 3].
         axes: Rows are the three unit axes of each Gaussian, [G, 3, 3].
-        scales: Standard deviations along them.
-        colors: 0..1.
-        joint_ids: Four joints.
-        weights: Their shares.
+        scales: Standard deviations along the axes, metres, [G, 3].
+        colors: 0..1, [G, 3].
+        joint_ids: Four joints of each Gaussian, [G, 4].
+        weights: Their skinning weights, [G, 4].
     """
 
     means: Floats
@@ -33,8 +33,8 @@ class Patch:
     weights: Floats
 
 
-def joined(patches: list[Patch]) -> Patch:
-    """Several as one, in this order."""
+def join_patches(patches: list[Patch]) -> Patch:
+    """Concatenate patches in this order."""
     return Patch(
         *(
             np.concatenate([getattr(patch, name) for patch in patches])
@@ -57,8 +57,8 @@ def spacing_of(means: Floats, layer: Ints) -> Floats:
     return np.clip(spacing, 0.0008, 0.03)
 
 
-def discs(means: Floats, normals: Floats, colors: Floats, spacing: Floats, skin: tuple[Ints, Floats]) -> Patch:
-    """Round, thin Gaussians on a surface, as wide as their distance from each other asks."""
+def make_discs(means: Floats, normals: Floats, colors: Floats, spacing: Floats, skin: tuple[Ints, Floats]) -> Patch:
+    """Round, thin Gaussians on a surface, as wide as their spacing requires."""
     size = (0.52 * spacing)[:, None]
     scales = np.concatenate([size, size, np.maximum(THIN * size, 0.0004)], axis=1).astype(np.float32)
     return Patch(means, normals, frames_of(normals), scales, np.clip(colors, 0, 1), *skin)
@@ -72,17 +72,17 @@ def frames_of(normals: Floats) -> Floats:
     return np.stack([a, np.cross(normals, a), normals], axis=1).astype(np.float32)
 
 
-def sharpened(surface: Patch, places: Floats, shown: Ints) -> Patch:
-    """Discs narrowed across edges of colour and lengthened along them, so that stripes and hems stay crisp."""
+def sharpen(surface: Patch, places: Floats, shown: Ints) -> Patch:
+    """Narrow discs across edges of colour and lengthen them along the edges, so that stripes and hems stay sharp."""
     colors = surface.colors[shown]
     near = neighbours(places[shown], places[shown], 11)[1][:, 1:]
     between = places[shown][near] - places[shown][:, None]
     between /= np.maximum(np.linalg.norm(between, axis=2, keepdims=True), 1e-6)
-    # Contrast on one side only is an edge; on both it is a speckle.
+    # Contrast on one side is an edge; on both sides it is a speckle.
     edge = (np.abs(colors[near] - colors[:, None]).sum(2)[..., None] * between).mean(1)
     strength = np.linalg.norm(edge, axis=1)
     turned = np.flatnonzero(strength > 0.06)
-    # The direction is that of the neighbourhood (structure tensor), or single points would bristle.
+    # Directions come from the neighbourhood (structure tensor), because those of single points are too noisy.
     around = edge[near[turned]]
     direction = np.linalg.eigh(np.einsum("pki,pkj->pij", around, around))[1][:, :, 2]
     at = shown[turned]
@@ -98,11 +98,11 @@ def sharpened(surface: Patch, places: Floats, shown: Ints) -> Patch:
     return replace(surface, axes=axes, scales=scales)
 
 
-def unhung(patch: Patch, A: Floats) -> Patch:
-    """Discs that have the patch's shape after A: round there, whatever that is in the T-pose."""
+def undo_hanging(patch: Patch, A: Floats) -> Patch:
+    """Reshape discs in the T-pose so that they have the patch's shapes after A, with the arms hanging."""
     stretched = np.flatnonzero(np.abs(np.linalg.det(A) - 1) > 0.02)
     inverse = np.linalg.inv(A[stretched])
-    # The disc was laid along the rest surface; its widths count where the arms hang.
+    # The disc lies along the rest surface, but its widths were measured with the arms hanging.
     axes = patch.axes[stretched]
     normal = np.einsum("pji,pj->pi", inverse, axes[:, 2])
     normal /= np.linalg.norm(normal, axis=1, keepdims=True)

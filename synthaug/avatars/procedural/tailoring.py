@@ -1,6 +1,6 @@
-"""Shapes of garments: the body's mesh moved outwards to where cloth hangs. Below `synthaug.avatars.anny`.
+"""Shapes of garments: the body's mesh moved outwards to where cloth hangs.
 
-A garment is the same mesh as the body, so that its points keep their skinning; only skirts are surfaces of their own.
+A garment has the same mesh as the body, so that its points keep their skinning; only skirts have surfaces of their own.
 """
 
 import numpy as np
@@ -10,13 +10,13 @@ from synthaug.avatars.procedural.figure import (
     Floats,
     Mask,
     Points,
-    hanging,
+    hang_arms,
     normals_of,
     ramp,
-    smoothed,
+    smooth,
     template,
 )
-from synthaug.avatars.procedural.wardrobe import Person, Top
+from synthaug.avatars.procedural.wardrobe import ProceduralPerson, Top
 from synthaug.body.skeleton import JOINT, PARENTS
 
 SHOULDER_X, WRIST_X = 0.1735, 0.6684
@@ -27,28 +27,28 @@ CROTCH_Y = -0.115
 """Where the legs part on the mean body."""
 
 
-def top_vertices(figure: Figure, person: Person) -> Floats:
-    """Where the garment of the upper body lies, for every vertex of the mesh [V, 3]."""
+def top_vertices(figure: Figure, person: ProceduralPerson) -> Floats:
+    """Positions of the upper garment for every vertex of the mesh, [V, 3]."""
     place = template().vertices
     cut = person.top
     trunk = ramp(np.abs(place[:, 0]), 0.30, 0.22)
-    hung, A, shift = hanging(figure.vertices, figure.joints, (template().weight_ids, template().weights))
-    relaxed = smoothed(hung, 10, where=ramp(place[:, 1], 0.60, 0.48))
+    hung, A, shift = hang_arms(figure.vertices, figure.joints, (template().weight_ids, template().weights))
+    relaxed = smooth(hung, 10, where=ramp(place[:, 1], 0.60, 0.48))
     moved = relaxed + cut.thickness * normals_of(relaxed, template().faces)
     moved = np.linalg.solve(A, (moved - shift)[..., None])[..., 0].astype(np.float32)
-    moved = _draped(moved, person.sizes["loose"], trunk * ramp(place[:, 1], 0.36, 0.27))
-    return smoothed(_sleeves(moved, figure, cut), 3, where=trunk * ramp(place[:, 1], 0.36, 0.30))
+    moved = _drape(moved, person.sizes["loose"], trunk * ramp(place[:, 1], 0.36, 0.27))
+    return smooth(_widen_sleeves(moved, figure, cut), 3, where=trunk * ramp(place[:, 1], 0.36, 0.30))
 
 
 def hung_normals(vertices: Floats, joints: Floats) -> Floats:
-    """Normals of a mesh in the T-pose, taken where its arms hang and turned back."""
-    hung, A, _ = hanging(vertices, joints, (template().weight_ids, template().weights))
+    """Normals of a mesh in the T-pose, computed with the arms hanging and rotated back."""
+    hung, A, _ = hang_arms(vertices, joints, (template().weight_ids, template().weights))
     normals = np.einsum("vji,vj->vi", A, normals_of(hung, template().faces))
     return (normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)).astype(np.float32)
 
 
-def _draped(vertices: Floats, loose: float, share: Floats) -> Floats:
-    """The trunk hanging from chest and belly: each direction keeps most of the radius it had higher up."""
+def _drape(vertices: Floats, loose: float, share: Floats) -> Floats:
+    """Let the trunk hang from chest and belly: each direction keeps most of the radius that it has higher up."""
     place = template().vertices
     trunk = (np.abs(place[:, 0]) < 0.26) & (place[:, 1] < 0.38) & (place[:, 1] > -0.32)
     centre = np.array([0.0, 0.0, float(vertices[trunk, 2].mean())], np.float32)
@@ -64,19 +64,19 @@ def _draped(vertices: Floats, loose: float, share: Floats) -> Floats:
         empty = grid == 0
         grid = np.where(empty, np.maximum(np.roll(grid, 1, 1), np.roll(grid, -1, 1)), grid)
     for k in range(1, rows):
-        # Cloth falls in by at most 10 % of the way down, and closes over hollows no wider than three directions.
+        # Cloth narrows by at most 10 % of the way down, and spans hollows of up to three directions.
         wide = np.maximum(grid[k - 1], 0.5 * (np.roll(grid[k - 1], 1) + np.roll(grid[k - 1], -1)))
         grid[k] = np.maximum(grid[k], wide - 0.002)
     grid = (np.roll(grid, 1, 1) + 2 * grid + np.roll(grid, -1, 1)) / 4
-    hung = _looked_up(grid, np.clip(row - 0.5, 0, rows - 1.001), column - 0.5)
+    hung = _look_up(grid, np.clip(row - 0.5, 0, rows - 1.001), column - 0.5)
     wanted = radius + np.maximum(hung - radius, 0) * share * loose
     vertices = vertices.copy()
     vertices[:, [0, 2]] += across * ((wanted / np.maximum(radius, 1e-6)) - 1)[:, None]
     return vertices
 
 
-def _looked_up(grid: Floats, row: Floats, column: Floats) -> Floats:
-    """Bilinear values of a grid that goes round in its columns."""
+def _look_up(grid: Floats, row: Floats, column: Floats) -> Floats:
+    """Bilinear samples of a grid whose columns wrap around."""
     r, c = np.floor(row).astype(int), np.floor(column).astype(int)
     tr, tc = row - r, column - c
     columns = grid.shape[1]
@@ -85,8 +85,8 @@ def _looked_up(grid: Floats, row: Floats, column: Floats) -> Floats:
     return np.asarray(upper * (1 - tr) + lower * tr, np.float32)
 
 
-def _sleeves(vertices: Floats, figure: Figure, cut: Top) -> Floats:
-    """Sleeves as wide as their cut: a tube about the arm that flesh may fill but not narrow."""
+def _widen_sleeves(vertices: Floats, figure: Figure, cut: Top) -> Floats:
+    """Widen sleeves to their cut: at least a tube around the arm, more where the arm is thicker."""
     place = template().vertices
     out = vertices.copy()
     for side, sign in (("left", 1.0), ("right", -1.0)):
@@ -101,11 +101,11 @@ def _sleeves(vertices: Floats, figure: Figure, cut: Top) -> Floats:
     return out
 
 
-def bottom_vertices(figure: Figure, person: Person) -> Floats:
-    """Where trousers or shorts lie, for every vertex of the mesh [V, 3]."""
+def bottom_vertices(figure: Figure, person: ProceduralPerson) -> Floats:
+    """Positions of trousers or shorts for every vertex of the mesh, [V, 3]."""
     place = template().vertices
     cut = person.bottom
-    relaxed = smoothed(figure.vertices, 8, where=ramp(place[:, 1], 0.2, 0.1))
+    relaxed = smooth(figure.vertices, 8, where=ramp(place[:, 1], 0.2, 0.1))
     moved = relaxed + cut.thickness * normals_of(relaxed, template().faces)
     hem = person.sizes["hem"]
     for side, sign in (("left", 1.0), ("right", -1.0)):
@@ -117,22 +117,22 @@ def bottom_vertices(figure: Figure, person: Person) -> Floats:
         wanted = 0.088 + (person.sizes["width"] - 0.088) * down
         grown = np.maximum(wanted - radius, 0) * ramp(place[:, 1], CROTCH_Y, -0.25) * mine
         moved[:, [0, 2]] += across * (grown / np.maximum(radius, 1e-6))[:, None]
-        # The two legs must not run through each other.
+        # The two legs must not intersect.
         inner = mine & (place[:, 1] < CROTCH_Y) & (moved[:, 0] * sign < 0.003)
         moved[inner, 0] = 0.003 * sign
     return moved
 
 
 def _leg_axis(figure: Figure, side: str, height: Floats) -> Floats:
-    """The leg's line of bones at these heights: x and z."""
+    """X and z of the leg's bones at these heights, [V, 2]."""
     chain = figure.joints[[JOINT[f"{side}_{name}"] for name in ("ankle", "knee", "hip")]]
     return np.stack([np.interp(height, chain[:, 1], chain[:, i]) for i in (0, 2)], axis=1).astype(np.float32)
 
 
-def last(place: Floats) -> tuple[Floats, Floats, Floats]:
-    """A shoemaker's last for places on the mean foot: displacement onto it, its normal, and how far it holds, 0..1.
+def shoe_last(place: Floats) -> tuple[Floats, Floats, Floats]:
+    """A shoe's form for points of the mean foot: displacement onto it, its normal, and its influence, 0..1.
 
-    Around the line from heel to toe every cross-section becomes an oval, so that five toes lie in one box.
+    Around the line from heel to toe every cross-section becomes an oval, so that five toes share one box.
     """
     side = np.sign(place[:, 0])
     x, y, z = np.abs(place[:, 0]), place[:, 1] - SOLE_Y, place[:, 2]
@@ -153,20 +153,22 @@ def last(place: Floats) -> tuple[Floats, Floats, Floats]:
     return (move * share[:, None]).astype(np.float32), normal.astype(np.float32), share
 
 
-def shoe_vertices(figure: Figure, person: Person) -> Floats:
-    """Where shoes lie, for every vertex of the mesh; `in_shoe` refines the toes."""
+def shoe_vertices(figure: Figure, person: ProceduralPerson) -> Floats:
+    """Positions of shoes for every vertex of the mesh, [V, 3]; `fit_shoe` refines the toes."""
     foot = ramp(template().vertices[:, 1], -0.80, -0.86)
-    relaxed = smoothed(figure.vertices, 14, where=foot)
+    relaxed = smooth(figure.vertices, 14, where=foot)
     return relaxed + person.shoe.thickness * normals_of(relaxed, template().faces) * foot[:, None]
 
 
-def in_shoe(chosen: Points, means: Floats, normals: Floats, figure: Figure, person: Person) -> tuple[Floats, Floats]:
-    """Points of shoes and their normals: on the last in front, the sole flat and level with the bare one."""
+def fit_shoe(
+    chosen: Points, means: Floats, normals: Floats, figure: Figure, person: ProceduralPerson
+) -> tuple[Floats, Floats]:
+    """Points of shoes and their normals: the front on the shoe's form, the sole flat and level with the bare one."""
     bones = [JOINT["left_foot"], JOINT["left_ankle"]]
     size = np.linalg.norm(np.diff(figure.joints[bones], axis=0)) / np.linalg.norm(
         np.diff(template().joints[bones], axis=0)
     )
-    move, normal, share = last(chosen.canonical)
+    move, normal, share = shoe_last(chosen.canonical)
     boxed = chosen.on(figure.vertices) + np.float32(size) * move + person.shoe.thickness * normal
     means = means + share[:, None] * (boxed - means)
     normals = normals + share[:, None] * (normal - normals)
@@ -176,17 +178,17 @@ def in_shoe(chosen: Points, means: Floats, normals: Floats, figure: Figure, pers
 
 
 def sock_vertices(figure: Figure) -> Floats:
-    """Where socks lie: 2 mm off the skin."""
+    """Positions of socks, [V, 3]: 2 mm off the skin."""
     return figure.vertices + 0.002 * figure.normals
 
 
-def hem_of_top(person: Person) -> float:
-    """Height of the hem of the upper garment; skirts take it in."""
+def hem_of_top(person: ProceduralPerson) -> float:
+    """Height of the upper garment's hem over the pelvis, metres; skirts cover it."""
     return 0.05 if person.bottom.skirt else person.sizes["top_hem"]
 
 
-def wears_top(points: Points, person: Person) -> Mask:
-    """Points that the garment of the upper body covers."""
+def top_mask(points: Points, person: ProceduralPerson) -> Mask:
+    """Mask of the points under the upper garment, [P]."""
     x, y, z = points.canonical.T
     x = np.abs(x)
     cut = person.top
@@ -201,7 +203,7 @@ def wears_top(points: Points, person: Person) -> Mask:
 
 
 def _neck_opening(neck: str, x: Floats, y: Floats, z: Floats) -> Mask:
-    """Points above the neckline: a height for front and back, rising towards the shoulders."""
+    """Mask of the points above the neckline, which has a height in front and behind and rises to the shoulders, [P]."""
     front = ramp(z, -0.01, 0.06)
     low, width, steep = {
         "crew": (0.418, 0.055, 0.5), "vee": (0.345, 0.0, 1.15), "scoop": (0.335, 0.045, 1.3),
@@ -213,28 +215,28 @@ def _neck_opening(neck: str, x: Floats, y: Floats, z: Floats) -> Mask:
     return np.asarray((y > line) & (x < 0.16))
 
 
-def wears_bottom(points: Points, person: Person) -> Mask:
-    """Points that trousers or shorts cover; skirts have a surface of their own."""
+def bottom_mask(points: Points, person: ProceduralPerson) -> Mask:
+    """Mask of the points under trousers or shorts, [P]; skirts have a surface of their own."""
     x, y, _ = points.canonical.T
     return (y < 0.06) & (y > person.sizes["hem"]) & (np.abs(x) < 0.3) & (not person.bottom.skirt)
 
 
-def wears_shoe(points: Points, person: Person) -> Mask:
-    """Points inside a shoe. Low ones leave the instep free."""
+def shoe_mask(points: Points, person: ProceduralPerson) -> Mask:
+    """Mask of the points inside a shoe, [P]; low shoes leave the instep free."""
     _, y, z = points.canonical.T
     dip = 0.018 * ramp(z, 0.02, 0.09) if person.shoe.top < -0.90 else 0.0
     return np.asarray(y < person.shoe.top - dip)
 
 
-def wears_sock(points: Points, person: Person) -> Mask:
-    """Points covered by a sock, shoe or not."""
+def sock_mask(points: Points, person: ProceduralPerson) -> Mask:
+    """Mask of the points under a sock, with or without a shoe, [P]."""
     return np.asarray(points.canonical[:, 1] < -0.84)
 
 
-def skirt_surface(figure: Figure, person: Person, counts: tuple[int, int]) -> tuple[Floats, Floats, Floats]:
+def skirt_surface(figure: Figure, person: ProceduralPerson, counts: tuple[int, int]) -> tuple[Floats, Floats, Floats]:
     """A skirt as a grid of rings from waist to hem: positions and normals [rings, columns, 3], and (angle, height).
 
-    Each ring is the body's outline at its height, filled out to what hangs from the hips, plus flare and pleats.
+    Each ring is the body's outline at its height, widened to hang from the hips, plus flare and pleats.
     """
     rings, columns = counts
     hem, flare = person.sizes["hem"], person.sizes["width"]
@@ -274,7 +276,7 @@ def skirt_surface(figure: Figure, person: Person, counts: tuple[int, int]) -> tu
 
 
 def _from_support(support: Floats, directions: Floats) -> Floats:
-    """Radii of a convex outline from its support function: cloth spans hollows, as a hull does."""
+    """Radii of the convex outline with this support function, because cloth spans hollows."""
     cosine = directions @ directions.T
     with np.errstate(divide="ignore"):
         bound = np.where(cosine > 0.05, support[:, None, :] / np.maximum(cosine, 0.05), np.inf)
@@ -282,7 +284,7 @@ def _from_support(support: Floats, directions: Floats) -> Floats:
 
 
 def skirt_weights(positions: Floats, joints: Floats, hem: float) -> tuple[np.ndarray, Floats]:
-    """Skinning of a skirt: the waist goes with the pelvis, the hem with the nearer thigh, and with its shin below."""
+    """Joints and weights of a skirt: the waist follows the pelvis, the hem the nearer thigh, and lower the shin."""
     down = ramp(positions[:, 1], float(joints[JOINT["left_hip"], 1]) + 0.06, float(joints[JOINT["left_hip"], 1]) - 0.16)
     left = ramp(positions[:, 0], -0.15, 0.15)
     knee = float(joints[JOINT["left_knee"], 1])

@@ -1,8 +1,7 @@
-"""Who a seed is and what it wears: the pools of each family, and the draw. Below `synthaug.avatars.anny`.
+"""Sample who a person is and what they wear, from the pools of a family.
 
-The families share bodies and skin, as people everywhere do. Everything that was chosen, garments, patterns, colours of
-cloth, hair styles and hair colours, comes from pools without a common member, so that a recognizer that learned clothes
-of one family has learned nothing about the other.
+Families share bodies and skin. Their garments, patterns, colours of cloth, hair styles and hair colours come from pools
+without a common member, so that a recognizer that learned the clothes of one family learned nothing about the other's.
 """
 
 import colorsys
@@ -15,16 +14,16 @@ from synthaug.avatars.procedural.figure import betas_of
 Color = tuple[float, float, float]
 
 
-def _hex(*codes: str) -> tuple[Color, ...]:
+def _from_hex(*codes: str) -> tuple[Color, ...]:
     return tuple((int(c[0:2], 16) / 255, int(c[2:4], 16) / 255, int(c[4:6], 16) / 255) for c in codes)
 
 
 @dataclass(frozen=True)
 class Top:
-    """Cut of a garment of the upper body. Lengths in metres on the mean body, ranges to draw from.
+    """Cut of an upper garment. Lengths are in metres on the mean body; pairs are ranges to sample from.
 
     Attributes:
-        sleeve: Distance of the cuff from the body's middle (shoulder 0.17, elbow 0.43, wrist 0.67); 0 has none.
+        sleeve: Distance of the cuff from the body's middle (shoulder 0.17, elbow 0.43, wrist 0.67); 0 is sleeveless.
         hem: Height of the hem over the pelvis.
         neck: "crew", "vee", "scoop", "collar", "hood", "turtle" or "zip".
         loose: How far it hangs from chest to hem instead of following the body, 0..1.
@@ -72,7 +71,7 @@ class Shoe:
 
 @dataclass(frozen=True)
 class Pools:
-    """What one family chooses from."""
+    """What one family samples from."""
 
     tops: dict[str, Top]
     bottoms: dict[str, Bottom]
@@ -105,14 +104,14 @@ FAMILIES: dict[str, Pools] = {
             "loafer": Shoe(-0.915, 0.006, (0.13, 0.10, 0.09)),
         },
         patterns=("plain", "stripes", "gingham", "logo"),
-        top_colors=_hex(
+        top_colors=_from_hex(
             "d8d8d4", "1f2a44", "8c1c2b", "2f5d50", "e2b33c", "6f8fb5", "222226", "c96f4a", "8e7cc3", "e9e4d4",
             "3d7ea6", "b5485d", "5b7f3a", "f0c9c0",
         ),
-        bottom_colors=_hex("23262d", "4a4f59", "c2ae8b", "2b3a55", "5a4636", "6b705c", "8f8f8a", "3a2c3f"),
-        shoe_colors=_hex("e9e7e2", "1d1d1f", "5c3b28", "7d8590", "27364f"),
+        bottom_colors=_from_hex("23262d", "4a4f59", "c2ae8b", "2b3a55", "5a4636", "6b705c", "8f8f8a", "3a2c3f"),
+        shoe_colors=_from_hex("e9e7e2", "1d1d1f", "5c3b28", "7d8590", "27364f"),
         hair={"man": ("short", "parted", "afro", "bald"), "woman": ("bob", "ponytail", "parted", "afro", "straight")},
-        hair_colors=_hex("17130f", "33241a", "5a2e1c", "a8814e", "3f2f25"),
+        hair_colors=_from_hex("17130f", "33241a", "5a2e1c", "a8814e", "3f2f25"),
         grey=(0.62, 0.61, 0.60),
     ),
     "street": Pools(
@@ -133,14 +132,14 @@ FAMILIES: dict[str, Pools] = {
             "runner": Shoe(-0.898, 0.013, (0.86, 0.84, 0.90)),
         },
         patterns=("heather", "pinstripes", "plaid", "dots", "print"),
-        top_colors=_hex(
+        top_colors=_from_hex(
             "b8bcc0", "31343c", "4f2d52", "275a7a", "9c3f1f", "7b8c5f", "d9c8a0", "0f4c45", "a33a6b", "5a6b8a",
             "c7583b", "3c3027", "77aab0", "efe9ef",
         ),
-        bottom_colors=_hex("2e4468", "536f94", "1a1f2b", "7a6a55", "4d5340", "37353a", "93a1b3", "6d3f3c"),
-        shoe_colors=_hex("2a211c", "8a4b2a", "c9ccd1", "b23a3a", "3b5f4d"),
+        bottom_colors=_from_hex("2e4468", "536f94", "1a1f2b", "7a6a55", "4d5340", "37353a", "93a1b3", "6d3f3c"),
+        shoe_colors=_from_hex("2a211c", "8a4b2a", "c9ccd1", "b23a3a", "3b5f4d"),
         hair={"man": ("buzz", "quiff", "curly", "receding"), "woman": ("long", "bun", "curly", "pixie", "wavy")},
-        hair_colors=_hex("1e1a1b", "4a3427", "7a3d1d", "8f7a5c", "c0a06a"),
+        hair_colors=_from_hex("1e1a1b", "4a3427", "7a3d1d", "8f7a5c", "c0a06a"),
         grey=(0.74, 0.73, 0.71),
     ),
 }  # fmt: skip
@@ -155,32 +154,33 @@ SKIN = np.array(
     ],
     np.float32,
 )  # fmt: skip
-IRIS = _hex("3b2416", "4e3220", "5f4a2c", "5d6b45", "56728a", "7c93a3")
+IRIS = _from_hex("3b2416", "4e3220", "5f4a2c", "5d6b45", "56728a", "7c93a3")
 
 
 @dataclass(frozen=True, eq=False)
-class Person:
-    """All that chance decided about one procedural person.
+class ProceduralPerson:
+    """All that is sampled about one procedural person.
 
     Attributes:
         betas: 18 body and 14 face coefficients.
         female: 1 for women, 0 for men.
         years: Age.
-        skin: Place on the scale of SKIN, 0..1.
+        skin: Position on the scale of SKIN, 0..1.
         ruddy: How red cheeks and knuckles are.
         iris: Colour of the eyes.
         brow: Strength of the eyebrows.
         beard: 0 shaven, below 0.5 stubble, 1 full.
         hair: Name of the hair style.
-        hair_color: Colour, grey with age already mixed in.
-        top: Cut.
-        bottom: Cut.
-        shoe: Cut.
+        hair_color: Colour of hair, mixed with grey by age.
+        top: Cut of the upper garment.
+        bottom: Cut of trousers, shorts or skirt.
+        shoe: Cut of the shoes.
         top_pattern: Name of the pattern.
         bottom_pattern: Name of the pattern.
-        colors: Cloth of top, its second colour, bottom, its second colour, shoes, socks, lips.
-        sizes: Drawn lengths: sleeve, hem, loose of the top; hem, width of the bottom; pattern's scale.
-        noise: Seed of whatever is drawn point by point.
+        colors: Colours by name: "top", "top2", "bottom", "bottom2", "shoe", "sock" and "under".
+        sizes: Sampled sizes by name: "sleeve", "top_hem" and "loose" of the top; "hem" and "width" of the bottom; the
+            scale of the "pattern".
+        noise: Seed of everything that varies from point to point.
     """
 
     betas: np.ndarray
@@ -203,8 +203,8 @@ class Person:
     noise: int
 
 
-def draw_person(family: str, seed: int) -> Person:
-    """The person that this seed of this family is. The same always; the family only chooses the pools."""
+def sample_person(family: str, seed: int) -> ProceduralPerson:
+    """Sample the person of this seed and family; the same arguments always give the same person."""
     pools = FAMILIES[family]
     rng = np.random.default_rng((seed, *family.encode()))
     female = float(rng.random() < 0.5)
@@ -212,7 +212,7 @@ def draw_person(family: str, seed: int) -> Person:
     race = rng.dirichlet([0.6, 0.6, 0.6])
     skin = float(np.clip(rng.normal(race @ [0.72, 0.30, 0.18], 0.11), 0, 1))
     styles = pools.hair["woman" if female else "man"]
-    # The last style of men is thinning hair, commoner with age.
+    # The last style of men is thinning hair, which is commoner with age.
     thin = 0.0 if female else float(np.clip((years - 25) / 60, 0.03, 0.5))
     others = rng.dirichlet([50.0] * (len(styles) - (not female)))
     style = str(rng.choice(styles, p=others if female else [*(others * (1 - thin)), thin]))
@@ -222,8 +222,8 @@ def draw_person(family: str, seed: int) -> Person:
     sizes = {"sleeve": rng.uniform(*top.sleeve), "top_hem": rng.uniform(*top.hem), "loose": rng.uniform(*top.loose)}
     sizes |= {"hem": rng.uniform(*bottom.hem), "width": rng.uniform(*bottom.width), "pattern": rng.uniform(0.8, 1.3)}
     plain = pools.patterns[0]
-    return Person(
-        betas=_shape(rng, female, years, race),
+    return ProceduralPerson(
+        betas=_sample_shape(rng, female, years, race),
         female=female,
         years=years,
         skin=skin,
@@ -234,28 +234,28 @@ def draw_person(family: str, seed: int) -> Person:
         if female
         else float(rng.choice([0.0, 0.15, 0.35, 0.45, 0.8, 1.0], p=[0.34, 0.22, 0.16, 0.1, 0.1, 0.08])),
         hair=style,
-        hair_color=_hair_color(rng, pools, skin, years),
+        hair_color=_sample_hair_color(rng, pools, skin, years),
         top=top,
         bottom=bottom,
         shoe=shoe,
-        top_pattern=str(rng.choice(pools.patterns, p=_uneven(len(pools.patterns)))),
+        top_pattern=str(rng.choice(pools.patterns, p=_pattern_shares(len(pools.patterns)))),
         bottom_pattern=plain if rng.random() < 0.85 else str(rng.choice(pools.patterns[1:3])),
-        colors=_cloth_colors(rng, pools),
+        colors=_sample_cloth_colors(rng, pools),
         sizes={name: float(value) for name, value in sizes.items()},
         noise=int(rng.integers(2**31)),
     )
 
 
-def _uneven(count: int) -> np.ndarray:
-    """Probabilities that favour the first, plainest pattern."""
+def _pattern_shares(count: int) -> np.ndarray:
+    """Probabilities of the patterns, which favour the first and plainest."""
     shares = np.array([0.34] + [0.66 / (count - 1)] * (count - 1))
     return shares / shares.sum()
 
 
-def _shape(rng: np.random.Generator, female: float, years: float, race: np.ndarray) -> np.ndarray:
+def _sample_shape(rng: np.random.Generator, female: float, years: float, race: np.ndarray) -> np.ndarray:
     phenotype = {
         "gender": float(np.clip(female + (1 - 2 * female) * abs(rng.normal(0, 0.08)), 0, 1)),
-        # Anny's age of 18 to 80 years, as scripts/bake_body.py sampled it.
+        # Anny's age parameter from 18 to 80 years, as scripts/bake_body.py sampled it.
         "age": 0.68 + 0.29 * (years - 18) / 62,
         "muscle": float(rng.beta(2.5, 2.7)),
         "weight": float(rng.beta(2.2, 2.6)),
@@ -270,7 +270,7 @@ def _shape(rng: np.random.Generator, female: float, years: float, race: np.ndarr
     return np.concatenate([betas_of(phenotype), face]).astype(np.float32)
 
 
-def _hair_color(rng: np.random.Generator, pools: Pools, skin: float, years: float) -> Color:
+def _sample_hair_color(rng: np.random.Generator, pools: Pools, skin: float, years: float) -> Color:
     dark = skin > 0.45 or rng.random() < 0.35
     color = np.array(pools.hair_colors[int(rng.integers(2 if dark else len(pools.hair_colors)))])
     grey = float(np.clip((years - rng.normal(54, 8)) / 18, 0, 0.95))
@@ -278,8 +278,8 @@ def _hair_color(rng: np.random.Generator, pools: Pools, skin: float, years: floa
     return tuple(float(c) for c in np.clip(mixed * rng.uniform(0.85, 1.2), 0, 0.95))  # type: ignore[return-value]
 
 
-def _varied(rng: np.random.Generator, color: Color) -> Color:
-    """A colour near this one: hue within 3 %, lightness within 15 %."""
+def _vary_color(rng: np.random.Generator, color: Color) -> Color:
+    """Sample a colour near this one: hue within 3 %, lightness within 20 %."""
     h, light, s = colorsys.rgb_to_hls(*color)
     return colorsys.hls_to_rgb(
         (h + rng.normal(0, 0.015)) % 1, float(np.clip(light * rng.uniform(0.80, 1.10), 0.06, 0.84)),
@@ -287,17 +287,17 @@ def _varied(rng: np.random.Generator, color: Color) -> Color:
     )  # fmt: skip
 
 
-def _cloth_colors(rng: np.random.Generator, pools: Pools) -> dict[str, Color]:
+def _sample_cloth_colors(rng: np.random.Generator, pools: Pools) -> dict[str, Color]:
     tops = rng.permutation(len(pools.top_colors))
     bottoms = rng.permutation(len(pools.bottom_colors))
     shoes = rng.permutation(len(pools.shoe_colors))
     contrast = max(tops[1:5], key=lambda i: abs(sum(pools.top_colors[i]) - sum(pools.top_colors[tops[0]])))
     return {
-        "top": _varied(rng, pools.top_colors[tops[0]]),
-        "top2": _varied(rng, pools.top_colors[contrast]),
-        "bottom": _varied(rng, pools.bottom_colors[bottoms[0]]),
-        "bottom2": _varied(rng, pools.bottom_colors[bottoms[1]]),
-        "shoe": _varied(rng, pools.shoe_colors[shoes[0]]),
+        "top": _vary_color(rng, pools.top_colors[tops[0]]),
+        "top2": _vary_color(rng, pools.top_colors[contrast]),
+        "bottom": _vary_color(rng, pools.bottom_colors[bottoms[0]]),
+        "bottom2": _vary_color(rng, pools.bottom_colors[bottoms[1]]),
+        "shoe": _vary_color(rng, pools.shoe_colors[shoes[0]]),
         "sock": (0.88, 0.88, 0.86) if rng.random() < 0.5 else (0.12, 0.12, 0.14),
-        "under": _varied(rng, pools.top_colors[tops[2]]),
+        "under": _vary_color(rng, pools.top_colors[tops[2]]),
     }

@@ -1,7 +1,4 @@
-"""Foreign checkpoints read as data: nothing in them is run, and nothing is unpacked beyond what the file holds.
-
-Below the importers.
-"""
+"""Read foreign checkpoints as data: no code in them is run, and nothing larger than the file is unpacked."""
 
 import pickle
 import pickletools
@@ -11,14 +8,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from synthaug.avatars.pack.about import strict_json
 from synthaug.files import digest_of
-from synthaug.structures import Plain
 
 MAX_PICKLE_BYTES = 16 * 2**20
-"""Of the index in a checkpoint; ExAvatar's has some thousand tensors of a hundred bytes each."""
+"""Limit of a checkpoint's index; ExAvatar's has some thousand tensors of a hundred bytes each."""
 MAX_MEMBERS = 100_000
-MAX_JSON_BYTES = 16 * 2**20
 _HARMLESS = {
     "collections OrderedDict", "collections defaultdict", "torch._utils _rebuild_tensor_v2", "torch Size",
     "torch._utils _rebuild_parameter", "torch device", "torch.storage UntypedStorage", "__builtin__ dict",
@@ -30,38 +24,38 @@ _STORAGES = {f"torch {kind}Storage" for kind in (
 
 
 class CheckpointError(ValueError):
-    """A file is not the checkpoint that was wanted, or not a safe one."""
+    """A file is not the expected checkpoint, or is not safe to read."""
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The `network` of a checkpoint, mapped from the file: pages are read when they are used.
+    """The `network` of a checkpoint, memory-mapped: pages are read when they are used.
 
-    The archive's directory is examined first (stored members that fit the file, no bomb), then the index is scanned
-    without being run, then torch reads it with `weights_only=True`.
+    First the archive's directory is checked (uncompressed members that fit the file, hence no zip bomb), then the
+    index is scanned without being run, then torch reads it with `weights_only=True`.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        CheckpointError: If it is no checkpoint of `torch.save`, unsafe, damaged, or holds something else.
+        CheckpointError: If `torch.save` did not write it, or if it is unsafe, damaged, or holds something else.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"There is no '{path}'. A checkpoint (snapshot_4.pth) was wanted. Check the path.")
+        raise FileNotFoundError(f"No such file: '{path}'. Give the path of a checkpoint, such as snapshot_4.pth.")
     try:
-        _examine(path)
+        _check_archive(path)
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except (zipfile.BadZipFile, pickle.UnpicklingError, RuntimeError, ValueError, OSError, EOFError, KeyError,
             IndexError, TypeError, AttributeError, MemoryError, OverflowError, AssertionError) as error:  # fmt: skip
-        raise _bad(path, str(error).splitlines()[0] if str(error) else type(error).__name__) from error
+        raise _unreadable(path, str(error).splitlines()[0] if str(error) else type(error).__name__) from error
     network = content.get("network") if isinstance(content, dict) else None
     if not isinstance(network, dict):
-        raise _bad(path, "it has no 'network'")
+        raise _unreadable(path, "it has no 'network'")
     for name, value in network.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
-            raise _bad(path, f"the entry {str(name)[:60]!r} of its network is no tensor")
+            raise _unreadable(path, f"the entry {str(name)[:60]!r} of its network is not a tensor")
     return dict(network)
 
 
 def content_digest(path: Path) -> str:
-    """Names a zip file's content by the checksums in its directory, without reading gigabytes; others by all bytes.
+    """A digest of a file's content: of the checksums in a zip's directory (fast for gigabytes), else of all bytes.
 
     Raises:
         OSError: If the file cannot be read.
@@ -72,30 +66,7 @@ def content_digest(path: Path) -> str:
         return digest_of(repr([(entry.filename, entry.file_size, entry.CRC) for entry in archive.infolist()]))
 
 
-def read_json(path: Path) -> Plain:
-    """A JSON file of reasonable size.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is too large, or no JSON.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no '{path}'. A JSON file was wanted. Check the subject's folder.")
-    size = path.stat().st_size
-    if size > MAX_JSON_BYTES:
-        raise ValueError(
-            f"'{path}' has {size} bytes; at most {MAX_JSON_BYTES} were wanted. It is not one of ExAvatar's files."
-        )
-    try:
-        return strict_json(path.read_bytes())
-    except ValueError as error:
-        raise ValueError(
-            f"'{path}' is no JSON that could be read: {error}. The file that ExAvatar's fitting wrote was wanted. "
-            "Bring it again."
-        ) from error
-
-
-def _examine(path: Path) -> None:
+def _check_archive(path: Path) -> None:
     size = path.stat().st_size
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
@@ -108,21 +79,21 @@ def _examine(path: Path) -> None:
         indexes = [entry for entry in entries if entry.filename.endswith("/data.pkl")]
         if len(indexes) != 1 or indexes[0].file_size > MAX_PICKLE_BYTES:
             raise ValueError("it has no index, or one of unreasonable size")
-        _scan(archive.read(indexes[0]))
+        _scan_index(archive.read(indexes[0]))
 
 
-def _scan(index: bytes) -> None:
-    """Refuse an index that names anything but tensors and their containers. Nothing is run."""
+def _scan_index(index: bytes) -> None:
+    """Refuse an index that names anything but tensors and their containers, without running it."""
     for opcode, argument, _ in pickletools.genops(index):
         if opcode.name in ("STACK_GLOBAL", "INST", "OBJ", "EXT1", "EXT2", "EXT4", "NEWOBJ", "NEWOBJ_EX"):
             raise ValueError(f"its index uses {opcode.name}, which no checkpoint of tensors needs")
         if opcode.name == "GLOBAL" and argument not in _HARMLESS | _STORAGES:
-            raise ValueError(f"its index asks for {str(argument)[:80].replace(' ', '.')!r}, which is refused: "
-                             "it may be an attack")  # fmt: skip
+            name = str(argument)[:80].replace(" ", ".")
+            raise ValueError(f"its index calls {name!r}, which is refused because it may be an attack")
 
 
-def _bad(path: Path, reason: str) -> CheckpointError:
+def _unreadable(path: Path, reason: str) -> CheckpointError:
     return CheckpointError(
-        f"'{path}' cannot be read as a checkpoint: {reason}. A file of tensors that torch.save wrote was wanted. "
-        "Nothing in it was run. If you trust where it comes from, save it there again with a current torch."
+        f"'{path}' cannot be read as a checkpoint: {reason}. Expected tensors written by torch.save. No code in it was "
+        "run. If you trust its source, save it there again with a current torch."
     )

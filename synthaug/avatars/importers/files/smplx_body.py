@@ -1,6 +1,6 @@
-"""The SMPL-X body's tables, from a checkpoint or from the file that a user brought, and its posing by our own code.
+"""The SMPL-X body: its tables, read from a checkpoint or the user's own file, and posing by our own code.
 
-Below the importers; nothing of it is ever shipped. The vertices of SMPL-X are not known to any other module.
+synthaug ships no part of SMPL-X. No other module knows its vertices.
 """
 
 import io
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, eye_array, vstack
 from torch import Tensor
 
+from synthaug.avatars.pack.format import MAX_INFLUENCES
 from synthaug.body.rotations import axis_angle_to_matrix
 from synthaug.body.skeleton import PARENTS, Skeleton, joint_transforms
 
@@ -24,18 +25,20 @@ LIP_RING = (2844, 2855, 8977, 1740, 1730, 1789, 8953, 2892)
 _CAVITY = ((0, 1, 7), (1, 2, 7), (2, 3, 5), (3, 4, 5), (2, 5, 6), (2, 6, 7))
 MAX_NPZ_BYTES = 2**30
 MAX_VERTICES, MAX_BETAS = 20_000, 400
+_ROWS = 16_384
+"""Rows of weights that are sorted at a time."""
 
 
 @dataclass(frozen=True, eq=False)
 class SmplxBody:
-    """What posing needs, double precision.
+    """The tables that posing needs, in double precision.
 
     Attributes:
-        v_template: Mean body.
+        v_template: Vertices of the mean body, metres.
         shapedirs: Displacement for each shape coefficient.
         posedirs: Displacement for each of the 486 values of R - I.
         J_regressor: From vertices to joints.
-        lbs_weights: Skinning.
+        lbs_weights: Skinning weights.
         faces: Triangles.
         hands_mean: Axis-angles of the mean hands, left then right.
     """
@@ -50,23 +53,23 @@ class SmplxBody:
 
 
 @dataclass(frozen=True, eq=False)
-class Shape:
-    """One identity: betas, and what ExAvatar adds to vertices and joints, metres."""
+class BodyShape:
+    """One identity: betas, and the offsets that ExAvatar adds to vertices and joints, in metres."""
 
     betas: Float[Tensor, " beta"]
     face_offset: Float[Tensor, "vertex 3"]
     joint_offset: Float[Tensor, "55 3"]
 
 
-def posed_body(
-    body: SmplxBody, shape: Shape, pose: Float[Tensor, "55 3"]
+def pose_body(
+    body: SmplxBody, shape: BodyShape, pose: Float[Tensor, "55 3"]
 ) -> tuple[Float[Tensor, "vertex 3"], Float[Tensor, "55 3"], Float[Tensor, "55 3"]]:
-    """Vertices and joints of a pose without translation, and the joints at rest.
+    """Vertices and joints of a pose without translation, and the joints at rest, in metres.
 
     Source:
         Pavlakos and others, "Expressive Body Capture", CVPR 2019; ExAvatar's change: joints are offset as well.
     """
-    rest = body.v_template + shape.face_offset + shape_of(body, shape.betas)
+    rest = body.v_template + shape.face_offset + displacement_of(body, shape.betas)
     joints = body.J_regressor @ rest + shape.joint_offset
     R = axis_angle_to_matrix(pose)
     feature = (R[1:] - torch.eye(3, dtype=R.dtype)).flatten()
@@ -77,22 +80,22 @@ def posed_body(
     return torch.einsum("vik,vk->vi", A, rest) + body.lbs_weights @ shift, T[:, :3, 3], joints
 
 
-def shape_of(body: SmplxBody, betas: Float[Tensor, " beta"]) -> Float[Tensor, "vertex 3"]:
-    """Displacement by shape; coefficients beyond those of the body are an error.
+def displacement_of(body: SmplxBody, betas: Float[Tensor, " beta"]) -> Float[Tensor, "vertex 3"]:
+    """Displacement of the vertices by shape, metres.
 
     Raises:
         ValueError: If there are more coefficients than directions.
     """
     if len(betas) > body.shapedirs.shape[2]:
         raise ValueError(
-            f"{len(betas)} shape coefficients were given; this body has {body.shapedirs.shape[2]}. Give the body that "
-            "they were fitted with."
+            f"Expected at most {body.shapedirs.shape[2]} shape coefficients for this body, got {len(betas)}. Use the "
+            "body file that they were fitted with."
         )
     return body.shapedirs[:, :, : len(betas)] @ betas
 
 
 def from_buffers(buffers: Mapping[str, Tensor]) -> SmplxBody:
-    """The tables of a `smplx_layer.*` state, its prefix taken off.
+    """The tables in the buffers of a `smplx_layer`, keys without that prefix.
 
     Raises:
         ValueError: If one is missing, of another shape, or not finite.
@@ -112,30 +115,30 @@ def from_buffers(buffers: Mapping[str, Tensor]) -> SmplxBody:
     }  # fmt: skip
     for name, shape in shapes.items():
         if tuple(buffers[name].shape) != shape:
-            raise ValueError(f"the body's {name} has shape {tuple(buffers[name].shape)}; {shape} was wanted")
+            raise ValueError(f"the body's {name} has shape {tuple(buffers[name].shape)} instead of {shape}")
         if not bool(torch.isfinite(buffers[name].float()).all()):
-            raise ValueError(f"the body's {name} has values that are no numbers")
+            raise ValueError(f"the body's {name} has values that are not finite")
     if tuple(buffers["parents"].tolist())[1:] != PARENTS[1:]:
         raise ValueError("the body's joints are not those of SMPL-X")
     faces = buffers["faces_tensor"].numpy().astype(np.int64)
     if faces.ndim != 2 or faces.shape[1] != 3 or not 0 <= faces.min() <= faces.max() < vertices:
-        raise ValueError("the body's faces_tensor has no triangles of its vertices")
+        raise ValueError("the body's faces_tensor does not hold triangles of its vertices")
     hands = torch.cat([buffers["left_hand_mean"], buffers["right_hand_mean"]]).double().unflatten(0, (30, 3))
     tables = [buffers[name].double() for name in needed[:5]]
     return SmplxBody(tables[0], tables[1], tables[2], tables[3], tables[4], faces, hands)
 
 
 def read_smplx_npz(path: Path) -> SmplxBody:
-    """The tables of a SMPLX_*.npz that the user brought, read without pickles.
+    """The tables of the user's own SMPLX_*.npz, read without pickle.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no such file, or its arrays are not those of SMPL-X.
+        ValueError: If it is not such a file, or its arrays are not those of SMPL-X.
     """
     if not path.is_file():
         raise FileNotFoundError(
-            f"There is no '{path}'. SMPLX_NEUTRAL.npz or SMPLX_MALE.npz was wanted, which each user gets from "
-            "smpl-x.is.tue.mpg.de under its own licence."
+            f"No such file: '{path}'. Give your own SMPLX_NEUTRAL.npz or SMPLX_MALE.npz; smpl-x.is.tue.mpg.de offers "
+            "them under its licence."
         )
     names = ("v_template", "shapedirs", "posedirs", "J_regressor", "weights", "f", "kintree_table", "hands_meanl",
              "hands_meanr")  # fmt: skip
@@ -150,8 +153,8 @@ def read_smplx_npz(path: Path) -> SmplxBody:
         return from_buffers(_as_buffers(found))
     except (KeyError, ValueError, OSError, EOFError, IndexError, zipfile.BadZipFile) as error:
         raise ValueError(
-            f"'{path}' is no SMPL-X body: {error}. A SMPLX_*.npz of version 1.1 was wanted. Bring it from "
-            "smpl-x.is.tue.mpg.de again."
+            f"Expected '{path}' to be a SMPLX_*.npz of version 1.1, but reading it failed: {error}. Download it again "
+            "from smpl-x.is.tue.mpg.de."
         ) from error
 
 
@@ -176,6 +179,10 @@ def _as_buffers(arrays: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
 def with_cavity(faces: NDArray[np.int64], lips: tuple[int, ...]) -> NDArray[np.int64]:
     """The faces, and six more that close the mouth inside a ring of eight lip vertices.
 
+    Args:
+        faces: Triangles, [F, 3].
+        lips: Ids of the ring.
+
     Raises:
         ValueError: If the body has no such vertices.
     """
@@ -186,11 +193,11 @@ def with_cavity(faces: NDArray[np.int64], lips: tuple[int, ...]) -> NDArray[np.i
 
 
 def subdivided(faces: NDArray[np.int64], vertices: int, levels: int) -> tuple[csr_matrix, NDArray[np.int64]]:
-    """Sparse matrix from the old vertices to the new, and the new faces: every edge halved, every face quartered.
+    """Halve every edge and quarter every face: a sparse matrix from old to new vertices, and the new faces.
 
     Source:
-        pytorch3d SubdivideMeshes, whose order the checkpoints depend on: new vertices follow the old ones in the
-        lexicographic order of their edges; new faces lie in four blocks, a corner's each and the middles.
+        pytorch3d SubdivideMeshes, on whose order the checkpoints depend: new vertices follow the old ones in the
+        lexicographic order of their edges; new faces come in four blocks, one for each corner and one for the middles.
     """
     up = csr_matrix(eye_array(vertices, format="csr"))
     for _ in range(levels):
@@ -206,3 +213,24 @@ def subdivided(faces: NDArray[np.int64], vertices: int, levels: int) -> tuple[cs
         quarters = [(v0, e2, e1), (v1, e0, e2), (v2, e1, e0), (e0, e1, e2)]
         faces = np.concatenate([np.stack(corners, axis=1) for corners in quarters])
     return up, faces
+
+
+def sparse_weights(dense: Float[Tensor, "gaussian 55"]) -> tuple[Tensor, Tensor]:
+    """The fewest joints per Gaussian that leave out less than a millionth of the weight, and renormalised weights.
+
+    Rows are sorted in blocks, because a full-size person in double precision would take half a gigabyte at once.
+    """
+    blocks = [_strongest(block) for block in dense.split(_ROWS)]
+    k = min(max(needed for _, _, needed in blocks), MAX_INFLUENCES)
+    ids = torch.cat([joints[:, :k] for joints, _, _ in blocks])
+    weights = torch.cat([shares[:, :k] for _, shares, _ in blocks])
+    return ids, weights / weights.sum(1, keepdim=True)
+
+
+def _strongest(dense: Float[Tensor, "gaussian 55"]) -> tuple[Tensor, Tensor, int]:
+    """Joints and weights of the strongest influences, at most as many as a pack holds, and how many are needed."""
+    weights, ids = dense.double().clamp(min=0).sort(dim=1, descending=True)
+    weights = weights / weights.sum(1, keepdim=True)
+    beyond = 1 - weights.cumsum(1)
+    needed = int((beyond.amax(0) > 1e-6).sum()) + 1
+    return ids[:, :MAX_INFLUENCES].to(torch.int16), weights[:, :MAX_INFLUENCES].clone(), needed

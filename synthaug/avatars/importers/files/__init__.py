@@ -1,0 +1,1 @@
+"""Readers of what importers are given: checkpoints and SMPL-X body files."""

@@ -1,0 +1,1 @@
+"""Fitting the procedural body to a scan of a dressed person."""
