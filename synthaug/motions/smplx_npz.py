@@ -82,7 +82,7 @@ class Axes:
         if len(self.rest_pelvis) != 3 or not all(math.isfinite(x) for x in self.rest_pelvis):
             raise ValueError(
                 f"Expected rest_pelvis to be three finite numbers of metres, got {self.rest_pelvis}. "
-                "Correct synth.motion.rest_pelvis."
+                "Correct rest_pelvis."
             )
 
 
