@@ -146,7 +146,7 @@ def test_command_prints_and_writes(tmp_path, capsys, small_stations):
 
 def test_command_tells_mistakes_in_words(tmp_path, capsys, small_stations):
     assert main(["motion", "inspect", str(tmp_path / "a.csv")]) == 2
-    assert "There is no" in capsys.readouterr().err
+    assert "No such file or folder" in capsys.readouterr().err
     assert main(["motion", "inspect", str(poses(tmp_path / "a.npz")), "--kind", "pickle"]) == 2
     assert "does not compose" in capsys.readouterr().err
     assert main(["motion", "inspect", str(tmp_path / "a.npz"), "--kind", "bvh"]) == 2

@@ -48,7 +48,7 @@ def array_names(path: Path) -> set[str]:
         with zipfile.ZipFile(path) as archive:
             return {name.removesuffix(".npy") for name in archive.namelist()}
     except zipfile.BadZipFile as error:
-        raise FlawError("it is not an npz, a zip of arrays") from error
+        raise FlawError("expected an npz, a zip of arrays, got another file") from error
 
 
 def json_document(path: Path) -> Plain:
