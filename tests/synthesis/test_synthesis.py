@@ -149,7 +149,7 @@ def test_unusable_clips_are_dropped_and_counted(tmp_path):
     films = Films(tmp_path, names=("good", "unusable-1"))
     found = gather(films.records, Waves())
     assert set(found.dropped) == {"0/unusable-1", "1/unusable-1"}
-    assert "Nobody waves here" in found.dropped["0/unusable-1"]
+    assert "Expected somebody who waves, got nobody" in found.dropped["0/unusable-1"]
     assert not set(found.dropped) & set(found.by_key)
 
 
@@ -170,7 +170,7 @@ def test_motions_are_extracted_once(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("wrong", [{"identities": -1}, {"per_class": -1}, {"resample_every": -2}])
 def test_impossible_amounts_are_refused(wrong):
-    with pytest.raises(ValueError, match=r"Expected synth\.|ratio=1\.5 was given"):
+    with pytest.raises(ValueError, match=r"Expected synth\.[a-z_]+ to be .*0 or more, got -"):
         plan(**wrong)
 
 
