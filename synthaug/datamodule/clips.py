@@ -14,7 +14,7 @@ from synthaug.datamodule.gpu import PendingClip, pack_clip
 from synthaug.datamodule.memory import FinishedClips
 from synthaug.datamodule.order import SampleIndex
 from synthaug.structures import Clip, ClipFormat, Recipe, Record, Rendering
-from synthaug.synthesis.synthesizer import Synthesizer
+from synthaug.synthesis import Synthesizer
 from synthaug.video import read_clip
 
 WINDOW_STREAM = 12

@@ -218,7 +218,7 @@ class SynthAugDataModule(lightning.LightningDataModule):
             processes: Number of processes that share a batch; None asks torch.distributed.
         """
         filmed, synthetic = len(self.split.train), 0 if self._synthesizer is None else len(self._synthesizer)
-        # Lightning steps at an epoch's end, however few batches have accumulated by then: epochs are made to fit.
+        # At an epoch's end Lightning steps, however few batches have accumulated: so epochs must be whole multiples.
         multiple = 1 if self.trainer is None else self.trainer.accumulate_grad_batches
         end = EpochEnd(last=self.loading.last, epoch_multiple=multiple)
         return MixedBatches(
@@ -308,12 +308,12 @@ class SynthAugDataModule(lightning.LightningDataModule):
 
 
 def _make_synthesizer(
-    synth: Synthesis, references: References, clip: ClipFormat, seed: int, images: dict[int, int] | None
+    synthesis: Synthesis, references: References, clip: ClipFormat, seed: int, labels: dict[int, int] | None
 ) -> Synthesizer:
     films = [(record, references.by_key[record.key]) for record in references.records]
     if films:
-        synth = replace(synth, background=synth.background.prepare(films))
-    return Synthesizer(synth, references, clip, seed=seed, mirror_labels=images)
+        synthesis = replace(synthesis, background=synthesis.background.prepare(films))
+    return Synthesizer(synthesis, references, clip, seed=seed, mirror_labels=labels)
 
 
 def _make_loader(clips: Dataset, order: Sampler[list[SampleIndex]], loading: Loading, *, pinned: bool) -> DataLoader:

@@ -104,8 +104,8 @@ class MixedBatches(Sampler[list[SampleIndex]]):
     Args:
         num_filmed: Size of the filmed pool.
         num_synthetic: Size of the synthetic pool.
-        batch_size: Clips a batch and process.
-        mixture: How they share batches.
+        batch_size: Clips in a batch, per process.
+        mixture: How filmed and synthetic clips share batches.
         end: How an epoch ends.
         seed: Decides the order.
         ranks: Number of processes that share each batch; None asks torch.distributed.
