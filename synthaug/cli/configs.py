@@ -159,7 +159,7 @@ def build_data(config: "DictConfig") -> "SynthAugDataModule":
     from synthaug.datamodule.module import SynthAugDataModule
 
     _refuse_gaps(config, *DATA_PARTS)
-    _refuse_foreign_targets(config)
+    _refuse_foreign_targets(config, *DATA_PARTS)
     parts = {name: instantiate(config[name], _convert_="all") for name in DATA_PARTS}
     return SynthAugDataModule(parts.pop("dataset"), parts.pop("protocol"), **parts, seed=config.seed)
 
@@ -177,7 +177,7 @@ def build_dataset(config: "DictConfig") -> "ActionDataset":
     from hydra.utils import instantiate
 
     _refuse_gaps(config, "dataset")
-    _refuse_foreign_targets(config)
+    _refuse_foreign_targets(config, "dataset")
     return instantiate(config.dataset, _convert_="all")
 
 
@@ -186,7 +186,7 @@ def build_stations(config: "DictConfig") -> "tuple[MotionSource, AvatarPool, Ren
     from hydra.utils import instantiate
 
     _refuse_gaps(config, "dataset", "synth")  # motions lie beside a data set's films
-    _refuse_foreign_targets(config)
+    _refuse_foreign_targets(config, "synth")
     return tuple(instantiate(config.synth[name], _convert_="all") for name in ("motion", "avatar", "renderer"))
 
 
@@ -213,6 +213,7 @@ def build_run(config: "DictConfig", folder: Path) -> RunParts:
     from synthaug.datamodule.batches import LoaderMonitor
     from synthaug.training import loops
 
+    _refuse_foreign_targets(config, "recognizer", "training", "trainer")
     data = prepare_data(config)
     torch.manual_seed(config.seed)
     recognizer = instantiate(config.recognizer, num_classes=data.num_classes, _convert_="all")
@@ -235,10 +236,15 @@ def _refuse_gaps(config: "DictConfig", *parts: str) -> None:
         )
 
 
-def _refuse_foreign_targets(config: "DictConfig") -> None:
+def _refuse_foreign_targets(config: "DictConfig", *parts: str) -> None:
+    """Check every name of the configuration, and what the names of these parts lead to."""
     from omegaconf import OmegaConf
 
-    from synthaug.cli.targets import check_targets
+    from synthaug.cli.targets import check_origins, check_targets
 
     also = [f"{package}." for package in os.environ.get("SYNTHAUG_TARGETS", "").split(",") if package]
-    check_targets(OmegaConf.to_container(config, resolve=True), also=also)
+    tree = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(tree, dict)
+    check_targets(tree, also=also)
+    for part in parts:
+        check_origins(tree.get(part))

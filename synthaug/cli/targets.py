@@ -3,7 +3,9 @@
 A configuration is data until it names a callable: a run's config.yaml from elsewhere must not run foreign code.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
+from pkgutil import resolve_name
 
 from synthaug.structures import Plain
 
@@ -26,17 +28,51 @@ def check_targets(tree: Plain, *, also: Sequence[str] = ()) -> None:
         ForbiddenTargetError: Naming the node and its target.
     """
     prefixes = (*ALLOWED, *also)
+    for where, target in find_targets(tree):
+        if not (isinstance(target, str) and target.startswith(prefixes)):
+            raise ForbiddenTargetError(
+                f"Expected the _target_ of {where or 'the configuration'} to begin with {', '.join(prefixes)}, got "
+                f"{target!r}. For classes of your own, name their package in the environment: SYNTHAUG_TARGETS=mylab."
+            )
+
+
+def check_origins(tree: Plain) -> None:
+    """Refuse allowed names that lead to something else, such as `synthaug.files.shutil.rmtree`, or to nothing.
+
+    Imports what the configuration names, so call it right before instantiating.
+
+    Args:
+        tree: A part of a configuration that passed `check_targets`, as plain containers.
+
+    Raises:
+        ForbiddenTargetError: If a name begins like one of ours and leads to another library's callable.
+        ValueError: If this version has nothing of that name.
+    """
+    for where, target in find_targets(tree):
+        if not (isinstance(target, str) and target.startswith(ALLOWED)):
+            continue
+        try:
+            origin = getattr(resolve_name(target), "__module__", None)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise ValueError(
+                f"Expected the _target_ of {where or 'the configuration'} to exist in synthaug {version('synthaug')} "
+                f"or the installed libraries, got {target!r}. Use the version that trained the run, or train it anew."
+            ) from error
+        if not f"{origin}.".startswith(ALLOWED):
+            raise ForbiddenTargetError(
+                f"Expected the _target_ of {where or 'the configuration'} to be defined in {', '.join(ALLOWED)}, got "
+                f"{target!r}, which belongs to {origin}. Name the class where it is defined."
+            )
+
+
+def find_targets(tree: Plain) -> Iterator[tuple[str, Plain]]:
+    """Every `_target_` of a configuration, after the dotted place of its node."""
     stack: list[tuple[str, Plain]] = [("", tree)]
     while stack:
         where, node = stack.pop()
         if isinstance(node, list):
             stack += [(f"{where}[{index}]", child) for index, child in enumerate(node)]
-        if not isinstance(node, dict):
-            continue
-        stack += [(f"{where}.{key}" if where else key, child) for key, child in node.items()]
-        target = node.get("_target_")
-        if target is not None and not (isinstance(target, str) and target.startswith(prefixes)):
-            raise ForbiddenTargetError(
-                f"Expected the _target_ of {where or 'the configuration'} to begin with {', '.join(prefixes)}, got "
-                f"{target!r}. For classes of your own, name their package in the environment: SYNTHAUG_TARGETS=mylab."
-            )
+        if isinstance(node, dict):
+            stack += [(f"{where}.{key}" if where else str(key), child) for key, child in node.items()]
+            if node.get("_target_") is not None:
+                yield where, node["_target_"]
