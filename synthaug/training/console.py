@@ -12,13 +12,20 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from synthaug.progress import Clock, Pace, describe_progress, say
 
 _RANK_ZERO = "lightning.pytorch.utilities.rank_zero"  # the logger of Lightning's rank_zero_info
-_TIPS = ("💡 Tip", "GPU available: ", "TPU available: ", "HPU available: ", "`Trainer.fit` stopped: `max_steps")
+_TIPS = (
+    "💡 Tip", "GPU available: ", "TPU available: ", "HPU available: ", "`Trainer.fit` stopped: `max_steps",
+    "Restoring states from the checkpoint path at ", "Loaded model weights from the checkpoint at ",
+)  # fmt: skip
 """Beginnings of messages that Lightning logs for every run."""
 _WARNINGS = (
     # A protocol without a validation part is a choice; the run says how it takes its best checkpoint then.
     r"Total length of `Batches` across ranks is zero",
     # Ours is a few batches long, and CSVLogger writes them all.
     r"The number of training batches \(\d+\) is smaller than the logging interval",
+    # The configuration is written into the run's folder first.
+    r"Checkpoint directory .* exists and is not empty",
+    # Lightning's own use of torch, as of 2.6.6.
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",
     # Workers are chosen by loading.num_workers; `doctor` and the monitor say what a run waits for.
     r"The '(train|val|test)_dataloader' does not have many workers",
 )
@@ -116,7 +123,7 @@ class ProgressLines(Callback):
         """Tell the batch, of how many, if that is due."""
         self._tell_batches("Testing", trainer, batch_idx, trainer.num_test_batches[dataloader_idx])
 
-    def _tell_batches(self, verb: str, trainer: Trainer, index: int, total: float) -> None:
+    def _tell_batches(self, verb: str, trainer: Trainer, index: int, total: int | float) -> None:
         if trainer.is_global_zero and self._held_out.is_due():
             whole = int(total) if math.isfinite(total) else None
             say(f"{verb}: batch {describe_progress(index + 1, whole, self._held_out.seconds)}")

@@ -189,7 +189,7 @@ def test(trainer: Trainer, training: Training, data: LightningDataModule, checkp
             logger=trainer.logger or False,
             accumulate_grad_batches=trainer.accumulate_grad_batches,
             enable_progress_bar=trainer.progress_bar_callback is not None,
-            callbacks=[one for one in trainer.callbacks if isinstance(one, ProgressLines)],
+            callbacks=[one for one in trainer.callbacks if isinstance(one, ProgressLines)],  # type: ignore[attr-defined]
         )
     trainer.test(training, datamodule=data, ckpt_path=checkpoint, weights_only=True, verbose=False)
     return training.predictions
