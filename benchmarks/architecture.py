@@ -13,7 +13,7 @@ from scipy.sparse.csgraph import connected_components
 
 PACKAGE = Path(__file__).resolve().parents[1] / "synthaug"
 STATIONS = ("motions", "avatars", "cameras", "backgrounds", "renderers", "sensors")
-PURE = {"structures", "files", "levels", "workers", "body", "video"}
+PURE = {"structures", "files", "levels", "workers", "progress", "body", "video"}
 """What every station may use."""
 
 MAY: dict[str, set[str]] = {
@@ -21,6 +21,7 @@ MAY: dict[str, set[str]] = {
     "files": {"structures"},
     "levels": {"structures", "body"},
     "workers": set(),
+    "progress": set(),
     "body": {"structures"},
     "video": {"structures", "files"},
     "motions": PURE,
@@ -31,11 +32,11 @@ MAY: dict[str, set[str]] = {
     "compositing": PURE,
     "sensors": PURE | {"compositing"},
     "synthesis": PURE | {*STATIONS, "compositing"},
-    "datasets": {"structures", "files", "video", "workers"},
+    "datasets": {"structures", "files", "video", "workers", "progress"},
     "datamodule": {"structures", "files", "video", "workers", "datasets", "synthesis", "backgrounds", "renderers",
                    "fewshot"},
     "recognizers": {"structures"},
-    "training": {"structures", "recognizers"},
+    "training": {"structures", "progress", "recognizers"},
     "fewshot": {"structures", "recognizers"},
     "reports": {"structures", "files"},
     "demo": PURE | {*STATIONS, "compositing", "datasets"},

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 from synthaug.avatars.anny import AnnyPeople
@@ -22,6 +21,7 @@ from synthaug.body.skeleton import JOINT
 from synthaug.cameras.orbit import Orbit
 from synthaug.motions.actions import ACTIONS, Actions
 from synthaug.motions.variation import Variation
+from synthaug.progress import track
 from synthaug.renderers.cpu import CpuRenderer
 from synthaug.structures import ClipFormat, Record
 from synthaug.synthesis import RenderJob, Synthesis, Synthesizer
@@ -75,7 +75,7 @@ def detect_people(count: int, *, seed: int) -> dict[str, list[tuple[bool, float]
 
     ours, found = make_synthesizer(count, seed=seed), defaultdict(list)
     with Pose(static_image_mode=True, model_complexity=1) as pose:
-        for index in track(range(len(ours)), description="Rendered clips"):
+        for index in track(range(len(ours)), "Rendered clips"):
             recipe = ours.sample(index)
             job = ours.stage(recipe)
             video = ours.finish(recipe, job, ours.render_people(job)).video
@@ -106,7 +106,7 @@ def detect_film(root: Path, *, frames: int = 12) -> float | None:
         return None
     found = []
     with Pose(static_image_mode=True, model_complexity=1) as pose:
-        for path in track(films, description="Filmed clips"):
+        for path in track(films, "Filmed clips"):
             info = probe(path)
             times = np.linspace(0.2, info.duration - 0.2, frames).tolist()
             video = read_frames(path, indices_at(info, times), info=info, size=(224, 298))

@@ -24,7 +24,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 from benchmarks.people import LANDMARKS
@@ -43,6 +42,7 @@ from synthaug.motions.fitting.quality import QualityGate, assess, count_verdicts
 from synthaug.motions.smplx_npz import SmplxNpz
 from synthaug.motions.variation import Unvaried
 from synthaug.motions.video import VideoMotion
+from synthaug.progress import track
 from synthaug.renderers.cpu import CpuRenderer
 from synthaug.structures import ClipFormat, Motion, Record, Reference
 from synthaug.synthesis import Synthesis, Synthesizer
@@ -132,7 +132,7 @@ def score_gate(motions: Sequence[Motion], *, seed: int) -> tuple[list[float], di
         kind: [plant(one, markers, np.random.default_rng([seed, k])) for k, one in enumerate(honest)]
         for kind, plant in CORRUPTIONS.items()
     }
-    for kind, tracks in track(sets.items(), description="Planted mistakes"):
+    for kind, tracks in track(sets.items(), "Planted mistakes"):
         fits = fit_many(tracks, markers, skeleton)
         judged[kind] = [assess(one, fit, markers, skeleton) for one, fit in zip(tracks, fits, strict=True)]
     scores = {kind: [quality.score for quality in found] for kind, found in judged.items()}
@@ -185,7 +185,7 @@ def re_enact(references: References, source: MotionSource, *, film: bool) -> lis
     ours = Synthesizer(synthesis, references, ClipFormat(num_frames=6, fps=3.0, size=320), seed=0)
     rows: list[dict[str, float | str]] = []
     with Pose(static_image_mode=True, model_complexity=1) as pose:
-        for index in track(range(len(ours)), description="Re-enactments"):
+        for index in track(range(len(ours)), "Re-enactments"):
             recipe = replace(ours.sample(index), start=0.0)
             reference = references.by_key[recipe.actors[0].motion]
             record = next(r for r in references.records if r.key == recipe.actors[0].motion)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.architecture import MAY, PACKAGE, STATIONS, find_imports, find_modules, find_offences
+from benchmarks.architecture import MAY, PACKAGE, STATIONS, find_circles, find_imports, find_modules, find_offences
 
 ROOT = PACKAGE.parent
 FILES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
@@ -17,6 +17,10 @@ def test_imports_point_downwards(path):
 
 def test_every_top_level_name_has_a_row():
     assert {path.parts[0].removesuffix(".py") for path in FILES} == set(MAY)
+
+
+def test_no_modules_import_each_other():
+    assert find_circles(PACKAGE) == []
 
 
 @pytest.mark.parametrize(

@@ -13,13 +13,13 @@ import cv2
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
-from rich.progress import track
 from torch import Tensor
 
 from synthaug.backgrounds import Background
 from synthaug.backgrounds.plate.removal import PlateError, Samples, mask_people, remove_people
 from synthaug.body.skeleton import joint_positions, mean_skeleton
 from synthaug.files import digest_of, motion_digest, write_atomic
+from synthaug.progress import track
 from synthaug.structures import Camera, Light, Record, Reference, Scene, Values
 from synthaug.video import VideoError, VideoInfo, indices_at, probe, read_frames
 
@@ -150,7 +150,7 @@ class Plates(Background):
         files: dict[Path, list[tuple[Record, Reference]]] = {}
         for record, reference in sorted(films, key=lambda film: film[0].key):
             files.setdefault(record.path, []).append((record, reference))
-        for path in track(files, description="Extracting plates", transient=True, disable=len(files) < 4):
+        for path in track(files, "Extracting plates"):
             key = files[path][0][0].key
             plate = self._find_plate(path, files[path])
             if isinstance(plate, Plate):

@@ -165,7 +165,12 @@ def build_data(config: "DictConfig") -> "SynthAugDataModule":
 
 
 def prepare_data(config: "DictConfig") -> "SynthAugDataModule":
-    """The data module that a configuration describes, ready to give training clips."""
+    """The data module that a configuration describes, ready to give training clips. Says first what it will do."""
+    from synthaug.progress import say
+
+    _refuse_gaps(config, *DATA_PARTS)
+    name, root = config.dataset._target_.rpartition(".")[2], config.dataset.get("root")
+    say(f"Preparing films, motions and people of {name}{'' if root is None else f' in {root}'}.")
     data = build_data(config)
     data.prepare_data()
     data.setup("fit")
@@ -206,22 +211,28 @@ def build_run(config: "DictConfig", folder: Path) -> RunParts:
         config: Composed, or loaded from a run.
         folder: Where checkpoints and logs go.
     """
+    import sys
+
     import torch
     from hydra.utils import instantiate
     from lightning.pytorch.loggers import CSVLogger
 
     from synthaug.datamodule.batches import LoaderMonitor
     from synthaug.training import loops
+    from synthaug.training.console import choose_progress, silence_tips
 
     _refuse_foreign_targets(config, "recognizer", "training", "trainer")
+    silence_tips()
     data = prepare_data(config)
     torch.manual_seed(config.seed)
     recognizer = instantiate(config.recognizer, num_classes=data.num_classes, _convert_="all")
     loops.compile_forward(recognizer, config.get("compile"))
     best = loops.make_checkpointing(folder, validated=len(data.split.val) > 0)
-    callbacks = [best, loops.make_resume_checkpointing(folder), LoaderMonitor()]
+    # Lightning writes its bar to stdout.
+    bar, lines = choose_progress(config.trainer.get("enable_progress_bar"), terminal=sys.stdout.isatty())
+    callbacks = [best, loops.make_resume_checkpointing(folder), LoaderMonitor(), *lines]
     logger = CSVLogger(folder, name="", version="logs")
-    trainer = instantiate(config.trainer, callbacks=callbacks, logger=logger)
+    trainer = instantiate(config.trainer, callbacks=callbacks, logger=logger, enable_progress_bar=bar)
     return RunParts(data, instantiate(config.training, recognizer=recognizer), trainer)
 
 

@@ -59,9 +59,11 @@ def select_source(kind: str) -> list[str]:
 def _inspect(chosen: argparse.Namespace) -> int:
     from synthaug.cli.answers import find_answers
     from synthaug.motions.detection import recognize
+    from synthaug.progress import say
 
     sources = {} if chosen.kind else {name: answer.load() for name, answer in find_answers(MOTION_SOURCE).items()}
     kind = chosen.kind or recognize(chosen.file, sources)
+    say(f"Reading {chosen.file} as {kind}.")
     # Heavy imports come after the file was found and recognized: mistakes are told at once.
     import numpy
     from rich.console import Console

@@ -22,11 +22,13 @@ def _preview(chosen: argparse.Namespace) -> int:
     config = compose_config(chosen.overrides)
     # Heavy imports come after the configuration was composed: mistakes are told at once.
     from synthaug.files import write_atomic
+    from synthaug.progress import say
     from synthaug.runs.previews import make_rows
     from synthaug.runs.sheets import encode_png, join_strips, paint_sheet
     from synthaug.video import write_video
 
     data = prepare_data(config)
+    say(f"Rendering {chosen.variants} re-enactments of each of {chosen.count} clips.")
     rows = make_rows(data, count=chosen.count, variants=chosen.variants)
     title = f"{len(data.split.train)} clips of the data set, {len(data.recipes())} synthetic ones"
     write_atomic(chosen.to / "contact_sheet.png", encode_png(paint_sheet(rows, title=title)))

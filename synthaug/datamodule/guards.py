@@ -4,8 +4,9 @@ from collections.abc import Mapping
 
 from synthaug.backgrounds import Background
 from synthaug.datamodule.augmentation import Augmentation
-from synthaug.datasets import ActionDataset, LeakError, Split
-from synthaug.datasets.leaks import assert_strangers
+from synthaug.datasets import ActionDataset, Split
+from synthaug.datasets.leaks import assert_from_training, assert_strangers
+from synthaug.structures import Trait
 from synthaug.synthesis.references import References
 from synthaug.synthesis.synthesizer import Synthesizer
 
@@ -47,7 +48,7 @@ def check_flips(augmentation: Augmentation | None, images: Mapping[int, int] | N
         )
 
 
-def check_leaks(synthesizer: Synthesizer, split: Split, separates: str) -> None:
+def check_leaks(synthesizer: Synthesizer, split: Split, separates: Trait) -> None:
     """Refuse synthetic clips that show a held-out motion or background, or an avatar of a held-out person.
 
     Raises:
@@ -59,33 +60,19 @@ def check_leaks(synthesizer: Synthesizer, split: Split, separates: str) -> None:
     assert_strangers({name: avatar.subject(name) for name in synthesizer.identities}, split)
 
 
-def check_references(references: References, split: Split, separates: str) -> None:
+def check_references(references: References, split: Split, separates: Trait) -> None:
     """Refuse references that are not training clips, or whose subject (camera) is in the test part.
 
     Raises:
         LeakError: Naming the offender.
     """
-    train = {record.key for record in split.train}
-    tested = {getattr(record, separates) for record in split.test}
-    for record in references.records:
-        if record.key not in train or getattr(record, separates) in tested:
-            raise LeakError(
-                f"The motion of '{record.key}' ({separates} {getattr(record, separates)!r}) would reach training, but "
-                "it belongs to the held-out part. Only training clips may be re-enacted. Correct the protocol's lists."
-            )
+    assert_from_training((record.key for record in references.records), split, separates, noun="motion")
 
 
-def check_backgrounds(background: Background, split: Split, separates: str) -> None:
+def check_backgrounds(background: Background, split: Split, separates: Trait) -> None:
     """Refuse backgrounds from clips that are not training clips, or whose subject (camera) is in the test part.
 
     Raises:
         LeakError: Naming the offender.
     """
-    train = {record.key: record for record in split.train}
-    tested = {getattr(record, separates) for record in split.test}
-    for key in background.sources:
-        if key not in train or getattr(train[key], separates) in tested:
-            raise LeakError(
-                f"The background of '{key}' would reach training, but that clip belongs to the held-out part. Only "
-                "training clips may give plates. Correct the protocol's lists."
-            )
+    assert_from_training(background.sources, split, separates, noun="background")

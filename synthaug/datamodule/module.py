@@ -27,7 +27,7 @@ from synthaug.datamodule.order import (
     synthetic_places,
 )
 from synthaug.datasets import ActionDataset, Protocol, Split
-from synthaug.datasets.leaks import assert_disjoint, assert_named
+from synthaug.datasets.leaks import check_split
 from synthaug.files import user_cache
 from synthaug.renderers import BatchRenderer
 from synthaug.structures import ClipFormat, Recipe, Record
@@ -290,8 +290,7 @@ class SynthAugDataModule(lightning.LightningDataModule):
 
     def _split_dataset(self) -> Split:
         split = self.protocol.split(self.dataset.records, self.dataset.classes)
-        assert_named(split, self.protocol.separates, self.dataset.unnamed)
-        assert_disjoint(split, self.protocol.separates)
+        check_split(split, self.protocol.separates, self.dataset.unnamed)
         return split
 
     def _gather_references(self, split: Split) -> References:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from synthaug.datamodule.guards import find_mirror_labels
-from synthaug.datasets import ActionDataset, LeakError
+from synthaug.datasets import ActionDataset, LeakError, Split
+from synthaug.datasets.leaks import find_held_out
 from synthaug.fewshot.episodes import Task
 from synthaug.files import user_cache
 from synthaug.structures import Clip, ClipFormat, Record
@@ -60,10 +61,11 @@ class SupportSynthesis:
         recipes = [synthesizer.sample(index) for index in range(len(synthesizer))]
         recipes = [recipe for recipe in recipes if recipe.label in task.classes]
         performed = {actor.motion for recipe in recipes for actor in recipe.actors}
-        strangers = (performed | set(synth.background.sources)) - keys
-        if strangers:
+        support = Split(task.support, (), ())
+        shown = sorted(performed | set(synth.background.sources))
+        if strangers := find_held_out(shown, support, "key"):
             raise LeakError(
-                f"Task {number} would learn from '{sorted(strangers)[0]}', which is not in its support. Only the "
-                "support may be re-enacted. Report this as a bug, since no setting should lead here."
+                f"Expected synthetic clips of task {number} to show its support alone, got {strangers[0]!r}. Report "
+                "this as a bug, since no setting should lead here."
             )
         return [synthesizer.render(recipe) for recipe in recipes]

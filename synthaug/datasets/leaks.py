@@ -1,6 +1,6 @@
 """Refuse test film in training: what training and test share is an error before anything is learnt."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from synthaug.datasets import LeakError, Split
@@ -50,6 +50,47 @@ def assert_named(split: Split, by: Trait, unnamed: Mapping[str, Collection[str]]
             f"the {by} in (a table's column; for people also a folder each, or dataset.subject_pattern), or leave "
             "these clips out."
         )
+
+
+def check_split(split: Split, by: Trait, unnamed: Mapping[str, Collection[str]]) -> None:
+    """Refuse a split whose parts share what the protocol separates, or that cannot be checked for it.
+
+    Args:
+        split: The split to check.
+        by: What must differ: the protocol's `separates`.
+        unnamed: Keys of clips that do not name it, by field: the data set's `unnamed`.
+
+    Raises:
+        LeakError: As `assert_named` and `assert_disjoint` say.
+    """
+    assert_named(split, by, unnamed)
+    assert_disjoint(split, by)
+
+
+def assert_from_training(keys: Iterable[str], split: Split, by: Trait, *, noun: str) -> None:
+    """Refuse what comes from clips that are no training clips, or whose subject (camera) is in the test part.
+
+    Args:
+        keys: Of the clips that it comes from.
+        split: The split that is trained on.
+        by: What training and test may not share: the protocol's `separates`.
+        noun: What comes from the clips, for the message: "motion".
+
+    Raises:
+        LeakError: Naming the first clip, in the order of `keys`, that is held out.
+    """
+    if offenders := find_held_out(keys, split, by):
+        raise LeakError(
+            f"Expected each {noun} to come from a training clip whose {by} is not tested, got the {noun} of "
+            f"{offenders[0]!r}, which is held out. Correct the protocol's lists."
+        )
+
+
+def find_held_out(keys: Iterable[str], split: Split, by: Trait) -> list[str]:
+    """Those of some clips' keys that are no training clips, or whose subject (camera) is in the test part, in order."""
+    traits = {record.key: _trait(record, by) for record in split.train}
+    tested = {_trait(record, by) for record in split.test}
+    return [key for key in keys if key not in traits or traits[key] in tested]
 
 
 def assert_strangers(subjects: Mapping[str, str], split: Split) -> None:

@@ -13,7 +13,6 @@ from typing import final
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from rich.progress import track
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -27,6 +26,7 @@ from synthaug.datasets.demo import FilmMaker
 from synthaug.demo.camera import record_clip
 from synthaug.files import digest_of, read_reference, shuffle_per_process, write_reference
 from synthaug.motions import MotionSource
+from synthaug.progress import track
 from synthaug.renderers import Renderer
 from synthaug.sensors import Sensor
 from synthaug.structures import Camera, Motion, Record, Reference
@@ -192,7 +192,7 @@ class PseudoReal(FilmMaker):
                 multiprocessing_context="fork" if self._num_workers else None, worker_init_fn=use_single_thread,
             )  # fmt: skip
             title = f"Shooting {len(missing)} pseudo-real clips"
-            for _ in track(loader, total=len(rest), description=title):
+            for _ in track(loader, title, len(missing), done=1):
                 pass
         return [self._record(root, job) for job in jobs]
 

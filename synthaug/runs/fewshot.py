@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import torch
 from jaxtyping import Float, UInt8
-from rich.progress import track
 from torch import Tensor
 
 from synthaug.datamodule.batches import normalize
@@ -14,6 +13,7 @@ from synthaug.datamodule.module import SynthAugDataModule
 from synthaug.datamodule.support import SupportSynthesis
 from synthaug.fewshot.episodes import Episodes, Task, sample_tasks
 from synthaug.fewshot.evaluation import LabelledFeatures, TaskOutcome, extract_features, score_task
+from synthaug.progress import track
 from synthaug.recognizers import Recognizer
 from synthaug.structures import Record
 
@@ -48,7 +48,7 @@ def evaluate_tasks(
     found = _features_of(recognizer, [filmed.read(place).video for place in range(len(filmed))])
     features = dict(zip(records, found, strict=True))
     outcomes = []
-    for number, task in enumerate(track(tasks, "Evaluating tasks", transient=True, disable=len(tasks) < 4)):
+    for number, task in enumerate(track(tasks, "Evaluating tasks")):
         synthetic = None if synthesis is None else _synthetic_features(recognizer, synthesis, task, number)
         support, query = (
             LabelledFeatures(torch.stack([features[record.key] for record in part]), _labels_in_task(task, part))

@@ -12,7 +12,7 @@ import yaml
 from synthaug.datamodule.guards import check_leaks
 from synthaug.datamodule.module import SynthAugDataModule
 from synthaug.datasets import LeakError
-from synthaug.datasets.leaks import assert_disjoint, find_overlaps
+from synthaug.datasets.leaks import check_split, find_held_out, find_overlaps
 from synthaug.files import digest_of, write_atomic
 from synthaug.reports import Prediction, Scores, metrics_of, print_scores, report_sweep, score, write_recipes
 from synthaug.runs.previews import make_rows
@@ -196,15 +196,16 @@ def leak_report(data: SynthAugDataModule) -> dict[str, Plain]:
 
 
 def _violations(data: SynthAugDataModule) -> list[Plain]:
+    split, separates = data.split, data.protocol.separates
     violations: list[Plain] = []
     try:
-        assert_disjoint(data.split, data.protocol.separates)
+        check_split(split, separates, data.dataset.unnamed)
         if data.synthesizer is not None:
-            check_leaks(data.synthesizer, data.split, data.protocol.separates)
+            check_leaks(data.synthesizer, split, separates)
     except LeakError as error:
         violations.append(str(error))
-    outside = _performed(data) - {record.key for record in data.split.train}
-    return violations + [f"A recipe performs '{key}', which is no training clip." for key in sorted(outside)]
+    outside = find_held_out(sorted(_performed(data)), split, separates)
+    return violations + [f"A recipe performs '{key}', which is held out." for key in outside]
 
 
 def _performed(data: SynthAugDataModule) -> set[str]:

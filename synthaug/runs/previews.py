@@ -7,6 +7,7 @@ import torch
 
 from synthaug.body.skeleton import joint_positions, mean_skeleton, resample
 from synthaug.datamodule.module import SynthAugDataModule
+from synthaug.progress import track
 from synthaug.runs.sheets import SheetRow, Strip, paint_skeleton
 from synthaug.structures import Clip, ClipFormat, Recipe, Record
 from synthaug.synthesis import Synthesizer
@@ -77,7 +78,7 @@ def make_rows(data: SynthAugDataModule, *, count: int = 8, variants: int = 3) ->
         return _film_rows(data.split.train, data.clip, data.class_names, count)
     return [
         SheetRow(_caption(record, data.class_names), make_strips(synthesizer, record, variants))
-        for record in choose_references(synthesizer, count)
+        for record in track(choose_references(synthesizer, count), "Rendering previews")
     ]
 
 

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.progress import track
 from torch.utils.data import DataLoader, Dataset
 
 from synthaug.datamodule.module import SynthAugDataModule
+from synthaug.progress import track
 from synthaug.structures import Recipe
 from synthaug.synthesis.synthesizer import Synthesizer
 from synthaug.video import write_video
@@ -41,7 +41,7 @@ def replay(
         jobs, sampler=range(1, len(jobs)), batch_size=None, num_workers=num_workers,
         multiprocessing_context="fork" if num_workers else None, worker_init_fn=use_single_thread,
     )  # fmt: skip
-    return rendered + sum(int(one) for one in track(rest, total=len(jobs) - 1, description="Rendering"))
+    return rendered + sum(int(one) for one in track(rest, "Rendering", len(jobs), done=1))
 
 
 class _RecipeJobs(Dataset):

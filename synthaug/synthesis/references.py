@@ -5,10 +5,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.progress import track
-
 from synthaug.files import digest_of, read_reference, shuffle_per_process, write_atomic, write_reference
 from synthaug.motions import MotionSource, UnusableClipError
+from synthaug.progress import track
 from synthaug.structures import Record, Reference
 from synthaug.synthesis.gravity import align_gravity
 
@@ -74,7 +73,7 @@ def extract_references(records: Sequence[Record], source: MotionSource, *, cache
     dropped: dict[str, str] = {}
     missing = shuffle_per_process([record for record in records if not _is_kept(_path(record, source, cache))])
     absent: dict[str, FileNotFoundError] = {}
-    for record in track(missing, description="Extracting motions", transient=True, disable=len(missing) < 4):
+    for record in track(missing, "Extracting motions"):
         if _is_kept(_path(record, source, cache)):
             continue  # another process extracted it meanwhile
         try:

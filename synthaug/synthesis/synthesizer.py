@@ -5,10 +5,9 @@ import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-from rich.progress import track
-
 from synthaug.compositing.layers import darken, occlude, over
 from synthaug.compositing.shadows import contact_shadow
+from synthaug.progress import track
 from synthaug.structures import Clip, ClipFormat, Recipe, Rendering, Values
 from synthaug.synthesis.ground_truth import GroundTruth, ground_truth
 from synthaug.synthesis.performances import Performances
@@ -62,7 +61,7 @@ class Synthesizer:
         """Load all people, several at a time: before workers fork, so that they share what was built or read."""
         who, load = self.identities, self.synthesis.avatar.load
         with ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, 8)) as pool:
-            for _ in track(pool.map(load, who), "Loading avatars", len(who), transient=True, disable=len(who) < 2):
+            for _ in track(pool.map(load, who), "Loading avatars", len(who)):
                 pass
 
     def __len__(self) -> int:

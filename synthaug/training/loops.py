@@ -14,6 +14,7 @@ from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher, _Su
 from synthaug.recognizers import Recognizer
 from synthaug.recognizers.weights import read_state
 from synthaug.structures import Plain
+from synthaug.training.console import ProgressLines
 from synthaug.training.module import Training
 
 TRAINER_OPTIONS = tuple(signature(Trainer).parameters)
@@ -187,6 +188,8 @@ def test(trainer: Trainer, training: Training, data: LightningDataModule, checkp
             precision=trainer.precision,
             logger=trainer.logger or False,
             accumulate_grad_batches=trainer.accumulate_grad_batches,
+            enable_progress_bar=trainer.progress_bar_callback is not None,
+            callbacks=[one for one in trainer.callbacks if isinstance(one, ProgressLines)],  # type: ignore[attr-defined]
         )
     trainer.test(training, datamodule=data, ckpt_path=checkpoint, weights_only=True, verbose=False)
     return training.predictions

@@ -221,7 +221,7 @@ def test_plates_of_held_out_clips_are_a_leak(tmp_path):
     other = replace(record, key="other")
     check_backgrounds(plates, Split((record,), (), (replace(other, subject="s2"),)), "subject")
     for train, tested in ((other, replace(record, subject="s2")), (record, other)):
-        with pytest.raises(LeakError, match="The background of 'walk' would reach training"):
+        with pytest.raises(LeakError, match="got the background of 'walk', which is held out"):
             check_backgrounds(plates, Split((train,), (), (tested,)), "subject")
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from synthaug.datasets import ActionDataset, LeakError, Split
-from synthaug.datasets.leaks import assert_disjoint
+from synthaug.datasets.leaks import assert_disjoint, assert_from_training, check_split, find_held_out
 from synthaug.datasets.protocols.generic import CrossSubject, CrossView, Holdout, Predefined
 from synthaug.structures import Record
 from synthaug.testing.datasets import check_protocol
@@ -215,6 +215,30 @@ def test_leaks_name_the_offender():
         assert_disjoint(Split((one,), (one,), (record(1, "2", "a", 0),)))
     assert_disjoint(Split((one,), (other,), (record(1, "2", "a", 0),)))
     assert_disjoint(Split((one,), (), (other,)), "camera")
+
+
+def test_only_training_clips_whose_trait_is_not_tested_may_give_anything():
+    trained, shared, tested = record(0, "1", "a", 0), record(1, "2", "a", 0), record(1, "2", "b", 0)
+    split = Split((trained, shared), (), (tested,))
+    keys = [one.key for one in (tested, trained, shared)]
+    assert find_held_out([*keys, "unknown"], split, "subject") == [tested.key, shared.key, "unknown"]
+    assert find_held_out(keys, split, "camera") == [tested.key]
+    assert_from_training([trained.key], split, "subject", noun="motion")
+    assert_from_training([trained.key, shared.key], split, "camera", noun="motion")
+    for key in (tested.key, shared.key, "unknown"):
+        with pytest.raises(LeakError, match=f"whose subject is not tested, got the plate of '{key}', which is held"):
+            assert_from_training([trained.key, key], split, "subject", noun="plate")
+
+
+def test_a_split_is_checked_for_what_it_shares_and_for_what_it_does_not_name():
+    one, other = record(0, "1", "a", 0), record(1, "2", "b", 0)
+    split = Split((one,), (), (other,))
+    check_split(split, "subject", {})
+    check_split(split, "subject", {"subject": {one.key, other.key}, "camera": {one.key}})
+    with pytest.raises(LeakError, match=f"Expected a subject for each clip.*'{other.key}'"):
+        check_split(split, "subject", {"subject": {other.key}})
+    with pytest.raises(LeakError, match="training and test to share no subject"):
+        check_split(Split((one,), (), (record(1, "1", "b", 0),)), "subject", {})
 
 
 def test_protocols_do_not_touch_the_global_generator():

@@ -5,24 +5,19 @@ import dataclasses
 import importlib.metadata
 import json
 import os
-import sys
-import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import final
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 from synthaug.datasets.indexing.findings import ScanLog
 from synthaug.files import write_atomic
+from synthaug.progress import track
 from synthaug.structures import Plain
 from synthaug.video import FileKey, VideoError, VideoInfo, file_key, probe, remember
 
 _NAME = "video-index.json"
-_SECONDS_BEFORE_BAR = 2.0  # shorter work needs no progress bar
 _LAYOUT = 1  # version of the file; raised whenever what `probe` finds or how it is written changes
 
 
@@ -44,11 +39,11 @@ class VideoIndex:
         self.scans = None if folder is None else ScanLog(Path(folder), readers())
 
     def probe_all(self, paths: Sequence[Path], *, title: str) -> tuple[dict[Path, VideoInfo], dict[Path, str]]:
-        """Probe films that the index does not hold, with a progress bar on a terminal if that takes long.
+        """Probe films that the index does not hold, and say how far that is if it takes long.
 
         Args:
             paths: Films, each once.
-            title: Title of the progress bar.
+            title: What the lines or the bar about it say.
 
         Returns:
             What each readable film holds, and the error message of each of the others.
@@ -147,18 +142,9 @@ def _try_probe(path: Path) -> VideoInfo | str:
 
 def _probe_in_threads(paths: Sequence[Path], *, title: str) -> Iterator[tuple[Path, VideoInfo | str]]:
     """Each film in order, with what it holds or its error message. Both readers release the GIL while they decode."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    bar = Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
-    task = bar.add_task(title, total=len(paths))
-    begun, shown = time.monotonic(), False
     pool = ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1))
     try:
-        for path, outcome in zip(paths, pool.map(_try_probe, paths), strict=True):
-            bar.advance(task)
-            if not shown and time.monotonic() - begun > _SECONDS_BEFORE_BAR:
-                bar.start()
-                shown = True
-            yield path, outcome
+        outcomes = zip(paths, pool.map(_try_probe, paths), strict=True)
+        yield from track(outcomes, title, len(paths))
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-        bar.stop()

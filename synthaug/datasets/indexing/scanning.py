@@ -5,20 +5,18 @@ This is `synthaug data scan`. Its findings are kept in the folder of the film in
 
 import itertools
 import math
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from synthaug.datasets.indexing.findings import ScanFinding, ScanLog
 from synthaug.datasets.indexing.index import readers
 from synthaug.datasets.indexing.processes import Work, run_jobs
 from synthaug.datasets.indexing.shrinking import MIN_SHORT_SIDE, link, link_rest, shrink
+from synthaug.progress import track
 from synthaug.video import FileKey, VideoError, VideoInfo, file_key, frames_in_order, probe, read_frames, rotate_upright
 
 _SINGLE_FRAMES = 8
@@ -30,8 +28,6 @@ _MAX_LOST = 0.1
 _UNTIMED = "pictures_without_a_time"
 _MAX_SECONDS_PER_FILM = 3600.0
 """Reading and shrinking a film that takes longer is stuck: hours of film take minutes."""
-_PROGRESS_LINES = 10
-"""Number of progress lines that a scan without a terminal prints."""
 
 
 def examine(path: Path) -> ScanFinding:
@@ -176,7 +172,7 @@ def scan(
     done = {job.film: found for job in jobs if (found := _known_findings(job, known)) is not None}
     left = [job for job in jobs if job.film not in done]
     results = run_jobs(Work(scan_film, __name__, _MAX_SECONDS_PER_FILM), left, workers=workers)
-    for job, found in _show_progress(results, total=len(films), before=len(done)):
+    for job, found in track(results, "Reading films", len(films), done=len(done)):
         result = found if found is not None else _report_crash(job)
         for finding in result:
             if finding.film[1]:  # an empty or missing file has no state to recognise it by
@@ -255,19 +251,3 @@ def _report_crash(job: ScanJob) -> tuple[ScanFinding, ...]:
         f"{_MAX_SECONDS_PER_FILM / 60:.0f} minutes. Export it again, or leave it out."
     )
     return (ScanFinding(file_key(job.film), None, reason),)
-
-
-def _show_progress(
-    results: Iterator[tuple[ScanJob, tuple[ScanFinding, ...] | None]], *, total: int, before: int
-) -> Iterator[tuple[ScanJob, tuple[ScanFinding, ...] | None]]:
-    """Yield the results; show a progress bar on a terminal, and print a line now and then elsewhere."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    shown = sys.stderr.isatty()
-    with Progress(*columns, console=console, transient=True, disable=not shown) as bar:
-        task = bar.add_task("Reading films", total=total, completed=before)
-        for number, result in enumerate(results, start=before + 1):
-            bar.advance(task)
-            if not shown and number * _PROGRESS_LINES // total > (number - 1) * _PROGRESS_LINES // total:
-                print(f"{number} of {total} films read.", file=sys.stderr)
-            yield result

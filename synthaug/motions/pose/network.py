@@ -16,6 +16,8 @@ from typing import Any, final
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from synthaug.motions.pose.chatter import drop_stderr_lines
+
 _MISSING = (
     "Expected mediapipe 0.10.21 (the last version that contains its models) to extract motion from film, but mediapipe "
     "is not installed. Install the extra `pose` under Python 3.11 or 3.12: pip install 'synthaug[pose]'; or choose "
@@ -73,6 +75,13 @@ node {
   output_stream: "LEFT_HAND_LANDMARKS:left" output_stream: "RIGHT_HAND_LANDMARKS:right"
 }
 """
+_CHATTER = (
+    "INFO: Created TensorFlow Lite XNNPACK delegate",
+    "All log messages before absl::InitializeLog() is called",
+    "Feedback manager requires a model with a single signature inference",
+    "Using NORM_RECT without IMAGE_DIMENSIONS is only supported for the square ROI",  # and these regions are square
+)
+"""Of what mediapipe writes to stderr while it loads its models and reads the first picture: what helps nobody."""
 HAND_POINTS = 21
 """Wrist, then thumb, index, middle, ring and little finger, four each from the palm to the tip."""
 
@@ -245,12 +254,19 @@ class _Graph:
             if line.startswith("output_stream:"):
                 self._graph.observe_output_stream(line.split('"')[1], self._found.__setitem__, False)
         # 1, the full model, is the only one in the wheel.
-        sides = {"complexity": packet_creator.create_int(1)} if "complexity" in text else {}
-        self._graph.start_run(sides)
+        self._sides = {"complexity": packet_creator.create_int(1)} if "complexity" in text else {}
         self._time = 0
 
     def __call__(self, **packets: Any) -> Mapping[str, Any]:
         """The graph's outputs for these packets, by stream; streams without output are left out."""
+        if self._time == 0:
+            # The models are loaded in threads of mediapipe's own, which are done when the first packet is.
+            with drop_stderr_lines(*_CHATTER):
+                self._graph.start_run(self._sides)
+                return self._run(packets)
+        return self._run(packets)
+
+    def _run(self, packets: Mapping[str, Any]) -> Mapping[str, Any]:
         self._found.clear()
         self._time += 1
         for name, packet in packets.items():
@@ -259,7 +275,8 @@ class _Graph:
         return dict(self._found)
 
     def close(self) -> None:
-        self._graph.close()
+        if self._time:  # a graph that never started cannot be closed
+            self._graph.close()
 
 
 def _to_image(frame: UInt8[np.ndarray, "height width 3"]) -> Any:
