@@ -121,6 +121,7 @@ def paint(
 
 
 def main() -> None:
+    """Paint the picture and save it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--to", type=Path, default=Path("docs/reenactments.jpg"))
     parser.add_argument("--action", default="kicking something", help="a class of dataset=demo")
