@@ -126,7 +126,7 @@ def main() -> None:
     parser.add_argument("--to", type=Path, default=Path("docs/reenactments.jpg"))
     parser.add_argument("--action", default="kicking something", help="a class of dataset=demo")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--instants", type=int, nargs="+", default=[3, 6, 9], help="frames of the clip, one a row")
+    parser.add_argument("--instants", type=int, nargs="+", default=[3, 5, 9], help="frames of the clip, one a row")
     parser.add_argument("--people", type=int, default=3)
     chosen = parser.parse_args()
     torch.set_num_threads(1)
