@@ -137,7 +137,8 @@ KNOWS_OLD_NAMES = ("renames.py", "studies.py")
 def test_every_setting_that_is_named_to_users_can_be_set(folder):
     """Hydra refuses at the command line what no YAML has, however well the class would take it."""
     root = CONF.parent / folder
-    pages = [*root.glob("*.md"), *(root.rglob("*.py") if folder == "synthaug" else ())]
+    pages = [*(root.rglob("*.md") if folder == "docs" else root.glob("*.md"))]
+    pages += root.rglob("*.py") if folder == "synthaug" else ()
     pages = [page for page in pages if page.name not in ("CHANGELOG.md", "DESIGN.md")]
     assert pages
     found = {page.name: unsettable(said_in(page)) for page in pages}

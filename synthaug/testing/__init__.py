@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from synthaug.testing.avatars import check_avatar as check_avatar
     from synthaug.testing.avatars import check_avatar_pool as check_avatar_pool
+    from synthaug.testing.avatars import check_importer as check_importer
     from synthaug.testing.backgrounds import check_background as check_background
     from synthaug.testing.cameras import check_camera_path as check_camera_path
     from synthaug.testing.datasets import check_dataset as check_dataset
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from synthaug.testing.motions import check_motion_variation as check_motion_variation
     from synthaug.testing.recognizers import check_recognizer as check_recognizer
     from synthaug.testing.renderers import check_renderer as check_renderer
+    from synthaug.testing.sensors import check_sensor as check_sensor
 
 _MODULES = {
     "check_avatar": "avatars",
@@ -27,12 +29,14 @@ _MODULES = {
     "check_background": "backgrounds",
     "check_camera_path": "cameras",
     "check_dataset": "datasets",
+    "check_importer": "avatars",
     "check_motion": "motions",
     "check_motion_source": "motions",
     "check_motion_variation": "motions",
     "check_protocol": "datasets",
     "check_recognizer": "recognizers",
     "check_renderer": "renderers",
+    "check_sensor": "sensors",
 }
 """Where each check is defined, below `synthaug.testing`."""
 
@@ -42,12 +46,14 @@ __all__ = [
     "check_background",
     "check_camera_path",
     "check_dataset",
+    "check_importer",
     "check_motion",
     "check_motion_source",
     "check_motion_variation",
     "check_protocol",
     "check_recognizer",
     "check_renderer",
+    "check_sensor",
 ]
 
 
