@@ -31,19 +31,20 @@ MAY: dict[str, set[str]] = {
     "compositing": PURE,
     "sensors": PURE | {"compositing"},
     "synthesis": PURE | {*STATIONS, "compositing"},
-    "datasets": {"structures", "files", "video", "workers"},
+    "datasets": {"structures", "files", "video", "workers", "pseudoreal"},
     "datamodule": {"structures", "files", "video", "workers", "datasets", "synthesis", "backgrounds", "renderers",
                    "fewshot"},
     "recognizers": {"structures"},
     "training": {"structures", "recognizers"},
     "fewshot": {"structures", "recognizers"},
     "reports": {"structures", "files"},
-    "demo": PURE | {*STATIONS, "compositing", "datasets"},
+    "pseudoreal": PURE | {*STATIONS, "compositing"},
     "runs": PURE | {*STATIONS, "compositing", "datasets", "synthesis", "datamodule", "training", "reports",
              "recognizers", "fewshot"},
     "testing": PURE | {*STATIONS, "datasets", "recognizers"},
     "cli": PURE | {*STATIONS, "datasets", "synthesis", "datamodule", "recognizers", "training", "fewshot", "reports",
-                   "runs", "demo", "compositing"},
+                   "runs", "pseudoreal", "compositing"},
+    "defaults": PURE | {*STATIONS, "datasets", "synthesis", "datamodule", "pseudoreal"},
 }  # fmt: skip
 """What each top-level name of the package may import, beside itself and other packages."""
 INTERFACES_ONLY = ("synthesis", "datamodule")

@@ -23,10 +23,10 @@ from synthaug.body.skeleton import centre_of, joint_positions, mean_skeleton, re
 from synthaug.cameras import CameraPath
 from synthaug.compositing.layers import darken, occlude, over
 from synthaug.compositing.shadows import contact_shadow
-from synthaug.datasets.demo import FilmMaker
-from synthaug.demo.camera import record_clip
 from synthaug.files import digest_of, read_reference, shuffle_per_process, write_reference
 from synthaug.motions import MotionSource
+from synthaug.pseudoreal import FilmMaker
+from synthaug.pseudoreal.camera import record_clip
 from synthaug.renderers import Renderer
 from synthaug.sensors import Sensor
 from synthaug.structures import Camera, Motion, Record, Reference
@@ -37,6 +37,11 @@ _VERSION = 1
 """Part of the fingerprint; raise it when the same arguments come to make different film."""
 FILMING_STREAM = 21
 """Random stream of filming; part of every generator's seed."""
+ACTIONS = (
+    "drink water", "eat meal", "phone call", "hand waving", "salute", "put palms together", "clapping",
+    "kicking something", "punch", "bow", "sit down", "stand up", "lie down", "pick up", "walk", "jump up",
+)  # fmt: skip
+"""The demo's everyday actions, by label."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +134,7 @@ class PseudoReal(FilmMaker):
     """Every performer performs every action once, each time in another room and filmed by one camera or several.
 
     Args:
-        stage: Where and with whom it is shot.
+        stage: Where and with whom it is shot; None is the demo's own set, `synthaug.pseudoreal.street`.
         classes: Actions, by label.
         performers: Number of performers; each is a subject.
         family: Family of performer styles; should differ from the one that synthesis uses.
@@ -140,15 +145,19 @@ class PseudoReal(FilmMaker):
 
     def __init__(
         self,
-        stage: FilmSet,
+        stage: FilmSet | None = None,
         *,
-        classes: list[str],
-        performers: int = 18,
+        classes: Sequence[str] = ACTIONS,
+        performers: int = 16,
         family: str = "street",
         footage: Footage = Footage(),
         num_workers: int = 2,
         seed: int = 0,
     ) -> None:
+        if stage is None:
+            from synthaug.pseudoreal.street import build_street
+
+            stage = build_street()
         self._stage = stage
         self._classes = tuple(classes)
         self._performers = performers
