@@ -21,7 +21,6 @@ COMMANDS = {
 """Overrides that leave every choice but the data set to the defaults of conf/."""
 PARTS = ("dataset", "protocol", "synth", "clip", "loading", "mixture", "augmentation", "seed")
 DELIBERATE = {
-    "dataset.films.stage": "the demo's film is foreign to synthesis; synthaug.pseudoreal.street says the same",
     "protocol.val_subjects": "the demo's own people; sa.demo says the same",
     "protocol.n_shot": "few enough of the demo's clips for synthesis to help; sa.demo says the same",
     "recognizer.focus": "the class is the network itself, of which small.yaml and small_frames.yaml are two uses",
@@ -107,9 +106,7 @@ def test_the_demo_is_that_of_conf():
 
 def test_a_data_module_s_defaults_are_those_of_conf(tmp_path):
     config = OmegaConf.create(composed("film of one's own"))
-    defaults = {
-        one.name: one.default for one in inspect.signature(sa.SynthAugDataModule).parameters.values()
-    }
+    defaults = {one.name: one.default for one in inspect.signature(sa.SynthAugDataModule).parameters.values()}
     assert defaults.pop("synth") is None, "filmed clips alone, until somebody asks for more"
     for part in ("clip", "loading", "mixture", "augmentation"):
         assert describe(defaults[part]) == value_of(OmegaConf.to_container(config[part])), part
@@ -149,6 +146,7 @@ def test_parts_that_are_given_take_the_place_of_the_defaults():
 
 def test_conf_states_every_setting_whose_default_has_changed():
     """Otherwise reading a configuration of today would put the default of version 0.1 in its place."""
+
     def nodes(node):
         if isinstance(node, dict):
             yield node
