@@ -4,6 +4,7 @@
 """
 
 import ast
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -60,6 +61,8 @@ HEAVY = {
     "mediapipe": ("motions/", "cli/doctor.py"),
 }
 """Where a heavy library may be imported."""
+LAZY = ("__init__.py",)
+"""Files that import nothing but the standard library: `import synthaug` takes milliseconds and needs no torch."""
 WITHOUT_CHANCE = ("synthesis/staging.py", "synthesis/synthesizer.py", "compositing/")
 """Code that renders, and therefore samples nothing."""
 CHANCE = {"random", "rng", "default_rng", "Generator", "manual_seed", "rand", "randn", "randint", "randperm"}
@@ -129,6 +132,9 @@ def find_offences(path: Path, source: str) -> Iterator[str]:
         source: What the file contains.
     """
     room = path.parts[0].removesuffix(".py")
+    if str(path) in LAZY:
+        yield from _find_eager_imports(path, source)
+        return
     for name in dict.fromkeys(one.resolve(_MODULES) for one in find_imports(source)):
         root, *rest = name.split(".")
         if root in HEAVY and not str(path).startswith(HEAVY[root] or "nowhere"):
@@ -137,6 +143,8 @@ def find_offences(path: Path, source: str) -> Iterator[str]:
             continue
         if rest[0] not in MAY.get(room, set()):
             yield f"{path} imports {name}: {room} may import {', '.join(sorted(MAY.get(room, set()))) or 'nothing'}"
+        if (room, rest[0]) == ("datasets", "pseudoreal") and path != Path("datasets/demo.py"):
+            yield f"{path} imports {name}: only datasets/demo.py has its film made, by synthaug.pseudoreal"
         if (room, rest[0]) == ("datamodule", "fewshot") and rest[1:] != ["episodes"]:
             yield f"{path} imports {name}: datamodule knows the tasks of fewshot, synthaug.fewshot.episodes, alone"
         if room in INTERFACES_ONLY and rest[0] in (*STATIONS, "datasets") and rest[1:] not in ([], ["leaks"]):
@@ -144,6 +152,12 @@ def find_offences(path: Path, source: str) -> Iterator[str]:
     if str(path).startswith(WITHOUT_CHANCE):
         for name in sorted(CHANCE & set(find_names(source))):
             yield f"{path} uses {name}: what renders samples nothing"
+
+
+def _find_eager_imports(path: Path, source: str) -> Iterator[str]:
+    for one in find_imports(source, types=False):
+        if one.module.split(".")[0] not in sys.stdlib_module_names:
+            yield f"{path} imports {one.module}: public names are imported when they are first used"
 
 
 def find_circles(package: Path) -> list[list[str]]:

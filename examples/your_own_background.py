@@ -29,7 +29,8 @@ class Sky(sa.Background):
 
     def sample(self, rng: np.random.Generator) -> sa.Values:
         """Chance belongs here, and only plain values come out: they are kept in the recipe."""
-        return {"horizon": rng.uniform(170, 250, 3).tolist(), "zenith": rng.uniform(20, 120, 3).tolist()}
+        horizon, zenith = rng.uniform(200, 250, 3), rng.uniform((20, 70, 150), (80, 130, 230))
+        return {"horizon": horizon.tolist(), "zenith": zenith.tolist()}
 
     def scene(self, values: sa.Values, camera: sa.Camera) -> sa.Scene:
         """No chance here: the same values give the same picture, as large and as long as the camera's."""
