@@ -141,17 +141,22 @@ def find_offences(path: Path, source: str) -> Iterator[str]:
             yield f"{path} imports {name}: {root} belongs to {', '.join(HEAVY[root]) or 'no file'}"
         if root != "synthaug" or not rest or rest[0] == room:
             continue
-        if rest[0] not in MAY.get(room, set()):
-            yield f"{path} imports {name}: {room} may import {', '.join(sorted(MAY.get(room, set()))) or 'nothing'}"
-        if (room, rest[0]) == ("datasets", "pseudoreal") and path != Path("datasets/demo.py"):
-            yield f"{path} imports {name}: only datasets/demo.py has its film made, by synthaug.pseudoreal"
-        if (room, rest[0]) == ("datamodule", "fewshot") and rest[1:] != ["episodes"]:
-            yield f"{path} imports {name}: datamodule knows the tasks of fewshot, synthaug.fewshot.episodes, alone"
-        if room in INTERFACES_ONLY and rest[0] in (*STATIONS, "datasets") and rest[1:] not in ([], ["leaks"]):
-            yield f"{path} imports {name}: {room} knows {rest[0]} by its interface, synthaug.{rest[0]}, alone"
+        yield from (f"{path} imports {name}: {reason}" for reason in _find_reasons(path, room, rest))
     if str(path).startswith(WITHOUT_CHANCE):
         for name in sorted(CHANCE & set(find_names(source))):
             yield f"{path} uses {name}: what renders samples nothing"
+
+
+def _find_reasons(path: Path, room: str, rest: list[str]) -> Iterator[str]:
+    """Why a file must not import this module of another room, given by its parts below the package."""
+    if rest[0] not in MAY.get(room, set()):
+        yield f"{room} may import {', '.join(sorted(MAY.get(room, set()))) or 'nothing'}"
+    if (room, rest[0]) == ("datasets", "pseudoreal") and path != Path("datasets/demo.py"):
+        yield "only datasets/demo.py has its film made, by synthaug.pseudoreal"
+    if (room, rest[0]) == ("datamodule", "fewshot") and rest[1:] != ["episodes"]:
+        yield "datamodule knows the tasks of fewshot, synthaug.fewshot.episodes, alone"
+    if room in INTERFACES_ONLY and rest[0] in (*STATIONS, "datasets") and rest[1:] not in ([], ["leaks"]):
+        yield f"{room} knows {rest[0]} by its interface, synthaug.{rest[0]}, alone"
 
 
 def _find_eager_imports(path: Path, source: str) -> Iterator[str]:

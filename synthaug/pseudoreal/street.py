@@ -8,7 +8,7 @@ from synthaug.avatars.anny import SEEDS, AnnyPeople
 from synthaug.backgrounds.rooms import Rooms
 from synthaug.cameras.orbit import Orbit
 from synthaug.motions.actions import Actions
-from synthaug.pseudoreal.film import FilmSet
+from synthaug.pseudoreal.sets import FilmSet
 from synthaug.renderers import Splatting
 from synthaug.renderers.cpu import CpuRenderer
 from synthaug.sensors.camera import CameraSensor
