@@ -4,6 +4,7 @@
 """
 
 import ast
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -32,19 +33,20 @@ MAY: dict[str, set[str]] = {
     "compositing": PURE,
     "sensors": PURE | {"compositing"},
     "synthesis": PURE | {*STATIONS, "compositing"},
-    "datasets": {"structures", "files", "video", "workers", "progress"},
+    "datasets": {"structures", "files", "video", "workers", "progress", "pseudoreal"},
     "datamodule": {"structures", "files", "video", "workers", "datasets", "synthesis", "backgrounds", "renderers",
                    "fewshot"},
     "recognizers": {"structures"},
     "training": {"structures", "progress", "recognizers"},
     "fewshot": {"structures", "recognizers"},
     "reports": {"structures", "files"},
-    "demo": PURE | {*STATIONS, "compositing", "datasets"},
+    "pseudoreal": PURE | {*STATIONS, "compositing"},
     "runs": PURE | {*STATIONS, "compositing", "datasets", "synthesis", "datamodule", "training", "reports",
              "recognizers", "fewshot"},
     "testing": PURE | {*STATIONS, "datasets", "recognizers"},
     "cli": PURE | {*STATIONS, "datasets", "synthesis", "datamodule", "recognizers", "training", "fewshot", "reports",
-                   "runs", "demo", "compositing"},
+                   "runs", "pseudoreal", "compositing"},
+    "defaults": PURE | {*STATIONS, "datasets", "synthesis", "datamodule", "pseudoreal"},
 }  # fmt: skip
 """What each top-level name of the package may import, beside itself and other packages."""
 INTERFACES_ONLY = ("synthesis", "datamodule")
@@ -60,6 +62,8 @@ HEAVY = {
     "mediapipe": ("motions/", "cli/doctor.py"),
 }
 """Where a heavy library may be imported."""
+LAZY = ("__init__.py",)
+"""Files that import nothing but the standard library: `import synthaug` takes milliseconds and needs no torch."""
 WITHOUT_CHANCE = ("synthesis/staging.py", "synthesis/synthesizer.py", "compositing/")
 """Code that renders, and therefore samples nothing."""
 CHANCE = {"random", "rng", "default_rng", "Generator", "manual_seed", "rand", "randn", "randint", "randperm"}
@@ -129,21 +133,37 @@ def find_offences(path: Path, source: str) -> Iterator[str]:
         source: What the file contains.
     """
     room = path.parts[0].removesuffix(".py")
+    if str(path) in LAZY:
+        yield from _find_eager_imports(path, source)
+        return
     for name in dict.fromkeys(one.resolve(_MODULES) for one in find_imports(source)):
         root, *rest = name.split(".")
         if root in HEAVY and not str(path).startswith(HEAVY[root] or "nowhere"):
             yield f"{path} imports {name}: {root} belongs to {', '.join(HEAVY[root]) or 'no file'}"
         if root != "synthaug" or not rest or rest[0] == room:
             continue
-        if rest[0] not in MAY.get(room, set()):
-            yield f"{path} imports {name}: {room} may import {', '.join(sorted(MAY.get(room, set()))) or 'nothing'}"
-        if (room, rest[0]) == ("datamodule", "fewshot") and rest[1:] != ["episodes"]:
-            yield f"{path} imports {name}: datamodule knows the tasks of fewshot, synthaug.fewshot.episodes, alone"
-        if room in INTERFACES_ONLY and rest[0] in (*STATIONS, "datasets") and rest[1:] not in ([], ["leaks"]):
-            yield f"{path} imports {name}: {room} knows {rest[0]} by its interface, synthaug.{rest[0]}, alone"
+        yield from (f"{path} imports {name}: {reason}" for reason in _find_reasons(path, room, rest))
     if str(path).startswith(WITHOUT_CHANCE):
         for name in sorted(CHANCE & set(find_names(source))):
             yield f"{path} uses {name}: what renders samples nothing"
+
+
+def _find_reasons(path: Path, room: str, rest: list[str]) -> Iterator[str]:
+    """Why a file must not import this module of another room, given by its parts below the package."""
+    if rest[0] not in MAY.get(room, set()):
+        yield f"{room} may import {', '.join(sorted(MAY.get(room, set()))) or 'nothing'}"
+    if (room, rest[0]) == ("datasets", "pseudoreal") and path != Path("datasets/demo.py"):
+        yield "only datasets/demo.py has its film made, by synthaug.pseudoreal"
+    if (room, rest[0]) == ("datamodule", "fewshot") and rest[1:] != ["episodes"]:
+        yield "datamodule knows the tasks of fewshot, synthaug.fewshot.episodes, alone"
+    if room in INTERFACES_ONLY and rest[0] in (*STATIONS, "datasets") and rest[1:] not in ([], ["leaks"]):
+        yield f"{room} knows {rest[0]} by its interface, synthaug.{rest[0]}, alone"
+
+
+def _find_eager_imports(path: Path, source: str) -> Iterator[str]:
+    for one in find_imports(source, types=False):
+        if one.module.split(".")[0] not in sys.stdlib_module_names:
+            yield f"{path} imports {one.module}: public names are imported when they are first used"
 
 
 def find_circles(package: Path) -> list[list[str]]:

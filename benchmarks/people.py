@@ -15,10 +15,11 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from synthaug.avatars.anny import AnnyPeople
+from synthaug.avatars.anny import SEEDS, AnnyPeople
 from synthaug.backgrounds.rooms import Rooms
 from synthaug.body.skeleton import JOINT
 from synthaug.cameras.orbit import Orbit
+from synthaug.levels import Pyramid
 from synthaug.motions.actions import ACTIONS, Actions
 from synthaug.motions.variation import Variation
 from synthaug.progress import track
@@ -44,8 +45,9 @@ def make_synthesizer(identities: int, *, seed: int) -> Synthesizer:
         Record(f"{action}/studio/{seed}", Path(action), label, "", "", 0.0, 3.0) for label, action in enumerate(ACTIONS)
     ]
     synthesis = Synthesis(
-        motion=Actions(), variation=Variation(), avatar=AnnyPeople(family="studio"), camera=Orbit(),
-        background=Rooms(family="studio"), renderer=CpuRenderer(), identities=identities, backgrounds=1,
+        motion=Actions(), variation=Variation(), avatar=AnnyPeople(people=SEEDS, levels=Pyramid(refine=None)),
+        camera=Orbit(), background=Rooms(family="studio"), renderer=CpuRenderer(), sensor=None, cache=None,
+        identities=identities, backgrounds=1,
     )  # fmt: skip
     return Synthesizer(
         synthesis, gather(records, synthesis.motion), ClipFormat(num_frames=4, fps=1.5, size=224), seed=seed

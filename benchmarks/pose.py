@@ -27,10 +27,11 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.people import LANDMARKS
-from synthaug.avatars.anny import AnnyPeople
+from synthaug.avatars.anny import SEEDS, AnnyPeople
 from synthaug.backgrounds.plain import Plain
 from synthaug.body.skeleton import JOINT, JOINT_NAMES, joint_positions, mean_skeleton
 from synthaug.cameras.original import Original
+from synthaug.levels import Pyramid
 from synthaug.motions import MotionSource
 from synthaug.motions.actions import ACTIONS, Actions
 from synthaug.motions.estimated import sample_errors
@@ -179,8 +180,9 @@ def re_enact(references: References, source: MotionSource, *, film: bool) -> lis
     from mediapipe.python.solutions.pose import Pose
 
     synthesis = Synthesis(
-        motion=source, variation=Unvaried(), avatar=AnnyPeople(family="studio"), camera=Original(),
-        background=Plain(colors=((96, 110, 120),)), renderer=CpuRenderer(), identities=1, backgrounds=1,
+        motion=source, variation=Unvaried(), avatar=AnnyPeople(people=SEEDS, levels=Pyramid(refine=None)),
+        camera=Original(), background=Plain(colors=((96, 110, 120),)), renderer=CpuRenderer(), sensor=None, cache=None,
+        identities=1, backgrounds=1,
     )  # fmt: skip
     ours = Synthesizer(synthesis, references, ClipFormat(num_frames=6, fps=3.0, size=320), seed=0)
     rows: list[dict[str, float | str]] = []

@@ -41,7 +41,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from synthaug.avatars.anny import AnnyPeople
+from synthaug.avatars.anny import SEEDS, AnnyPeople
 from synthaug.backgrounds import Background
 from synthaug.backgrounds.images import Images
 from synthaug.backgrounds.rooms import Rooms
@@ -73,7 +73,7 @@ FRAMES, STRIDE, FPS = 16, 2, 30
 FILMS = {"340x256": (256, 340), "640x480": (480, 640)}
 GREY = 118
 """Value of the flat background behind people whose pictures are compared."""
-PEOPLE = AnnyPeople(levels=Pyramid(refine=Refinement()))
+PEOPLE = AnnyPeople(people=SEEDS, levels=Pyramid(refine=Refinement()))
 HEIGHT_SHARE_A_METRE = 0.7 / 1.7
 """Share of the picture's height that a metre fills: a person of 1.7 m fills 70 percent."""
 
@@ -85,7 +85,7 @@ def synthesizer(background: Background, *, size: int, sensor: Sensor | None = No
     ]
     synthesis = Synthesis(
         motion=Actions(), variation=Variation(), avatar=PEOPLE, camera=Orbit(), background=background,
-        renderer=CpuRenderer(), sensor=sensor, identities=3, backgrounds=2,
+        renderer=CpuRenderer(), sensor=sensor, cache=None, identities=3, backgrounds=2,
     )  # fmt: skip
     return Synthesizer(synthesis, gather(records, synthesis.motion), ClipFormat(FRAMES, FPS / STRIDE, size), seed=0)
 
@@ -280,6 +280,7 @@ def loader_ratio(folder: Path, *, rounds: int) -> tuple[float, float]:
             Folder(root, csv="clips.csv"), CrossSubject(test_subjects=["c"]),
             synth=dataclasses.replace(synthesis, identities=3 if mixed else 0, backgrounds=16),
             clip=ClipFormat(FRAMES, FPS / STRIDE, 112), loading=Loading(batch_size=8, num_workers=2),
+            augmentation=None,
         )  # fmt: skip
         module.prepare_data()
         module.setup("fit")

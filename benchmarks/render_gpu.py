@@ -24,6 +24,7 @@ from synthaug.avatars.anny import AnnyPeople
 from synthaug.body.rotations import quat_to_matrix
 from synthaug.body.skeleton import mean_skeleton, resample, retarget
 from synthaug.datamodule.batches import Batches
+from synthaug.levels import Pyramid
 from synthaug.motions.actions import ACTIONS, Actions
 from synthaug.renderers import Shot, Splatting
 from synthaug.renderers.cpu import CpuRenderer
@@ -52,7 +53,7 @@ def cut(person: Gaussians) -> Gaussians:
 
 def shots(count: int) -> list[Shot]:
     """Clips of different people with levels of detail and light, each with another action."""
-    people, camera = AnnyPeople(gaussians=FULL), view(SIZE)
+    people, camera = AnnyPeople(gaussians=FULL, levels=Pyramid(refine=None)), view(SIZE)
     skins = [cut(people.load(f"studio-{number:06d}").pose(_still())) for number in range(PEOPLE)]
     light = Light((0.3, 0.8, 0.5), (0.5, 0.5, 0.5), (0.7, 0.7, 0.7), (0.5, 0.5, 0.5))
     times, clips = torch.linspace(0.2, 3.6, FRAMES, dtype=torch.float64), []

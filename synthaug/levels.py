@@ -7,7 +7,7 @@ person is as near to the truth as twenty, and fifteen times cheaper.
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import no_type_check
 
 import numba
@@ -90,7 +90,7 @@ class Pyramid:
     """
 
     counts: Sequence[int] = COUNTS
-    refine: Refine | None = None
+    refine: Refine | None = field(kw_only=True)
     refine_below: int = 5_000
 
     @property

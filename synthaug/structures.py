@@ -428,8 +428,8 @@ class ClipFormat:
         size: Side of the square picture, pixels.
     """
 
-    num_frames: int = 16
-    fps: float = 8.0
+    num_frames: int = 12
+    fps: float = 5.0
     size: int = 112
 
     @property

@@ -198,7 +198,7 @@ def plan(**changes):
     parts = {
         "motion": Waves(), "variation": Slower(), "avatar": BeadPeople(), "camera": Original(),
         "background": Plain(colors=[[90, 120, 60], [200, 200, 210]]), "renderer": CpuRenderer(),
-        "identities": 2, "backgrounds": 2,
+        "sensor": None, "cache": None, "identities": 2, "backgrounds": 2,
     }  # fmt: skip
     return Synthesis(**{**parts, **changes})
 

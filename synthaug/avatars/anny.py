@@ -31,7 +31,6 @@ logger = logging.getLogger(__name__)
 
 VERSION = 1
 """Version of the looks: raised whenever the same seed would look different."""
-_PYRAMID = Pyramid()
 MIN_GAUSSIANS, MAX_GAUSSIANS = 1_000, 36_000
 """Gaussians that a person can have: with fewer, hands fall apart; for more, the asset has too few surface points."""
 SEEDS = 1_000_000
@@ -81,9 +80,11 @@ class AnnyPeople(AvatarPool):
     Args:
         family: "studio" for synthetic clips or "street" for the pseudo-real side; they share no clothes and no hair.
         gaussians: Number of Gaussians of each person at full detail.
-        levels: How levels of detail are made, which renderers use for small people; None makes none.
+        levels: How levels of detail are made, which renderers use for small people; None makes none. There is no
+            default, because what refines levels renders, and avatars know no renderer:
+            `synthaug.defaults.default_avatars` builds people with refined levels.
         kept: Number of people held in memory once built (about 4 MB each at 32,000 Gaussians).
-        people: How many of the million may be sampled. If they are few, runs with other seeds share people, whose
+        people: How many may be sampled, up to a million. If they are few, runs with other seeds share people, whose
             levels of detail are made only once (five seconds each).
 
     Raises:
@@ -95,9 +96,9 @@ class AnnyPeople(AvatarPool):
         *,
         family: str = "studio",
         gaussians: int = 32_000,
-        levels: Pyramid | None = _PYRAMID,
+        levels: Pyramid | None,
         kept: int = 256,
-        people: int = SEEDS,
+        people: int = 40,
     ) -> None:
         _check_arguments(family, gaussians)
         if not 1 <= people <= SEEDS:

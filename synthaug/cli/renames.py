@@ -23,10 +23,10 @@ TARGETS: Mapping[str, str] = {
     "synthaug.datasets.toyotasplit.ToyotaSplit": "synthaug.datasets.toyota.protocols.ToyotaSplit",
     "synthaug.motions.quality.QualityGate": "synthaug.motions.fitting.quality.QualityGate",
     "synthaug.places.Places": "synthaug.backgrounds.places.Places",
-    "synthaug.pseudoreal.Footage": "synthaug.demo.pseudoreal.Footage",
-    "synthaug.pseudoreal.Pairing": "synthaug.demo.pseudoreal.Pairing",
-    "synthaug.pseudoreal.PseudoReal": "synthaug.demo.pseudoreal.PseudoReal",
-    "synthaug.pseudoreal.Set": "synthaug.demo.pseudoreal.FilmSet",
+    "synthaug.pseudoreal.Footage": "synthaug.pseudoreal.film.Footage",
+    "synthaug.pseudoreal.Pairing": "synthaug.pseudoreal.sets.Pairing",
+    "synthaug.pseudoreal.PseudoReal": "synthaug.pseudoreal.film.PseudoReal",
+    "synthaug.pseudoreal.Set": "synthaug.pseudoreal.sets.FilmSet",
     "synthaug.recognizers.mixing.Mixing": "synthaug.training.mixing.Mixing",
     "synthaug.recognizers.muon.Muon": "synthaug.training.muon.Muon",
     "synthaug.recognizers.training.Training": "synthaug.training.module.Training",
@@ -46,6 +46,12 @@ ADDED_NODES: Mapping[str, Plain] = {
     "mixture": {"_target_": "synthaug.datamodule.BatchMixture", "ratio": 0.5, "pretrain_batches": 0},
 }
 """Nodes that version 0.1 did not have, with the values by which training mixes as it did."""
+
+OLD_DEFAULTS: Mapping[str, Mapping[str, Plain]] = {
+    "synthaug.avatars.anny.AnnyPeople": {"people": 1_000_000},
+}
+"""Settings that version 0.1 left to a class's default, which is another one today: by class, with the old default. The
+files of conf/ state them, so that no configuration of today lacks one."""
 
 OPTIONS: Mapping[str, Mapping[str, str]] = {
     "protocol": {"folder": "cross_subject"},
@@ -112,7 +118,8 @@ def _rename_targets(node: Plain) -> Plain:
     renamed = {key: _rename_targets(child) for key, child in node.items()}
     target = renamed.get("_target_")
     if isinstance(target, str):
-        renamed["_target_"] = TARGETS.get(target, target)
+        today = TARGETS.get(target, target)
+        renamed = {**OLD_DEFAULTS.get(today, {}), **renamed, "_target_": today}
     return renamed
 
 

@@ -63,14 +63,14 @@ class Loading:
         several clips, spread uniformly over the time of a film (`test_clips`).
     """
 
-    batch_size: int = 16
+    batch_size: int = 12
     num_workers: int = 2
     layout: str = "video"
     memory_mb: float = 512.0
     ahead: int = 1
     start_method: str = "fork"
     last: str = "full"
-    test_clips: int = 1
+    test_clips: int = 3
 
     def __post_init__(self) -> None:
         for name, choices in (("last", LAST_BATCHES), ("layout", LAYOUTS)):
@@ -108,7 +108,7 @@ class SynthAugDataModule(lightning.LightningDataModule):
         clip: ClipFormat = ClipFormat(),  # noqa: B008 - frozen
         loading: Loading = Loading(),
         mixture: BatchMixture = BatchMixture(),  # noqa: B008 - frozen
-        augmentation: Augmentation | None = None,
+        augmentation: Augmentation | None = Augmentation(),  # noqa: B008 - frozen
         seed: int = 0,
     ) -> None:
         super().__init__()

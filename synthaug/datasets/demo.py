@@ -1,32 +1,14 @@
 """The embedded default: a small data set of pseudo-real film that is rendered on first use, not downloaded."""
 
 import json
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import final
 
 from synthaug.datasets import ActionDataset
 from synthaug.files import user_cache, write_atomic
+from synthaug.pseudoreal import FilmMaker
 from synthaug.structures import Record
-
-
-class FilmMaker(ABC):
-    """Makes labelled film without any input, the same film every time."""
-
-    @property
-    @abstractmethod
-    def classes(self) -> tuple[str, ...]:
-        """Names of the actions, by label."""
-
-    @property
-    @abstractmethod
-    def fingerprint(self) -> str:
-        """A text that differs whenever the films would differ."""
-
-    @abstractmethod
-    def shoot(self, root: Path) -> list[Record]:
-        """Make every film that is missing below `root`, and return the records of all."""
 
 
 @final
@@ -56,11 +38,15 @@ class Demo(ActionDataset):
         None needed: the films are rendered from Anny (code Apache-2.0, assets CC0) and procedural rooms.
 
     Args:
-        films: Makes the films.
+        films: Makes the films; None is `synthaug.pseudoreal.film.PseudoReal()`, the 256 films of the demo.
         root: The folder of the films; None uses `demo` in the user's cache.
     """
 
-    def __init__(self, films: FilmMaker, *, root: str | None = None) -> None:
+    def __init__(self, films: FilmMaker | None = None, *, root: Path | str | None = None) -> None:
+        if films is None:
+            from synthaug.pseudoreal.film import PseudoReal
+
+            films = PseudoReal()
         self._films = films
         self._root = (Path(root).expanduser() if root else user_cache() / "demo") / films.fingerprint[:12]
         self._records: tuple[Record, ...] | None = None

@@ -1,6 +1,6 @@
 """What to synthesise with, and how much of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from synthaug.avatars import AvatarPool
 from synthaug.backgrounds import Background
@@ -42,7 +42,7 @@ class Synthesis:
     camera: CameraPath
     background: Background
     renderer: Renderer
-    sensor: Sensor | None = None
+    sensor: Sensor | None
     identities: int = 10
     backgrounds: int = 3
     per_class: int | None = None
@@ -51,7 +51,7 @@ class Synthesis:
     mirror: float = 0.0
     blend: float = 0.0
     resample_every: int = 0
-    cache: RenderCache | None = None
+    cache: RenderCache | None = field(default_factory=RenderCache)
 
     def __post_init__(self) -> None:
         for name in ("identities", "backgrounds", "resample_every"):

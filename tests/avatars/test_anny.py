@@ -9,15 +9,17 @@ from synthaug.avatars.procedural.figure import betas_of, figure, template
 from synthaug.avatars.procedural.wardrobe import FAMILIES, sample_person
 from synthaug.body.skeleton import JOINT, JOINT_NAMES, mean_skeleton
 from synthaug.body.skinning import pose_frame
+from synthaug.levels import Pyramid
 from synthaug.structures import Motion
 from synthaug.testing.avatars import check_avatar, check_avatar_pool
 
 COUNT = 3000
+LEVELS = Pyramid(refine=None)
 
 
 @pytest.fixture(scope="module")
 def studio():
-    return AnnyPeople(family="studio", gaussians=COUNT)
+    return AnnyPeople(family="studio", gaussians=COUNT, people=SEEDS, levels=LEVELS)
 
 
 def _still(frames=1):
@@ -31,7 +33,7 @@ def test_a_person_is_an_avatar(studio, identity):
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))
 def test_people_are_an_avatar_pool(family):
-    check_avatar_pool(AnnyPeople(family=family, gaussians=COUNT))
+    check_avatar_pool(AnnyPeople(family=family, gaussians=COUNT, people=SEEDS, levels=LEVELS))
 
 
 def test_the_body_file_loads_without_pickles_and_has_unit_weights():
@@ -141,9 +143,9 @@ def test_normals_point_outwards(studio):
 
 def test_unknown_families_counts_and_names_are_refused(studio):
     with pytest.raises(ValueError, match="one of .*studio.*got 'circus'"):
-        AnnyPeople(family="circus")
+        AnnyPeople(family="circus", levels=None)
     with pytest.raises(ValueError, match="got 10"):
-        AnnyPeople(gaussians=10)
+        AnnyPeople(gaussians=10, levels=None)
     with pytest.raises(KeyError, match="street-000001"):
         studio.load("street-000001")
     with pytest.raises(ValueError, match="at most 1000000 identities"):
@@ -151,10 +153,10 @@ def test_unknown_families_counts_and_names_are_refused(studio):
 
 
 def test_few_people_are_met_again_by_other_seeds():
-    few = AnnyPeople(family="studio", gaussians=2000, people=5)
+    few = AnnyPeople(family="studio", gaussians=2000, people=5, levels=LEVELS)
     samples = [few.sample(5, np.random.default_rng(seed)) for seed in range(3)]
     assert {frozenset(people) for people in samples} == {frozenset(f"studio-{seed:06d}" for seed in range(5))}
     with pytest.raises(ValueError, match="at most 5 identities.*got 6"):
         few.sample(6, np.random.default_rng(0))
     with pytest.raises(ValueError, match="Expected people to be 1 to 1000000, got 0"):
-        AnnyPeople(family="studio", people=0)
+        AnnyPeople(family="studio", people=0, levels=None)

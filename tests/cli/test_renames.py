@@ -58,7 +58,7 @@ def test_no_new_name_is_an_old_one():
 
 def test_nodes_within_nodes_are_renamed():
     tree = {"a": [{"_target_": "synthaug.places.Places", "inner": {"_target_": "synthaug.pseudoreal.Set"}}]}
-    assert names_in(modernize(tree)) == {"synthaug.backgrounds.places.Places", "synthaug.demo.pseudoreal.FilmSet"}
+    assert names_in(modernize(tree)) == {"synthaug.backgrounds.places.Places", "synthaug.pseudoreal.sets.FilmSet"}
 
 
 def test_an_old_run_keeps_how_it_mixed():

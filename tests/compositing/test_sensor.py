@@ -7,7 +7,7 @@ import torch
 from scipy.fft import dctn, idctn
 
 from synthaug.compositing.sensor import quantisation, tone_curve
-from synthaug.demo.camera import record_clip
+from synthaug.pseudoreal.camera import record_clip
 from synthaug.sensors.camera import CameraSensor
 from synthaug.testing.renderers import psnr
 

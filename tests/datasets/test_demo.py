@@ -1,6 +1,7 @@
 import pytest
 
-from synthaug.datasets.demo import Demo, FilmMaker
+from synthaug.datasets.demo import Demo
+from synthaug.pseudoreal import FilmMaker
 from synthaug.structures import Record
 
 

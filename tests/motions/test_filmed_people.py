@@ -12,6 +12,7 @@ from torch import Tensor
 from synthaug.avatars.anny import AnnyPeople
 from synthaug.body.skeleton import joint_positions, mean_skeleton, move_motion, retarget
 from synthaug.compositing.layers import over
+from synthaug.levels import Pyramid
 from synthaug.motions import UnusableClipError
 from synthaug.motions.actions import perform
 from synthaug.motions.fitting.energy import project
@@ -51,7 +52,7 @@ def performed(action: str, aside: float) -> Motion:
 @pytest.fixture(scope="module")
 def stage() -> tuple[UInt8[Tensor, "time 3 height width"], torch.Tensor]:
     """Somebody on the right who waves and somebody on the left who reads, and the joints of the one who waves."""
-    people = AnnyPeople(family="studio")
+    people = AnnyPeople(family="studio", levels=Pyramid(refine=None))
     cast = [people.load(name) for name in ("studio-000004", "studio-000011")]
     motions = [performed("hand waving", 0.8), performed("read", -0.8)]
     staged = [retarget(motion, SKELETON, one.skeleton) for motion, one in zip(motions, cast, strict=True)]

@@ -13,7 +13,7 @@ from synthaug.levels import Pyramid
 
 
 def test_levels_are_added_after_the_finest(pack):
-    levels = add_levels(pack, Pyramid(counts=(1200, 500))).levels
+    levels = add_levels(pack, Pyramid(counts=(1200, 500), refine=None)).levels
     counts = [len(level.means) for level in levels]
     assert len(counts) == 3 and counts[0] == 2500 and counts == sorted(counts, reverse=True) and not levels[0].levels
 

@@ -9,9 +9,10 @@ from fakes import BeadPeople
 
 from synthaug.backgrounds.rooms import Rooms
 from synthaug.cameras.orbit import Orbit
-from synthaug.demo.pseudoreal import FilmJob, FilmSet, Footage, Pairing, PseudoReal
 from synthaug.files import read_reference
 from synthaug.motions.actions import Actions
+from synthaug.pseudoreal.film import FilmJob, Footage, PseudoReal
+from synthaug.pseudoreal.sets import FilmSet, Pairing
 from synthaug.renderers.cpu import CpuRenderer
 from synthaug.sensors.camera import CameraSensor
 from synthaug.video import probe

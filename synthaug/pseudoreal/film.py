@@ -5,8 +5,8 @@ supersampled, then passed through a sensor model and a video codec. It is not fi
 """
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
@@ -16,19 +16,14 @@ from jaxtyping import UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from synthaug.avatars import AvatarPool
-from synthaug.backgrounds import Background
 from synthaug.body.skeleton import centre_of, joint_positions, mean_skeleton, resample, retarget
-from synthaug.cameras import CameraPath
 from synthaug.compositing.layers import darken, occlude, over
 from synthaug.compositing.shadows import contact_shadow
-from synthaug.datasets.demo import FilmMaker
-from synthaug.demo.camera import record_clip
 from synthaug.files import digest_of, read_reference, shuffle_per_process, write_reference
-from synthaug.motions import MotionSource
 from synthaug.progress import track
-from synthaug.renderers import Renderer
-from synthaug.sensors import Sensor
+from synthaug.pseudoreal import FilmMaker
+from synthaug.pseudoreal.camera import record_clip
+from synthaug.pseudoreal.sets import FilmSet
 from synthaug.structures import Camera, Motion, Record, Reference
 from synthaug.video import write_video
 from synthaug.workers import use_single_thread
@@ -37,57 +32,11 @@ _VERSION = 1
 """Part of the fingerprint; raise it when the same arguments come to make different film."""
 FILMING_STREAM = 21
 """Random stream of filming; part of every generator's seed."""
-
-
-@dataclass(frozen=True)
-class Pairing:
-    """Pairs each action with one of a few rooms, so that the scene gives the action away.
-
-    Action 0 is filmed in room 0, action 1 in room 1, and so on, starting again after the last room. A film's camera is
-    named "paired", "unseen" or "swapped".
-
-    Attributes:
-        rooms: Number of rooms.
-        unseen: Performers who are filmed in other rooms, a new one each time.
-        swapped: Performers who do each action in the room of the next action.
-    """
-
-    rooms: int = 2
-    unseen: Sequence[int] = ()
-    swapped: Sequence[int] = ()
-
-    def assign(self, label: int, performer: int) -> tuple[str, int | None]:
-        """Name of a film's pairing, and the room it is shot in; None is a room of its own."""
-        if performer in self.unseen:
-            return "unseen", None
-        if performer in self.swapped:
-            return "swapped", (label + 1) % self.rooms
-        return "paired", label % self.rooms
-
-
-@dataclass(frozen=True, eq=False)
-class FilmSet:
-    """Where and with whom pseudo-real film is shot.
-
-    Attributes:
-        motion: Performs a record called `<action>/<family>/<seed>`.
-        avatar: The performers.
-        camera: The views.
-        background: The rooms.
-        renderer: Renders supersampled frames.
-        sensor: Samples a camera's imperfections; `record_clip` applies them before the codec.
-        views: Several cameras by name that all film every performance, instead of `camera`.
-        pairing: Which actions go with which rooms; None films each in a room of its own.
-    """
-
-    motion: MotionSource
-    avatar: AvatarPool
-    camera: CameraPath
-    background: Background
-    renderer: Renderer
-    sensor: Sensor
-    views: Mapping[str, CameraPath] = field(default_factory=dict)
-    pairing: Pairing | None = None
+ACTIONS = (
+    "drink water", "eat meal", "phone call", "hand waving", "salute", "put palms together", "clapping",
+    "kicking something", "punch", "bow", "sit down", "stand up", "lie down", "pick up", "walk", "jump up",
+)  # fmt: skip
+"""The demo's everyday actions, by label."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +78,7 @@ class PseudoReal(FilmMaker):
     """Every performer performs every action once, each time in another room and filmed by one camera or several.
 
     Args:
-        stage: Where and with whom it is shot.
+        stage: Where and with whom it is shot; None is the demo's own set, `synthaug.pseudoreal.street`.
         classes: Actions, by label.
         performers: Number of performers; each is a subject.
         family: Family of performer styles; should differ from the one that synthesis uses.
@@ -140,15 +89,19 @@ class PseudoReal(FilmMaker):
 
     def __init__(
         self,
-        stage: FilmSet,
+        stage: FilmSet | None = None,
         *,
-        classes: list[str],
-        performers: int = 18,
+        classes: Sequence[str] = ACTIONS,
+        performers: int = 16,
         family: str = "street",
         footage: Footage = Footage(),
         num_workers: int = 2,
         seed: int = 0,
     ) -> None:
+        if stage is None:
+            from synthaug.pseudoreal.street import build_street
+
+            stage = build_street()
         self._stage = stage
         self._classes = tuple(classes)
         self._performers = performers
