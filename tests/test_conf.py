@@ -156,7 +156,7 @@ def test_a_setting_that_no_option_has_is_noticed(tmp_path):
 def test_a_slip_is_noticed():
     tree = tree_of([])
     tree["synth"]["identites"] = 3
-    del tree["dataset"]["films"]
+    del tree["synth"]["motion"]
     assert len(list(unbound(tree))) == 2
 
 

@@ -42,7 +42,7 @@ class Synthesis:
     camera: CameraPath
     background: Background
     renderer: Renderer
-    sensor: Sensor | None
+    sensor: Sensor | None = None
     identities: int = 10
     backgrounds: int = 3
     per_class: int | None = None

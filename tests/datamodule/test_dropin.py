@@ -26,7 +26,7 @@ def films(tmp_path_factory):
 def data(films, layout):
     return SynthAugDataModule(
         films, BySubject(test=("s3",), val=("s2",)), synth=plan(), clip=CLIP,
-        loading=Loading(batch_size=4, num_workers=0, layout=layout),
+        loading=Loading(batch_size=4, num_workers=0, layout=layout, test_clips=1),
     )  # fmt: skip
 
 
