@@ -299,7 +299,8 @@ def test_lightning_cli_builds_it_from_its_signature(tmp_path, monkeypatch):
         args=[
             "--data.dataset=fakes.Films", f"--data.dataset.root={tmp_path}", "--data.protocol=fakes.BySubject",
             "--data.loading.batch_size=3", "--data.loading.num_workers=0", "--data.clip.size=48",
-            "--data.clip.num_frames=16", "--data.loading.layout=tuple", "--trainer.accelerator=cpu", "--trainer.logger=false",
+            "--data.clip.num_frames=16", "--data.loading.layout=tuple", "--trainer.accelerator=cpu",
+            "--trainer.logger=false",
         ],
     ).datamodule  # fmt: skip
     data.prepare_data()
