@@ -8,6 +8,10 @@ import numpy as np
 from synthaug.structures import Camera, Record, Reference, Scene, Values
 
 
+class NoSceneError(ValueError):
+    """A background has nothing to choose from: none of the training films gives what it shows."""
+
+
 class Background(ABC):
     """A place, or a picture of one."""
 
@@ -55,6 +59,6 @@ class Background(ABC):
             films: The training records of the protocol in use, each with the motion and camera found in it.
 
         Raises:
-            ValueError: If nothing is left to choose from.
+            NoSceneError: If nothing is left to choose from.
         """
         return self

@@ -1,13 +1,16 @@
 """Several backgrounds in given shares."""
 
 import hashlib
+import logging
 from collections.abc import Mapping, Sequence
 from typing import final
 
 import numpy as np
 
-from synthaug.backgrounds import Background
+from synthaug.backgrounds import Background, NoSceneError
 from synthaug.structures import Camera, Record, Reference, Scene, Values
+
+logger = logging.getLogger(__name__)
 
 
 @final
@@ -57,9 +60,26 @@ class Mixture(Background):
         return part.cacheable(own)
 
     def prepare(self, films: Sequence[tuple[Record, Reference]]) -> Background:
-        """The same mixture of the prepared parts; parts of weight 0 are left out."""
-        kept = {name: weight for name, weight in self.weights.items() if weight > 0}
-        return Mixture({name: self.parts[name].prepare(films) for name in kept}, kept)
+        """The same mixture of the prepared parts; parts of weight 0 are left out.
+
+        A part for which the films have nothing leaves its share to the others, in proportion, and a warning says so.
+
+        Raises:
+            NoSceneError: If the films have nothing for any part; the error is that of the first.
+        """
+        kept: dict[str, Background] = {}
+        missing: dict[str, NoSceneError] = {}
+        for name in (name for name, weight in self.weights.items() if weight > 0):
+            try:
+                kept[name] = self.parts[name].prepare(films)
+            except NoSceneError as error:
+                missing[name] = error
+        if not kept:
+            raise next(iter(missing.values()))
+        for name, error in missing.items():
+            share = self.weights[name] / sum(self.weights.values())
+            logger.warning("The share of '%s' (%.0f %%) goes to %s: %s", name, 100 * share, ", ".join(kept), error)
+        return Mixture(kept, {name: self.weights[name] for name in kept})
 
     def _find_part(self, values: Values) -> tuple[Background, Values]:
         name, own = values["part"], values["values"]

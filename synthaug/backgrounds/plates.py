@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
-from synthaug.backgrounds import Background
+from synthaug.backgrounds import Background, NoSceneError
 from synthaug.backgrounds.plate.removal import PlateError, Samples, mask_people, remove_people
 from synthaug.body.skeleton import joint_positions, mean_skeleton
 from synthaug.files import digest_of, motion_digest, write_atomic
@@ -143,7 +143,7 @@ class Plates(Background):
         """The plates of these films, extracted where the cache lacks them.
 
         Raises:
-            ValueError: If no film gives one; the message counts why.
+            NoSceneError: If no film gives one; the message counts why.
         """
         found = Plates(self.cache, self.samples, self.max_hole, self.max_shift, self.light)
         found._temporary = self._temporary  # keeps the folder alive
@@ -160,7 +160,7 @@ class Plates(Background):
                 found.refused[key] = plate
         if not found.plates:
             reasons = next(iter(found.refused.values()), "there is no film.")
-            raise ValueError(
+            raise NoSceneError(
                 "Expected training films from a tripod in which people move about, got no plate from any of "
                 f"{len(files)} (the first: {reasons}) Choose synth/background=rooms, or raise max_hole or max_shift "
                 "(synth.background.max_hole, in mixtures synth.background.parts.plates.max_hole)."
