@@ -21,7 +21,7 @@ INTERFACE = "synthaug.avatars.importers.Importer"
 OUTCOMES = "outcomes.json"
 """Written into the folder of packs: what happened to each person of a collection."""
 _PREFIX = "importer_"
-"""Of the destinations of an importer's own flags, so that they meet no other."""
+"""Prefix of the destinations of an importer's own flags, so that they do not collide with others."""
 
 
 class ImportParser(argparse.ArgumentParser):
