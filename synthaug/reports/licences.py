@@ -1,4 +1,4 @@
-"""List what may be kept, shared and trained on, source by source, for docs/licences.md and `synthaug licenses`.
+"""List for every source what may be kept, shared and trained on, for docs/licences.md and `synthaug licenses`.
 
 Not legal advice: a summary of the terms that we read, with where to read them.
 """
@@ -14,8 +14,8 @@ class LicenceTerms:
     """The terms of one source.
 
     Attributes:
-        name: Of the source.
-        licence: Its name, or that it is not stated.
+        name: Name of the source.
+        licence: Name of the licence, or that it is not stated.
         keep: What may be kept on your own disk.
         share: What may be passed on.
         train: What may be trained on it.

@@ -53,9 +53,9 @@ def build_page(title: str, found: Results, told: Sequence[Caution]) -> str:
     """The whole page.
 
     Args:
-        title: Of the sweep.
-        found: What is shown.
-        told: What it cannot conclude.
+        title: Title of the sweep.
+        found: The results to show.
+        told: What cannot be concluded from them.
     """
     sections = {
         "Result": _result(found),
@@ -273,7 +273,7 @@ def _leakage(found: Results) -> str:
     said = [run.leakage for run in found.study.runs if run.leakage is not None]
     if not said:
         return "<p>No run left a leakage.json: what training and test share was not recorded.</p>"
-    # Seeds sample different clips, so counts differ from run to run: one row a fact, its different values joined.
+    # Seeds sample different clips, so counts differ from run to run. Each fact has one row with its values joined.
     facts: dict[str, dict[str, None]] = {}
     for one in said:
         for name, value in _flatten(one):
