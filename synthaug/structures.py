@@ -1,4 +1,4 @@
-"""The nouns of the package: the data classes that its parts hand to each other.
+"""The data classes that the parts of the package pass to each other.
 
 Frozen values with little behaviour beyond slicing and digests. CONVENTIONS.md fixes frames of reference, units and axis
 orders.

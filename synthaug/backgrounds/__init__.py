@@ -1,4 +1,4 @@
-"""What is behind the people. The interface; the files beside it are the answers."""
+"""The interface of backgrounds, which show the place behind the people; each file beside it is one choice."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence

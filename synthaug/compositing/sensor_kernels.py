@@ -398,7 +398,7 @@ def _play(buffers, players, compressed, sizes, out, at):
     """The decoded planes of a frame at the full size."""
     width, area = np.uint64(sizes.width), np.uint64(sizes.height * sizes.width)
     plane = sizes.broad * sizes.tall
-    # One call for all planes, since each more would be compiled anew.
+    # One call for all planes, since numba would compile every further call separately.
     for c in range(3):
         halved = 1 if compressed and c > 0 else 0
         values = buffers.halves if halved else buffers.planes

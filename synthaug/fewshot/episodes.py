@@ -82,7 +82,7 @@ def sample_tasks(records: Sequence[Record], episodes: Episodes) -> list[Task]:
 
     Args:
         records: Clips that the recognizer has not learnt from.
-        episodes: Which tasks.
+        episodes: Which tasks to sample.
 
     Raises:
         ValueError: If there are fewer classes than `n_way`, or too few clips for a task.

@@ -104,7 +104,7 @@ def _parse_person(value: Plain, where: str) -> ToyotaPerson:
 
 
 def _parse_planar(value: Plain, axes: int, field: str) -> Float[np.ndarray, "13 axis"]:
-    """Parse a planar pose into rows, one a joint; nan and inf mark gaps and are kept."""
+    """Parse a planar pose into rows, one for each joint; nan and inf mark gaps and are kept."""
     flat = parse_numbers(value, axes * JOINTS, field=field)
     absurd = flat[np.isfinite(flat) & (np.abs(flat) > _MAX_COORDINATE)]
     if len(absurd):

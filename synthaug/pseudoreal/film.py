@@ -29,7 +29,7 @@ from synthaug.video import write_video
 from synthaug.workers import use_single_thread
 
 _VERSION = 1
-"""Part of the fingerprint; raise it when the same arguments come to make different film."""
+"""Part of the fingerprint; raise it when the same arguments would make a different film."""
 FILMING_STREAM = 21
 """Random stream of filming; part of every generator's seed."""
 ACTIONS = (

@@ -62,7 +62,7 @@ class ProbedFilms:
         records: One for each readable film, sorted by key.
         quarantine: The listing's faults, and why films cannot be read.
         notes: The listing's notes, and what probing counted.
-        infos: What the films hold. Sent to worker processes, which then need not probe again.
+        infos: What the films hold. Sent to worker processes, which then do not probe again.
     """
 
     records: tuple[Record, ...]
