@@ -14,7 +14,7 @@ class Background(ABC):
     @property
     @abstractmethod
     def fingerprint(self) -> str:
-        """Changes whenever the same values and camera would yield other pixels; part of every cache key."""
+        """Changes whenever the same values and camera would yield different pixels; part of every cache key."""
 
     @property
     def sources(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ goes through these steps:
 3. `_to_luma`, `_compress`: luma and halved chroma; each 8x8 block's cosine transform is rounded to multiples of its
    quantisation table and turned back, 16 blocks at a time, one in each float32 lane of an AVX-512 register. What a JPEG
    or the key frame of a video loses, it loses here; entropy coding, which loses nothing, is left out.
-4. `_play`: bilinear to the full size, luma and chroma each from their own, as players scale; then to RGB.
+4. `_play`: bilinear to the full size, luma and chroma each from their own size, as players do; then to RGB.
 
 LLVM vectorises neither a look-up (it cannot tell that the table stays as it is) nor a filter along the rows, so both
 filters mix whole rows, and a picture is turned (rows become columns) between them: from `_shrink` to `_play` pictures

@@ -132,7 +132,7 @@ class ToyotaSkeleton(MotionSource):
         pose: "2d" or "3d".
         fps: Frame rate, used where the film is missing; the files do not store it.
         person: 0 selects the person who moves most, 1 the next.
-        present: Least share of the clip's frames that show the person.
+        present: Smallest share of the clip's frames that show the person.
         focal: Focal length over the longer side of the picture; the set's Kinects have 0.82 to 0.84.
     """
 

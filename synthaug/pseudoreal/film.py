@@ -1,6 +1,6 @@
 """Render pseudo-real film: the demo's stand-in for clips filmed in people's homes.
 
-Its people, rooms, styles and cameras come from families that synthesis never uses, and it is made in another way:
+Its people, rooms, styles and cameras come from families that synthesis never uses, and it is made in a different way:
 supersampled, then passed through a sensor model and a video codec. It is not film, and every file's metadata says so.
 """
 
@@ -75,7 +75,7 @@ class FilmJob:
 
 @final
 class PseudoReal(FilmMaker):
-    """Every performer performs every action once, each time in another room and filmed by one camera or several.
+    """Every performer performs every action once, each time in a different room and filmed by one camera or several.
 
     Args:
         stage: Where and with whom it is shot; None is the demo's own set, `synthaug.pseudoreal.street`.

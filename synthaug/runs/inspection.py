@@ -1,4 +1,4 @@
-"""Describe one recorded motion: facts to read, and views to judge it by at a glance."""
+"""Describe one recorded motion: facts, and pictures that show at a glance whether it is right."""
 
 import math
 from collections.abc import Sequence

@@ -28,8 +28,8 @@ class Synthesis:
         per_class: Cap on synthetic clips of a class; None takes references x identities x backgrounds.
         min_quality: Motions graded lower are dropped and counted.
         crop: How far the middle of the action (half of all movement is done) may lie from the middle of a clip: share
-            of half its length. 0 centres it, 1 lets it be anywhere within, None takes any part of the motion, for long
-            footage of one continuing activity.
+            of half its length. 0 centres it, 1 allows any place within the clip, None takes any part of the motion, for
+            long footage of one continuing activity.
         mirror: Share of mirror images, whose label is that of the class that the data set names for them. 0 for none.
         blend: Share of clips in which two similar performances of one class are blended into one.
         resample_every: Epochs after which all recipes are sampled again; 0 keeps the finite set.
