@@ -70,7 +70,7 @@ def add_flags(parser: argparse.ArgumentParser, importer: type) -> None:
     """Add one flag for each constructor parameter of an importer that a command line can give.
 
     Raises:
-        ValueError: If a parameter that must be given is of another type, or has the name of a common option.
+        ValueError: If a parameter that must be given has another type, or has the name of a common option.
     """
     texts = describe_parameters(importer)
     group = parser.add_argument_group(f"options of {importer.__name__}")

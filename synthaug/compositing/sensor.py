@@ -47,8 +47,8 @@ def apply_sensor(
 ) -> UInt8[Tensor, "time 3 height width"]:
     """The clip as a camera with these imperfections would have recorded it; samples nothing.
 
-    In the order of a real camera: tone, resolution, blur, noise, compression. Compression is that of a JPEG or a
-    video's key frame with halved chroma, without the lossless part of a codec.
+    In the order of a real camera: tone, resolution, blur, noise, compression. Compression works like that of a JPEG or
+    a video's key frame with halved chroma, without the lossless part of a codec.
 
     Args:
         video: sRGB.

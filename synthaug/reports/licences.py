@@ -98,7 +98,7 @@ TABLE: tuple[LicenceTerms, ...] = (
         "Apache-2.0 (code, with MPI's smplx inside); weights not verified",
         "yes",
         "not before it is clear",
-        "non-commercial research only, for it stands on SMPL-X",
+        "non-commercial research only, because it is built on SMPL-X",
         "github.com/aigc3d/LHM",
         ("synthaug.motions.lhm",),
     ),

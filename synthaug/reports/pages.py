@@ -148,7 +148,7 @@ def _sentence(found: Results, one: Comparison) -> str:
 
 def _cautions(told: Sequence[Caution]) -> str:
     if not told:
-        return "<p>Nothing beyond what How it was computed says.</p>"
+        return "<p>Nothing beyond the section How it was computed.</p>"
     items = "".join(
         f'<li class="{"grave" if one.grave else "mild"}"><b>{_escape(one.about)}.</b> {_escape(one.words)}</li>'
         for one in told
@@ -264,7 +264,7 @@ def _provenance(found: Results) -> str:
         body += "<h3>Licences</h3>" + _table(
             Table(("source", "licence", "may be shared", "may be trained on"), rows, 4)
         )
-        body += _note("A summary of the terms of what the runs used, no legal advice; see docs/licences.md.")
+        body += _note("A summary of the terms of what the runs used, not legal advice; see docs/licences.md.")
     return body
 
 

@@ -160,7 +160,7 @@ class RecipeSampler:
             return "", 0.0
         share = round(float(rng.uniform(0.1, 0.5)), 4)
         if self.performances.find(record.key).companions:
-            # Two people who act together would have to stay together through the blend.
+            # Two people who act together would have to stay together in the blend.
             return "", 0.0
         others = [other.key for other in self.references.of_class(record.label) if other.key != record.key]
         for place in rng.permutation(len(others))[:MAX_PARTNER_TRIES]:

@@ -122,7 +122,7 @@ class NamedFilms(ActionDataset):
 
     @property
     def notes(self) -> dict[str, int]:
-        """How many films are of other classes, and how many are shorter than their containers announce."""
+        """How many films show other classes, and how many are shorter than their containers announce."""
         return self._probed.notes
 
     @property
