@@ -3,8 +3,8 @@
 1. Fitting: the error for known joints with noise.
 2. The quality gate: how well its score separates good fits from ones with planted mistakes.
 3. Re-enactments: the distance between the motion and what a pose detector sees in the rendered frames. The known
-   motions (actions, bandai_smplx) had no part in the detector, so their error is independent. Film was read by the same
-   detector, so its figure is called consistency.
+   motions (actions, bandai_smplx) do not come from the detector, so their error is independent. Film was read by the
+   same detector, so its figure is called consistency.
 
 The gate never sees a figure that judges it. Needs the pose extra. bandai_smplx (Bandai Namco Research Inc., CC BY-NC
 4.0) and GMDCSA24 (Alam and others, 2024, MIT) are used if they are in `shared/data`.

@@ -57,7 +57,7 @@ def write_atomic(path: Path, content: bytes) -> None:
 
 
 def shuffle_per_process(items: Sequence[_Item]) -> list[_Item]:
-    """Return the items in random order, another one in each process and run; no result may depend on it.
+    """Return the items in random order, different in each process and run; no result may depend on it.
 
     It divides work whose results are kept on disk. Processes that start it at the same time, such as the jobs of a
     sweep, then do different parts of it, if each checks what exists before it starts on an item. This needs no lock,

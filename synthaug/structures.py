@@ -1,4 +1,4 @@
-"""The nouns of the package: the data classes that its parts hand to each other.
+"""The data classes that the parts of the package pass to each other.
 
 Frozen values with little behaviour beyond slicing and digests. CONVENTIONS.md fixes frames of reference, units and axis
 orders.
@@ -28,7 +28,7 @@ class Record:
         key: Unique in its data set, stable between machines (no absolute path).
         path: The video file that contains it.
         label: Index into the data set's `classes`.
-        subject: Who is seen; parts of a cross-subject split never share one.
+        subject: Who is seen; the parts of a cross-subject split share no subject.
         camera: Name of the camera or view that filmed it; empty where unknown.
         start: Seconds into the file.
         end: Seconds into the file, beyond `start`.

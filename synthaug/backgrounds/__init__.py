@@ -1,4 +1,4 @@
-"""What is behind the people. The interface; the files beside it are the answers."""
+"""The interface of backgrounds, which show the place behind the people; each file beside it is one choice."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ class Background(ABC):
     @property
     @abstractmethod
     def fingerprint(self) -> str:
-        """Changes whenever the same values and camera would yield other pixels; part of every cache key."""
+        """Changes whenever the same values and camera would yield different pixels; part of every cache key."""
 
     @property
     def sources(self) -> tuple[str, ...]:

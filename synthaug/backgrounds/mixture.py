@@ -55,7 +55,7 @@ class Mixture(Background):
         return part.scene(own, camera)
 
     def cacheable(self, values: Values) -> bool:
-        """Whether the sampled part's scenes are."""
+        """Whether the sampled part's scenes are cacheable."""
         part, own = self._find_part(values)
         return part.cacheable(own)
 

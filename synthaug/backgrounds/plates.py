@@ -318,7 +318,7 @@ def _read_picture(path: Path) -> UInt8[np.ndarray, "height width 3"]:
     if picture is None:
         raise FileNotFoundError(
             f"Expected the plate {str(path)!r}, which was there when the run began, got a missing or broken file. "
-            "Leave the cache alone while a run uses it; start again, and it is extracted anew."
+            "Leave the cache alone while a run uses it; start again, and it is extracted again."
         )
     return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
 
@@ -326,7 +326,7 @@ def _read_picture(path: Path) -> UInt8[np.ndarray, "height width 3"]:
 def frame_plate(plate: Plate, height: int, width: int) -> tuple[Camera, UInt8[np.ndarray, "height width 3"]]:
     """A plate and its camera cropped to a size: the largest crop of that aspect, around the spot where people stand.
 
-    The centre crop of `Camera.scaled` would cut off whoever stands at the side of a wide picture.
+    The centre crop of `Camera.scaled` would cut off a person who stands at the side of a wide picture.
     """
     picture = _read_picture(plate.picture)
     camera = plate.camera

@@ -1,4 +1,4 @@
-"""`synthaug doctor`: check that this machine can do everything, by doing a little of each, and say how to mend it."""
+"""`synthaug doctor`: try everything that synthaug needs on this machine, and say how to fix what fails."""
 
 import argparse
 import importlib.metadata
@@ -14,7 +14,7 @@ from synthaug.cli.arguments import add_command
 
 def add_doctor(commands: "argparse._SubParsersAction") -> None:
     """Add the command."""
-    parser = add_command(commands, "doctor", _doctor, "check what this machine can do, and say how to mend the rest")
+    parser = add_command(commands, "doctor", _doctor, "check what this machine can do, and say how to fix the rest")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
 
 

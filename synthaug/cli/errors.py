@@ -1,11 +1,11 @@
-"""Tell a user's mistake, which is answered in words, from one of ours, which needs a traceback."""
+"""Distinguish a user's mistake, which gets a plain message, from ours, which needs a traceback."""
 
 from pathlib import Path
 from types import TracebackType
 
 
 def plain_words(error: BaseException) -> str | None:
-    """The message for the user, or None if the error is no mistake of theirs.
+    """The message for the user, or None if the error is not the user's mistake.
 
     An error that our own code raised on purpose is a ValueError, FileNotFoundError, KeyError or ImportError whose
     last frame is in this package; its message says all that the user needs. Causes are searched too, because Hydra

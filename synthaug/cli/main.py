@@ -39,7 +39,7 @@ _COMMANDS = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status: 2 for a mistake, which is told in words."""
+    """Run one command; returns the exit status: 2 for a user's mistake, which is explained without a traceback."""
     chosen = _parse(arguments)
     try:
         return chosen.command(chosen)

@@ -78,7 +78,7 @@ OPTIONS: Mapping[str, Mapping[str, str]] = {
         "demo_views": "places",
     },
 }
-"""Old to new options of each group: of files that said the same, one is left."""
+"""Old to new options of each group: where several files had the same content, one is left."""
 
 
 def modernize(tree: Plain) -> Plain:

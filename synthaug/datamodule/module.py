@@ -53,7 +53,7 @@ class Loading:
         ahead: Batches rendered while training uses the one before, if a GPU renders; 0 renders each when it is needed.
         start_method: How workers start. fork shares avatars and compiled kernels with them; set here, because Python
             3.14 changes the default.
-        last: How an epoch ends: "full" fills the last batch with clips that come again, "short" leaves it short.
+        last: How an epoch ends: "full" fills the last batch with clips of the next round, "short" leaves it short.
         test_clips: Number of windows from each test interval that is longer than a clip, spread evenly from its start
             to its end. They share a key; `Training` averages their scores, other modules see them one by one. 1 takes
             the middle alone, which misses actions that come early or late.

@@ -70,7 +70,7 @@ class EpochEnd:
 
     Attributes:
         last: "full" fills the last batch with clips of the next lap. "short" leaves it as it is, and repeats at most
-            one clip a process so that all processes have equally many.
+            one clip per process so that all processes have equally many.
         epoch_multiple: With "full", an epoch has a multiple of this number of batches, again filled with clips of the
             next lap. Where gradients are accumulated over that many batches, every optimizer step then sees equally
             many clips, however short an epoch is.
@@ -82,7 +82,7 @@ class EpochEnd:
 
 @dataclass(frozen=True)
 class _Pool:
-    """Consecutive indices (`first`, `size`), of which each batch takes `count`; `number` seeds their order."""
+    """Consecutive indices (`first`, `size`). Each batch takes `count` of them; `number` seeds their order."""
 
     number: int
     first: int

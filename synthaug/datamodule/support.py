@@ -38,8 +38,8 @@ class SupportSynthesis:
         """Render the synthetic clips of a task; none for classes whose support gives no motion.
 
         Args:
-            task: Whose support is re-enacted.
-            number: Of the task; written into the recipes' lineage.
+            task: The task whose support is re-enacted.
+            number: Number of the task; written into the recipes' lineage.
 
         Raises:
             LeakError: If a recipe shows anything but the support.

@@ -218,7 +218,7 @@ class CocoWholebody(MotionSource):
         fps: Frame rate, used where the film is missing.
         size: Height and width of the picture, used where both film and file lack it.
         person: 0 selects the person who moves most, 1 the next.
-        present: Least share of the clip's frames that show the person.
+        present: Smallest share of the clip's frames that show the person.
         focal: Focal length over the longer side of the picture.
     """
 

@@ -1,4 +1,4 @@
-"""Lay out what synthesis makes of references: rows for contact sheets, strips for side-by-side films."""
+"""Lay out references and their re-enactments: rows for contact sheets, strips for side-by-side films."""
 
 from collections.abc import Sequence
 from dataclasses import replace

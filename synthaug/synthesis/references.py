@@ -51,17 +51,17 @@ def gather(
 
     Args:
         records: Training clips.
-        source: Takes a motion out of a record.
+        source: Extracts the motion of a record.
         cache: Folder that keeps what was extracted, refusals too; None extracts every time.
-        min_quality: References graded lower are dropped. Known truth has no grade and stays.
-        fixed_cameras: Clips whose records name one camera were filmed by one that stood still.
+        min_quality: References graded lower are dropped. Ground truth has no grade and is kept.
+        fixed_cameras: Whether clips whose records name the same camera were filmed by one camera that did not move.
 
     Returns:
         The usable ones and the reasons for the rest. Clips whose recording is missing are among the rest, since
         published data sets lack some.
 
     Raises:
-        FileNotFoundError: If no record has anything to take a motion out of; the message names the first.
+        FileNotFoundError: If no record has anything to extract a motion from; the message names the first.
     """
     found = extract_references(records, source, cache=cache)
     return filter_references(found, min_quality=min_quality, fixed_cameras=fixed_cameras)

@@ -16,23 +16,23 @@ class Synthesis:
     """What to synthesise with, and how much of it.
 
     Attributes:
-        motion: Takes motions out of training clips.
+        motion: Extracts the motions of training clips.
         variation: Varies how they are performed.
         avatar: The people to choose from.
         camera: Chooses the views.
         background: Chooses the places.
         renderer: Renders the people.
-        sensor: What the picture goes through last; None leaves it clean.
+        sensor: A camera's imperfections, added last; None adds none.
         identities: People who re-enact every reference. 0 is the real-only baseline, on the same code path.
         backgrounds: Places and views sampled for each reference and identity.
         per_class: Cap on synthetic clips of a class; None takes references x identities x backgrounds.
         min_quality: Motions graded lower are dropped and counted.
         crop: How far the middle of the action (half of all movement is done) may lie from the middle of a clip: share
-            of half its length. 0 centres it, 1 lets it be anywhere within, None takes any part of the motion, for long
-            footage of one thing going on.
+            of half its length. 0 centres it, 1 allows any place within the clip, None takes any part of the motion, for
+            long footage of one continuing activity.
         mirror: Share of mirror images, whose label is that of the class that the data set names for them. 0 for none.
         blend: Share of clips in which two similar performances of one class are blended into one.
-        resample_every: Epochs after which all recipes are sampled anew; 0 keeps the finite set.
+        resample_every: Epochs after which all recipes are sampled again; 0 keeps the finite set.
         cache: Keeps rendered people, and places that take long to build; None renders every time.
     """
 

@@ -17,7 +17,7 @@ _MAX_HALVINGS = 8
 _HISTORY = 10
 """Number of stored pairs of steps and gradient changes."""
 _MIN_GAIN = 1e-6
-"""Least relative decrease of the energy; descent ends after two smaller ones in a row."""
+"""Smallest relative decrease of the energy; descent ends after two smaller ones in a row."""
 
 
 class EnergyTerms(NamedTuple):

@@ -30,8 +30,8 @@ class Beliefs:
     """How people move and how far measurements can be trusted: the standard deviations of a fit.
 
     Attributes:
-        least_noise: Least noise of points, metres.
-        least_pixel_noise: Least noise of pixel positions, metres at the person's distance.
+        least_noise: Smallest noise of points, metres.
+        least_pixel_noise: Smallest noise of pixel positions, metres at the person's distance.
         outlier: Metres beyond which a measurement counts as an outlier (Geman and McClure's scale), or ten times the
             track's noise where that is more.
         acceleration: Metres per second squared, of joints.

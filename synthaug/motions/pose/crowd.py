@@ -29,7 +29,7 @@ _MIN_PRESENCE = 0.75
 _JITTER_FACTOR = 2.5
 """Multiple of the jitter's variance that is subtracted from a person's movement; waving at 3 Hz survives it."""
 _LEAST_MOVEMENT = 1e-3
-"""Least movement of a person, in squared heights."""
+"""Smallest movement of a person, in squared heights."""
 _MIN_VISIBILITY = 0.3
 """Landmarks of lower visibility do not locate a person."""
 _TRUNK = (11, 12, 24, 23)

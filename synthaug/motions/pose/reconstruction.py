@@ -42,9 +42,9 @@ class Gate:
     """What a clip must show for its motion to be usable.
 
     Attributes:
-        shot: Least share of the interval that the shot with the person fills; 1 requires film without cuts.
-        detection: Least share of the shot's frames in one run with a person.
-        visibility: Least mean visibility of trunk and limbs, 0..1.
+        shot: Smallest share of the interval that the shot with the person fills; 1 requires film without cuts.
+        detection: Smallest share of the shot's frames in one run with a person.
+        visibility: Smallest mean visibility of trunk and limbs, 0..1.
         limb_variation: Largest variation of limb lengths: standard deviation over mean, averaged over limbs.
         jump: Speed in a person's heights per second beyond which the tracker has jumped to another person.
         gap: Longest stretch without a person that is bridged, seconds.
