@@ -28,7 +28,7 @@ from synthaug.motions.pose.shots import Thumbnail, find_cuts, make_thumbnail, sp
 from synthaug.structures import Record, Reference
 from synthaug.video import SUFFIXES, VideoInfo, indices_at, probe, read_frames
 
-_VERSION = 4
+_VERSION = 5
 """Raised whenever the same film would yield another motion."""
 
 _CHUNK = 64
