@@ -309,7 +309,7 @@ class SynthAugDataModule(lightning.LightningDataModule):
 def _make_synthesizer(
     synthesis: Synthesis, references: References, clip: ClipFormat, seed: int, labels: dict[int, int] | None
 ) -> Synthesizer:
-    films = [(record, references.by_key[record.key]) for record in references.records]
+    films = references.films
     if films:
         synthesis = replace(synthesis, background=synthesis.background.prepare(films))
     return Synthesizer(synthesis, references, clip, seed=seed, mirror_labels=labels)
