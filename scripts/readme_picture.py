@@ -90,8 +90,8 @@ def make_columns(synthesizer: Synthesizer, people: int) -> list[tuple[str, UInt8
     record = choose_references(synthesizer, 1)[0]
     recipes = choose_recipes(synthesizer, record.key, people)
     first = recipes[0]
-    film = read_reference_clip(record, first).video
     reference = synthesizer.references.by_key[record.key]
+    film = read_reference_clip(record, first, reference).video
     times = first.start + torch.arange(first.num_frames, dtype=torch.float64) / first.fps
     view = camera_at(reference, times, first.size)
     joints = joint_positions(resample(reference.motion, times), mean_skeleton())

@@ -76,9 +76,9 @@ class Mixture(Background):
                 missing[name] = error
         if not kept:
             raise next(iter(missing.values()))
-        for name, error in missing.items():
+        for name, reason in missing.items():
             share = self.weights[name] / sum(self.weights.values())
-            logger.warning("The share of '%s' (%.0f %%) goes to %s: %s", name, 100 * share, ", ".join(kept), error)
+            logger.warning("The share of '%s' (%.0f %%) goes to %s: %s", name, 100 * share, ", ".join(kept), reason)
         return Mixture(kept, {name: self.weights[name] for name in kept})
 
     def _find_part(self, values: Values) -> tuple[Background, Values]:

@@ -207,6 +207,11 @@ _CHECKS = (
     Check("render on the CPU", _render, True, "Set NUMBA_CACHE_DIR to a writable folder; see the message."),
     Check("loader processes", _workers, True, "Set loading.num_workers=0, or enlarge /dev/shm."),
     Check("space and rights in the cache", _space, True, "Set SYNTHAUG_CACHE to a roomy, writable folder."),
-    Check("poses from film", _pose, False, "uv sync --extra pose (Python below 3.13)"),
+    Check(
+        "poses from film",
+        _pose,
+        False,
+        "pip install 'synthaug[pose]' (Python below 3.13)",
+    ),
     Check("CUDA for gsplat", _cuda, False, "Nothing, unless you want to render on a GPU."),
 )

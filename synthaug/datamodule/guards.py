@@ -66,7 +66,9 @@ def check_references(references: References, split: Split, separates: Trait) -> 
     Raises:
         LeakError: Naming the offender.
     """
-    assert_from_training((record.key for record in references.records), split, separates, noun="motion")
+    assert_from_training(
+        (references.clip_of(record.key) for record in references.records), split, separates, noun="motion"
+    )
 
 
 def check_backgrounds(background: Background, split: Split, separates: Trait) -> None:

@@ -179,9 +179,7 @@ class SynthAugDataModule(lightning.LightningDataModule):
         self._mirror_labels = labels or {}
         if self.synth is not None:
             references = self._gather_references(split)
-            if references.dropped:
-                count, total = len(references.dropped), len(split.train)
-                logger.warning("%d of %d training clips give no motion. motions.json says why.", count, total)
+            _warn_of_dropped(references, len(split.train))
             self._synthesizer = _make_synthesizer(self.synth, references, self.clip, self.seed, labels)
             self._synthesizer.preload_avatars()
             check_leaks(self._synthesizer, split, self.protocol.separates)
@@ -306,10 +304,19 @@ class SynthAugDataModule(lightning.LightningDataModule):
         )
 
 
+def _warn_of_dropped(references: References, total: int) -> None:
+    if not references.dropped:
+        return
+    count, reason = len(references.dropped), next(iter(references.dropped.values()))
+    logger.warning("%d of %d training clips give no motion. The first: %s", count, total, reason)
+    if not references.records:
+        logger.warning("No training clip gives a motion: there are no synthetic clips, and training sees film alone.")
+
+
 def _make_synthesizer(
     synthesis: Synthesis, references: References, clip: ClipFormat, seed: int, labels: dict[int, int] | None
 ) -> Synthesizer:
-    films = [(record, references.by_key[record.key]) for record in references.records]
+    films = references.films
     if films:
         synthesis = replace(synthesis, background=synthesis.background.prepare(films))
     return Synthesizer(synthesis, references, clip, seed=seed, mirror_labels=labels)

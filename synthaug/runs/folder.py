@@ -209,7 +209,10 @@ def _violations(data: SynthAugDataModule) -> list[Plain]:
 
 
 def _performed(data: SynthAugDataModule) -> set[str]:
-    return {actor.motion for recipe in data.recipes() for actor in recipe.actors}
+    if data.synthesizer is None:
+        return set()
+    references = data.synthesizer.references
+    return {references.clip_of(actor.motion) for recipe in data.recipes() for actor in recipe.actors}
 
 
 def close_sweep(folder: Path, *, over: Sequence[str] = ()) -> bool:

@@ -55,11 +55,20 @@ class Synthesis:
 
     def __post_init__(self) -> None:
         for name in ("identities", "backgrounds", "resample_every"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"Expected synth.{name} to be 0 or more, got {getattr(self, name)}. Raise it.")
-        if self.per_class is not None and self.per_class < 0:
-            raise ValueError(f"Expected synth.per_class to be null, 0 or more, got {self.per_class}. Raise it.")
+            if not _is_count(getattr(self, name)):
+                raise ValueError(
+                    f"Expected synth.{name} to be a whole number of 0 or more, got {getattr(self, name)!r}. Change it."
+                )
+        if self.per_class is not None and not _is_count(self.per_class):
+            raise ValueError(
+                f"Expected synth.per_class to be null or a whole number of 0 or more, got {self.per_class!r}."
+            )
         for name in ("crop", "mirror", "blend"):
             value = getattr(self, name)
-            if value is not None and not 0 <= value <= 1:
-                raise ValueError(f"Expected synth.{name} to be a share from 0 to 1, got {value}. Set synth.{name}.")
+            if value is not None and not (isinstance(value, int | float) and 0 <= value <= 1):
+                raise ValueError(f"Expected synth.{name} to be a share from 0 to 1, got {value!r}. Set synth.{name}.")
+
+
+def _is_count(value: object) -> bool:
+    """Whether it is a whole number of 0 or more: configurations may hold anything."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
