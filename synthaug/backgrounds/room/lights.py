@@ -59,6 +59,15 @@ RoomArray = Float[np.ndarray, "row 16"]
 
 def light_room(plan: RoomPlan) -> tuple[RoomArray, Light]:
     """The room as `raycasting` reads it, and the light on a person at its origin, room frame."""
+    room = stack_room(plan)
+    _fill_bounce(room, plan)
+    reaching = _light_at_person(room)
+    _expose(room, reaching.sum(1).mean(0))
+    return room, _person_light(reaching)
+
+
+def stack_room(plan: RoomPlan) -> RoomArray:
+    """The room as `raycasting` reads it, in which no light has been gathered: surfaces can be traced."""
     solids, pieces, materials = _stack_solids(plan)
     lighting = plan.lighting
     tables = {
@@ -78,11 +87,7 @@ def light_room(plan: RoomPlan) -> tuple[RoomArray, Light]:
         RUG_PLACE: [plan.rug],
         LIGHT_CELLS: np.zeros((_count_cells(solids), 4)),
     }
-    room = _stack_tables(tables)
-    _fill_bounce(room, plan)
-    reaching = _light_at_person(room)
-    _expose(room, reaching.sum(1).mean(0))
-    return room, _person_light(reaching)
+    return _stack_tables(tables)
 
 
 def _stack_tables(tables: dict[int, object]) -> RoomArray:
