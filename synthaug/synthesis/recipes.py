@@ -114,7 +114,9 @@ class RecipeSampler:
     @property
     def shown(self) -> dict[int, Shown]:
         """How sampling went, by class; classes where every first recipe showed its action are left out."""
-        tries = [(slot.label, self._tried.get(slot.number, 1)) for slot in self._allotted if self._slots is not None]
+        if len(self) == len(self._allotted) and not self._tried:
+            return {}
+        tries = [(slot.label, self._tried.get(slot.number, 1)) for slot in self._allotted]
         return {
             label: Shown(
                 sum(one == label and n > 1 for one, n in tries), sum(one == label and n == 0 for one, n in tries)
