@@ -17,19 +17,22 @@ from torch import Tensor
 
 from synthaug.backgrounds import Background, Outline
 from synthaug.backgrounds.plate.removal import PlateError, Samples, mask_people, remove_people
+from synthaug.body.grounding import TOLERANCE, floor_offsets, stature
 from synthaug.body.skeleton import joint_positions, mean_skeleton
 from synthaug.cameras import find_shift
 from synthaug.files import digest_of, motion_digest, write_atomic
 from synthaug.progress import track
-from synthaug.structures import Camera, Light, Record, Reference, Scene, Values
+from synthaug.structures import Camera, Light, Motion, Record, Reference, Scene, Values
 from synthaug.video import VideoError, VideoInfo, indices_at, probe, read_frames
 
 logger = logging.getLogger(__name__)
 
-_VERSION = 5
+_VERSION = 6
 """Raise when the same film would give another plate."""
 MAX_SIDE = 544
 """Shorter side in pixels above which plates are made smaller: enough for clips of 512 and their crops."""
+BESIDE = 0.5
+"""Metres around the spot within which the filmed person's contacts show the floor."""
 CHEST_HEIGHT = 0.9
 """Height in metres of the point that a crop keeps in the middle, as far as the plate reaches."""
 
@@ -247,9 +250,10 @@ def _extract(path: Path, films: list[tuple[Record, Reference]], note: Path, *, p
     reference = _choose_reference(films)
     camera = reference.camera.scaled(height=size[0], width=size[1])
     place = reference.motion.transl.median(dim=0).values
+    viewmat = camera.viewmats[0] @ _raise_floor(reference.motion, place)
     about = {
         "records": [record.key for record, _ in films],
-        "viewmat": camera.viewmats[0].tolist(),
+        "viewmat": viewmat.tolist(),
         "K": camera.Ks[0].tolist(),
         "width": camera.width,
         "height": camera.height,
@@ -260,6 +264,20 @@ def _extract(path: Path, films: list[tuple[Record, Reference]], note: Path, *, p
         "digest": digest_of(content),
     }
     write_atomic(note, json.dumps(about, sort_keys=True).encode())
+
+
+def _raise_floor(motion: Motion, place: Float[Tensor, "3"]) -> Float[Tensor, "4 4"]:
+    """To the world of a motion out of one whose floor is where the filmed person's contacts are around a place.
+
+    The identity where they are on the floor already: what a source took for the floor stays it.
+    """
+    offsets = floor_offsets(motion, mean_skeleton())
+    beside = (motion.transl - place)[:, [0, 2]].norm(dim=-1) < BESIDE
+    height = float(offsets[beside].median()) if bool(beside.any()) else 0.0
+    T = torch.eye(4, dtype=motion.transl.dtype)
+    if abs(height) > TOLERANCE * stature(mean_skeleton()):
+        T[1, 3] = height
+    return T
 
 
 def _plate_size(info: VideoInfo) -> tuple[int, int]:

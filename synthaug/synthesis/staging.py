@@ -13,6 +13,7 @@ from synthaug.avatars import Avatar
 from synthaug.backgrounds import Outline
 from synthaug.body.blending import blend
 from synthaug.body.contacts import reenact_together
+from synthaug.body.grounding import OffFloorError, ground
 from synthaug.body.mirroring import mirror_in_place
 from synthaug.body.skeleton import JOINT_NAMES, Skeleton, centre_of, joint_positions, mean_skeleton, move_motion
 from synthaug.files import digest_of, motion_digest
@@ -71,6 +72,16 @@ class Placement:
     outline: Outline
 
 
+@dataclass(frozen=True, eq=False)
+class _View:
+    """The middle of the people's paths, the view of them, the same in the place's frame, and the place's outline."""
+
+    centre: Float[Tensor, "3"]
+    camera: Camera
+    asked: Camera
+    outline: Outline
+
+
 class Stager:
     """Turns recipes into render jobs.
 
@@ -101,30 +112,48 @@ class Stager:
         lead = self.performances.find(recipe.actors[0].motion)
         times = recipe.start + torch.arange(recipe.num_frames, dtype=torch.float64) / recipe.fps
         motions = [self._perform(actor, times) for actor in recipe.actors]
+        view = self._look(recipe, motions, camera_at(lead, times, recipe.size))
+        if view.outline.spot is not None:
+            grounded = ground(motions)
+            if any(one is not other for one, other in zip(motions, grounded, strict=True)):
+                motions, view = grounded, self._look(recipe, grounded, camera_at(lead, times, recipe.size))
+        return self._settle(recipe, motions, view)
+
+    def _look(self, recipe: Recipe, motions: Sequence[Motion], own: Camera) -> _View:
+        """The view of people who move like this, and what its place is like."""
         centre = torch.stack([centre_of(motion) for motion in motions]).mean(dim=0)
         path = self.synthesis.camera
-        camera = path.path(recipe.camera, camera_at(lead, times, recipe.size), centre)
-        camera = path.aim(camera, self._points(recipe, motions))
-        asked, values, background = camera.around(centre), recipe.background, self.synthesis.background
-        outline = background.outline(values, asked)
+        camera = path.aim(path.path(recipe.camera, own, centre), self._points(recipe, motions))
+        asked = camera.around(centre)
+        return _View(centre, camera, asked, self.synthesis.background.outline(recipe.background, asked))
+
+    def _settle(self, recipe: Recipe, motions: Sequence[Motion], view: _View) -> Placement:
+        """Put people where the place has them stand, and fit their motions to their proportions."""
+        background, values = self.synthesis.background, recipe.background
+        camera, outline = view.camera, view.outline
         filmed = outline.camera
-        if filmed is not None and not _same_view(filmed, camera) and not _same_view(filmed, asked):
-            motions = [_move_to_spot(motion, centre, camera, outline) for motion in motions]
-            values = background.frame(values, asked, self._points(recipe, motions).flatten(0, 1))
-            outline = outline if values == recipe.background else background.outline(values, asked)
+        if filmed is not None and not _same_view(filmed, camera) and not _same_view(filmed, view.asked):
+            motions = [_move_to_spot(motion, view.centre, camera, outline) for motion in motions]
+            values = background.frame(values, view.asked, self._points(recipe, motions).flatten(0, 1))
+            outline = outline if values == recipe.background else background.outline(values, view.asked)
             assert outline.camera is not None, "framing a place leaves it its camera"
             camera = outline.camera
         skeletons = [self._skeleton(actor) for actor in recipe.actors]
         fitted = tuple(reenact_together(motions, mean_skeleton(), skeletons))
         joints = tuple(joint_positions(motion, who) for motion, who in zip(fitted, skeletons, strict=True))
-        return Placement(fitted, joints, camera, asked, values, outline)
+        return Placement(fitted, joints, camera, view.asked, values, outline)
 
     def shows_action(self, recipe: Recipe) -> bool:
         """Whether the clip that a recipe decides shows enough of its acting person: `Synthesis.min_shown`.
 
-        Of a film that shows only part of a body, such as signs before a desk, that part is asked for.
+        Of a film that shows only part of a body, such as signs before a desk, that part is asked for. What cannot be
+        put on the floor of its place shows nothing.
         """
-        placed, threshold = self.place(recipe), self.synthesis.threshold
+        threshold = self.synthesis.threshold
+        try:
+            placed = self.place(recipe)
+        except OffFloorError:
+            return False
         visible = find_visible(placed.joints, placed.camera, placed.outline.depth_at)
         return threshold.accepts(visible[:, self._asked_joints(recipe.actors[0])], recipe.fps)
 
