@@ -14,8 +14,8 @@ BODY = 22
 """The first joints of a skeleton: pelvis, legs, trunk, head and arms, without face and fingers."""
 DEPTH_OF_FLESH = 0.08
 """Metres from the surface of a body to its joints, as seen by a camera: mean over the body."""
-_RADII = (0.15, 0.1, 0.1, 0.15, 0.07, 0.07, 0.15, 0.05, 0.05, 0.15, 0.04, 0.04, 0.06, 0.1, 0.1, 0.1, 0.08, 0.08, 0.05,
-          0.05, 0.04, 0.04)  # fmt: skip
+_RADII = (0.15, 0.12, 0.12, 0.15, 0.09, 0.09, 0.15, 0.05, 0.05, 0.15, 0.04, 0.04, 0.08, 0.13, 0.13, 0.11, 0.09, 0.09,
+          0.05, 0.05, 0.04, 0.04)  # fmt: skip
 """Metres from the bone that ends in each joint to the skin around it: who stands in front hides as much."""
 
 
