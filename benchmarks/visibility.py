@@ -22,6 +22,7 @@ from jaxtyping import Bool
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
+from synthaug.body.grounding import floor_offsets, stature
 from synthaug.cli.configs import build_data, compose_config
 from synthaug.datamodule.module import SynthAugDataModule
 from synthaug.datasets import Protocol, Split
@@ -32,8 +33,6 @@ from synthaug.synthesis.visibility import BODY, Threshold
 
 OFF_FLOOR = 0.05
 """Share of a person's height by which feet may be off the floor."""
-AIRBORNE = 0.8
-"""Seconds that a jump lasts at most: what is off the floor for longer floats."""
 
 
 class Everything(Protocol):
@@ -115,10 +114,20 @@ def measure(synthesizer: Synthesizer, recipe: Recipe, found: Findings, names: Se
     settings = synthesizer.synthesis
     threshold = Threshold(settings.min_shown, settings.min_shown_half_second)
     passed = threshold.accepts(seen, recipe.fps)
+    if "plate" in json.dumps(recipe.background):
+        found.floating.append(floats(synthesizer, recipe))
     found.shown.append(passed)
     found.visible.append(float(seen.float().mean()))
     if not passed:
         found.failed[names[recipe.label]] += 1
+
+
+def floats(synthesizer: Synthesizer, recipe: Recipe) -> bool:
+    """Whether the acting person is off the floor of a plate, but for jumps and quick dips."""
+    job = synthesizer.stage(recipe)
+    who = synthesizer.synthesis.avatar.load(recipe.actors[0].identity).skeleton
+    offsets = floor_offsets(job.motions[0], who)
+    return bool((offsets.abs() > OFF_FLOOR * stature(who)).any())
 
 
 def see_joints(truth: GroundTruth) -> Bool[Tensor, "time 22"]:

@@ -46,6 +46,7 @@ class Places(Background):
         self.views: dict[str, Camera] = {}
         self._fingerprint = f"places/none/{inner.fingerprint}"
         self._scenes: OrderedDict[str, Scene] = OrderedDict()
+        self._outlines: OrderedDict[str, tuple[Camera, Outline]] = OrderedDict()
 
     @property
     def fingerprint(self) -> str:
@@ -90,8 +91,13 @@ class Places(Background):
 
     def outline(self, values: Values, camera: Camera) -> Outline:
         """The outline of the place from its own view, without building it; errors as for `scene`."""
-        view = self._view(values, camera)
-        found = self.inner.outline(self.contents(_number_of(values)), view)
+        name = json.dumps([values, camera.height, camera.width], sort_keys=True)
+        if name not in self._outlines:
+            view = self._view(values, camera)
+            self._outlines[name] = view, self.inner.outline(self.contents(_number_of(values)), view)
+            if len(self._outlines) > _MAX_SCENES:
+                self._outlines.popitem(last=False)
+        view, found = self._outlines[name]
         return Outline(_hold(view, len(camera.viewmats)), found.spot or (0.0, 0.0, 0.0), found.depth_at)
 
     def prepare(self, films: Sequence[tuple[Record, Reference]]) -> Background:

@@ -110,13 +110,16 @@ class Rooms(Background):
     def outline(self, values: Values, camera: Camera) -> Outline:
         """The room through this camera, unlit: rays are cast at the pixels that are asked for, and no others."""
 
-        def depth_at(pixels: Float[Tensor, "pixel 2"]) -> Float[Tensor, " pixel"]:
+        @functools.cache
+        def build() -> tuple[RoomArray, Float[np.ndarray, "4 3"]]:
             plan = lay_out(values, camera, free=self.free)
-            view = _unique_views(camera, plan)[0]
+            return stack_room(plan, lit=False), _unique_views(camera, plan)[0]
+
+        def depth_at(pixels: Float[Tensor, "pixel 2"]) -> Float[Tensor, " pixel"]:
             # Through pixel centres, as the picture's depth is.
             points = pixels.floor().double().numpy() + 0.5
             depth = np.empty(len(points))
-            trace_points(stack_room(plan), view, points, depth)
+            trace_points(*build(), points, depth)
             return torch.from_numpy(depth.astype(np.float32))
 
         return Outline(camera, (0.0, 0.0, 0.0), depth_at)

@@ -66,8 +66,13 @@ def light_room(plan: RoomPlan) -> tuple[RoomArray, Light]:
     return room, _person_light(reaching)
 
 
-def stack_room(plan: RoomPlan) -> RoomArray:
-    """The room as `raycasting` reads it, in which no light has been gathered: surfaces can be traced."""
+def stack_room(plan: RoomPlan, *, lit: bool = True) -> RoomArray:
+    """The room as `raycasting` reads it, in which no light has been gathered yet.
+
+    Args:
+        plan: What stands where.
+        lit: Whether there is a place for light, which takes most of the room's memory; without, surfaces can be traced.
+    """
     solids, pieces, materials = _stack_solids(plan)
     lighting = plan.lighting
     tables = {
@@ -85,7 +90,7 @@ def stack_room(plan: RoomPlan) -> RoomArray:
         BOUNCE: np.zeros((7, 3)),
         SUN: [[*plan.sun, max(lighting.sun), *lighting.sun]],
         RUG_PLACE: [plan.rug],
-        LIGHT_CELLS: np.zeros((_count_cells(solids), 4)),
+        LIGHT_CELLS: np.zeros((_count_cells(solids) if lit else 0, 4)),
     }
     return _stack_tables(tables)
 
