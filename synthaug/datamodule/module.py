@@ -23,6 +23,7 @@ from synthaug.datamodule.order import (
     HeldOutBatches,
     MixedBatches,
     SampleIndex,
+    rank_and_world_size,
 )
 from synthaug.datasets import ActionDataset, Protocol, Split
 from synthaug.datasets.leaks import check_split
@@ -210,7 +211,8 @@ class SynthAugDataModule(lightning.LightningDataModule):
         Args:
             processes: Number of processes that share a batch; None asks torch.distributed.
         """
-        return self.order(processes=processes).synthetic_share()
+        count = rank_and_world_size()[1] if processes is None else processes
+        return self.order(processes=count).synthetic_share()
 
     def order(self, *, processes: int | None = None) -> MixedBatches:
         """Which clips make up each training batch; its `exposure` counts the clips of each kind.
