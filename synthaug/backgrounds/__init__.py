@@ -1,15 +1,47 @@
 """The interface of backgrounds, which show the place behind the people; each file beside it is one choice."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float
+from torch import Tensor
 
 from synthaug.structures import Camera, Record, Reference, Scene, Values
 
 
 class NoSceneError(ValueError):
     """A background has nothing to choose from: none of the training films gives what it shows."""
+
+
+@dataclass(frozen=True, eq=False)
+class Outline:
+    """What of a scene decides where people stand and what hides them, without its picture.
+
+    Attributes:
+        camera: The camera that filmed it; None for a flat picture, which fits any camera.
+        spot: As in `Scene`.
+        depth_at: Camera depth in metres at these pixels, as `Scene.depth` has it there; None where unknown.
+    """
+
+    camera: Camera | None = None
+    spot: tuple[float, float, float] | None = None
+    depth_at: Callable[[Float[Tensor, "pixel 2"]], Float[Tensor, " pixel"]] | None = None
+
+    @staticmethod
+    def of(scene: Scene) -> "Outline":
+        """The outline of a scene that is there already."""
+        depth = scene.depth
+        if depth is None:
+            return Outline(scene.camera, scene.spot)
+        height, width = depth.shape
+
+        def depth_at(pixels: Float[Tensor, "pixel 2"]) -> Float[Tensor, " pixel"]:
+            column, row = pixels.floor().long().unbind(-1)
+            return depth[row.clamp(0, height - 1), column.clamp(0, width - 1)]
+
+        return Outline(scene.camera, scene.spot, depth_at)
 
 
 class Background(ABC):
@@ -40,6 +72,27 @@ class Background(ABC):
                 returns it as the scene's camera; a filmed place ignores the view, and returns the camera that filmed
                 it together with a spot on its floor, so that the person is put there and turned.
         """
+
+    def outline(self, values: Values, camera: Camera) -> Outline:
+        """What of `scene` decides where people stand and what hides them.
+
+        Recipes are judged by it, several for some clips. The default builds the scene: a background whose picture
+        takes long should answer without it.
+        """
+        return Outline.of(self.scene(values, camera))
+
+    def frame(self, values: Values, camera: Camera, points: Float[Tensor, "point 3"]) -> Values:
+        """The same values, framed so that these points are in the picture, as far as it reaches.
+
+        Args:
+            values: What `sample` returned.
+            camera: As for `scene`.
+            points: World frame of the outline's camera, metres: where the people of the clip go.
+
+        Returns:
+            Values for `scene` and `outline`. The default, for places whose view is the camera's, changes nothing.
+        """
+        return values
 
     def cacheable(self, values: Values) -> bool:
         """Whether a scene takes so long to make that it is worth caching. Its camera must then be the one asked for.

@@ -6,7 +6,7 @@ from typing import final
 
 import numpy as np
 
-from synthaug.backgrounds import Background
+from synthaug.backgrounds import Background, Outline
 from synthaug.structures import Camera, Record, Reference, Scene, Values
 
 
@@ -32,6 +32,10 @@ class Flat(Background):
     def sample(self, rng: np.random.Generator) -> Values:
         """Values of a picture."""
         return self.inner.sample(rng)
+
+    def outline(self, values: Values, camera: Camera) -> Outline:
+        """A picture without depth hides nobody."""
+        return Outline()
 
     def scene(self, values: Values, camera: Camera) -> Scene:
         """The picture, repeated for every frame of the camera's path."""

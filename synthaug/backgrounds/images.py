@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
-from synthaug.backgrounds import Background
+from synthaug.backgrounds import Background, Outline
 from synthaug.structures import Camera, Scene, Values
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
@@ -57,6 +57,10 @@ class Images(Background):
         name = self.files[int(rng.integers(len(self.files)))]
         x, y = rng.uniform(size=2)
         return {"file": name, "zoom": float(rng.uniform(1, self.zoom)), "x": float(x), "y": float(y)}
+
+    def outline(self, values: Values, camera: Camera) -> Outline:
+        """A picture without depth hides nobody."""
+        return Outline()
 
     def scene(self, values: Values, camera: Camera) -> Scene:
         """The sampled crop, in every frame.

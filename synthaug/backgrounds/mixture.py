@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import final
 
 import numpy as np
+from jaxtyping import Float
+from torch import Tensor
 
-from synthaug.backgrounds import Background, NoSceneError
+from synthaug.backgrounds import Background, NoSceneError, Outline
 from synthaug.structures import Camera, Record, Reference, Scene, Values
 
 logger = logging.getLogger(__name__)
@@ -53,6 +55,16 @@ class Mixture(Background):
         """
         part, own = self._find_part(values)
         return part.scene(own, camera)
+
+    def outline(self, values: Values, camera: Camera) -> Outline:
+        """The outline of the sampled part's scene; errors as for `scene`."""
+        part, own = self._find_part(values)
+        return part.outline(own, camera)
+
+    def frame(self, values: Values, camera: Camera, points: Float[Tensor, "point 3"]) -> Values:
+        """The sampled part's values, framed."""
+        part, own = self._find_part(values)
+        return {**values, "values": part.frame(own, camera, points)}
 
     def cacheable(self, values: Values) -> bool:
         """Whether the sampled part's scenes are cacheable."""

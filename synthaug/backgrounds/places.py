@@ -9,7 +9,7 @@ from typing import final
 import numpy as np
 from torch import Tensor
 
-from synthaug.backgrounds import Background
+from synthaug.backgrounds import Background, Outline
 from synthaug.body.skeleton import centre_of
 from synthaug.cameras import CameraPath
 from synthaug.files import digest_of
@@ -47,6 +47,7 @@ class Places(Background):
         self.views: dict[str, Camera] = {}
         self._fingerprint = f"places/none/{inner.fingerprint}"
         self._scenes: OrderedDict[str, Scene] = OrderedDict()
+        self._outlines: OrderedDict[str, tuple[Camera, Outline]] = OrderedDict()
 
     @property
     def fingerprint(self) -> str:
@@ -87,8 +88,18 @@ class Places(Background):
             self._scenes.popitem(last=False)
         time, view = len(camera.viewmats), scene.camera
         assert view is not None
-        lasting = replace(view, viewmats=view.viewmats.repeat(time, 1, 1), Ks=view.Ks.repeat(time, 1, 1))
-        return replace(scene, frames=scene.frames.repeat(time, 1, 1, 1), camera=lasting)
+        return replace(scene, frames=scene.frames.repeat(time, 1, 1, 1), camera=_hold(view, time))
+
+    def outline(self, values: Values, camera: Camera) -> Outline:
+        """The outline of the place from its own view, without building it; errors as for `scene`."""
+        name = json.dumps([values, camera.height, camera.width], sort_keys=True)
+        if name not in self._outlines:
+            view = self._view(values, camera)
+            self._outlines[name] = view, self.inner.outline(self.contents(_number_of(values)), view)
+            if len(self._outlines) > _MAX_SCENES:
+                self._outlines.popitem(last=False)
+        view, found = self._outlines[name]
+        return Outline(_hold(view, len(camera.viewmats)), found.spot or (0.0, 0.0, 0.0), found.depth_at)
 
     def prepare(self, films: Sequence[tuple[Record, Reference]]) -> Background:
         """The same places with the views of these films.
@@ -105,17 +116,32 @@ class Places(Background):
         return found
 
     def _build(self, values: Values, camera: Camera) -> Scene:
-        key, moved, number = str(values["view"]), values["camera"], values["place"]
+        view = self._view(values, camera)
+        scene = self.inner.scene(self.contents(_number_of(values)), view)
+        return replace(scene, camera=view, spot=scene.spot or (0.0, 0.0, 0.0))
+
+    def _view(self, values: Values, camera: Camera) -> Camera:
+        """The view of a sampled place, one frame of the camera's size."""
+        key, moved = str(values["view"]), values["camera"]
         if key not in self.views:
             raise KeyError(
                 f"Expected a recipe with one of these {len(self.views)} views ({', '.join(sorted(self.views)[:3])}, "
                 f"...), got '{key}'. Replay recipes with the data set and protocol that they were made with."
             )
-        assert isinstance(moved, dict) and isinstance(number, int)
+        assert isinstance(moved, dict)
         own = self.views[key].scaled(height=camera.height, width=camera.width)
-        view = self.camera.path(moved, own, own.viewmats.new_tensor([0.0, _TARGET_HEIGHT, 0.0]))
-        scene = self.inner.scene(self.contents(number), view)
-        return replace(scene, camera=view, spot=scene.spot or (0.0, 0.0, 0.0))
+        return self.camera.path(moved, own, own.viewmats.new_tensor([0.0, _TARGET_HEIGHT, 0.0]))
+
+
+def _number_of(values: Values) -> int:
+    number = values["place"]
+    assert isinstance(number, int)
+    return number
+
+
+def _hold(view: Camera, count: int) -> Camera:
+    """A view of one frame as a camera that stands still for `count` frames."""
+    return replace(view, viewmats=view.viewmats.repeat(count, 1, 1), Ks=view.Ks.repeat(count, 1, 1))
 
 
 def _first_view(reference: Reference) -> Camera:

@@ -7,7 +7,7 @@ from typing import final
 import numpy as np
 import torch
 
-from synthaug.backgrounds import Background
+from synthaug.backgrounds import Background, Outline
 from synthaug.structures import Camera, Scene, Values
 
 
@@ -35,6 +35,10 @@ class Plain(Background):
     def sample(self, rng: np.random.Generator) -> Values:
         """The colour itself."""
         return {"color": list(self.colors[int(rng.integers(len(self.colors)))])}
+
+    def outline(self, values: Values, camera: Camera) -> Outline:
+        """Nothing stands in a flat colour."""
+        return Outline()
 
     def scene(self, values: Values, camera: Camera) -> Scene:
         """Frames of the sampled colour."""

@@ -15,20 +15,24 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
-from synthaug.backgrounds import Background, NoSceneError
+from synthaug.backgrounds import Background, NoSceneError, Outline
 from synthaug.backgrounds.plate.removal import PlateError, Samples, mask_people, remove_people
+from synthaug.body.grounding import TOLERANCE, floor_offsets, stature
 from synthaug.body.skeleton import joint_positions, mean_skeleton
+from synthaug.cameras import find_shift
 from synthaug.files import digest_of, motion_digest, write_atomic
 from synthaug.progress import track
-from synthaug.structures import Camera, Light, Record, Reference, Scene, Values
+from synthaug.structures import Camera, Light, Motion, Record, Reference, Scene, Values
 from synthaug.video import VideoError, VideoInfo, indices_at, probe, read_frames
 
 logger = logging.getLogger(__name__)
 
-_VERSION = 5
+_VERSION = 6
 """Raise when the same film would give another plate."""
 MAX_SIDE = 544
 """Shorter side in pixels above which plates are made smaller: enough for clips of 512 and their crops."""
+BESIDE = 0.5
+"""Metres around the spot within which the filmed person's contacts show the floor."""
 CHEST_HEIGHT = 0.9
 """Height in metres of the point that a crop keeps in the middle, as far as the plate reaches."""
 
@@ -121,6 +125,40 @@ class Plates(Background):
         Raises:
             KeyError: If the recipe names a plate that is not here.
         """
+        plate, count = self._find(values), len(camera.viewmats)
+        view, picture = frame_plate(plate, camera.height, camera.width, window=_window_of(values))
+        frame = torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))
+        return Scene(
+            frames=frame[None].repeat(count, 1, 1, 1),
+            camera=_hold(view, count),
+            spot=plate.spot,
+            light=None if self.light == 0 else light_of(plate.level, self.light),
+        )
+
+    def outline(self, values: Values, camera: Camera) -> Outline:
+        """Camera and spot of the sampled plate, without its picture; errors as for `scene`."""
+        plate = self._find(values)
+        view, _ = crop_camera(plate, camera.height, camera.width, window=_window_of(values))
+        return Outline(_hold(view, len(camera.viewmats)), plate.spot)
+
+    def frame(self, values: Values, camera: Camera, points: Float[Tensor, "point 3"]) -> Values:
+        """The plate with its crop moved as little as shows these points; unchanged if all are in the picture."""
+        plate = self._find(values)
+        view, window = crop_camera(plate, camera.height, camera.width)
+        seen = points.to(view.viewmats) @ view.viewmats[0, :3, :3].mT + view.viewmats[0, :3, 3]
+        if not bool((seen[:, 2] > 0).all()):
+            return values  # Behind the camera: no crop shows it.
+        pixels = (seen @ view.Ks[0].mT)[:, :2] / seen[:, 2:]
+        size = (camera.width, camera.height)
+        moved = [
+            place + find_shift(float(along.min()), float(along.max()), side)
+            for place, along, side in zip(window, pixels.unbind(-1), size, strict=True)
+        ]
+        if moved == list(window):
+            return values
+        return {**values, "window": [round(place) for place in moved]}
+
+    def _find(self, values: Values) -> Plate:
         key = str(values["plate"])
         if key not in self.plates:
             raise KeyError(
@@ -128,16 +166,7 @@ class Plates(Background):
                 f"({', '.join(sorted(self.plates)[:3])}, ...), got '{key}'. Replay recipes with the data set and "
                 "protocol that they were made with."
             )
-        plate, count = self.plates[key], len(camera.viewmats)
-        view, picture = frame_plate(plate, camera.height, camera.width)
-        frame = torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))
-        held = Camera(view.viewmats.repeat(count, 1, 1), view.Ks.repeat(count, 1, 1), view.width, view.height)
-        return Scene(
-            frames=frame[None].repeat(count, 1, 1, 1),
-            camera=held,
-            spot=plate.spot,
-            light=None if self.light == 0 else light_of(plate.level, self.light),
-        )
+        return self.plates[key]
 
     def prepare(self, films: Sequence[tuple[Record, Reference]]) -> Background:
         """The plates of these films, extracted where the cache lacks them.
@@ -221,9 +250,10 @@ def _extract(path: Path, films: list[tuple[Record, Reference]], note: Path, *, p
     reference = _choose_reference(films)
     camera = reference.camera.scaled(height=size[0], width=size[1])
     place = reference.motion.transl.median(dim=0).values
+    viewmat = camera.viewmats[0] @ _raise_floor(reference.motion, place)
     about = {
         "records": [record.key for record, _ in films],
-        "viewmat": camera.viewmats[0].tolist(),
+        "viewmat": viewmat.tolist(),
         "K": camera.Ks[0].tolist(),
         "width": camera.width,
         "height": camera.height,
@@ -234,6 +264,20 @@ def _extract(path: Path, films: list[tuple[Record, Reference]], note: Path, *, p
         "digest": digest_of(content),
     }
     write_atomic(note, json.dumps(about, sort_keys=True).encode())
+
+
+def _raise_floor(motion: Motion, place: Float[Tensor, "3"]) -> Float[Tensor, "4 4"]:
+    """To the world of a motion out of one whose floor is where the filmed person's contacts are around a place.
+
+    The identity where they are on the floor already: what a source took for the floor stays it.
+    """
+    offsets = floor_offsets(motion, mean_skeleton())
+    beside = (motion.transl - place)[:, [0, 2]].norm(dim=-1) < BESIDE
+    height = float(offsets[beside].median()) if bool(beside.any()) else 0.0
+    T = torch.eye(4, dtype=motion.transl.dtype)
+    if abs(height) > TOLERANCE * stature(mean_skeleton()):
+        T[1, 3] = height
+    return T
 
 
 def _plate_size(info: VideoInfo) -> tuple[int, int]:
@@ -323,28 +367,68 @@ def _read_picture(path: Path) -> UInt8[np.ndarray, "height width 3"]:
     return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
 
 
-def frame_plate(plate: Plate, height: int, width: int) -> tuple[Camera, UInt8[np.ndarray, "height width 3"]]:
+def frame_plate(
+    plate: Plate, height: int, width: int, *, window: tuple[int, int] | None = None
+) -> tuple[Camera, UInt8[np.ndarray, "height width 3"]]:
     """A plate and its camera cropped to a size: the largest crop of that aspect, around the spot where people stand.
 
-    The centre crop of `Camera.scaled` would cut off a person who stands at the side of a wide picture.
+    The centre crop of `Camera.scaled` would cut off whoever stands at the side of a wide picture.
+
+    Args:
+        plate: The plate.
+        height: Of the frame.
+        width: Of the frame.
+        window: Left and top of the crop in the scaled picture, as far as that reaches; None is around the spot.
     """
     picture = _read_picture(plate.picture)
-    camera = plate.camera
-    scale = max(height / camera.height, width / camera.width)
-    tall, wide = max(round(camera.height * scale), height), max(round(camera.width * scale), width)
-    taps = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    tall, wide = _scaled_size(plate.camera, height, width)
+    taps = cv2.INTER_AREA if wide < plate.camera.width else cv2.INTER_LINEAR
     whole = cv2.resize(picture, (wide, tall), interpolation=taps)
-    chest = torch.tensor([plate.spot[0], CHEST_HEIGHT, plate.spot[2]]).to(camera.viewmats)
-    seen = camera.viewmats[0, :3, :3] @ chest + camera.viewmats[0, :3, 3]
-    u, v = ((camera.Ks[0] @ seen)[:2] / seen[2].clamp(min=1e-3)).tolist()
-    left = round(min(max(u * wide / camera.width - width / 2, 0), wide - width))
-    top = round(min(max(v * tall / camera.height - height / 2, 0), tall - height))
+    camera, (left, top) = crop_camera(plate, height, width, window=window)
+    return camera, whole[top : top + height, left : left + width]
+
+
+def crop_camera(
+    plate: Plate, height: int, width: int, *, window: tuple[int, int] | None = None
+) -> tuple[Camera, tuple[int, int]]:
+    """The camera of a plate's crop, and the crop's left and top; arguments as for `frame_plate`."""
+    camera = plate.camera
+    tall, wide = _scaled_size(camera, height, width)
+    if window is None:
+        chest = torch.tensor([plate.spot[0], CHEST_HEIGHT, plate.spot[2]]).to(camera.viewmats)
+        seen = camera.viewmats[0, :3, :3] @ chest + camera.viewmats[0, :3, 3]
+        u, v = ((camera.Ks[0] @ seen)[:2] / seen[2].clamp(min=1e-3)).tolist()
+        wanted = (u * wide / camera.width - width / 2, v * tall / camera.height - height / 2)
+    else:
+        wanted = (float(window[0]), float(window[1]))
+    left = round(min(max(wanted[0], 0), wide - width))
+    top = round(min(max(wanted[1], 0), tall - height))
     Ks = camera.Ks.clone()
     Ks[:, 0] *= wide / camera.width
     Ks[:, 1] *= tall / camera.height
     Ks[:, 0, 2] -= left
     Ks[:, 1, 2] -= top
-    return Camera(camera.viewmats, Ks, width, height), whole[top : top + height, left : left + width]
+    return Camera(camera.viewmats, Ks, width, height), (left, top)
+
+
+def _scaled_size(camera: Camera, height: int, width: int) -> tuple[int, int]:
+    """Height and width of a plate's picture that is just large enough for a crop of this size."""
+    scale = max(height / camera.height, width / camera.width)
+    return max(round(camera.height * scale), height), max(round(camera.width * scale), width)
+
+
+def _hold(view: Camera, count: int) -> Camera:
+    """A view of one frame as a camera that stands still for `count` frames."""
+    return Camera(view.viewmats.repeat(count, 1, 1), view.Ks.repeat(count, 1, 1), view.width, view.height)
+
+
+def _window_of(values: Values) -> tuple[int, int] | None:
+    window = values.get("window")
+    if window is None:
+        return None
+    assert isinstance(window, list)
+    left, top = window
+    return int(left), int(top)
 
 
 def light_of(level: tuple[float, float, float], share: float) -> Light:

@@ -13,12 +13,13 @@ from typing import final
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
+from torch import Tensor
 
-from synthaug.backgrounds import Background
+from synthaug.backgrounds import Background, Outline
 from synthaug.backgrounds.room.families import FAMILIES, Covering, Family
 from synthaug.backgrounds.room.layout import RoomPlan, lay_out
-from synthaug.backgrounds.room.lights import RoomArray, light_room
-from synthaug.backgrounds.room.raycasting import render_picture, trace_surfaces
+from synthaug.backgrounds.room.lights import RoomArray, light_room, stack_room
+from synthaug.backgrounds.room.raycasting import render_picture, trace_points, trace_surfaces
 from synthaug.structures import Camera, Light, Plain, Scene, Values
 
 ITEMS = 11
@@ -105,6 +106,23 @@ class Rooms(Background):
             depth=torch.from_numpy(depths[0].astype(np.float32)),
             light=_rotate_light(light, plan.yaw),
         )
+
+    def outline(self, values: Values, camera: Camera) -> Outline:
+        """The room through this camera, unlit: rays are cast at the pixels that are asked for, and no others."""
+
+        @functools.cache
+        def build() -> tuple[RoomArray, Float[np.ndarray, "4 3"]]:
+            plan = lay_out(values, camera, free=self.free)
+            return stack_room(plan, lit=False), _unique_views(camera, plan)[0]
+
+        def depth_at(pixels: Float[Tensor, "pixel 2"]) -> Float[Tensor, " pixel"]:
+            # Through pixel centres, as the picture's depth is.
+            points = pixels.floor().double().numpy() + 0.5
+            depth = np.empty(len(points))
+            trace_points(*build(), points, depth)
+            return torch.from_numpy(depth.astype(np.float32))
+
+        return Outline(camera, (0.0, 0.0, 0.0), depth_at)
 
     def cacheable(self, values: Values) -> bool:
         """Always: every ray is traced."""

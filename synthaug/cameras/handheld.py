@@ -54,6 +54,10 @@ class Handheld(CameraPath):
         phases = rng.uniform(0, 2 * math.pi, size=(6, NUM_WAVES))
         return {"inner": inner, "waves": np.stack([amplitudes, cycles, phases], axis=-1).tolist()}
 
+    def aim(self, camera: Camera, points: Float[Tensor, "time point 3"]) -> Camera:
+        """Aim as the inner path does."""
+        return self.inner.aim(camera, points)
+
     def path(self, values: Values, reference: Camera, centre: Float[Tensor, "3"]) -> Camera:
         """Sway the inner path in the camera's own axes."""
         held = self.inner.path(values["inner"], reference, centre)  # type: ignore[arg-type]

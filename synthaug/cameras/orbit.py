@@ -10,13 +10,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from synthaug.cameras import CameraPath
+from synthaug.cameras import EDGE, CameraPath, find_shift
 from synthaug.structures import Camera, Values
 
 MIN_HEIGHT = 0.25
 """Lowest height of an orbiting camera, metres above the floor: a camera on a low shelf."""
 MAX_ELEVATION = math.radians(80)
 """Highest elevation of an orbiting camera, radians: straight above the person, "level" loses its meaning."""
+WIDEST = 0.6
+"""Smallest factor on the focal length that takes in people who do not fit into the picture otherwise."""
 
 
 @final
@@ -94,6 +96,33 @@ class Orbit(CameraPath):
             viewmats=torch.from_numpy(moved).to(reference.viewmats) if changed else reference.viewmats,
             Ks=torch.from_numpy(scale_focal(reference.Ks.numpy(), seen, focal)),
         )
+
+    def aim(self, camera: Camera, points: Float[Tensor, "time point 3"]) -> Camera:
+        """Shift the lens as little as brings all points into the picture, and widen it if they do not fit.
+
+        One shift for the whole clip: the camera does not follow. Nothing changes if all points are in the picture, or
+        if one is behind the camera, which no lens shows.
+        """
+        viewmats, Ks = camera.viewmats.double().numpy(), camera.Ks.double().numpy()
+        seen = points.double().numpy() @ viewmats[:, :3, :3].transpose(0, 2, 1) + viewmats[:, None, :3, 3]
+        if not (seen[..., 2] > 0.1).all():
+            return camera
+        homogeneous = seen @ Ks.transpose(0, 2, 1)
+        pixels = (homogeneous[..., :2] / homogeneous[..., 2:]).reshape(-1, 2)
+        size = np.array([camera.width, camera.height], float)
+        low, high = pixels.min(axis=0), pixels.max(axis=0)
+        if (low >= 0).all() and (high <= size).all():
+            return camera
+        factor = min(max(float(((1 - 2 * EDGE) * size / (high - low)).min()), WIDEST), 1.0)
+        middle = (low + high) / 2
+        low, high = middle + factor * (low - middle), middle + factor * (high - middle)
+        changed = camera.Ks.clone()
+        for axis in range(2):
+            shift = find_shift(float(low[axis]), float(high[axis]), int(size[axis]))
+            # Pixels move about the middle of what is to be seen, and then with the picture.
+            changed[:, axis] *= factor
+            changed[:, axis, 2] += float((1 - factor) * middle[axis]) - shift
+        return replace(camera, Ks=changed)
 
 
 def position(viewmats: Float[Tensor, "time 4 4"]) -> Float[Tensor, "time 3"]:

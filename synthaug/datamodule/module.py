@@ -24,7 +24,6 @@ from synthaug.datamodule.order import (
     MixedBatches,
     SampleIndex,
     rank_and_world_size,
-    synthetic_places,
 )
 from synthaug.datasets import ActionDataset, Protocol, Split
 from synthaug.datasets.leaks import check_split
@@ -158,6 +157,16 @@ class SynthAugDataModule(lightning.LightningDataModule):
         """Samples and renders the synthetic clips, after `setup`; None without `synth`."""
         return self._synthesizer
 
+    @property
+    def classes_without_synthetic(self) -> tuple[str, ...]:
+        """Names of the classes that are filmed for training and have no synthetic clip, after `setup`.
+
+        Empty where nothing is synthesised: then no class lacks anything.
+        """
+        made = {self._synthesizer.label(index) for index in range(len(self._synthesizer))} if self._synthesizer else ()
+        filmed = {record.label for record in self.split.train}
+        return tuple(self.class_names[label] for label in sorted(filmed - set(made))) if made else ()
+
     def prepare_data(self) -> None:
         """Prepare the data set, extract motions and compile GPU kernels, in one process; only files are kept."""
         self.dataset.prepare()
@@ -200,14 +209,8 @@ class SynthAugDataModule(lightning.LightningDataModule):
         Args:
             processes: Number of processes that share a batch; None asks torch.distributed.
         """
-        filmed = len(self.split.train)
-        synthetic = 0 if self._synthesizer is None else len(self._synthesizer)
-        if synthetic == 0:
-            return 0.0
-        if self.mixture.ratio is None:
-            return synthetic / (filmed + synthetic)
-        total = self.loading.batch_size * (rank_and_world_size()[1] if processes is None else processes)
-        return synthetic_places(total, self.mixture.ratio) / total
+        count = rank_and_world_size()[1] if processes is None else processes
+        return self.order(processes=count).synthetic_share()
 
     def order(self, *, processes: int | None = None) -> MixedBatches:
         """Which clips make up each training batch; its `exposure` counts the clips of each kind.
@@ -215,12 +218,13 @@ class SynthAugDataModule(lightning.LightningDataModule):
         Args:
             processes: Number of processes that share a batch; None asks torch.distributed.
         """
-        filmed, synthetic = len(self.split.train), 0 if self._synthesizer is None else len(self._synthesizer)
+        synthesizer = self._synthesizer
+        synthetic = [] if synthesizer is None else [synthesizer.label(index) for index in range(len(synthesizer))]
         # At an epoch's end Lightning steps, however few batches have accumulated: so epochs must be whole multiples.
         multiple = 1 if self.trainer is None else self.trainer.accumulate_grad_batches
         end = EpochEnd(last=self.loading.last, epoch_multiple=multiple)
         return MixedBatches(
-            filmed,
+            [record.label for record in self.split.train],
             synthetic,
             batch_size=self.loading.batch_size,
             mixture=self.mixture,

@@ -260,6 +260,20 @@ def _pseudo_real(found: Results) -> Iterator[Caution]:
         )
 
 
+def _unmade(found: Results) -> Iterator[Caution]:
+    """Classes that synthesis gave nothing to, in runs that have synthetic clips."""
+    runs = [run for run in found.study.runs if fact(run, "synthetic_clips")]
+    without = {str(name) for run in runs if isinstance(names := run.metrics.get("without_synthetic"), list)
+               for name in names}  # fmt: skip
+    if without:
+        yield Caution(
+            "Classes without synthetic clips",
+            f"Synthesis made no clip of {_listed(without)}: no motion was found in their film, or no view showed it. "
+            "Filmed clips take the places of their synthetic ones in mixed batches, so these classes gain nothing from "
+            "synthesis; motions.json says why film gave no motion.",
+        )
+
+
 def _last_checkpoint(found: Results) -> Iterator[Caution]:
     last = [run for run in found.study.runs if fact(run, "val_clips") == 0]
     if last:
@@ -285,7 +299,7 @@ def _no_control(found: Results) -> Iterator[Caution]:
 
 _REASONS: tuple[Callable[[Results], Iterator[Caution]], ...] = (
     _pseudo_real, _leaks, _broken, _unequal_tests, _unequal_steps, _unequal_film, _unfinished, _seeds, _no_control,
-    _guessing, _small_tests, _last_checkpoint, _versions,
+    _guessing, _small_tests, _unmade, _last_checkpoint, _versions,
 )  # fmt: skip
 
 

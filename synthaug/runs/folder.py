@@ -125,6 +125,7 @@ def leave_after(
         "strata": _strata(data, predictions),
         "quarantined": len(data.dataset.quarantine), "motions_dropped": len(motion_report(data)["dropped"]),
     }  # fmt: skip
+    counted |= {"without_synthetic": list(data.classes_without_synthetic), "visibility": visibility_report(data)}
     # Forked processes have ended by now, and only the trainer knows how many there were.
     processes = facts.get("processes")
     counted["synthetic_share"] = data.synthetic_share(processes=processes if isinstance(processes, int) else None)
@@ -173,6 +174,16 @@ def motion_report(data: SynthAugDataModule) -> dict[str, dict[str, float | None]
     return {
         "quality": {key: reference.quality for key, reference in references.by_key.items()},
         "dropped": dict(references.dropped),
+    }
+
+
+def visibility_report(data: SynthAugDataModule) -> dict[str, Plain]:
+    """How many synthetic clips were sampled again to show their action, and how many were left out, by class too."""
+    shown = {} if data.synthesizer is None else data.synthesizer.shown
+    return {
+        "resampled": sum(one.resampled for one in shown.values()),
+        "left_out": sum(one.left_out for one in shown.values()),
+        "by_class": {data.class_names[label]: vars(one) for label, one in shown.items()},
     }
 
 

@@ -1,6 +1,8 @@
 """Sample recipes: everything that chance decides about a synthetic clip. The package's only use of `numpy.random`."""
 
-from collections.abc import Mapping
+import functools
+import itertools
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 
@@ -31,12 +33,27 @@ class Slot:
         reference: Index of the record that is re-enacted.
         identity: Index of the person.
         mirrored: Whether the mirror image is performed.
+        number: Place among all slots, those that cannot be shown too: it seeds the recipe.
     """
 
     label: int
     reference: int
     identity: int
     mirrored: bool
+    number: int = 0
+
+
+@dataclass(frozen=True)
+class Shown:
+    """How sampling went for the clips of one class.
+
+    Attributes:
+        resampled: Clips whose first recipe did not show the action, and a later one did.
+        left_out: Clips that no recipe showed, and which are not in the set.
+    """
+
+    resampled: int = 0
+    left_out: int = 0
 
 
 class RecipeSampler:
@@ -50,6 +67,8 @@ class RecipeSampler:
         lineage: Entries that are written into each recipe in addition to our own.
         mirror_labels: Label of the mirror image, by label; a class that is not among them has none. None if the data
             set does not say.
+        accepts: Whether a recipe shows its action. A recipe that does not is sampled again from the same stream; a
+            clip for which that never helps is left out of the set.
 
     Raises:
         ValueError: If mirror images are asked for, and the data set does not say what they show.
@@ -62,6 +81,7 @@ class RecipeSampler:
         clip: ClipFormat,
         *,
         seed: int,
+        accepts: Callable[[Recipe], bool],
         lineage: Values | None = None,
         mirror_labels: Mapping[int, int] | None = None,
     ) -> None:
@@ -79,11 +99,30 @@ class RecipeSampler:
         self.lineage: Values = {**(lineage or {}), "synthaug": version("synthaug"), "seed": seed}
         self.identities = synthesis.avatar.sample(synthesis.identities, np.random.default_rng([seed, _CAST]))
         self._mirror_labels: Mapping[int, int] = mirror_labels or {}
-        self._slots = self._allot()
+        self._accepts = accepts
+        self._tried: dict[int, int] = {}
 
     def __len__(self) -> int:
         """Number of synthetic clips."""
         return len(self._slots)
+
+    @functools.cached_property
+    def _slots(self) -> list[Slot]:
+        """The slots whose action can be shown. Found on first use, when people are loaded."""
+        return [slot for slot in self._allotted if self._count_tries(slot)]
+
+    @property
+    def shown(self) -> dict[int, Shown]:
+        """How sampling went, by class; classes where every first recipe showed its action are left out."""
+        if len(self) == len(self._allotted) and not self._tried:
+            return {}
+        tries = [(slot.label, self._tried.get(slot.number, 1)) for slot in self._allotted]
+        return {
+            label: Shown(
+                sum(one == label and n > 1 for one, n in tries), sum(one == label and n == 0 for one, n in tries)
+            )
+            for label in sorted({label for label, n in tries if n != 1})
+        }
 
     def label(self, index: int) -> int:
         """Class of the clip at this index."""
@@ -97,9 +136,31 @@ class RecipeSampler:
             generation: How often the set has been sampled again.
         """
         slot = self._slots[index]
-        record = self.references.records[slot.reference]
-        rng = np.random.default_rng([self.seed, _RECIPES, generation, index])
-        synthesis = self.synthesis
+        recipes = self._sample_endlessly(slot, generation)
+        if generation:
+            found = next(filter(self._accepts, itertools.islice(recipes, self.synthesis.max_tries)), None)
+            if found is not None:
+                return found
+            # A set that is sampled anew keeps its clips: the first generation has a recipe for each.
+            recipes = self._sample_endlessly(slot, 0)
+        return next(itertools.islice(recipes, self._tried.get(slot.number, 1) - 1, None))
+
+    def _count_tries(self, slot: Slot) -> int:
+        """How often the first generation samples until a recipe shows its action; 0 if none does. Kept if not 1."""
+        tries = itertools.islice(self._sample_endlessly(slot, 0), self.synthesis.max_tries)
+        count = next((number for number, recipe in enumerate(tries, start=1) if self._accepts(recipe)), 0)
+        if count != 1:
+            self._tried[slot.number] = count
+        return count
+
+    def _sample_endlessly(self, slot: Slot, generation: int) -> Iterator[Recipe]:
+        """Recipes of a slot, one after the other from one stream."""
+        rng = np.random.default_rng([self.seed, _RECIPES, generation, slot.number])
+        while True:
+            yield self._sample_recipe(slot, generation, rng)
+
+    def _sample_recipe(self, slot: Slot, generation: int, rng: np.random.Generator) -> Recipe:
+        record, synthesis = self.references.records[slot.reference], self.synthesis
         actor = Actor(record.key, self.identities[slot.identity], synthesis.variation.sample(rng), slot.mirrored)
         camera, background = synthesis.camera.sample(rng), synthesis.background.sample(rng)
         sensor: Values = {} if synthesis.sensor is None else synthesis.sensor.sample(rng)
@@ -115,10 +176,11 @@ class RecipeSampler:
             fps=self.clip.fps,
             num_frames=self.clip.num_frames,
             size=(self.clip.size, self.clip.size),
-            lineage={**self.lineage, "index": index, "generation": generation, "subject": record.subject},
+            lineage={**self.lineage, "index": slot.number, "generation": generation, "subject": record.subject},
         )
 
-    def _allot(self) -> list[Slot]:
+    @functools.cached_property
+    def _allotted(self) -> list[Slot]:
         """Every slot: class by class, references in turn, each in an order of its own.
 
         A mirror image counts for the class that it belongs to.
@@ -140,7 +202,8 @@ class RecipeSampler:
                     slot = Slot(shown, position[record.key], combinations[order[turn]], mirrored)
                     turns.setdefault(shown, []).append((turn, slot))
         ordered = [sorted(turns[label], key=lambda entry: entry[0]) for label in sorted(turns)]
-        return [slot for entries in ordered for _, slot in entries[: self.synthesis.per_class]]
+        slots = [slot for entries in ordered for _, slot in entries[: self.synthesis.per_class]]
+        return [replace(slot, number=number) for number, slot in enumerate(slots)]
 
     def _start_bounds(self, actor: Actor) -> tuple[float, float]:
         """Seconds of the performance between which a clip may start: such that it shows the action's middle."""

@@ -9,6 +9,7 @@ from synthaug.motions import MotionSource, MotionVariation
 from synthaug.renderers import Renderer
 from synthaug.sensors import Sensor
 from synthaug.synthesis.caching import RenderCache
+from synthaug.synthesis.visibility import Threshold
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +33,11 @@ class Synthesis:
             long footage of one continuing activity.
         mirror: Share of mirror images, whose label is that of the class that the data set names for them. 0 for none.
         blend: Share of clips in which two similar performances of one class are blended into one.
-        resample_every: Epochs after which all recipes are sampled again; 0 keeps the finite set.
+        resample_every: Epochs after which all recipes are sampled anew; 0 keeps the finite set.
+        min_shown: Least share of the acting person's joints (22, of the body) that a clip shows: in the picture, and
+            hidden neither by the place nor by other people. Recipes below are sampled again; 0 takes them all.
+        min_shown_half_second: The same for any half second of a clip.
+        max_tries: How often a recipe is sampled before its clip is left out.
         cache: Keeps rendered people, and places that take long to build; None renders every time.
     """
 
@@ -51,6 +56,9 @@ class Synthesis:
     mirror: float = 0.0
     blend: float = 0.0
     resample_every: int = 0
+    min_shown: float = 0.7
+    min_shown_half_second: float = 0.5
+    max_tries: int = 20
     cache: RenderCache | None = field(default_factory=RenderCache)
 
     def __post_init__(self) -> None:
@@ -63,10 +71,17 @@ class Synthesis:
             raise ValueError(
                 f"Expected synth.per_class to be null or a whole number of 0 or more, got {self.per_class!r}."
             )
-        for name in ("crop", "mirror", "blend"):
+        if not _is_count(self.max_tries) or self.max_tries < 1:
+            raise ValueError(f"Expected synth.max_tries to be a whole number of at least 1, got {self.max_tries!r}.")
+        for name in ("crop", "mirror", "blend", "min_shown", "min_shown_half_second"):
             value = getattr(self, name)
             if value is not None and not (isinstance(value, int | float) and 0 <= value <= 1):
                 raise ValueError(f"Expected synth.{name} to be a share from 0 to 1, got {value!r}. Set synth.{name}.")
+
+    @property
+    def threshold(self) -> Threshold:
+        """What a clip must show of its acting person."""
+        return Threshold(self.min_shown, self.min_shown_half_second)
 
 
 def _is_count(value: object) -> bool:

@@ -6,19 +6,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from synthaug.avatars import Avatar
+from synthaug.backgrounds import Outline
 from synthaug.body.blending import blend
 from synthaug.body.contacts import reenact_together
+from synthaug.body.grounding import OffFloorError, ground
 from synthaug.body.mirroring import mirror_in_place
-from synthaug.body.skeleton import centre_of, joint_positions, mean_skeleton, move_motion
+from synthaug.body.skeleton import JOINT_NAMES, Skeleton, centre_of, joint_positions, mean_skeleton, move_motion
 from synthaug.files import digest_of, motion_digest
 from synthaug.structures import Actor, Camera, Gaussians, Light, Motion, Recipe, Reference, Scene, Values
 from synthaug.synthesis.caching import FORMAT
 from synthaug.synthesis.performances import Performances
 from synthaug.synthesis.settings import Synthesis
+from synthaug.synthesis.visibility import BODY, find_filmed, find_visible
+
+_SIDES = {"left": "right", "right": "left"}
+_MIRRORED = [
+    JOINT_NAMES.index("_".join(_SIDES.get(part, part) for part in name.split("_"))) for name in JOINT_NAMES[:BODY]
+]
+"""The joint on the other side of the body."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +51,37 @@ class RenderJob:
     key: str
 
 
+@dataclass(frozen=True, eq=False)
+class Placement:
+    """Who stands where, seen by which camera: a staged recipe before anything is rendered.
+
+    Attributes:
+        motions: What each person performs, fitted to their proportions.
+        joints: World positions of the joints of each person.
+        camera: The view.
+        asked: The view that the place was asked for, in the place's own frame.
+        background: Values of the place, framed around the people.
+        outline: What of the place hides people.
+    """
+
+    motions: tuple[Motion, ...]
+    joints: tuple[Float[Tensor, "time 55 3"], ...]
+    camera: Camera
+    asked: Camera
+    background: Values
+    outline: Outline
+
+
+@dataclass(frozen=True, eq=False)
+class _View:
+    """The middle of the people's paths, the view of them, the same in the place's frame, and the place's outline."""
+
+    centre: Float[Tensor, "3"]
+    camera: Camera
+    asked: Camera
+    outline: Outline
+
+
 class Stager:
     """Turns recipes into render jobs.
 
@@ -53,6 +93,8 @@ class Stager:
     def __init__(self, synthesis: Synthesis, performances: Performances) -> None:
         self.synthesis = synthesis
         self.performances = performances
+        self._filmed: dict[str, Bool[Tensor, " 22"]] = {}
+        self._skeletons: dict[str, Skeleton] = {}
 
     def stage(self, recipe: Recipe) -> RenderJob:
         """The render job that a recipe decides.
@@ -61,20 +103,80 @@ class Stager:
             KeyError: If the recipe names a motion that is not here.
             ValueError: If it names a person whom the motion lacks.
         """
+        placed = self.place(recipe)
+        scene = self._find_scene(placed.background, placed.asked)
+        return self._make_job([self._load(actor) for actor in recipe.actors], placed, scene)
+
+    def place(self, recipe: Recipe) -> Placement:
+        """Who stands where in the clip that a recipe decides; errors as for `stage`."""
         lead = self.performances.find(recipe.actors[0].motion)
         times = recipe.start + torch.arange(recipe.num_frames, dtype=torch.float64) / recipe.fps
         motions = [self._perform(actor, times) for actor in recipe.actors]
+        view = self._look(recipe, motions, camera_at(lead, times, recipe.size))
+        if view.outline.spot is not None:
+            grounded = ground(motions)
+            if any(one is not other for one, other in zip(motions, grounded, strict=True)):
+                motions, view = grounded, self._look(recipe, grounded, camera_at(lead, times, recipe.size))
+        return self._settle(recipe, motions, view)
+
+    def _look(self, recipe: Recipe, motions: Sequence[Motion], own: Camera) -> _View:
+        """The view of people who move like this, and what its place is like."""
         centre = torch.stack([centre_of(motion) for motion in motions]).mean(dim=0)
-        camera = self.synthesis.camera.path(recipe.camera, camera_at(lead, times, recipe.size), centre)
-        scene = self._find_scene(recipe.background, camera.around(centre))
-        if (
-            scene.camera is not None
-            and not _same_view(scene.camera, camera)
-            and not _same_view(scene.camera, camera.around(centre))
-        ):
-            motions = [_move_to_spot(motion, centre, camera, scene) for motion in motions]
-            camera = scene.camera
-        return self._make_job([self._load(actor) for actor in recipe.actors], motions, camera, scene)
+        path = self.synthesis.camera
+        camera = path.aim(path.path(recipe.camera, own, centre), self._points(recipe, motions))
+        asked = camera.around(centre)
+        return _View(centre, camera, asked, self.synthesis.background.outline(recipe.background, asked))
+
+    def _settle(self, recipe: Recipe, motions: Sequence[Motion], view: _View) -> Placement:
+        """Put people where the place has them stand, and fit their motions to their proportions."""
+        background, values = self.synthesis.background, recipe.background
+        camera, outline = view.camera, view.outline
+        filmed = outline.camera
+        if filmed is not None and not _same_view(filmed, camera) and not _same_view(filmed, view.asked):
+            motions = [_move_to_spot(motion, view.centre, camera, outline) for motion in motions]
+            values = background.frame(values, view.asked, self._points(recipe, motions).flatten(0, 1))
+            outline = outline if values == recipe.background else background.outline(values, view.asked)
+            assert outline.camera is not None, "framing a place leaves it its camera"
+            camera = outline.camera
+        skeletons = [self._skeleton(actor) for actor in recipe.actors]
+        fitted = tuple(reenact_together(motions, mean_skeleton(), skeletons))
+        joints = tuple(joint_positions(motion, who) for motion, who in zip(fitted, skeletons, strict=True))
+        return Placement(fitted, joints, camera, view.asked, values, outline)
+
+    def shows_action(self, recipe: Recipe) -> bool:
+        """Whether the clip that a recipe decides shows enough of its acting person: `Synthesis.min_shown`.
+
+        Of a film that shows only part of a body, such as signs before a desk, that part is asked for. What cannot be
+        put on the floor of its place shows nothing.
+        """
+        threshold = self.synthesis.threshold
+        try:
+            placed = self.place(recipe)
+        except OffFloorError:
+            return False
+        visible = find_visible(placed.joints, placed.camera, placed.outline.depth_at)
+        return threshold.accepts(visible[:, self._asked_joints(recipe.actors[0])], recipe.fps)
+
+    def _asked_joints(self, actor: Actor) -> Bool[Tensor, " 22"]:
+        """Which joints a clip of this actor's motion should show: all, unless the film has too few of them."""
+        if actor.motion not in self._filmed:
+            reference = self.performances.find(actor.motion)
+            filmed = find_filmed(joint_positions(reference.motion, mean_skeleton()), reference.camera)
+            enough = bool(filmed.float().mean() >= self.synthesis.min_shown) or not bool(filmed.any())
+            self._filmed[actor.motion] = torch.ones_like(filmed) if enough else filmed
+        filmed = self._filmed[actor.motion]
+        return filmed[_MIRRORED] if actor.mirrored else filmed
+
+    def _points(self, recipe: Recipe, motions: Sequence[Motion]) -> Float[Tensor, "time point 3"]:
+        """Where the people of a clip go, as far as their films show them."""
+        asked = self._asked_joints(recipe.actors[0])
+        return torch.cat([joint_positions(one, mean_skeleton())[:, :BODY][:, asked] for one in motions], dim=1)
+
+    def _skeleton(self, actor: Actor) -> Skeleton:
+        """Kept apart from the people, of whom a pool may hold few at a time."""
+        if actor.identity not in self._skeletons:
+            self._skeletons[actor.identity] = self._load(actor).skeleton
+        return self._skeletons[actor.identity]
 
     def with_people(self, recipe: Recipe, job: RenderJob) -> RenderJob:
         """Add the people to a job that came without them: processes send each other motions, not avatars."""
@@ -120,15 +222,14 @@ class Stager:
         other = self.synthesis.variation.vary(partner, actor.variation, when)
         return blend(motion, other, actor.share, alignment)
 
-    def _make_job(self, avatars: list[Avatar], motions: list[Motion], camera: Camera, scene: Scene) -> RenderJob:
-        fitted = reenact_together(motions, mean_skeleton(), [avatar.skeleton for avatar in avatars])
-        pairs = list(zip(avatars, fitted, strict=True))
-        people = _pose_people(avatars, fitted, scene.light)
+    def _make_job(self, avatars: list[Avatar], placed: Placement, scene: Scene) -> RenderJob:
+        camera = placed.camera
+        pairs = list(zip(avatars, placed.motions, strict=True))
+        people = _pose_people(avatars, placed.motions, scene.light)
         bodies = [part for avatar, motion in pairs for part in (avatar.digest, motion_digest(motion))]
         picture = repr((FORMAT, camera.height, camera.width, scene.light, scene.depth is not None))
         key = digest_of(self.synthesis.renderer.fingerprint, picture, camera.viewmats, camera.Ks, *bodies)
-        joints = tuple(joint_positions(motion, avatar.skeleton) for avatar, motion in pairs)
-        return RenderJob(people, camera, scene, joints, tuple(fitted), key)
+        return RenderJob(people, camera, scene, placed.joints, placed.motions, key)
 
 
 def camera_at(reference: Reference, times: Float[Tensor, " time"], size: tuple[int, int]) -> Camera:
@@ -156,7 +257,7 @@ def _azimuth(camera: Camera, point: Float[Tensor, "3"]) -> float:
     return math.atan2(float(away[0]), float(away[2]))
 
 
-def _move_to_spot(motion: Motion, centre: Float[Tensor, "3"], camera: Camera, scene: Scene) -> Motion:
+def _move_to_spot(motion: Motion, centre: Float[Tensor, "3"], camera: Camera, scene: Outline) -> Motion:
     """The motion on the spot of a filmed place, turned so that its camera sees the side that ours would have seen."""
     assert scene.camera is not None
     if scene.spot is None:

@@ -11,7 +11,7 @@ from synthaug.progress import track
 from synthaug.structures import Clip, ClipFormat, Recipe, Rendering, Values
 from synthaug.synthesis.ground_truth import GroundTruth, ground_truth
 from synthaug.synthesis.performances import Performances
-from synthaug.synthesis.recipes import RecipeSampler
+from synthaug.synthesis.recipes import RecipeSampler, Shown
 from synthaug.synthesis.references import References
 from synthaug.synthesis.settings import Synthesis
 from synthaug.synthesis.staging import RenderJob, Stager
@@ -47,10 +47,16 @@ class Synthesizer:
         self.references = references
         self.clip = clip
         self._performances = Performances(references, synthesis.variation)
-        self._sampler = RecipeSampler(
-            synthesis, self._performances, clip, seed=seed, lineage=lineage, mirror_labels=mirror_labels
-        )
         self._stager = Stager(synthesis, self._performances)
+        self._sampler = RecipeSampler(
+            synthesis,
+            self._performances,
+            clip,
+            seed=seed,
+            lineage=lineage,
+            mirror_labels=mirror_labels,
+            accepts=self._accepts,
+        )
 
     @property
     def identities(self) -> tuple[str, ...]:
@@ -70,6 +76,11 @@ class Synthesizer:
         """Number of synthetic clips."""
         return len(self._sampler)
 
+    @property
+    def shown(self) -> dict[int, Shown]:
+        """By class: how many clips were sampled again to show their action, and how many were left out."""
+        return self._sampler.shown
+
     def label(self, index: int) -> int:
         """Class of the clip at this index."""
         return self._sampler.label(index)
@@ -82,6 +93,11 @@ class Synthesizer:
             generation: How often the set has been sampled again.
         """
         return self._sampler.sample(index, generation=generation)
+
+    def _accepts(self, recipe: Recipe) -> bool:
+        return max(self.synthesis.min_shown, self.synthesis.min_shown_half_second) == 0 or (
+            self._stager.shows_action(recipe)
+        )
 
     def stage(self, recipe: Recipe) -> RenderJob:
         """Stage a recipe: who stands where, seen by which camera, in which place and light. Samples nothing."""

@@ -201,3 +201,101 @@ def test_fewer_held_out_clips_than_processes_are_refused(monkeypatch):
     monkeypatch.setattr(sampling, "rank_and_world_size", lambda: (0, 4))
     with pytest.raises(ValueError, match="got 3 for 4 processes. Set trainer.devices=3"):
         len(HeldOutBatches(3, 2))
+
+
+# Twelve films of four classes in unequal numbers; synthesis made clips of the first three.
+FILMED = [0] * 2 + [1] * 6 + [2] * 1 + [3] * 3
+MADE = [0] * 8 + [1] * 24 + [2] * 4
+
+
+def classes(batches, filmed=FILMED, made=MADE):
+    both = [*filmed, *made]
+    return Counter(both[index] for index in indices(batches))
+
+
+def epochs(batches, count):
+    whole = []
+    for epoch in range(count):
+        batches.epoch = epoch
+        whole += list(batches)
+    return whole
+
+
+@pytest.mark.parametrize("mixture", [{}, {"ratio": None}, {"ratio": 0.8}, {"ratio": 1.0}, {"pretrain_batches": 4}])
+def test_where_every_class_has_synthetic_clips_labels_change_nothing(mixture):
+    made = [*MADE, 3, 3]
+    assert epochs(order(FILMED, made, **mixture), 3) == epochs(order(len(FILMED), len(made), **mixture), 3)
+
+
+@pytest.mark.parametrize("ratio", [0.25, 0.5, 0.75, None])
+@pytest.mark.parametrize("epoch_multiple", [1, 4])
+def test_a_class_without_synthetic_clips_keeps_its_share_of_mixed_batches(ratio, epoch_multiple):
+    batches = order(FILMED, MADE, batch_size=8, ratio=ratio, epoch_multiple=epoch_multiple)
+    seen = classes(epochs(batches, 40))
+    filmed, total = Counter(FILMED), sum(seen.values())
+    for label, count in filmed.items():
+        assert abs(seen[label] / total - count / len(FILMED)) < 0.01
+    starved = classes(epochs(order(len(FILMED), len(MADE), batch_size=8, ratio=ratio), 40))
+    assert starved[3] / sum(starved.values()) < 0.9 * 3 / 12, "without labels the class is starved"
+
+
+def test_whoever_stands_in_is_of_a_class_without_and_is_cut_anew():
+    batches = order(FILMED, MADE, batch_size=8)
+    whole = [batch for batch in epochs(batches, 5)]
+    for batch in whole:
+        filmed = [one for one in batch if one.index < 12]
+        assert all(FILMED[one.index] == 3 for one in filmed[4:]), "filmed places come first"
+    samples = [one for batch in whole for one in batch]
+    assert len(set(samples)) == len(samples)
+    share = sum(one.index >= 12 for one in samples) / len(samples)
+    assert abs(share - batches.synthetic_share()) < 0.02
+    assert batches.exposure(len(whole)) == (sum(i < 12 for i in indices(whole)), sum(i >= 12 for i in indices(whole)))
+
+
+def test_batches_of_one_kind_stay_of_one_kind():
+    assert all(index >= 12 for index in indices(epochs(order(FILMED, MADE, ratio=1.0), 3)))
+    before = epochs(order(FILMED, MADE, pretrain_batches=5), 3)
+    assert all(index >= 12 for index in indices(before[:5])) and all(index < 12 for index in indices(before[5:]))
+
+
+@pytest.mark.parametrize("mixture", [{}, {"ratio": None}, {"ratio": 1.0}, {"pretrain_batches": 8}])
+@pytest.mark.parametrize("made", [MADE, [*MADE, 3], []])
+def test_balanced_batches_show_every_class_equally_often(mixture, made):
+    if not made and (mixture.get("ratio") == 1.0 or mixture.get("pretrain_batches")):
+        return
+    batches = order(FILMED, made, batch_size=8, balance="classes", **mixture)
+    whole = epochs(batches, 24)
+    kinds = [whole[:8], whole[8:]] if "pretrain_batches" in mixture else [whole]
+    for kind in kinds:
+        seen = classes(kind, made=made)
+        assert max(seen.values()) - min(seen.values()) <= 2, seen
+    samples = [one for batch in whole for one in batch]
+    assert len(set(samples)) == len(samples)
+    again = order(FILMED, made, batch_size=8, balance="classes", **mixture)
+    assert epochs(again, 24) == whole, "a pure function of seed and epoch"
+
+
+def test_within_a_class_balanced_batches_use_every_clip_equally_often():
+    seen = Counter(indices(epochs(order(FILMED, MADE, batch_size=8, balance="classes"), 60)))
+    for label in range(3):
+        for pool, first in ((FILMED, 0), (MADE, 12)):
+            counts = [seen[first + at] for at, one in enumerate(pool) if one == label]
+            assert max(counts) - min(counts) <= 1
+
+
+@pytest.mark.parametrize("balance", ["none", "classes"])
+@pytest.mark.parametrize("last", ["full", "short"])
+def test_processes_divide_balanced_batches_too(monkeypatch, balance, last):
+    both = ranks(monkeypatch, 2, lambda: order(FILMED, MADE, batch_size=4, balance=balance, last=last))
+    monkeypatch.setattr(sampling, "rank_and_world_size", lambda: (0, 1))
+    alone = list(order(FILMED, MADE, batch_size=8, balance=balance, last=last))
+    assert len(both[0]) == len(both[1]) == len(alone)
+    for first, second, whole in zip(*both, alone, strict=True):
+        assert len(first) == len(second) and set(first) | set(second) >= set(whole)
+
+
+def test_unknown_balances_and_balance_without_classes_are_refused():
+    with pytest.raises(ValueError, match="Expected mixture.balance to be one of none, classes, got 'class'"):
+        BatchMixture(balance="class")
+    with pytest.raises(ValueError, match="Expected the class of every clip for mixture.balance=classes"):
+        order(10, 23, balance="classes")

@@ -59,6 +59,20 @@ RoomArray = Float[np.ndarray, "row 16"]
 
 def light_room(plan: RoomPlan) -> tuple[RoomArray, Light]:
     """The room as `raycasting` reads it, and the light on a person at its origin, room frame."""
+    room = stack_room(plan)
+    _fill_bounce(room, plan)
+    reaching = _light_at_person(room)
+    _expose(room, reaching.sum(1).mean(0))
+    return room, _person_light(reaching)
+
+
+def stack_room(plan: RoomPlan, *, lit: bool = True) -> RoomArray:
+    """The room as `raycasting` reads it, in which no light has been gathered yet.
+
+    Args:
+        plan: What stands where.
+        lit: Whether there is a place for light, which takes most of the room's memory; without, surfaces can be traced.
+    """
     solids, pieces, materials = _stack_solids(plan)
     lighting = plan.lighting
     tables = {
@@ -76,13 +90,9 @@ def light_room(plan: RoomPlan) -> tuple[RoomArray, Light]:
         BOUNCE: np.zeros((7, 3)),
         SUN: [[*plan.sun, max(lighting.sun), *lighting.sun]],
         RUG_PLACE: [plan.rug],
-        LIGHT_CELLS: np.zeros((_count_cells(solids), 4)),
+        LIGHT_CELLS: np.zeros((_count_cells(solids) if lit else 0, 4)),
     }
-    room = _stack_tables(tables)
-    _fill_bounce(room, plan)
-    reaching = _light_at_person(room)
-    _expose(room, reaching.sum(1).mean(0))
-    return room, _person_light(reaching)
+    return _stack_tables(tables)
 
 
 def _stack_tables(tables: dict[int, object]) -> RoomArray:

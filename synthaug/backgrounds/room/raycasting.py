@@ -558,6 +558,17 @@ def trace_surfaces(room, view, depth, names):
 
 
 @no_type_check
+@numba.njit(**_kernel)
+def trace_points(room, view, points, depth):
+    """Write camera depth, metres, at these points of the picture (column, row), as `trace_surfaces` does."""
+    o = (view[0, 0], view[0, 1], view[0, 2])
+    for k in range(len(points)):
+        d = _ray(view, points[k, 0], points[k, 1])
+        far, _ = _shell(room, o, d)
+        depth[k], _ = _nearest(room, o, d, far, False)
+
+
+@no_type_check
 @numba.njit(inline="always", **_kernel)
 def _plain(names, row, column):
     """Whether a pixel and its neighbours see one surface without fine detail."""
