@@ -129,7 +129,7 @@ def find_offences(path: Path, source: str) -> Iterator[str]:
     """The imports of one file that break a rule, each with the reason.
 
     Args:
-        path: Of the file, below the package.
+        path: Path of the file, below the package.
         source: What the file contains.
     """
     room = path.parts[0].removesuffix(".py")
@@ -149,7 +149,7 @@ def find_offences(path: Path, source: str) -> Iterator[str]:
 
 
 def _find_reasons(path: Path, room: str, rest: list[str]) -> Iterator[str]:
-    """Why a file must not import this module of another room, given by its parts below the package."""
+    """Why a file must not import this module of another folder, given by its parts below the package."""
     if rest[0] not in MAY.get(room, set()):
         yield f"{room} may import {', '.join(sorted(MAY.get(room, set()))) or 'nothing'}"
     if (room, rest[0]) == ("datasets", "pseudoreal") and path != Path("datasets/demo.py"):

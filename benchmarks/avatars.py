@@ -3,7 +3,7 @@
 1. Opening packs.
 2. A full-size synthetic ExAvatar checkpoint: the imported person against the slow transcription of ExAvatar's code, and
    the peak memory of the import in a process of its own.
-3. Scans of procedural people, plain and damaged: the imported person, posed anew, against the original.
+3. Scans of procedural people, plain and damaged: the imported person in new poses, against the original.
 
 Takes some five minutes on one core and 6 GB of memory; every stage prints when it starts. Times with `_cpu_` are CPU
 times of the process.

@@ -1,7 +1,7 @@
 """Time `import synthaug` in fresh processes: `python -m benchmarks.imports`.
 
 Prints one JSON object: the median in milliseconds of what Python itself measures (`-X importtime`), the number of
-modules that come with it, and the heavy libraries among them, of which there should be none.
+modules that come with it, and the heavy libraries among them (there should be none).
 """
 
 import json

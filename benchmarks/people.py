@@ -1,6 +1,6 @@
 """Measure whether a pose detector recognises the procedural people: `python -m benchmarks.people`.
 
-The detector is mediapipe, which had no part in making them. It runs frame by frame, without tracking, over rendered
+The detector is mediapipe, which was not used to make them. It runs frame by frame, without tracking, over rendered
 clips of many identities, actions and views, and over film for comparison. Needs the pose extra.
 """
 

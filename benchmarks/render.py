@@ -1,4 +1,4 @@
-"""Measure the cost of a synthetic clip, and how near to the truth it is: `python -m benchmarks.render`.
+"""Measure the cost of a synthetic clip, and how accurate it is: `python -m benchmarks.render`.
 
 Costs are CPU milliseconds of one process, medians of interleaved rounds. On a busy machine a single figure says little,
 and only ratios apply to other machines. The last line is one JSON object:
@@ -11,7 +11,7 @@ vs_decode_340x256, vs_decode_640x480    time from recipe to composited uint8 at 
 parity_db                           the compiled renderer against the specification in float32, before quantisation
 truth_db_112, truth_db_224          the level that the renderer chooses against full detail, supersampled 8 and 4 times
 truth_db_112_classic_full           all Gaussians with stock classic splatting against the same
-loader_mixed_vs_real                clips a second of a half synthetic loader over those of a real-only one, 2 workers
+loader_mixed_vs_real                clips per second of a half synthetic loader over those of a real-only one, 2 workers
 worker_private_mb                   memory that a forked worker has for itself after twenty clips
 warm_start_s                        CPU seconds from importing the renderer to the first clip, with kernels on disk
 """

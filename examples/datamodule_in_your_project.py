@@ -2,8 +2,8 @@
 
     python examples/datamodule_in_your_project.py videos anna ben
 
-trains on videos/<class>/<subject>/*.mp4 and tests on the named people; motion out of film needs the extra `pose`.
-Without arguments a few small films of the demo take the place of yours, which takes about a minute.
+trains on videos/<class>/<subject>/*.mp4 and tests on the named people; extracting motion from film needs the extra
+`pose`. Without arguments it uses a few small films of the demo, which takes about a minute.
 """
 
 import sys
@@ -17,7 +17,7 @@ from synthaug.motions.sidecar import Sidecar
 
 
 class YourModule(LightningModule):
-    """It knows nothing of synthaug: batches are pairs of video [B 3 T H W] and label [B]."""
+    """It knows nothing about synthaug: batches are pairs of video [B 3 T H W] and label [B]."""
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()

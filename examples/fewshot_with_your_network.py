@@ -1,8 +1,8 @@
 """Train a network of your own from one filmed clip of each class, with and without synthetic clips.
 
-`python examples/fewshot_with_your_network.py` shows the moving parts in about a minute, on a few small films of the
-demo and in a few steps: far too few for an accuracy that means something. More of everything is
-`synthaug train -m experiment=fewshot`.
+`python examples/fewshot_with_your_network.py` shows how the parts work together in about a minute, on a few small films
+of the demo and in a few steps: far too few for a meaningful accuracy. The full experiment is `synthaug train -m
+experiment=fewshot`.
 """
 
 import torch

@@ -1,6 +1,6 @@
 """Sample the recipe of one synthetic clip, render it, and write both: `python examples/render_one_clip.py out`.
 
-Chance decides a recipe, and a recipe decides the pixels: the JSON file is all that it takes to render the clip again.
+Chance decides a recipe, and a recipe decides the pixels: the JSON file is all you need to render the clip again.
 """
 
 import sys

@@ -90,8 +90,8 @@ def make_columns(synthesizer: Synthesizer, people: int) -> list[tuple[str, UInt8
     record = choose_references(synthesizer, 1)[0]
     recipes = choose_recipes(synthesizer, record.key, people)
     first = recipes[0]
-    film = read_reference_clip(record, first).video
     reference = synthesizer.references.by_key[record.key]
+    film = read_reference_clip(record, first, reference).video
     times = first.start + torch.arange(first.num_frames, dtype=torch.float64) / first.fps
     view = camera_at(reference, times, first.size)
     joints = joint_positions(resample(reference.motion, times), mean_skeleton())
@@ -107,7 +107,7 @@ def make_columns(synthesizer: Synthesizer, people: int) -> list[tuple[str, UInt8
 def paint(
     columns: list[tuple[str, UInt8[np.ndarray, "time height width 3"]]], instants: list[int]
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """The columns beside each other, one row an instant."""
+    """The columns beside each other, one row per instant."""
     height, width = FRAME
     size = (len(columns) * (width + GAP) - GAP, HEADER + len(instants) * (height + GAP) - GAP)
     canvas = Image.new("RGB", size, PAPER)
@@ -126,7 +126,7 @@ def main() -> None:
     parser.add_argument("--to", type=Path, default=Path("docs/reenactments.jpg"))
     parser.add_argument("--action", default="kicking something", help="a class of dataset=demo")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--instants", type=int, nargs="+", default=[3, 5, 9], help="frames of the clip, one a row")
+    parser.add_argument("--instants", type=int, nargs="+", default=[3, 5, 9], help="frames of the clip, one per row")
     parser.add_argument("--people", type=int, default=3)
     chosen = parser.parse_args()
     torch.set_num_threads(1)

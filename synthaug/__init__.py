@@ -13,12 +13,12 @@
 
 A name is imported when it is first used, so that `import synthaug` itself takes milliseconds and needs no torch. The
 other classes are found in the package that is named for what they do, such as `synthaug.backgrounds.images.Images`;
-`synthaug.testing` holds your own classes to what the interfaces promise.
+`synthaug.testing` checks that your own classes keep what the interfaces promise.
 """
 
 from importlib import import_module
 
-TYPE_CHECKING = False  # for type checkers, who take it for typing's; importing that would take longest of all here
+TYPE_CHECKING = False  # type checkers treat it like typing.TYPE_CHECKING; importing typing would be slow
 if TYPE_CHECKING:
     from synthaug.avatars import Avatar as Avatar
     from synthaug.avatars import AvatarPool as AvatarPool
@@ -202,7 +202,7 @@ def __getattr__(name: str) -> object:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-    globals()[name] = value  # asked for once only
+    globals()[name] = value  # so that this function runs once for each name
     return value
 
 

@@ -40,7 +40,7 @@ def default_synthesis(
         synth = dataclasses.replace(synth, sensor=None, mirror=0.5, cache=None)
 
     Args:
-        motion: Takes motions out of training clips. None estimates them from the film itself, which needs the extra
+        motion: Extracts the motions of training clips. None estimates them from the film itself, which needs the extra
             `pose`.
         avatar: The people. None chooses among forty procedural people, see `default_avatars`.
         camera: The views. None turns the reference's camera by up to 60 degrees.
@@ -134,7 +134,8 @@ def demo(
     from synthaug.motions.sidecar import Sidecar
 
     synth = default_synthesis(
-        # What an estimator would make of the film: the true motion beside it with realistic noise, fitted again.
+        # What an estimator would find in the film: the true motion stored beside it, with realistic noise, fitted
+        # again.
         motion=EstimatedMotion(Sidecar()),
         background=Places(Rooms(), Orbit(azimuth_deg=(-30, 30)), seed=seed),
         identities=identities,

@@ -7,6 +7,7 @@ import os
 import tempfile
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -57,7 +58,7 @@ def write_atomic(path: Path, content: bytes) -> None:
 
 
 def shuffle_per_process(items: Sequence[_Item]) -> list[_Item]:
-    """Return the items in random order, another one in each process and run; no result may depend on it.
+    """Return the items in random order, different in each process and run; no result may depend on it.
 
     It divides work whose results are kept on disk. Processes that start it at the same time, such as the jobs of a
     sweep, then do different parts of it, if each checks what exists before it starts on an item. This needs no lock,
@@ -86,9 +87,23 @@ def motion_digest(motion: Motion) -> str:
 
 
 def write_reference(path: Path, reference: Reference) -> None:
-    """Write a reference motion as an npz file without pickles, atomically."""
+    """Write a reference motion, and the clip's other performances, as an npz file without pickles, atomically."""
+    arrays = {name: value for take, one in enumerate([reference, *reference.others])
+              for name, value in _arrays_of(one, _take(take)).items()}  # fmt: skip
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    write_atomic(path, buffer.getvalue())
+
+
+def _take(number: int) -> str:
+    """The prefix of the names of a performance's arrays: empty for the clip's first one."""
+    return f"other{number}_" if number else ""
+
+
+def _arrays_of(reference: Reference, take: str) -> dict[str, np.ndarray]:
+    """The arrays of one performance."""
     arrays: dict[str, np.ndarray] = {
-        f"{_prefix(person)}{name}": getattr(motion, name).numpy()
+        f"{take}{_prefix(person)}{name}": getattr(motion, name).numpy()
         for person, motion in enumerate(reference.people)
         for name in _MOTION_FIELDS
     }
@@ -97,10 +112,26 @@ def write_reference(path: Path, reference: Reference) -> None:
         "fps": reference.motion.fps, "width": camera.width, "height": camera.height,
         "quality": reference.quality, "notes": reference.notes, "companions": len(reference.companions),
     }  # fmt: skip
-    arrays |= {"viewmats": camera.viewmats.numpy(), "Ks": camera.Ks.numpy(), "about": np.array(json.dumps(about))}
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **arrays)
-    write_atomic(path, buffer.getvalue())
+    if reference.others:
+        about["others"] = len(reference.others)
+    return arrays | {
+        f"{take}viewmats": camera.viewmats.numpy(),
+        f"{take}Ks": camera.Ks.numpy(),
+        f"{take}about": np.array(json.dumps(about)),
+    }
+
+
+def _read_take(file: Mapping[str, np.ndarray], number: int) -> Reference:
+    """One performance, without the others."""
+    take = _take(number)
+    about = json.loads(str(file[f"{take}about"]))
+    # Older files have no companions and no count of them.
+    motion, *companions = [
+        _read_motion(file, about, f"{take}{_prefix(person)}") for person in range(1 + int(about.get("companions", 0)))
+    ]
+    viewmats, Ks = (torch.from_numpy(file[f"{take}{name}"]) for name in ("viewmats", "Ks"))
+    camera = Camera(viewmats, Ks, int(about["width"]), int(about["height"]))
+    return Reference(motion, camera, about["quality"], about["notes"], tuple(companions))
 
 
 def read_reference(path: Path) -> Reference:
@@ -116,14 +147,9 @@ def read_reference(path: Path) -> Reference:
         if size > MAX_REFERENCE_BYTES:
             raise ValueError(f"it unpacks to {size} bytes, more than {MAX_REFERENCE_BYTES}")
         with np.load(path, allow_pickle=False) as file:
-            about = json.loads(str(file["about"]))
-            # Older files have no companions and no count of them.
-            motion, *companions = [
-                _read_motion(file, about, person) for person in range(1 + int(about.get("companions", 0)))
-            ]
-            viewmats, Ks = (torch.from_numpy(file[name]) for name in ("viewmats", "Ks"))
-        camera = Camera(viewmats, Ks, int(about["width"]), int(about["height"]))
-        return Reference(motion, camera, about["quality"], about["notes"], tuple(companions))
+            others = int(json.loads(str(file["about"])).get("others", 0))
+            first, *rest = [_read_take(file, number) for number in range(1 + others)]
+        return replace(first, others=tuple(rest))
     except (ValueError, KeyError, TypeError, OverflowError, zipfile.BadZipFile, EOFError) as error:
         raise ValueError(
             f"Expected '{path}' to be a reference motion that synthaug wrote, got another file ({error}). Delete it, "
@@ -136,8 +162,8 @@ def _prefix(person: int) -> str:
     return f"companion{person}_" if person else ""
 
 
-def _read_motion(file: Mapping[str, np.ndarray], about: Mapping[str, float], person: int) -> Motion:
-    arrays = {name: torch.from_numpy(file[f"{_prefix(person)}{name}"]) for name in _MOTION_FIELDS}
+def _read_motion(file: Mapping[str, np.ndarray], about: Mapping[str, float], prefix: str) -> Motion:
+    arrays = {name: torch.from_numpy(file[f"{prefix}{name}"]) for name in _MOTION_FIELDS}
     return Motion(fps=float(about["fps"]), **arrays)
 
 

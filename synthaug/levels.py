@@ -1,7 +1,7 @@
 """Levels of detail: the same person with fewer Gaussians, for small pictures.
 
 Avatars build and keep the levels, and renderers choose among them. One well-chosen Gaussian for each pixel of the
-person is as near to the truth as twenty, and fifteen times cheaper.
+person gives as accurate a picture as twenty, at a fifteenth of the cost.
 """
 
 import math

@@ -1,7 +1,7 @@
-"""Say how far long work is: with a bar on a terminal, and with a line now and then where there is none.
+"""Report the progress of long work: with a bar on a terminal, and with lines at intervals elsewhere.
 
-Where there is no terminal (a log file, a cluster job), work that takes longer than ten seconds says how far it is. The
-lines go to the log, or to stderr where nobody has set logging up, so that results on stdout stay clean.
+Where there is no terminal (a log file, a cluster job), work that takes longer than ten seconds reports its progress.
+The lines go to the log, or to stderr where nobody has set logging up, so that results on stdout stay clean.
 """
 
 import logging
@@ -31,10 +31,10 @@ def track(
     done: int = 0,
     clock: Clock = time.monotonic,
 ) -> Iterator[_Item]:
-    """Yield the items, and say on the way how many are done.
+    """Yield the items, and report meanwhile how many are done.
 
     Args:
-        items: What is worked through.
+        items: The items to work through.
         description: What happens to them: "Extracting motions".
         total: Number of items, with those that are done; None takes the length of `items`, where it has one.
         done: How many were done earlier; they do not count for the rate.
@@ -120,7 +120,7 @@ def describe_progress(count: int, total: int | None, seconds: float, *, done: in
     Args:
         count: How many items are done.
         total: How many there are; None if that is not known.
-        seconds: That the work has taken so far, more than 0.
+        seconds: Seconds that the work has taken so far, more than 0.
         done: How many were done before.
     """
     rate = (count - done) / seconds
@@ -129,7 +129,7 @@ def describe_progress(count: int, total: int | None, seconds: float, *, done: in
 
 
 def describe_end(count: int, total: int | None, seconds: float, *, done: int = 0) -> str:
-    """What work came to: "215 of 215 in 74 s, 2.9 per second"; arguments as for `describe_progress`."""
+    """The last line about work: "215 of 215 in 74 s, 2.9 per second"; arguments as for `describe_progress`."""
     return (
         f"{_describe_count(count, total)} in {_describe_seconds(seconds)}, {_describe_rate((count - done) / seconds)}"
     )
@@ -140,7 +140,7 @@ def _describe_count(count: int, total: int | None) -> str:
 
 
 def _describe_rate(rate: float) -> str:
-    """In the first unit of time in which there is at least one item, or in hours."""
+    """The rate per the first unit of time in which there is at least one item, or per hour."""
     units = (("second", 1), ("minute", 60), ("hour", 3600))
     unit, seconds = next(((name, each) for name, each in units if rate * each >= 1), units[-1])
     return f"{rate * seconds:.{1 if rate * seconds < 10 else 0}f} per {unit}"
@@ -154,7 +154,7 @@ def _describe_seconds(seconds: float) -> str:
 
 
 def say(line: str) -> None:
-    """Tell the user one line: in the log, or on stderr where nobody has set logging up. One process of several does."""
+    """Tell the user one line: in the log, or on stderr if logging is not set up. Only the main process does."""
     if not is_main_process():
         return
     if logger.hasHandlers():

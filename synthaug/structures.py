@@ -1,4 +1,4 @@
-"""The nouns of the package: the data classes that its parts hand to each other.
+"""The data classes that the parts of the package pass to each other.
 
 Frozen values with little behaviour beyond slicing and digests. CONVENTIONS.md fixes frames of reference, units and axis
 orders.
@@ -28,7 +28,7 @@ class Record:
         key: Unique in its data set, stable between machines (no absolute path).
         path: The video file that contains it.
         label: Index into the data set's `classes`.
-        subject: Who is seen; parts of a cross-subject split never share one.
+        subject: Who is seen; the parts of a cross-subject split share no subject.
         camera: Name of the camera or view that filmed it; empty where unknown.
         start: Seconds into the file.
         end: Seconds into the file, beyond `start`.
@@ -267,6 +267,8 @@ class Reference:
         notes: Parts of the quality score and other figures for reports, by name.
         companions: Motions of others who take part in the action, such as the person who is handed something: in the
             same world, at the same times. Bystanders are left out.
+        others: Further performances that the clip shows at other times, each with its own camera and world, the longest
+            first: of somebody who walks out of the picture and comes back, say. They have no others of their own.
     """
 
     motion: Motion
@@ -274,8 +276,14 @@ class Reference:
     quality: float | None = None
     notes: dict[str, float] = field(default_factory=dict)
     companions: tuple[Motion, ...] = ()
+    others: "tuple[Reference, ...]" = ()
 
     def __post_init__(self) -> None:
+        if any(other.others for other in self.others):
+            raise ValueError(
+                "Expected further performances to have no others of their own, got nested ones. List all of them in "
+                "the others of the first."
+            )
         shapes = {(motion.num_frames, motion.fps) for motion in self.people}
         if len(shapes) > 1:
             raise ValueError(

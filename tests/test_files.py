@@ -30,6 +30,19 @@ def test_companions_come_back_too(tmp_path):
     assert list(map(motion_digest, read.people)) == list(map(motion_digest, wrote.people))
 
 
+def test_other_performances_of_a_clip_come_back_too(tmp_path):
+    crowd = dataclasses.replace(reference(), companions=(reference().motion,))
+    wrote = dataclasses.replace(reference(), others=(crowd, reference()))
+    write_reference(tmp_path / "take.npz", wrote)
+    read = read_reference(tmp_path / "take.npz")
+    assert len(read.others) == 2
+    for one, other in zip((read, *read.others), (wrote, *wrote.others), strict=True):
+        assert list(map(motion_digest, one.people)) == list(map(motion_digest, other.people))
+        assert torch.equal(one.camera.viewmats, other.camera.viewmats) and one.notes == other.notes
+    with pytest.raises(ValueError, match="no others of their own"):
+        dataclasses.replace(reference(), others=(wrote,))
+
+
 @pytest.mark.parametrize("count", ["3", "-1", "1e999", "[]", '"many"'])
 def test_companions_that_are_not_there_are_refused_in_words(tmp_path, count):
     write_reference(tmp_path / "take.npz", reference())

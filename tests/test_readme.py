@@ -82,7 +82,7 @@ def trained(tmp_path):
 
 @pytest.mark.parametrize("words", ["protocol.test_subjects=[p00]", "seed=1", "dataset.roots=b", "loading.test_clips"])
 def test_a_run_is_tested_as_it_was_trained(trained, words):
-    with pytest.raises(ValueError, match=r"Expected loading\.NAME=VALUE, .* got .*\. Train anew"):
+    with pytest.raises(ValueError, match=r"Expected loading\.NAME=VALUE, .* got .*\. Train again"):
         load_config(trained, [words])
 
 

@@ -81,7 +81,7 @@ class AnnyPeople(AvatarPool):
         family: "studio" for synthetic clips or "street" for the pseudo-real side; they share no clothes and no hair.
         gaussians: Number of Gaussians of each person at full detail.
         levels: How levels of detail are made, which renderers use for small people; None makes none. There is no
-            default, because what refines levels renders, and avatars know no renderer:
+            default, because refining levels needs a renderer, and this package imports none:
             `synthaug.defaults.default_avatars` builds people with refined levels.
         kept: Number of people held in memory once built (about 4 MB each at 32,000 Gaussians).
         people: How many may be sampled, up to a million. If they are few, runs with other seeds share people, whose

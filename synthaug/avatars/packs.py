@@ -143,7 +143,7 @@ class Packs(AvatarPool):
         return person
 
     def subject(self, identity: str) -> str:
-        """The subject of a data set who this is, according to the pack; empty if there is none.
+        """The data set's subject that this person is, according to the pack; empty if there is none.
 
         Raises:
             KeyError: If nobody has this name.

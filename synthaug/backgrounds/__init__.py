@@ -1,4 +1,4 @@
-"""What is behind the people. The interface; the files beside it are the answers."""
+"""The interface of backgrounds, which show the place behind the people; each file beside it is one choice."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -9,6 +9,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from synthaug.structures import Camera, Record, Reference, Scene, Values
+
+
+class NoSceneError(ValueError):
+    """A background has nothing to choose from: none of the training films gives what it shows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +50,7 @@ class Background(ABC):
     @property
     @abstractmethod
     def fingerprint(self) -> str:
-        """Changes whenever the same values and camera would yield other pixels; part of every cache key."""
+        """Changes whenever the same values and camera would yield different pixels; part of every cache key."""
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -108,6 +112,6 @@ class Background(ABC):
             films: The training records of the protocol in use, each with the motion and camera found in it.
 
         Raises:
-            ValueError: If nothing is left to choose from.
+            NoSceneError: If nothing is left to choose from.
         """
         return self

@@ -14,7 +14,7 @@ from synthaug.structures import Camera, Record, Reference, Scene, Values
 class Flat(Background):
     """Another background's first picture, without its camera, floor, depth and light.
 
-    As arXiv 2506.09411 does with photographs: the person stays where the reference's camera saw them, in front of a
+    arXiv 2506.09411 does this with photographs: the person stays where the reference's camera saw them, in front of a
     picture that was taken from elsewhere.
 
     Args:
@@ -38,7 +38,7 @@ class Flat(Background):
         return Outline()
 
     def scene(self, values: Values, camera: Camera) -> Scene:
-        """The picture, as long as the camera's path."""
+        """The picture, repeated for every frame of the camera's path."""
         still = replace(camera, viewmats=camera.viewmats[:1], Ks=camera.Ks[:1])
         return Scene(self.inner.scene(values, still).frames[:1].repeat(len(camera.viewmats), 1, 1, 1))
 

@@ -1,4 +1,4 @@
-"""Pictures out of a folder, cropped at random."""
+"""Pictures from a folder, cropped at random."""
 
 import hashlib
 from pathlib import Path
@@ -20,7 +20,7 @@ KEPT_BYTES = 16 * 2**20
 
 @final
 class Images(Background):
-    """Pictures out of a folder and the folders in it, cropped at random, never stretched.
+    """Pictures from a folder and the folders in it, cropped at random, never stretched.
 
     Every file is opened once at construction; what cannot be read is left out and counted in `quarantine`.
 
@@ -129,9 +129,9 @@ def crop(
     """A part of a picture with the frame's aspect, resized to the frame.
 
     Args:
-        picture: Of any size.
-        height: Of the frame.
-        width: Of the frame.
+        picture: The picture, of any size.
+        height: Height of the frame.
+        width: Width of the frame.
         place: Magnification beyond the largest part that fits, and where the part lies between the picture's edges:
             0 at the left or top, 1 at the right or bottom.
     """

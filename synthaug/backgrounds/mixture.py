@@ -1,6 +1,7 @@
 """Several backgrounds in given shares."""
 
 import hashlib
+import logging
 from collections.abc import Mapping, Sequence
 from typing import final
 
@@ -8,8 +9,10 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from synthaug.backgrounds import Background, Outline
+from synthaug.backgrounds import Background, NoSceneError, Outline
 from synthaug.structures import Camera, Record, Reference, Scene, Values
+
+logger = logging.getLogger(__name__)
 
 
 @final
@@ -64,14 +67,31 @@ class Mixture(Background):
         return {**values, "values": part.frame(own, camera, points)}
 
     def cacheable(self, values: Values) -> bool:
-        """Whether the sampled part's scenes are."""
+        """Whether the sampled part's scenes are cacheable."""
         part, own = self._find_part(values)
         return part.cacheable(own)
 
     def prepare(self, films: Sequence[tuple[Record, Reference]]) -> Background:
-        """The same mixture of the prepared parts; parts of weight 0 are left out."""
-        kept = {name: weight for name, weight in self.weights.items() if weight > 0}
-        return Mixture({name: self.parts[name].prepare(films) for name in kept}, kept)
+        """The same mixture of the prepared parts; parts of weight 0 are left out.
+
+        A part for which the films have nothing leaves its share to the others, in proportion, and a warning says so.
+
+        Raises:
+            NoSceneError: If the films have nothing for any part; the error is that of the first.
+        """
+        kept: dict[str, Background] = {}
+        missing: dict[str, NoSceneError] = {}
+        for name in (name for name, weight in self.weights.items() if weight > 0):
+            try:
+                kept[name] = self.parts[name].prepare(films)
+            except NoSceneError as error:
+                missing[name] = error
+        if not kept:
+            raise next(iter(missing.values()))
+        for name, reason in missing.items():
+            share = self.weights[name] / sum(self.weights.values())
+            logger.warning("The share of '%s' (%.0f %%) goes to %s: %s", name, 100 * share, ", ".join(kept), reason)
+        return Mixture(kept, {name: self.weights[name] for name in kept})
 
     def _find_part(self, values: Values) -> tuple[Background, Values]:
         name, own = values["part"], values["values"]

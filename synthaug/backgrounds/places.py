@@ -25,9 +25,10 @@ _MAX_SCENES = 1024
 class Places(Background):
     """A number of places, each seen from one fixed view, as if somebody had filmed in each for a while.
 
-    A place that is built anew for every clip costs three times what the person in it does. Here people are put into
-    places as they are into plates: on the spot, turned so that the camera sees the side that the sampled view would
-    have seen. Views are those of training clips, moved by a camera path. There are none until `prepare` is called.
+    Building a new place for every clip costs three times as much as rendering the person in it. Here people are put
+    into places as they are put into plates: on the spot, turned so that the camera sees the side that the sampled view
+    would have seen. Views are those of training clips, moved by a camera path. There are none until `prepare` is
+    called.
 
     Args:
         inner: Builds the places.
@@ -71,7 +72,7 @@ class Places(Background):
         return {"place": number, "view": key, "camera": self.camera.sample(own)}
 
     def contents(self, number: int) -> Values:
-        """Values of what is built at a place: they follow from its number alone."""
+        """Values of what is built at a place; the place's number alone decides them."""
         return self.inner.sample(np.random.default_rng([self.seed, number, 1]))
 
     def scene(self, values: Values, camera: Camera) -> Scene:

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
-from synthaug.backgrounds import Background, Outline
+from synthaug.backgrounds import Background, NoSceneError, Outline
 from synthaug.backgrounds.plate.removal import PlateError, Samples, mask_people, remove_people
 from synthaug.body.grounding import TOLERANCE, floor_offsets, stature
 from synthaug.body.skeleton import joint_positions, mean_skeleton
@@ -172,7 +172,7 @@ class Plates(Background):
         """The plates of these films, extracted where the cache lacks them.
 
         Raises:
-            ValueError: If no film gives one; the message counts why.
+            NoSceneError: If no film gives one; the message counts why.
         """
         found = Plates(self.cache, self.samples, self.max_hole, self.max_shift, self.light)
         found._temporary = self._temporary  # keeps the folder alive
@@ -189,7 +189,7 @@ class Plates(Background):
                 found.refused[key] = plate
         if not found.plates:
             reasons = next(iter(found.refused.values()), "there is no film.")
-            raise ValueError(
+            raise NoSceneError(
                 "Expected training films from a tripod in which people move about, got no plate from any of "
                 f"{len(files)} (the first: {reasons}) Choose synth/background=rooms, or raise max_hole or max_shift "
                 "(synth.background.max_hole, in mixtures synth.background.parts.plates.max_hole)."
@@ -362,7 +362,7 @@ def _read_picture(path: Path) -> UInt8[np.ndarray, "height width 3"]:
     if picture is None:
         raise FileNotFoundError(
             f"Expected the plate {str(path)!r}, which was there when the run began, got a missing or broken file. "
-            "Leave the cache alone while a run uses it; start again, and it is extracted anew."
+            "Leave the cache alone while a run uses it; start again, and it is extracted again."
         )
     return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
 
@@ -372,7 +372,7 @@ def frame_plate(
 ) -> tuple[Camera, UInt8[np.ndarray, "height width 3"]]:
     """A plate and its camera cropped to a size: the largest crop of that aspect, around the spot where people stand.
 
-    The centre crop of `Camera.scaled` would cut off whoever stands at the side of a wide picture.
+    The centre crop of `Camera.scaled` would cut off a person who stands at the side of a wide picture.
 
     Args:
         plate: The plate.

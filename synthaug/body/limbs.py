@@ -234,7 +234,7 @@ def _landmarks(at: dict[str, Tensor]) -> dict[str, tuple[str, Tensor]]:
     return places
 
 
-def twist_of(R: Float[Tensor, "*batch 3 3"], axis: Float[Tensor, "3"]) -> Float[Tensor, "*batch"]:
+def twist_of(R: Float[Tensor, "*batch 3 3"], axis: Float[Tensor, "*#batch 3"]) -> Float[Tensor, "*batch"]:
     """Angle by which a rotation turns about an axis, -pi to pi.
 
     Source:

@@ -1,1 +1,1 @@
-"""The `synthaug` command: one file a command, and `configs`, which alone composes configurations."""
+"""The `synthaug` command: one file for each command. Only `configs` composes configurations."""

@@ -1,7 +1,7 @@
-"""Find the classes that answer an interface: a file each in its folder of synthaug, and those of other packages.
+"""Find the classes that implement an interface, in synthaug (one for each file) and in other packages.
 
-Sources are parsed and not imported, so that listing answers takes milliseconds. Other packages are those that the
-environment names: SYNTHAUG_TARGETS=mylab.
+Sources are parsed and not imported, so that listing the classes takes milliseconds. The environment variable
+SYNTHAUG_TARGETS names the other packages: SYNTHAUG_TARGETS=mylab.
 """
 
 import ast
@@ -16,7 +16,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Answer:
-    """A class that answers an interface.
+    """A class that implements an interface.
 
     Attributes:
         name: What a user types: the file's name for synthaug's own, the dotted path of the class for others.
@@ -36,11 +36,11 @@ class Answer:
 
 
 def find_answers(interface: str) -> dict[str, Answer]:
-    """All classes that answer an interface, by name: synthaug's own in order of their files, then those of others.
+    """All classes that implement an interface, by name: synthaug's own in order of their files, then those of others.
 
     Args:
-        interface: Dotted path of an abstract class, such as "synthaug.motions.MotionSource". synthaug's answers are
-            the files beside it.
+        interface: Dotted path of an abstract class, such as "synthaug.motions.MotionSource". synthaug's own classes are
+            in the files beside it.
 
     Raises:
         ValueError: If SYNTHAUG_TARGETS names a package that cannot be found.
@@ -62,10 +62,10 @@ def find_answers(interface: str) -> dict[str, Answer]:
 
 
 def load_answer(interface: str, name: str) -> type:
-    """The class with this name: of an answer that is listed, or any subclass at a dotted path of an allowed package.
+    """The class with this name: one that is listed, or any subclass at a dotted path in an allowed package.
 
     Raises:
-        ValueError: If there is none; the message lists the answers.
+        ValueError: If there is none; the message lists the classes.
     """
     module, _, base = interface.rpartition(".")
     answers = find_answers(interface)
@@ -82,7 +82,7 @@ def load_answer(interface: str, name: str) -> type:
 
 
 def foreign_packages() -> list[str]:
-    """Packages beside synthaug whose classes may be used, from the environment."""
+    """Packages besides synthaug whose classes may be used, from the environment."""
     return [package for package in os.environ.get("SYNTHAUG_TARGETS", "").split(",") if package]
 
 
@@ -129,7 +129,7 @@ def _classes_with_base(path: Path, base: str) -> list[tuple[str, str]]:
         source = path.read_text("utf-8")
         tree = ast.parse(source) if base in source else ast.Module([], [])
     except (OSError, ValueError, SyntaxError):
-        return []  # a file that Python cannot read answers nothing
+        return []  # a file that Python cannot read has no classes
     return [
         (node.name, (ast.get_docstring(node) or "").partition("\n")[0])
         for node in tree.body

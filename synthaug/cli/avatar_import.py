@@ -21,7 +21,7 @@ INTERFACE = "synthaug.avatars.importers.Importer"
 OUTCOMES = "outcomes.json"
 """Written into the folder of packs: what happened to each person of a collection."""
 _PREFIX = "importer_"
-"""Of the destinations of an importer's own flags, so that they meet no other."""
+"""Prefix of the destinations of an importer's own flags, so that they do not collide with others."""
 
 
 class ImportParser(argparse.ArgumentParser):
@@ -70,7 +70,7 @@ def add_flags(parser: argparse.ArgumentParser, importer: type) -> None:
     """Add one flag for each constructor parameter of an importer that a command line can give.
 
     Raises:
-        ValueError: If a parameter that must be given is of another type, or has the name of a common option.
+        ValueError: If a parameter that must be given has another type, or has the name of a common option.
     """
     texts = describe_parameters(importer)
     group = parser.add_argument_group(f"options of {importer.__name__}")

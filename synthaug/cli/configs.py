@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 DATA_PARTS = ("dataset", "protocol", "synth", "clip", "loading", "mixture", "augmentation")
 """Nodes of a configuration that the data module is built of."""
 SETTABLE = ("loading.", "trainer.", "dataset.root=", "dataset.cache=")
-"""What a run's test may set anew. All else could test what was trained on, or classes that were never learnt."""
+"""What a test of a run may change. Changing anything else could test clips that were trained on, or unknown classes."""
 
 
 def config_folder() -> Path:
@@ -61,10 +61,10 @@ def compose_config(overrides: Sequence[str]) -> "DictConfig":
 
 
 def refuse_null_options(words: Sequence[str]) -> None:
-    """Refuse `synth/sensor=null`, which Hydra answers with a traceback: a slash selects a file, and null is none.
+    """Refuse `synth/sensor=null`, for which Hydra prints a traceback: a slash selects a file, and null is not a file.
 
     Raises:
-        ValueError: With what to write instead.
+        ValueError: If there is one; the message says what to write instead.
     """
     for word in words:
         name, _, value = word.lstrip("+").partition("=")
@@ -86,7 +86,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> "DictConfig":
     """The configuration in a run's folder under today's names, with the few settings that a test may change.
 
     Raises:
-        ValueError: If the file is no configuration, or a setting is none of SETTABLE.
+        ValueError: If the file is not a configuration, or a setting is not one of SETTABLE.
     """
     from omegaconf import DictConfig, OmegaConf
 
@@ -99,7 +99,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> "DictConfig":
     if closed:
         raise ValueError(
             "Expected loading.NAME=VALUE, trainer.NAME=VALUE, dataset.root=DIR or dataset.cache=DIR, got "
-            f"{' '.join(closed)}. Train anew to change anything else."
+            f"{' '.join(closed)}. Train again to change anything else."
         )
     _refuse_unknown_names(overrides)
     tree = modernize(OmegaConf.to_container(config))

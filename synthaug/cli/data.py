@@ -20,8 +20,8 @@ def add_data(commands: "argparse._SubParsersAction") -> None:
     data = commands.add_parser("data", help="read films once, shrink them, and download weights")
     verbs = data.add_subparsers(required=True, metavar="VERB")
 
-    scan = add_command(verbs, "scan", _scan, "read every film of a data set once; goes on where it was stopped")
-    scan.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (one a core)")
+    scan = add_command(verbs, "scan", _scan, "read every film of a data set once; continues where it was stopped")
+    scan.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="number of processes (one per core)")
     scan.add_argument("--shrink", type=int, metavar="PIXELS", help="also make smaller copies, of this short side")
     scan.add_argument("--to", type=Path, metavar="DIR", help="where the copies go; set dataset.root to it afterwards")
     add_overrides(scan)
@@ -36,7 +36,7 @@ def _scan(chosen: argparse.Namespace) -> int:
     from synthaug.files import user_cache
 
     if chosen.workers < 1:
-        raise ValueError(f"Expected --workers to be at least 1, got {chosen.workers}. Leave it out for one a core.")
+        raise ValueError(f"Expected --workers to be at least 1, got {chosen.workers}. Leave it out for one per core.")
     config = compose_config(chosen.overrides)
     copies = _copies(chosen, root=config.dataset.get("root"))
     own = config.dataset.get("cache")

@@ -1,4 +1,4 @@
-"""`synthaug doctor`: check that this machine can do everything, by doing a little of each, and say how to mend it."""
+"""`synthaug doctor`: try everything that synthaug needs on this machine, and say how to fix what fails."""
 
 import argparse
 import importlib.metadata
@@ -14,7 +14,7 @@ from synthaug.cli.arguments import add_command
 
 def add_doctor(commands: "argparse._SubParsersAction") -> None:
     """Add the command."""
-    parser = add_command(commands, "doctor", _doctor, "check what this machine can do, and say how to mend the rest")
+    parser = add_command(commands, "doctor", _doctor, "check what this machine can do, and say how to fix the rest")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
 
 
@@ -207,6 +207,11 @@ _CHECKS = (
     Check("render on the CPU", _render, True, "Set NUMBA_CACHE_DIR to a writable folder; see the message."),
     Check("loader processes", _workers, True, "Set loading.num_workers=0, or enlarge /dev/shm."),
     Check("space and rights in the cache", _space, True, "Set SYNTHAUG_CACHE to a roomy, writable folder."),
-    Check("poses from film", _pose, False, "uv sync --extra pose (Python below 3.13)"),
+    Check(
+        "poses from film",
+        _pose,
+        False,
+        "pip install 'synthaug[pose]' (Python below 3.13)",
+    ),
     Check("CUDA for gsplat", _cuda, False, "Nothing, unless you want to render on a GPU."),
 )

@@ -1,21 +1,20 @@
-"""Tell a user's mistake, which is answered in words, from one of ours, which needs a traceback."""
+"""Distinguish a user's mistake, which gets a plain message, from ours, which needs a traceback."""
 
 from pathlib import Path
 from types import TracebackType
 
 
 def plain_words(error: BaseException) -> str | None:
-    """The message for the user, or None if the error is no mistake of theirs.
+    """The message for the user, or None if the error is not the user's mistake.
 
     An error that our own code raised on purpose is a ValueError, FileNotFoundError, KeyError or ImportError whose
-    last frame is in this package; its message says all that the user needs. Causes are searched too, because Hydra
-    wraps what constructors raise.
+    class or last frame is in this package; its message says all that the user needs. Causes are searched too, because
+    Hydra wraps what constructors raise.
     """
     seen: BaseException | None = error
     while seen is not None:
-        if isinstance(seen, (ValueError, FileNotFoundError, KeyError, ImportError)) and _raised_by_us(
-            seen.__traceback__
-        ):
+        ours = type(seen).__module__.startswith("synthaug.") or _raised_by_us(seen.__traceback__)
+        if isinstance(seen, (ValueError, FileNotFoundError, KeyError, ImportError)) and ours:
             return str(seen.args[0]) if isinstance(seen, KeyError) and seen.args else str(seen)
         seen = seen.__cause__ or seen.__context__
     return None

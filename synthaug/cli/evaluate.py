@@ -1,6 +1,6 @@
 """`synthaug evaluate`: test a run's checkpoint again, with other windows, on another machine or on moved films.
 
-The run's own configuration counts; only how clips are loaded, on what machine, and where the data lie may be set anew.
+The run's own configuration is used; you can change only how clips are loaded, on what machine, and where the data are.
 """
 
 import argparse
@@ -16,7 +16,7 @@ def add_evaluate(commands: "argparse._SubParsersAction") -> None:
 
 def _evaluate(chosen: argparse.Namespace) -> int:
     folder, overrides = split_run(chosen.overrides)
-    # Heavy imports come after the folder was found: mistakes are told at once.
+    # Heavy imports come after the folder was found: mistakes are reported at once.
     from synthaug.cli.configs import build_run, load_config
     from synthaug.runs.folder import leave_after
     from synthaug.training import loops

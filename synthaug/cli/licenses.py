@@ -24,7 +24,7 @@ def _licenses(chosen: argparse.Namespace) -> int:
 
     config = compose_config(chosen.overrides)
     tree = OmegaConf.to_container(config, resolve=False)
-    table = Table(title="A summary, no legal advice; see docs/licences.md", title_justify="left")
+    table = Table(title="A summary, not legal advice; see docs/licences.md", title_justify="left")
     for column in ("source", "licence", "keep", "share", "train", "where"):
         table.add_column(column, overflow="fold")
     for terms in TABLE if chosen.all else select_terms(tree):

@@ -4,6 +4,7 @@ Only the parser and the error boundary are here. Each command has a file, and im
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -39,9 +40,11 @@ _COMMANDS = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status: 2 for a mistake, which is told in words."""
-    chosen = _parse(arguments)
+    """Run one command; returns the exit status: 2 for a user's mistake, which is explained without a traceback."""
+    if os.environ.get("SYNTHAUG_TARGETS") and "" not in sys.path:
+        sys.path.insert(0, "")  # as `python train.py` would: packages named there may lie in the working folder
     try:
+        chosen = _parse(arguments)
         return chosen.command(chosen)
     except KeyboardInterrupt:
         return 130

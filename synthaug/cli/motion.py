@@ -15,11 +15,11 @@ def add_motion(commands: "argparse._SubParsersAction") -> None:
     extract = add_command(verbs, "extract", _extract, "extract the motions of training clips and grade them")
     extract.add_argument("--to", type=Path, metavar="DIR", help="also write each motion there as npz")
     add_overrides(extract)
-    inspect = add_command(verbs, "inspect", _inspect, "say what is understood of one recorded motion, and show it")
+    inspect = add_command(verbs, "inspect", _inspect, "describe one recorded motion as synthaug reads it, and show it")
     inspect.add_argument("file", type=Path, help="a film, a motion file or a motion's folder")
     inspect.add_argument("--kind", help="an option of synth/motion, or a class of your own; recognized otherwise")
     inspect.add_argument("--to", type=Path, default=Path("preview"), metavar="DIR", help="where pictures are written")
-    inspect.add_argument("--seconds", type=float, default=10.0, help="of the motion that are shown (10)")
+    inspect.add_argument("--seconds", type=float, default=10.0, help="length of the motion that is shown (10)")
     add_overrides(inspect)
 
 
@@ -64,7 +64,7 @@ def _inspect(chosen: argparse.Namespace) -> int:
     sources = {} if chosen.kind else {name: answer.load() for name, answer in find_answers(MOTION_SOURCE).items()}
     kind = chosen.kind or recognize(chosen.file, sources)
     say(f"Reading {chosen.file} as {kind}.")
-    # Heavy imports come after the file was found and recognized: mistakes are told at once.
+    # Heavy imports come after the file was found and recognized: mistakes are reported at once.
     import numpy
     from rich.console import Console
     from rich.table import Table

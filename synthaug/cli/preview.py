@@ -20,7 +20,7 @@ def _preview(chosen: argparse.Namespace) -> int:
     from synthaug.cli.configs import compose_config, prepare_data
 
     config = compose_config(chosen.overrides)
-    # Heavy imports come after the configuration was composed: mistakes are told at once.
+    # Heavy imports come after the configuration was composed: mistakes are reported at once.
     from synthaug.files import write_atomic
     from synthaug.progress import say
     from synthaug.runs.previews import make_rows

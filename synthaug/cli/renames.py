@@ -78,7 +78,7 @@ OPTIONS: Mapping[str, Mapping[str, str]] = {
         "demo_views": "places",
     },
 }
-"""Old to new options of each group: of files that said the same, one is left."""
+"""Old to new options of each group: where several files had the same content, one is left."""
 
 
 def modernize(tree: Plain) -> Plain:
@@ -92,6 +92,8 @@ def modernize(tree: Plain) -> Plain:
     """
     renamed = _rename_targets(tree)
     if isinstance(renamed, dict) and "synth" in renamed:  # a whole configuration, not a part of one
+        if "mixture" not in renamed:  # written by 0.1, whose bar was always on
+            _replace_value(renamed, "trainer", "enable_progress_bar", old=True, new=None)
         _add_nodes(renamed)
         for old, new in MOVED_KEYS.items():
             _move_key(renamed, old.split("."), new.split("."))
@@ -121,6 +123,11 @@ def _rename_targets(node: Plain) -> Plain:
         today = TARGETS.get(target, target)
         renamed = {**OLD_DEFAULTS.get(today, {}), **renamed, "_target_": today}
     return renamed
+
+
+def _replace_value(tree: dict[str, Any], node: str, key: str, *, old: Plain, new: Plain) -> None:
+    if isinstance(tree.get(node), dict) and tree[node].get(key) is old:
+        tree[node] = {**tree[node], key: new}
 
 
 def _add_nodes(tree: dict[str, Any]) -> None:

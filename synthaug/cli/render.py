@@ -18,7 +18,7 @@ def add_render(commands: "argparse._SubParsersAction") -> None:
     parser.add_argument("recipes", type=Path, help="a run's recipes.jsonl; its config.yaml must lie beside it")
     parser.add_argument("--to", type=Path, metavar="DIR", help="write mp4 files there instead of filling the cache")
     parser.add_argument("--shard", default="0/1", metavar="I/N", help="render the I-th of N parts (0/1)")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (one a core)")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="number of processes (one per core)")
 
 
 def _render(chosen: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""`synthaug report`: a sweep's tables, figures and doubts, of whatever runs have finished."""
+"""`synthaug report`: tables, figures and cautions of a sweep, from the runs that have finished."""
 
 import argparse
 from pathlib import Path
@@ -8,15 +8,15 @@ from synthaug.cli.arguments import add_command
 
 def add_report(commands: "argparse._SubParsersAction") -> None:
     """Add the command."""
-    summary = "a sweep's tables, figures and doubts, of whatever finished"
+    summary = "tables, figures and cautions of a sweep, from the runs that have finished"
     parser = add_command(commands, "report", _report, summary)
-    parser.add_argument("folder", type=Path, help="a multirun's, or one with several in it")
+    parser.add_argument("folder", type=Path, help="folder of a multirun, or of several")
     parser.add_argument("--to", type=Path, metavar="DIR", help="where report.html, .md, .tex and runs.csv go (FOLDER)")
     parser.add_argument(
         "--baseline", action="append", default=[], metavar="FACTOR=VALUE", help="compare arms with it; may be repeated"
     )
     parser.add_argument(
-        "--over", action="append", default=[], metavar="FACTOR", help="what tells folds apart; they are averaged over"
+        "--over", action="append", default=[], metavar="FACTOR", help="what distinguishes folds; they are averaged over"
     )
 
 

@@ -11,7 +11,7 @@ class SweepTable(Callback):
     """Print a sweep's table and write its report when its last job has ended.
 
     Args:
-        over: Overrides that tell folds apart, such as protocol.test_subjects: they are averaged over.
+        over: Overrides that distinguish folds, such as protocol.test_subjects; figures are averaged over the folds.
     """
 
     def __init__(self, over: Sequence[str] = ()) -> None:

@@ -25,7 +25,7 @@ def check_targets(tree: Plain, *, also: Sequence[str] = ()) -> None:
         also: Further prefixes that the caller allows, each ending in a dot. Never read from a config.
 
     Raises:
-        ForbiddenTargetError: Naming the node and its target.
+        ForbiddenTargetError: If there is one; the message names the node and its target.
     """
     prefixes = (*ALLOWED, *also)
     for where, target in find_targets(tree):
@@ -56,7 +56,7 @@ def check_origins(tree: Plain) -> None:
         except (ImportError, AttributeError, ValueError) as error:
             raise ValueError(
                 f"Expected the _target_ of {where or 'the configuration'} to exist in synthaug {version('synthaug')} "
-                f"or the installed libraries, got {target!r}. Use the version that trained the run, or train it anew."
+                f"or the installed libraries, got {target!r}. Use the version that trained the run, or train it again."
             ) from error
         if not f"{origin}.".startswith(ALLOWED):
             raise ForbiddenTargetError(

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def add_train(commands: "argparse._SubParsersAction") -> None:
-    """Add the command. All words behind it are Hydra's: NAME=VALUE, -m, --cfg job, --config-dir, --help."""
+    """Add the command. All words after it are Hydra's: NAME=VALUE, -m, --cfg job, --config-dir, --help."""
     # No word begins with a NUL, so argparse takes none for an option of its own.
     parser = commands.add_parser("train", help="train on filmed and synthetic clips", add_help=False, prefix_chars="\0")
     parser.add_argument("words", nargs="*")
@@ -54,7 +54,7 @@ def run_job(config: "DictConfig") -> float:
     except Exception as error:
         words = plain_words(error)
         leave_failure(folder, words or repr(error))
-        if HydraConfig.get().mode == RunMode.MULTIRUN:  # the other jobs and the report go on
+        if HydraConfig.get().mode == RunMode.MULTIRUN:  # the other jobs and the report continue
             logging.getLogger(__name__).error(words or "This job failed.", exc_info=None if words else error)
             return float("nan")
         if words is None:

@@ -1,6 +1,7 @@
 """Lay rendered people over backgrounds: the operator over, occlusion by the scene, darkening. Pure functions.
 
-On CPU tensors compiled loops run; on other devices the `_plain` tensor forms, which tests hold to the same pixels.
+Compiled loops process CPU tensors. On other devices the `_plain` tensor forms run; tests check that both give the same
+pixels.
 """
 
 from typing import no_type_check
@@ -75,7 +76,7 @@ def occlude(rendering: Rendering, depth: Float[Tensor, "height width"]) -> Rende
     person leaves no ghost.
 
     Args:
-        rendering: With depth.
+        rendering: The people, with depth.
         depth: Camera depth of the scene, metres.
     """
     if rendering.depth is None:
@@ -109,7 +110,7 @@ def occlude_plain(rendering: Rendering, depth: Float[Tensor, "height width"]) ->
 @no_type_check
 @numba.njit(nogil=True, cache=True)
 def _behind(alpha, distance, scene, boxes):
-    """The box of what is hidden in each frame: rows from, to, columns from, to. Tells whether anything is."""
+    """The box of what is hidden in each frame: rows from, to, columns from, to. And whether anything is."""
     times, _, height, width = alpha.shape
     found = False
     for t in range(times):

@@ -47,8 +47,8 @@ def apply_sensor(
 ) -> UInt8[Tensor, "time 3 height width"]:
     """The clip as a camera with these imperfections would have recorded it; samples nothing.
 
-    In the order of a real camera: tone, resolution, blur, noise, compression. Compression is that of a JPEG or a
-    video's key frame with halved chroma, without the lossless part of a codec.
+    In the order of a real camera: tone, resolution, blur, noise, compression. Compression works like that of a JPEG or
+    a video's key frame with halved chroma, without the lossless part of a codec.
 
     Args:
         video: sRGB.
@@ -96,20 +96,20 @@ def check_values(values: Values) -> None:
     """Refuse values that no sensor samples.
 
     Raises:
-        ValueError: Naming the value and its bounds.
+        ValueError: If there is one; the message names the value and its bounds.
     """
     for name, (low, high) in BOUNDS.items():
         value = values.get(name, low)
         if not isinstance(value, int | float) or not low <= value <= high:
             raise ValueError(
                 f"Expected a recipe's sensor.{name} to be a number between {low:g} and {high:g}, got {value!r}. "
-                "Correct the recipe, or sample it anew."
+                "Correct the recipe, or sample it again."
             )
     gains = np.asarray(values.get("balance", [1.0, 1.0, 1.0]), np.float64)
     if gains.shape != (3,) or not ((gains >= 0) & (gains <= 2)).all():
         raise ValueError(
             f"Expected a recipe's sensor.balance to be three gains between 0 and 2, got {values['balance']}. "
-            "Correct the recipe, or sample it anew."
+            "Correct the recipe, or sample it again."
         )
 
 

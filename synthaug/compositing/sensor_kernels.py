@@ -8,7 +8,7 @@ goes through these steps:
 3. `_to_luma`, `_compress`: luma and halved chroma; each 8x8 block's cosine transform is rounded to multiples of its
    quantisation table and turned back, 16 blocks at a time, one in each float32 lane of an AVX-512 register. What a JPEG
    or the key frame of a video loses, it loses here; entropy coding, which loses nothing, is left out.
-4. `_play`: bilinear to the full size, luma and chroma each from their own, as players scale; then to RGB.
+4. `_play`: bilinear to the full size, luma and chroma each from their own size, as players do; then to RGB.
 
 LLVM vectorises neither a look-up (it cannot tell that the table stays as it is) nor a filter along the rows, so both
 filters mix whole rows, and a picture is turned (rows become columns) between them: from `_shrink` to `_play` pictures
@@ -398,7 +398,7 @@ def _play(buffers, players, compressed, sizes, out, at):
     """The decoded planes of a frame at the full size."""
     width, area = np.uint64(sizes.width), np.uint64(sizes.height * sizes.width)
     plane = sizes.broad * sizes.tall
-    # One call for all planes, since each more would be compiled anew.
+    # One call for all planes, since numba would compile every further call separately.
     for c in range(3):
         halved = 1 if compressed and c > 0 else 0
         values = buffers.halves if halved else buffers.planes

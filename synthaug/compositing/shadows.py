@@ -35,7 +35,7 @@ FAINT = 0.004
 """Share of the surroundings below which a sphere's shadow is left out, and by which all are weakened, so that no
 border shows: one step of uint8."""
 COARSE = 4
-"""Pixels between the points where what HIGH spheres hide of the surroundings is reckoned; bilinear between them."""
+"""Pixels between the points at which the shadow of HIGH spheres is computed; bilinear between them."""
 HIGH = 0.6
 """Metres above which a sphere's share changes so slowly along the floor (its second derivative is 3 r^2 / h^4) that
 COARSE points do: 63 dB and at most 1.6 / 255 off in the factor, on a standing person at 112 pixels."""
@@ -58,9 +58,9 @@ def contact_shadow(
     sky) and, softly, the distant light. Standing feet darken the floor at the contact, raised ones hardly.
 
     Args:
-        joints_world: Of one person, floor at y = 0.
+        joints_world: Joints of one person, floor at y = 0.
         camera: The camera of the frames that will be darkened.
-        light: Of the place; None takes the light of the surroundings alone.
+        light: Light of the place; None takes the light of the surroundings alone.
         depth: Scene depth; where it disagrees with the floor's, something else is seen and stays as it is.
         strength: 0 casts no shadow, 1 a full one.
 

@@ -23,7 +23,7 @@ WINDOW_STREAM = 12
 
 @dataclass(frozen=True, eq=False)
 class FilmedClips:
-    """Labelled intervals of film, and how clips are cut out of them.
+    """Labelled intervals of film, and how clips are cut from them.
 
     Attributes:
         records: The intervals.
@@ -36,7 +36,7 @@ class FilmedClips:
     films: Mapping[Path, UInt8[Tensor, "_time 3 height width"]] = field(default_factory=dict)
 
     def read(self, record: Record, share: float) -> Clip:
-        """Cut a clip out of an interval; an interval shorter than a clip is looped.
+        """Cut a clip from an interval; an interval shorter than a clip is looped.
 
         Args:
             record: The interval.
@@ -89,7 +89,7 @@ class SyntheticClips:
 
     Attributes:
         synthesizer: Samples and renders the clips.
-        resample_every: Epochs after which all recipes are sampled anew; 0 never does.
+        resample_every: Epochs after which all recipes are sampled again; 0 never does.
         finished: Keeps finished clips in memory; None renders or composites them every time.
     """
 

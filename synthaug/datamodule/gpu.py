@@ -34,8 +34,8 @@ class PendingClip:
     Attributes:
         index: What the sampler asked for.
         recipe: What the clip will be.
-        job: The recipe made concrete. On the way between processes it has no people, for they are large and both sides
-            have them; the background's frames travel as the clip's video.
+        job: The recipe made concrete. While it is sent between processes it has no people, since they are large and
+            both sides have them; the background's frames travel as the clip's video.
     """
 
     index: SampleIndex

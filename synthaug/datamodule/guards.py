@@ -39,7 +39,7 @@ def check_flips(augmentation: Augmentation | None, images: Mapping[int, int] | N
     """Refuse to mirror clips if the labels of their mirror images are not known.
 
     Raises:
-        ValueError: Naming the two settings that contradict each other.
+        ValueError: If they are not known; the message names the two settings that contradict each other.
     """
     if augmentation is not None and augmentation.flip > 0 and images is None:
         raise ValueError(
@@ -66,7 +66,9 @@ def check_references(references: References, split: Split, separates: Trait) -> 
     Raises:
         LeakError: Naming the offender.
     """
-    assert_from_training((record.key for record in references.records), split, separates, noun="motion")
+    assert_from_training(
+        (references.clip_of(record.key) for record in references.records), split, separates, noun="motion"
+    )
 
 
 def check_backgrounds(background: Background, split: Split, separates: Trait) -> None:

@@ -52,7 +52,7 @@ class Loading:
         ahead: Batches rendered while training uses the one before, if a GPU renders; 0 renders each when it is needed.
         start_method: How workers start. fork shares avatars and compiled kernels with them; set here, because Python
             3.14 changes the default.
-        last: How an epoch ends: "full" fills the last batch with clips that come again, "short" leaves it short.
+        last: How an epoch ends: "full" fills the last batch with clips of the next round, "short" leaves it short.
         test_clips: Number of windows from each test interval that is longer than a clip, spread evenly from its start
             to its end. They share a key; `Training` averages their scores, other modules see them one by one. 1 takes
             the middle alone, which misses actions that come early or late.
@@ -188,9 +188,7 @@ class SynthAugDataModule(lightning.LightningDataModule):
         self._mirror_labels = labels or {}
         if self.synth is not None:
             references = self._gather_references(split)
-            if references.dropped:
-                count, total = len(references.dropped), len(split.train)
-                logger.warning("%d of %d training clips give no motion. motions.json says why.", count, total)
+            _warn_of_dropped(references, len(split.train))
             self._synthesizer = _make_synthesizer(self.synth, references, self.clip, self.seed, labels)
             self._synthesizer.preload_avatars()
             check_leaks(self._synthesizer, split, self.protocol.separates)
@@ -310,10 +308,19 @@ class SynthAugDataModule(lightning.LightningDataModule):
         )
 
 
+def _warn_of_dropped(references: References, total: int) -> None:
+    if not references.dropped:
+        return
+    count, reason = len(references.dropped), next(iter(references.dropped.values()))
+    logger.warning("%d of %d training clips give no motion. The first: %s", count, total, reason)
+    if not references.records:
+        logger.warning("No training clip gives a motion: there are no synthetic clips, and training sees film alone.")
+
+
 def _make_synthesizer(
     synthesis: Synthesis, references: References, clip: ClipFormat, seed: int, labels: dict[int, int] | None
 ) -> Synthesizer:
-    films = [(record, references.by_key[record.key]) for record in references.records]
+    films = references.films
     if films:
         synthesis = replace(synthesis, background=synthesis.background.prepare(films))
     return Synthesizer(synthesis, references, clip, seed=seed, mirror_labels=labels)

@@ -83,7 +83,7 @@ class EpochEnd:
 
     Attributes:
         last: "full" fills the last batch with clips of the next lap. "short" leaves it as it is, and repeats at most
-            one clip a process so that all processes have equally many.
+            one clip per process so that all processes have equally many.
         epoch_multiple: With "full", an epoch has a multiple of this number of batches, again filled with clips of the
             next lap. Where gradients are accumulated over that many batches, every optimizer step then sees equally
             many clips, however short an epoch is.

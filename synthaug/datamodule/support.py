@@ -38,8 +38,8 @@ class SupportSynthesis:
         """Render the synthetic clips of a task; none for classes whose support gives no motion.
 
         Args:
-            task: Whose support is re-enacted.
-            number: Of the task; written into the recipes' lineage.
+            task: The task whose support is re-enacted.
+            number: Number of the task; written into the recipes' lineage.
 
         Raises:
             LeakError: If a recipe shows anything but the support.
@@ -53,14 +53,13 @@ class SupportSynthesis:
         )
         if not references.records:
             return []
-        films = [(record, references.by_key[record.key]) for record in references.records]
-        synth = replace(self.synth, background=self.synth.background.prepare(films))
+        synth = replace(self.synth, background=self.synth.background.prepare(references.films))
         synthesizer = Synthesizer(
             synth, references, self.clip, seed=self.seed, lineage={"task": number}, mirror_labels=self.mirror_labels
         )
         recipes = [synthesizer.sample(index) for index in range(len(synthesizer))]
         recipes = [recipe for recipe in recipes if recipe.label in task.classes]
-        performed = {actor.motion for recipe in recipes for actor in recipe.actors}
+        performed = {references.clip_of(actor.motion) for recipe in recipes for actor in recipe.actors}
         support = Split(task.support, (), ())
         shown = sorted(performed | set(synth.background.sources))
         if strangers := find_held_out(shown, support, "key"):

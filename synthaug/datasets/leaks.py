@@ -1,4 +1,4 @@
-"""Refuse test film in training: what training and test share is an error before anything is learnt."""
+"""Refuse test film in training: if training and test share anything, an error is raised before training starts."""
 
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
@@ -68,16 +68,16 @@ def check_split(split: Split, by: Trait, unnamed: Mapping[str, Collection[str]])
 
 
 def assert_from_training(keys: Iterable[str], split: Split, by: Trait, *, noun: str) -> None:
-    """Refuse what comes from clips that are no training clips, or whose subject (camera) is in the test part.
+    """Refuse what comes from clips that are not training clips, or whose subject (camera) is in the test part.
 
     Args:
-        keys: Of the clips that it comes from.
+        keys: Keys of the clips that it comes from.
         split: The split that is trained on.
         by: What training and test may not share: the protocol's `separates`.
         noun: What comes from the clips, for the message: "motion".
 
     Raises:
-        LeakError: Naming the first clip, in the order of `keys`, that is held out.
+        LeakError: If a clip is held out; the message names the first, in the order of `keys`.
     """
     if offenders := find_held_out(keys, split, by):
         raise LeakError(
@@ -87,7 +87,7 @@ def assert_from_training(keys: Iterable[str], split: Split, by: Trait, *, noun: 
 
 
 def find_held_out(keys: Iterable[str], split: Split, by: Trait) -> list[str]:
-    """Those of some clips' keys that are no training clips, or whose subject (camera) is in the test part, in order."""
+    """Keys, in order, of the clips that are not training clips, or whose subject (camera) is in the test part."""
     traits = {record.key: _trait(record, by) for record in split.train}
     tested = {_trait(record, by) for record in split.test}
     return [key for key in keys if key not in traits or traits[key] in tested]

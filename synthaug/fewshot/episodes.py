@@ -78,11 +78,11 @@ def sample_tasks(records: Sequence[Record], episodes: Episodes) -> list[Task]:
 
     In each task the people (or cameras, or files) are split at random: one half is in the support, the other in the
     query. The order of classes, people and clips is sampled once for each task, and the support takes the first
-    `n_shot` clips: with fewer shots, tasks have the same query and a part of the support.
+    `n_shot` clips. With fewer shots, tasks therefore have the same query clips and a part of the support.
 
     Args:
         records: Clips that the recognizer has not learnt from.
-        episodes: Which tasks.
+        episodes: Which tasks to sample.
 
     Raises:
         ValueError: If there are fewer classes than `n_way`, or too few clips for a task.

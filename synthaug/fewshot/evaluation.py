@@ -76,7 +76,7 @@ def extract_features(
     """Features of all clips of some normalised batches, moved to main memory.
 
     Args:
-        recognizer: In evaluation mode.
+        recognizer: The recognizer, in evaluation mode.
         batches: On the recognizer's device.
     """
     found = [torch.zeros(0, recognizer.num_features)]

@@ -42,7 +42,7 @@ class MotionSource(ABC):
     @property
     @abstractmethod
     def fingerprint(self) -> str:
-        """A string that changes whenever the same record would give another motion; part of every cache key."""
+        """A string that changes whenever the same record would give a different motion; part of every cache key."""
 
     @abstractmethod
     def reads(self, record: Record) -> tuple[Path, ...]:

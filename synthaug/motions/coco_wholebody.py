@@ -30,7 +30,7 @@ from synthaug.motions.pose.following import Detection
 from synthaug.motions.pose.keypoints import Choice, film_format, lift_person, mask_missing
 from synthaug.structures import Plain, Record, Reference
 
-_VERSION = 1
+_VERSION = 2
 POINTS = 133
 _MAX_FRAMES = 200_000
 _MIN_SCORE = 0.2
@@ -218,7 +218,7 @@ class CocoWholebody(MotionSource):
         fps: Frame rate, used where the film is missing.
         size: Height and width of the picture, used where both film and file lack it.
         person: 0 selects the person who moves most, 1 the next.
-        present: Least share of the clip's frames that show the person.
+        present: Smallest share of the clip's frames that show the person.
         focal: Focal length over the longer side of the picture.
     """
 

@@ -21,7 +21,7 @@ from synthaug.motions.fitting.markers import Track, joint_markers
 from synthaug.motions.fitting.quality import assess
 from synthaug.structures import Camera, Record, Reference
 
-_VERSION = 3
+_VERSION = 4
 """Raised whenever the same truth would yield another estimate."""
 
 _ERROR_SIZES: dict[str, float] = {

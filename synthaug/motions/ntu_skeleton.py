@@ -30,7 +30,7 @@ from synthaug.motions.fitting.recovery import JointTrack, RecoveredMotion, recov
 from synthaug.motions.pose.following import Detection, PersonTrack, follow
 from synthaug.structures import Camera, Record, Reference
 
-_VERSION = 2
+_VERSION = 3
 JOINTS = 25
 MAX_BODIES = 24
 """Largest number of bodies in one frame: four times what a Kinect tracks."""
@@ -210,7 +210,7 @@ class NtuSkeleton(MotionSource):
         fps: Kinect's frame rate; the files do not store it.
         person: 0 selects the person who moves most, 1 the next, for actions of two people.
         camera: "colour" calibrates the colour camera from the file, "nominal" takes Kinect's nominal one.
-        present: Least share of the clip's frames that show the person, and the companion.
+        present: Smallest share of the clip's frames that show the person, and the companion.
         companions: "mutual" adds the companion in mutual actions and rejects such clips without one; "never" takes only
             the acting person.
     """

@@ -42,7 +42,7 @@ from synthaug.motions.pose.keypoints import (
 )
 from synthaug.structures import Plain, Record, Reference
 
-_VERSION = 1
+_VERSION = 2
 JOINTS = 13
 SIZE = (480, 640)
 """Height and width of the pictures that `pose2d` counts in."""
@@ -104,7 +104,7 @@ def _parse_person(value: Plain, where: str) -> ToyotaPerson:
 
 
 def _parse_planar(value: Plain, axes: int, field: str) -> Float[np.ndarray, "13 axis"]:
-    """Parse a planar pose into rows, one a joint; nan and inf mark gaps and are kept."""
+    """Parse a planar pose into rows, one for each joint; nan and inf mark gaps and are kept."""
     flat = parse_numbers(value, axes * JOINTS, field=field)
     absurd = flat[np.isfinite(flat) & (np.abs(flat) > _MAX_COORDINATE)]
     if len(absurd):
@@ -132,7 +132,7 @@ class ToyotaSkeleton(MotionSource):
         pose: "2d" or "3d".
         fps: Frame rate, used where the film is missing; the files do not store it.
         person: 0 selects the person who moves most, 1 the next.
-        present: Least share of the clip's frames that show the person.
+        present: Smallest share of the clip's frames that show the person.
         focal: Focal length over the longer side of the picture; the set's Kinects have 0.82 to 0.84.
     """
 

@@ -28,7 +28,7 @@ from synthaug.motions.pose.shots import Thumbnail, find_cuts, make_thumbnail, sp
 from synthaug.structures import Record, Reference
 from synthaug.video import SUFFIXES, VideoInfo, indices_at, probe, read_frames
 
-_VERSION = 4
+_VERSION = 5
 """Raised whenever the same film would yield another motion."""
 
 _CHUNK = 64
@@ -47,8 +47,9 @@ class VideoMotion(MotionSource):
 
     All people in the film are tracked; the acting person is the one who moves most, in pixels. If the film has cuts,
     the shot that shows most of that person is used. The fit bridges gaps of up to `Gate.gap`; longer ones end the
-    motion. Fingers follow mediapipe's hands where these are large enough in the picture, and are at rest otherwise. Jaw
-    and eyes are zeros.
+    motion, and what comes after one of at least `Gate.least` seconds is another performance (`Reference.others`).
+    Set that to half of the clips' length: shorter runs show no action. Fingers follow mediapipe's hands where these are
+    large enough in the picture, and are at rest otherwise. Jaw and eyes are zeros.
 
     The camera is assumed static and is estimated from the body and the feet (`scenes.estimate_standpoint`): lens,
     pitch, roll and height above the floor, each with its standard deviation. If the clip shows too little, as with
@@ -160,8 +161,13 @@ class VideoMotion(MotionSource):
         found = reference_from_landmarks(
             watched, name=record.key, hands=hands, focal=self._focal, gate=self._gate, beliefs=self._beliefs
         )  # fmt: skip
-        notes |= found.notes | {"offset": found.notes["offset"] + acting.first / info.fps}
-        return dataclasses.replace(found, notes=notes)
+        takes = [
+            dataclasses.replace(
+                take, others=(), notes=notes | take.notes | {"offset": take.notes["offset"] + acting.first / info.fps}
+            )
+            for take in (found, *found.others)
+        ]
+        return dataclasses.replace(takes[0], others=tuple(takes[1:]))
 
 
 @dataclass(frozen=True, eq=False)

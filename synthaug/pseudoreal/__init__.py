@@ -1,4 +1,4 @@
-"""The interface of what makes the embedded demo's film, which is rendered and stands in for film of people's homes."""
+"""The interface of film makers, which render the embedded demo's film in place of film from people's homes."""
 
 from abc import ABC, abstractmethod
 from pathlib import Path

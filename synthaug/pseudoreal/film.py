@@ -1,6 +1,6 @@
 """Render pseudo-real film: the demo's stand-in for clips filmed in people's homes.
 
-Its people, rooms, styles and cameras come from families that synthesis never uses, and it is made in another way:
+Its people, rooms, styles and cameras come from families that synthesis never uses, and it is made in a different way:
 supersampled, then passed through a sensor model and a video codec. It is not film, and every file's metadata says so.
 """
 
@@ -29,7 +29,7 @@ from synthaug.video import write_video
 from synthaug.workers import use_single_thread
 
 _VERSION = 1
-"""Part of the fingerprint; raise it when the same arguments come to make different film."""
+"""Part of the fingerprint; raise it when the same arguments would make a different film."""
 FILMING_STREAM = 21
 """Random stream of filming; part of every generator's seed."""
 ACTIONS = (
@@ -75,7 +75,7 @@ class FilmJob:
 
 @final
 class PseudoReal(FilmMaker):
-    """Every performer performs every action once, each time in another room and filmed by one camera or several.
+    """Every performer performs every action once, each time in a different room and filmed by one camera or several.
 
     Args:
         stage: Where and with whom it is shot; None is the demo's own set, `synthaug.pseudoreal.street`.

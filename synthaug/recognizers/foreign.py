@@ -1,4 +1,4 @@
-"""A recognizer made from any network of yours, which needs no change for it."""
+"""A recognizer made from any network of yours, without changes to the network."""
 
 from collections.abc import Callable
 

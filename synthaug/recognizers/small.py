@@ -16,7 +16,7 @@ from synthaug.recognizers.weights import load_weights
 CROP_SPREAD = 2.6
 """Half the side of `crop_to_movement`'s square, in standard deviations of where something moves."""
 MIN_HALF_CROP = 0.22
-"""Least half side of that square, as share of the picture's shorter side."""
+"""Smallest half side of that square, as share of the picture's shorter side."""
 NOISE_FACTOR = 2.5
 """Deviations up to this many times the median pixel's count as noise of sensor and codec."""
 COARSE_SIDE = 48
@@ -30,10 +30,10 @@ class SmallResNet(Recognizer):
 
     Trained on few clips, a network memorises their rooms and clothes. The input of this one is each frame's difference
     from the clip's mean picture, and its change since the frame before, so that a still background is zero. Both are in
-    units of the clip's own contrast, so that strong light is no cue. It keeps where and when something moves, on a
-    coarse grid: a wave is higher in the picture than a kick, sitting down ends low, and a few hundred steps do not
-    suffice to learn what a person is. It cannot learn from places and things that never move, and it is not invariant
-    to where people are. If you need that, or pretrained weights, use ResNet2D.
+    units of the clip's own contrast, so that the strength of the light gives no hint. It keeps where and when something
+    moves, on a coarse grid: a wave is higher in the picture than a kick, sitting down ends low, and a few hundred steps
+    do not suffice to learn what a person is. It cannot learn from places and things that never move, and it is not
+    invariant to where people are. If you need that, or pretrained weights, use ResNet2D.
 
     Args:
         num_classes: Number of actions.

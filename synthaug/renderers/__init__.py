@@ -1,6 +1,6 @@
 """The interface of renderers, which turn Gaussians into pictures.
 
-`renderers/torch.py` is the specification; parity tests hold every other renderer to it.
+`renderers/torch.py` is the specification; parity tests compare every other renderer with it.
 """
 
 import math
@@ -19,8 +19,8 @@ class Splatting:
     Attributes:
         antialiased: Whether opacities are lowered to make up for `eps2d`, as gsplat's `rasterize_mode="antialiased"`
             does; False is gsplat's "classic", which enlarges silhouettes at low resolution.
-        eps2d: Variance added to every footprint, in pixels squared. A box of one pixel has 1/12; 0.05 is nearest to the
-            truth, since Gaussians have no edges to soften.
+        eps2d: Variance added to every footprint, in pixels squared. A box of one pixel has 1/12; 0.05 is the most
+            accurate, since Gaussians have no edges to soften.
         max_alpha: Upper limit of one Gaussian's alpha (0.999 in gsplat 1.5.3, 0.99 in 1.6 and INRIA's rasteriser).
         near: Smallest camera depth that is rendered, metres.
         far: Largest camera depth that is rendered, metres.

@@ -227,7 +227,7 @@ def _stream(device: torch.device) -> torch.cuda.Stream:
 
 
 def _own_stream(device: torch.device) -> AbstractContextManager[object]:
-    """Use our own CUDA stream, so that rendering and training on the same GPU need not wait for each other."""
+    """Use our own CUDA stream, so that rendering and training on the same GPU do not wait for each other."""
     if device.type != "cuda":
         return nullcontext()
     index = torch.cuda.current_device() if device.index is None else device.index

@@ -1,7 +1,7 @@
 """The specification of a picture in plain PyTorch: slow, short and differentiable.
 
-Tests hold every other renderer to it. The module is named after its library; imports are absolute, so `import torch`
-means the library here too.
+Tests compare every other renderer with it. The module is named after its library; imports are absolute, so `import
+torch` means the library here too.
 """
 
 import dataclasses
@@ -77,8 +77,8 @@ def splat(
         posed: Gaussians in the world frame, metres.
         viewmat: World to camera.
         K: Intrinsics in pixels; skew is ignored, as in gsplat.
-        height: Of the picture, pixels.
-        width: Of the picture, pixels.
+        height: Height of the picture, pixels.
+        width: Width of the picture, pixels.
         splatting: The image model.
 
     Returns:

@@ -1,8 +1,8 @@
-"""Accuracies with their uncertainty: of one run, and of a sweep's arms with what they cannot conclude.
+"""Accuracies with their uncertainty, for one run and for the arms of a sweep, and what cannot be concluded from them.
 
-Only what runs left on disk is read, no model and no data set: `reading` reads files, `grading` counts predictions,
-`studies` sorts runs into arms, `statistics` and `results` compute, `cautions` says what cannot be concluded, and
-`tables`, `figures` and `pages` write the report.
+These modules read only what runs left on disk, no model and no data set: `reading` reads files, `grading` counts
+predictions, `studies` sorts runs into arms, `statistics` and `results` compute, `cautions` says what cannot be
+concluded, and `tables`, `figures` and `pages` write the report.
 """
 
 from synthaug.reports.scores import Prediction as Prediction

@@ -19,8 +19,8 @@ class Caution:
     """One reason not to conclude something.
 
     Attributes:
-        about: In a few words.
-        words: What it is, and what cannot be concluded because of it.
+        about: The reason in a few words.
+        words: The reason in full, and what cannot be concluded because of it.
         grave: Whether figures may be wrong, not only less certain than they look.
     """
 
@@ -36,7 +36,7 @@ def find_cautions(found: Results) -> tuple[Caution, ...]:
 
 
 def name_arm(study: Study, arm: StudyArm) -> str:
-    """An arm in a line: the values of its factors."""
+    """The name of an arm on one line: the values of its factors."""
     return ", ".join(f"{short_name(name)}={value}" for name, value in study.values(arm).items()) or "the only arm"
 
 
@@ -63,8 +63,8 @@ def _leaks(found: Results) -> Iterator[Caution]:
     if overlaps:
         yield Caution(
             "Overlaps of the protocol",
-            f"Training and test share {_listed(overlaps)}, as the protocol itself has it. Nothing is said about clips "
-            "that share none of it.",
+            f"Training and test share {_listed(overlaps)}, as the protocol itself has it. It is not known how well "
+            "clips that share none of it are recognised.",
         )
     nameless = {
         what: max((_nameless(run, what) for run in found.study.runs), default=0) for what in ("subject", "camera")
@@ -74,8 +74,8 @@ def _leaks(found: Results) -> Iterator[Caution]:
             continue
         yield Caution(
             f"Unknown {what}s",
-            f"Up to {count} clips of a run name no {what}. Whether training and test share {what}s among them cannot "
-            "be told; if they do, accuracies are of memory.",
+            f"Up to {count} clips of a run name no {what}. Whether training and test share {what}s among them is "
+            "unknown; if they do, accuracies partly measure memory.",
         )
     unchecked = [run for run in found.study.runs if run.leakage is None]
     if unchecked:
@@ -86,7 +86,7 @@ def _leaks(found: Results) -> Iterator[Caution]:
 
 
 def _nameless(run: Run, what: str) -> int:
-    """Clips of a run that do not say what their `what` is."""
+    """Number of clips of a run whose `what` (subject or camera) is unknown."""
     counts = (run.leakage or {}).get("clips_that_name_none")
     count = counts.get(what) if isinstance(counts, dict) else None
     return count if isinstance(count, int) else 0
@@ -105,7 +105,7 @@ def _broken(found: Results) -> Iterator[Caution]:
     if twice:
         yield Caution(
             "Seeds run twice",
-            f"{_arms(found, twice)} hold several runs of one seed. They count as one seed, by their mean.",
+            f"{_arms(found, twice)} have several runs of one seed. Their mean counts as one seed.",
             grave=True,
         )
 
@@ -115,8 +115,8 @@ def _unfinished(found: Results) -> Iterator[Caution]:
     if missing:
         yield Caution(
             "Runs missing",
-            f"{len(missing)} of {len(missing) + len(found.study.runs)} runs gave no figures and stand in no number "
-            "below. If the hard cases are what fails, the rest looks better than it is.",
+            f"{len(missing)} of {len(missing) + len(found.study.runs)} runs gave no figures and are missing from all "
+            "numbers below. If the hard cases are what fails, the rest looks better than it is.",
         )
 
 
@@ -126,7 +126,7 @@ def _seeds(found: Results) -> Iterator[Caution]:
     if single:
         yield Caution(
             f"One {unit}",
-            f"{_arms(found, single)}: one {unit}, hence no interval and no test. A difference may be chance.",
+            f"{_arms(found, single)}: one {unit}, so there is no interval and no test. A difference may be chance.",
         )
     units = "seeds" if unit == "seed" else f"{unit}s or seeds"
     unlike = [one for one in found.comparisons if set(one.arm.runs) != set(one.control.runs)]
@@ -158,8 +158,8 @@ def _unequal_steps(found: Results) -> Iterator[Caution]:
     if unlike:
         yield Caution(
             "Unequal training",
-            f"{_compared(found, unlike)}: arm and control took different numbers of optimizer steps. The difference is "
-            "that of training as well.",
+            f"{_compared(found, unlike)}: arm and control took different numbers of optimizer steps. The difference "
+            "may partly come from that.",
             grave=True,
         )
 
@@ -185,8 +185,8 @@ def _unequal_film(found: Results) -> Iterator[Caution]:
     if without:
         yield Caution(
             "Unequal exposure",
-            f"{_compared(found, without)}: only one of the two was shown filmed clips at all. The difference is that "
-            "of film against synthesis, not of synthesis beside film.",
+            f"{_compared(found, without)}: only one of the two was shown filmed clips at all. The difference "
+            "compares film with synthesis, not film alone with film and synthesis.",
         )
 
 
@@ -196,7 +196,7 @@ def _unequal_tests(found: Results) -> Iterator[Caution]:
         yield Caution(
             "Different test clips",
             f"{_compared(found, clips)}: arm and control were tested on different clips for the same seed. Their "
-            "difference is also that of the tests.",
+            "difference may partly come from that.",
             grave=True,
         )
     if len({frozenset(_classes(run)) for run in found.study.runs}) > 1:
@@ -246,7 +246,7 @@ def _guessing(found: Results) -> Iterator[Caution]:
     low = [result.arm for result in found.arms if _reaches(result.measures["mean_class_accuracy"], found.chance)]
     if low:
         yield Caution(
-            "Not told from guessing",
+            "Not distinguishable from guessing",
             f"{_arms(found, low)}: the interval reaches down to chance ({found.chance:.1%}).",
         )
 
@@ -256,7 +256,7 @@ def _pseudo_real(found: Results) -> Iterator[Caution]:
         yield Caution(
             "Pseudo-real test",
             "The data set is the demo: its 'filmed' clips are rendered. It shows that the machinery works and what "
-            "parts of it add; what synthesis is worth on film, it cannot say.",
+            "parts of it add; it cannot show what synthesis is worth on film.",
         )
 
 
@@ -279,7 +279,7 @@ def _last_checkpoint(found: Results) -> Iterator[Caution]:
     if last:
         yield Caution(
             "No validation",
-            f"{_count(last)} had no validation clips: the last checkpoint counts, wherever the curve stood.",
+            f"{_count(last)} had no validation clips: the last checkpoint was tested, whatever the curve did.",
         )
 
 

@@ -43,13 +43,13 @@ class ChartRow:
     """A mean with its interval, in a chart of rows.
 
     Attributes:
-        label: At its left.
+        label: Text at its left.
         group: Rows of a group stand together, under its name.
-        mean: The large dot.
-        interval: The bar; None for no bar.
-        values: Small dots, one a seed.
+        mean: Position of the large dot.
+        interval: Ends of the bar; None for no bar.
+        values: Positions of the small dots, one for each seed.
         colour: Number of its colour.
-        words: At its right.
+        words: Text at its right.
     """
 
     label: str
@@ -344,7 +344,7 @@ def confusion_figure(confusion: Int[np.ndarray, "class class_predicted"], classe
 
 
 def list_confusions(confusion: Int[np.ndarray, "class class_predicted"], classes: Sequence[str]) -> list[str]:
-    """The five most frequent mistakes, in words."""
+    """The five most frequent mistakes, as text."""
     shares = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
     np.fill_diagonal(shares, 0.0)
     order = np.argsort(-shares, axis=None, kind="stable")[:5]

@@ -14,7 +14,7 @@ BINS = 15
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """How far the scores of a run can be taken for probabilities.
+    """How far the scores of a run can be used as probabilities.
 
     Attributes:
         ece: Expected calibration error: the gap between confidence and accuracy, a bin's share of clips its weight.
@@ -42,7 +42,7 @@ class GradedRun:
     """Counts and calibration of a run's predictions.
 
     Attributes:
-        keys: Of the clips that were tested.
+        keys: Keys of the clips that were tested.
         confusion: How many clips of each class (row) were taken for each class (column).
         top5: Share of clips whose class is among the five with the highest scores; None without scores, and with five
             classes or fewer, where it says nothing.
@@ -72,7 +72,7 @@ def grade(predictions: Sequence[Prediction]) -> GradedRun:
     """Count a run's predictions.
 
     Raises:
-        ValueError: If they are none, or not one for each clip with a label and a prediction.
+        ValueError: If there are none, or not one for each clip with a label and a prediction.
     """
     try:
         keys = [str(one["key"]) for one in predictions]
@@ -102,7 +102,7 @@ def grade(predictions: Sequence[Prediction]) -> GradedRun:
 
 
 def read_scores(predictions: Sequence[Prediction]) -> Float[np.ndarray, "clip class"] | None:
-    """The predictions' scores; None if some have none, or they are no probabilities."""
+    """The predictions' scores; None if some have none, or they are not probabilities."""
     rows = [row if isinstance(row := one.get("scores"), list) else [] for one in predictions]
     if {len(row) for row in rows} != {len(rows[0])} or not rows[0]:
         return None

@@ -1,4 +1,4 @@
-"""List what may be kept, shared and trained on, source by source, for docs/licences.md and `synthaug licenses`.
+"""List for every source what may be kept, shared and trained on, for docs/licences.md and `synthaug licenses`.
 
 Not legal advice: a summary of the terms that we read, with where to read them.
 """
@@ -14,8 +14,8 @@ class LicenceTerms:
     """The terms of one source.
 
     Attributes:
-        name: Of the source.
-        licence: Its name, or that it is not stated.
+        name: Name of the source.
+        licence: Name of the licence, or that it is not stated.
         keep: What may be kept on your own disk.
         share: What may be passed on.
         train: What may be trained on it.
@@ -98,7 +98,7 @@ TABLE: tuple[LicenceTerms, ...] = (
         "Apache-2.0 (code, with MPI's smplx inside); weights not verified",
         "yes",
         "not before it is clear",
-        "non-commercial research only, for it stands on SMPL-X",
+        "non-commercial research only, because it is built on SMPL-X",
         "github.com/aigc3d/LHM",
         ("synthaug.motions.lhm",),
     ),

@@ -53,9 +53,9 @@ def build_page(title: str, found: Results, told: Sequence[Caution]) -> str:
     """The whole page.
 
     Args:
-        title: Of the sweep.
-        found: What is shown.
-        told: What it cannot conclude.
+        title: Title of the sweep.
+        found: The results to show.
+        told: What cannot be concluded from them.
     """
     sections = {
         "Result": _result(found),
@@ -148,7 +148,7 @@ def _sentence(found: Results, one: Comparison) -> str:
 
 def _cautions(told: Sequence[Caution]) -> str:
     if not told:
-        return "<p>Nothing beyond what How it was computed says.</p>"
+        return "<p>Nothing beyond the section How it was computed.</p>"
     items = "".join(
         f'<li class="{"grave" if one.grave else "mild"}"><b>{_escape(one.about)}.</b> {_escape(one.words)}</li>'
         for one in told
@@ -264,7 +264,7 @@ def _provenance(found: Results) -> str:
         body += "<h3>Licences</h3>" + _table(
             Table(("source", "licence", "may be shared", "may be trained on"), rows, 4)
         )
-        body += _note("A summary of the terms of what the runs used, no legal advice; see docs/licences.md.")
+        body += _note("A summary of the terms of what the runs used, not legal advice; see docs/licences.md.")
     return body
 
 
@@ -273,7 +273,7 @@ def _leakage(found: Results) -> str:
     said = [run.leakage for run in found.study.runs if run.leakage is not None]
     if not said:
         return "<p>No run left a leakage.json: what training and test share was not recorded.</p>"
-    # Seeds sample different clips, so counts differ from run to run: one row a fact, its different values joined.
+    # Seeds sample different clips, so counts differ from run to run. Each fact has one row with its values joined.
     facts: dict[str, dict[str, None]] = {}
     for one in said:
         for name, value in _flatten(one):

@@ -13,7 +13,7 @@ from synthaug.reports.grading import GradedRun, grade
 from synthaug.structures import Plain
 
 MARKS = ("metrics.json", "failure.txt", "config.yaml")
-"""Files by which a run's folder is known."""
+"""Files by which a run's folder is recognized."""
 
 
 class NoFiguresError(Exception):
@@ -32,7 +32,7 @@ class Unfinished:
     Attributes:
         place: Its folder, below the sweep's.
         state: `failed`, `unfinished` or `unreadable`.
-        reason: In a line.
+        reason: The reason, in one line.
     """
 
     place: str
@@ -72,7 +72,7 @@ class Sweep:
     Attributes:
         runs: Those that finished.
         unfinished: Those that did not, or whose figures cannot be read.
-        orders: The values of each override in the order in which they were asked for, as far as a multirun.yaml says.
+        orders: The values of each override in the order of the command line, as far as a multirun.yaml records it.
     """
 
     runs: tuple[Run, ...]
@@ -83,14 +83,14 @@ class Sweep:
 def read_sweep(folder: Path) -> Sweep:
     """Read every run in or below a folder.
 
-    A folder within a run's folder (a later evaluation of it) is no run of its own, nor is a hidden one.
+    A folder within a run's folder (a later evaluation of it) does not count as a run, and neither does a hidden one.
 
     Raises:
         ValueError: If there is no such folder, or no run in it.
     """
     if not folder.is_dir():
         raise ValueError(
-            f"Expected a folder that a multirun left, got '{folder}', which is no folder. Look below runs/."
+            f"Expected a folder that a multirun left, got '{folder}', which is not a folder. Look below runs/."
         )
     runs, unfinished = [], []
     for place in find_runs(folder):
@@ -108,7 +108,7 @@ def read_sweep(folder: Path) -> Sweep:
 
 
 def find_runs(folder: Path) -> Iterator[Path]:
-    """Folders of runs, a run's own folders left out."""
+    """Folders of runs, without the folders inside them."""
     if any((folder / mark).is_file() for mark in MARKS):
         yield folder
         return
@@ -159,7 +159,7 @@ def read_run(folder: Path, place: str) -> Run:
 
 
 def parse_overrides(words: Plain) -> dict[str, str]:
-    """Overrides by name; a leading + or ++ makes no other name, and what was taken out with ~ is `removed`."""
+    """Overrides by name, without a leading + or ++; the value of one that was removed with ~ is `removed`."""
     found: dict[str, str] = {}
     for word in words if isinstance(words, list) else []:
         name, _, value = str(word).partition("=")
@@ -168,10 +168,10 @@ def parse_overrides(words: Plain) -> dict[str, str]:
 
 
 def read_curves(folder: Path) -> dict[str, dict[int, float]]:
-    """Learning curves that Lightning's CSVLogger wrote, by name and step; of a step logged twice the later counts.
+    """Learning curves that Lightning's CSVLogger wrote, by name and step; if a step was logged twice, the later counts.
 
-    A run that went on after it was cut off wrote `metrics-1.csv` and so on before `metrics.csv`. What cannot be read as
-    a number is left out: a run that was killed ends in half a line.
+    A run that continued after an interruption wrote `metrics-1.csv` and so on before `metrics.csv`. What cannot be read
+    as a number is left out: a run that was killed ends in half a line.
     """
     found: dict[str, dict[int, float]] = {}
     for path in (
@@ -207,7 +207,7 @@ def _descend(tree: Plain, *names: str) -> Plain:
 
 
 def _split_values(values: str) -> Iterator[str]:
-    """Values of a sweep: parted by commas outside of brackets."""
+    """Values of a sweep: separated by commas outside of brackets."""
     depth, word = 0, ""
     for letter in f"{values},":
         depth += (letter in "[{(") - (letter in ")}]")

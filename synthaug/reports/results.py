@@ -19,18 +19,18 @@ CALIBRATIONS = ("ece", "nll", "brier")
 
 @dataclass(frozen=True, eq=False)
 class ArmResult:
-    """What an arm came to.
+    """The results of one arm.
 
     Attributes:
-        arm: Which.
+        arm: The arm.
         measures: Mean over seeds, or over folds, of each measure that its runs have.
-        per_class: The same of the share recognised, by class.
+        per_class: The same for the share of clips recognised, by class.
         confusion: Clips of each class (row) taken for each class (column), all runs together; None without
             predictions, or where its runs have different classes.
         classes: Names of the rows of `confusion`; `class 3` where its runs did not say.
         calibration: Bins of confidence of all runs together, the measures their mean; None without scores.
         curves: Learning curves by name: at each step that every run logged, mean, lowest and highest over runs.
-        strata: The same of the mean class accuracy on each part of the test that the protocol tells apart.
+        strata: The same for the mean class accuracy on each part of the test that the protocol distinguishes.
     """
 
     arm: StudyArm
@@ -48,10 +48,10 @@ class Comparison:
     """An arm against its control, over the seeds (and folds) that both have.
 
     Attributes:
-        arm: Which.
+        arm: The arm.
         control: The arm that it is compared with.
-        differs: Factors beyond the control's own that they differ in, too.
-        paired: Of mean class accuracy; the measure that is tested.
+        differs: Further factors, besides the control's own, in which the two differ.
+        paired: Difference of mean class accuracy, the measure that is tested.
         p_holm: `paired.p_student`, corrected for all comparisons of the report.
         top1: The difference of top-1.
         per_class: The difference of each class's share.
@@ -69,7 +69,7 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """What the corrected test allows to be said, at 5 %."""
+        """What can be concluded from the corrected test, at 5 %."""
         if self.p_holm is None or self.p_holm >= 0.05:
             return "not resolved"
         return "higher" if self.paired.difference > 0 else "lower"
@@ -82,7 +82,7 @@ class Results:
     Attributes:
         study: The arms.
         arms: Each arm's figures, in the study's order.
-        comparisons: In the order of controls and arms; no pair of arms stands there twice.
+        comparisons: In the order of controls and arms; no pair of arms occurs twice.
         chance: Mean class accuracy of guessing; None if runs differ in it.
     """
 
@@ -132,13 +132,13 @@ def stratum_share(run: Run, name: str) -> float | None:
 
 
 def strata_of(arm: StudyArm) -> dict[str, None]:
-    """Names of the parts of the test that an arm's runs tell apart, in order of first sight."""
+    """Names of the parts of the test that an arm's runs distinguish, in order of first occurrence."""
     strata = [run.metrics.get("strata") for run in arm.every_run]
     return {str(name): None for one in strata if isinstance(one, dict) for name in one}
 
 
 def by_seed(arm: StudyArm, value: Callable[[Run], float | None]) -> dict[tuple[str, ...], float]:
-    """A value for each seed that has it; of runs of one seed the mean, so that none counts twice."""
+    """A value for each seed that has one; several runs of one seed are averaged, so that no seed counts twice."""
     found = {}
     for seed, runs in arm.runs.items():
         known = [one for run in runs if (one := value(run)) is not None]
@@ -148,10 +148,10 @@ def by_seed(arm: StudyArm, value: Callable[[Run], float | None]) -> dict[tuple[s
 
 
 def by_unit(arm: StudyArm, values: dict[tuple[str, ...], float]) -> dict[tuple[str, ...], float]:
-    """Values by seed and fold as one for each independent sample.
+    """Values by seed and fold, averaged to one value for each independent sample.
 
     Seeds of one fold share its test clips and people. If each counted as an observation, intervals would claim for
-    other people what was only measured for other seeds; so a fold counts once, by the mean of its seeds.
+    other people what was only measured for other seeds. So a fold counts once, with the mean of its seeds.
     """
     groups: dict[tuple[str, ...], list[float]] = {}
     for seed, value in values.items():
@@ -170,7 +170,7 @@ def shared_units(
 
 
 def classes_of(arm: StudyArm) -> dict[str, None]:
-    """Names of the classes that an arm's runs tested, in order of first sight."""
+    """Names of the classes that an arm's runs tested, in order of first occurrence."""
     per_class = [run.metrics.get("per_class") for run in arm.every_run]
     return {str(name): None for one in per_class if isinstance(one, dict) for name in one}
 

@@ -14,7 +14,7 @@ from synthaug.files import write_lines
 from synthaug.structures import Plain, Recipe
 
 Prediction: TypeAlias = Mapping[str, Plain]
-"""What a recognizer said of one clip: `key`, `label` and `prediction`, and more that is not looked at."""
+"""What a recognizer said of one clip: `key`, `label` and `prediction`, and more that is not used."""
 
 
 @dataclass(frozen=True)
@@ -85,12 +85,12 @@ def _interval(
 
 
 def write_recipes(folder: Path, recipes: Iterable[Recipe]) -> None:
-    """Leave `recipes.jsonl`, the synthetic data set itself, in a run's folder."""
+    """Write `recipes.jsonl`, the synthetic data set itself, into a run's folder."""
     write_lines(folder / "recipes.jsonl", (recipe.to_json() for recipe in recipes))
 
 
 def metrics_of(scores: Scores, facts: Mapping[str, Plain]) -> dict[str, Plain]:
-    """What metrics.json holds: the scores, and facts about the run beside them."""
+    """The content of metrics.json: the scores and facts about the run."""
     plain = asdict(scores)
     plain["interval"] = list(scores.interval)
     return {**plain, **facts}

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from scipy.special import stdtr, stdtrit
 
 LEVEL = 0.95
-"""Of every interval."""
+"""Confidence level of every interval."""
 MAX_ENUMERATED = 40
 """Pairs whose 2**40 changes of sign are still counted exactly, as two halves of 2**20."""
 
@@ -18,10 +18,10 @@ class Estimate:
     """A mean over seeds.
 
     Attributes:
-        mean: Of the seeds' values.
+        mean: Mean of the seeds' values.
         interval: 95 % interval by Student's t; None if there is one seed, or all seeds gave the same, since spread
             cannot be estimated then.
-        values: By seed.
+        values: The values, by seed.
     """
 
     mean: float
@@ -110,8 +110,8 @@ def student_p(differences: Float[np.ndarray, " pair"]) -> float | None:
 def sign_flip_p(differences: Float[np.ndarray, " pair"]) -> float:
     """Exact two-sided p of the sign-flip test, at most 40 pairs.
 
-    Under the hypothesis that arms are exchangeable within a seed, every choice of signs is as likely. The sums of
-    each half of the pairs are listed, and of their 2**pairs combinations those beyond the observed sum counted.
+    Under the hypothesis that arms are exchangeable within a seed, every choice of signs is as likely. The sums of each
+    half of the pairs are listed, and those of their 2**pairs combinations that lie beyond the observed sum are counted.
 
     Raises:
         ValueError: If there are no pairs, or more than 40.
@@ -140,7 +140,7 @@ def _signed_sums(values: Float[np.ndarray, " pair"]) -> Float[np.ndarray, " comb
 
 
 def holm(ps: Sequence[float | None]) -> list[float | None]:
-    """P values, made larger for there being several of them; None stays None and counts as a test.
+    """P values corrected for the number of tests; None stays None and counts as a test.
 
     Source:
         Holm, "A Simple Sequentially Rejective Multiple Test Procedure", 1979.

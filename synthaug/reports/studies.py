@@ -19,9 +19,9 @@ class StudyArm:
     """Runs that differ only in the seed.
 
     Attributes:
-        values: Of each of the study's factors.
+        values: Value of each of the study's factors.
         runs: By seed, and by the fold where folds are averaged over; more than one only where a sweep repeats a job.
-        folded: How many words at the end of a key of `runs` name the fold; 0 without folds.
+        folded: Number of words at the end of a key of `runs` that name the fold; 0 without folds.
     """
 
     values: tuple[str, ...]
@@ -39,7 +39,7 @@ class StudyArm:
 
     @property
     def every_run(self) -> tuple[Run, ...]:
-        """All of its runs, by seed."""
+        """All runs of the arm, by seed."""
         return tuple(run for runs in self.runs.values() for run in runs)
 
 
@@ -49,11 +49,11 @@ class Study:
 
     Attributes:
         shared: Overrides that all runs have alike.
-        factors: The overrides that vary, each with its values in order: numbers by size, words as they were asked for.
-            The one that the first control fixes is the last.
+        factors: The overrides that vary, each with its values in order: numbers by size, words in the order of the
+            command line. The one that the first control fixes is the last.
         arms: In the order of the factors' values.
         controls: What arms are compared with: values of one factor or more.
-        unit: What figures are averaged over, `seed` or `fold`; within a fold over its seeds first.
+        unit: What figures are averaged over: `seed`, or `fold` after the seeds of each fold.
         unfinished: Runs without figures.
     """
 
@@ -74,10 +74,11 @@ class Study:
         return dict(zip(self.factors, arm.values, strict=True))
 
     def control_of(self, arm: StudyArm, control: dict[str, str]) -> StudyArm | None:
-        """The arm that this one is compared with: the control's that shares all other factors.
+        """The arm that this one is compared with: the one with the control's values that shares all other factors.
 
-        Where the control was run with but one value of a factor (no synthetic clips have but one number a class), it
-        stands for all of that factor's values. None if there is none, or it is the arm itself.
+        If the control was run with only one value of a factor, it is compared with all of that factor's values: a
+        control without synthetic clips has only one number of clips per class. None if there is no such arm, or if it
+        is the arm itself.
         """
         candidates = [other for other in self.arms if control.items() <= self.values(other).items()]
         ours = self.values(arm)
@@ -100,7 +101,7 @@ def arrange_runs(left: Sweep, *, over: Sequence[str] = (), baselines: Sequence[s
         baselines: What to compare with: `arm=none`, or just `none`; several factors separated by blanks.
 
     Raises:
-        ValueError: If a baseline is no value of this sweep.
+        ValueError: If a baseline is not a value of this sweep.
     """
     apart = (*SEEDS, *over)
     folds = tuple(name for name in over if len({setting(run, name) for run in left.runs}) > 1)
@@ -134,7 +135,7 @@ def seed_of(run: Run, folds: Sequence[str] = ()) -> tuple[str, ...]:
 
 
 def setting(run: Run, name: str) -> str:
-    """A run's value of an override: what was said, else what its configuration holds there, else `default`."""
+    """A run's value of an override: from the command line, else from its configuration, else `default`."""
     if name in run.overrides:
         return run.overrides[name]
     node: Plain = run.config
@@ -166,7 +167,7 @@ def parse_control(words: str, factors: dict[str, tuple[str, ...]]) -> dict[str, 
 
 
 def _usual_controls(factors: dict[str, tuple[str, ...]]) -> tuple[dict[str, str], ...]:
-    """The control if none is named: a value of _CONTROLS, with a single factor its first value, else none."""
+    """The control if none is named: a value of _CONTROLS; with a single factor its first value; else no control."""
     known: Iterable[dict[str, str]] = ({name: value} for name, value in _CONTROLS if value in factors.get(name, ()))
     only = ({name: values[0]} for name, values in factors.items() if len(factors) == 1)
     return tuple([*known, *only][:1])

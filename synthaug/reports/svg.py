@@ -18,7 +18,7 @@ class Axis:
     Attributes:
         low: Left or lower end.
         high: The other end, beyond `low`.
-        title: Under it, or above it.
+        title: Text under it, or above it.
         percent: Whether shares are labelled as percent.
         log: Whether equal ratios are equal distances; `low` is then beyond 0.
     """
@@ -62,11 +62,11 @@ class Series:
 
     Attributes:
         points: x and y.
-        colour: Its number.
+        colour: Number of the colour.
         bars: x, lowest and highest y: intervals.
         band: x, lowest and highest y: an area.
         line: Whether points are joined.
-        radius: Of each point, in pixels; 0 for no points.
+        radius: Radius of each point, in pixels; 0 for no points.
     """
 
     points: Sequence[tuple[float, float]]
@@ -85,11 +85,11 @@ class Panel:
         x: Axis across.
         y: Axis upwards.
         series: Painted in this order.
-        title: Above it.
+        title: Text above it.
         level: A dashed line across, such as chance.
         diagonal: Whether a dashed line goes from corner to corner.
-        width: In pixels.
-        height: In pixels.
+        width: Width in pixels.
+        height: Height in pixels.
     """
 
     x: Axis

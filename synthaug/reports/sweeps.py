@@ -17,11 +17,11 @@ from synthaug.reports.tables import Table, latex, markdown, runs_csv, summary_ta
 
 
 def study_results(folder: Path, *, over: Sequence[str] = (), baselines: Sequence[str] = ()) -> Results:
-    """What the runs below a folder came to.
+    """The results of the runs below a folder.
 
     Args:
-        folder: A multirun's, or one with several in it.
-        over: Overrides that tell folds apart.
+        folder: Folder of a multirun, or one that contains several.
+        over: Overrides that distinguish folds.
         baselines: What arms are compared with, as in `arm=none`; the usual controls if none is named.
 
     Raises:
@@ -44,7 +44,7 @@ def write_report(found: Results, to: Path, *, title: str) -> Path:
 
 
 def print_results(found: Results, *, title: str) -> None:
-    """The tables in the terminal, with why runs have no figures."""
+    """Print the tables in the terminal, and why some runs have no figures."""
     console = Console()
     console.print(_rich(summary_table(found), title))
     if found.chance is not None:
@@ -61,7 +61,7 @@ def print_results(found: Results, *, title: str) -> None:
 
 
 def print_sweep(folder: Path, *, over: Sequence[str] = (), baselines: Sequence[str] = ()) -> None:
-    """A sweep's tables in the terminal, of whatever finished."""
+    """Print a sweep's tables in the terminal, from the runs that have finished."""
     print_results(study_results(folder, over=over, baselines=baselines), title=str(folder))
 
 

@@ -44,8 +44,8 @@ class Table:
     """Words in rows and columns.
 
     Attributes:
-        columns: Their heads.
-        rows: One cell a column.
+        columns: Heads of the columns.
+        rows: The rows, with one cell for each column.
         words: How many columns from the left hold words, the others holding numbers.
         groups: Numbers of the rows with which a new group begins.
     """
@@ -83,7 +83,7 @@ def _measures_table(found: Results, names: Sequence[str]) -> Table:
 
 
 def summary_table(found: Results) -> Table:
-    """What fits a terminal: each arm's accuracy, and its difference from its first control."""
+    """A table that fits a terminal: each arm's accuracy, and its difference from its first control."""
     study = found.study
     first = {one.arm: one for one in reversed(found.comparisons)}
     rows = []
@@ -114,7 +114,7 @@ def comparisons_table(found: Results) -> Table:
 
 
 def strata_table(found: Results) -> Table:
-    """Mean class accuracy on each part of the test that the protocol tells apart, and the difference from the control.
+    """Mean class accuracy on each part of the test that the protocol separates, and the difference from the control.
 
     Without rows if no run distinguishes any.
     """
@@ -250,7 +250,7 @@ def latex(found: Results) -> str:
 
 
 def runs_csv(found: Results) -> str:
-    """One row a run, with unrounded figures; runs without figures are there, too, with their reason."""
+    """One row for each run, with unrounded figures; runs without figures are listed too, with the reason."""
     study = found.study
     every = sorted({name for run in study.runs for name, value in run.metrics.items() if _plain(name, value)})
     factors = list(study.factors)

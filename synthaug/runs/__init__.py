@@ -1,1 +1,1 @@
-"""What a run leaves in its folder: results, contact sheets, previews, inspections and replays."""
+"""Write what a run leaves in its folder: results, contact sheets, previews, inspections and replays."""

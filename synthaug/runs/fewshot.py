@@ -33,7 +33,7 @@ def evaluate_tasks(
     Args:
         recognizer: Gives the features; left in evaluation mode.
         data: After `setup`. The recognizer must not have learnt from its test clips.
-        episodes: Which tasks.
+        episodes: Which tasks to evaluate.
         per_class: Number of synthetic clips of each class of a task; 0 makes none.
 
     Raises:

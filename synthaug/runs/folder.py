@@ -61,11 +61,11 @@ def _identity(config: str) -> Plain:
 def find_finished(folder: Path, config: str) -> float | None:
     """Mean class accuracy of the run in a folder, if it has finished with this configuration (`same_run`).
 
-    A sweep that was interrupted goes on where it stopped when it is started again in its folder. Prints that it found
-    a finished run.
+    So an interrupted sweep continues where it stopped when it is started again in its folder. Prints that it found a
+    finished run.
 
     Args:
-        folder: Of a run.
+        folder: Folder of a run.
         config: Resolved, as YAML.
     """
     written, metrics = folder / "config.yaml", folder / "metrics.json"
@@ -79,8 +79,8 @@ def find_finished(folder: Path, config: str) -> float | None:
 def begin_run(folder: Path, config: str) -> None:
     """Write `config.yaml`, and move what a run of another configuration left in the folder to a folder in `earlier`.
 
-    So nothing of that run is taken for this one's: neither its scores, should this one be interrupted, nor its
-    checkpoint. A run that is resumed keeps what it has; its learning curve so far stays beside the new one.
+    So nothing of that run is mistaken for a result of this one, even if this one is interrupted: neither its scores nor
+    its checkpoint. A run that is resumed keeps what it has; its learning curve so far stays beside the new one.
     """
     written = folder / "config.yaml"
     if written.is_file() and not same_run(written.read_text(), config):
@@ -166,7 +166,7 @@ def _write_json(path: Path, content: Mapping | Sequence) -> None:
 
 
 def motion_report(data: SynthAugDataModule) -> dict[str, dict[str, float | None] | dict[str, str]]:
-    """Grades of the references and the reasons for those dropped, by key: what motions.json holds."""
+    """Grades of the references and the reasons for those dropped, by key: the content of motions.json."""
     synthesizer = data.synthesizer
     if synthesizer is None:
         return {"quality": {}, "dropped": {}}
@@ -188,7 +188,7 @@ def visibility_report(data: SynthAugDataModule) -> dict[str, Plain]:
 
 
 def leak_report(data: SynthAugDataModule) -> dict[str, Plain]:
-    """What was checked, what was found, and what the protocol itself lets training and test share: leakage.json.
+    """What was checked and found, and what the protocol lets training and test share: the content of leakage.json.
 
     Clips that do not say who is seen or which camera filmed cannot be checked; the report counts them.
     """
@@ -220,7 +220,10 @@ def _violations(data: SynthAugDataModule) -> list[Plain]:
 
 
 def _performed(data: SynthAugDataModule) -> set[str]:
-    return {actor.motion for recipe in data.recipes() for actor in recipe.actors}
+    if data.synthesizer is None:
+        return set()
+    references = data.synthesizer.references
+    return {references.clip_of(actor.motion) for recipe in data.recipes() for actor in recipe.actors}
 
 
 def close_sweep(folder: Path, *, over: Sequence[str] = ()) -> bool:

@@ -1,4 +1,4 @@
-"""Describe one recorded motion: facts to read, and views to judge it by at a glance."""
+"""Describe one recorded motion: facts, and pictures that show at a glance whether it is right."""
 
 import math
 from collections.abc import Sequence
@@ -25,9 +25,9 @@ _GROUND, _LINE = (40, 42, 48), (86, 90, 100)
 _LINE_SPACING = 0.5
 """Metres between the lines on the floor."""
 _PREVIEW_FPS = 12.0
-"""Frames a second of the preview: enough to judge a movement by."""
+"""Frames per second of the preview: enough to judge a movement."""
 _MAX_SPEED, _MAX_DEPTH, _MAX_EXCESS = 12.0, 0.05, 15.0
-"""Metres a second, metres below the floor, and degrees beyond a joint's range that count as doubtful."""
+"""Metres per second, metres below the floor, and degrees beyond a joint's range that count as doubtful."""
 
 
 def whole_record(path: Path) -> Record:
@@ -36,7 +36,7 @@ def whole_record(path: Path) -> Record:
 
 
 def describe_motion(reference: Reference, *, kind: str, path: Path) -> list[tuple[str, str]]:
-    """What was understood, line by line: source, time, frame of reference, joints, camera, score and its parts."""
+    """What was read, line by line: source, time, frame of reference, joints, camera, score and its parts."""
     motion = reference.motion
     rows = [
         ("source", f"{kind}: {path}"),
@@ -78,7 +78,7 @@ def _joints(motion: Motion) -> str:
 
 
 def _companions(reference: Reference) -> str:
-    """How many take part beside the acting person, and how far away they are."""
+    """How many people take part besides the acting person, and how far away they are."""
     if not reference.companions:
         return "none"
     apart = [float((one.transl - reference.motion.transl).norm(dim=-1).median()) for one in reference.companions]
@@ -98,7 +98,7 @@ def _camera(reference: Reference) -> str:
 
 
 def find_doubts(motion: Motion) -> list[str]:
-    """What looks wrong: jumps, soles off the floor, joints beyond their range. Empty where nothing does."""
+    """What looks wrong: jumps, soles off the floor, joints beyond their range. Empty if nothing looks wrong."""
     joints = joint_positions(motion, mean_skeleton())
     result = []
     if motion.num_frames > 1:
@@ -126,8 +126,8 @@ class MotionPreview:
     """How a motion is shown.
 
     Attributes:
-        side: Of a picture, pixels.
-        seconds: Of the motion that are shown at most.
+        side: Side of a picture, pixels.
+        seconds: Longest part of the motion that is shown.
     """
 
     side: int = 224
@@ -152,14 +152,14 @@ def show_views(
 ) -> tuple[Strip, ...]:
     """Stick figure and re-enactment, each as the reference's camera saw it and from the performer's left.
 
-    The floor has lines half a metre apart. The first camera's picture is cut to where the person is; the second goes
-    along with the person, so that the lines move.
+    The floor has lines half a metre apart. The first camera's picture is cropped to the person. The second camera moves
+    with the person, so that the lines move.
 
     Args:
         reference: What is shown, on the mean skeleton.
         avatar: Who re-enacts.
         renderer: Renders them.
-        preview: How much.
+        preview: How much is shown, and how large.
         film: The film that the reference was estimated from; shown under the first stick figure.
     """
     times = preview.times(reference.motion)
@@ -224,7 +224,7 @@ class _Crop:
 
 
 def _crop_to_people(joints: Float[Tensor, "time joint 3"], camera: Camera, side: int) -> _Crop:
-    """The smallest square that holds everybody all along, and a fifth of it on every side; at most the whole picture.
+    """The smallest square that holds everybody, plus a fifth of it on every side; at most the whole picture.
 
     So people who are small in a film are shown large; what lies outside the film is dark.
     """
@@ -241,10 +241,10 @@ def _crop_to_people(joints: Float[Tensor, "time joint 3"], camera: Camera, side:
 
 
 def side_camera(motion: Motion, *, side: int) -> Camera:
-    """A camera on the performer's left, at the height of the hips, that goes along and sees a person reaching up."""
+    """A camera on the performer's left, at the height of the hips, that moves along and has room for raised arms."""
     across = axis_angle_to_matrix(motion.global_orient)[:, :, 0].mean(dim=0) * motion.transl.new_tensor([1.0, 0, 1.0])
     if float(across.norm()) < 0.1:
-        # A person who turns or lies has no mean left; the world's x is as good.
+        # A person who turns or lies has no mean direction to the left; the world's x serves as well.
         across = motion.transl.new_tensor([1.0, 0.0, 0.0])
     left = across / across.norm()
     eyes = motion.transl * motion.transl.new_tensor([1.0, 0, 1.0]) + 4.2 * left + motion.transl.new_tensor([0, 1.0, 0])

@@ -1,4 +1,4 @@
-"""Lay out what synthesis makes of references: rows for contact sheets, strips for side-by-side films."""
+"""Lay out references and their re-enactments: rows for contact sheets, strips for side-by-side films."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,7 +9,7 @@ from synthaug.body.skeleton import joint_positions, mean_skeleton, resample
 from synthaug.datamodule.module import SynthAugDataModule
 from synthaug.progress import track
 from synthaug.runs.sheets import SheetRow, Strip, paint_skeleton
-from synthaug.structures import Clip, ClipFormat, Recipe, Record
+from synthaug.structures import Clip, ClipFormat, Recipe, Record, Reference
 from synthaug.synthesis import Synthesizer
 from synthaug.synthesis.staging import camera_at
 from synthaug.video import read_clip
@@ -38,9 +38,10 @@ def sample_recipes(synthesizer: Synthesizer, record: Record, count: int) -> list
     return found
 
 
-def read_reference_clip(record: Record, recipe: Recipe) -> Clip:
+def read_reference_clip(record: Record, recipe: Recipe, reference: Reference) -> Clip:
     """The filmed clip at the instants of a recipe."""
-    offset = recipe.start % (record.end - record.start)
+    # The motion begins where the person is first seen, which may be far into the clip.
+    offset = (reference.notes.get("offset", 0.0) + recipe.start) % (record.end - record.start)
     return read_clip(record, offset=offset, fps=recipe.fps, num_frames=recipe.num_frames, size=recipe.size)
 
 
@@ -53,8 +54,8 @@ def make_strips(synthesizer: Synthesizer, record: Record, variants: int) -> tupl
     if not recipes:
         return ()
     first = recipes[0]
-    film = read_reference_clip(record, first)
     reference = synthesizer.references.by_key[record.key]
+    film = read_reference_clip(record, first, reference)
     times = first.start + torch.arange(first.num_frames, dtype=torch.float64) / first.fps
     view, overlay = camera_at(reference, times, first.size), film.video
     for motion in reference.people:

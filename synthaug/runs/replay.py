@@ -16,14 +16,14 @@ from synthaug.workers import use_single_thread
 def replay(
     data: SynthAugDataModule, recipes: Sequence[Recipe], *, folder: Path | None = None, num_workers: int = 0
 ) -> int:
-    """Render recipes that are not there yet; returns how many were.
+    """Render recipes that are not there yet; returns how many were rendered.
 
     Args:
-        data: Set up with the configuration that the recipes were made with.
-        recipes: Which ones.
-        folder: Where to write `<class>/<digest>.mp4`, lossless but for H.264 at crf 18, the recipe in the file's
-            `comment` tag. None fills the cache instead.
-        num_workers: Processes.
+        data: The data module, set up with the configuration that the recipes were made with.
+        recipes: The recipes to render.
+        folder: Where to write `<class>/<digest>.mp4`, H.264 at crf 18 with the recipe in the file's `comment` tag. None
+            fills the cache instead.
+        num_workers: Number of processes.
 
     Raises:
         ValueError: If there is nothing to render with, or nowhere to keep it.

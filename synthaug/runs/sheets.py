@@ -26,7 +26,7 @@ class Strip:
     """Frames of one clip, side by side.
 
     Attributes:
-        title: Written above.
+        title: Text written above it.
         video: All strips of a sheet show the same instants.
     """
 
@@ -96,7 +96,7 @@ def _fit_square(picture: np.ndarray, side: int) -> np.ndarray:
 
 
 def join_strips(strips: Sequence[Strip], *, side: int) -> UInt8[Tensor, "time 3 height width"]:
-    """A film of several clips beside each other, titles above, as long as the shortest."""
+    """A film of several clips beside each other with titles above, as long as the shortest clip."""
     length = min(len(strip.video) for strip in strips)
     frames = []
     for index in range(length):
@@ -117,9 +117,9 @@ def paint_skeleton(
     """Frames with the body's bones painted over them: trunk yellow, left blue, right red.
 
     Args:
-        video: What to paint on; stays as it is.
+        video: Frames to paint on; they are not changed.
         joints: World positions, a frame for each picture.
-        camera: Of the same frames and size.
+        camera: Camera with the same frames and size.
     """
     points = torch.einsum("tij,tkj->tki", camera.viewmats[:, :3, :3], joints) + camera.viewmats[:, None, :3, 3]
     pixels = torch.einsum("tij,tkj->tki", camera.Ks, points)

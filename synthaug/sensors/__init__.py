@@ -1,4 +1,4 @@
-"""The camera that records a finished clip. The interface; the files beside it are the answers."""
+"""The interface of sensors, the cameras that record a finished clip; each file beside it is one choice."""
 
 from abc import ABC, abstractmethod
 

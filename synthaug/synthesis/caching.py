@@ -32,7 +32,7 @@ FORMAT = 2
 _MAGIC = b"synthaug"
 _MAX_PIXELS = 2**33
 _CLEANUPS = 64
-"""How often the cache is cleaned up while as much is written as it may hold."""
+"""Number of clean-ups while as much is written as the cache may hold."""
 _PEOPLE, _SCENE = ".people", ".scene"
 
 

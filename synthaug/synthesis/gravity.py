@@ -1,4 +1,4 @@
-"""Align gravity between clips that one camera filmed: what one clip leaves open, the others tell. Pure.
+"""Align gravity between clips that one camera filmed: others may show what one leaves open. Pure functions.
 
 A person who sits says nothing about the camera's pitch, but others walked in front of the same camera. Only the up
 direction is pooled: turning person and camera together about the floor below the person changes no picture, while
@@ -41,7 +41,7 @@ class AngleEstimate:
 
 
 def pool_angles(clips: Sequence[AngleEstimate], *, prior: float) -> list[AngleEstimate]:
-    """The angle of each clip, as all clips of the camera together tell it.
+    """The angle of each clip, estimated from all clips of the camera together.
 
     A normal model of two levels: a camera has an angle, each of its clips an angle near that one (the camera may have
     been moved, or been another one after all), and each clip gives a measurement. How near is estimated from how far

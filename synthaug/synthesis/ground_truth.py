@@ -41,7 +41,7 @@ def ground_truth(rendering: Rendering, joints: Sequence[Float[Tensor, "time 55 3
     """The ground truth of people rendered with labels.
 
     Args:
-        rendering: With labels; where the scene hides people, after `synthaug.compositing.layers.occlude`.
+        rendering: The people, with labels; where the scene hides people, after `synthaug.compositing.layers.occlude`.
         joints: World positions of each person's joints, in the order in which they were rendered.
         camera: The camera that they were rendered with.
 

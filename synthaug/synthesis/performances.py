@@ -1,6 +1,6 @@
-"""Performances of training clips: when they show which moment, and how two of one class line up.
+"""Performances of training clips: when they show which moment, and how two of one class are aligned in time.
 
-Sampling asks for this to choose starts and partners, staging to pose people; both must get the same answer.
+Sampling needs this to choose starts and partners, and staging needs it to pose people; both must get the same.
 """
 
 import numpy as np

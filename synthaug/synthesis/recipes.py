@@ -15,11 +15,11 @@ from synthaug.synthesis.performances import Performances
 from synthaug.synthesis.settings import Synthesis
 
 _SLOTS, _CAST, _RECIPES, _MIRROR = 1, 2, 3, 4
-"""Streams of chance: sampling from one never moves another."""
+"""Random streams: sampling from one never changes another."""
 MAX_BLEND_DISTANCE = 0.08
-"""Metres between joints, root mean square, up to which two performances are similar enough to blend. Beyond lie other
-hands, other gaits and other ways down, whose mean would be neither. Chosen on procedural actions alone: opposite hands
-lie at 0.10 to 0.22, nearest pairs mostly below 0.07, but some actions pass through without a gap."""
+"""Metres between joints, root mean square, up to which two performances are similar enough to blend. More distant
+performances use another hand, gait or way down, and their mean would be neither. Chosen on procedural actions alone:
+opposite hands lie at 0.10 to 0.22, nearest pairs mostly below 0.07, but some actions pass through without a gap."""
 MAX_PARTNER_TRIES = 6
 """Candidates that are compared before a clip goes without a partner."""
 
@@ -61,10 +61,10 @@ class RecipeSampler:
 
     Args:
         synthesis: What to synthesise with.
-        performances: Of the training clips that may be re-enacted.
+        performances: Performances of the training clips that may be re-enacted.
         clip: How clips are cut.
         seed: Decides every recipe.
-        lineage: Written into each recipe beside our own entries.
+        lineage: Entries that are written into each recipe in addition to our own.
         mirror_labels: Label of the mirror image, by label; a class that is not among them has none. None if the data
             set does not say.
         accepts: Whether a recipe shows its action. A recipe that does not is sampled again from the same stream; a
@@ -133,7 +133,7 @@ class RecipeSampler:
 
         Args:
             index: 0 <= index < len(self).
-            generation: How often the set has been sampled anew.
+            generation: How often the set has been sampled again.
         """
         slot = self._slots[index]
         recipes = self._sample_endlessly(slot, generation)
@@ -218,12 +218,12 @@ class RecipeSampler:
         return min(max(first - off, 0.0), spare), min(max(first + off, 0.0), spare)
 
     def _sample_partner(self, record: Record, rng: np.random.Generator) -> tuple[str, float]:
-        """Another, similar performance of the class, and its share; none where chance says so or none is similar."""
+        """Another, similar performance of the class, and its share; none by chance, or if none is similar."""
         if self.synthesis.blend == 0 or rng.random() >= self.synthesis.blend:
             return "", 0.0
         share = round(float(rng.uniform(0.1, 0.5)), 4)
         if self.performances.find(record.key).companions:
-            # Two who act together would have to be kept together through the blend.
+            # Two people who act together would have to stay together in the blend.
             return "", 0.0
         others = [other.key for other in self.references.of_class(record.label) if other.key != record.key]
         for place in rng.permutation(len(others))[:MAX_PARTNER_TRIES]:
@@ -232,7 +232,7 @@ class RecipeSampler:
         return "", 0.0
 
     def _sample_companions(self, lead: Actor, rng: np.random.Generator) -> tuple[Actor, ...]:
-        """Who takes part beside the acting person: other people while there are any, varied alike to keep in step."""
+        """Who takes part besides the acting person: other people if any are left, varied alike to stay in step."""
         count = len(self.performances.find(lead.motion).companions)
         if not count:
             return ()

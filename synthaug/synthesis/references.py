@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from synthaug.files import digest_of, read_reference, shuffle_per_process, write_atomic, write_reference
@@ -22,17 +22,33 @@ class References:
         records: The clips, in the order given.
         by_key: Motion and camera found in each, by key.
         dropped: Why others were left out, by key.
+        clips: Key of the clip, by key of a further performance that it shows. These have records of their own.
     """
 
     records: tuple[Record, ...]
     by_key: dict[str, Reference]
     dropped: dict[str, str]
+    clips: dict[str, str] = field(default_factory=dict)
+
+    def clip_of(self, key: str) -> str:
+        """Key of the clip that shows this performance."""
+        return self.clips.get(key, key)
+
+    @property
+    def films(self) -> list[tuple[Record, Reference]]:
+        """Each clip once, with its first usable performance."""
+        found: dict[str, tuple[Record, Reference]] = {}
+        for record in self.records:
+            clip = self.clip_of(record.key)
+            found.setdefault(clip, (replace(record, key=clip), self.by_key[record.key]))
+        return list(found.values())
 
     def select(self, keys: Collection[str]) -> "References":
         """The references with these keys."""
         records = tuple(record for record in self.records if record.key in keys)
         dropped = {key: reason for key, reason in self.dropped.items() if key in keys}
-        return References(records, {record.key: self.by_key[record.key] for record in records}, dropped)
+        clips = {key: clip for key, clip in self.clips.items() if key in keys}
+        return References(records, {record.key: self.by_key[record.key] for record in records}, dropped, clips)
 
     def of_class(self, label: int) -> tuple[Record, ...]:
         """The records of one class."""
@@ -51,17 +67,17 @@ def gather(
 
     Args:
         records: Training clips.
-        source: Takes a motion out of a record.
+        source: Extracts the motion of a record.
         cache: Folder that keeps what was extracted, refusals too; None extracts every time.
-        min_quality: References graded lower are dropped. Known truth has no grade and stays.
-        fixed_cameras: Clips whose records name one camera were filmed by one that stood still.
+        min_quality: References graded lower are dropped. Ground truth has no grade and is kept.
+        fixed_cameras: Whether clips whose records name the same camera were filmed by one camera that did not move.
 
     Returns:
         The usable ones and the reasons for the rest. Clips whose recording is missing are among the rest, since
         published data sets lack some.
 
     Raises:
-        FileNotFoundError: If no record has anything to take a motion out of; the message names the first.
+        FileNotFoundError: If no record has anything to extract a motion from; the message names the first.
     """
     found = extract_references(records, source, cache=cache)
     return filter_references(found, min_quality=min_quality, fixed_cameras=fixed_cameras)
@@ -91,10 +107,12 @@ def extract_references(records: Sequence[Record], source: MotionSource, *, cache
 
 
 def filter_references(found: References, *, min_quality: float = 0.0, fixed_cameras: bool = True) -> References:
-    """Align gravity between clips of one camera (see `align_gravity`), then drop references of low quality.
+    """Give each performance a record, align gravity between those of one camera, and drop those of low quality.
 
+    A clip's first performance keeps its record's key; further ones (`Reference.others`) are called `<key>#2` and so on.
     Recomputed for each selection of clips: only the selected clips influence the estimate.
     """
+    found = _part_performances(found)
     by_key = align_gravity(found.records, found.by_key) if fixed_cameras else dict(found.by_key)
     dropped = dict(found.dropped)
     for key, reference in list(by_key.items()):
@@ -102,7 +120,28 @@ def filter_references(found: References, *, min_quality: float = 0.0, fixed_came
             why = _describe_worst_part(reference)
             dropped[key] = f"quality {reference.quality:.2f} is below min_quality={min_quality}{why}"
             del by_key[key]
-    return References(tuple(record for record in found.records if record.key in by_key), by_key, dropped)
+    return References(tuple(record for record in found.records if record.key in by_key), by_key, dropped, found.clips)
+
+
+def _part_performances(found: References) -> References:
+    """One record for each performance, those of one clip behind one another."""
+    records: list[Record] = []
+    by_key: dict[str, Reference] = {}
+    clips = dict(found.clips)
+    taken = {record.key for record in found.records} | set(found.dropped)
+    for record in found.records:
+        reference = found.by_key[record.key]
+        records.append(record)
+        by_key[record.key] = replace(reference, others=())
+        number = 1
+        for other in reference.others:
+            number += 1
+            while f"{record.key}#{number}" in taken:
+                number += 1
+            part = replace(record, key=f"{record.key}#{number}")
+            records.append(part)
+            by_key[part.key], clips[part.key] = other, found.clip_of(record.key)
+    return References(tuple(records), by_key, found.dropped, clips)
 
 
 def _describe_worst_part(reference: Reference) -> str:

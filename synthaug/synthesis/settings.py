@@ -17,23 +17,23 @@ class Synthesis:
     """What to synthesise with, and how much of it.
 
     Attributes:
-        motion: Takes motions out of training clips.
+        motion: Extracts the motions of training clips.
         variation: Varies how they are performed.
         avatar: The people to choose from.
         camera: Chooses the views.
         background: Chooses the places.
         renderer: Renders the people.
-        sensor: What the picture goes through last; None leaves it clean.
+        sensor: A camera's imperfections, added last; None adds none.
         identities: People who re-enact every reference. 0 is the real-only baseline, on the same code path.
         backgrounds: Places and views sampled for each reference and identity.
         per_class: Cap on synthetic clips of a class; None takes references x identities x backgrounds.
         min_quality: Motions graded lower are dropped and counted.
         crop: How far the middle of the action (half of all movement is done) may lie from the middle of a clip: share
-            of half its length. 0 centres it, 1 lets it be anywhere within, None takes any part of the motion, for long
-            footage of one thing going on.
+            of half its length. 0 centres it, 1 allows any place within the clip, None takes any part of the motion, for
+            long footage of one continuing activity.
         mirror: Share of mirror images, whose label is that of the class that the data set names for them. 0 for none.
         blend: Share of clips in which two similar performances of one class are blended into one.
-        resample_every: Epochs after which all recipes are sampled anew; 0 keeps the finite set.
+        resample_every: Epochs after which all recipes are sampled again; 0 keeps the finite set.
         min_shown: Least share of the acting person's joints (22, of the body) that a clip shows: in the picture, and
             hidden neither by the place nor by other people. Recipes below are sampled again; 0 takes them all.
         min_shown_half_second: The same for any half second of a clip.
@@ -63,18 +63,29 @@ class Synthesis:
 
     def __post_init__(self) -> None:
         for name in ("identities", "backgrounds", "resample_every"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"Expected synth.{name} to be 0 or more, got {getattr(self, name)}. Raise it.")
-        if self.per_class is not None and self.per_class < 0:
-            raise ValueError(f"Expected synth.per_class to be null, 0 or more, got {self.per_class}. Raise it.")
-        if self.max_tries < 1:
-            raise ValueError(f"Expected synth.max_tries to be at least 1, got {self.max_tries}. Raise it.")
+            if not _is_count(getattr(self, name)):
+                raise ValueError(
+                    f"Expected synth.{name} to be a whole number of 0 or more, got {getattr(self, name)!r}. Change it."
+                )
+        if self.per_class is not None and not _is_count(self.per_class):
+            raise ValueError(
+                f"Expected synth.per_class to be null or a whole number of 0 or more, got {self.per_class!r}."
+            )
+        if not _is_count(self.max_tries) or self.max_tries == 0:
+            raise ValueError(
+                f"Expected synth.max_tries to be a whole number of 1 or more, got {self.max_tries!r}. Change it."
+            )
         for name in ("crop", "mirror", "blend", "min_shown", "min_shown_half_second"):
             value = getattr(self, name)
-            if value is not None and not 0 <= value <= 1:
-                raise ValueError(f"Expected synth.{name} to be a share from 0 to 1, got {value}. Set synth.{name}.")
+            if value is not None and not (isinstance(value, int | float) and 0 <= value <= 1):
+                raise ValueError(f"Expected synth.{name} to be a share from 0 to 1, got {value!r}. Set synth.{name}.")
 
     @property
     def threshold(self) -> Threshold:
         """What a clip must show of its acting person."""
         return Threshold(self.min_shown, self.min_shown_half_second)
+
+
+def _is_count(value: object) -> bool:
+    """Whether it is a whole number of 0 or more: configurations may hold anything."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

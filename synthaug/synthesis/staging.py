@@ -1,4 +1,4 @@
-"""Stage recipes: who stands where, seen by which camera, before what, in which light. Samples nothing."""
+"""Stage recipes: who stands where, seen by which camera, in which place and light. Samples nothing."""
 
 import json
 import math
@@ -87,7 +87,7 @@ class Stager:
 
     Args:
         synthesis: What the recipes were sampled from.
-        performances: Of the training clips that they re-enact.
+        performances: Performances of the training clips that they re-enact.
     """
 
     def __init__(self, synthesis: Synthesis, performances: Performances) -> None:
@@ -179,7 +179,7 @@ class Stager:
         return self._skeletons[actor.identity]
 
     def with_people(self, recipe: Recipe, job: RenderJob) -> RenderJob:
-        """The job with its people, for one that came without: between processes motions travel, not avatars."""
+        """Add the people to a job that came without them: processes send each other motions, not avatars."""
         avatars = [self._load(actor) for actor in recipe.actors]
         return replace(job, people=_pose_people(avatars, job.motions, job.scene.light))
 
@@ -187,7 +187,7 @@ class Stager:
         return self.synthesis.avatar.load(actor.identity)
 
     def _find_scene(self, values: Values, camera: Camera) -> Scene:
-        """The place, out of the cache where it is worth keeping."""
+        """The place; from the cache if it is worth keeping."""
         cache, background = self.synthesis.cache, self.synthesis.background
         if cache is None or not background.cacheable(values):
             return background.scene(values, camera)
@@ -209,7 +209,7 @@ class Stager:
         motion = self.synthesis.variation.vary(people[actor.person], actor.variation, times)
         if actor.partner:
             motion = self._blend(motion, actor, times)
-        # All in the same mirror, which stands where the acting person moves.
+        # All people are mirrored in the same plane, which goes through the acting person's path.
         return mirror_in_place(motion, people[0].transl) if actor.mirrored else motion
 
     def _blend(self, motion: Motion, actor: Actor, times: Float[Tensor, " time"]) -> Motion:

@@ -25,7 +25,7 @@ class Synthesizer:
         references: Training clips with their motions, and no others.
         clip: How clips are cut.
         seed: Decides every recipe.
-        lineage: Written into each recipe beside our own entries.
+        lineage: Entries that are written into each recipe in addition to our own.
         mirror_labels: Label of the mirror image, by label; a class that is not among them has none. None if the data
             set does not say.
 
@@ -65,6 +65,8 @@ class Synthesizer:
 
     def preload_avatars(self) -> None:
         """Load all people, several at a time: before workers fork, so that they share what was built or read."""
+        if len(self) == 0:
+            return
         who, load = self.identities, self.synthesis.avatar.load
         with ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, 8)) as pool:
             for _ in track(pool.map(load, who), "Loading avatars", len(who)):
@@ -88,7 +90,7 @@ class Synthesizer:
 
         Args:
             index: 0 <= index < len(self).
-            generation: How often the set has been sampled anew.
+            generation: How often the set has been sampled again.
         """
         return self._sampler.sample(index, generation=generation)
 
@@ -98,11 +100,11 @@ class Synthesizer:
         )
 
     def stage(self, recipe: Recipe) -> RenderJob:
-        """Stage a recipe: who stands where, seen by which camera, before what, in which light. Samples nothing."""
+        """Stage a recipe: who stands where, seen by which camera, in which place and light. Samples nothing."""
         return self._stager.stage(recipe)
 
     def with_people(self, recipe: Recipe, job: RenderJob) -> RenderJob:
-        """The job with its people, for one that came without: between processes motions travel, not avatars."""
+        """Add the people to a job that came without them: processes send each other motions, not avatars."""
         return self._stager.with_people(recipe, job)
 
     def render(self, recipe: Recipe) -> Clip:
@@ -111,7 +113,7 @@ class Synthesizer:
         return self.finish(recipe, job, self.render_people(job))
 
     def render_people(self, job: RenderJob) -> Rendering:
-        """The people of a job on a transparent background, out of the cache where it has them."""
+        """The people of a job on a transparent background; from the cache if it has them."""
         rendering = self.read_cache(job)
         if rendering is None:
             rendering = self.synthesis.renderer.render(job.people, job.camera, depth=job.scene.depth is not None)
@@ -119,7 +121,7 @@ class Synthesizer:
         return rendering
 
     def render_ground_truth(self, recipe: Recipe) -> GroundTruth:
-        """Exact masks, parts and joints of the clip that a recipe decides, before its sensor: rendered anew.
+        """Exact masks, parts and joints of the clip that a recipe decides, before its sensor: always rendered.
 
         Raises:
             ValueError: If the renderer cannot label parts.
@@ -132,7 +134,7 @@ class Synthesizer:
         return ground_truth(rendering, job.joints, job.camera)
 
     def read_cache(self, job: RenderJob) -> Rendering | None:
-        """The rendered people of a job out of the cache; None if it lacks them, or if there is no cache."""
+        """The rendered people of a job from the cache; None if it lacks them, or if there is no cache."""
         return None if self.synthesis.cache is None else self.synthesis.cache.read(job.key)
 
     def write_cache(self, job: RenderJob, rendering: Rendering) -> None:

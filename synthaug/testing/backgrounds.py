@@ -14,8 +14,8 @@ def check_background(background: Background, *, camera: Camera | None = None, sa
     """Raise AssertionError unless the background keeps its contract.
 
     Checked: frames have the camera's number and size; values survive a trip through JSON; equal values give equal
-    pixels, whatever was sampled in between; the fingerprint stays; a camera, where one comes back, has as many frames
-    and their size; depth is positive and of one frame's size; a scene with a camera has a spot on the floor.
+    pixels, whatever was sampled in between; the fingerprint stays; a camera, if one is returned, has as many frames and
+    their size; depth is positive and of one frame's size; a scene with a camera has a spot on the floor.
 
     Args:
         background: Prepared, so that it has something to choose from.

@@ -11,7 +11,7 @@ from synthaug.structures import Camera, Gaussians, Light, Rendering
 
 SPLATTING = Splatting()
 MIN_PSNR = 45.0
-"""Least agreement with the specification: dB over the whole picture in uint8.
+"""Smallest agreement with the specification: dB over the whole picture in uint8.
 
 Pictures in which every value is one step off agree to 48 dB. An imitated limit of alpha (gsplat) is off by up to 2.5
 steps on the shoulders of opaque Gaussians, which are about a tenth of the pixels."""

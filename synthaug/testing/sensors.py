@@ -15,7 +15,7 @@ def check_sensor(sensor: Sensor, *, samples: int = 3) -> None:
     whatever was sampled in between; shape and dtype stay; the clip that was given does not change.
 
     Args:
-        sensor: To be checked.
+        sensor: The sensor to check.
         samples: How many values are tried.
     """
     video = torch.randint(0, 256, (3, 3, 40, 56), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))

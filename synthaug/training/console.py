@@ -1,4 +1,4 @@
-"""What a training says on the way: lines about its progress where there is no terminal, and nothing about Lightning."""
+"""Report the progress of training in lines where there is no terminal, and hide Lightning's own tips."""
 
 import logging
 import math
@@ -43,7 +43,7 @@ _tips = _Tips()
 def silence_tips() -> None:
     """Drop what Lightning logs and warns for every run of ours, in this process and those that it forks.
 
-    What it says about a user's own settings is left alone. Calling it again changes nothing.
+    What it says about a user's own settings is still shown. Calling it again changes nothing.
     """
     logging.getLogger(_RANK_ZERO).addFilter(_tips)
     for message in _WARNINGS:
@@ -51,7 +51,7 @@ def silence_tips() -> None:
 
 
 def choose_progress(bar: bool | None, *, terminal: bool) -> "tuple[bool, list[ProgressLines]]":
-    """Whether the trainer shows a progress bar, and the callback that tells lines instead, if any.
+    """Whether the trainer shows a progress bar, and the callback that logs lines instead, if any.
 
     Args:
         bar: What the user set: `trainer.enable_progress_bar`. None takes the bar on a terminal, and lines elsewhere.
@@ -64,9 +64,10 @@ def choose_progress(bar: bool | None, *, terminal: bool) -> "tuple[bool, list[Pr
 
 @final
 class ProgressLines(Callback):
-    """Tells how far training and testing are, in the log, at the intervals of `synthaug.progress`.
+    """Logs how far training and testing are, at the intervals of `synthaug.progress`.
 
-    For runs without a terminal, in which a progress bar would fill the log. One process of several speaks.
+    For runs without a terminal, in which a progress bar would fill the log. If there are several processes, only the
+    main one logs.
 
     Args:
         clock: Tells the time; None is the system's.
@@ -84,7 +85,7 @@ class ProgressLines(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
-        """Tell the step, of how many, the loss, and the time left, if that is due."""
+        """Log the step, the number of steps, the loss and the time left, if a line is due."""
         step = trainer.global_step
         # The loss is read from the device for lines alone, since reading waits for the step to end.
         if step > self._first and trainer.is_global_zero and self._fit.is_due():

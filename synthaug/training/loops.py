@@ -119,7 +119,7 @@ def check_launch(trainer: Trainer, *, sweeping: bool) -> None:
     """Refuse a multirun whose jobs would run the command again for each process, and with it the whole multirun.
 
     Raises:
-        ValueError: Naming the possible settings.
+        ValueError: If they would; the message names the possible settings.
     """
     if sweeping and isinstance(trainer.strategy.launcher, _SubprocessScriptLauncher):
         raise ValueError(

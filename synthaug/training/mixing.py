@@ -1,4 +1,4 @@
-"""Mixup, cutmix and separate batch norms: how the clips of one training batch act on each other."""
+"""Mixup, cutmix and separate batch norms: how the clips of one training batch affect each other."""
 
 import copy
 from dataclasses import dataclass

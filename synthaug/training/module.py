@@ -1,6 +1,6 @@
 """The LightningModule that trains and tests a recognizer.
 
-It alone uses which clips of a batch are synthetic; recognizers see video only.
+Only this module knows which clips of a batch are synthetic; recognizers see video only.
 """
 
 import logging
@@ -63,7 +63,7 @@ class Training(LightningModule):
         label_smoothing: Share of the target that is spread over all classes, in training only.
         synthetic_weight: Weight of a synthetic clip's loss; a filmed clip's is 1. At 0 synthetic clips change only the
             statistics of batch norms.
-        mixing: How clips of a training batch act on each other: mixup, cutmix, split batch norm.
+        mixing: How clips of a training batch affect each other: mixup, cutmix, split batch norm.
 
     Source:
         Loshchilov and Hutter, "Decoupled Weight Decay Regularization", ICLR 2019 (AdamW); the same, "SGDR", ICLR 2017

@@ -61,7 +61,7 @@ _KNOWN: dict[FileKey, VideoInfo] = {}  # probed files; a pure function of the fi
 
 
 def remember(known: Mapping[FileKey, VideoInfo]) -> None:
-    """Give `probe` the results of an index, so that this process need not probe unchanged files again."""
+    """Give `probe` the results of an index, so that this process does not probe unchanged files again."""
     _KNOWN.update(known)
 
 

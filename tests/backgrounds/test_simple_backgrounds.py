@@ -3,9 +3,11 @@ import numpy as np
 import pytest
 import torch
 
+from synthaug.backgrounds import NoSceneError
 from synthaug.backgrounds.images import Images, crop
 from synthaug.backgrounds.mixture import Mixture
 from synthaug.backgrounds.plain import Plain
+from synthaug.backgrounds.plates import Plates
 from synthaug.testing.backgrounds import check_background
 from synthaug.testing.cameras import example_camera
 
@@ -120,3 +122,14 @@ def test_a_mixture_needs_a_weight_for_every_part_and_knows_its_parts():
         Mixture({"red": RED}, {"red": 0})
     with pytest.raises(KeyError, match="one of the backgrounds .*, got 'green'"):
         Mixture({"red": RED}).scene({"part": "green", "values": {}}, example_camera())
+
+
+def test_a_mixture_gives_the_share_of_a_part_without_scenes_to_the_others_and_says_so(tmp_path, caplog):
+    mixture = Mixture(
+        {"plates": Plates(tmp_path), "grey": Plain(), "white": Plain()}, {"plates": 2, "grey": 1, "white": 3}
+    )
+    prepared = mixture.prepare([])
+    assert prepared.weights == {"grey": 1.0, "white": 3.0}
+    assert "share of 'plates' (33 %) goes to grey, white: Expected training films from a tripod" in caplog.text
+    with pytest.raises(NoSceneError, match="got no plate from any of 0"):
+        Mixture({"plates": Plates(tmp_path), "grey": Plain()}, {"plates": 1, "grey": 0}).prepare([])

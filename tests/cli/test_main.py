@@ -1,5 +1,6 @@
 """The command as users start it: from any folder, and told mistakes in words."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -77,3 +78,19 @@ def test_a_wheel_holds_the_whole_package_and_its_configurations(tmp_path):
     missing = {path.relative_to(ROOT).as_posix() for path in package} - inside
     missing |= {f"synthaug/{path.relative_to(ROOT).as_posix()}" for path in configurations} - inside
     assert missing == set()
+
+
+def test_a_package_in_the_working_folder_is_found(tmp_path):
+    """As `python train.py` would: a console script does not put the working folder on the path."""
+    (tmp_path / "mylab").mkdir()
+    for name in ("__init__.py", "stations.py"):
+        (tmp_path / "mylab" / name).touch()
+    command = ["avatar", "import", "--help"]
+    code = "import sys; sys.path.pop(0); from synthaug.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    for targets, status in (("mylab", 0), ("nowhere_to_be_found", 2)):
+        where = {**os.environ, "SYNTHAUG_TARGETS": targets, "PYTHONPATH": str(ROOT)}
+        run = subprocess.run(
+            [sys.executable, "-c", code, *command], cwd=tmp_path, env=where, capture_output=True, text=True, timeout=120
+        )
+        assert run.returncode == status and "Traceback" not in run.stderr
+    assert "Expected SYNTHAUG_TARGETS to name installed packages, found no 'nowhere_to_be_found'" in run.stderr

@@ -492,7 +492,10 @@ def test_the_leak_report_says_what_was_checked_and_what_is_shared(films):
     assert report["checked"]["recipes"] == len(data.recipes()) and report["checked"]["test"] == len(split.test)
     data._split = dataclasses.replace(split, test=(*split.test, split.train[0]))
     leaking = leak_report(data)
-    assert len(leaking["violations"]) == 1 and split.train[0].key in leaking["violations"][0]
+    first, *recipes = leaking["violations"]
+    assert split.train[0].key in first
+    tested = {record.key for record in split.train if record.subject == split.train[0].subject}
+    assert recipes == [f"A recipe performs '{key}', which is held out." for key in sorted(tested)]
     shared = leaking["overlaps"]["subjects of training"]
     assert shared["names"] == [split.train[0].subject] and shared["shared"] == 1
 

@@ -104,6 +104,17 @@ def test_of_a_film_with_a_cut_the_better_shot_is_taken_and_said_where_it_begins(
         loaded(tmp_path / "cut.mp4", film, gate=Gate(shot=0.9))
 
 
+def test_what_comes_before_and_after_somebody_is_out_of_sight_is_kept(tmp_path, stage) -> None:
+    film, truth = stage
+    away = torch.full_like(film, 150)
+    found = loaded(tmp_path / "twice.mp4", torch.cat([film, away, film[:14]]))
+    assert found.notes["offset"] == pytest.approx(0.0, abs=0.11)
+    (again,) = found.others
+    assert again.notes["offset"] == pytest.approx(4.0, abs=0.11)
+    assert apart(found, truth, 0).median() < 0.03
+    assert apart(again, truth, 0).median() < 0.05
+
+
 def test_a_short_gap_is_bridged_and_marked(tmp_path, stage) -> None:
     film, truth = stage
     film = film.clone()

@@ -274,6 +274,8 @@ def test_the_compiled_energy_is_the_plain_one_and_so_is_its_gradient(time: int, 
     # Off the rotations' own scale, too: descent's unknowns are not orthonormal.
     rows = rows * 1.3 + 0.2 * torch.randn(rows.shape, generator=generator)
     terms = terms_of(subject(truth, mm=20, sighted=sighted, floor=floor), Beliefs(), truth.transl)
+    goals = axis_angle_to_matrix(torch.randn(time, 22, 3, generator=generator)).numpy()
+    terms = terms._replace(goals=goals, pulls=torch.rand(time, 22, generator=generator).numpy() * 100)
     gradient = np.empty(rows.shape, np.float32)
     value = energy(rows.numpy(), terms, gradient)
     leaf = rows.clone().requires_grad_(True)

@@ -19,7 +19,7 @@ from synthaug.motions.fitting.landmarks import LIMBS, USED, Landmarks, body_shap
 from synthaug.motions.fitting.markers import NUM_BODY
 from synthaug.motions.fitting.placement import estimate_tilt, intrinsics, level_camera, leveling_rotation, place_shapes
 from synthaug.motions.pose.network import MediapipeNetwork
-from synthaug.motions.pose.reconstruction import FILM_BELIEFS, Gate, longest_run, reference_from_landmarks
+from synthaug.motions.pose.reconstruction import FILM_BELIEFS, Gate, find_runs, reference_from_landmarks
 from synthaug.motions.pose.scenes import WatchedPerson
 from synthaug.motions.video import VideoMotion
 from synthaug.structures import Camera, Motion, Record
@@ -116,16 +116,36 @@ def test_placement_solves_the_pinhole() -> None:
 def test_short_gaps_are_bridged_and_long_ones_cut() -> None:
     _, seen = seen_walking(60)
     gate = Gate(gap=0.5)
-    assert longest_run(without(seen, slice(20, 30)), fps=30.0, gate=gate) == (0, 60)
-    assert longest_run(without(seen, slice(10, 40)), fps=30.0, gate=gate) == (40, 60)
-    assert longest_run(without(seen, slice(0, 60)), fps=30.0, gate=gate) == (0, 0)
+    assert find_runs(without(seen, slice(20, 30)), fps=30.0, gate=gate) == [(0, 60)]
+    assert find_runs(without(seen, slice(10, 40)), fps=30.0, gate=gate) == [(40, 60)]
+    assert find_runs(without(seen, slice(0, 60)), fps=30.0, gate=gate) == [(0, 0)]
+
+
+def test_somebody_who_comes_back_performs_again() -> None:
+    motion, seen = seen_walking(60)
+    seen = without(seen, slice(18, 40))
+    assert find_runs(seen, fps=30.0, gate=Gate(least=0.5)) == [(40, 60), (0, 18)]
+    assert find_runs(seen, fps=30.0, gate=Gate(least=0.61)) == [(40, 60)]
+    watched = WatchedPerson(seen, 30.0, SIZE)
+    # Neither run fills 60 % of the clip: before, it gave nothing.
+    later = reference_from_landmarks(watched, beliefs=QUICK, gate=Gate(least=0.5), name="twice")
+    (earlier,) = later.others
+    assert [one.notes["offset"] for one in (later, earlier)] == pytest.approx([40 / 30, 0.0])
+    assert [one.motion.num_frames for one in (later, earlier)] == [20, 18]
+    for one, first in ((later, 40), (earlier, 0)):
+        pixels, _ = project(joint_positions(one.motion, SKELETON)[:, :22], one.camera)
+        view = level_camera(intrinsics(SIZE[1], SIZE[0], 1.0), SIZE[1], SIZE[0], one.motion.num_frames)
+        truth, _ = project(joint_positions(motion, SKELETON)[first : first + one.motion.num_frames, :22], view)
+        assert (pixels - truth).norm(dim=-1).median() < 0.04 * 1.7 * SIZE[1] / 4
+    with pytest.raises(UnusableClipError, match=r"in at least 90% of .*, or for 0.8 s, got 33%, for 0.7 s"):
+        reference_from_landmarks(watched, beliefs=QUICK, gate=Gate(least=0.8, detection=0.9), name="twice")
 
 
 def test_a_jump_to_somebody_else_ends_the_run() -> None:
     _, seen = seen_walking(40)
     pixels = seen.pixels.clone()
     pixels[25:, :, 0] += 150
-    assert longest_run(replace(seen, pixels=pixels), fps=30.0, gate=Gate()) == (0, 25)
+    assert find_runs(replace(seen, pixels=pixels), fps=30.0, gate=Gate()) == [(0, 25)]
 
 
 def test_a_cut_beginning_is_told() -> None:

@@ -475,7 +475,7 @@ def test_a_sweep_of_failures_gives_a_report(tmp_path):
 def test_the_command_writes_its_files_and_refuses_what_is_no_sweep(made, tmp_path, capsys):
     assert main(["report", str(made), "--to", str(tmp_path / "to"), "--baseline", "classic"]) == 0
     assert {path.name for path in (tmp_path / "to").iterdir()} == {"report.html", "report.md", "report.tex", "runs.csv"}
-    assert main(["report", str(tmp_path / "nowhere")]) == 2 and "is no folder" in capsys.readouterr().err
+    assert main(["report", str(tmp_path / "nowhere")]) == 2 and "is not a folder" in capsys.readouterr().err
     (tmp_path / "empty").mkdir()
     assert main(["report", str(tmp_path / "empty")]) == 2 and "to hold runs" in capsys.readouterr().err
 

@@ -6,6 +6,8 @@ from dataclasses import replace
 import pytest
 from fakes import Films, Waves, wave
 
+from synthaug.datamodule.guards import check_references
+from synthaug.datasets import LeakError, Split
 from synthaug.motions import MotionSource
 from synthaug.synthesis.references import gather
 
@@ -103,3 +105,46 @@ def test_the_first_record_says_what_is_missing(records, tmp_path):
     for _ in range(8):
         with pytest.raises(FileNotFoundError, match=records[0].path.stem):
             gather(records, Beside())
+
+
+class Twice(Waves):
+    """Every film shows its person twice; the second time with a low grade in the films of one subject."""
+
+    fingerprint = "twice"
+
+    def load(self, record):
+        first = super().load(record)
+        grade = 0.1 if record.subject == "s0" else 0.9
+        later = replace(first, motion=wave(record, fps=12.0), quality=grade, notes={"offset": 1.5})
+        return replace(first, others=(later,))
+
+
+def test_every_performance_of_a_film_is_a_reference_of_its_own(records, tmp_path):
+    for cache in (None, tmp_path / "kept", tmp_path / "kept"):
+        found = gather(records, Twice(), cache=cache, min_quality=0.5)
+        for record in records:
+            graded_low = record.subject == "s0"
+            second = f"{record.key}#2"
+            assert (second in found.dropped) == graded_low
+            assert (second in found.by_key) == (not graded_low)
+            if not graded_low:
+                part = next(one for one in found.records if one.key == second)
+                assert replace(part, key=record.key) == record
+                assert found.clip_of(second) == record.key == found.clip_of(record.key)
+                assert found.by_key[second].motion.fps == 12.0 and not found.by_key[record.key].others
+    # Plates are taken out of films, each once.
+    assert [record for record, _ in found.films] == list(records)
+
+
+def test_a_key_that_looks_like_a_performance_stays_the_films_own(records):
+    named = replace(records[0], key=f"{records[1].key}#2")
+    found = gather([records[1], named], Twice())
+    assert found.clip_of(named.key) == named.key
+    assert found.clip_of(f"{records[1].key}#3") == records[1].key
+
+
+def test_further_performances_are_allowed_where_their_film_is_and_nowhere_else(records):
+    found = gather(records, Twice())
+    check_references(found, Split(tuple(records), (), ()), "subject")
+    with pytest.raises(LeakError, match="training"):
+        check_references(found, Split(tuple(records[1:]), (), ()), "subject")

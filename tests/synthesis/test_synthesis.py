@@ -168,9 +168,17 @@ def test_motions_are_extracted_once(tmp_path, monkeypatch):
         assert torch.equal(again.by_key[key].motion.pose, reference.motion.pose)
 
 
-@pytest.mark.parametrize("wrong", [{"identities": -1}, {"per_class": -1}, {"resample_every": -2}])
+@pytest.mark.parametrize(
+    "wrong", [{"identities": -1}, {"identities": "abc"}, {"identities": 1.5}, {"per_class": -1}, {"resample_every": -2}]
+)
 def test_impossible_amounts_are_refused(wrong):
-    with pytest.raises(ValueError, match=r"Expected synth\.[a-z_]+ to be .*0 or more, got -"):
+    with pytest.raises(ValueError, match=r"Expected synth\.[a-z_]+ to be .*0 or more, got ('abc'|1\.5|-[12])\."):
+        plan(**wrong)
+
+
+@pytest.mark.parametrize("wrong", [{"crop": 1.5}, {"mirror": "half"}, {"blend": -0.1}])
+def test_impossible_shares_are_refused(wrong):
+    with pytest.raises(ValueError, match=r"Expected synth\.[a-z]+ to be a share from 0 to 1, got"):
         plan(**wrong)
 
 

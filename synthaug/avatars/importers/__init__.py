@@ -18,7 +18,7 @@ class Importer(ABC):
         """Where the people of a collection are, by name; None if the source is one person, which is the default.
 
         Raises:
-            FileNotFoundError: If the source holds nobody.
+            FileNotFoundError: If the source has no person.
         """
         return None
 
@@ -26,8 +26,8 @@ class Importer(ABC):
     def import_person(self, source: Path, name: str) -> Pack:
         """Read one person at full detail; the caller adds papers and levels of detail.
 
-        `about.provenance.digest` is that of `synthaug.avatars.importers.files.checkpoints.content_digest(source)`, by
-        which a collection that was imported before is not imported again.
+        `about.provenance.digest` is `synthaug.avatars.importers.files.checkpoints.content_digest(source)`. It tells
+        whether a person of a collection was imported before, so that nobody is imported twice.
 
         Args:
             source: The foreign file or folder.

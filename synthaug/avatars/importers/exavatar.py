@@ -57,7 +57,7 @@ _NOT_THE_PERSON = (
     "smplx_layer",
     "face_mesh_renderer.",
 )
-"""Prefixes of keys that are no part of the person: ExAvatar's training scene and losses."""
+"""Prefixes of keys that do not belong to the person: ExAvatar's training scene and losses."""
 
 
 @final

@@ -130,7 +130,7 @@ def mask_person(splats: Splats, cleaning: Cleaning) -> NDArray[np.bool_]:
 
 
 def mask_near_body(splats: Splats, places: Doubles, scale: float) -> NDArray[np.bool_]:
-    """Mask of the Gaussians that belong to the body, [G]: close to it, or as dense as such, like hair and skirts.
+    """Mask of the Gaussians that belong to the body, [G]: close to it, or as dense as those, like hair and skirts.
 
     Args:
         splats: The scan.

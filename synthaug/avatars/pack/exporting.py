@@ -20,7 +20,7 @@ MAX_EXPORT_BYTES = 4 * 2**30
 
 
 def export_pack(path: Path, to: Path, *, motion: Motion | None = None, frame: int = 0) -> str:
-    """Write a pack for other viewers, and return in words what was written.
+    """Write a pack for other viewers, and return a description of what was written.
 
     Args:
         path: The pack.

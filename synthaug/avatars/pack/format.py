@@ -122,7 +122,7 @@ def read_header(path: Path) -> PackHeader:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        PackError: If it is not a pack, is of another version, or its header is inconsistent.
+        PackError: If it is not a pack, has another version, or has an inconsistent header.
     """
     if not path.is_file():
         raise FileNotFoundError(f"No such file: '{path}'. Give an avatar pack (*{SUFFIX}).")

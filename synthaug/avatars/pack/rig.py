@@ -53,7 +53,7 @@ class AvatarRig:
             return AvatarRig(curled, self.canonical_pose - curl).transforms(motion)
         T = rest_to_world(motion, self.skeleton).float()
         if not bool(self.canonical_pose.any()):
-            return T  # exactly what a T-posed person that never was a pack has
+            return T  # exactly as for a person in the T-pose that was never stored in a pack
         return T @ _invert(rest_to_world(_one_frame(self.canonical_pose.double()), self.skeleton)).to(T)
 
 

@@ -16,7 +16,7 @@ HEAD = 0.22
 MIN_SAMPLES = 3
 """Uncovered samples that a pixel needs: with fewer, a median cannot outvote one error of the mask."""
 MIN_SLOPE = 24.0
-"""Slope in grey levels a pixel (Sobel, normalised) above which a shift can be told from noise."""
+"""Slope in grey levels per pixel (Sobel, normalised) above which a shift can be distinguished from noise."""
 STANDARD_WIDTH = 320
 """Width in pixels at which shifts are measured, whatever the film's size."""
 MIN_DIFFERENCE = 34
@@ -67,8 +67,8 @@ class Samples:
 def remove_people(samples: Samples, *, max_hole: float, max_shift: float) -> EmptyScene:
     """The scene without people: at each pixel the median of the samples in which nobody covers it.
 
-    What no known frame uncovers is taken from the others, where these agree with the scene around the hole: a person
-    who stands there differs from it. What is then left is inpainted.
+    Pixels that no known frame uncovers are taken from the other frames, if these agree with the scene around the hole:
+    a person who stands there would differ from it. The rest is inpainted.
 
     Raises:
         PlateError: If the camera moves, or too much of the picture is never uncovered.
@@ -186,9 +186,9 @@ def mask_people(
 
     Args:
         pixels: The joints in the picture.
-        scales: Pixels a metre at each joint; not positive behind the camera.
-        height: Of the frames.
-        width: Of the frames.
+        scales: Pixels per metre at each joint; not positive behind the camera.
+        height: Height of the frames.
+        width: Width of the frames.
     """
     people = np.zeros((len(pixels), height, width), np.uint8)
     # OpenCV takes 32-bit coordinates; what lies further out than a few widths does not reach the picture.

@@ -62,7 +62,7 @@ class ProbedFilms:
         records: One for each readable film, sorted by key.
         quarantine: The listing's faults, and why films cannot be read.
         notes: The listing's notes, and what probing counted.
-        infos: What the films hold. Sent to worker processes, which then need not probe again.
+        infos: What the films hold. Sent to worker processes, which then do not probe again.
     """
 
     records: tuple[Record, ...]
@@ -122,7 +122,7 @@ class NamedFilms(ActionDataset):
 
     @property
     def notes(self) -> dict[str, int]:
-        """How many films are of other classes, and how many are shorter than their containers announce."""
+        """How many films show other classes, and how many are shorter than their containers announce."""
         return self._probed.notes
 
     @property

@@ -134,7 +134,7 @@ def parse_clips(text: str) -> frozenset[str]:
     """Return the names of the clips in a text such as `S001C002P005R002:8,12`: A008 and A012 of that recording.
 
     Raises:
-        ValueError: If a word is of another form.
+        ValueError: If a word has another form.
     """
     names: list[str] = []
     for word in text.split():

@@ -86,7 +86,7 @@ class NtuSplit(Protocol):
     Args:
         rule: "cross_subject_60", "cross_view_60", "cross_subject_120" or "cross_setup_120".
         val_performers: Numbers of the performers whose training clips choose the checkpoint.
-        n_shot: Training clips to keep of each class, chosen by `seed`; None keeps all. More shots contain fewer.
+        n_shot: Training clips to keep of each class, chosen by `seed`; None keeps all. More shots include fewer ones.
         seed: Seed of the choice.
 
     Raises:

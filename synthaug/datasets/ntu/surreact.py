@@ -43,7 +43,7 @@ class SurreactSplit(Protocol):
         per_action: Train on the shortest prefix of the sorted list that has this many clips of every class, as the
             published low-data lists do (3, 10, 30, 60, 100). These are neither balanced nor random: they show few
             people, in the first setups. None takes all clips. For your own experiments use `n_shot`.
-        n_shot: Training clips to keep of each class, chosen by `seed`; None keeps all. More shots contain fewer.
+        n_shot: Training clips to keep of each class, chosen by `seed`; None keeps all. More shots include fewer ones.
         seed: Seed of the choice.
 
     Raises:

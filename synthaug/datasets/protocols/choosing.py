@@ -21,7 +21,7 @@ class ShotChoice:
 
     Args:
         val_fraction: Share of each class's training clips that goes to validation, 0 to below 1.
-        n_shot: Training clips to keep of each class; None keeps all. More shots contain fewer.
+        n_shot: Training clips to keep of each class; None keeps all. More shots include fewer ones.
         seed: Seed of the choice.
 
     Raises:

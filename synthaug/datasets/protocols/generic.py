@@ -26,11 +26,11 @@ class CrossSubject(Protocol):
     training does, so its accuracy is too high.
 
     Args:
-        test_subjects: Names (numbers will do) of the people to test on.
+        test_subjects: Names (numbers are accepted) of the people to test on.
         val_subjects: Names of the people whose clips choose the checkpoint.
         train_subjects: Names of the people to train on; None takes all others.
         val_fraction: Share of each class's training clips to validate on, in place of `val_subjects`; 0 to below 1.
-        n_shot: Training clips to keep of each class, chosen by `seed`; None keeps all. More shots contain fewer.
+        n_shot: Training clips to keep of each class, chosen by `seed`; None keeps all. More shots include fewer ones.
         seed: Seed of the choices.
 
     Raises:
@@ -65,11 +65,11 @@ class CrossView(Protocol):
     """Tests on cameras that are not in the training clips; the same people are seen by both.
 
     Args:
-        test_cameras: Names (numbers will do) of the cameras to test on.
+        test_cameras: Names (numbers are accepted) of the cameras to test on.
         val_cameras: Names of the cameras whose clips choose the checkpoint.
         train_cameras: Names of the cameras to train on; None takes all others.
         val_fraction: Share of each class's training clips to validate on, in place of `val_cameras`; 0 to below 1.
-        n_shot: Training clips to keep of each class, chosen by `seed`; None keeps all. More shots contain fewer.
+        n_shot: Training clips to keep of each class, chosen by `seed`; None keeps all. More shots include fewer ones.
         seed: Seed of the choices.
 
     Raises:
@@ -111,7 +111,7 @@ class Holdout(Protocol):
         test_fraction: Share of each class's clips to test on, above 0 and below 1.
         by: What stays whole: "subject", or "path", the file with all of its intervals.
         val_fraction: Share of each class's training clips that chooses the checkpoint, 0 to below 1.
-        n_shot: Training clips to keep of each class, chosen by `seed`; None keeps all. More shots contain fewer.
+        n_shot: Training clips to keep of each class, chosen by `seed`; None keeps all. More shots include fewer ones.
         seed: Seed of the choices.
 
     Raises:
@@ -182,7 +182,7 @@ class Predefined(Protocol):
         train: Patterns (`*`, `?`, `[ab]`) of the training clips.
         test: Patterns of the test clips.
         val: Patterns of the clips that choose the checkpoint; without any the last checkpoint is used.
-        n_shot: Training clips to keep of each class, chosen by `seed`; None keeps all. More shots contain fewer.
+        n_shot: Training clips to keep of each class, chosen by `seed`; None keeps all. More shots include fewer ones.
         seed: Seed of the choice.
     """
 

@@ -33,7 +33,7 @@ class ListSplit(Protocol):
         parts: Patterns of file names for `train`, `test` and optionally `val`. `{number}` stands for `number`; `:1` at
             the end of a pattern takes only the lines that end in 1, which is how HMDB51 marks its parts.
         by: What training and test never share: "subject" or "key".
-        number: Which of several official splits.
+        number: Number of the split, where there are several official ones.
         n_shot: Training clips to keep of each class, chosen by `seed`; None keeps all.
         seed: Seed of the choice.
 

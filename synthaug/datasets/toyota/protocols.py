@@ -59,7 +59,7 @@ class ToyotaSplit(Protocol):
 
     Args:
         rule: "CS", "CV1", "CV2", or "CS11", which trains on the validation people too and uses the last checkpoint.
-        n_shot: Training clips to keep of each class, chosen by `seed`; None keeps all. More shots contain fewer.
+        n_shot: Training clips to keep of each class, chosen by `seed`; None keeps all. More shots include fewer ones.
         seed: Seed of the choice.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Look at a file or folder to tell by which motion source it was recorded."""
+"""Look at a file or folder to find out which motion source can read it."""
 
 import zipfile
 from pathlib import Path
@@ -8,7 +8,7 @@ from synthaug.structures import Plain
 from synthaug.video import SUFFIXES
 
 _TELLING = (".npz", ".json", ".skeleton", ".bvh", *SUFFIXES)
-"""Suffixes that tell the format; files with others are recognized by their first bytes."""
+"""Suffixes that determine the format; files with others are recognized by their first bytes."""
 _SUBJECT_FOLDERS = ("smplx_optimized/smplx_params_smoothed", "smplx_params", "keypoints_whole_body")
 """Folders in the folder of one subject, which is not a folder of frames."""
 
@@ -29,7 +29,7 @@ def has_suffix(path: Path, suffix: str) -> bool:
 
 
 def read_head(path: Path) -> bytes:
-    """The first bytes of a file without leading space; empty for folders, and for files whose suffix tells enough."""
+    """The first bytes of a file without leading space; empty for folders and for files with a known suffix."""
     if path.is_dir() or path.suffix.lower() in _TELLING:
         return b""
     with path.open("rb") as file:

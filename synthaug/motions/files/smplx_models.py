@@ -1,4 +1,4 @@
-"""Read the rest pelvis and the mean hands out of a user's own SMPL-X model files.
+"""Read the rest pelvis and the mean hands from a user's own SMPL-X model files.
 
 Some motion files are relative to these. The model files are licensed to each user, so the package does not ship them.
 """

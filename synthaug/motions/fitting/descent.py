@@ -17,7 +17,7 @@ _MAX_HALVINGS = 8
 _HISTORY = 10
 """Number of stored pairs of steps and gradient changes."""
 _MIN_GAIN = 1e-6
-"""Least relative decrease of the energy; descent ends after two smaller ones in a row."""
+"""Smallest relative decrease of the energy; descent ends after two smaller ones in a row."""
 
 
 class EnergyTerms(NamedTuple):
@@ -45,6 +45,8 @@ class EnergyTerms(NamedTuple):
     holders: NDArray[np.int64]  # [entry], joints
     shares: NDArray[np.float32]  # [entry]
     stiffness: NDArray[np.float32]  # [22]
+    goals: NDArray[np.float32]  # [time, 22, 3, 3], rotations against the parents
+    pulls: NDArray[np.float32]  # [time, 22], weight of each goal; the pelvis has none
     hinges: NDArray[np.int64]  # [4], knees first
     hinge_axes: NDArray[np.float32]  # [4, 3]
     hinge_bones: NDArray[np.float32]  # [4, 3]
@@ -278,7 +280,7 @@ def _hinge_energy(t, terms, pose, slope):
 @no_type_check
 @numba.njit(nogil=True, cache=True, fastmath=True)
 def _prior_energy(t, terms, pose, slope):
-    """Energy of one frame's rest prior, hinges and floor; adds its gradient."""
+    """Energy of one frame's rest prior, goals, hinges and floor; adds its gradient."""
     total = 0.0
     zero, two = np.float32(0), np.float32(2)
     for j in range(1, 22):
@@ -286,6 +288,14 @@ def _prior_energy(t, terms, pose, slope):
         total += k * (np.float32(3) - pose.local[t, j, 0, 0] - pose.local[t, j, 1, 1] - pose.local[t, j, 2, 2])
         for i in range(3):
             slope.local[t, j, i, i] -= k
+        pull = terms.pulls[t, j]
+        if pull > zero:
+            alike = zero
+            for i in range(3):
+                for c in range(3):
+                    alike += terms.goals[t, j, i, c] * pose.local[t, j, i, c]
+                    slope.local[t, j, i, c] -= pull * terms.goals[t, j, i, c]
+            total += pull * (np.float32(3) - alike)
     total += _hinge_energy(t, terms, pose, slope)
     n = terms.floor
     for k in range(len(terms.supports)):

@@ -71,6 +71,8 @@ def energy_plain(rows: Float[Tensor, "time 135"], terms: EnergyTerms) -> Float[T
     total = _data_term(_blend_weights(known).to(rows) @ joints + turned, known).sum()
     # |R - I|^2 is twice the squared angle for small angles.
     total = total + (known["stiffness"] * (3 - local.diagonal(dim1=-2, dim2=-1).sum(-1))).sum()
+    alike = (known["goals"] * local).sum((-1, -2))
+    total = total + (known["pulls"] * (3 - alike))[:, 1:].sum()
     total = total + known["tightness"][0] * _hinge_term(local, known)
     n = known["floor"].to(rows)
     height = (joints.index_select(1, known["supports"]) * n[:3]).sum(-1) + n[3] - known["flesh"]

@@ -5,7 +5,7 @@ Used for film, skeleton files and noisy ground truth. Hands, jaw and eyes stay a
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from synthaug.body.limits import keep_within
 from synthaug.body.rotations import matrix_to_axis_angle
 from synthaug.body.skeleton import JOINT, JOINT_NAMES, PARENTS, SUPPORTS, Skeleton
 from synthaug.motions.fitting.descent import EnergyTerms, Waves, descend
@@ -21,6 +22,9 @@ from synthaug.motions.fitting.markers import NUM_BODY, Markers, Sighting, Track,
 from synthaug.motions.fitting.starts import HINGES, analytic_start, find_plausible
 from synthaug.structures import Motion
 
+_LIMIT_ROUNDS = 2
+_LIMIT_SLACK = 0.02
+"""Radians by which a joint may leave its range before the body is fitted again, and the deviation of the pull back."""
 _WINDOW, _OVERLAP = 256, 32
 """Frames fitted at once, and frames that neighbouring windows share: a second, after which the past has no effect."""
 
@@ -30,8 +34,8 @@ class Beliefs:
     """How people move and how far measurements can be trusted: the standard deviations of a fit.
 
     Attributes:
-        least_noise: Least noise of points, metres.
-        least_pixel_noise: Least noise of pixel positions, metres at the person's distance.
+        least_noise: Smallest noise of points, metres.
+        least_pixel_noise: Smallest noise of pixel positions, metres at the person's distance.
         outlier: Metres beyond which a measurement counts as an outlier (Geman and McClure's scale), or ten times the
             track's noise where that is more.
         acceleration: Metres per second squared, of joints.
@@ -132,11 +136,43 @@ def _fit_subject(subject: Subject, beliefs: Beliefs) -> Motion:
     trust = torch.where(find_plausible(track.points, markers, skeleton), 1.0, 0.01) * track.confidence
     points, seen = smooth(track.points.float(), trust.float(), width)
     local, root = analytic_start(points, seen, markers, skeleton)
-    return motion_of(descend_windows(pack(local, root), subject, beliefs, root)[0], fps=track.fps)
+    rows, _ = descend_windows(pack(local, root), subject, beliefs, root)
+    return motion_of(keep_within_limits(rows, subject, beliefs, root), fps=track.fps)
+
+
+def keep_within_limits(
+    rows: Float[Tensor, "time 135"], subject: Subject, beliefs: Beliefs, root: Float[Tensor, "time 3"]
+) -> Float[Tensor, "time 135"]:
+    """Rows of unknowns whose joints are within their range (`body.limits`); unchanged where they already are.
+
+    Joints beyond it are pulled to the nearest rotation within while the rest of the body makes up for it, then set
+    there.
+
+    Args:
+        rows: A fit's result.
+        subject: What was fitted.
+        beliefs: Weights of the terms, and number of steps.
+        root: As for `descend_windows`.
+    """
+    weaker = replace(beliefs, iterations=(beliefs.iterations + 1) // 2)
+    for _ in range(_LIMIT_ROUNDS):
+        local, _ = unpack(rows)
+        goals = keep_within(local)
+        # The squared distance of two rotations by an angle is 4 - 4 cos of it.
+        beyond = ((goals - local) ** 2).sum((-1, -2)) > 2 * _LIMIT_SLACK**2
+        if not beyond.any():
+            break
+        rows, _ = descend_windows(rows, subject, weaker, root, goals=(goals, beyond / _LIMIT_SLACK**2))
+    local, place = unpack(rows)
+    return pack(keep_within(keep_within(local)), place)
 
 
 def descend_windows(
-    rows: Float[Tensor, "time 135"], subject: Subject, beliefs: Beliefs, root: Float[Tensor, "time 3"]
+    rows: Float[Tensor, "time 135"],
+    subject: Subject,
+    beliefs: Beliefs,
+    root: Float[Tensor, "time 3"],
+    goals: tuple[Float[Tensor, "time 22 3 3"], Float[Tensor, "time 22"]] | None = None,
 ) -> tuple[Float[Tensor, "time 135"], float]:
     """Descend from rows of unknowns, window by window; returns the rows and their energy.
 
@@ -145,8 +181,11 @@ def descend_windows(
         subject: What is fitted.
         beliefs: Weights of the terms, and number of steps.
         root: Approximate position of the pelvis, which sets how many metres a pixel covers.
+        goals: Rotations against the parents that joints are pulled to, and the weight of each; None pulls none.
     """
     start, terms = np.ascontiguousarray(rows.numpy()), terms_of(subject, beliefs, root)
+    if goals is not None:
+        terms = terms._replace(goals=_to_floats(goals[0]), pulls=_to_floats(goals[1]))
     pieces, total = [], 0.0
     for first, last in _windows(len(start)):
         part = _cut_terms(terms, first, last)
@@ -230,6 +269,8 @@ def terms_of(subject: Subject, beliefs: Beliefs, root: Float[Tensor, "time 3"]) 
         holders=np.array([j for _, j, _ in entries], np.int64),
         shares=np.array([w for _, _, w in entries], np.float32),
         stiffness=_to_floats(_stiffness(beliefs)),
+        goals=np.zeros((len(known), NUM_BODY, 3, 3), np.float32),
+        pulls=np.zeros((len(known), NUM_BODY), np.float32),
         hinges=hinges.numpy(),
         hinge_axes=_to_floats(axes),
         hinge_bones=_to_floats(bones),
@@ -278,6 +319,8 @@ _TIMED = (
     "metres_per_pixel",
     "viewmats",
     "Ks",
+    "goals",
+    "pulls",
 )
 
 

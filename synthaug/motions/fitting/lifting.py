@@ -13,7 +13,7 @@ from torch import Tensor
 
 from synthaug.body.skeleton import JOINT, Skeleton
 from synthaug.motions.fitting.energy import pack
-from synthaug.motions.fitting.fit import Beliefs, Subject, descend_windows, motion_of
+from synthaug.motions.fitting.fit import Beliefs, Subject, descend_windows, keep_within_limits, motion_of
 from synthaug.motions.fitting.markers import Markers, Sighting, Track, smooth
 from synthaug.motions.fitting.placement import place_shapes
 from synthaug.motions.fitting.starts import LIMBS, analytic_start
@@ -60,6 +60,7 @@ def lift_track(
     best, others = tries[0], [found for found in tries if float((found[3] * tries[0][3]).sum(-1).mean()) < 0]
     rows, _ = descend_windows(best[1], subject, beliefs, best[2])
     certainty = 1 - best[0] / others[0][0] if others else 1.0
+    rows = keep_within_limits(rows, subject, beliefs, best[2])
     return motion_of(rows, fps=fps), max(0.0, float(certainty))
 
 

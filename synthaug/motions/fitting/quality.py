@@ -28,6 +28,13 @@ _LIMBS = {
 }
 _TRUNK = ("pelvis", "left_hip", "right_hip", "left_shoulder", "right_shoulder", "neck", "spine3")
 _BONES = (("hip", "knee"), ("knee", "ankle"), ("shoulder", "elbow"), ("elbow", "wrist"))
+_ROOTS = {"arm": "shoulder", "leg": "hip"}
+_GUESS_ERROR = 0.15
+"""Metres, beside twice the noise, within which a fitted body agrees with doubtful joints: inferred arms lag."""
+_GUESS_COST = 0.12
+"""What a limb costs that is a good guess all the time."""
+_EXACT = 5e-6
+"""Metres that rounding moves a point which is exactly still: seven digits, a few metres away."""
 _BLINK = 0.15
 """Longest gap in seconds after which a point is still compared with its last position."""
 
@@ -126,7 +133,7 @@ def assess(track: Track, motion: Motion, markers: Markers, skeleton: Skeleton) -
         markers: Positions of the points on the body.
         skeleton: The fitted skeleton.
     """
-    points = _Points(track, markers)
+    points = _Points(track, motion, markers, skeleton)
     return Quality(
         {
             "detection": points.detection(),
@@ -232,13 +239,17 @@ def _agreement_score(track: Track, motion: Motion, markers: Markers, skeleton: S
 class _Points:
     """The measured joints in numpy, with values that several parts need."""
 
-    def __init__(self, track: Track, markers: Markers) -> None:
+    def __init__(self, track: Track, motion: Motion, markers: Markers, skeleton: Skeleton) -> None:
         direct = markers.direct
         self.direct = {name: direct[JOINT[name]] for name in JOINT if JOINT[name] in direct and JOINT[name] < NUM_BODY}
         self.at = track.points.numpy().astype(np.float64)
         self.seen = ((track.confidence > 0) & track.points.isfinite().all(-1)).numpy()
         self.at[~self.seen] = np.nan
         self.confidence = np.where(self.seen, track.confidence.numpy(), 0.0)
+        self.strayed = np.full(self.seen.shape, np.nan)
+        known = list(direct.values())
+        fitted = joint_positions(motion, skeleton)[:, list(direct)].numpy()
+        self.strayed[:, known] = np.linalg.norm(fitted - self.at[:, known], axis=-1)
         self.full = np.maximum(self.confidence.max(0), 1e-6)
         self.fps = track.fps
         self.sigma = float(noise(track.points, track.confidence))
@@ -256,24 +267,42 @@ class _Points:
         return float((self.seen[:, given].mean(1) >= 0.5).mean()) ** 2
 
     def visibility(self) -> float:
-        """Falls with the share of frames (beyond 5 %) in which the worst limb has below half its usual confidence."""
-        lost = []
+        """Falls with the share of frames (beyond 5 %) in which the worst limb is lost, and slowly with guesses.
+
+        A limb is lost where all its joints are unseen, or have below half their usual confidence while the fitted body
+        contradicts them. Doubtful joints that a body fits are a sensor's inferences (sleeves hide wrists, bodies hide
+        arms): good guesses.
+        """
+        lost, guessed = [1.0], [0.0]
         for names in _LIMBS.values():
             joints = self.pick(names)
             if joints:
-                weak = self.confidence[:, joints] < 0.5 * self.full[joints]
-                lost.append(float(weak.all(1).mean()))
-        return 1 - min(1.0, max(0.0, max(lost, default=1.0) - 0.05) * 2)
+                weak = (self.confidence[:, joints] < 0.5 * self.full[joints]).all(1)
+                fits = self.guesses_fit(joints)
+                lost.append(float((weak & ~fits).mean()))
+                guessed.append(float((weak & fits).mean()))
+        missing = min(1.0, max(0.0, max(lost[1:], default=1.0) - 0.05) * 2)
+        return (1 - missing) * (1 - _GUESS_COST * max(guessed))
+
+    def guesses_fit(self, joints: list[int]) -> Bool[np.ndarray, " time"]:
+        """Whether the body agrees with these joints, and they move as limbs do: inventions are far off, or shake."""
+        bends = np.linalg.norm(np.diff(self.at[:, joints], n=2, axis=0), axis=2)
+        shaking = np.zeros((len(self.at), len(joints)))
+        shaking[1:-1] = np.nan_to_num(bends)
+        with np.errstate(invalid="ignore"):
+            near = self.strayed[:, joints] < _GUESS_ERROR + 2 * self.sigma
+        return (near & (shaking < 0.05 + 30 / self.fps**2 + 5 * self.sigma)).all(1)
 
     def _log_bones(self) -> NDArray[np.float64]:
-        """Logarithms of bone lengths relative to each bone's median, smoothed over 0.2 s; nan if unseen."""
+        """Logarithms of bone lengths relative to each bone's median, smoothed over 0.2 s; nan if not measured."""
         pairs = [(f"{side}_{a}", f"{side}_{b}") for a, b in _BONES for side in ("left", "right")]
         pairs += [("left_hip", "right_hip"), ("left_shoulder", "right_shoulder")]
         pairs += [("left_shoulder", "left_hip"), ("right_shoulder", "right_hip")]
         ends = [(self.direct[a], self.direct[b]) for a, b in pairs if a in self.direct and b in self.direct]
         if not ends:
             return np.zeros((len(self.at), 0))
-        lengths = np.stack([np.linalg.norm(self.at[:, a] - self.at[:, b], axis=1) for a, b in ends], axis=1)
+        measured = np.where((self.confidence >= 0.5 * self.full)[..., None], self.at, np.nan)
+        lengths = np.stack([np.linalg.norm(measured[:, a] - measured[:, b], axis=1) for a, b in ends], axis=1)
         logs = np.log(np.maximum(lengths, 1e-3))
         middle = _reduce_known(np.nanmedian, logs)
         return _running_mean(logs - middle, self.still)
@@ -311,7 +340,7 @@ class _Points:
         return math.exp(-events)
 
     def _noise_floor(self) -> float:
-        """Noise of the steadiest joint (75th percentile over frames), which even limbs at rest show."""
+        """Noise (75th percentile over frames) of the joint at the lower quartile, since sensors hold feet still."""
         third = np.abs(np.diff(self.at[:, self.pick(self.direct)], n=3, axis=0)).max(2)
         high = (
             _reduce_known(lambda values, axis: np.nanquantile(values, 0.75, axis=axis), third)
@@ -319,24 +348,30 @@ class _Points:
             else np.zeros(1)
         )
         high = high[np.isfinite(high)]
-        return float(high.min()) / 20**0.5 if len(high) else 0.0
+        return float(np.quantile(high, 0.25)) / 20**0.5 if len(high) else 0.0
 
     def life(self) -> float:
-        """Falls with the longest time that a limb is exactly still, in the room or on the body, while others jitter."""
+        """Falls with the longest time that a whole limb is exactly still while others jitter.
+
+        Still in the room, on the pelvis, or on its shoulder or hip. Only where the source says that it measured the
+        limb: sensors infer hidden ones from the body. A foot alone may be still, since people stand on their feet and
+        sensors filter them; so may be what moves by more than rounding.
+        """
         shaking = self._noise_floor()
         if shaking < 5e-4:
             return 1.0  # no jitter at all: motion capture, or ground truth
-        parents = {"elbow": "shoulder", "wrist": "elbow", "knee": "hip", "ankle": "knee"}
         longest = 0
-        for name, marker in self.direct.items():
-            side, _, part = name.partition("_")
-            if part not in parents:
+        for limb, names in _LIMBS.items():
+            joints = self.pick(names)
+            if not joints:
                 continue
-            own = self.at[:, marker]
-            anchors = [name for name in (f"{side}_{parents[part]}", "pelvis") if name in self.direct]
-            for base in [0 * own, *(self.at[:, self.direct[anchor]] for anchor in anchors)]:
-                step = np.linalg.norm(np.diff(own - base, axis=0), axis=1)
-                longest = max(longest, _longest_run(step < 0.02 * shaking))
+            side, _, part = limb.partition("_")
+            own, measured = self.at[:, joints], self.confidence[:, joints] >= 0.5 * self.full[joints].max()
+            anchors = self.pick([f"{side}_{_ROOTS[part]}", "pelvis"])
+            for base in [0 * own[:, :1], *(self.at[:, [anchor]] for anchor in anchors)]:
+                step = np.linalg.norm(np.diff(own - base, axis=0), axis=2)
+                still = (step < _EXACT + 0.002 * shaking) & measured[1:] & measured[:-1]
+                longest = max(longest, _longest_run(still.all(1)))
         return _fall_off(longest / self.fps, 0.1, 0.15)
 
     def continuity(self) -> float:

@@ -1,4 +1,4 @@
-"""Keep what a library written in C++ says about itself from the user, and pass everything else on.
+"""Hide the lines that a C++ library prints about itself from the user, and pass on everything else.
 
 Such libraries write to file descriptor 2, past `sys.stderr`. mediapipe's log levels (GLOG_minloglevel and
 TF_CPP_MIN_LOG_LEVEL) do not reach the lines of TensorFlow Lite and absl within it, as of 0.10.21.
@@ -19,11 +19,11 @@ _lock = threading.RLock()  # two redirections at once would undo each other in t
 def drop_stderr_lines(*phrases: str) -> Iterator[None]:
     """Drop the lines that contain one of the phrases from what is written to stderr meanwhile; pass on all others.
 
-    They are passed on at the end, also if that is an exception. It concerns the whole process, threads and all, so what
-    is done meanwhile should be short. Where descriptor 2 is closed, nothing is redirected.
+    They are passed on at the end, even if that is an exception. The redirection affects the whole process with all its
+    threads, so the work inside it should be short. Where descriptor 2 is closed, nothing is redirected.
 
     Args:
-        phrases: Parts of lines that tell the user nothing.
+        phrases: Parts of lines that do not help the user.
     """
     with _lock:
         try:

@@ -29,7 +29,7 @@ _MIN_PRESENCE = 0.75
 _JITTER_FACTOR = 2.5
 """Multiple of the jitter's variance that is subtracted from a person's movement; waving at 3 Hz survives it."""
 _LEAST_MOVEMENT = 1e-3
-"""Least movement of a person, in squared heights."""
+"""Smallest movement of a person, in squared heights."""
 _MIN_VISIBILITY = 0.3
 """Landmarks of lower visibility do not locate a person."""
 _TRUNK = (11, 12, 24, 23)
@@ -243,6 +243,8 @@ def choose_lead(
 ) -> LeadPerson:
     """Choose the acting person, in the shot with most frames of that person; all landmarks are nan if there is none.
 
+    Landmarks go on with whoever comes into the picture after the acting person has left it.
+
     Args:
         people: People detected in each frame.
         shots: First and one past the last frame of each shot.
@@ -253,12 +255,29 @@ def choose_lead(
     for first, last in shots:
         inside = people[first:last]
         there = join_tracks(inside, fps=fps)
-        one = there[person] if len(there) > person else None
+        one = _add_returns(there[person], there) if len(there) > person else None
         seen = _no_landmarks(last - first) if one is None else landmarks_of(inside, one)
         candidate = LeadPerson(seen, first, (last - first) / max(len(people), 1), len(there))
         if best is None or int(seen.found.sum()) > int(best.seen.found.sum()):
             best = candidate
     return best if best is not None else LeadPerson(_no_landmarks(0), 0, 0.0, 0)
+
+
+def _add_returns(acting: PersonTrack, everybody: Sequence[PersonTrack]) -> PersonTrack:
+    """The acting person's track with those of everybody who is only there while the acting person is not.
+
+    Somebody who was away for long comes back under another name. Those who were there together with the acting person
+    are bystanders, whatever they do later.
+    """
+    which = acting.which.copy()
+    names = list(acting.names)
+    for other in everybody:
+        if other is not acting and not ((acting.which >= 0) & (other.which >= 0)).any():
+            free = (which < 0) & (other.which >= 0)
+            if free.sum() == (other.which >= 0).sum():
+                which[free] = other.which[free]
+                names.extend(other.names)
+    return replace(acting, which=which, names=tuple(names))
 
 
 def _no_landmarks(time: int) -> Landmarks:

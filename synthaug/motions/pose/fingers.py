@@ -33,7 +33,7 @@ _MAX_SPREAD = 25.0
 _MAX_THUMB = (60.0, 60.0, 80.0)
 """Largest rotation of the thumb's joints in any direction, degrees."""
 _MIN_PALM = 12.0
-"""Least distance from the wrist to the middle knuckle, pixels; in smaller hands fingers are three pixels thick."""
+"""Smallest distance from the wrist to the middle knuckle, pixels; in smaller hands fingers are three pixels thick."""
 _SMOOTHING_SECONDS = 0.05
 """Standard deviation of the Gaussian over time, seconds: hands are quick, and jitter."""
 _FADE_SECONDS = 0.2

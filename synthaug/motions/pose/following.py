@@ -27,7 +27,7 @@ _NAME_PENALTY = 0.25
 _LOOK_PENALTY = 0.5
 """Penalty in heights for entirely different colours: clothes distinguish two people who meet."""
 _MIN_FRAMES = 12
-"""Least length of a track in frames; CTR-GCN drops shorter ones of NTU, too."""
+"""Smallest length of a track in frames; CTR-GCN drops shorter ones of NTU, too."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -36,7 +36,7 @@ class Choice:
 
     Attributes:
         person: 0 selects the person who moves most, 1 the next.
-        present: Least share of the clip's frames that show the person.
+        present: Smallest share of the clip's frames that show the person.
         focal: Focal length over the longer side of the picture, for unknown cameras.
     """
 

@@ -81,7 +81,7 @@ _CHATTER = (
     "Feedback manager requires a model with a single signature inference",
     "Using NORM_RECT without IMAGE_DIMENSIONS is only supported for the square ROI",  # and these regions are square
 )
-"""Of what mediapipe writes to stderr while it loads its models and reads the first picture: what helps nobody."""
+"""Lines that help nobody, among those that mediapipe writes to stderr while it loads its models and reads a picture."""
 HAND_POINTS = 21
 """Wrist, then thumb, index, middle, ring and little finger, four each from the palm to the tip."""
 

@@ -42,9 +42,10 @@ class Gate:
     """What a clip must show for its motion to be usable.
 
     Attributes:
-        shot: Least share of the interval that the shot with the person fills; 1 requires film without cuts.
-        detection: Least share of the shot's frames in one run with a person.
-        visibility: Least mean visibility of trunk and limbs, 0..1.
+        shot: Smallest share of the interval that the shot with the person fills; 1 requires film without cuts.
+        detection: Smallest share of the shot's frames in one run with a person, if that is less than `least` seconds.
+        least: Seconds of a run with a person that are enough, whatever share of the shot they fill.
+        visibility: Smallest mean visibility of trunk and limbs, 0..1.
         limb_variation: Largest variation of limb lengths: standard deviation over mean, averaged over limbs.
         jump: Speed in a person's heights per second beyond which the tracker has jumped to another person.
         gap: Longest stretch without a person that is bridged, seconds.
@@ -53,6 +54,7 @@ class Gate:
 
     shot: float = 0.4
     detection: float = 0.6
+    least: float = 1.2
     visibility: float = 0.35
     limb_variation: float = 0.3
     jump: float = 5.0
@@ -69,7 +71,7 @@ def reference_from_landmarks(
     gate: Gate | None = None,
     beliefs: Beliefs = FILM_BELIEFS,
 ) -> Reference:
-    """Recover the motion and camera of a clip from its landmarks.
+    """Recover the motion and camera of a clip from its landmarks: of its longest usable run, and its other runs.
 
     Args:
         watched: One row of landmarks for each frame.
@@ -83,17 +85,42 @@ def reference_from_landmarks(
         UnusableClipError: If the clip does not pass the gate.
     """
     gate = gate or Gate()
-    first, last = longest_run(watched.seen, fps=watched.fps, gate=gate)
+    found: list[Reference] = []
+    refusals: list[UnusableClipError] = []
+    for first, last in find_runs(watched.seen, fps=watched.fps, gate=gate):
+        try:
+            setup = _Setup(name, gate, focal, beliefs)
+            found.append(_reconstruct_run(watched, hands, (first, last), setup))
+        except UnusableClipError as error:
+            refusals.append(error)
+    if not found:
+        raise refusals[0]
+    return dataclasses.replace(found[0], others=tuple(found[1:]))
+
+
+@dataclass(frozen=True)
+class _Setup:
+    """What all runs of a clip are reconstructed with."""
+
+    name: str
+    gate: Gate
+    focal: float | None
+    beliefs: Beliefs
+
+
+def _reconstruct_run(watched: WatchedPerson, hands: Hands | None, run: tuple[int, int], setup: _Setup) -> Reference:
+    """Recover motion and camera of one run of frames, first to one past the last."""
+    (first, last), name, gate = run, setup.name, setup.gate
     notes = _seen_notes(watched.seen, first, last, watched.size)
-    _check_gate(notes, gate, name)
+    _check_gate(notes, gate, name, run=(last - first) / watched.fps)
     skeleton = mean_skeleton()
-    run = WatchedPerson(watched.seen.between(first, last), watched.fps, watched.size)
-    stand = estimate_standpoint([run], skeleton, focal=focal)
+    shown = WatchedPerson(watched.seen.between(first, last), watched.fps, watched.size)
+    stand = estimate_standpoint([shown], skeleton, focal=setup.focal)
     grasp = Hands(
         torch.full((last - first, 2, HAND_POINTS, 3), torch.nan) if hands is None else hands.points[first:last]
     )
-    told = dataclasses.replace(run, seen=add_knuckles(run.seen, grasp, skeleton))
-    fitted = _fit_body(told, stand, skeleton=skeleton, beliefs=beliefs)
+    told = dataclasses.replace(shown, seen=add_knuckles(shown.seen, grasp, skeleton))
+    fitted = _fit_body(told, stand, skeleton=skeleton, beliefs=setup.beliefs)
     motion, camera = put_on_floor(
         fitted.motion, fitted.camera, fitted.floor, pitch_deg=stand.pitch_deg, roll_deg=stand.roll_deg
     )
@@ -102,9 +129,9 @@ def reference_from_landmarks(
     # The fitted body locates the soles better than the landmarks do.
     notes |= stand.notes() | {"camera_height": float(fitted.floor[3]), "offset": first / watched.fps}
     notes["distance"] = float(-fitted.motion.transl[:, 2].median())
-    notes["filled"] = float((~run.seen.found).float().mean())
+    notes["filled"] = float((~shown.seen.found).float().mean())
     notes["hands"] = float(grasp.seen.mean())
-    notes["reprojection"] = reprojection_error(motion, camera, run.seen, skeleton)
+    notes["reprojection"] = reprojection_error(motion, camera, shown.seen, skeleton)
     if notes["reprojection"] > gate.reprojection:
         raise UnusableClipError(
             f"Expected the body fitted to {name!r} within {gate.reprojection:.0%} of a person's height of its "
@@ -112,7 +139,7 @@ def reference_from_landmarks(
             "out, or raise gate.reprojection."
         )
     notes["grounding"] = float((lowest_heights(joint_positions(motion, skeleton)).abs() < 0.2).float().mean())
-    quality = _grade(fitted, run, notes, skeleton)
+    quality = _grade(fitted, shown, notes, skeleton)
     return Reference(motion=motion, camera=camera, quality=quality.score, notes=notes | quality.notes())
 
 
@@ -162,11 +189,14 @@ def _grade(fitted: _FittedBody, run: WatchedPerson, notes: dict[str, float], ske
     return Quality({**found.parts, "grounding": max(0.25, notes["grounding"])})
 
 
-def longest_run(seen: Landmarks, *, fps: float, gate: Gate) -> tuple[int, int]:
-    """First and one past the last frame of the longest run that shows one person without long gaps or jumps."""
+def find_runs(seen: Landmarks, *, fps: float, gate: Gate) -> list[tuple[int, int]]:
+    """First and one past the last frame of every run that shows one person without long gaps or jumps.
+
+    The longest first; then those of at least `gate.least` seconds. One empty run where nobody is found.
+    """
     at = seen.found.nonzero().squeeze(1).tolist()
     if not at:
-        return 0, 0
+        return [(0, 0)]
     trunk = seen.pixels[:, [11, 12, 23, 24]].mean(1)
     heights = pixel_height(seen)
     runs = [[at[0], at[0]]]
@@ -178,8 +208,8 @@ def longest_run(seen: Landmarks, *, fps: float, gate: Gate) -> tuple[int, int]:
         if seconds > gate.gap + 1 / fps or jumped:
             runs.append([current, current])
         runs[-1][1] = current
-    first, last = max(runs, key=lambda run: run[1] - run[0])
-    return first, last + 1
+    longest, *others = sorted(((first, last + 1) for first, last in runs), key=lambda run: run[0] - run[1])
+    return [longest, *(run for run in others if run[1] - run[0] >= gate.least * fps)]
 
 
 def pixel_height(seen: Landmarks) -> Float[Tensor, ""]:
@@ -211,11 +241,12 @@ def _seen_notes(seen: Landmarks, first: int, last: int, size: tuple[int, int]) -
     return notes
 
 
-def _check_gate(notes: dict[str, float], gate: Gate, name: str) -> None:
-    if notes["detection"] < gate.detection:
+def _check_gate(notes: dict[str, float], gate: Gate, name: str, *, run: float) -> None:
+    if notes["detection"] < gate.detection and run < gate.least:
         raise UnusableClipError(
-            f"Expected one run with a person in at least {gate.detection:.0%} of the frames of {name!r}, got "
-            f"{notes['detection']:.0%}. Choose an interval with one person in full view, or lower gate.detection."
+            f"Expected one run with a person in at least {gate.detection:.0%} of the frames of {name!r}, or for "
+            f"{gate.least:g} s, got {notes['detection']:.0%}, for {run:.1f} s. Choose an interval with one person in "
+            "full view, or lower gate.least or gate.detection."
         )
     if notes["visibility"] < gate.visibility:
         raise UnusableClipError(

@@ -43,7 +43,7 @@ _INDEPENDENT_SECONDS = 0.5
 _MAX_FRAMES = 120
 """Largest number of frames used of each clip, evenly spread; more add nothing."""
 _MIN_UPRIGHT = 0.6
-"""Least cosine between a standing person and the picture's vertical, for all pitches."""
+"""Smallest cosine between a standing person and the picture's vertical, for all pitches."""
 
 _SHOULDERS, _HIPS, _KNEES, _ANKLES, _TOES = (
     [USED.index(k) for k in pair] for pair in ((11, 12), (23, 24), (25, 26), (27, 28), (31, 32))

@@ -16,10 +16,10 @@ _BINS = 8
 _COLOUR_WEIGHT = 0.5
 """Weight of the colours in the difference of two pictures; the rest is their position."""
 _MIN_DIFFERENCE = 0.15
-"""Least difference of a cut. Between neighbouring frames of 44 films without cuts (gmdcsa24, intel_asl)
+"""Smallest difference of a cut. Between neighbouring frames of 44 films without cuts (gmdcsa24, intel_asl)
 the largest is 0.11; nine in ten pairs of frames of different films, many of which share a room, are beyond 0.2."""
 _MIN_RATIO = 4.0
-"""Least ratio of a cut's difference to that of its surroundings; fast movement and pans differ throughout."""
+"""Smallest ratio of a cut's difference to that of its surroundings; fast movement and pans differ throughout."""
 _NEIGHBOURS = 6
 """Frames to either side that are compared with a cut."""
 

@@ -233,8 +233,8 @@ def place_of(spot: Spot, side: str, stage: PosedTrunk) -> Float[Tensor, "time 3"
 def _shrug(to: Tensor, chest: Tensor, side: str) -> tuple[Tensor, Tensor]:
     """Lift and forward rotation of the collar that accompany a reach, radians.
 
-    The shoulder blade gives about a third of the arm's elevation (Inman, Saunders, Abbott, 1944), of which the collar
-    joint of SMPL-X carries a part.
+    The shoulder blade gives about a third of the arm's elevation (Inman, Saunders, Abbott, 1944); the collar joint of
+    SMPL-X carries a part of that.
     """
     seen = normalize(apply(chest.mT, to), dim=-1) * vector(SIDES[side], 1, 1)
     lift = 0.24 * (seen[:, 1].clamp(-1, 1).asin() + 0.35).clamp(min=0)

@@ -12,7 +12,7 @@ from torch import Tensor
 from synthaug.structures import Camera, Gaussians, PosedGaussians
 
 LARGEST = 32_767
-"""Pixels a side: compiled kernels keep two coordinates in 32 bits."""
+"""Pixels per side: compiled kernels keep two coordinates in 32 bits."""
 
 
 def check_frames(people: Sequence[Gaussians], camera: Camera) -> None:

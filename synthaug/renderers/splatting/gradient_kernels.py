@@ -1,4 +1,4 @@
-"""The compiled loops of the differentiable renderer: one frame of Gaussians, and the way back to its gradients.
+"""The compiled loops of the differentiable renderer: one frame of Gaussians, and the backward pass.
 
 `splatting/gradients.py` calls them from PyTorch. They run serially, without the interpreter's lock, so views can be
 rendered in threads.
@@ -6,7 +6,7 @@ rendered in threads.
 Steps of a frame and its gradients:
 
 1. `project`: centre, conic, opacity and box of each Gaussian. The caller sorts them by float32 depth, stably.
-2. `blend`: nearest first, each Gaussian over the pixels of its box. The way back needs the input, the projections, and
+2. `blend`: nearest first, each Gaussian over the pixels of its box. The backward pass needs the input, projections, and
    for each pixel the light that is left and the place in the order at which it stopped. So memory grows with Gaussians
    plus pixels, never with pairs of both.
 3. `unblend`: farthest first. The light before a Gaussian is the light after it over 1 - alpha, which is more than 1e-4
@@ -70,7 +70,7 @@ class PosedArrays(NamedTuple):
 
 
 class FrameBuffers(NamedTuple):
-    """A frame, and what the way back needs; rows one after the other."""
+    """A frame, and what the backward pass needs; rows one after the other."""
 
     picture: NDArray[np.float64]  # [height * width * CHANNELS]
     light: NDArray[np.float64]  # [height * width] transmittance that is left

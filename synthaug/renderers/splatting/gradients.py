@@ -38,7 +38,7 @@ class _Splat(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, size: tuple[int, int], splatting: Splatting, *tensors: Tensor) -> Tensor:
-        """Project, sort and blend; keep what the way back needs, for each Gaussian and each pixel."""
+        """Project, sort and blend; keep what the backward pass needs, for each Gaussian and each pixel."""
         posed, model = PosedArrays(*map(_array, tensors[:4])), _model(tensors[4], tensors[5], size, splatting)
         count, pixels = len(posed.means), size[0] * size[1]
         seen, boxes = np.empty((count, FIELDS)), np.empty((count, 4), np.int32)
@@ -120,8 +120,8 @@ def splat(
         posed: Gaussians in the world frame, in main memory; all float32 or all float64, as the result.
         viewmat: World to camera.
         K: Intrinsics in pixels; skew is ignored, as in gsplat.
-        height: Of the picture, pixels.
-        width: Of the picture, pixels.
+        height: Height of the picture, pixels.
+        width: Width of the picture, pixels.
         splatting: The image model.
 
     Returns:

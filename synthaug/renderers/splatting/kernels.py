@@ -139,7 +139,7 @@ class Variant(NamedTuple):
     """
 
     pitch: tuple[bool, ...]  # distance between planes, in units of PITCH pixels
-    extras: tuple[bool, ...]  # beside colour: nothing, depth, or depth and labels
+    extras: tuple[bool, ...]  # besides colour: nothing, depth, or depth and labels
 
 
 class Queue(NamedTuple):
@@ -500,7 +500,7 @@ def _paint(record, color, dx, dy, max_alpha, pixels, at, extra, variant):  # noq
 @_kernel
 @no_type_check
 def _extra(queue, rest, slot, extras):
-    """Values beside colour: None, (depth,) or (depth, label), for an `extras` of none, one or two entries."""
+    """Values besides colour: None, (depth,) or (depth, label), for an `extras` of none, one or two entries."""
     if len(extras) == 0:
         return None
     if len(extras) == 1:
