@@ -372,7 +372,7 @@ def frame_plate(
 ) -> tuple[Camera, UInt8[np.ndarray, "height width 3"]]:
     """A plate and its camera cropped to a size: the largest crop of that aspect, around the spot where people stand.
 
-    The centre crop of `Camera.scaled` would cut off whoever stands at the side of a wide picture.
+    The centre crop of `Camera.scaled` would cut off a person who stands at the side of a wide picture.
 
     Args:
         plate: The plate.

@@ -33,7 +33,7 @@ class Synthesis:
             long footage of one continuing activity.
         mirror: Share of mirror images, whose label is that of the class that the data set names for them. 0 for none.
         blend: Share of clips in which two similar performances of one class are blended into one.
-        resample_every: Epochs after which all recipes are sampled anew; 0 keeps the finite set.
+        resample_every: Epochs after which all recipes are sampled again; 0 keeps the finite set.
         min_shown: Least share of the acting person's joints (22, of the body) that a clip shows: in the picture, and
             hidden neither by the place nor by other people. Recipes below are sampled again; 0 takes them all.
         min_shown_half_second: The same for any half second of a clip.
@@ -71,8 +71,10 @@ class Synthesis:
             raise ValueError(
                 f"Expected synth.per_class to be null or a whole number of 0 or more, got {self.per_class!r}."
             )
-        if not _is_count(self.max_tries) or self.max_tries < 1:
-            raise ValueError(f"Expected synth.max_tries to be a whole number of at least 1, got {self.max_tries!r}.")
+        if not _is_count(self.max_tries) or self.max_tries == 0:
+            raise ValueError(
+                f"Expected synth.max_tries to be a whole number of 1 or more, got {self.max_tries!r}. Change it."
+            )
         for name in ("crop", "mirror", "blend", "min_shown", "min_shown_half_second"):
             value = getattr(self, name)
             if value is not None and not (isinstance(value, int | float) and 0 <= value <= 1):
