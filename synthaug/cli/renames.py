@@ -43,14 +43,16 @@ MOVED_KEYS: Mapping[str, str] = {
 """Old to new settings, by their dotted place in the whole configuration."""
 
 ADDED_NODES: Mapping[str, Plain] = {
-    "mixture": {"_target_": "synthaug.datamodule.BatchMixture", "ratio": 0.5, "pretrain_batches": 0},
+    "mixture": {"_target_": "synthaug.datamodule.BatchMixture", "ratio": 0.5, "balance": "none", "pretrain_batches": 0},
 }
 """Nodes that version 0.1 did not have, with the values by which training mixes as it did."""
 
 OLD_DEFAULTS: Mapping[str, Mapping[str, Plain]] = {
     "synthaug.avatars.anny.AnnyPeople": {"people": 1_000_000},
+    "synthaug.datamodule.BatchMixture": {"balance": "none"},
+    "synthaug.synthesis.Synthesis": {"min_shown": 0.0, "min_shown_half_second": 0.0, "max_tries": 20},
 }
-"""Settings that version 0.1 left to a class's default, which is another one today: by class, with the old default. The
+"""Settings that version 0.1 did not state, with the values by which it behaves as it did, by class. The
 files of conf/ state them, so that no configuration of today lacks one."""
 
 OPTIONS: Mapping[str, Mapping[str, str]] = {

@@ -24,6 +24,10 @@ MAX_PARTNER_TRIES = 6
 """Candidates that are compared before a clip goes without a partner."""
 
 
+MAX_JUDGED = 20_000
+"""Clips of a set up to which all are judged before training; in larger ones each is judged when it is sampled."""
+
+
 @dataclass(frozen=True)
 class Slot:
     """One clip to be made, before the rest of it is sampled.
@@ -108,7 +112,12 @@ class RecipeSampler:
 
     @functools.cached_property
     def _slots(self) -> list[Slot]:
-        """The slots whose action can be shown. Found on first use, when people are loaded."""
+        """The slots whose action can be shown. Found on first use, when people are loaded.
+
+        In sets beyond MAX_JUDGED all slots stay: judging costs 11 ms each, which is hours for millions.
+        """
+        if len(self._allotted) > MAX_JUDGED:
+            return self._allotted
         return [slot for slot in self._allotted if self._count_tries(slot)]
 
     @property
@@ -137,11 +146,12 @@ class RecipeSampler:
         """
         slot = self._slots[index]
         recipes = self._sample_endlessly(slot, generation)
-        if generation:
+        if generation or len(self._allotted) > MAX_JUDGED:
             found = next(filter(self._accepts, itertools.islice(recipes, self.synthesis.max_tries)), None)
             if found is not None:
                 return found
-            # A set that is sampled anew keeps its clips: the first generation has a recipe for each.
+            # A set that is sampled anew keeps its clips: the first generation has a recipe for each. In a set too
+            # large to be judged beforehand, a clip that no recipe shows keeps its first.
             recipes = self._sample_endlessly(slot, 0)
         return next(itertools.islice(recipes, self._tried.get(slot.number, 1) - 1, None))
 

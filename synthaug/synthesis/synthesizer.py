@@ -65,7 +65,7 @@ class Synthesizer:
 
     def preload_avatars(self) -> None:
         """Load all people, several at a time: before workers fork, so that they share what was built or read."""
-        if len(self) == 0:
+        if not self.references.records:
             return
         who, load = self.identities, self.synthesis.avatar.load
         with ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, 8)) as pool:
