@@ -66,7 +66,8 @@ def test_an_old_run_keeps_how_it_mixed():
     tree = old("toyota")
     tree["synth"] |= {"ratio": None, "pretrain_batches": 150}
     modern = modernize(tree)
-    assert modern["mixture"] == {"_target_": "synthaug.datamodule.BatchMixture", "ratio": None, "pretrain_batches": 150}
+    expected = {"ratio": None, "balance": "none", "pretrain_batches": 150}
+    assert modern["mixture"] == {"_target_": "synthaug.datamodule.BatchMixture", **expected}
     assert not {"ratio", "pretrain_batches"} & set(modern["synth"])
 
 

@@ -19,7 +19,7 @@ from synthaug.cameras.original import Original
 from synthaug.motions.variation import Unvaried
 from synthaug.renderers.cpu import CpuRenderer
 from synthaug.structures import Camera, ClipFormat, Record, Scene
-from synthaug.synthesis import Synthesis, Synthesizer
+from synthaug.synthesis import Synthesis, Synthesizer, recipes
 from synthaug.synthesis.references import References
 from synthaug.synthesis.visibility import BODY, Threshold, find_filmed, find_visible, windows
 
@@ -164,6 +164,14 @@ def test_sampling_again_is_a_pure_function_of_index_and_generation():
         theirs = [backwards.sample(index, generation=generation) for index in reversed(range(len(backwards)))]
         assert ours == theirs[::-1]
         assert all(Threshold().accepts(predict(forwards, recipe), CLIP.fps) for recipe in ours)
+
+
+def test_a_large_set_has_the_same_recipes_though_it_is_not_judged_beforehand(monkeypatch):
+    small = synthesizer(references(), camera=Panned())
+    expected = [small.sample(index) for index in range(len(small))]
+    monkeypatch.setattr(recipes, "MAX_JUDGED", len(small) - 1)
+    large = synthesizer(references(), camera=Panned())
+    assert [large.sample(index) for index in range(len(large))] == expected and large.shown == {}
 
 
 def test_what_no_view_shows_is_left_out_and_counted():
