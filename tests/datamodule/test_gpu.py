@@ -112,7 +112,9 @@ class Stage(Background):
 
 
 def test_what_travels_is_small_and_whole(films):
-    synthesizer = module(films, renderer=FakeGpuRenderer(), background=Stage()).synthesizer
+    # Its wall hides half of the picture, whatever is sampled.
+    whole = {"min_shown": 0.0, "min_shown_half_second": 0.0}
+    synthesizer = module(films, renderer=FakeGpuRenderer(), background=Stage(), **whole).synthesizer
     recipe = synthesizer.sample(3)
     staged = synthesizer.stage(recipe)
     content = pack_clip(PendingClip(SampleIndex(0, 9), recipe, staged))

@@ -87,7 +87,7 @@ def test_an_outsider_is_a_leak(data, monkeypatch):
         return References((*found.records, stranger), {**found.by_key, stranger.key: take}, {})
 
     monkeypatch.setattr(support, "filter_references", with_a_stranger)
-    with pytest.raises(LeakError, match="not in its support"):
+    with pytest.raises(LeakError, match="to show its support alone, got '0/s0'"):
         evaluate_tasks(Colours(), data, EPISODES, per_class=8)
 
 
