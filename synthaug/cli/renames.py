@@ -51,6 +51,9 @@ OLD_DEFAULTS: Mapping[str, Mapping[str, Plain]] = {
     "synthaug.avatars.anny.AnnyPeople": {"people": 1_000_000},
     "synthaug.datamodule.BatchMixture": {"balance": "none"},
     "synthaug.synthesis.Synthesis": {"min_shown": 0.0, "min_shown_half_second": 0.0, "max_tries": 20},
+    "synthaug.training.module.Training": {
+        "scenes": {"_target_": "synthaug.training.scene_mixing.SceneMixing", "still": 0.0, "merge": 0.0, "seed": 0}
+    },
 }
 """Settings that version 0.1 did not state, with the values by which it behaves as it did, by class. The
 files of conf/ state them, so that no configuration of today lacks one."""

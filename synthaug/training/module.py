@@ -25,6 +25,7 @@ from torchmetrics.functional.classification import multiclass_confusion_matrix
 from synthaug.recognizers import Recognizer
 from synthaug.structures import Batch, Plain
 from synthaug.training.mixing import AuxiliaryNorms, Mixing, mix_clips
+from synthaug.training.scene_mixing import SceneMixing, mix_scenes
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +65,7 @@ class Training(LightningModule):
         synthetic_weight: Weight of a synthetic clip's loss; a filmed clip's is 1. At 0 synthetic clips change only the
             statistics of batch norms.
         mixing: How clips of a training batch affect each other: mixup, cutmix, split batch norm.
+        scenes: How often filmed clips are shown in other places: StillMix, FAME.
 
     Source:
         Loshchilov and Hutter, "Decoupled Weight Decay Regularization", ICLR 2019 (AdamW); the same, "SGDR", ICLR 2017
@@ -79,6 +81,7 @@ class Training(LightningModule):
         label_smoothing: float = 0.1,
         synthetic_weight: float = 1.0,
         mixing: Mixing = Mixing(),  # noqa: B008 - frozen
+        scenes: SceneMixing = SceneMixing(),  # noqa: B008 - frozen
     ) -> None:
         super().__init__()
         for name, value in (("warmup_steps", warmup_steps), ("synthetic_weight", synthetic_weight)):
@@ -96,6 +99,7 @@ class Training(LightningModule):
         self.label_smoothing = label_smoothing
         self.synthetic_weight = synthetic_weight
         self.mixing = mixing
+        self.scenes = scenes
         self.auxiliary = AuxiliaryNorms(recognizer) if mixing.split_batch_norm else None
         self.confusion = MulticlassConfusionMatrix(recognizer.num_classes)
         self._tested: list[tuple[str, int, Tensor]] = []
@@ -156,6 +160,9 @@ class Training(LightningModule):
         """
         clips = unpack_batch(batch, batch_idx)
         video, targets = clips.video, clips.label
+        scenes = self.scenes.sample(self._batches, (~clips.synthetic).cpu().numpy())
+        if scenes is not None:
+            video = mix_scenes(video, scenes)
         mix = self.mixing.sample(self._batches, size=(video.shape[-2], video.shape[-1]))
         self._batches += 1
         if mix is not None:
