@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from synthaug.datasets.protocols import CrossView as CrossView
     from synthaug.datasets.protocols import Holdout as Holdout
     from synthaug.datasets.protocols import ListSplit as ListSplit
+    from synthaug.datasets.protocols import PeopleFolds as PeopleFolds
     from synthaug.datasets.protocols import Predefined as Predefined
     from synthaug.datasets.toyota import Toyota as Toyota
     from synthaug.datasets.ucf101 import Ucf101 as Ucf101
@@ -109,6 +110,7 @@ _MODULES = {
     "MotionSource": "motions",
     "MotionVariation": "motions",
     "Ntu": "datasets.ntu",
+    "PeopleFolds": "datasets.protocols",
     "Predefined": "datasets.protocols",
     "Protocol": "datasets",
     "PseudoReal": "pseudoreal.film",
@@ -167,6 +169,7 @@ __all__ = [
     "MotionSource",
     "MotionVariation",
     "Ntu",
+    "PeopleFolds",
     "Predefined",
     "Protocol",
     "PseudoReal",

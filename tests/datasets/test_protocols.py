@@ -6,6 +6,7 @@ import pytest
 from synthaug.datasets import ActionDataset, LeakError, Split
 from synthaug.datasets.leaks import assert_disjoint, assert_from_training, check_split, find_held_out
 from synthaug.datasets.protocols.generic import CrossSubject, CrossView, Holdout, Predefined
+from synthaug.datasets.protocols.people_folds import PeopleFolds
 from synthaug.structures import Record
 from synthaug.testing.datasets import check_protocol
 
@@ -58,6 +59,7 @@ PROTOCOLS = {
     "views": CrossView(["b"]),
     "lot of people": Holdout(0.3, seed=1),
     "lot of files": Holdout(0.3, by="path", val_fraction=0.2),
+    "folds of people": PeopleFolds(2, 1),
     "names": Predefined(["train/*/[12]*"], ["*/4-*"], val=["*/3-*"]),
 }
 
@@ -246,3 +248,26 @@ def test_protocols_do_not_touch_the_global_generator():
     before = np.random.get_state()[1].copy()
     Holdout(seed=3).split(RECORDS, CLASSES)
     assert np.array_equal(before, np.random.get_state()[1])
+
+
+def test_folds_let_each_person_teach_once_and_test_on_everybody_else():
+    people = [f"p{number}" for number in range(1, 12)]
+    records = tuple(record(label, person, "a", 0) for label in range(3) for person in people)
+    folds = [PeopleFolds(2, fold).split(records, CLASSES) for fold in range(5)]
+    taught = [sorted({r.subject for r in split.train}) for split in folds]
+    # Numbers count by size: p10 is not between p1 and p2, and the eleventh person never teaches.
+    assert taught == [["p1", "p2"], ["p3", "p4"], ["p5", "p6"], ["p7", "p8"], ["p10", "p9"]]
+    for split in folds:
+        assert {r.subject for r in split.test} == set(people) - {r.subject for r in split.train} and not split.val
+
+
+@pytest.mark.parametrize(("teach", "fold"), [(2, 2), (4, 0), (5, 0)])
+def test_too_few_people_for_a_fold_are_answered_in_words(teach, fold):
+    with pytest.raises(ValueError, match=f"got fold {fold} of 4 people in groups of {teach}"):
+        PeopleFolds(teach, fold).split(RECORDS, CLASSES)
+
+
+@pytest.mark.parametrize(("teach", "fold"), [(0, 0), (1, -1)])
+def test_folds_are_counted_from_0(teach, fold):
+    with pytest.raises(ValueError, match="Expected protocol.teach of at least 1 and protocol.fold of 0 or more"):
+        PeopleFolds(teach, fold)
