@@ -39,6 +39,7 @@ MAY: dict[str, set[str]] = {
     "recognizers": {"structures"},
     "training": {"structures", "progress", "recognizers"},
     "fewshot": {"structures", "recognizers"},
+    "pretraining": PURE | {*STATIONS, "synthesis", "recognizers", "training", "defaults"},
     "reports": {"structures", "files"},
     "pseudoreal": PURE | {*STATIONS, "compositing"},
     "runs": PURE | {*STATIONS, "compositing", "datasets", "synthesis", "datamodule", "training", "reports",

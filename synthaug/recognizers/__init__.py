@@ -33,3 +33,26 @@ class Recognizer(nn.Module, ABC):
     @abstractmethod
     def forward(self, video: Float[Tensor, "batch 3 time height width"]) -> Float[Tensor, "batch class"]:
         """Logits. In evaluation mode, a clip's logits do not depend on the other clips of its batch."""
+
+
+class DenseRecognizer(Recognizer):
+    """A recognizer whose features are pooled from a map over time and picture, which pretraining looks at.
+
+    The clip may be cropped before the network sees it; `window` tells where.
+    """
+
+    @abstractmethod
+    def maps(self, video: Float[Tensor, "batch 3 time height width"]) -> Float[Tensor, "batch channel time row column"]:
+        """The last layer's output at every frame and place."""
+
+    @abstractmethod
+    def pool(self, maps: Float[Tensor, "batch channel time row column"]) -> Float[Tensor, "batch feature"]:
+        """`features` of these maps."""
+
+    def window(self, video: Float[Tensor, "batch 3 time height width"]) -> Float[Tensor, "batch 4"]:
+        """Left, top, width and height of what the network sees of each clip, as shares of the picture."""
+        return video.new_tensor([0.0, 0.0, 1.0, 1.0]).expand(len(video), 4)
+
+    def features(self, video: Float[Tensor, "batch 3 time height width"]) -> Float[Tensor, "batch feature"]:
+        """The pooled maps."""
+        return self.pool(self.maps(video))

@@ -5,14 +5,14 @@ from torch import Tensor
 from torchvision.models import resnet18, resnet50
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
-from synthaug.recognizers import Recognizer
+from synthaug.recognizers import DenseRecognizer
 from synthaug.recognizers.shift import temporal_shift
 from synthaug.recognizers.weights import load_weights
 
 BUILDERS = {18: resnet18, 50: resnet50}
 
 
-class ResNet2D(Recognizer):
+class ResNet2D(DenseRecognizer):
     """torchvision's ResNet on every frame, features averaged over time.
 
     With `temporal="average"` the order of the frames does not matter: sitting down and standing up look the same. With
@@ -71,8 +71,8 @@ class ResNet2D(Recognizer):
         """512 for 18 layers, 2048 for 50."""
         return self.net.fc.in_features
 
-    def features(self, video: Float[Tensor, "batch 3 time height width"]) -> Float[Tensor, "batch feature"]:
-        """The mean of the frames' features."""
+    def maps(self, video: Float[Tensor, "batch 3 time height width"]) -> Float[Tensor, "batch channel time row column"]:
+        """The last stage's output, at a 32nd of the resolution."""
         time = video.shape[2]
         net = self.net
         x = video.transpose(1, 2).flatten(0, 1)
@@ -80,7 +80,12 @@ class ResNet2D(Recognizer):
         for stage in (net.layer1, net.layer2, net.layer3, net.layer4):
             for block in stage:
                 x = self._run_block(block, x, time)
-        return net.avgpool(x).flatten(1).unflatten(0, (-1, time)).mean(1)
+        return x.unflatten(0, (-1, time)).transpose(1, 2)
+
+    def pool(self, maps: Float[Tensor, "batch channel time row column"]) -> Float[Tensor, "batch feature"]:
+        """The mean of the frames' features."""
+        frames = self.net.avgpool(maps.transpose(1, 2).flatten(0, 1)).flatten(1)
+        return frames.unflatten(0, (-1, maps.shape[2])).mean(1)
 
     def forward(self, video: Float[Tensor, "batch 3 time height width"]) -> Float[Tensor, "batch class"]:
         """Logits, which are also the mean of the frames' logits, since the classifier is linear."""

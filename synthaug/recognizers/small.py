@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.linalg import vector_norm
 from torch.nn.functional import adaptive_avg_pool3d, affine_grid, conv2d, grid_sample, pad, relu
 
-from synthaug.recognizers import Recognizer
+from synthaug.recognizers import DenseRecognizer
 from synthaug.recognizers.shift import temporal_shift
 from synthaug.recognizers.weights import load_weights
 
@@ -25,7 +25,7 @@ GREY_LEVEL = 1 / 255 / 0.22
 """One step of uint8 in normalised video, whose standard deviation is 0.22 of full scale. Less is no movement."""
 
 
-class SmallResNet(Recognizer):
+class SmallResNet(DenseRecognizer):
     """A ResNet with one block per stage that sees only what moves.
 
     Trained on few clips, a network memorises their rooms and clothes. The input of this one is each frame's difference
@@ -92,8 +92,8 @@ class SmallResNet(Recognizer):
         """Width of the last stage times the number of grid cells: 4096 by default."""
         return self.fc.in_features
 
-    def features(self, video: Float[Tensor, "batch 3 time height width"]) -> Float[Tensor, "batch feature"]:
-        """The mean in each cell of a coarse grid over time and picture."""
+    def maps(self, video: Float[Tensor, "batch 3 time height width"]) -> Float[Tensor, "batch channel time row column"]:
+        """The last stage's output, at a 32nd of the resolution."""
         time = video.shape[2]
         convolution, norm, activation = self.stem
         assert isinstance(convolution, nn.Conv2d)
@@ -103,7 +103,18 @@ class SmallResNet(Recognizer):
         x = activation(norm(first(video, convolution)))
         for stage in self.stages:
             x = stage(x, time)
-        return adaptive_avg_pool3d(x.unflatten(0, (-1, time)).transpose(1, 2), self.grid).flatten(1)
+        return x.unflatten(0, (-1, time)).transpose(1, 2)
+
+    def pool(self, maps: Float[Tensor, "batch channel time row column"]) -> Float[Tensor, "batch feature"]:
+        """The mean in each cell of a coarse grid over time and picture."""
+        return adaptive_avg_pool3d(maps, self.grid).flatten(1)
+
+    def window(self, video: Float[Tensor, "batch 3 time height width"]) -> Float[Tensor, "batch 4"]:
+        """The square around what moves, if the network crops to it."""
+        if self.focus is None:
+            return super().window(video)
+        middle, half = find_movement(video)
+        return torch.cat([middle - half, 2 * half], dim=1)
 
     def forward(self, video: Float[Tensor, "batch 3 time height width"]) -> Float[Tensor, "batch class"]:
         """Logits."""
@@ -157,6 +168,19 @@ def crop_to_movement(
     its side is `CROP_SPREAD` times their larger weighted standard deviation, but at least `MIN_HALF_CROP` and at most
     the whole picture. It lies within the picture. A clip in which nothing moves is not cropped.
     """
+    middle, half = find_movement(video)
+    transform = torch.diag_embed(2 * half)
+    theta = torch.cat([transform, (2 * middle - 1)[:, :, None]], dim=2).to(video)
+    grid = affine_grid(theta, [len(video), 1, side, side], align_corners=False)
+    frames = video.flatten(1, 2)
+    return grid_sample(frames, grid, align_corners=False, padding_mode="border").unflatten(1, (3, -1))
+
+
+@torch.no_grad()
+def find_movement(
+    video: Float[Tensor, "batch 3 time height width"],
+) -> tuple[Float[Tensor, "batch 2"], Float[Tensor, "batch 2"]]:
+    """Middle and half the side of `crop_to_movement`'s square, across and down, as shares of the picture."""
     height, width = video.shape[-2:]
     # In a large picture every few pixels suffice to see where something moves.
     step = max(1, min(height, width) // COARSE_SIDE)
@@ -168,12 +192,7 @@ def crop_to_movement(
     # Shares of the sides, scaled by the shorter side so that the crop is a square.
     scale = torch.tensor([width, height], device=video.device) / min(height, width)
     half = (CROP_SPREAD * (torch.stack(spreads, 1) * scale).amax(1)).clamp(MIN_HALF_CROP, 0.5)[:, None] / scale
-    middle = torch.stack(middles, 1).clamp(half, 1 - half)
-    transform = torch.diag_embed(2 * half)
-    theta = torch.cat([transform, (2 * middle - 1)[:, :, None]], dim=2).to(video)
-    grid = affine_grid(theta, [len(video), 1, side, side], align_corners=False)
-    frames = video.flatten(1, 2)
-    return grid_sample(frames, grid, align_corners=False, padding_mode="border").unflatten(1, (3, -1))
+    return torch.stack(middles, 1).clamp(half, 1 - half), half
 
 
 def _mean_and_spread(
