@@ -1,0 +1,145 @@
+"""Measure what synthetic clips add on film: `python -m benchmarks.film --root FOLDER --csv TABLE [OVERRIDE ...]`.
+
+A few people teach and all others are tested, one group after the other. Three studies: the small recognizer from
+scratch and from synthetic weights with two teachers; the same with one teacher; and frozen ImageNet features with an
+exact linear head, whose figures are those of `benchmarks.thermometer`. Every figure is a mean over folds of the mean
+over seeds, its interval is over folds. Started again with the same folder, it continues where it stopped.
+
+The last line is one JSON object, in fractions of 1; null where nothing was measured.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.thermometer import measure_fold
+from synthaug.reports.reading import Run, read_sweep
+from synthaug.reports.statistics import paired_difference
+from synthaug.reports.sweeps import report_sweep
+
+ROOT = Path(__file__).resolve().parents[1]
+ByFold = Mapping[str, Sequence[float]]
+"""Accuracies of the seeds of each fold."""
+
+
+@dataclass(frozen=True)
+class Delta:
+    """A difference over folds."""
+
+    difference: float | None
+    interval: tuple[float, float] | None
+
+    @staticmethod
+    def between(ours: ByFold, theirs: ByFold) -> "Delta":
+        """Ours minus theirs, over the folds that both have; each fold counts by the mean of its seeds."""
+        means = [{(fold,): sum(values) / len(values) for fold, values in one.items()} for one in (ours, theirs)]
+        pair = paired_difference(*means)
+        return Delta(None, None) if pair is None else Delta(round(pair.difference, 4), pair.interval)
+
+
+def main() -> None:
+    """Train the missing runs, write the reports and print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--root", required=True, help="folder of the film")
+    parser.add_argument("--csv", help="table in the folder, with the columns file, label and subject")
+    parser.add_argument("--folder", type=Path, default=Path("runs/film"), help="keeps all runs (runs/film)")
+    parser.add_argument("--seeds", default="0,1")
+    parser.add_argument("--best", default="best", help="arm that is compared with classic and paper")
+    parser.add_argument("--read", action="store_true", help="read finished runs without training")
+    parser.add_argument("--part", action="append", choices=["two", "one", "imagenet"], help="only these studies")
+    parser.add_argument("overrides", nargs="*", help="settings of every run, such as trainer.max_steps=800")
+    chosen = parser.parse_args()
+    start, folder = time.perf_counter(), chosen.folder.resolve()
+    parts = chosen.part or ["two", "one", "imagenet"]
+    if not chosen.read:
+        for part in ("two", "one"):
+            if part in parts:
+                train(chosen, folder / part, part)
+    figures = {**summarize(folder, chosen.best)}
+    figures |= measure_imagenet(chosen, folder) if "imagenet" in parts else {"delta_pretrained": None}
+    figures["minutes"] = round((time.perf_counter() - start) / 60, 1)
+    print(json.dumps(figures))
+
+
+def train(chosen: argparse.Namespace, folder: Path, part: str) -> None:
+    """Train one study: from scratch all arms, from synthetic weights classic and the best."""
+    film = ["dataset=folder", f"dataset.root={chosen.root}", f"dataset.csv={chosen.csv or 'null'}"]
+    folds = {"two": ["protocol.teach=2", "protocol.fold=0,1,2,3,4"],
+             "one": ["protocol.teach=1", "protocol.fold=0,1,2,3,4,5,6,7,8,9"]}[part]  # fmt: skip
+    arms = {"two": {"null": f"classic,paper,{chosen.best}", "synthetic": f"classic,{chosen.best}"},
+            "one": {"null": "classic", "synthetic": chosen.best}}[part]  # fmt: skip
+    for weights, names in arms.items():
+        words = ["experiment=film", *film, *folds, f"seed={chosen.seeds}", f"arm={names}",
+                 f"recognizer.weights={weights}", f"hydra.sweep.dir={folder / weights}",
+                 "trainer.enable_progress_bar=false", *chosen.overrides]  # fmt: skip
+        subprocess.run([sys.executable, "train.py", *words], cwd=ROOT, check=False)
+        report_sweep(folder / weights, over=("protocol.fold",), baselines=("arm=classic",) if "," in names else ())
+
+
+def read_arms(folder: Path) -> dict[str, dict[str, list[float]]]:
+    """Accuracies of finished runs, by arm and fold."""
+    found: dict[str, dict[str, list[float]]] = {}
+    runs: Sequence[Run] = read_sweep(folder).runs if folder.is_dir() else ()
+    for run in runs:
+        fold, arm = run.overrides["protocol.fold"], run.overrides["arm"]
+        found.setdefault(arm, {}).setdefault(fold, []).append(float(str(run.metrics["mean_class_accuracy"])))
+    return found
+
+
+def summarize(folder: Path, best: str) -> dict[str, object]:
+    """Differences of the small recognizer's arms."""
+    two = {weights: read_arms(folder / "two" / weights) for weights in ("null", "synthetic")}
+    one = {weights: read_arms(folder / "one" / weights) for weights in ("null", "synthetic")}
+    scratch, pretrained = two["null"], two["synthetic"]
+    pairs = {
+        "scratch": (scratch.get(best, {}), scratch.get("classic", {})),
+        "small": (pretrained.get(best, {}), scratch.get("classic", {})),
+        "both_weights": (pretrained.get(best, {}), pretrained.get("classic", {})),
+        "one": (one["synthetic"].get(best, {}), one["null"].get("classic", {})),
+        "paper": (scratch.get(best, {}), scratch.get("paper", {})),
+    }
+    deltas = {name: Delta.between(*pair) for name, pair in pairs.items()}
+    figures: dict[str, object] = {}
+    for name in ("scratch", "small", "both_weights", "one"):
+        figures |= {f"delta_{name}": deltas[name].difference, f"ci_{name}": deltas[name].interval}
+    classic = scratch.get("classic", {})
+    return {
+        **figures,
+        "best_minus_paper": deltas["paper"].difference,
+        "folds": len(classic),
+        "seeds": min((len(values) for values in classic.values()), default=0),
+    }
+
+
+def measure_imagenet(chosen: argparse.Namespace, folder: Path) -> dict[str, object]:
+    """The best arm's clips beside film against film in strong augmentation, on frozen ImageNet features."""
+    people = sorted({line for line in name_people(chosen)})
+    groups = [people[k : k + 2] for k in range(0, len(people) - 1, 2)]
+    settings = argparse.Namespace(
+        root=chosen.root, csv=chosen.csv, arm=[chosen.best], clips=360, keep=folder / "imagenet",
+        overrides=chosen.overrides,
+    )  # fmt: skip
+    folds = {str(number): measure_fold(settings, group) for number, group in enumerate(groups)}
+    ours = {fold: [found[f"film+{chosen.best}"]] for fold, found in folds.items()}
+    theirs = {fold: [found["film"]] for fold, found in folds.items()}
+    delta = Delta.between(ours, theirs)
+    return {"delta_pretrained": delta.difference, "ci_pretrained": delta.interval}
+
+
+def name_people(chosen: argparse.Namespace) -> list[str]:
+    """Names of the people in the film."""
+    from synthaug.cli.configs import build_data, compose_config
+
+    film = ["dataset=folder", f"dataset.root='{chosen.root}'", f"dataset.csv={chosen.csv or 'null'}"]
+    dataset = build_data(compose_config([*film, "protocol=holdout"])).dataset
+    dataset.prepare()
+    return [record.subject for record in dataset.records]
+
+
+if __name__ == "__main__":
+    main()
