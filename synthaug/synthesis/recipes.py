@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from synthaug.body.blending import middle_of
+from synthaug.progress import track
 from synthaug.structures import Actor, ClipFormat, Recipe, Record, Values
 from synthaug.synthesis.performances import Performances
 from synthaug.synthesis.settings import Synthesis
@@ -118,7 +119,7 @@ class RecipeSampler:
         """
         if len(self._allotted) > MAX_JUDGED:
             return self._allotted
-        return [slot for slot in self._allotted if self._count_tries(slot)]
+        return [slot for slot in track(self._allotted, "Choosing synthetic clips") if self._count_tries(slot)]
 
     @property
     def shown(self) -> dict[int, Shown]:

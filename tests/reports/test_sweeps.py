@@ -399,6 +399,7 @@ FLAWS = {
     "Different versions": {"version": "0.0.9"},
     "Different classes": {"per_class": {"bow": 0.5}},
     "No validation": {"val_clips": 0},
+    "Classes without synthetic clips": {"without_synthetic": ["bow"]},
     "Files that contradict each other": {"mean_class_accuracy": 0.011},
 }
 

@@ -1,11 +1,15 @@
 """What a run leaves, and when it counts as done."""
 
 import json
+from types import SimpleNamespace
+from unittest.mock import create_autospec
 
 import pytest
 
+from synthaug.datamodule.module import SynthAugDataModule
 from synthaug.reports.reading import read_curves
-from synthaug.runs.folder import EARLIER, LEFT, begin_run, close_sweep, find_finished, same_run
+from synthaug.runs.folder import EARLIER, LEFT, begin_run, close_sweep, find_finished, same_run, visibility_report
+from synthaug.synthesis.recipes import Shown
 
 
 @pytest.mark.parametrize(
@@ -85,3 +89,16 @@ def test_a_run_that_goes_on_keeps_its_checkpoint_and_its_curve(tmp_path):
 def test_a_sweep_whose_report_fails_does_not_end_as_if_all_were_well(tmp_path, caplog):
     assert not close_sweep(tmp_path)
     assert "could not be written" in caplog.text
+
+
+def test_a_run_counts_by_class_which_clips_had_to_be_sampled_again():
+    data = create_autospec(SynthAugDataModule, instance=True)
+    data.class_names = ("bow", "fall", "walk")
+    data.synthesizer = SimpleNamespace(shown={0: Shown(resampled=3, left_out=0), 1: Shown(resampled=2, left_out=4)})
+    assert visibility_report(data) == {
+        "resampled": 5,
+        "left_out": 4,
+        "by_class": {"bow": {"resampled": 3, "left_out": 0}, "fall": {"resampled": 2, "left_out": 4}},
+    }
+    data.synthesizer = None
+    assert visibility_report(data) == {"resampled": 0, "left_out": 0, "by_class": {}}
