@@ -37,9 +37,12 @@ class Delta:
     @staticmethod
     def between(ours: ByFold, theirs: ByFold) -> "Delta":
         """Ours minus theirs, over the folds that both have; each fold counts by the mean of its seeds."""
-        means = [{(fold,): sum(values) / len(values) for fold, values in one.items()} for one in (ours, theirs)]
-        pair = paired_difference(*means)
+        pair = paired_difference(_average(ours), _average(theirs))
         return Delta(None, None) if pair is None else Delta(round(pair.difference, 4), pair.interval)
+
+
+def _average(values: ByFold) -> dict[tuple[str, ...], float]:
+    return {(fold,): sum(seeds) / len(seeds) for fold, seeds in values.items()}
 
 
 def main() -> None:
@@ -49,7 +52,7 @@ def main() -> None:
     parser.add_argument("--csv", help="table in the folder, with the columns file, label and subject")
     parser.add_argument("--folder", type=Path, default=Path("runs/film"), help="keeps all runs (runs/film)")
     parser.add_argument("--seeds", default="0,1")
-    parser.add_argument("--best", default="best", help="arm that is compared with classic and paper")
+    parser.add_argument("--best", default="full", help="arm that is compared with classic and paper")
     parser.add_argument("--read", action="store_true", help="read finished runs without training")
     parser.add_argument("--part", action="append", choices=["two", "one", "imagenet"], help="only these studies")
     parser.add_argument("overrides", nargs="*", help="settings of every run, such as trainer.max_steps=800")

@@ -12,7 +12,7 @@ Features are kept in --keep, so that a run that was stopped continues. The last 
 import argparse
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -30,6 +30,8 @@ from synthaug.training.linear_probe import Features, collect_features, fit_class
 
 DECAYS = (1e-3, 1e-2, 1e-1, 1.0)
 """Among which regularisation is chosen."""
+Clips = Batch | tuple[Tensor, Tensor]
+"""A batch in either layout."""
 CLIP = ("clip.num_frames=8", "clip.fps=8", "clip.size=160")
 
 
@@ -120,7 +122,8 @@ def collect(chosen: argparse.Namespace, teach: Sequence[str], *words: str, teste
         return Bank(Features(kept["vectors"], kept["labels"], tuple(kept["keys"])), tuple(kept["people"]))
     data = prepare(chosen, teachers, words)
     backbone = EfficientNetLite0(data.num_classes, weights="DEFAULT", trained_blocks=0, summary="moments")
-    features = collect_features(backbone, data.test_dataloader() if tested else repeat_epochs(data, chosen.clips))
+    batches: Iterable[Clips] = data.test_dataloader() if tested else repeat_epochs(data, chosen.clips)
+    features = collect_features(backbone, batches)
     people = name_people(data)
     kept_values: dict[str, Tensor | list[str]] = {
         "vectors": features.vectors,
@@ -172,11 +175,11 @@ class Tested(Protocol):
         return Split((), (), tuple(records))
 
 
-def repeat_epochs(data: SynthAugDataModule, clips: int) -> Iterator[Batch]:
+def repeat_epochs(data: SynthAugDataModule, clips: int) -> Iterator[Clips]:
     """Training batches of as many epochs as it takes for this many clips."""
     loader = data.train_dataloader()
 
-    def repeat() -> Iterator[Batch]:
+    def repeat() -> Iterator[Clips]:
         while True:
             yield from loader
 

@@ -53,7 +53,7 @@ class Features:
 
 
 @torch.no_grad()
-def collect_features(recognizer: Recognizer, batches: Iterable[Batch]) -> Features:
+def collect_features(recognizer: Recognizer, batches: Iterable[Batch | tuple[Tensor, Tensor]]) -> Features:
     """The features of every clip of some batches, by the recognizer in evaluation mode.
 
     Args:
