@@ -19,7 +19,8 @@ from synthaug.body.skeleton import mean_skeleton
 from synthaug.motions import MotionSource, UnusableClipError
 from synthaug.motions.files.recognition import is_film
 from synthaug.motions.fitting.landmarks import Landmarks
-from synthaug.motions.pose.crowd import choose_lead, track_people
+from synthaug.motions.pose.camera_motion import Background, BackgroundFollower
+from synthaug.motions.pose.crowd import boxes_of, choose_lead, track_people
 from synthaug.motions.pose.fingers import Hands
 from synthaug.motions.pose.network import HAND_POINTS, MediapipeNetwork, mediapipe_version
 from synthaug.motions.pose.reconstruction import FILM_BELIEFS, Gate, pixel_height, reference_from_landmarks
@@ -28,7 +29,7 @@ from synthaug.motions.pose.shots import Thumbnail, find_cuts, make_thumbnail, sp
 from synthaug.structures import Record, Reference
 from synthaug.video import SUFFIXES, VideoInfo, indices_at, probe, read_frames
 
-_VERSION = 5
+_VERSION = 6
 """Raised whenever the same film would yield another motion."""
 
 _CHUNK = 64
@@ -142,14 +143,18 @@ class VideoMotion(MotionSource):
         before = min(round(self._warm_up * info.fps), int(record.start * info.fps))
         film = _FilmFrames(record.path, info, [record.start + k / info.fps for k in range(-before, count)])
         thumbnails: list[Thumbnail] = []
+        follower = BackgroundFollower()
         with MediapipeNetwork() as network:
-            frames = _keep_thumbnails(film.frames(_BODY_ROWS), thumbnails)
-            people = track_people(frames, network, fps=info.fps)[before:]
+            frames = _watch(film.frames(_BODY_ROWS), thumbnails, follower)
+            everybody = track_people(frames, network, fps=info.fps)
+            people = everybody[before:]
             spans = split_shots(find_cuts(thumbnails[before:]), len(people))
             acting = choose_lead(people, spans, fps=info.fps, person=self._person)
+            shot = before + acting.first, before + acting.first + len(acting.seen.found)
             watched = WatchedPerson(
-                _scale_pixels(acting.seen, film.size, _shrink_size(film.size, _BODY_ROWS)), info.fps, film.size
-            )
+                _scale_pixels(acting.seen, film.size, _shrink_size(film.size, _BODY_ROWS)), info.fps, film.size,
+                Background(follower.links, boxes_of(everybody), follower.size).between(*shot),
+            )  # fmt: skip
             hands = _detect_hands(network, film, watched, first=before + acting.first)
         if acting.share < self._gate.shot:
             raise UnusableClipError(
@@ -205,12 +210,13 @@ def _scale_pixels(seen: Landmarks, size: tuple[int, int], looked: tuple[int, int
     return dataclasses.replace(seen, pixels=seen.pixels * share)
 
 
-def _keep_thumbnails(
-    frames: Iterator[UInt8[np.ndarray, "height width 3"]], thumbnails: list[Thumbnail]
+def _watch(
+    frames: Iterator[UInt8[np.ndarray, "height width 3"]], thumbnails: list[Thumbnail], follower: BackgroundFollower
 ) -> Iterator[UInt8[np.ndarray, "height width 3"]]:
-    """Pass frames through and append a thumbnail of each to the list."""
+    """Pass frames through, append a thumbnail of each to the list, and follow their background."""
     for frame in frames:
         thumbnails.append(make_thumbnail(frame))
+        follower.add(frame)
         yield frame
 
 

@@ -62,11 +62,14 @@ class Landmarks:
         world: Metres about the middle of the hips, mediapipe's axes (y down, z away from the viewer).
         pixels: Positions in the picture; may lie outside it, where mediapipe extrapolates.
         visibility: 0..1.
+        within: Whether the film's own picture shows each point, where `pixels` are those of another camera; None where
+            they are the film's.
     """
 
     world: Float[Tensor, "time 33 3"]
     pixels: Float[Tensor, "time 33 2"]
     visibility: Float[Tensor, "time 33"]
+    within: Bool[Tensor, "time 33"] | None = None
 
     @property
     def found(self) -> Bool[Tensor, " time"]:
@@ -75,7 +78,19 @@ class Landmarks:
 
     def between(self, first: int, last: int) -> "Landmarks":
         """Frames `first` to `last` - 1."""
-        return Landmarks(self.world[first:last], self.pixels[first:last], self.visibility[first:last])
+        return self.at(slice(first, last))
+
+    def at(self, frames: slice) -> "Landmarks":
+        """Some of the frames."""
+        within = None if self.within is None else self.within[frames]
+        return Landmarks(self.world[frames], self.pixels[frames], self.visibility[frames], within)
+
+    def inside(self, size: tuple[int, int]) -> Bool[Tensor, "time 33"]:
+        """Whether each point lies within the film's picture of this height and width."""
+        if self.within is not None:
+            return self.within
+        x, y = self.pixels.unbind(-1)
+        return (x >= 0) & (x < size[1]) & (y >= 0) & (y < size[0])
 
 
 def landmark_markers() -> Markers:
@@ -94,9 +109,7 @@ def landmark_trust(landmarks: Landmarks, *, width: int, height: int) -> Float[Te
     Cubed, because mediapipe reports invented limbs as half visible: 0.95 becomes 0.86, 0.6 becomes 0.2. The least trust
     is 0.03, so that a guess decides where nothing else does.
     """
-    x, y = landmarks.pixels.unbind(-1)
-    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    seen = landmarks.visibility**3 * torch.where(inside, 1.0, 1 / 3)
+    seen = landmarks.visibility**3 * torch.where(landmarks.inside((height, width)), 1.0, 1 / 3)
     return seen.clamp(min=0.03)[:, list(USED)] * landmarks.found[:, None]
 
 

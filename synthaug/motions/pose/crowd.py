@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
+from numpy.typing import NDArray
 
 from synthaug.motions.fitting.landmarks import LIMBS, Landmarks
 from synthaug.motions.pose.following import Detection, PersonTrack, follow
@@ -207,6 +208,20 @@ def _to_detection(person: TrackedPerson) -> Detection:
     visible = sight.visibility[list(LIMBS)]
     confidence = np.where(visible >= _MIN_VISIBILITY, visible, 0.0).astype(np.float64)
     return Detection(sight.pixels[list(LIMBS)].astype(np.float64), confidence, person.name, person.look)
+
+
+def boxes_of(people: Sequence[Sequence[TrackedPerson]]) -> list[NDArray[np.float64]]:
+    """Boxes around the people of each frame [person, 4], wider by a fifth: left, top, right, bottom."""
+    boxes = []
+    for frame in people:
+        corners = [(one.sight.pixels.min(0), one.sight.pixels.max(0)) for one in frame]
+        margins = [0.2 * float(np.linalg.norm(high - low)) / 2**0.5 for low, high in corners]
+        boxes.append(
+            np.array(
+                [[*(low - m), *(high + m)] for (low, high), m in zip(corners, margins, strict=True)], np.float64
+            ).reshape(-1, 4)
+        )
+    return boxes
 
 
 def landmarks_of(people: Sequence[Sequence[TrackedPerson]], one: PersonTrack) -> Landmarks:

@@ -4,7 +4,7 @@ A finger has three hinges, and the first can also spread. Any other rotation in 
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -172,4 +172,4 @@ def add_knuckles(seen: Landmarks, hands: Hands, skeleton: Skeleton) -> Landmarks
             world[there, landmark + k] = world[there, 15 + k] + metres[:, None] * away
             pixels[there, landmark + k] = points[:, _PALM[name], :2]
             visibility[there, landmark + k] = _KNUCKLE_VISIBILITY
-    return Landmarks(world, pixels, visibility)
+    return replace(seen, world=world, pixels=pixels, visibility=visibility)

@@ -27,7 +27,7 @@ from synthaug.motions.fitting.placement import estimate_floor, intrinsics, level
 from synthaug.motions.fitting.quality import Quality, assess_filmed
 from synthaug.motions.pose.fingers import Hands, add_knuckles, finger_poses
 from synthaug.motions.pose.network import HAND_POINTS
-from synthaug.motions.pose.scenes import Standpoint, WatchedPerson, estimate_standpoint
+from synthaug.motions.pose.scenes import Standpoint, WatchedPerson, estimate_standpoint, hold_camera
 from synthaug.structures import Camera, Motion, Reference
 
 FILM_BELIEFS = Beliefs(least_noise=0.03, least_pixel_noise=0.01)
@@ -87,7 +87,8 @@ def reference_from_landmarks(
     gate = gate or Gate()
     found: list[Reference] = []
     refusals: list[UnusableClipError] = []
-    for first, last in find_runs(watched.seen, fps=watched.fps, gate=gate):
+    held, _ = hold_camera(watched, focal=focal)
+    for first, last in find_runs(held.seen, fps=watched.fps, gate=gate):
         try:
             setup = _Setup(name, gate, focal, beliefs)
             found.append(_reconstruct_run(watched, hands, (first, last), setup))
@@ -114,12 +115,14 @@ def _reconstruct_run(watched: WatchedPerson, hands: Hands | None, run: tuple[int
     notes = _seen_notes(watched.seen, first, last, watched.size)
     _check_gate(notes, gate, name, run=(last - first) / watched.fps)
     skeleton = mean_skeleton()
-    shown = WatchedPerson(watched.seen.between(first, last), watched.fps, watched.size)
+    shown, moved = hold_camera(watched, run, focal=setup.focal)
     stand = estimate_standpoint([shown], skeleton, focal=setup.focal)
+    shown, moved = hold_camera(watched, run, focal=stand.focal)
     grasp = Hands(
         torch.full((last - first, 2, HAND_POINTS, 3), torch.nan) if hands is None else hands.points[first:last]
     )
-    told = dataclasses.replace(shown, seen=add_knuckles(shown.seen, grasp, skeleton))
+    own = watched.seen.between(first, last)
+    told = dataclasses.replace(shown, seen=moved.hold(add_knuckles(own, grasp, skeleton), watched.size))
     fitted = _fit_body(told, stand, skeleton=skeleton, beliefs=setup.beliefs)
     motion, camera = put_on_floor(
         fitted.motion, fitted.camera, fitted.floor, pitch_deg=stand.pitch_deg, roll_deg=stand.roll_deg
@@ -139,8 +142,9 @@ def _reconstruct_run(watched: WatchedPerson, hands: Hands | None, run: tuple[int
             "out, or raise gate.reprojection."
         )
     notes["grounding"] = float((lowest_heights(joint_positions(motion, skeleton)).abs() < 0.2).float().mean())
-    quality = _grade(fitted, shown, notes, skeleton)
-    return Reference(motion=motion, camera=camera, quality=quality.score, notes=notes | quality.notes())
+    quality = Quality({**_grade(fitted, shown, notes, skeleton).parts, "camera": moved.grade()})
+    notes |= moved.notes() | quality.notes()
+    return Reference(motion=motion, camera=moved.follow(camera), quality=quality.score, notes=notes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,8 +189,11 @@ def _grade(fitted: _FittedBody, run: WatchedPerson, notes: dict[str, float], ske
     found = assess_filmed(
         measured, track, fitted.motion, landmark_markers(), skeleton, reprojection=notes["reprojection"]
     )
+    parts = dict(found.parts)
+    if run.seen.within is not None:
+        parts["inside"] = float(run.seen.within[:, used][visible > 0.1].float().mean())
     # Never 0, since whole clips show people on chairs with hidden feet.
-    return Quality({**found.parts, "grounding": max(0.25, notes["grounding"])})
+    return Quality({**parts, "grounding": max(0.25, notes["grounding"])})
 
 
 def find_runs(seen: Landmarks, *, fps: float, gate: Gate) -> list[tuple[int, int]]:

@@ -1,4 +1,4 @@
-"""Estimate lens, gravity and floor of a static camera from the people it filmed, with uncertainties. Pure functions.
+"""Estimate lens, gravity and floor of a camera from the people it filmed, with uncertainties. Pure functions.
 
 People stand upright on the floor and have one size. Their lean before the camera gives its pitch, the height of their
 feet in the picture against their size gives the horizon, and both together give the focal length (after Lv, Zhao and
@@ -17,6 +17,7 @@ from torch import Tensor
 from synthaug.body.skeleton import JOINT, SUPPORTS, Skeleton
 from synthaug.motions.fitting.landmarks import USED, Landmarks, body_shapes, kind_trust, landmark_trust
 from synthaug.motions.fitting.placement import intrinsics, place_shapes
+from synthaug.motions.pose.camera_motion import Background, CameraMotion, measure_camera
 
 PRIOR_VIEW_DEG = 60.0
 """Horizontal view (of the longer side) of phones, webcams and Kinects, where nothing else is known."""
@@ -52,17 +53,48 @@ _SHOULDERS, _HIPS, _KNEES, _ANKLES, _TOES = (
 
 @dataclass(frozen=True, eq=False)
 class WatchedPerson:
-    """One person in a film of a static camera.
+    """One person in a film.
 
     Attributes:
         seen: One row for each frame.
         fps: Frames per second.
         size: Height and width of the picture.
+        background: What tells how the camera moved; None for a camera that stands still.
     """
 
     seen: Landmarks
     fps: float
     size: tuple[int, int]
+    background: Background | None = None
+
+
+def hold_camera(
+    watched: WatchedPerson, run: tuple[int, int] | None = None, *, focal: float | None = None
+) -> tuple[WatchedPerson, CameraMotion]:
+    """The person as a camera that stays where it was in the middle of a run sees them, and how the camera moved.
+
+    A camera that stood still gives the very same landmarks.
+
+    Args:
+        watched: The person in the film's own pictures.
+        run: First and one past the last frame; None takes all.
+        focal: Focal length in longer sides of the picture, in the middle of the run; None takes the usual one.
+    """
+    first, last = run or (0, len(watched.seen.found))
+    focal = _focal_of(PRIOR_VIEW_DEG) if focal is None else focal
+    moved = CameraMotion.at_rest(last - first, focal)
+    if watched.background is not None and last > first:
+        whole = measure_camera(watched.background, focal=focal)
+        if whole.moves:
+            whole = measure_camera(watched.background, focal=focal / float(whole.zooms[(first + last) // 2]))
+        moved = whole.between(first, last)
+    seen = moved.hold(watched.seen.between(first, last), watched.size)
+    return WatchedPerson(seen, watched.fps, watched.size), moved
+
+
+def _focal_of(view_deg: float) -> float:
+    """Focal length in longer sides of the picture for a horizontal view."""
+    return 0.5 / math.tan(math.radians(view_deg) / 2)
 
 
 @dataclass(frozen=True)
@@ -137,7 +169,7 @@ def estimate_standpoint(
             f"Expected clips of one camera with pictures of one size, got {sizes} (height, width). "
             "Group the clips by camera."
         )
-    guess = 0.5 / math.tan(math.radians(PRIOR_VIEW_DEG) / 2)
+    guess = _focal_of(PRIOR_VIEW_DEG)
     spread = torch.linspace(-3.0, 3.0, 13) * PRIOR_LOG_FOCAL
     focals = torch.tensor([focal]) if focal is not None else guess * spread.exp()
     glimpses = [_collect_glimpses(clips, skeleton, float(f)) for f in focals]
@@ -178,8 +210,7 @@ def _collect_glimpses(clips: Sequence[WatchedPerson], skeleton: Skeleton, focal:
     ups, soles, weights, frames = [torch.zeros(0, 3)], [torch.zeros(0, 2, 3)], [torch.zeros(0)], 0
     for clip in clips:
         stride = max(1, math.ceil(len(clip.seen.found) / _MAX_FRAMES))
-        seen = clip.seen
-        seen = Landmarks(seen.world[::stride], seen.pixels[::stride], seen.visibility[::stride])
+        seen = clip.seen.at(slice(None, None, stride))
         fps, (height, width) = clip.fps / stride, clip.size
         frames += len(seen.found)
         if not seen.found.any():
