@@ -1,12 +1,13 @@
 """Measure motion from film of moving cameras and small people: `python -m benchmarks.moving`, or `--quick`.
 
 The demo's people perform known motions in the demo's rooms; one performance is filmed by a camera that stands still,
-pans, zooms, shakes as a hand does, stands far off (people of 120 pixels), or far off and pans. Each film passes a codec
-and is read by `synth/motion=video`. The last line is one JSON object:
+pans, zooms, shakes as a hand does, stands far off (people of 120 pixels), stands far off and pans, films people of 120
+pixels in pictures of 1080 rows, or has its shutter open for half of the time. Each film passes a codec and is read by
+`synth/motion=video`. The last line is one JSON object:
 
 - `moving_ratio`: of each kind, the Procrustes-aligned 3D error against that of the camera that stands still;
 - `aligned_mm`: that error, mean over 22 joints and frames, median over actions;
-- `world_mm`: the same after one rigid alignment of the whole clip, which the camera's movement must not show in;
+- `world_ratio`, `world_mm`: the same after one rigid alignment of the whole clip, where the camera's movement shows;
 - `path_mm`: the error of the pelvis's path after that alignment;
 - `peak_speed`: the highest speed of a wrist or ankle about the pelvis, over the true one;
 - `camera`: the part of the grade that says how well the camera's movement is known;
@@ -52,8 +53,11 @@ from synthaug.video import write_video
 
 ACTIONS = ("walk", "hand waving", "kicking something", "sit down", "punch", "jump up")
 """One that goes somewhere, fast limbs, a change of height, and a flight."""
-KINDS = ("still", "pan", "zoom", "shake", "small", "small pan")
+KINDS = ("still", "pan", "zoom", "shake", "small", "small pan", "small hd", "blur")
 SIZE = (480, 640)
+LARGE = (1080, 1920)
+SHUTTER = 4
+"""Moments that a frame of blurred film averages, over half of its duration."""
 FOCAL = 0.9
 """Longer sides of the picture."""
 TALL = 290.0
@@ -64,7 +68,7 @@ SECONDS, FPS = 2.4, 15.0
 
 def film_camera(kind: str, centre: Float[Tensor, "3"], count: int, *, seed: int) -> Camera:
     """The camera of one film: chest high, before the person, aimed at the middle of the path and then moved."""
-    height, width = SIZE
+    height, width = LARGE if "hd" in kind else SIZE
     rng = np.random.default_rng(seed)
     distance = FOCAL * width * 1.7 / (SMALL if "small" in kind else TALL)
     azimuth = rng.uniform(-0.6, 0.6)
@@ -113,7 +117,9 @@ def shoot(kind: str, action: str, path: Path, *, seed: int) -> Motion:
     """Write one film, and return the true motion of its performer, at the film's frames."""
     whole = perform(action, PerformerStyle(), fps=50.0, seconds=SECONDS)
     times = torch.arange(int(SECONDS * FPS)).double() / FPS
-    motion = resample(whole, times[times < whole.duration], loop=False)
+    moments = torch.arange(SHUTTER if kind == "blur" else 1).double() / (2 * SHUTTER * FPS)
+    exposed = times[times < whole.duration][:, None] + moments
+    motion = resample(whole, exposed.mean(1), loop=False)
     rng = np.random.default_rng([seed, 7])
     people = AnnyPeople(family="street", people=SEEDS, levels=None)
     performer = people.load(people.sample(1, rng)[0])
@@ -121,11 +127,15 @@ def shoot(kind: str, action: str, path: Path, *, seed: int) -> Motion:
     camera = film_camera(kind, centre_of(shown), shown.num_frames, seed=seed)
     room = Rooms(family="street", occluders=0.0, samples=1)
     scene = room.scene(room.sample(rng), camera.around(centre_of(shown)))
-    posed = performer.pose(shown)
+    posed = performer.pose(
+        retarget(resample(whole, exposed.flatten(), loop=False), mean_skeleton(), performer.skeleton)
+    )
     posed = posed if scene.light is None else replace(posed, light=scene.light)
-    rendering = CpuRenderer().render([posed], camera)
+    views = torch.arange(shown.num_frames).repeat_interleave(len(moments))
+    rendering = CpuRenderer().render([posed], replace(camera, viewmats=camera.viewmats[views], Ks=camera.Ks[views]))
     shadow = contact_shadow(joint_positions(shown, performer.skeleton), camera, scene.light)
-    write_video(path, over(rendering, darken(scene.frames, shadow)), fps=FPS, crf=20)
+    video = over(rendering, darken(scene.frames, shadow)[views]).unflatten(0, (-1, len(moments)))
+    write_video(path, video.float().mean(1).round().to(torch.uint8), fps=FPS, crf=20)
     return shown
 
 
@@ -180,15 +190,20 @@ def measure(kind: str, action: str, folder: Path, *, seed: int) -> dict[str, flo
 def summarize(rows: Sequence[Mapping[str, float | str]]) -> dict[str, dict[str, float] | int]:
     """Medians over actions by kind; ratios are the median over actions of each action's ratio to its still film."""
     read = [row for row in rows if "aligned" in row]
-    still = {str(row["action"]): float(row["aligned"]) for row in read if row["kind"] == "still"}
+    still = {
+        str(row["action"]): {key: float(row[key]) for key in ("aligned", "world")}
+        for row in read
+        if row["kind"] == "still"
+    }
     figures: dict[str, dict[str, float]] = defaultdict(dict)
     for kind in KINDS:
         members = [row for row in read if row["kind"] == kind]
         if not members:
             continue
-        ratios = [float(row["aligned"]) / still[str(row["action"])] for row in members if row["action"] in still]
-        if kind != "still" and ratios:
-            figures["moving_ratio"][kind] = round(float(np.median(ratios)), 2)
+        for name, key in (("moving_ratio", "aligned"), ("world_ratio", "world")):
+            ratios = [float(row[key]) / still[str(row["action"])][key] for row in members if row["action"] in still]
+            if kind != "still" and ratios:
+                figures[name][kind] = round(float(np.median(ratios)), 2)
         for name, key in (("aligned_mm", "aligned"), ("world_mm", "world"), ("path_mm", "path")):
             figures[name][kind] = round(float(np.median([float(row[key]) for row in members])), 1)
         for name, key in (("peak_speed", "speed"), ("camera", "camera"), ("quality", "quality")):

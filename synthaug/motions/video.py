@@ -6,6 +6,7 @@ Needs the extra `pose`, which is imported when the first film is read.
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from synthaug.motions.fitting.landmarks import Landmarks
 from synthaug.motions.pose.camera_motion import Background, BackgroundFollower
 from synthaug.motions.pose.crowd import boxes_of, choose_lead, track_people
 from synthaug.motions.pose.fingers import Hands
-from synthaug.motions.pose.network import HAND_POINTS, MediapipeNetwork, mediapipe_version
+from synthaug.motions.pose.network import HAND_POINTS, MediapipeNetwork, PersonLandmarks, Region, mediapipe_version
 from synthaug.motions.pose.reconstruction import FILM_BELIEFS, Gate, pixel_height, reference_from_landmarks
 from synthaug.motions.pose.scenes import WatchedPerson
 from synthaug.motions.pose.shots import Thumbnail, find_cuts, make_thumbnail, split_shots
@@ -40,6 +41,8 @@ _HAND_ROWS = 1080
 """The same for hands, which are a twentieth of a person's height."""
 _MIN_HAND_STATURE = 180.0
 """Pixels of a person's height below which hands are too small to be detected."""
+_SMALL_STATURE = 160.0
+"""Pixels of a person's height, in film of `_BODY_ROWS` rows, below which larger film is looked at more closely."""
 
 
 @final
@@ -155,6 +158,7 @@ class VideoMotion(MotionSource):
                 _scale_pixels(acting.seen, film.size, _shrink_size(film.size, _BODY_ROWS)), info.fps, film.size,
                 Background(follower.links, boxes_of(everybody), follower.size).between(*shot),
             )  # fmt: skip
+            watched = _look_closer(network, film, watched, before + acting.first, acting.regions)
             hands = _detect_hands(network, film, watched, first=before + acting.first)
         if acting.share < self._gate.shot:
             raise UnusableClipError(
@@ -218,6 +222,33 @@ def _watch(
         thumbnails.append(make_thumbnail(frame))
         follower.add(frame)
         yield frame
+
+
+def _look_closer(
+    network: MediapipeNetwork, film: _FilmFrames, watched: WatchedPerson, first: int, regions: Sequence[Region | None]
+) -> WatchedPerson:
+    """Look at a small person again, in the film at its own size or `_HAND_ROWS` rows; film that is no larger stays.
+
+    From frame to frame, since a region that was found in a small picture is rough.
+    """
+    seen, size, small = watched.seen, _shrink_size(film.size, _HAND_ROWS), _shrink_size(film.size, _BODY_ROWS)
+    share = size[0] / small[0]
+    if share == 1 or not seen.found.any() or float(pixel_height(seen)) * small[0] / film.size[0] >= _SMALL_STATURE:
+        return watched
+    world, pixels, visibility = seen.world.clone(), seen.pixels.clone(), seen.visibility.clone()
+    near: PersonLandmarks | None = None
+    for k, frame in enumerate(film.frames(_HAND_ROWS, first, first + len(regions))):
+        rough = regions[k]
+        if rough is None:
+            near = None
+            continue
+        region = Region(rough.x * share, rough.y * share, rough.side * share, rough.turn)
+        kept = near is not None and math.hypot(near.region.x - region.x, near.region.y - region.y) < 0.2 * region.side
+        near = network.look(frame, near.region if near is not None and kept else region)
+        if near is not None:
+            world[k], visibility[k] = torch.from_numpy(near.world), torch.from_numpy(near.visibility)
+            pixels[k] = torch.from_numpy(near.pixels) * (film.size[0] / size[0])
+    return dataclasses.replace(watched, seen=Landmarks(world, pixels, visibility))
 
 
 def _detect_hands(network: MediapipeNetwork, film: _FilmFrames, watched: WatchedPerson, *, first: int) -> Hands:

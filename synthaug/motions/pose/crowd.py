@@ -58,7 +58,8 @@ def track_people(
 
     A person is looked for where they were in the frame before. New people are searched four times a second, or at once
     if nobody is left; then also in the picture turned on its side, since the detector finds only upright people and
-    some have fallen. Two regions that show one person are merged.
+    some have fallen, and in parts of the picture, where small people look larger. Two regions that show one person are
+    merged.
 
     Args:
         frames: sRGB.
@@ -71,8 +72,9 @@ def track_people(
     for number, frame in enumerate(frames):
         looked = [(name, detector.look(frame, sight.region), sight) for name, sight in followed]
         there = _drop_duplicates([(name, now, before) for name, now, before in looked if now is not None])
-        if not there or (number % every == 0 and len(there) < MAX_PEOPLE):
-            for sight in _find_newcomers(frame, detector, [sight for _, sight in there]):
+        due = number % every == 0
+        if not there or (due and len(there) < MAX_PEOPLE):
+            for sight in _find_newcomers(frame, detector, [sight for _, sight in there], small=due):
                 there.append((str(born), sight))
                 born += 1
         followed = there[:MAX_PEOPLE]
@@ -103,9 +105,13 @@ def _drop_duplicates(
 
 
 def _find_newcomers(
-    frame: UInt8[np.ndarray, "height width 3"], detector: PoseDetector, known: Sequence[PersonLandmarks]
+    frame: UInt8[np.ndarray, "height width 3"],
+    detector: PoseDetector,
+    known: Sequence[PersonLandmarks],
+    *,
+    small: bool,
 ) -> list[PersonLandmarks]:
-    """Find people who are not known yet."""
+    """Find people who are not known yet; small ones too, where nobody is known and `small` says so."""
     found = _look_for_unknown(frame, detector, known, _find_upright(frame, detector))
     if found or known:
         return found
@@ -117,8 +123,29 @@ def _find_newcomers(
         ]
         found = _look_for_unknown(frame, detector, known, regions)
         if found:
+            return found
+    return _look_for_unknown(frame, detector, known, _find_small(frame, detector)) if small else []
+
+
+def _find_small(frame: UInt8[np.ndarray, "height width 3"], detector: PoseDetector) -> list[Region]:
+    """Find upright people in overlapping parts of the picture, half and a third of its height."""
+    height, width = frame.shape[:2]
+    regions: list[Region] = []
+    for share in (2, 3):
+        side = height // share
+        for top in _spread(height, side):
+            for left in _spread(width, side):
+                part = np.ascontiguousarray(frame[top : top + side, left : left + side])
+                regions += [replace(one, x=one.x + left, y=one.y + top) for one in detector.find(part)]
+        if regions:
             break
-    return found
+    return regions
+
+
+def _spread(length: int, side: int) -> list[int]:
+    """Starts of stretches of this length that overlap by at least a third, first to last."""
+    count = max(1, math.ceil(1.5 * (length - side) / side) + 1)
+    return [round(k * (length - side) / max(count - 1, 1)) for k in range(count)]
 
 
 def _find_upright(frame: UInt8[np.ndarray, "height width 3"], detector: PoseDetector) -> list[Region]:
@@ -245,12 +272,14 @@ class LeadPerson:
         first: The shot's first frame.
         share: Share of the film's frames that lie in the shot.
         people: Number of people in the shot.
+        regions: Where the person is in each frame; None where absent.
     """
 
     seen: Landmarks
     first: int
     share: float
     people: int
+    regions: Sequence[Region | None] = ()
 
 
 def choose_lead(
@@ -272,7 +301,9 @@ def choose_lead(
         there = join_tracks(inside, fps=fps)
         one = _add_returns(there[person], there) if len(there) > person else None
         seen = _no_landmarks(last - first) if one is None else landmarks_of(inside, one)
-        candidate = LeadPerson(seen, first, (last - first) / max(len(people), 1), len(there))
+        which = [-1] * (last - first) if one is None else one.which.tolist()
+        regions = [people[first + k][n].sight.region if n >= 0 else None for k, n in enumerate(which)]
+        candidate = LeadPerson(seen, first, (last - first) / max(len(people), 1), len(there), regions)
         if best is None or int(seen.found.sum()) > int(best.seen.found.sum()):
             best = candidate
     return best if best is not None else LeadPerson(_no_landmarks(0), 0, 0.0, 0)
