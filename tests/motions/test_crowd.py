@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from synthaug.motions.pose.crowd import MAX_PEOPLE, choose_lead, join_tracks, landmarks_of, track_people
+from synthaug.motions.pose.crowd import MAX_PEOPLE, boxes_of, choose_lead, join_tracks, landmarks_of, track_people
 from synthaug.motions.pose.network import PersonLandmarks, PoseDetector, Region, turn_back
 
 HEIGHT, WIDTH, FPS = 120, 200, 20.0
@@ -236,3 +236,42 @@ def test_regions_turned_by_quarters_come_back() -> None:
         there = turn_back(region, -turns, width=size[0], height=size[1])
         back = turn_back(there, turns, width=WIDTH, height=HEIGHT)
         assert (back.x, back.y, back.side, back.turn) == pytest.approx((30.0, 20.0, 10.0, 0.3))
+
+
+class Shortsighted(PoseDetector):
+    """Finds the white patch in a picture, but only where it fills a good part of the picture's height."""
+
+    def find(self, frame: np.ndarray) -> list[Region]:
+        rows, columns = np.nonzero(frame[..., 0] == 255)
+        if not len(rows) or np.ptp(rows) + 1 < 0.3 * max(frame.shape[:2]):
+            return []
+        return [Region(float(columns.mean()), float(rows.mean()), 1.5 * float(np.ptp(rows)), 0.0)]
+
+    def look(self, frame: np.ndarray, region: Region) -> PersonLandmarks | None:
+        rows, columns = np.nonzero(frame[..., 0] == 255)
+        if not len(rows) or math.hypot(columns.mean() - region.x, rows.mean() - region.y) > region.side:
+            return None
+        points = np.asarray(OUTLINE * np.ptp(rows) + [columns.mean(), rows.mean()], np.float32)
+        return PersonLandmarks(np.zeros((33, 3), np.float32), points, np.ones(33, np.float32), region_of(points))
+
+
+@pytest.mark.parametrize("place", [(0, 0), (90, 60), (70, 150), (88, 190)])
+def test_small_people_are_found_wherever_they_stand(place: tuple[int, int]) -> None:
+    """A sixth of the picture's height, in corners and across the borders of parts."""
+    frame = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    top, left = place
+    frame[top : top + 20, left : left + 8] = 255
+    (seen,) = track_people([frame], Shortsighted(), fps=FPS)
+    assert len(seen) == 1
+    rows, columns = np.nonzero(frame[..., 0])
+    assert seen[0].sight.pixels[[23, 24]].mean(0) == pytest.approx([columns.mean(), rows.mean()], abs=1)
+
+
+def test_boxes_hold_people_with_room_to_spare() -> None:
+    found, _ = watch([Walker(lambda k: (50.0, 60.0), RED), Walker(lambda k: (150.0, 60.0), BLUE)], 12)
+    for boxes, people in zip(boxes_of(found), found, strict=True):
+        assert boxes.shape == (2, 4)
+        for (left, top, right, bottom), one in zip(boxes, people, strict=True):
+            x, y = one.sight.pixels.T
+            assert left < x.min() and x.max() < right and top < y.min() and y.max() < bottom
+    assert boxes_of([()])[0].shape == (0, 4)

@@ -21,6 +21,8 @@ MAX_PEOPLE = 6
 """Largest number of people in a frame; the cost grows with each."""
 _SEARCH_SECONDS = 0.25
 """Seconds between searches for new people."""
+_SMALL_SEARCHES = 4
+"""One search in so many looks for small people too, if nobody is known: it costs five times as much."""
 _SAME_DISTANCE = 0.08
 """Largest distance of two detections of one person, in heights; people who embrace are farther apart (half a metre)."""
 _SAME_REGION = 0.1
@@ -72,9 +74,9 @@ def track_people(
     for number, frame in enumerate(frames):
         looked = [(name, detector.look(frame, sight.region), sight) for name, sight in followed]
         there = _drop_duplicates([(name, now, before) for name, now, before in looked if now is not None])
-        due = number % every == 0
-        if not there or (due and len(there) < MAX_PEOPLE):
-            for sight in _find_newcomers(frame, detector, [sight for _, sight in there], small=due):
+        if not there or (number % every == 0 and len(there) < MAX_PEOPLE):
+            small = number % (_SMALL_SEARCHES * every) == 0
+            for sight in _find_newcomers(frame, detector, [sight for _, sight in there], small=small):
                 there.append((str(born), sight))
                 born += 1
         followed = there[:MAX_PEOPLE]
