@@ -183,6 +183,7 @@ def measure(kind: str, action: str, folder: Path, *, seed: int) -> dict[str, flo
         "speed": peak_speed(joints) / peak_speed(true),
         "camera": found.notes.get("part_camera", 1.0),
         "quality": float(found.quality or 0.0),
+        "focal": found.notes["focal"],
         "seconds": time.process_time() - start,
     }
 
@@ -213,7 +214,7 @@ def summarize(rows: Sequence[Mapping[str, float | str]]) -> dict[str, dict[str, 
 
 def print_rows(rows: Sequence[Mapping[str, float | str]]) -> None:
     """Print one line for each film."""
-    columns = ("aligned", "world", "path", "speed", "camera", "quality", "seconds")
+    columns = ("aligned", "world", "path", "speed", "camera", "quality", "focal", "seconds")
     table = Table(title="Motion from film, by camera", title_justify="left")
     for name in ("kind", "action", *columns):
         table.add_column(name, justify="left" if name in ("kind", "action") else "right")

@@ -55,17 +55,21 @@ class VideoMotion(MotionSource):
     Set that to half of the clips' length: shorter runs show no action. Fingers follow mediapipe's hands where these are
     large enough in the picture, and are at rest otherwise. Jaw and eyes are zeros.
 
-    The camera is assumed static and is estimated from the body and the feet (`scenes.estimate_standpoint`): lens,
-    pitch, roll and height above the floor, each with its standard deviation. If the clip shows too little, as with
-    seated people or feet out of view, the prior is used: level, 60 degrees of view. Positions in the picture are exact:
-    a re-enactment seen through `Reference.camera` stands where the person stood, whatever the true lens was. The
-    performer gets the mean body's size, so small people are placed farther away.
+    The camera may pan, tilt, roll, zoom and shake about its place: this is measured on the background
+    (`camera_motion`), taken out of the motion, and given back to `Reference.camera`. A camera that travels, or a
+    background that moves by itself, lowers the part `camera` of the score. The rest is estimated from the body and the
+    feet (`scenes.estimate_standpoint`): lens (pans tell it better where there are any), pitch, roll and height above
+    the floor, each with its standard deviation. If the clip shows too little, as with seated people or feet out of
+    view, the prior is used: level, 60 degrees of view. Positions in the picture are exact: a re-enactment seen through
+    `Reference.camera` stands where the person stood, whatever the true lens was. The performer gets the mean body's
+    size, so small people are placed farther away.
 
     Notes of the reference: the parts of the score as `part_*` (see `quality.Quality`); `detection` (share of the shot's
     frames), `visibility`, `limb_variation`, `inside` (share of limb landmarks within the picture), `grounding` (share
     of frames within 20 cm of the floor), `reprojection` (median, share of height), `filled` (share of bridged frames),
     `people` and `shots` (counts), `shot` (share of the interval), `hands` (share of frames and hands seen), `offset`
     (seconds from the record's start to the first frame of the motion), `distance` (metres, median), and the camera's:
+    `camera_turn_deg` (largest turn from the middle of the motion), `camera_zoom` (longest focal length over shortest),
     `focal` (longer sides), `pitch_deg` (positive looks down), `roll_deg`, `camera_height` (metres), the standard
     deviations `focal_sd`, `pitch_sd_deg`, `roll_sd_deg`, `camera_height_sd`, and `pitch_evidence` (share of frames with
     a standing person).

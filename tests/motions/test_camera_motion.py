@@ -14,7 +14,13 @@ from synthaug.body.skeleton import joint_positions, mean_skeleton
 from synthaug.motions.fitting.energy import project
 from synthaug.motions.fitting.landmarks import Landmarks
 from synthaug.motions.fitting.placement import FLIP
-from synthaug.motions.pose.camera_motion import Background, BackgroundFollower, CameraMotion, measure_camera
+from synthaug.motions.pose.camera_motion import (
+    Background,
+    BackgroundFollower,
+    CameraMotion,
+    measure_camera,
+    measure_focal,
+)
 from synthaug.motions.pose.reconstruction import FILM_BELIEFS, reference_from_landmarks
 from synthaug.motions.pose.scenes import WatchedPerson
 from synthaug.structures import Camera
@@ -25,9 +31,9 @@ FOCAL = 1.0
 COUNT = 30
 
 
-def lens(zoom: float = 1.0, size: tuple[int, int] = SIZE) -> NDArray[np.float64]:
-    focal = FOCAL * SIZE[1] * zoom
-    return np.array([[focal, 0, size[1] / 2], [0, focal, size[0] / 2], [0, 0, 1]])
+def lens(zoom: float = 1.0, size: tuple[int, int] = SIZE, focal: float = FOCAL) -> NDArray[np.float64]:
+    pixels = focal * SIZE[1] * zoom
+    return np.array([[pixels, 0, size[1] / 2], [0, pixels, size[0] / 2], [0, 0, 1]])
 
 
 def wallpaper(seed: int = 0) -> UInt8[np.ndarray, "height width 3"]:
@@ -37,14 +43,14 @@ def wallpaper(seed: int = 0) -> UInt8[np.ndarray, "height width 3"]:
 
 
 def film(
-    turns: NDArray[np.float64], zooms: NDArray[np.float64], *, noise: float = 3.0
+    turns: NDArray[np.float64], zooms: NDArray[np.float64], *, noise: float = 3.0, focal: float = FOCAL
 ) -> list[UInt8[np.ndarray, "height width 3"]]:
     """What a camera that turns (rotation vectors) and zooms sees of the wallpaper, with a sensor's noise."""
     paper, rng = wallpaper(), np.random.default_rng(1)
-    back = np.linalg.inv(lens(size=paper.shape[:2]))
+    back = np.linalg.inv(lens(size=paper.shape[:2], focal=focal))
     frames = []
     for turn, zoom in zip(turns, zooms, strict=True):
-        clean = cv2.warpPerspective(paper, lens(zoom) @ cv2.Rodrigues(turn)[0] @ back, SIZE[::-1])
+        clean = cv2.warpPerspective(paper, lens(zoom, focal=focal) @ cv2.Rodrigues(turn)[0] @ back, SIZE[::-1])
         frames.append(np.clip(clean + rng.normal(0, noise, clean.shape), 0, 255).astype(np.uint8))
     return frames
 
@@ -189,3 +195,22 @@ def test_background_does_not_change_still_film() -> None:
     assert torch.equal(one.motion.pose, other.motion.pose) and torch.equal(one.motion.transl, other.motion.transl)
     assert torch.equal(one.camera.viewmats, other.camera.viewmats) and torch.equal(one.camera.Ks, other.camera.Ks)
     assert one.quality == other.quality
+
+
+@pytest.mark.parametrize("focal", [0.6, 1.4, 3.0])
+def test_a_pan_tells_the_lens(focal: float) -> None:
+    """Within a grid step, from the same shift of the picture; what stays in place tells nothing."""
+    t = np.linspace(0, 1, COUNT)
+    turns = np.stack([0.05 / focal * np.sin(5 * t), 0.35 / focal * t, 0 * t], axis=1)
+    found = measure_focal(follow(film(turns, np.ones(COUNT), focal=focal)))
+    assert found == pytest.approx(focal, rel=0.2)
+    assert measure_focal(follow(film(0 * turns, np.ones(COUNT)))) is None
+
+
+def test_shots_start_anywhere() -> None:
+    """A shot that begins between two key frames gives the same camera as the whole film does there."""
+    turns, zooms = swing("all")
+    whole = follow(film(turns, zooms))
+    part = measure_camera(whole.between(7, COUNT), focal=FOCAL)
+    turn, zoom = errors(part, turns[7:], zooms[7:])
+    assert turn < 0.4 and zoom < 0.015

@@ -43,6 +43,15 @@ _RARELY = 0.05
 _BASELESS = 0.25
 """Share of corners that must agree in half of the frames before a movement is believed."""
 _WINDOW = (15, 15)
+_LENSES = tuple(0.5 * 1.2**k for k in range(13))
+"""Focal lengths that are tried, longer sides of the picture: 90 to 11 degrees of view."""
+_LENS_FRAMES = 16
+"""Frames that are asked, those farthest from their key frames."""
+_LENS_SHIFT = 16.0
+"""Pixels by which the picture must have moved since, at `_WIDTH`."""
+_LENS_ERROR = 0.5
+_LENS_CLEAR = 0.1
+"""What share of corners the best lens must explain beyond the worse end of the grid."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,13 +129,20 @@ def _follow_corners(
     """Where corners are in the next frame, and whether following them back returns (Kalal and others 2010)."""
     if not len(corners):
         return corners, np.zeros(0, bool)
-    options = {"winSize": _WINDOW, "maxLevel": 4}
-    now, there, _ = cv2.calcOpticalFlowPyrLK(before, after, corners, None, **options)
-    back, here, _ = cv2.calcOpticalFlowPyrLK(after, before, now, None, **options)
+    now, there = _flow(before, after, corners)
+    back, here = _flow(after, before, now)
     height, width = after.shape
     inside = (now >= 0).all(1) & (now < [width, height]).all(1)
     returned = np.linalg.norm(back - corners, axis=1) < _RETURN
-    return now, (there[:, 0] > 0) & (here[:, 0] > 0) & inside & returned
+    return now, there & here & inside & returned
+
+
+def _flow(
+    before: UInt8[np.ndarray, "height width"], after: UInt8[np.ndarray, "height width"], corners: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Where points are in another picture, and whether they were found (Lucas and Kanade 1981, in a pyramid)."""
+    found, status, _ = cv2.calcOpticalFlowPyrLK(before, after, corners, corners.copy(), winSize=_WINDOW, maxLevel=4)
+    return np.asarray(found, np.float32), np.asarray(status)[:, 0] > 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -282,6 +298,34 @@ def measure_camera(background: Background, *, focal: float) -> CameraMotion:
     if float(np.median(found.certainty[told])) < _BASELESS or _reach(found, background.size) < 2 * _STILL:
         return CameraMotion.at_rest(count, focal, found.certainty)
     return found
+
+
+def measure_focal(background: Background) -> float | None:
+    """Focal length in longer sides of the picture, from how pans bend the background; None where they do not tell.
+
+    A wide lens stretches what nears the border, a long one shifts all alike (Hartley, "Self-calibration from multiple
+    views with a rotating camera", ECCV 1994; here over a grid of lenses, by how many corners agree).
+    """
+    links = [background.corners(k) for k in range(1, len(background.links))]
+    links = [link for link in links if link.followed.sum() >= 2 * _LEAST]
+    moved = [float(np.linalg.norm(np.median((link.now - link.start)[link.followed], axis=0))) for link in links]
+    order = np.argsort(moved)[::-1][:_LENS_FRAMES]
+    far = [links[k] for k in order if moved[k] > _LENS_SHIFT]
+    if len(far) < _LENS_FRAMES // 2:
+        return None
+    height, width = background.size
+    middle = np.array([_WIDTH, _WIDTH * height / width]) / 2
+    scores = np.zeros(len(_LENSES))
+    for k, focal in enumerate(_LENSES):
+        lens = focal * max(height, width) / width * _WIDTH
+        for link in far:
+            start, now = (at[link.followed].astype(np.float64) - middle for at in (link.start, link.now))
+            values, _ = _fit_turn(start, now, lens, np.zeros(4))
+            apart = ((_project(start, lens, values)[0] - now) ** 2).sum(1)
+            scores[k] += float((1 / (1 + apart / _LENS_ERROR**2)).mean()) / len(far)
+    best = int(scores.argmax())
+    clear = scores[best] - min(scores[0], scores[-1]) > _LENS_CLEAR
+    return float(_LENSES[best]) if clear and 0 < best < len(_LENSES) - 1 else None
 
 
 def _reach(motion: CameraMotion, size: tuple[int, int]) -> float:

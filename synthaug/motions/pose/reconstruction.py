@@ -25,6 +25,7 @@ from synthaug.motions.fitting.landmarks import (
 from synthaug.motions.fitting.markers import NUM_BODY, Sighting, Track
 from synthaug.motions.fitting.placement import estimate_floor, intrinsics, level_camera, place_shapes, put_on_floor
 from synthaug.motions.fitting.quality import Quality, assess_filmed
+from synthaug.motions.pose.camera_motion import measure_focal
 from synthaug.motions.pose.fingers import Hands, add_knuckles, finger_poses
 from synthaug.motions.pose.network import HAND_POINTS
 from synthaug.motions.pose.scenes import Standpoint, WatchedPerson, estimate_standpoint, hold_camera
@@ -77,7 +78,7 @@ def reference_from_landmarks(
         watched: One row of landmarks for each frame.
         name: Name of the clip, for errors.
         hands: Landmarks of the hands in the same frames; None if there are none.
-        focal: Focal length in longer sides of the picture; None estimates it.
+        focal: Focal length in longer sides of the picture; None estimates it, from pans and people.
         gate: What a usable clip must show.
         beliefs: Weights of the fit.
 
@@ -87,6 +88,8 @@ def reference_from_landmarks(
     gate = gate or Gate()
     found: list[Reference] = []
     refusals: list[UnusableClipError] = []
+    if focal is None and watched.background is not None:
+        focal = measure_focal(watched.background)
     held, _ = hold_camera(watched, focal=focal)
     for first, last in find_runs(held.seen, fps=watched.fps, gate=gate):
         try:
