@@ -156,11 +156,11 @@ class VideoMotion(MotionSource):
             everybody = track_people(frames, network, fps=info.fps)
             people = everybody[before:]
             spans = split_shots(find_cuts(thumbnails[before:]), len(people))
-            acting = choose_lead(people, spans, fps=info.fps, person=self._person)
-            shot = before + acting.first, before + acting.first + len(acting.seen.found)
+            background = Background(follower.links, boxes_of(everybody), follower.size).between(before, len(everybody))
+            acting = choose_lead(people, spans, fps=info.fps, person=self._person, background=background)
             watched = WatchedPerson(
                 _scale_pixels(acting.seen, film.size, _shrink_size(film.size, _BODY_ROWS)), info.fps, film.size,
-                Background(follower.links, boxes_of(everybody), follower.size).between(*shot),
+                background.between(acting.first, acting.first + len(acting.seen.found)),
             )  # fmt: skip
             watched = _look_closer(network, film, watched, before + acting.first, acting.regions)
             hands = _detect_hands(network, film, watched, first=before + acting.first)

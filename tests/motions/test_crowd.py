@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
+from synthaug.motions.pose.camera_motion import Background, Link
 from synthaug.motions.pose.crowd import MAX_PEOPLE, boxes_of, choose_lead, join_tracks, landmarks_of, track_people
 from synthaug.motions.pose.network import PersonLandmarks, PoseDetector, Region, turn_back
 
@@ -275,3 +276,18 @@ def test_boxes_hold_people_with_room_to_spare() -> None:
             x, y = one.sight.pixels.T
             assert left < x.min() and x.max() < right and top < y.min() and y.max() < bottom
     assert boxes_of([()])[0].shape == (0, 4)
+
+
+def test_a_camera_that_follows_somebody_makes_nobody_else_act() -> None:
+    """The one who is kept in the middle of a pan acts, and not the one who slides out of the picture."""
+    actor = Walker(lambda k: (100.0, 60.0), RED, swing=0.02)
+    bystander = Walker(lambda k: (190.0 - 2 * k, 60.0), BLUE)
+    found, pair = watch([actor, bystander], 30)
+    assert place_of(found, pair[0]).std(0)[0] > 10  # as a camera at rest, the pan would be the bystander's walk
+    links = [Link(0, np.zeros((0, 2)), np.zeros((0, 2)), np.zeros(0, bool))]
+    grid = np.stack(np.meshgrid(np.arange(120, 320, 20), np.arange(10, 190, 20)), -1).reshape(-1, 2).astype(np.float64)
+    shift = 2 * 320 / WIDTH
+    links += [Link(0, grid, grid - [shift * k, 0], np.ones(len(grid), bool)) for k in range(1, 30)]
+    background = Background(links, [np.zeros((0, 4))] * 30, (HEIGHT, WIDTH))
+    lead = choose_lead(found, [(0, 30)], fps=FPS, background=background)
+    assert lead.seen.pixels[:, [23, 24], 0].mean(1).numpy() == pytest.approx(100.0, abs=1)

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from synthaug.motions.fitting.landmarks import Landmarks
 from synthaug.structures import Camera
 
+USUAL_FOCAL = 0.87
+"""Longer sides of the picture: a horizontal view of 60 degrees."""
 _WIDTH = 320
 """Width at which the background is followed, whatever the film's; thresholds below are pixels at this width."""
 _CORNERS = 144
@@ -174,7 +176,9 @@ class Background:
         return Link(link.key, link.start[free], link.now[free], link.followed[free])
 
 
-def _inside_boxes(points: NDArray[np.float32], boxes: NDArray[np.float64]) -> Bool[np.ndarray, " point"]:
+def _inside_boxes(
+    points: Float[np.ndarray, "point 2"], boxes: Float[np.ndarray, "person 4"]
+) -> Bool[np.ndarray, " point"]:
     low, high = boxes[:, None, :2], boxes[:, None, 2:]
     return np.asarray(((points >= low) & (points <= high)).all(-1).any(0))
 
@@ -250,15 +254,22 @@ class CameraMotion:
         """
         if not self.moves:
             return seen
-        back = torch.from_numpy(np.linalg.inv(self.homographies(size))).to(seen.pixels)
         hips = seen.pixels[:, 23:25].mean(1)
         beside = torch.stack([hips, hips + hips.new_tensor([1.0, 0.0])], dim=1)
-        base, tip = _map_points(beside, back).unbind(1)
+        base, tip = self.hold_points(beside, size).unbind(1)
         # The shape is seen along the line to the person: only the turn about that line changes it.
         cos, sin = torch.nn.functional.normalize(tip - base, dim=-1).unbind(-1)
         x, y, z = seen.world.unbind(-1)
         world = torch.stack([cos[:, None] * x - sin[:, None] * y, sin[:, None] * x + cos[:, None] * y, z], dim=-1)
-        return replace(seen, world=world, pixels=_map_points(seen.pixels, back), within=seen.inside(size))
+        return replace(seen, world=world, pixels=self.hold_points(seen.pixels, size), within=seen.inside(size))
+
+    def hold_points(
+        self, points: Float[torch.Tensor, "time point 2"], size: tuple[int, int]
+    ) -> Float[torch.Tensor, "time point 2"]:
+        """Pixels of each frame where the camera of the reference frame sees the same; nan behind it."""
+        back = torch.from_numpy(np.linalg.inv(self.homographies(size))).to(points)
+        mapped = torch.cat([points, torch.ones_like(points[..., :1])], dim=-1) @ back.mT
+        return torch.where(mapped[..., 2:] > 1e-3, mapped[..., :2] / mapped[..., 2:].clamp(min=1e-3), torch.nan)
 
     def follow(self, camera: Camera) -> Camera:
         """The camera that moved like this, from where it was in the reference frame: one view a frame."""
@@ -271,20 +282,13 @@ class CameraMotion:
         return replace(camera, viewmats=turns @ camera.viewmats, Ks=Ks)
 
 
-def _map_points(
-    points: Float[torch.Tensor, "time point 2"], maps: Float[torch.Tensor, "time 3 3"]
-) -> Float[torch.Tensor, "time point 2"]:
-    mapped = torch.cat([points, torch.ones_like(points[..., :1])], dim=-1) @ maps.mT
-    # What is more than a right angle aside cannot be seen by the held camera.
-    return torch.where(mapped[..., 2:] > 1e-3, mapped[..., :2] / mapped[..., 2:].clamp(min=1e-3), torch.nan)
-
-
-def measure_camera(background: Background, *, focal: float) -> CameraMotion:
+def measure_camera(background: Background, *, focal: float = USUAL_FOCAL) -> CameraMotion:
     """Fit a camera that turns and zooms to the corners of a shot; its first frame is the reference frame.
 
     Args:
         background: Corners off the people.
-        focal: Focal length of the first frame, longer sides of the picture.
+        focal: Focal length of the first frame, longer sides of the picture. A wrong one gives wrong angles, but hardly
+            other pixels.
     """
     corners = [background.corners(k) for k in range(len(background.links))]
     count = len(corners)

@@ -13,6 +13,7 @@ from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
 
 from synthaug.motions.fitting.landmarks import LIMBS, Landmarks
+from synthaug.motions.pose.camera_motion import Background, measure_camera
 from synthaug.motions.pose.following import Detection, PersonTrack, follow
 from synthaug.motions.pose.network import PersonLandmarks, PoseDetector, Region, turn_back
 from synthaug.motions.pose.shots import colour_shares
@@ -206,13 +207,35 @@ def _trunk_colours(frame: UInt8[np.ndarray, "height width 3"], sight: PersonLand
     return colour_shares(patch, bins=4) if len(patch) >= 16 else np.zeros(0, np.float32)
 
 
-def join_tracks(people: Sequence[Sequence[TrackedPerson]], *, fps: float) -> list[PersonTrack]:
-    """Join the people of one shot into one track each, sorted by `activity`, the acting person first."""
+def join_tracks(
+    people: Sequence[Sequence[TrackedPerson]], *, fps: float, background: Background | None = None
+) -> list[PersonTrack]:
+    """Join the people of one shot into one track each, sorted by `activity`, the acting person first.
+
+    Args:
+        people: People detected in each frame.
+        fps: Frames per second.
+        background: What the camera did in these frames, so that nobody moves because it does; None for a camera that
+            stands still.
+    """
     frames = [[_to_detection(person) for person in frame] for frame in people]
     there = follow(frames, fps=fps)
     most = max((one.present for one in there), default=0.0)
+    moves = {id(one): activity(held) for one, held in zip(there, _hold_tracks(there, background), strict=True)}
     # People who are rarely present come last.
-    return sorted(there, key=lambda one: (one.present < _MIN_PRESENCE * most, -activity(one)))
+    return sorted(there, key=lambda one: (one.present < _MIN_PRESENCE * most, -moves[id(one)]))
+
+
+def _hold_tracks(tracks: Sequence[PersonTrack], background: Background | None) -> Sequence[PersonTrack]:
+    """The tracks as a camera that stands still would see them."""
+    if background is None or not tracks:
+        return tracks
+    moved = measure_camera(background)
+    if not moved.moves:
+        return tracks
+    moved = moved.between(0, len(moved.zooms))
+    held = [moved.hold_points(torch.from_numpy(one.points), background.size).numpy() for one in tracks]
+    return [replace(one, points=points) for one, points in zip(tracks, held, strict=True)]
 
 
 def activity(one: PersonTrack) -> float:
@@ -285,7 +308,12 @@ class LeadPerson:
 
 
 def choose_lead(
-    people: Sequence[Sequence[TrackedPerson]], shots: Sequence[tuple[int, int]], *, fps: float, person: int = 0
+    people: Sequence[Sequence[TrackedPerson]],
+    shots: Sequence[tuple[int, int]],
+    *,
+    fps: float,
+    person: int = 0,
+    background: Background | None = None,
 ) -> LeadPerson:
     """Choose the acting person, in the shot with most frames of that person; all landmarks are nan if there is none.
 
@@ -296,11 +324,13 @@ def choose_lead(
         shots: First and one past the last frame of each shot.
         fps: Frames per second.
         person: 0 selects the acting person, 1 the next.
+        background: What the camera did in each frame; None for a camera that stands still.
     """
     best: LeadPerson | None = None
     for first, last in shots:
         inside = people[first:last]
-        there = join_tracks(inside, fps=fps)
+        shown = None if background is None else background.between(first, last)
+        there = join_tracks(inside, fps=fps, background=shown)
         one = _add_returns(there[person], there) if len(there) > person else None
         seen = _no_landmarks(last - first) if one is None else landmarks_of(inside, one)
         which = [-1] * (last - first) if one is None else one.which.tolist()

@@ -17,7 +17,7 @@ from torch import Tensor
 from synthaug.body.skeleton import JOINT, SUPPORTS, Skeleton
 from synthaug.motions.fitting.landmarks import USED, Landmarks, body_shapes, kind_trust, landmark_trust
 from synthaug.motions.fitting.placement import intrinsics, place_shapes
-from synthaug.motions.pose.camera_motion import Background, CameraMotion, measure_camera
+from synthaug.motions.pose.camera_motion import USUAL_FOCAL, Background, CameraMotion, measure_camera
 
 PRIOR_VIEW_DEG = 60.0
 """Horizontal view (of the longer side) of phones, webcams and Kinects, where nothing else is known."""
@@ -81,7 +81,7 @@ def hold_camera(
         focal: Focal length in longer sides of the picture, in the middle of the run; None takes the usual one.
     """
     first, last = run or (0, len(watched.seen.found))
-    focal = _focal_of(PRIOR_VIEW_DEG) if focal is None else focal
+    focal = USUAL_FOCAL if focal is None else focal
     moved = CameraMotion.at_rest(last - first, focal)
     if watched.background is not None and last > first:
         whole = measure_camera(watched.background, focal=focal)
@@ -90,11 +90,6 @@ def hold_camera(
         moved = whole.between(first, last)
     seen = moved.hold(watched.seen.between(first, last), watched.size)
     return WatchedPerson(seen, watched.fps, watched.size), moved
-
-
-def _focal_of(view_deg: float) -> float:
-    """Focal length in longer sides of the picture for a horizontal view."""
-    return 0.5 / math.tan(math.radians(view_deg) / 2)
 
 
 @dataclass(frozen=True)
@@ -169,7 +164,7 @@ def estimate_standpoint(
             f"Expected clips of one camera with pictures of one size, got {sizes} (height, width). "
             "Group the clips by camera."
         )
-    guess = _focal_of(PRIOR_VIEW_DEG)
+    guess = 0.5 / math.tan(math.radians(PRIOR_VIEW_DEG) / 2)
     spread = torch.linspace(-3.0, 3.0, 13) * PRIOR_LOG_FOCAL
     focals = torch.tensor([focal]) if focal is not None else guess * spread.exp()
     glimpses = [_collect_glimpses(clips, skeleton, float(f)) for f in focals]
