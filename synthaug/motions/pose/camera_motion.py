@@ -87,8 +87,9 @@ class BackgroundFollower:
         """Follow the corners into the next frame, sRGB, of the same size as all others."""
         height, width = frame.shape[:2]
         self.size = height, width
-        small = cv2.resize(frame, (_WIDTH, max(1, round(height * _WIDTH / width))), interpolation=cv2.INTER_AREA)
-        grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
+        # Green is nearly the grey, and a plane of its own where frames come as planes.
+        green = np.ascontiguousarray(frame[..., 1])
+        grey = cv2.resize(green, (_WIDTH, max(1, round(height * _WIDTH / width))), interpolation=cv2.INTER_AREA)
         if self._grey is None:
             nothing = np.zeros((0, 2), np.float32)
             self.links.append(Link(0, nothing, nothing, np.zeros(0, bool)))
