@@ -27,6 +27,7 @@ from synthaug.motions.fitting.placement import estimate_floor, intrinsics, level
 from synthaug.motions.fitting.quality import Quality, assess_filmed
 from synthaug.motions.pose.camera_motion import measure_focal
 from synthaug.motions.pose.fingers import Hands, add_knuckles, finger_poses
+from synthaug.motions.pose.limbs import bridge_limbs
 from synthaug.motions.pose.network import HAND_POINTS
 from synthaug.motions.pose.scenes import Standpoint, WatchedPerson, estimate_standpoint, hold_camera
 from synthaug.structures import Camera, Motion, Reference
@@ -124,7 +125,7 @@ def _reconstruct_run(watched: WatchedPerson, hands: Hands | None, run: tuple[int
     grasp = Hands(
         torch.full((last - first, 2, HAND_POINTS, 3), torch.nan) if hands is None else hands.points[first:last]
     )
-    own = watched.seen.between(first, last)
+    own = bridge_limbs(watched.seen.between(first, last), fps=watched.fps)
     told = dataclasses.replace(shown, seen=moved.hold(add_knuckles(own, grasp, skeleton), watched.size))
     fitted = _fit_body(told, stand, skeleton=skeleton, beliefs=setup.beliefs)
     motion, camera = put_on_floor(
