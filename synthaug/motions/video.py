@@ -51,10 +51,10 @@ class VideoMotion(MotionSource):
 
     All people in the film are tracked; the acting person is the one who moves most, in pixels. If the film has cuts,
     the shot that shows most of that person is used. The fit bridges gaps of up to `Gate.gap`; longer ones end the
-    motion, and what comes after one of at least `Gate.least` seconds is another performance (`Reference.others`).
-    Set that to half of the clips' length: shorter runs show no action. Limbs that the network loses for less, and
-    whose guesses leap, are bridged (`limbs`); fast limbs that are seen stay as they are. Fingers follow mediapipe's hands where these are
-    large enough in the picture, and are at rest otherwise. Jaw and eyes are zeros.
+    motion, and what comes after one of at least `Gate.least` seconds is another performance (`Reference.others`). Set
+    that to half of the clips' length: shorter runs show no action. Limbs that the network loses for less, and whose
+    guesses leap, are bridged (`limbs`); fast limbs that are seen stay as they are. Fingers follow mediapipe's hands
+    where these are large enough in the picture, and are at rest otherwise. Jaw and eyes are zeros.
 
     The camera may pan, tilt, roll, zoom and shake about its place: this is measured on the background
     (`camera_motion`), taken out of the motion, and given back to `Reference.camera`. A camera that travels, or a
