@@ -79,9 +79,9 @@ def _variance_between(values: Sequence[tuple[float, float]]) -> float:
 def align_gravity(records: Sequence[Record], by_key: Mapping[str, Reference]) -> dict[str, Reference]:
     """Make the references of one camera agree on which way is up, as far as their estimates allow.
 
-    Clips are from one camera if their records name the same camera and their pictures have one size. References
-    without an estimated pitch and records without a camera stay as they are. No picture changes: person and camera
-    turn together.
+    Clips are from one camera if their records name the same camera and their pictures have one size. References without
+    an estimated pitch or of a camera that moves, and records without a camera, stay as they are. No picture changes:
+    person and camera turn together.
 
     Args:
         records: Clips; those without a reference are ignored.
@@ -96,7 +96,9 @@ def align_gravity(records: Sequence[Record], by_key: Mapping[str, Reference]) ->
         reference = by_key.get(record.key)
         if reference is None or not record.camera:
             continue
-        if "pitch_sd_deg" in reference.notes and "roll_sd_deg" in reference.notes:
+        views = reference.camera.viewmats
+        still = bool((views == views[:1]).all())  # a camera that turns has no one pitch to share
+        if still and "pitch_sd_deg" in reference.notes and "roll_sd_deg" in reference.notes:
             cameras[record.camera, reference.camera.height, reference.camera.width].append(record.key)
     result = dict(by_key)
     for keys in cameras.values():

@@ -1,6 +1,7 @@
 """Laws of aligned gravity: clips of one camera agree on up, pictures stay, and cameras that differ keep apart."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -127,3 +128,18 @@ def test_other_cameras_unnamed_ones_and_known_motions_stay_as_they_are() -> None
         (["a", "a", "a"], {key: known for key in references}),
     ):
         assert all(align_gravity(records(cameras), given)[key] is one for key, one in given.items())
+
+
+def test_a_camera_that_turns_keeps_its_own_gravity() -> None:
+    """It has no one pitch to share; those at rest beside it still agree with one another."""
+    clips = [
+        reference(0.0, 12.0, true_pitch=18.0, key=0),
+        *(reference(18.0, 2.0, true_pitch=18.0, key=k) for k in (1, 2)),
+    ]
+    turned = clips[0].camera.viewmats.clone()
+    turned[1:, :3, :3] = axis_angle_to_matrix(torch.tensor([0.0, 0.2, 0.0])) @ turned[1:, :3, :3]
+    moving = replace(clips[0], camera=replace(clips[0].camera, viewmats=turned))
+    named = records(["hall", "hall", "hall"])
+    found = align_gravity(named, dict(zip([one.key for one in named], [moving, *clips[1:]], strict=True)))
+    assert found[named[0].key] is moving
+    assert found[named[1].key].notes["camera_clips"] == 2
