@@ -387,6 +387,11 @@ class PosedGaussians:
     colors: Float[Tensor, "gaussian 3"]
 
 
+Filmed: TypeAlias = Literal["", "still", "moving"]
+"""What the frames of a place are: "" if they are rendered, or a picture that no camera of the data set took; a still
+picture made of the training film; or moving frames of that film."""
+
+
 @dataclass(frozen=True, eq=False)
 class Scene:
     """What a background returns for a clip.
@@ -397,6 +402,8 @@ class Scene:
         spot: A free place on the floor where a person can stand, world frame; None where there is no floor.
         depth: Camera depth in metres, so that nearer things hide the person; None where unknown.
         light: The light of the place; None leaves the people's colours as they are.
+        filmed: Whether a camera's blur and noise are in the frames already: both in film that moves, blur alone in a
+            still picture that was made of film.
     """
 
     frames: UInt8[Tensor, "time 3 height width"]
@@ -404,6 +411,7 @@ class Scene:
     spot: tuple[float, float, float] | None = None
     depth: Float[Tensor, "height width"] | None = None
     light: Light | None = None
+    filmed: Filmed = ""
 
 
 @dataclass(frozen=True, eq=False)

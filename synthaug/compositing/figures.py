@@ -27,10 +27,14 @@ _BLOCK = 8
 """Side of the squares that are found still or moving."""
 _STILL = 0.1
 """Share of the squares that must be still for noise to be told."""
-_MOVED = 0.15
-"""Pixels from one frame to the next by which a camera moves."""
-_CERTAIN = 0.3
-"""Height of the peak, of 1, from which a shift is believed: an even picture with noise has none."""
+_TEXTURE = 4.0
+"""Levels by which the smoothed luma must vary in a square for motion to show there."""
+_EXPLAINED = 0.25
+"""Share of what changes between two frames that a small shift of the picture explains where the camera moves; of noise
+it explains 3 %."""
+_UNLIKE = 1.1
+"""Change between two frames, for one of the variation in the picture, from which they show different things: 1.4 if
+nothing of the one is in the other."""
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -170,9 +174,8 @@ def measure_noise(luma: Float[np.ndarray, "time height width"]) -> tuple[float |
     pairs = [t for t in np.flatnonzero(~same) if not _moves(luma[t], luma[t + 1])]
     if not pairs:
         return None, repeated
-    rows, columns = (side // _BLOCK for side in luma.shape[1:])
-    cut = steps[pairs][:, : rows * _BLOCK, : columns * _BLOCK].reshape(-1, rows, _BLOCK, columns, _BLOCK)
-    means, spreads = cut.mean(axis=(2, 4)), cut.std(axis=(2, 4))
+    cut = _cut_blocks(steps[pairs])
+    means, spreads = cut.mean(axis=-1), cut.std(axis=-1)
     usual = float(np.median(spreads))
     still = (np.abs(means) <= 0.7 + 3 * usual / _BLOCK) & (spreads <= 0.7 + 2 * usual)
     if still.mean() < _STILL:
@@ -200,10 +203,27 @@ def measure_blocks(luma: Float[np.ndarray, "time height width"]) -> float:
 
 
 def _moves(one: Float[np.ndarray, "height width"], other: Float[np.ndarray, "height width"]) -> bool:
-    """Whether the camera moved between two frames."""
-    window = cv2.createHanningWindow(one.shape[::-1], cv2.CV_32F)
-    (x, y), certainty = cv2.phaseCorrelate(np.ascontiguousarray(one), np.ascontiguousarray(other), window)
-    return certainty > _CERTAIN and math.hypot(x, y) > _MOVED
+    """Whether the camera moved between two frames: most squares with texture changed as a shift changes them."""
+    before, after = (cv2.GaussianBlur(frame, (0, 0), 1.0) for frame in (one, other))
+    slopes = np.gradient((before + after) / 2)
+    step, x, y, picture = (_cut_blocks(plane[None])[0] for plane in (after - before, slopes[1], slopes[0], before))
+    step, texture = step - step.mean(axis=-1, keepdims=True), picture.std(axis=-1)
+    shown = texture >= max(_TEXTURE, float(np.median(texture)))
+    if not shown.any():
+        return False
+    step, x, y = step[shown], x[shown], y[shown]
+    xx, xy, yy = (x * x).sum(axis=-1), (x * y).sum(axis=-1), (y * y).sum(axis=-1)
+    xs, ys, total = (x * step).sum(axis=-1), (y * step).sum(axis=-1), (step**2).sum(axis=-1)
+    area = np.maximum(xx * yy - xy * xy, 1e-6)
+    explained = (xs * xs * yy - 2 * xs * ys * xy + ys * ys * xx) / area / np.maximum(total, 1e-6)
+    unlike = step.std(axis=-1) / texture[shown]
+    return bool(np.median(explained) > _EXPLAINED or np.median(unlike) > _UNLIKE)
+
+
+def _cut_blocks(planes: Float[np.ndarray, "time height width"]) -> Float[np.ndarray, "time row column pixel"]:
+    rows, columns = (side // _BLOCK for side in planes.shape[1:])
+    cut = planes[:, : rows * _BLOCK, : columns * _BLOCK].reshape(-1, rows, _BLOCK, columns, _BLOCK)
+    return cut.transpose(0, 1, 3, 2, 4).reshape(len(planes), rows, columns, -1)
 
 
 def _cut_squares(planes: Float[np.ndarray, "time height width"]) -> Float[np.ndarray, "time row column side side"]:

@@ -23,9 +23,7 @@ _SHIFT = 4
 """Binary digits after the point in OpenCV's coordinates."""
 
 
-def mask_people(
-    people: Sequence[Float[Tensor, "time 55 3"]], camera: Camera
-) -> Bool[np.ndarray, "time height width"]:
+def mask_people(people: Sequence[Float[Tensor, "time 55 3"]], camera: Camera) -> Bool[np.ndarray, "time height width"]:
     """Where the people with these joints are seen, about a hand's width around their bones.
 
     Args:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import lightning
 import torch
@@ -31,6 +31,7 @@ from synthaug.files import user_cache
 from synthaug.renderers import BatchRenderer
 from synthaug.structures import ClipFormat, Recipe, Record
 from synthaug.synthesis import Synthesis, Synthesizer
+from synthaug.synthesis.preparing import prepare_synthesis
 from synthaug.synthesis.references import References, gather
 from synthaug.workers import use_single_thread
 
@@ -320,9 +321,7 @@ def _warn_of_dropped(references: References, total: int) -> None:
 def _make_synthesizer(
     synthesis: Synthesis, references: References, clip: ClipFormat, seed: int, labels: dict[int, int] | None
 ) -> Synthesizer:
-    films = references.films
-    if films:
-        synthesis = replace(synthesis, background=synthesis.background.prepare(films))
+    synthesis = prepare_synthesis(synthesis, references, clip, seed=seed, mirror_labels=labels)
     return Synthesizer(synthesis, references, clip, seed=seed, mirror_labels=labels)
 
 
