@@ -135,7 +135,7 @@ def measure(
             "Use a larger clip.size."
         )
     frames = video.cpu().numpy()
-    luma = np.einsum("tchw,c->thw", frames.astype(np.float32), _LUMA)
+    luma = to_luma(video)
     noise, repeated = measure_noise(luma)
     chosen = np.unique(np.linspace(0, len(luma) - 1, min(len(luma), MAX_SPECTRA)).round().astype(int))
     powers = _measure_power(luma[chosen])
@@ -156,6 +156,11 @@ def measure(
     found = {name: gather(*part) if part[0].any() and part[1].any() else None for name, part in parts.items()}
     whole = gather(np.ones_like(near, np.bool_), np.ones_like(mask))
     return Figures(whole, found["people"], found["rest"], noise, repeated)
+
+
+def to_luma(video: UInt8[Tensor, "time 3 height width"]) -> Float[np.ndarray, "time height width"]:
+    """The luma of frames, 0..255."""
+    return np.einsum("tchw,c->thw", video.cpu().numpy().astype(np.float32), _LUMA)
 
 
 def measure_noise(luma: Float[np.ndarray, "time height width"]) -> tuple[float | None, float]:

@@ -36,15 +36,15 @@ def apply_look(
         video: sRGB, people over their place.
         people: Coverage of the rendered people. None: the whole picture is treated as a rendered place.
         filmed: What the place is. Of film nothing but a still picture's missing noise is added.
-        values: `people` and `place`, each with `blur`, `sharpen`, `exposure`, `gamma` and `balance`; `noise`,
-            `quality` and `seed` as for `apply_sensor`; `rate`, frames of the film for one of the clip. What is missing
-            has no effect.
+        values: `people` in a rendered place, `guest` (people over film) and `place`, each with `blur`, `sharpen`,
+            `exposure`, `gamma` and `balance`; `noise`, `quality` and `seed` as for `apply_sensor`; `rate`, frames of
+            the film for one of the clip. What is missing has no effect.
         noise: Stored Gaussian noise, as for `apply_sensor`.
 
     Raises:
         ValueError: If a value is out of its bounds.
     """
-    sides = {name: _part(values, name) for name in ("people", "place")}
+    sides = {name: _part(values, name) for name in ("people", "guest", "place")}
     rate = number(values, "rate", 1.0)
     if not 0 < rate <= 1:
         raise ValueError(
@@ -53,7 +53,7 @@ def apply_look(
     kept = None if people is None else _soften(people)
     shown = video if filmed else _filter(video, sides["place"])
     if kept is not None:
-        shown = _mix(shown, _filter(video, sides["people"]), kept)
+        shown = _mix(shown, _filter(video, sides["guest" if filmed else "people"]), kept)
     recording: Values = {name: values[name] for name in ("noise", "seed", "quality") if name in values}
     recorded = apply_sensor(shown, recording, noise=noise)
     if filmed:

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool
 
 from synthaug.body.skeleton import joint_positions, mean_skeleton
-from synthaug.compositing.figures import Figures, measure, measure_blocks
+from synthaug.compositing.figures import Figures, measure, measure_blocks, to_luma
 from synthaug.compositing.silhouettes import mask_people
 from synthaug.files import digest_of, motion_digest, write_atomic
 from synthaug.progress import track
@@ -22,7 +22,6 @@ _VERSION = 1
 """Raise when the same film would give other figures."""
 _FRAMES = 8
 """Frames of a film that are measured; at most those of a clip."""
-_LUMA = (0.299, 0.587, 0.114)
 
 Film = tuple[Record, Reference]
 
@@ -123,7 +122,6 @@ def _measure_film(record: Record, reference: Reference, clip: ClipFormat) -> Fil
     indices = indices_at(info, times)
     video = read_frames(record.path, indices, info=info, size=(clip.size, clip.size))
     near = near_people(reference, [spare + k / clip.fps for k in range(count)], clip.size)
-    whole = read_frames(record.path, [indices[count // 2]], info=info).numpy().astype(np.float32)
-    blocks = measure_blocks(np.einsum("tchw,c->thw", whole, np.array(_LUMA, np.float32)))
+    blocks = measure_blocks(to_luma(read_frames(record.path, [indices[count // 2]], info=info)))
     scale = clip.size / min(info.height, info.width)
     return FilmLook(record.camera, measure(video, near), blocks, scale, info.fps)
