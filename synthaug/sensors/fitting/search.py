@@ -28,6 +28,8 @@ MIN_BLOCKS = 0.05
 MAX_STOPS, GAMMAS, MAX_GAIN = 1.0, (0.8, 1.4), 1.3
 """How far tone may go: stops, exponents, and gains of red and blue."""
 _GAMMA_OF_DISPLAYS = 2.2
+_CONTRAST = 0.25
+"""How much a place's contrast counts for its level."""
 _FRAMES = 6
 """Frames of a trial that are looked at."""
 
@@ -233,23 +235,25 @@ class _Toner:
         """The medians of the clips."""
         return _usual(self.regions)
 
-    def fit(self, level: float, contrast: float) -> Values:
-        """Exposure and gamma that bring the clips nearest to a level and a contrast."""
+    def fit(self, level: float, contrast: float | None = None) -> Values:
+        """Exposure and gamma that bring the clips nearest to level and contrast; without a contrast exposure alone."""
         if not self.regions or self.luma.size == 0:
             return {}
         have = self.usual()
-        exposure, gamma = _search_curve(
-            self.luma, float(self.luma.mean()) / have.level, (level, contrast), have.contrast
-        )
+        aim = (level, have.contrast if contrast is None else contrast)
+        weights = (1.0, 0.0) if contrast is None else (1.0, _CONTRAST)
+        bias = float(self.luma.mean()) / have.level
+        exposure, gamma = _search_curve(self.luma, bias, aim, have.contrast, weights=weights)
         return {"exposure": round(exposure, 4), "gamma": round(gamma, 4)}
 
 
 def _fit_tones(films: Sequence[FilmLook], trials: Sequence[Unrecorded], share: float) -> list[Values]:
     """The tone of people, guests and places for each film.
 
-    Places take on a film's level, contrast and cast; people a share of the filmed people's level and contrast, and of
-    the place's cast, which is that of the light. People over film differ from their surroundings as they do in film,
-    alike for all looks: a place of film has the light that it has.
+    Places take on a film's level, contrast and cast; people a share of the filmed people's level, and of the place's
+    cast, which is that of the light: contrast and colours of people are those of their clothes. People over film are
+    darker or brighter than their surroundings as they are in film, alike for all looks: a place of film has the light
+    that it has.
     """
     rendered, over_film = ([trial for trial in trials if bool(trial.filmed) == filmed] for filmed in (False, True))
     people, places = _Toner.of(rendered, people=True), _Toner.of(rendered, people=False)
@@ -264,9 +268,7 @@ def _fit_tones(films: Sequence[FilmLook], trials: Sequence[Unrecorded], share: f
             parts["people"] = {"balance": _balance(rest.cast, here.cast, share)}
         if own is not None and people.regions:
             have = people.usual()
-            level = have.level * (own.level / have.level) ** share
-            contrast = have.contrast * (own.contrast / max(have.contrast, 1e-3)) ** share
-            parts["people"] |= people.fit(level, contrast)
+            parts["people"] |= people.fit(have.level * (own.level / have.level) ** share)
         tones.append({**parts})
     return tones
 
@@ -294,15 +296,18 @@ def _fit_guest(films: Sequence[FilmLook], trials: Sequence[Unrecorded], share: f
     guests, places = _Toner.of(trials, people=True), _Toner.of(trials, people=False)
     if not both or not guests.regions or not places.regions:
         return {}
-    people, rest = (_usual(part) for part in zip(*both, strict=True))
-    have, around = guests.usual(), places.usual()
-    level = have.level * (around.level * people.level / rest.level / have.level) ** share
-    wanted = around.contrast * people.contrast / max(rest.contrast, 1e-3)
-    return guests.fit(level, have.contrast * (wanted / max(have.contrast, 1e-3)) ** share)
+    have, around = guests.usual().level, places.usual().level
+    wanted = around * float(np.median([people.level / rest.level for people, rest in both]))
+    return guests.fit(have * (wanted / have) ** share)
 
 
 def _search_curve(
-    luma: Float[np.ndarray, " pixel"], bias: float, aim: tuple[float, float], contrast: float
+    luma: Float[np.ndarray, " pixel"],
+    bias: float,
+    aim: tuple[float, float],
+    contrast: float,
+    *,
+    weights: tuple[float, float],
 ) -> tuple[float, float]:
     """Stops and exponent that bring pixels nearest to a level and a contrast, by trying a grid.
 
@@ -311,19 +316,20 @@ def _search_curve(
         bias: Their mean for one of the clips' median level.
         aim: Level and contrast of a clip.
         contrast: The clips' median contrast; that of all pixels is larger, since clips differ.
+        weights: How much level and contrast count; a contrast that does not count leaves the exponent at 1.
     """
     steps = np.round(luma * 255).astype(int)
     counts = np.bincount(steps, minlength=256) / len(steps)
     spread = max(float(luma.std()), 1e-3)
     best = (np.inf, 0.0, 1.0)
     for exposure in np.linspace(-MAX_STOPS, MAX_STOPS, 41):
-        for gamma in np.linspace(*GAMMAS, 25):
+        for gamma in np.linspace(*GAMMAS, 25) if weights[1] > 0 else (1.0,):
             curve = tone_curve({"exposure": float(exposure), "gamma": float(gamma)})[1] / 255
             mean = float(counts @ curve)
             deviation = float(np.sqrt(max(counts @ curve**2 - mean**2, 1e-9)))
             level, strength = mean / bias, deviation / spread * contrast
             # A little reluctance: of equal curves the plainest.
-            error = np.log(level / aim[0]) ** 2 + 0.25 * np.log(strength / aim[1]) ** 2
+            error = weights[0] * np.log(level / aim[0]) ** 2 + weights[1] * np.log(strength / aim[1]) ** 2
             error += 0.01 * (exposure**2 + np.log(gamma) ** 2)
             best = min(best, (float(error), float(exposure), float(gamma)))
     return best[1], best[2]
