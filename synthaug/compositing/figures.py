@@ -35,6 +35,8 @@ it explains 3 %."""
 _UNLIKE = 1.1
 """Change between two frames, for one of the variation in the picture, from which they show different things: 1.4 if
 nothing of the one is in the other."""
+_EVEN = 1e-4
+"""Variance of the luma below which a picture is even: the error of float32."""
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -145,6 +147,7 @@ def measure(
 
     def gather(squares: Bool[np.ndarray, "time row column"], pixels: Bool[np.ndarray, "time height width"]) -> Region:
         rest = np.maximum(powers[squares].mean(axis=0) - floor, 0.0)
+        rest *= rest.sum() > _EVEN
         red, green, blue = (frames[chosen, c][pixels].mean() for c in range(3))
         level = max(float(luma[chosen][pixels].mean()), 1e-3)
         contrast = float(luma[chosen][pixels].std()) / 255

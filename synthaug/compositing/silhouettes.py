@@ -11,8 +11,8 @@ from torch import Tensor
 from synthaug.body.skeleton import JOINT, PARENTS
 from synthaug.structures import Camera
 
-BODY = 22
-"""Joints of the body; those of face and hands lie within its capsules."""
+BONES = (*range(1, 22), *(JOINT[f"{side}_middle{number}"] for side in ("left", "right") for number in (1, 2, 3)))
+"""Joints at the ends of the capsules: the body's and the middle fingers'."""
 RADIUS = 0.07
 """Metres around an adult's limbs in clothes."""
 _TRUNK = {"pelvis": 0.15, "spine1": 0.15, "spine2": 0.15, "spine3": 0.15, "neck": 0.1, "head": 0.12}
@@ -36,7 +36,7 @@ def mask_people(people: Sequence[Float[Tensor, "time 55 3"]], camera: Camera) ->
     frames = len(people[0]) if people else len(camera.viewmats)
     mask = np.zeros((frames, camera.height, camera.width), np.uint8)
     for joints in people:
-        body = joints[:, :BODY].to(camera.viewmats)
+        body = joints.to(camera.viewmats)
         seen = torch.einsum("tij,tkj->tki", camera.viewmats[:, :3, :3], body) + camera.viewmats[:, None, :3, 3]
         depth = seen[..., 2]
         pixels = torch.einsum("tij,tkj->tki", camera.Ks, seen / depth.clamp(min=_NEAREST)[..., None])[..., :2]
@@ -47,13 +47,13 @@ def mask_people(people: Sequence[Float[Tensor, "time 55 3"]], camera: Camera) ->
 
 
 def _paint(
-    mask: np.ndarray, pixels: Float[np.ndarray, "22 2"], scales: Float[np.ndarray, " 22"], shown: Bool[np.ndarray, "22"]
+    mask: np.ndarray, pixels: Float[np.ndarray, "55 2"], scales: Float[np.ndarray, " 55"], shown: Bool[np.ndarray, " 55"]
 ) -> None:
     """One person of one frame."""
     # Far outside the picture whole numbers would overflow in OpenCV.
     far = 8 * max(mask.shape)
     points = np.clip(np.nan_to_num(pixels), -far, far)
-    for joint in range(1, BODY):
+    for joint in BONES:
         parent = PARENTS[joint]
         if not (shown[joint] and shown[parent]):
             continue
@@ -67,6 +67,6 @@ def _paint(
         cv2.circle(mask, centre, int(reach * 2**_SHIFT), 1, thickness=-1, shift=_SHIFT)
 
 
-_RADII = np.full(BODY, RADIUS)
+_RADII = np.full(len(PARENTS), RADIUS)
 for _name, _radius in _TRUNK.items():
     _RADII[JOINT[_name]] = _radius
