@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from synthaug.body.skeleton import JOINT, PARENTS
@@ -47,7 +47,10 @@ def mask_people(people: Sequence[Float[Tensor, "time 55 3"]], camera: Camera) ->
 
 
 def _paint(
-    mask: np.ndarray, pixels: Float[np.ndarray, "55 2"], scales: Float[np.ndarray, " 55"], shown: Bool[np.ndarray, " 55"]
+    mask: UInt8[np.ndarray, "height width"],
+    pixels: Float[np.ndarray, "55 2"],
+    scales: Float[np.ndarray, " 55"],
+    shown: Bool[np.ndarray, " 55"],
 ) -> None:
     """One person of one frame."""
     # Far outside the picture whole numbers would overflow in OpenCV.

@@ -11,7 +11,7 @@ from synthaug.synthesis.references import References
 from synthaug.synthesis.settings import Synthesis
 from synthaug.synthesis.synthesizer import Synthesizer, composite
 
-TRIALS = 12
+TRIALS = 24
 """Synthetic clips that a sensor may look at, about."""
 TRIAL_PEOPLE = 4
 """People in them."""

@@ -74,8 +74,9 @@ def test_frames_repeat_as_a_slower_film_has_them():
 @pytest.mark.parametrize(
     ("wrong", "named"),
     [
-        ({"rate": 0.0}, "rate"), ({"people": 3}, "people"), ({"place": {"blur": -1.0}}, "blur"), ({"noise": 2.0}, "noise"),
-        ({"guest": {"sharpen": 9.0}}, "guest.sharpen"), ({"people": {"balance": [1.0]}}, "balance"),
+        ({"rate": 0.0}, "rate"), ({"people": 3}, "people"), ({"place": {"blur": -1.0}}, "blur"),
+        ({"noise": 2.0}, "noise"), ({"guest": {"sharpen": 9.0}}, "guest.sharpen"),
+        ({"people": {"balance": [1.0]}}, "balance"),
     ],
 )  # fmt: skip
 def test_values_that_no_sensor_samples_are_refused(wrong, named):

@@ -9,6 +9,7 @@ from synthaug.renderers.cpu import CpuRenderer
 
 def test_a_mask_covers_the_rendered_person_and_little_else(tmp_path):
     from fakes import BeadPeople, Waves
+
     from synthaug.structures import Record
 
     motion = Waves().load(Record("a", tmp_path, 0, "s", "", 0.0, 0.4)).motion

@@ -30,7 +30,7 @@ MAX_STOPS, GAMMAS, MAX_GAIN = 1.0, (0.8, 1.4), 1.3
 _GAMMA_OF_DISPLAYS = 2.2
 _CONTRAST = 0.25
 """How much a place's contrast counts for its level."""
-_FRAMES = 6
+_FRAMES = 3
 """Frames of a trial that are looked at."""
 
 
