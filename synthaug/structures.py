@@ -48,6 +48,8 @@ class Record:
 Trait: TypeAlias = Literal["subject", "camera", "path", "key"]
 """Fields of a Record that two parts of a data set may be forbidden to share."""
 TRAITS: tuple[Trait, ...] = get_args(Trait)
+Filmed: TypeAlias = Literal["", "still", "moving"]
+"""What a place shows: nothing of the training film, a still picture made of it, or frames of it."""
 
 
 @dataclass(frozen=True)
@@ -387,11 +389,6 @@ class PosedGaussians:
     colors: Float[Tensor, "gaussian 3"]
 
 
-Filmed: TypeAlias = Literal["", "still", "moving"]
-"""What the frames of a place are: "" if they are rendered, or a picture that no camera of the data set took; a still
-picture made of the training film; or moving frames of that film."""
-
-
 @dataclass(frozen=True, eq=False)
 class Scene:
     """What a background returns for a clip.
@@ -402,8 +399,7 @@ class Scene:
         spot: A free place on the floor where a person can stand, world frame; None where there is no floor.
         depth: Camera depth in metres, so that nearer things hide the person; None where unknown.
         light: The light of the place; None leaves the people's colours as they are.
-        filmed: Whether a camera's blur and noise are in the frames already: both in film that moves, blur alone in a
-            still picture that was made of film.
+        filmed: Frames of film have a camera's blur and noise already, a still picture made of them its blur alone.
     """
 
     frames: UInt8[Tensor, "time 3 height width"]

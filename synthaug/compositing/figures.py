@@ -236,7 +236,8 @@ def _cut_blocks(planes: Float[np.ndarray, "time height width"]) -> Float[np.ndar
 
 def _cut_squares(planes: Float[np.ndarray, "time height width"]) -> Float[np.ndarray, "time row column side side"]:
     half = SIDE // 2
-    return sliding_window_view(planes, (SIDE, SIDE), axis=(1, 2))[:, ::half, ::half]
+    rows = sliding_window_view(planes, SIDE, axis=1)[:, ::half]
+    return sliding_window_view(rows, SIDE, axis=2)[:, :, ::half]
 
 
 def _measure_power(luma: Float[np.ndarray, "time height width"]) -> Float[np.ndarray, "time row column 3"]:

@@ -62,12 +62,12 @@ def _paint(
             continue
         radius = _RADII[joint] * float(scales[joint])
         ends = [tuple(int(x * 2**_SHIFT) for x in points[end]) for end in (joint, parent)]
-        cv2.line(mask, ends[0], ends[1], 1, thickness=max(1, min(round(2 * radius), 255)), shift=_SHIFT)
+        cv2.line(mask, ends[0], ends[1], (1,), thickness=max(1, min(round(2 * radius), 255)), shift=_SHIFT)
     head = JOINT["head"]
     if shown[head]:
         centre = tuple(int(x * 2**_SHIFT) for x in points[head])
         reach = min(float(scales[head]) * _TRUNK["head"], float(far))
-        cv2.circle(mask, centre, int(reach * 2**_SHIFT), 1, thickness=-1, shift=_SHIFT)
+        cv2.circle(mask, centre, int(reach * 2**_SHIFT), (1,), thickness=-1, shift=_SHIFT)
 
 
 _RADII = np.full(len(PARENTS), RADIUS)

@@ -139,7 +139,8 @@ def _compare(
     pairs: Iterable[Pair], read: Callable[[Figures], float | None], name: str = "", *, ratio: bool = True
 ) -> Likeness:
     both = [(read(pair.filmed), read(pair.synthetic)) for pair in pairs]
-    filmed, synthetic = ([pair[side] for pair in both if pair[side] is not None] for side in (0, 1))
+    filmed = [here for here, _ in both if here is not None]
+    synthetic = [there for _, there in both if there is not None]
     ratios = [there / here for here, there in both if here is not None and there is not None and here > 0]
     return Likeness(name, _median(filmed), _median(synthetic), _median(ratios) if ratio else None)
 

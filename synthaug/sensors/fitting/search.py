@@ -85,12 +85,12 @@ def fit_looks(
     base: Values = {**tones[middle], "quality": int(np.median([target.quality for target in targets]))}
     place = _tabulate(trials, STRENGTHS, _read_place(base, noise))
     base = _sharpen(base, {"place": _invert(place, _median([target.place for target in targets]))})
-    people = _tabulate(trials, STRENGTHS, _read_people(base, noise))
+    own = {name: _tabulate(trials, STRENGTHS, _read_people(base, noise, name)) for name in ("people", "guest")}
     noises = _tabulate(trials, NOISES, _read_noise(base, noise))
     looks: list[Values] = []
     for toned, target in zip(tones, targets, strict=True):
-        own = _invert(people, target.people)
-        look = _sharpen(toned, {"people": own, "guest": own, "place": _invert(place, target.place)})
+        strengths = {name: _invert(table, target.people) for name, table in own.items()}
+        look = _sharpen(toned, {**strengths, "place": _invert(place, target.place)})
         level = round(_invert(noises, target.noise), 5)
         looks.append({**look, "noise": level, "quality": target.quality, "rate": round(target.rate, 4)})
     return tuple(looks)
@@ -167,11 +167,13 @@ def _read_place(base: Values, noise: Noise) -> _Reader:
     return read
 
 
-def _read_people(base: Values, noise: Noise) -> _Reader:
-    """Sharpness around people by the strength of their blur or sharpening."""
+def _read_people(base: Values, noise: Noise, name: str) -> _Reader:
+    """Sharpness around people by the strength of their blur or sharpening: `people` in rendered places, or `guest`."""
 
     def read(trial: Unrecorded, strength: float) -> float | None:
-        values = _sharpen(base, {"people": strength, "guest": strength})
+        if bool(trial.filmed) != (name == "guest"):
+            return None
+        values = _sharpen(base, {name: strength})
         video = apply_look(trial.video, trial.people, trial.filmed, values, noise=noise)
         people = measure(video, trial.near).people
         return None if people is None else people.sharpness
