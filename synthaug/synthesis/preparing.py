@@ -13,7 +13,7 @@ from synthaug.synthesis.synthesizer import Synthesizer, composite
 
 TRIALS = 24
 """Synthetic clips that a sensor may look at, about."""
-TRIAL_PEOPLE = 4
+TRIAL_PEOPLE = 10
 """People in them."""
 
 
