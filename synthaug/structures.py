@@ -1,7 +1,6 @@
 """The data classes that the parts of the package pass to each other.
 
-Frozen values with little behaviour beyond slicing and digests. CONVENTIONS.md fixes frames of reference, units and axis
-orders.
+Frozen values with little behaviour beyond slicing and digests. CONVENTIONS.md fixes frames, units and axis orders.
 """
 
 import dataclasses
@@ -269,8 +268,7 @@ class Reference:
         camera: The clip's own camera, one view for each frame of `motion`.
         quality: 0 (useless) to 1 (exact); None where the motion is ground truth.
         notes: Parts of the quality score and other figures for reports, by name.
-        companions: Motions of others who take part in the action, such as the person who is handed something: in the
-            same world, at the same times. Bystanders are left out.
+        companions: Motions of others who take part in the action, not of bystanders: same world, same times.
         others: Further performances that the clip shows at other times, each with its own camera and world, the longest
             first: of somebody who walks out of the picture and comes back, say. They have no others of their own.
     """
