@@ -6,6 +6,7 @@ example, wakes its thread pool to invert a 3x3 matrix, and the pool then spins f
 
 import multiprocessing
 import signal
+import sys
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -14,6 +15,8 @@ from typing import TypeVar
 import torch
 from threadpoolctl import threadpool_limits
 
+UNFORKABLE = ("mediapipe", "onnxruntime")
+"""Libraries that do not work in a process whose parent has used them: their threads are not there after a fork."""
 _Item = TypeVar("_Item")
 _work: Callable[[object], object] | None = None
 """What a process of `work_in_processes` does; None in all others."""
@@ -29,6 +32,11 @@ def use_single_thread(worker: int = 0) -> None:
     """
     torch.set_num_threads(1)
     threadpool_limits(1)
+
+
+def find_unforkable() -> str | None:
+    """Name of a library that this process has imported and its forked children cannot use; None if there is none."""
+    return next((name for name in UNFORKABLE if name in sys.modules), None)
 
 
 def work_in_processes(

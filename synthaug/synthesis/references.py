@@ -12,7 +12,7 @@ from synthaug.motions import MotionSource, UnusableClipError
 from synthaug.progress import track
 from synthaug.structures import Record, Reference
 from synthaug.synthesis.gravity import align_gravity
-from synthaug.workers import work_in_processes
+from synthaug.workers import find_unforkable, work_in_processes
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +96,10 @@ def extract_references(
     """Motion and camera of each record by itself; arguments and errors as for `gather`."""
     missing = shuffle_per_process([record for record in records if not _is_kept(_path(record, source, cache))])
     processes = min(num_workers, len(missing))
-    if processes > 1:
+    used = find_unforkable()
+    if processes > 1 and used:
+        logger.warning("Extracting motions in one process: forked ones cannot use %s, which this one has used.", used)
+    if processes > 1 and not used:
         with tempfile.TemporaryDirectory(prefix="synthaug-motions-") as aside:
             # What several processes extract is handed over as files, whether or not it is to be kept.
             folder = cache or Path(aside)

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -16,6 +17,7 @@ from synthaug.datamodule.guards import check_references
 from synthaug.datasets import LeakError, Split
 from synthaug.motions import MotionSource, UnusableClipError
 from synthaug.synthesis.references import gather, take_shard
+from synthaug.workers import UNFORKABLE
 
 
 class Beside(MotionSource):
@@ -177,6 +179,13 @@ class Marking(Beside):
         return {path.suffix for path in self.folder.iterdir()}
 
 
+@pytest.fixture
+def forkable(monkeypatch):
+    """As in a process that has not used what forked ones cannot use; other tests in this one may have."""
+    for name in UNFORKABLE:
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
+
 def refuse():
     raise UnusableClipError("Expected a person, got nobody. Leave it out.")
 
@@ -186,7 +195,7 @@ def break_down():
 
 
 @pytest.mark.parametrize("kept", [True, False])
-def test_several_processes_extract_what_one_does(records, tmp_path, kept):
+def test_several_processes_extract_what_one_does(records, forkable, tmp_path, kept):
     records[1].path.with_suffix(".txt").write_text("12.3456789")
     records[2].path.with_suffix(".txt").unlink()
     found = []
@@ -206,7 +215,7 @@ def test_several_processes_extract_what_one_does(records, tmp_path, kept):
         assert reference.quality == other.quality
 
 
-def test_an_error_in_a_process_is_raised_as_in_one(records, tmp_path):
+def test_an_error_in_a_process_is_raised_as_in_one(records, forkable, tmp_path):
     source = Marking(tmp_path / "marks")
     source.spoiled[records[1].key] = break_down
     with pytest.raises(RuntimeError, match="^broken$") as caught:
@@ -215,7 +224,7 @@ def test_an_error_in_a_process_is_raised_as_in_one(records, tmp_path):
     assert not multiprocessing.active_children()
 
 
-def test_a_killed_process_is_told_in_words_and_what_is_done_is_kept(records, tmp_path):
+def test_a_killed_process_is_told_in_words_and_what_is_done_is_kept(records, forkable, tmp_path):
     source = Marking(tmp_path / "marks")
     source.spoiled[records[-1].key] = lambda: (time.sleep(2), os.kill(os.getpid(), signal.SIGKILL))
     with pytest.raises(ChildProcessError, match="Expected 2 processes to extract 4 motions, got one that was killed"):
@@ -225,7 +234,7 @@ def test_a_killed_process_is_told_in_words_and_what_is_done_is_kept(records, tmp
     assert again.loads < len(records)
 
 
-def test_giving_up_ends_the_processes_at_once(records, tmp_path):
+def test_giving_up_ends_the_processes_at_once(records, forkable, tmp_path):
     source = Marking(tmp_path / "marks")
     for record in records:
         source.spoiled[record.key] = lambda: time.sleep(30)
@@ -235,6 +244,14 @@ def test_giving_up_ends_the_processes_at_once(records, tmp_path):
         gather(records, source, cache=tmp_path / "kept", num_workers=2)
     assert time.monotonic() - start < 15
     assert not multiprocessing.active_children()
+
+
+def test_where_forked_processes_would_break_one_extracts_and_says_so(records, monkeypatch, tmp_path, caplog):
+    monkeypatch.setitem(sys.modules, "mediapipe", None)
+    source = Marking(tmp_path / "marks")
+    assert len(gather(records, source, cache=tmp_path / "kept", num_workers=2).records) == len(records)
+    assert source.processes == {f".{os.getpid()}"}
+    assert "in one process: forked ones cannot use mediapipe" in caplog.text
 
 
 def test_shards_are_all_the_clips_once_and_fill_one_cache(records, tmp_path):
