@@ -78,8 +78,8 @@ def _shoot(path: Path, action: str, azimuth: float, number: int) -> None:
     known = stage.motion.load(Record(f"{action}/street/{number}", path, 0, "", "", 0.0, SECONDS))
     times = torch.arange(int(min(SECONDS, known.motion.duration) * FPS)).double() / FPS
     motion = resample(known.motion, times, loop=False)
-    still = (view[:1].expand(len(times), *view.shape[1:]) for view in (known.camera.viewmats, known.camera.Ks))
-    own = replace(known.camera, **dict(zip(("viewmats", "Ks"), still, strict=True)))
+    still = [view[:1].expand(len(times), *view.shape[1:]) for view in (known.camera.viewmats, known.camera.Ks)]
+    own = replace(known.camera, viewmats=still[0], Ks=still[1])
     side = Orbit(azimuth_deg=(azimuth, azimuth), elevation_deg=(5, 15), distance=(0.9, 1.1), focal=(1.0, 1.2))
     camera = side.path(side.sample(rng), own.scaled(height=SIZE[0], width=SIZE[1]), centre_of(motion))
     performer = stage.avatar.load(stage.avatar.sample(len(VIEWS), np.random.default_rng(2))[number])

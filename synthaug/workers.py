@@ -10,7 +10,8 @@ import sys
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 import torch
 from threadpoolctl import threadpool_limits
@@ -18,7 +19,7 @@ from threadpoolctl import threadpool_limits
 UNFORKABLE = ("mediapipe", "onnxruntime")
 """Libraries that do not work in a process whose parent has used them: their threads are not there after a fork."""
 _Item = TypeVar("_Item")
-_work: Callable[[object], object] | None = None
+_work: Callable[[Any], object] | None = None
 """What a process of `work_in_processes` does; None in all others."""
 
 
@@ -60,7 +61,7 @@ def work_in_processes(
     """
     before = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(
-        num_workers, mp_context=multiprocessing.get_context("fork"), initializer=_begin_work, initargs=(work,)
+        num_workers, mp_context=multiprocessing.get_context("fork"), initializer=partial(_begin_work, work)
     )
     ended = False
     try:
@@ -80,7 +81,7 @@ def work_in_processes(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _begin_work(work: Callable[[object], object]) -> None:
+def _begin_work(work: Callable[[Any], object]) -> None:
     global _work
     _work = work
     # The terminal sends Ctrl-C to all processes: these end without a traceback, the first one says why.

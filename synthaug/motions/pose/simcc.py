@@ -173,7 +173,7 @@ def cut_crop(frame: Picture, crop: Crop, size: tuple[int, int]) -> Float[np.ndar
         ]
     )
     cut = cv2.warpAffine(np.ascontiguousarray(frame), warp, (columns, rows), flags=cv2.INTER_LINEAR)
-    plain = (cut.astype(np.float32) - np.float32(_MEAN)) / np.float32(_DEVIATION)
+    plain = (cut.astype(np.float32) - np.array(_MEAN, np.float32)) / np.array(_DEVIATION, np.float32)
     return np.ascontiguousarray(plain.transpose(2, 0, 1))
 
 
