@@ -32,20 +32,15 @@ def _extract(chosen: argparse.Namespace) -> int:
     from synthaug.cli.configs import build_data, compose_config, prepare_data
     from synthaug.files import write_reference
 
+    shard = None if chosen.shard is None else _parse_shard(chosen)
     config = compose_config(chosen.overrides)
-    if chosen.shard is None:
+    if shard is None:
         synthesizer = prepare_data(config).synthesizer
         if synthesizer is None:
             raise ValueError("Expected a configuration with synth, got synth=null. Leave synth=null out.")
         references, part = synthesizer.references, ""
     else:
-        if chosen.to is not None:
-            raise ValueError(
-                "Expected --shard or --to, got both: cameras are aligned when all motions are there. Extract all "
-                "shards, then run once more with --to and without --shard."
-            )
-        number, count = _parse_shard(chosen.shard)
-        references, part = build_data(config).extract_motions((number, count)), f"shard {number}/{count}: "
+        references, part = build_data(config).extract_motions(shard), f"shard {shard[0]}/{shard[1]}: "
     title = f"{part}{len(references.records)} motions, {len(references.dropped)} clips without"
     table = Table("clip", "seconds", "quality", "notes", title=title, title_justify="left")
     for record in references.records:
@@ -61,11 +56,16 @@ def _extract(chosen: argparse.Namespace) -> int:
     return 0
 
 
-def _parse_shard(text: str) -> tuple[int, int]:
-    """Number and count of "2/4"."""
-    number, _, count = text.partition("/")
+def _parse_shard(chosen: argparse.Namespace) -> tuple[int, int]:
+    """Number and count of `--shard 2/4`."""
+    number, _, count = chosen.shard.partition("/")
     if not (number.isdecimal() and count.isdecimal()):
-        raise ValueError(f"Expected --shard as NUMBER/COUNT, as in 2/4, got {text!r}. Correct --shard.")
+        raise ValueError(f"Expected --shard as NUMBER/COUNT, as in 2/4, got {chosen.shard!r}. Correct --shard.")
+    if chosen.to is not None:
+        raise ValueError(
+            "Expected --shard or --to, got both: cameras are aligned when all motions are there. Extract all shards, "
+            "then run once more with --to and without --shard."
+        )
     return int(number), int(count)
 
 
