@@ -61,6 +61,7 @@ HEAVY = {
     "smplx": (),
     "anny": (),
     "mediapipe": ("motions/", "cli/doctor.py"),
+    "onnxruntime": ("motions/pose/simcc.py",),
 }
 """Where a heavy library may be imported."""
 LAZY = ("__init__.py",)

@@ -297,6 +297,15 @@ def re_enact_film(count: int) -> list[dict[str, float | str]]:
     return rows
 
 
+def measure_extract_fps(count: int) -> float:
+    """Frames of the project's own film at 640x480 that are extracted per CPU second and core."""
+    from benchmarks.extraction import measure_extraction, shoot_films  # which takes `procrustes` from here
+
+    speed = measure_extraction(shoot_films(count))
+    print(f"extraction of own film, 640x480: {speed.frames} frames in {speed.cpu:.1f} s of CPU")
+    return round(speed.frames / speed.cpu, 1)
+
+
 def measure_noise(actions: Sequence[Motion], captured: Sequence[Motion]) -> dict[float, tuple[float, float]]:
     """Mean error (mm) and speed (frames a second) of the fit, by noise in millimetres."""
     result = {}
@@ -373,6 +382,7 @@ def main() -> None:
         "gate_auc": round(auc(honest, [score for scores in planted.values() for score in scores]), 4),
         "kinect_grade": round(float(np.quantile(grades, 0.1)), 3),
         "frames_per_s": round(min(speed for _, speed in fits.values())),
+        "extract_fps": measure_extract_fps(2 if chosen.quick else 8),
         **summarize(consistency, "_film"),
     }
     print(json.dumps(figures))

@@ -7,7 +7,8 @@ is shown if it lies in the picture and its own person is seen there, within a pi
   `synth.min_shown_half_second` in any half second;
 - `classes_without`: classes without a synthetic clip;
 - `floating`: share of clips on plates whose lowest point is off the floor by more than 5 % of the person's height where
-  the film's person is on the ground; jumps may leave it.
+  the film's person is on the ground; jumps may leave it;
+- `sharpness_ratio`, `people_sharpness_ratio`, `noise_ratio`: medians of synthetic to filmed, see `benchmarks.likeness`.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from jaxtyping import Bool
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
+from benchmarks.likeness import measure_likeness
 from synthaug.body.grounding import floor_offsets, stature
 from synthaug.cli.configs import build_data, compose_config
 from synthaug.datamodule.module import SynthAugDataModule
@@ -80,6 +82,7 @@ def main() -> None:
     )
     print(f"sampled again, {sum(c.left_out for c in shown)} left out. Below the threshold: {dict(found.failed)}")
     print(f"Share of joints shown: {sum(found.visible) / max(len(found.visible), 1):.3f}")
+    likeness = measure_likeness(synthesizer)
     present = {synthesizer.label(index) for index in range(count)}
     print(
         json.dumps(
@@ -87,6 +90,7 @@ def main() -> None:
                 "shown": _share(found.shown),
                 "classes_without": [name for label, name in enumerate(data.class_names) if label not in present],
                 "floating": _share(found.floating),
+                **likeness,
             }
         )
     )

@@ -1,7 +1,6 @@
 """The data classes that the parts of the package pass to each other.
 
-Frozen values with little behaviour beyond slicing and digests. CONVENTIONS.md fixes frames of reference, units and axis
-orders.
+Frozen values with little behaviour beyond slicing and digests. CONVENTIONS.md fixes frames, units and axis orders.
 """
 
 import dataclasses
@@ -48,6 +47,8 @@ class Record:
 Trait: TypeAlias = Literal["subject", "camera", "path", "key"]
 """Fields of a Record that two parts of a data set may be forbidden to share."""
 TRAITS: tuple[Trait, ...] = get_args(Trait)
+Filmed: TypeAlias = Literal["", "still", "moving"]
+"""What a place shows: nothing of the training film, a still picture made of it, or frames of it."""
 
 
 @dataclass(frozen=True)
@@ -267,8 +268,7 @@ class Reference:
         camera: The clip's own camera, one view for each frame of `motion`.
         quality: 0 (useless) to 1 (exact); None where the motion is ground truth.
         notes: Parts of the quality score and other figures for reports, by name.
-        companions: Motions of others who take part in the action, such as the person who is handed something: in the
-            same world, at the same times. Bystanders are left out.
+        companions: Motions of others who take part in the action, not of bystanders: same world, same times.
         others: Further performances that the clip shows at other times, each with its own camera and world, the longest
             first: of somebody who walks out of the picture and comes back, say. They have no others of their own.
     """
@@ -397,6 +397,7 @@ class Scene:
         spot: A free place on the floor where a person can stand, world frame; None where there is no floor.
         depth: Camera depth in metres, so that nearer things hide the person; None where unknown.
         light: The light of the place; None leaves the people's colours as they are.
+        filmed: Frames of film have a camera's blur and noise already, a still picture made of them its blur alone.
     """
 
     frames: UInt8[Tensor, "time 3 height width"]
@@ -404,6 +405,7 @@ class Scene:
     spot: tuple[float, float, float] | None = None
     depth: Float[Tensor, "height width"] | None = None
     light: Light | None = None
+    filmed: Filmed = ""
 
 
 @dataclass(frozen=True, eq=False)

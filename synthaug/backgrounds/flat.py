@@ -40,7 +40,9 @@ class Flat(Background):
     def scene(self, values: Values, camera: Camera) -> Scene:
         """The picture, repeated for every frame of the camera's path."""
         still = replace(camera, viewmats=camera.viewmats[:1], Ks=camera.Ks[:1])
-        return Scene(self.inner.scene(values, still).frames[:1].repeat(len(camera.viewmats), 1, 1, 1))
+        scene = self.inner.scene(values, still)
+        frames = scene.frames[:1].repeat(len(camera.viewmats), 1, 1, 1)
+        return Scene(frames, filmed="still" if scene.filmed else "")
 
     def prepare(self, films: Sequence[tuple[Record, Reference]]) -> Background:
         """The pictures that these films allow."""

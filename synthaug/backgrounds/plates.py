@@ -133,6 +133,7 @@ class Plates(Background):
             camera=_hold(view, count),
             spot=plate.spot,
             light=None if self.light == 0 else light_of(plate.level, self.light),
+            filmed="still",
         )
 
     def outline(self, values: Values, camera: Camera) -> Outline:

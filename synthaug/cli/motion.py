@@ -14,6 +14,8 @@ def add_motion(commands: "argparse._SubParsersAction") -> None:
     verbs = motion.add_subparsers(required=True, metavar="VERB")
     extract = add_command(verbs, "extract", _extract, "extract the motions of training clips and grade them")
     extract.add_argument("--to", type=Path, metavar="DIR", help="also write each motion there as npz")
+    about = "extract one part of the clips, as in 2/4: several machines that share a cache do one each"
+    extract.add_argument("--shard", metavar="NUMBER/COUNT", help=about)
     add_overrides(extract)
     inspect = add_command(verbs, "inspect", _inspect, "describe one recorded motion as synthaug reads it, and show it")
     inspect.add_argument("file", type=Path, help="a film, a motion file or a motion's folder")
@@ -27,14 +29,19 @@ def _extract(chosen: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from synthaug.cli.configs import compose_config, prepare_data
+    from synthaug.cli.configs import build_data, compose_config, prepare_data
     from synthaug.files import write_reference
 
-    synthesizer = prepare_data(compose_config(chosen.overrides)).synthesizer
-    if synthesizer is None:
-        raise ValueError("Expected a configuration with synth, got synth=null. Leave synth=null out.")
-    references = synthesizer.references
-    title = f"{len(references.records)} motions, {len(references.dropped)} clips without"
+    shard = None if chosen.shard is None else _parse_shard(chosen)
+    config = compose_config(chosen.overrides)
+    if shard is None:
+        synthesizer = prepare_data(config).synthesizer
+        if synthesizer is None:
+            raise ValueError("Expected a configuration with synth, got synth=null. Leave synth=null out.")
+        references, part = synthesizer.references, ""
+    else:
+        references, part = build_data(config).extract_motions(shard), f"shard {shard[0]}/{shard[1]}: "
+    title = f"{part}{len(references.records)} motions, {len(references.dropped)} clips without"
     table = Table("clip", "seconds", "quality", "notes", title=title, title_justify="left")
     for record in references.records:
         reference = references.by_key[record.key]
@@ -47,6 +54,19 @@ def _extract(chosen: argparse.Namespace) -> int:
         table.add_row(key, "-", "-", reason, style="dim")
     Console().print(table)
     return 0
+
+
+def _parse_shard(chosen: argparse.Namespace) -> tuple[int, int]:
+    """Number and count of `--shard 2/4`."""
+    number, _, count = chosen.shard.partition("/")
+    if not (number.isdecimal() and count.isdecimal()):
+        raise ValueError(f"Expected --shard as NUMBER/COUNT, as in 2/4, got {chosen.shard!r}. Correct --shard.")
+    if chosen.to is not None:
+        raise ValueError(
+            "Expected --shard or --to, got both: cameras are aligned when all motions are there. Extract all shards, "
+            "then run once more with --to and without --shard."
+        )
+    return int(number), int(count)
 
 
 def select_source(kind: str) -> list[str]:

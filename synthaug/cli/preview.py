@@ -5,6 +5,9 @@ from pathlib import Path
 
 from synthaug.cli.arguments import add_command, add_overrides
 
+_COMPARED = 24
+"""Synthetic clips that are measured against their film."""
+
 
 def add_preview(commands: "argparse._SubParsersAction") -> None:
     """Add the command."""
@@ -23,6 +26,7 @@ def _preview(chosen: argparse.Namespace) -> int:
     # Heavy imports come after the configuration was composed: mistakes are reported at once.
     from synthaug.files import write_atomic
     from synthaug.progress import say
+    from synthaug.runs.likeness import choose_recipes, compare, measure_pairs, write_line, write_table
     from synthaug.runs.previews import make_rows
     from synthaug.runs.sheets import encode_png, join_strips, paint_sheet
     from synthaug.video import write_video
@@ -31,9 +35,15 @@ def _preview(chosen: argparse.Namespace) -> int:
     say(f"Rendering {chosen.variants} re-enactments of each of {chosen.count} clips.")
     rows = make_rows(data, count=chosen.count, variants=chosen.variants)
     title = f"{len(data.split.train)} clips of the data set, {len(data.recipes())} synthetic ones"
-    write_atomic(chosen.to / "contact_sheet.png", encode_png(paint_sheet(rows, title=title)))
+    synthesizer, likeness = data.synthesizer, []
+    if synthesizer is not None and len(synthesizer):
+        likeness = compare(measure_pairs(synthesizer, choose_recipes(synthesizer, _COMPARED)))
+    note = write_line(likeness) if likeness else ""
+    write_atomic(chosen.to / "contact_sheet.png", encode_png(paint_sheet(rows, title=title, note=note)))
     for number, row in enumerate(rows):
         film = join_strips(row.strips, side=max(row.strips[0].video.shape[2], 224))
         write_video(chosen.to / f"{number:02d}.mp4", film, fps=data.clip.fps, metadata={"comment": row.caption})
+    if likeness:
+        print(write_table(likeness))
     print(f"{chosen.to / 'contact_sheet.png'} and {len(rows)} films beside it.")
     return 0

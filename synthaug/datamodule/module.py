@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import lightning
 import torch
@@ -31,7 +31,8 @@ from synthaug.files import user_cache
 from synthaug.renderers import BatchRenderer
 from synthaug.structures import ClipFormat, Recipe, Record
 from synthaug.synthesis import Synthesis, Synthesizer
-from synthaug.synthesis.references import References, gather
+from synthaug.synthesis.preparing import prepare_synthesis
+from synthaug.synthesis.references import References, extract_references, gather, take_shard
 from synthaug.workers import use_single_thread
 
 logger = logging.getLogger(__name__)
@@ -43,7 +44,8 @@ class Loading:
 
     Attributes:
         batch_size: Clips in a batch, per process.
-        num_workers: Number of loader processes; 0 loads in the main one. The data do not depend on it.
+        num_workers: Number of loader processes; 0 loads in the main one. Motions are extracted by as many processes
+            before. The data do not depend on it.
         layout: "video": a dict with `video` [B 3 T H W], `label`, `synthetic`, `key`. "tuple": (video, label).
             "pixel_values": a dict with `pixel_values` [B T 3 H W] and `labels`, as Hugging Face models take.
         memory_mb: Training films, validation films and finished synthetic clips are kept in memory, at the size of
@@ -173,6 +175,24 @@ class SynthAugDataModule(lightning.LightningDataModule):
         self._gather_references(self._split_dataset())
         if self.synth is not None and isinstance(self.synth.renderer, BatchRenderer):
             self.synth.renderer.prepare()
+
+    def extract_motions(self, shard: tuple[int, int] = (1, 1)) -> References:
+        """Extract the motions of one part of the training clips into the cache, where `setup` finds them.
+
+        Quality does not matter here, and cameras are not aligned, since both need all clips.
+
+        Args:
+            shard: Number of the part, from 1, and number of parts (`references.take_shard`).
+
+        Raises:
+            ValueError: If nothing is synthesised, or there is no such part.
+        """
+        if self.synth is None:
+            raise ValueError("Expected a configuration with synth, got synth=null. Leave synth=null out.")
+        self.dataset.prepare()
+        records = take_shard(self._split_dataset().train, *shard)
+        folder = user_cache() / "motions"
+        return extract_references(records, self.synth.motion, cache=folder, num_workers=self.loading.num_workers)
 
     def setup(self, stage: str | None = None) -> None:
         """Split the data and plan the synthetic set. Calling it again does nothing.
@@ -305,6 +325,7 @@ class SynthAugDataModule(lightning.LightningDataModule):
             cache=user_cache() / "motions",
             min_quality=synth.min_quality,
             fixed_cameras=self.dataset.fixed_cameras,
+            num_workers=self.loading.num_workers,
         )
 
 
@@ -320,9 +341,7 @@ def _warn_of_dropped(references: References, total: int) -> None:
 def _make_synthesizer(
     synthesis: Synthesis, references: References, clip: ClipFormat, seed: int, labels: dict[int, int] | None
 ) -> Synthesizer:
-    films = references.films
-    if films:
-        synthesis = replace(synthesis, background=synthesis.background.prepare(films))
+    synthesis = prepare_synthesis(synthesis, references, clip, seed=seed, mirror_labels=labels)
     return Synthesizer(synthesis, references, clip, seed=seed, mirror_labels=labels)
 
 

@@ -1,7 +1,6 @@
 """Synthesises clips from the support of a few-shot task, and from nothing else."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from synthaug.datamodule.guards import find_mirror_labels
 from synthaug.datasets import ActionDataset, LeakError, Split
@@ -10,6 +9,7 @@ from synthaug.fewshot.episodes import Task
 from synthaug.files import user_cache
 from synthaug.structures import Clip, ClipFormat, Record
 from synthaug.synthesis import Synthesis, Synthesizer
+from synthaug.synthesis.preparing import prepare_synthesis
 from synthaug.synthesis.references import extract_references, filter_references
 
 
@@ -53,7 +53,7 @@ class SupportSynthesis:
         )
         if not references.records:
             return []
-        synth = replace(self.synth, background=self.synth.background.prepare(references.films))
+        synth = prepare_synthesis(self.synth, references, self.clip, seed=self.seed, mirror_labels=self.mirror_labels)
         synthesizer = Synthesizer(
             synth, references, self.clip, seed=self.seed, lineage={"task": number}, mirror_labels=self.mirror_labels
         )

@@ -24,17 +24,16 @@ from synthaug.motions.pose.camera_motion import Background, BackgroundFollower
 from synthaug.motions.pose.crowd import boxes_of, choose_lead, track_people
 from synthaug.motions.pose.fingers import Hands
 from synthaug.motions.pose.network import HAND_POINTS, MediapipeNetwork, PersonLandmarks, Region, mediapipe_version
+from synthaug.motions.pose.pacing import fill_hands, frames_between_looks
 from synthaug.motions.pose.reconstruction import FILM_BELIEFS, Gate, pixel_height, reference_from_landmarks
 from synthaug.motions.pose.scenes import WatchedPerson
 from synthaug.motions.pose.shots import Thumbnail, find_cuts, make_thumbnail, split_shots
 from synthaug.structures import Record, Reference
-from synthaug.video import SUFFIXES, VideoInfo, indices_at, probe, read_frames
+from synthaug.video import SUFFIXES, VideoInfo, indices_at, probe, stream_frames
 
-_VERSION = 6
+_VERSION = 7
 """Raised whenever the same film would yield another motion."""
 
-_CHUNK = 64
-"""Frames decoded at once: 88 MB at 480 rows."""
 _BODY_ROWS = 480
 """Larger film is scaled to this number of rows; the network sees 256 x 256 anyway."""
 _HAND_ROWS = 1080
@@ -197,13 +196,11 @@ class _FilmFrames:
         return self.info.height, self.info.width
 
     def frames(
-        self, rows: int, first: int = 0, last: int | None = None
+        self, rows: int, first: int = 0, last: int | None = None, step: int = 1
     ) -> Iterator[UInt8[np.ndarray, "height width 3"]]:
         """Decode the frames one by one, scaled to at most this number of rows."""
-        indices, small = indices_at(self.info, self.times[first:last]), _shrink_size(self.size, rows)
-        for start in range(0, len(indices), _CHUNK):
-            chunk = read_frames(self.path, indices[start : start + _CHUNK], info=self.info, size=small)
-            yield from chunk.permute(0, 2, 3, 1).numpy()
+        indices = indices_at(self.info, self.times[first:last:step])
+        return stream_frames(self.path, indices, info=self.info, size=_shrink_size(self.size, rows))
 
 
 def _shrink_size(size: tuple[int, int], rows: int) -> tuple[int, int]:
@@ -263,9 +260,15 @@ def _detect_hands(network: MediapipeNetwork, film: _FilmFrames, watched: Watched
     share = looked[0] / film.size[0]
     if seen.found.any() and float(pixel_height(seen)) * share >= _MIN_HAND_STATURE:
         small = _scale_pixels(seen, looked, film.size)
-        for k, frame in enumerate(film.frames(_HAND_ROWS, first, first + len(seen.found))):
-            if seen.found[k]:
-                found = network.hands(frame, small.pixels[k].numpy(), small.visibility[k].numpy())
-                points[k] = torch.from_numpy(found)
+        step = frames_between_looks(watched.fps)
+        held = True
+        for k, frame in enumerate(film.frames(_HAND_ROWS, first, first + len(seen.found), step)):
+            at = k * step
+            # Hands that are not in view are looked for half as often.
+            if seen.found[at] and (held or k % 2 == 0):
+                found = network.hands(frame, small.pixels[at].numpy(), small.visibility[at].numpy())
+                points[at] = torch.from_numpy(found)
+                held = bool(np.isfinite(found).any())
+        points = fill_hands(points, step=step)
     # Back to the film's pixels, along both axes and in depth.
     return Hands(points / share)

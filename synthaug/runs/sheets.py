@@ -48,13 +48,14 @@ class SheetRow:
 
 
 def paint_sheet(
-    rows: Sequence[SheetRow], *, title: str, frames: int = 4, side: int = 112
+    rows: Sequence[SheetRow], *, title: str, note: str = "", frames: int = 4, side: int = 112
 ) -> UInt8[np.ndarray, "height width 3"]:
     """A contact sheet: a row for each reference, a strip for each clip, the same instants in every strip.
 
     Args:
         rows: All with the same number of strips for a tidy sheet.
         title: Written at the top.
+        note: Written below it.
         frames: Instants shown of each clip, spread over it evenly.
         side: Height of a picture, pixels.
 
@@ -65,11 +66,14 @@ def paint_sheet(
     wide = frames * (side + 2) - 2
     width = 2 * _MARGIN + columns * wide + (columns - 1) * _GAP
     line = side + 2 * 18 + _GAP
-    canvas = Image.new("RGB", (width, 2 * _MARGIN + 30 + len(rows) * line), _PAPER)
+    head = 34 + (22 if note else 0)
+    canvas = Image.new("RGB", (width, 2 * _MARGIN + head - 4 + len(rows) * line), _PAPER)
     pen = ImageDraw.Draw(canvas)
     pen.text((_MARGIN, _MARGIN), title, fill=_INK, font=ImageFont.load_default(20))
+    if note:
+        pen.text((_MARGIN, _MARGIN + 26), note, fill=_INK, font=ImageFont.load_default(14))
     for number, row in enumerate(rows):
-        top = _MARGIN + 34 + number * line
+        top = _MARGIN + head + number * line
         pen.text((_MARGIN, top), row.caption, fill=_INK, font=ImageFont.load_default(14))
         for column, strip in enumerate(row.strips):
             left = _MARGIN + column * (wide + _GAP)

@@ -1,7 +1,9 @@
 """Extract the motions of training clips: once, kept on disk, then filtered by quality and counted."""
 
 import logging
-from collections.abc import Collection, Sequence
+import tempfile
+from collections.abc import Collection, Generator, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from synthaug.motions import MotionSource, UnusableClipError
 from synthaug.progress import track
 from synthaug.structures import Record, Reference
 from synthaug.synthesis.gravity import align_gravity
+from synthaug.workers import find_unforkable, work_in_processes
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +65,7 @@ def gather(
     cache: Path | None = None,
     min_quality: float = 0.0,
     fixed_cameras: bool = True,
+    num_workers: int = 0,
 ) -> References:
     """Extract the motion of every record, or say why not.
 
@@ -71,6 +75,8 @@ def gather(
         cache: Folder that keeps what was extracted, refusals too; None extracts every time.
         min_quality: References graded lower are dropped. Ground truth has no grade and is kept.
         fixed_cameras: Whether clips whose records name the same camera were filmed by one camera that did not move.
+        num_workers: Number of processes that extract, of one thread each; 0 and 1 extract in this one. The motions do
+            not depend on it.
 
     Returns:
         The usable ones and the reasons for the rest. Clips whose recording is missing are among the rest, since
@@ -78,18 +84,76 @@ def gather(
 
     Raises:
         FileNotFoundError: If no record has anything to extract a motion from; the message names the first.
+        ChildProcessError: If one of the processes was killed.
     """
-    found = extract_references(records, source, cache=cache)
+    found = extract_references(records, source, cache=cache, num_workers=num_workers)
     return filter_references(found, min_quality=min_quality, fixed_cameras=fixed_cameras)
 
 
-def extract_references(records: Sequence[Record], source: MotionSource, *, cache: Path | None = None) -> References:
+def extract_references(
+    records: Sequence[Record], source: MotionSource, *, cache: Path | None = None, num_workers: int = 0
+) -> References:
     """Motion and camera of each record by itself; arguments and errors as for `gather`."""
+    missing = shuffle_per_process([record for record in records if not _is_kept(_path(record, source, cache))])
+    processes = min(num_workers, len(missing))
+    used = find_unforkable()
+    if processes > 1 and used:
+        logger.warning("Extracting motions in one process: forked ones cannot use %s, which this one has used.", used)
+    if processes > 1 and not used:
+        with tempfile.TemporaryDirectory(prefix="synthaug-motions-") as aside:
+            # What several processes extract is handed over as files, whether or not it is to be kept.
+            folder = cache or Path(aside)
+            with closing(_extract_in_processes(missing, source, folder, processes)) as left:
+                return _extract_here(records, left, source, folder)
+    return _extract_here(records, track(missing, "Extracting motions"), source, cache)
+
+
+def take_shard(records: Sequence[Record], number: int, count: int) -> list[Record]:
+    """One of several parts of the records, which together are all of them: every `count`th, from `number` on.
+
+    Args:
+        records: In the same order wherever a part is taken.
+        number: Number of the part, from 1.
+        count: Number of parts.
+
+    Raises:
+        ValueError: If there is no such part.
+    """
+    if not 1 <= number <= count:
+        raise ValueError(f"Expected a shard from 1/{count} to {count}/{count}, got {number}/{count}. Correct --shard.")
+    return list(records[number - 1 :: count])
+
+
+def _extract_in_processes(
+    missing: Sequence[Record], source: MotionSource, cache: Path, processes: int
+) -> Generator[Record, None, None]:
+    """Fill the cache; yields the records for which a process met an error, which this process will meet again."""
+
+    def extract(record: Record) -> None:
+        if not _is_kept(_path(record, source, cache)):
+            _extract(record, source, cache, {}, {})
+
+    try:
+        with closing(work_in_processes(extract, missing, num_workers=processes)) as running:
+            for record, done in track(running, "Extracting motions", len(missing)):
+                if not done:
+                    yield record
+    except ChildProcessError as error:
+        raise ChildProcessError(
+            f"Expected {processes} processes to extract {len(missing)} motions, got one that was killed, perhaps "
+            "because memory ran out. Start again, with loading.num_workers=1 if it happens again; motions that are in "
+            "the cache are not extracted twice."
+        ) from error
+
+
+def _extract_here(
+    records: Sequence[Record], missing: Iterable[Record], source: MotionSource, cache: Path | None
+) -> References:
+    """Extract what is missing in this process, and read all else from the cache."""
     by_key: dict[str, Reference] = {}
     dropped: dict[str, str] = {}
-    missing = shuffle_per_process([record for record in records if not _is_kept(_path(record, source, cache))])
     absent: dict[str, FileNotFoundError] = {}
-    for record in track(missing, "Extracting motions"):
+    for record in missing:
         if _is_kept(_path(record, source, cache)):
             continue  # another process extracted it meanwhile
         try:

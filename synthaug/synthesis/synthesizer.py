@@ -5,6 +5,9 @@ import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
+from jaxtyping import UInt8
+from torch import Tensor
+
 from synthaug.compositing.layers import darken, occlude, over
 from synthaug.compositing.shadows import contact_shadow
 from synthaug.progress import track
@@ -15,6 +18,20 @@ from synthaug.synthesis.recipes import RecipeSampler, Shown
 from synthaug.synthesis.references import References
 from synthaug.synthesis.settings import Synthesis
 from synthaug.synthesis.staging import RenderJob, Stager
+
+
+def composite(
+    job: RenderJob, rendering: Rendering
+) -> tuple[UInt8[Tensor, "time 3 height width"], UInt8[Tensor, "time 1 height width"]]:
+    """Rendered people over their place, with their shadows, before any sensor; and their coverage."""
+    scene = job.scene
+    if scene.depth is not None:
+        rendering = occlude(rendering, scene.depth)
+    frames = scene.frames
+    if scene.spot is not None:
+        for joints in job.joints:
+            frames = darken(frames, contact_shadow(joints, job.camera, scene.light, depth=scene.depth))
+    return over(rendering, frames), rendering.alpha
 
 
 class Synthesizer:
@@ -144,16 +161,9 @@ class Synthesizer:
 
     def finish(self, recipe: Recipe, job: RenderJob, rendering: Rendering) -> Clip:
         """Lay rendered people over their place, and record the picture with the sensor."""
-        scene = job.scene
-        if scene.depth is not None:
-            rendering = occlude(rendering, scene.depth)
-        frames = scene.frames
-        if scene.spot is not None:
-            for joints in job.joints:
-                frames = darken(frames, contact_shadow(joints, job.camera, scene.light, depth=scene.depth))
-        video = over(rendering, frames)
+        video, people = composite(job, rendering)
         if self.synthesis.sensor is not None:
-            video = self.synthesis.sensor.apply(video, recipe.sensor)
+            video = self.synthesis.sensor.record(video, recipe.sensor, people=people, filmed=job.scene.filmed)
         duration = min(self._performances.find(actor.motion).motion.duration for actor in recipe.actors)
         looped = max(0, recipe.num_frames - math.ceil((duration - recipe.start) * recipe.fps))
         return Clip(

@@ -12,6 +12,7 @@ from synthaug.video.frames import indices_at as indices_at
 from synthaug.video.frames import read_clip as read_clip
 from synthaug.video.frames import read_frames as read_frames
 from synthaug.video.frames import resize_frame as resize_frame
+from synthaug.video.frames import stream_frames as stream_frames
 from synthaug.video.probing import VideoInfo as VideoInfo
 from synthaug.video.probing import probe as probe
 from synthaug.video.probing import remember as remember

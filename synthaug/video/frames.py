@@ -1,7 +1,8 @@
 """Read frames by index, and clips by seconds."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -41,26 +42,68 @@ def read_frames(
     """
     path = Path(path)
     info = info or probe(path)
-    needed = sorted({int(index) for index in indices})
-    if needed and (needed[0] < 0 or needed[-1] >= info.num_frames):
-        worst = needed[0] if needed[0] < 0 else needed[-1]
-        raise VideoError(
-            f"Expected frames 0 to {info.num_frames - 1} of {str(path)!r}, got {worst}. Choose them with `indices_at`, "
-            "which stays inside the film."
-        )
-    pictures = (read_with_decord if info.reader == "decord" else read_with_pyav)(path, needed) if needed else iter(())
-    found = {index: picture if size is None else resize_frame(picture, size) for index, picture in pictures}
-    missing = [index for index in needed if index not in found]
-    if missing:
-        raise VideoError(
-            f"Expected {info.num_frames} frames in {str(path)!r}, got none from frame {missing[0]} on: the file has "
-            "changed, or is broken in the middle. Copy it again, or leave it out."
-        )
+    found = dict(_decode_some(path, sorted({int(index) for index in indices}), info, size))
     height, width = size or (info.height, info.width)
     video = np.empty((len(indices), 3, height, width), np.uint8)
     for row, index in enumerate(indices):
         video[row] = found[int(index)].transpose(2, 0, 1)
     return torch.from_numpy(video)
+
+
+def stream_frames(
+    path: Path | str,
+    indices: Sequence[int],
+    *,
+    info: VideoInfo | None = None,
+    size: tuple[int, int] | None = None,
+) -> Iterator[UInt8[np.ndarray, "height width 3"]]:
+    """Yield the frames with these indices one by one, the pixels those of `read_frames`; the film is decoded once.
+
+    Memory does not grow with the film. Repeated indices yield one array several times: do not write to it.
+
+    Args:
+        path: The film.
+        indices: Frames counted from 0, none before the one that precedes it; they may repeat.
+        info: What `probe` returned; None probes the file.
+        size: Height and width to fill, as for `read_frames`.
+
+    Raises:
+        VideoError: If the file cannot be read, or has no frame with one of these indices.
+        ValueError: If the indices go back.
+    """
+    path = Path(path)
+    info = info or probe(path)
+    wanted = [int(index) for index in indices]
+    if wanted != sorted(wanted):
+        raise ValueError("Expected indices in order, got some that go back. Sort them, or use read_frames.")
+    counts = Counter(wanted)
+    for index, picture in _decode_some(path, sorted(counts), info, size):
+        for _ in range(counts[index]):
+            yield picture
+
+
+def _decode_some(
+    path: Path, needed: Sequence[int], info: VideoInfo, size: tuple[int, int] | None
+) -> Iterator[tuple[int, Frame]]:
+    """Decode the frames with these indices, which are in order and do not repeat."""
+    if not needed:
+        return
+    if needed[0] < 0 or needed[-1] >= info.num_frames:
+        worst = needed[0] if needed[0] < 0 else needed[-1]
+        raise VideoError(
+            f"Expected frames 0 to {info.num_frames - 1} of {str(path)!r}, got {worst}. Choose them with `indices_at`, "
+            "which stays inside the film."
+        )
+    missing = iter(needed)
+    for index, picture in (read_with_decord if info.reader == "decord" else read_with_pyav)(path, needed):
+        next(missing)
+        yield index, picture if size is None else resize_frame(picture, size)
+    lost = next(missing, None)
+    if lost is not None:
+        raise VideoError(
+            f"Expected {info.num_frames} frames in {str(path)!r}, got none from frame {lost} on: the file has "
+            "changed, or is broken in the middle. Copy it again, or leave it out."
+        )
 
 
 def resize_frame(frame: Frame, size: tuple[int, int]) -> UInt8[np.ndarray, "new_height new_width 3"]:

@@ -94,3 +94,9 @@ def test_a_package_in_the_working_folder_is_found(tmp_path):
         )
         assert run.returncode == status and "Traceback" not in run.stderr
     assert "Expected SYNTHAUG_TARGETS to name installed packages, found no 'nowhere_to_be_found'" in run.stderr
+
+
+@pytest.mark.parametrize("words", [["--shard", "half"], ["--shard", "2/"], ["--shard", "1/2", "--to", "here"]])
+def test_a_shard_that_cannot_be_is_refused_before_anything_is_read(words, capsys):
+    assert main(["motion", "extract", "dataset=demo", *words]) == 2
+    assert "Expected --shard" in capsys.readouterr().err

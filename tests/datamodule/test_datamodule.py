@@ -512,3 +512,22 @@ def test_a_recipe_of_a_held_out_motion_is_reported(films):
     gone = data.split.train[0]
     data._split = dataclasses.replace(data.split, train=data.split.train[1:])
     assert any(gone.key in words for words in leak_report(data)["violations"])
+
+
+def test_motions_of_all_shards_are_those_that_setup_finds(tmp_path, monkeypatch):
+    monkeypatch.setenv("SYNTHAUG_CACHE", str(tmp_path / "cache"))
+    data = SynthAugDataModule(
+        Films(tmp_path / "films"), BySubject(), synth=plan(), clip=CLIP, loading=Loading(num_workers=0)
+    )
+    shards = [{record.key for record in data.extract_motions((number, 2)).records} for number in (1, 2)]
+    kept = sorted((tmp_path / "cache" / "motions").rglob("*.npz"))
+    data.prepare_data()
+    data.setup("fit")
+    assert shards[0] and shards[1] and not shards[0] & shards[1]
+    assert shards[0] | shards[1] == {record.key for record in data.split.train}
+    assert sorted((tmp_path / "cache" / "motions").rglob("*.npz")) == kept
+    with pytest.raises(ValueError, match="got 3/2. Correct --shard"):
+        data.extract_motions((3, 2))
+    filmed = SynthAugDataModule(Films(tmp_path / "films"), BySubject(), synth=None, clip=CLIP)
+    with pytest.raises(ValueError, match="got synth=null"):
+        filmed.extract_motions()

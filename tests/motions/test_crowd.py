@@ -291,3 +291,57 @@ def test_a_camera_that_follows_somebody_makes_nobody_else_act() -> None:
     background = Background(links, [np.zeros((0, 4))] * 30, (HEIGHT, WIDTH))
     lead = choose_lead(found, [(0, 30)], fps=FPS, background=background)
     assert lead.seen.pixels[:, [23, 24], 0].mean(1).numpy() == pytest.approx(100.0, abs=1)
+
+
+class Counting(Onlooker):
+    """Counts its looks."""
+
+    looks = 0
+
+    def look(self, frame: np.ndarray, region: Region) -> PersonLandmarks | None:
+        self.looks += 1
+        return super().look(frame, region)
+
+
+def count_looks(path: Callable[[int], tuple[float, float] | None], count: int) -> tuple[Counting, list]:
+    eyes = Counting([Walker(path, RED)])
+    return eyes, track_people(eyes.frames(count), eyes, fps=30.0)
+
+
+def test_who_moves_is_looked_at_fifteen_times_a_second_and_known_in_every_frame() -> None:
+    eyes, found = count_looks(lambda k: (40.0 + k, 60.0), 41)
+    assert 20 <= eyes.looks <= 24
+    assert [len(frame) for frame in found] == [1] * 41
+    assert [frame[0].looked for frame in found] == [k % 2 == 0 for k in range(41)]
+    hips = [frame[0].sight.pixels[[23, 24]].mean(0)[0] for frame in found]
+    np.testing.assert_allclose(hips, 40.0 + np.arange(41), atol=1e-3)
+
+
+def test_who_moves_fast_is_looked_at_in_every_frame() -> None:
+    eyes, found = count_looks(lambda k: (20.0 + 4.0 * k, 60.0), 30)  # two heights a second
+    assert eyes.looks >= 28
+    assert sum(frame[0].looked for frame in found) >= 28
+
+
+def test_a_picture_that_stays_the_same_is_looked_at_four_times_a_second() -> None:
+    eyes, found = count_looks(lambda k: (60.0 if k < 60 else 60.0 + 2 * (k - 60), 60.0), 91)
+    assert sum(frame[0].looked for frame in found[:60]) <= 4 * 2 + 1
+    assert sum(frame[0].looked for frame in found[60:]) >= 15
+    hips = np.array([frame[0].sight.pixels[[23, 24]].mean(0)[0] for frame in found])
+    # Within a twentieth of the height, although the start was seen two frames late.
+    assert np.abs(hips - np.where(np.arange(91) < 60, 60, 60 + 2 * (np.arange(91) - 60))).max() < 0.05 * 60
+
+
+def test_nobody_is_interpolated_across_a_cut() -> None:
+    eyes = Counting([Walker(lambda k: (60.0, 60.0) if k < 21 else (66.0, 60.0), RED)])
+    frames = eyes.frames(41)
+    for frame in frames[21:]:
+        frame[1:] = 255 - frame[1:]
+    found = track_people(frames, eyes, fps=30.0)
+    hips = [frame[0].sight.pixels[[23, 24]].mean(0)[0] for frame in found]
+    np.testing.assert_allclose(hips, [60.0] * 21 + [66.0] * 20, atol=1e-3)
+
+
+def test_who_goes_is_not_made_up_for_the_frames_between() -> None:
+    _, found = count_looks(lambda k: (60.0 + k, 60.0) if k < 21 else None, 40)
+    assert [len(frame) for frame in found] == [1] * 21 + [0] * 19

@@ -1,15 +1,23 @@
 """What was extracted is believed for as long as everything that it was read from stays as it was."""
 
+import multiprocessing
 import os
+import signal
+import sys
+import threading
+import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import torch
 from fakes import Films, Waves, wave
 
 from synthaug.datamodule.guards import check_references
 from synthaug.datasets import LeakError, Split
-from synthaug.motions import MotionSource
-from synthaug.synthesis.references import gather
+from synthaug.motions import MotionSource, UnusableClipError
+from synthaug.synthesis.references import gather, take_shard
+from synthaug.workers import UNFORKABLE
 
 
 class Beside(MotionSource):
@@ -148,3 +156,113 @@ def test_further_performances_are_allowed_where_their_film_is_and_nowhere_else(r
     check_references(found, Split(tuple(records), (), ()), "subject")
     with pytest.raises(LeakError, match="training"):
         check_references(found, Split(tuple(records[1:]), (), ()), "subject")
+
+
+class Marking(Beside):
+    """Says in a file which process extracted a clip; the film's name may hold an order to fail."""
+
+    def __init__(self, folder):
+        super().__init__()
+        self.folder = folder
+        self.spoiled = {}
+
+    def load(self, record):
+        self.folder.mkdir(exist_ok=True)
+        (self.folder / f"{record.path.stem}.{os.getpid()}").touch()
+        spoil = self.spoiled.get(record.key)
+        if spoil is not None:
+            spoil()
+        return super().load(record)
+
+    @property
+    def processes(self):
+        return {path.suffix for path in self.folder.iterdir()}
+
+
+@pytest.fixture
+def forkable(monkeypatch):
+    """As in a process that has not used what forked ones cannot use; other tests in this one may have."""
+    for name in UNFORKABLE:
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
+
+def refuse():
+    raise UnusableClipError("Expected a person, got nobody. Leave it out.")
+
+
+def break_down():
+    raise RuntimeError("broken")
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_several_processes_extract_what_one_does(records, forkable, tmp_path, kept):
+    records[1].path.with_suffix(".txt").write_text("12.3456789")
+    records[2].path.with_suffix(".txt").unlink()
+    found = []
+    for count in (0, 2):
+        source = Marking(tmp_path / f"marks{count}")
+        source.spoiled[records[0].key] = refuse
+        found.append(gather(records, source, cache=tmp_path / f"kept{count}" if kept else None, num_workers=count))
+        assert str(os.getpid()) in "".join(source.processes) and (len(source.processes) > 1) == (count > 0)
+    one, two = found
+    assert one.records == two.records and one.dropped == two.dropped and set(one.dropped) == {
+        records[0].key, records[2].key
+    }  # fmt: skip
+    for key, reference in one.by_key.items():
+        other = two.by_key[key]
+        assert torch.equal(reference.motion.pose, other.motion.pose) and reference.motion.fps == other.motion.fps
+        assert torch.equal(reference.camera.viewmats, other.camera.viewmats) and reference.notes == other.notes
+        assert reference.quality == other.quality
+
+
+def test_an_error_in_a_process_is_raised_as_in_one(records, forkable, tmp_path):
+    source = Marking(tmp_path / "marks")
+    source.spoiled[records[1].key] = break_down
+    with pytest.raises(RuntimeError, match="^broken$") as caught:
+        gather(records, source, cache=tmp_path / "kept", num_workers=2)
+    assert caught.traceback[-1].path == Path(__file__)
+    assert not multiprocessing.active_children()
+
+
+def test_a_killed_process_is_told_in_words_and_what_is_done_is_kept(records, forkable, tmp_path):
+    source = Marking(tmp_path / "marks")
+    source.spoiled[records[-1].key] = lambda: (time.sleep(2), os.kill(os.getpid(), signal.SIGKILL))
+    with pytest.raises(ChildProcessError, match="Expected 2 processes to extract 4 motions, got one that was killed"):
+        gather(records, source, cache=tmp_path / "kept", num_workers=2)
+    again = Marking(tmp_path / "again")
+    assert len(gather(records, again, cache=tmp_path / "kept", num_workers=0).records) == len(records)
+    assert again.loads < len(records)
+
+
+def test_giving_up_ends_the_processes_at_once(records, forkable, tmp_path):
+    source = Marking(tmp_path / "marks")
+    for record in records:
+        source.spoiled[record.key] = lambda: time.sleep(30)
+    threading.Timer(2.0, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        gather(records, source, cache=tmp_path / "kept", num_workers=2)
+    assert time.monotonic() - start < 15
+    assert not multiprocessing.active_children()
+
+
+def test_where_forked_processes_would_break_one_extracts_and_says_so(records, monkeypatch, tmp_path, caplog):
+    monkeypatch.setitem(sys.modules, "mediapipe", None)
+    source = Marking(tmp_path / "marks")
+    assert len(gather(records, source, cache=tmp_path / "kept", num_workers=2).records) == len(records)
+    assert source.processes == {f".{os.getpid()}"}
+    assert "in one process: forked ones cannot use mediapipe" in caplog.text
+
+
+def test_shards_are_all_the_clips_once_and_fill_one_cache(records, tmp_path):
+    shards = [take_shard(records, number, 3) for number in (1, 2, 3)]
+    assert sorted(record.key for shard in shards for record in shard) == sorted(record.key for record in records)
+    assert shards == [take_shard(records, number, 3) for number in (1, 2, 3)]
+    assert {len(shard) for shard in shards} <= {1, 2}
+    for shard in shards:
+        gather(shard, Beside(), cache=tmp_path / "kept")
+    whole = Beside()
+    assert len(gather(records, whole, cache=tmp_path / "kept").records) == len(records) and whole.loads == 0
+    for number, count in ((0, 3), (4, 3), (1, 0)):
+        with pytest.raises(ValueError, match=f"got {number}/{count}. Correct --shard"):
+            take_shard(records, number, count)

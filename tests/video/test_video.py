@@ -26,6 +26,7 @@ from synthaug.video import (
     read_frames,
     read_metadata,
     resize_frame,
+    stream_frames,
     write_video,
     writing,
 )
@@ -175,6 +176,22 @@ def test_a_forked_worker_reads_what_its_parent_reads(films):
 
 def read_small(path):
     return read_frames(path, [40, 5], size=(24, 24)).numpy()
+
+
+@pytest.mark.parametrize("reader", ["decord", "pyav"])
+@pytest.mark.parametrize("size", [None, (24, 32)])
+def test_streamed_frames_are_those_that_are_read_at_once(films, reader, size):
+    path, wanted = films / "long_gop.mp4", [0, 3, 3, 20, 21, 59]
+    info = dataclasses.replace(probe(path), reader=reader)
+    streamed = list(stream_frames(path, wanted, info=info, size=size))
+    at_once = read_frames(path, wanted, info=info, size=size).permute(0, 2, 3, 1).numpy()
+    assert len(streamed) == len(wanted)
+    assert all((one == other).all() for one, other in zip(streamed, at_once, strict=True))
+    assert list(stream_frames(path, [])) == []
+    with pytest.raises(ValueError, match="Expected indices in order"):
+        next(stream_frames(path, [3, 2]))
+    with pytest.raises(VideoError, match="got 90"):
+        next(stream_frames(path, [3, 90]))
 
 
 def test_frames_outside_the_film_are_refused(films):

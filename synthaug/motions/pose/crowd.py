@@ -9,13 +9,25 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, Int16, UInt8
 from numpy.typing import NDArray
 
 from synthaug.motions.fitting.landmarks import LIMBS, Landmarks
 from synthaug.motions.pose.camera_motion import Background, measure_camera
 from synthaug.motions.pose.following import Detection, PersonTrack, follow
 from synthaug.motions.pose.network import PersonLandmarks, PoseDetector, Region, turn_back
+from synthaug.motions.pose.pacing import (
+    Box,
+    body_box,
+    frames_between_looks,
+    has_changed,
+    interpolate_sights,
+    is_abrupt,
+    is_fast,
+    mark_last,
+    region_box,
+    shrink_frame,
+)
 from synthaug.motions.pose.shots import colour_shares
 
 MAX_PEOPLE = 6
@@ -47,11 +59,13 @@ class TrackedPerson:
         sight: The person's landmarks.
         name: Identity from the detector; it can be wrong after two people have met.
         look: Colours of the trunk, as `shots.colour_shares` returns them; empty where the trunk is not visible.
+        looked: False in frames between two looks, where the landmarks are interpolated.
     """
 
     sight: PersonLandmarks
     name: str
     look: Float[np.ndarray, " bin"]
+    looked: bool = True
 
 
 def track_people(
@@ -59,9 +73,11 @@ def track_people(
 ) -> list[tuple[TrackedPerson, ...]]:
     """Detect the people in each of consecutive frames.
 
-    A person is looked for where they were in the frame before. New people are searched four times a second, or at once
-    if nobody is left; then also in the picture turned on its side, since the detector finds only upright people and
-    some have fallen, and in parts of the picture, where small people look larger. Two regions that show one person are
+    A person is looked for where they were in the look before: 15 times a second, in every frame while somebody moves
+    fast, and not while the picture there stays the same (`pacing`). New people are searched four times a second where
+    the picture has changed beside the known people, or at once if nobody is left; then also in the picture turned on
+    its side, since the detector finds only upright people and some have fallen, and now and then in parts of the
+    picture, where small people look larger. Two regions that show one person are
     merged.
 
     Args:
@@ -69,20 +85,127 @@ def track_people(
         detector: Finds people, and their landmarks in a region.
         fps: Frames per second.
     """
-    every = max(1, round(_SEARCH_SECONDS * fps))
-    followed: list[tuple[str, PersonLandmarks]] = []
-    born, result = 0, []
-    for number, frame in enumerate(frames):
-        looked = [(name, detector.look(frame, sight.region), sight) for name, sight in followed]
-        there = _drop_duplicates([(name, now, before) for name, now, before in looked if now is not None])
-        if not there or (number % every == 0 and len(there) < MAX_PEOPLE):
-            small = number % (_SMALL_SEARCHES * every) == 0
-            for sight in _find_newcomers(frame, detector, [sight for _, sight in there], small=small):
-                there.append((str(born), sight))
-                born += 1
-        followed = there[:MAX_PEOPLE]
-        result.append(tuple(TrackedPerson(sight, name, _trunk_colours(frame, sight)) for name, sight in followed))
-    return result
+    watch = _Watch(detector, fps)
+    for number, (frame, last) in enumerate(mark_last(frames)):
+        watch.see(number, frame, last=last)
+    return watch.fill()
+
+
+@dataclass(frozen=True, eq=False)
+class _Followed:
+    """Somebody who is followed: the last look, the picture and the number of its frame."""
+
+    name: str
+    sight: PersonLandmarks
+    picture: Int16[np.ndarray, "row column 3"]
+    number: int
+
+
+class _Watch:
+    """Sees one frame after the other, and looks closely at some of them."""
+
+    def __init__(self, detector: PoseDetector, fps: float) -> None:
+        self._detector = detector
+        self._fps = fps
+        self._pace, self._every = frames_between_looks(fps), max(1, round(_SEARCH_SECONDS * fps))
+        self._followed: list[_Followed] = []
+        self._born, self._searches = 0, 0
+        self._fast = False
+        self._due = 0
+        self._searched: tuple[int, Int16[np.ndarray, "row column 3"]] | None = None
+        self._before: Int16[np.ndarray, "row column 3"] | None = None
+        self._cuts: list[int] = []
+        self._result: list[tuple[TrackedPerson, ...]] = []
+
+    def see(self, number: int, frame: UInt8[np.ndarray, "height width 3"], *, last: bool) -> None:
+        """Look at the next frame if it is due."""
+        picture = shrink_frame(frame)
+        abrupt = self._before is not None and is_abrupt(self._before, picture)
+        self._before = picture
+        if abrupt:
+            self._cuts.append(number)
+        if self._fast or abrupt or last or number >= self._due:
+            self._look(number, frame, picture, everybody=abrupt or last)
+            self._due = number + self._pace
+        fresh = [one for one in self._followed if one.number == number]
+        self._result.append(
+            tuple(TrackedPerson(one.sight, one.name, _trunk_colours(frame, one.sight)) for one in fresh)
+        )
+
+    def _look(
+        self,
+        number: int,
+        frame: UInt8[np.ndarray, "height width 3"],
+        picture: Int16[np.ndarray, "row column 3"],
+        *,
+        everybody: bool,
+    ) -> None:
+        before = {one.name: one for one in self._followed}
+        looked = []
+        for one in self._followed:
+            late = number - one.number >= self._every
+            if (
+                everybody
+                or late
+                or has_changed(one.picture, picture, height=len(frame), inside=region_box(one.sight.region))
+            ):
+                looked.append((one.name, self._detector.look(frame, one.sight.region), one.sight))
+            else:
+                looked.append((one.name, one.sight, one.sight))
+        there = _drop_duplicates([(name, now, then) for name, now, then in looked if now is not None])
+        self._fast = False
+        followed = []
+        for name, sight in there:
+            one = before[name]
+            if sight is not one.sight:
+                seconds = (number - one.number) / self._fps
+                self._fast = self._fast or is_fast(one.sight, sight, seconds=seconds)
+                one = _Followed(name, sight, picture, number)
+            followed.append(one)
+        if self._is_search_due(number, picture, [body_box(one.sight) for one in followed], len(frame)):
+            self._searched = number, picture
+            small = self._searches % _SMALL_SEARCHES == 0
+            self._searches += 1
+            for sight in _find_newcomers(frame, self._detector, [sight for _, sight in there], small=small):
+                followed.append(_Followed(str(self._born), sight, picture, number))
+                self._born += 1
+        self._followed = followed[:MAX_PEOPLE]
+
+    def _is_search_due(
+        self, number: int, picture: Int16[np.ndarray, "row column 3"], known: Sequence[Box], height: int
+    ) -> bool:
+        if self._searched is None:
+            return True
+        then, before = self._searched
+        late = number - then >= self._every
+        if not known:
+            return late or has_changed(before, picture, height=height)
+        return late and len(known) < MAX_PEOPLE and has_changed(before, picture, height=height, outside=known)
+
+    def fill(self) -> list[tuple[TrackedPerson, ...]]:
+        """The people of every frame, interpolated where they were not looked at."""
+        looks: dict[str, list[tuple[int, TrackedPerson]]] = {}
+        for number, people in enumerate(self._result):
+            for one in people:
+                looks.setdefault(one.name, []).append((number, one))
+        for seen in looks.values():
+            for k, (first, one) in enumerate(seen):
+                cut = next((cut for cut in self._cuts if cut > first), None)
+                shown = max((early for early in self._cuts if early <= first), default=0)
+                around = [
+                    (at, look.sight)
+                    for at, look in seen[max(0, k - 1) : k + 3]
+                    if at >= shown and (cut is None or at < cut)
+                ]
+                between, sights = range(0), [one.sight] * self._every
+                if around[-1][0] > first:
+                    between = range(first + 1, seen[k + 1][0])
+                    sights = interpolate_sights(around, between)
+                elif cut is not None and cut - first <= self._every:
+                    between = range(first + 1, cut)  # there until the cut; who is lost within a shot may leave at once
+                for at, sight in zip(between, sights, strict=False):
+                    self._result[at] += (replace(one, sight=sight, looked=False),)
+        return self._result
 
 
 def _drop_duplicates(
@@ -221,7 +344,10 @@ def join_tracks(
     frames = [[_to_detection(person) for person in frame] for frame in people]
     there = follow(frames, fps=fps)
     most = max((one.present for one in there), default=0.0)
-    moves = {id(one): activity(held) for one, held in zip(there, _hold_tracks(there, background), strict=True)}
+    moves = {
+        id(one): activity(held, _was_looked_at(people, one))
+        for one, held in zip(there, _hold_tracks(there, background), strict=True)
+    }
     # People who are rarely present come last.
     return sorted(there, key=lambda one: (one.present < _MIN_PRESENCE * most, -moves[id(one)]))
 
@@ -238,13 +364,17 @@ def _hold_tracks(tracks: Sequence[PersonTrack], background: Background | None) -
     return [replace(one, points=points) for one, points in zip(tracks, held, strict=True)]
 
 
-def activity(one: PersonTrack) -> float:
+def activity(one: PersonTrack, looked: Bool[np.ndarray, " time"]) -> float:
     """How much a person visibly moves, in squared pixels, so that people who are near and large count more.
 
     Sum of the joints' variances, without the variance of jitter: furniture that is detected as a person jitters but
     does not move. Of two people who stand still, the one who is larger and present longer acts more.
+
+    Args:
+        one: The person.
+        looked: The frames whose points were detected and not interpolated, since interpolation hides jitter.
     """
-    points = np.where(one.confidence[..., None] > 0, one.points, np.nan)
+    points = np.where(one.confidence[..., None] > 0, one.points, np.nan)[looked]
     bends = np.diff(points, 2, axis=0)
     known = np.isfinite(bends).all(-1).sum(0) > 1
     if not known.any():
@@ -253,6 +383,11 @@ def activity(one: PersonTrack) -> float:
     # White noise of variance 1 has second differences of variance 6.
     still = _LEAST_MOVEMENT * one.height**2
     return (max(0.0, moved - _JITTER_FACTOR * bent / 6) + still) * one.present
+
+
+def _was_looked_at(people: Sequence[Sequence[TrackedPerson]], one: PersonTrack) -> Bool[np.ndarray, " time"]:
+    """The frames in which a person was detected, and not interpolated between two detections."""
+    return np.array([at >= 0 and people[number][at].looked for number, at in enumerate(one.which.tolist())], dtype=bool)
 
 
 def _to_detection(person: TrackedPerson) -> Detection:

@@ -39,8 +39,8 @@ class Thumbnail:
 
 def make_thumbnail(frame: UInt8[np.ndarray, "height width 3"]) -> Thumbnail:
     """Make the thumbnail and the colour shares of a picture."""
-    small = cv2.resize(frame, (_COLUMNS, _ROWS), interpolation=cv2.INTER_AREA)
     larger = cv2.resize(frame, (4 * _COLUMNS, 4 * _ROWS), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(larger, (_COLUMNS, _ROWS), interpolation=cv2.INTER_AREA)
     return Thumbnail(small.astype(np.float32) / 255, colour_shares(larger.reshape(-1, 3)))
 
 

@@ -1,0 +1,1 @@
+"""Parts of the sensor that is fitted to film: reading the film, and finding what imitates it."""
