@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from synthaug.motions.pose.camera_motion import Background, Link
-from synthaug.motions.pose.crowd import MAX_PEOPLE, boxes_of, choose_lead, join_tracks, landmarks_of, track_people
+from synthaug.motions.pose.crowd import boxes_of, choose_lead, join_tracks, landmarks_of, track_people
 from synthaug.motions.pose.network import PersonLandmarks, PoseDetector, Region, turn_back
+from synthaug.motions.pose.searching import MAX_PEOPLE
 
 HEIGHT, WIDTH, FPS = 120, 200, 20.0
 MARK = 77
