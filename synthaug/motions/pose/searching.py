@@ -1,4 +1,4 @@
-"""Find people in a picture who are not followed yet, upright, lying or small, and tell two sights of one person apart."""
+"""Find people in a picture who are not followed yet: upright, lying or small ones; and tell two sights of one apart."""
 
 import math
 from collections.abc import Sequence
