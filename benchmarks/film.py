@@ -71,7 +71,12 @@ def main() -> None:
 
 def train(chosen: argparse.Namespace, folder: Path, part: str) -> None:
     """Train one study: from scratch all arms, from synthetic weights classic and the best."""
-    film = ["dataset=folder", f"dataset.root={chosen.root}", f"dataset.csv={chosen.csv or 'null'}"]
+    film = [
+        "dataset=folder",
+        "protocol=people_folds",
+        f"dataset.root={chosen.root}",
+        f"dataset.csv={chosen.csv or 'null'}",
+    ]
     folds = {"two": ["protocol.teach=2", "protocol.fold=0,1,2,3,4"],
              "one": ["protocol.teach=1", "protocol.fold=0,1,2,3,4,5,6,7,8,9"]}[part]  # fmt: skip
     arms = {"two": {"null": f"classic,paper,{chosen.best}", "synthetic": f"classic,{chosen.best}"},
