@@ -60,7 +60,7 @@ HEAVY = {
     "omegaconf": ("cli/",),
     "smplx": (),
     "anny": (),
-    "mediapipe": ("motions/", "cli/doctor.py"),
+    "mediapipe": ("motions/", "backgrounds/plate/silhouettes.py", "cli/doctor.py"),
     "onnxruntime": ("motions/pose/simcc.py",),
 }
 """Where a heavy library may be imported."""

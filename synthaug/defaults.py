@@ -57,6 +57,7 @@ def default_synthesis(
     Raises:
         ValueError: If a number is negative.
     """
+    from synthaug.backgrounds.emptied import EmptiedFilms
     from synthaug.cameras.orbit import Orbit
     from synthaug.motions.variation import Variation
     from synthaug.motions.video import VideoMotion
@@ -71,6 +72,7 @@ def default_synthesis(
         background=background or _plates_and_rooms(),
         renderer=best_renderer(),
         sensor=CameraSensor(),
+        film=EmptiedFilms(),
         identities=identities,
         backgrounds=backgrounds,
         per_class=per_class,

@@ -94,6 +94,20 @@ class Background(ABC):
         """
         return values
 
+    def show_film(self, key: str, span: tuple[float, float], *, at: float, fps: float) -> Values | None:
+        """Values that show the film of one record, without its people, at its own times.
+
+        Args:
+            key: The record's.
+            span: Seconds of the file, first and last, that are shown in a loop.
+            at: Seconds into the span at which the clip begins.
+            fps: Frames per second of the clip.
+
+        Returns:
+            Values for `scene` and `outline`; None where this cannot be shown, which is the default.
+        """
+        return None
+
     def cacheable(self, values: Values) -> bool:
         """Whether a scene takes so long to make that it is worth caching. Its camera must then be the one asked for.
 

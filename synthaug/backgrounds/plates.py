@@ -1,36 +1,29 @@
 """Filmed places without the people in them, extracted from the training clips themselves."""
 
 import functools
-import json
 import logging
-import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from synthaug.backgrounds import Background, NoSceneError, Outline
-from synthaug.backgrounds.plate.removal import PlateError, Samples, mask_people, remove_people
+from synthaug.backgrounds.plate.extraction import Effort, Film
+from synthaug.backgrounds.plate.scenes import VERSION, EmptyScene, EmptyScenes, choose_network, sort_films
 from synthaug.body.grounding import TOLERANCE, floor_offsets, stature
-from synthaug.body.skeleton import joint_positions, mean_skeleton
+from synthaug.body.skeleton import mean_skeleton
 from synthaug.cameras import find_shift
-from synthaug.files import digest_of, motion_digest, write_atomic
-from synthaug.progress import track
+from synthaug.files import digest_of, user_cache
 from synthaug.structures import Camera, Light, Motion, Record, Reference, Scene, Values
-from synthaug.video import VideoError, VideoInfo, indices_at, probe, read_frames
 
 logger = logging.getLogger(__name__)
 
-_VERSION = 6
-"""Raise when the same film would give another plate."""
-MAX_SIDE = 544
-"""Shorter side in pixels above which plates are made smaller: enough for clips of 512 and their crops."""
 BESIDE = 0.5
 """Metres around the spot within which the filmed person's contacts show the floor."""
 CHEST_HEIGHT = 0.9
@@ -46,12 +39,14 @@ class Plate:
         camera: The camera that filmed it; one frame, the picture's size.
         spot: Where the filmed person stood, on the floor.
         level: Mean colour, sRGB 0..1.
+        filled: Share of the picture that no film uncovered, and which was made up.
     """
 
     picture: Path
     camera: Camera
     spot: tuple[float, float, float]
     level: tuple[float, float, float]
+    filled: float = 0.0
 
 
 @final
@@ -63,10 +58,12 @@ class Plates(Background):
     person, are left out and counted in `refused`. There is nothing to choose from until `prepare` is called.
 
     Args:
-        cache: Folder that keeps plates between runs; None keeps them for this process and its workers alone.
+        cache: Folder that keeps plates; None is `plates` in the user's cache.
         samples: Frames of each file in which the person's place is known, and as many others of its intervals.
-        max_hole: Largest share of a picture that may be inpainted because it was never uncovered.
+        max_hole: Largest share of a picture that may be made up because no film uncovered it.
         max_shift: Largest motion of the camera, pixels at a width of 320.
+        silhouettes: What tells people from their surroundings: "mediapipe" (the extra `pose`), or "tubes", all within
+            a hand's breadth of their bones; None is the first where it is installed.
         light: Whether people take on the brightness and tint of the plate: 0 not at all, 1 fully.
     """
 
@@ -74,9 +71,10 @@ class Plates(Background):
         self,
         cache: str | Path | None = None,
         samples: int = 40,
-        max_hole: float = 0.12,
+        max_hole: float = 0.2,
         max_shift: float = 0.6,
         light: float = 0.5,
+        silhouettes: str | None = None,
     ) -> None:
         if samples < 3 or not 0 <= max_hole < 1 or max_shift < 0 or not 0 <= light <= 1:
             raise ValueError(
@@ -84,16 +82,16 @@ class Plates(Background):
                 f"got samples={samples}, max_hole={max_hole}, max_shift={max_shift}, light={light}. "
                 "Set them under synth.background."
             )
-        self._temporary = tempfile.TemporaryDirectory(prefix="synthaug-plates-") if cache is None else None
-        self.cache = Path(self._temporary.name if self._temporary else str(cache)).expanduser()
+        self.cache = Path(cache).expanduser() if cache else user_cache() / "plates"
         self.samples = samples
         self.max_hole = max_hole
         self.max_shift = max_shift
         self.light = light
+        self.silhouettes = choose_network(silhouettes)
         self.plates: dict[str, Plate] = {}
         self.refused: dict[str, str] = {}
         self._sources: tuple[str, ...] = ()
-        self._fingerprint = f"plates/{_VERSION}/none"
+        self._fingerprint = f"plates/{VERSION}/none"
 
     @property
     def fingerprint(self) -> str:
@@ -175,19 +173,18 @@ class Plates(Background):
         Raises:
             NoSceneError: If no film gives one; the message counts why.
         """
-        found = Plates(self.cache, self.samples, self.max_hole, self.max_shift, self.light)
-        found._temporary = self._temporary  # keeps the folder alive
-        files: dict[Path, list[tuple[Record, Reference]]] = {}
-        for record, reference in sorted(films, key=lambda film: film[0].key):
-            files.setdefault(record.path, []).append((record, reference))
-        for path in track(files, "Extracting plates"):
+        found = Plates(self.cache, self.samples, self.max_hole, self.max_shift, self.light, self.silhouettes)
+        files = sort_films(films)
+        shown: list[str] = []
+        effort = Effort(self.samples, self.max_shift, self.silhouettes)
+        for path, scene in EmptyScenes(files, self.cache, effort, max_hole=self.max_hole).find().items():
             key = files[path][0][0].key
-            plate = self._find_plate(path, files[path])
-            if isinstance(plate, Plate):
-                found.plates[key] = plate
-                found._sources += tuple(record.key for record, _ in files[path])
+            if isinstance(scene, str):
+                found.refused[key] = scene
             else:
-                found.refused[key] = plate
+                found.plates[key] = _set_up(scene, files[path])
+                shown += [*(record.key for record, _ in files[path]), *scene.lenders]
+        found._sources = tuple(dict.fromkeys(shown))
         if not found.plates:
             reasons = next(iter(found.refused.values()), "there is no film.")
             raise NoSceneError(
@@ -198,73 +195,25 @@ class Plates(Background):
         if found.refused:
             logger.warning("%d of %d films give no plate.", len(found.refused), len(files))
         stems = (f"{key}:{plate.picture.stem}" for key, plate in sorted(found.plates.items()))
-        found._fingerprint = f"plates/{_VERSION}/{self.light}/{digest_of(*stems)}"
+        found._fingerprint = f"plates/{VERSION}/{self.light}/{digest_of(*stems)}"
         return found
 
-    def _find_plate(self, path: Path, films: list[tuple[Record, Reference]]) -> Plate | str:
-        """The plate of one file, from the cache or extracted now, or the reason why there is none."""
-        state = path.stat() if path.exists() else None
-        settings = repr((_VERSION, self.samples, self.max_hole, self.max_shift, MAX_SIDE))
-        seen = [digest_of(*map(motion_digest, ref.people), ref.camera.viewmats, ref.camera.Ks) for _, ref in films]
-        times = repr([(record.start, record.end) for record, _ in films])
-        mark = "" if state is None else f"{state.st_size}:{state.st_mtime_ns}"
-        name = digest_of(path.name, mark, settings, times, *seen)
-        note = self.cache / name[:2] / f"{name}.json"
-        kept = _read_note(note)
-        if kept is None:
-            _extract(path, films, note, plates=self)
-            kept = _read_note(note)
-        assert kept is not None, "a note that was just written can be read"
-        return kept
 
-
-def _read_note(note: Path) -> Plate | str | None:
-    """What the cache holds: a plate, the reason for a refusal, or nothing that can be trusted."""
-    try:
-        about = json.loads(note.read_text())
-        if "refused" in about:
-            return str(about["refused"])
-        picture = note.with_suffix(".png")
-        if digest_of(picture.read_bytes()) != about["digest"]:
-            return None
-        viewmats, Ks = torch.tensor(about["viewmat"])[None], torch.tensor(about["K"])[None]
-        camera = Camera(viewmats, Ks, int(about["width"]), int(about["height"]))
-        return Plate(picture, camera, tuple(about["spot"]), tuple(about["level"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _extract(path: Path, films: list[tuple[Record, Reference]], note: Path, *, plates: Plates) -> None:
-    """Extract the plate and write it beside its note, or note why there is none. The note is written last."""
-    try:
-        info = probe(path)
-        samples = _read_samples(path, films, info, plates.samples)
-        size = samples.frames.shape[1:3]
-        empty = remove_people(samples, max_hole=plates.max_hole, max_shift=plates.max_shift)
-    except (PlateError, VideoError) as error:
-        write_atomic(note, json.dumps({"refused": str(error)}).encode())
-        return
-    done, png = cv2.imencode(".png", cv2.cvtColor(empty.picture, cv2.COLOR_RGB2BGR))
-    assert done, "OpenCV encodes any uint8 picture"
-    content = png.tobytes()
-    write_atomic(note.with_suffix(".png"), content)
-    reference = _choose_reference(films)
-    camera = reference.camera.scaled(height=size[0], width=size[1])
+def _set_up(scene: EmptyScene, film: Film) -> Plate:
+    """The plate of an empty scene: with the camera that filmed it, and the spot where people stood."""
+    reference = _choose_reference(film)
+    camera = reference.camera.scaled(height=scene.size[0], width=scene.size[1])
     place = reference.motion.transl.median(dim=0).values
-    viewmat = camera.viewmats[0] @ _raise_floor(reference.motion, place)
-    about = {
-        "records": [record.key for record, _ in films],
-        "viewmat": viewmat.tolist(),
-        "K": camera.Ks[0].tolist(),
-        "width": camera.width,
-        "height": camera.height,
-        "spot": [float(place[0]), 0.0, float(place[2])],
-        "level": (empty.picture.reshape(-1, 3).mean(0) / 255).tolist(),
-        "hole": empty.hole,
-        "shift": empty.shift,
-        "digest": digest_of(content),
-    }
-    write_atomic(note, json.dumps(about, sort_keys=True).encode())
+    viewmat = camera.viewmats[:1] @ _raise_floor(reference.motion, place)
+    view = Camera(viewmat, camera.Ks[:1], camera.width, camera.height)
+    return Plate(scene.picture, view, (float(place[0]), 0.0, float(place[2])), scene.level, scene.filled)
+
+
+def _choose_reference(film: Film) -> Reference:
+    """The reference with the best grade, the longest of equals: its camera and floor serve the whole file."""
+    return max(
+        (ref for _, ref in film), key=lambda ref: (1.0 if ref.quality is None else ref.quality, ref.motion.num_frames)
+    )
 
 
 def _raise_floor(motion: Motion, place: Float[Tensor, "3"]) -> Float[Tensor, "4 4"]:
@@ -281,84 +230,13 @@ def _raise_floor(motion: Motion, place: Float[Tensor, "3"]) -> Float[Tensor, "4 
     return T
 
 
-def _plate_size(info: VideoInfo) -> tuple[int, int]:
-    scale = min(MAX_SIDE / min(info.height, info.width), 1.0)
-    return round(info.height * scale), round(info.width * scale)
-
-
-def _choose_reference(films: list[tuple[Record, Reference]]) -> Reference:
-    """The reference with the best grade, the longest of equals: its camera and floor serve the whole file."""
-    return max(
-        (ref for _, ref in films), key=lambda ref: (1.0 if ref.quality is None else ref.quality, ref.motion.num_frames)
-    )
-
-
-def _film_indices(film: tuple[Record, Reference], info: VideoInfo) -> Int[np.ndarray, " time"]:
-    """The frame of the file in which each frame of a motion was seen."""
-    record, reference = film
-    # Motion sources note how many seconds of a bad beginning they cut off.
-    start = record.start + reference.notes.get("offset", 0.0)
-    times = start + np.arange(reference.motion.num_frames) / reference.motion.fps
-    return np.array(indices_at(info, [float(time) for time in times]))
-
-
-def _read_samples(path: Path, films: list[tuple[Record, Reference]], info: VideoInfo, count: int) -> Samples:
-    """Frames in which the person's place is known, and as many others of the same intervals, evenly over them."""
-    size = _plate_size(info)
-    known = np.unique(np.concatenate([_film_indices(film, info) for film in films]))
-    shown = np.unique(np.concatenate([_record_indices(record, info) for record, _ in films]))
-    unknown = np.setdiff1d(shown, known)
-    picked = [_choose_evenly(indices, count) for indices in (known, unknown)]
-    frames = read_frames(path, [*picked[0], *picked[1]], info=info, size=size).permute(0, 2, 3, 1).numpy()
-    middle = len(picked[0])
-    return Samples(frames[:middle], _mask_films(films, info, picked[0], size), frames[middle:])
-
-
-def _record_indices(record: Record, info: VideoInfo) -> Int[np.ndarray, " index"]:
-    """The frames of a record's interval."""
-    first, after = (int(index) for index in indices_at(info, [record.start, record.end]))
-    # An interval that ends with the film ends with its last frame, and others before the frame of their end.
-    return np.arange(first, after if record.end < info.duration else info.num_frames)
-
-
-def _choose_evenly(indices: Int[np.ndarray, " index"], count: int) -> list[int]:
-    """At most `count` of these, evenly spaced."""
-    places = np.unique(np.linspace(0, len(indices) - 1, min(count, len(indices))).round().astype(int))
-    return [int(index) for index in indices[places]]
-
-
-def _mask_films(
-    films: list[tuple[Record, Reference]], info: VideoInfo, indices: list[int], size: tuple[int, int]
-) -> Bool[np.ndarray, "sample height width"]:
-    """Where the people of all films may be in each of these frames."""
-    height, width = size
-    people = np.zeros((len(indices), height, width), np.bool_)
-    for film in films:
-        camera = film[1].camera.scaled(height=height, width=width)
-        at = _film_indices(film, info)
-        inside = [k for k, index in enumerate(indices) if at[0] <= index <= at[-1]]
-        if not inside:
-            continue
-        nearest = torch.tensor([int(np.abs(at - indices[k]).argmin()) for k in inside])
-        # A motion may have more frames than its camera, where that stands still.
-        views = nearest.clamp(max=len(camera.viewmats) - 1)
-        view = replace(camera, viewmats=camera.viewmats[views], Ks=camera.Ks[views])
-        for motion in film[1].people:
-            people[inside] |= _mask_joints(joint_positions(motion, mean_skeleton())[nearest], view)
-    return people
-
-
-def _mask_joints(joints: Float[Tensor, "sample 55 3"], view: Camera) -> Bool[np.ndarray, "sample height width"]:
-    """Where a person with these joints may be seen."""
-    seen = torch.einsum("tij,tkj->tki", view.viewmats[:, :3, :3], joints) + view.viewmats[:, None, :3, 3]
-    depth = seen[..., 2:]
-    pixels = torch.einsum("tij,tkj->tki", view.Ks, seen / depth.clamp(min=0.05))[..., :2]
-    scales = view.Ks[:, 0, 0][:, None] / depth[..., 0]
-    return mask_people(pixels.double().numpy(), scales.double().numpy(), height=view.height, width=view.width)
-
-
 @functools.lru_cache(maxsize=16)
-def _read_picture(path: Path) -> UInt8[np.ndarray, "height width 3"]:
+def read_picture(path: Path) -> UInt8[np.ndarray, "height width 3"]:
+    """An empty scene on disk, sRGB.
+
+    Raises:
+        FileNotFoundError: If it is gone.
+    """
     picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if picture is None:
         raise FileNotFoundError(
@@ -381,7 +259,7 @@ def frame_plate(
         width: Of the frame.
         window: Left and top of the crop in the scaled picture, as far as that reaches; None is around the spot.
     """
-    picture = _read_picture(plate.picture)
+    picture = read_picture(plate.picture)
     tall, wide = _scaled_size(plate.camera, height, width)
     taps = cv2.INTER_AREA if wide < plate.camera.width else cv2.INTER_LINEAR
     whole = cv2.resize(picture, (wide, tall), interpolation=taps)
@@ -432,9 +310,15 @@ def _window_of(values: Values) -> tuple[int, int] | None:
     return int(left), int(top)
 
 
-def light_of(level: tuple[float, float, float], share: float) -> Light:
-    """An even light of a plate's brightness and tint: neutral where the plate's mean is a middle grey of 0.45."""
-    red, green, blue = (min(max((part / 0.45) ** share, 0.6), 1.25) for part in level)
+def light_of(level: tuple[float, float, float], share: float, *, darkest: float = 0.6) -> Light:
+    """An even light of a plate's brightness and tint: neutral where the plate's mean is a middle grey of 0.45.
+
+    Args:
+        level: The plate's mean colour.
+        share: How much of it people take on.
+        darkest: Least factor on their colours.
+    """
+    red, green, blue = (min(max((part / 0.45) ** share, darkest), 1.25) for part in level)
     color = (red, green, blue)
     ground = (0.8 * red, 0.8 * green, 0.8 * blue)
     return Light(direction=(0.0, 1.0, 0.0), key=(0.12 * red, 0.12 * green, 0.12 * blue), sky=color, ground=ground)

@@ -72,10 +72,11 @@ def ground(motions: Sequence[Motion]) -> list[Motion]:
         return list(motions)
     smooth = pad(offset[None, None], (1, 1), mode="replicate")
     shift = (smooth[..., :-2] + 2 * smooth[..., 1:-1] + smooth[..., 2:])[0, 0] / 4
-    return [_lower(motion, shift) for motion in motions]
+    return [lower(motion, shift) for motion in motions]
 
 
-def _lower(motion: Motion, shift: Float[Tensor, " time"]) -> Motion:
+def lower(motion: Motion, shift: Float[Tensor, " time"]) -> Motion:
+    """The motion this many metres lower in each frame."""
     transl = motion.transl.clone()
     transl[:, 1] -= shift.to(transl)
     return replace(motion, transl=transl)

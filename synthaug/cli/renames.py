@@ -50,7 +50,13 @@ ADDED_NODES: Mapping[str, Plain] = {
 OLD_DEFAULTS: Mapping[str, Mapping[str, Plain]] = {
     "synthaug.avatars.anny.AnnyPeople": {"people": 1_000_000},
     "synthaug.datamodule.BatchMixture": {"balance": "none"},
-    "synthaug.synthesis.Synthesis": {"min_shown": 0.0, "min_shown_half_second": 0.0, "max_tries": 20},
+    "synthaug.synthesis.Synthesis": {
+        "min_shown": 0.0,
+        "min_shown_half_second": 0.0,
+        "max_tries": 20,
+        "swap": 0.0,
+        "film": None,
+    },
     "synthaug.training.module.Training": {
         "scenes": {"_target_": "synthaug.training.scene_mixing.SceneMixing", "still": 0.0, "merge": 0.0, "seed": 0}
     },

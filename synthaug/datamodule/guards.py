@@ -55,7 +55,8 @@ def check_leaks(synthesizer: Synthesizer, split: Split, separates: Trait) -> Non
         LeakError: Naming the offender.
     """
     check_references(synthesizer.references, split, separates)
-    check_backgrounds(synthesizer.synthesis.background, split, separates)
+    for place in synthesizer.synthesis.places:
+        check_backgrounds(place, split, separates)
     avatar = synthesizer.synthesis.avatar
     assert_strangers({name: avatar.subject(name) for name in synthesizer.identities}, split)
 

@@ -61,7 +61,7 @@ class SupportSynthesis:
         recipes = [recipe for recipe in recipes if recipe.label in task.classes]
         performed = {references.clip_of(actor.motion) for recipe in recipes for actor in recipe.actors}
         support = Split(task.support, (), ())
-        shown = sorted(performed | set(synth.background.sources))
+        shown = sorted(performed.union(*(place.sources for place in synth.places)))
         if strangers := find_held_out(shown, support, "key"):
             raise LeakError(
                 f"Expected synthetic clips of task {number} to show its support alone, got {strangers[0]!r}. Report "

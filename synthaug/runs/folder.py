@@ -195,7 +195,8 @@ def leak_report(data: SynthAugDataModule) -> dict[str, Plain]:
     split, synthesizer = data.split, data.synthesizer
     counts = {"train": len(split.train), "val": len(split.val), "test": len(split.test)}
     made = 0 if synthesizer is None else len(synthesizer.identities)
-    shown = () if synthesizer is None else synthesizer.synthesis.background.sources
+    places = () if synthesizer is None else synthesizer.synthesis.places
+    shown = {key for place in places for key in place.sources}
     shared: dict[str, Plain] = dict(find_overlaps(split).items())
     known = {record.key for part in (split.train, split.val, split.test) for record in part}
     unnamed: dict[str, Plain] = {field: len(keys & known) for field, keys in data.dataset.unnamed.items()}

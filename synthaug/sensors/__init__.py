@@ -59,7 +59,7 @@ class Sensor(ABC):
     ) -> UInt8[Tensor, "time 3 height width"]:
         """The clip as this camera would have recorded it, by a sensor that knows what is rendered and what is film.
 
-        The default treats all of it alike, by `apply`.
+        The default treats all of it alike, by `apply`, and leaves moving film, which was recorded already, as it is.
 
         Args:
             video: sRGB, people over their place.
@@ -70,7 +70,7 @@ class Sensor(ABC):
         Raises:
             ValueError: As `apply` does.
         """
-        return self.apply(video, values)
+        return video if filmed == "moving" else self.apply(video, values)
 
     def prepare(
         self,

@@ -10,10 +10,13 @@ import torch
 from jaxtyping import Bool, Float, Int16
 from torch import Tensor
 
-from synthaug.body.skeleton import PARENTS
+from synthaug.body.skeleton import JOINT_NAMES, PARENTS
 from synthaug.structures import Camera, Rendering
 
 JOINTS = len(PARENTS)
+_SIDES = {"left": "right", "right": "left"}
+_MIRRORED = [JOINT_NAMES.index("_".join(_SIDES.get(part, part) for part in name.split("_"))) for name in JOINT_NAMES]
+"""The joint on the other side of the body."""
 COVERED = 128
 """Alpha from which a pixel counts as the person's."""
 
@@ -66,6 +69,18 @@ def ground_truth(rendering: Rendering, joints: Sequence[Float[Tensor, "time 55 3
     depth = local[..., 2:].clamp(min=1e-6)
     pixels = torch.einsum("tij,ptkj->ptki", camera.Ks[:, :2, :2], local[..., :2] / depth) + camera.Ks[:, None, :2, 2]
     return GroundTruth(mask, labels, local, pixels, _find_visible(labels[:, 0], local, pixels))
+
+
+def mirror_truth(truth: GroundTruth) -> GroundTruth:
+    """The ground truth of the mirrored picture: what was left is right, in the picture and on the body."""
+    width = truth.mask.shape[-1]
+    joints = truth.joints_3d[:, :, _MIRRORED] * truth.joints_3d.new_tensor([-1.0, 1.0, 1.0])
+    pixels = truth.joints_2d[:, :, _MIRRORED] * truth.joints_2d.new_tensor([-1.0, 1.0])
+    pixels[..., 0] += width
+    part, person = (truth.labels - 1) % JOINTS, (truth.labels - 1) // JOINTS
+    named = 1 + torch.tensor(_MIRRORED)[part.long()] + JOINTS * person
+    labels = torch.where(truth.labels > 0, named, torch.zeros_like(named)).to(truth.labels.dtype)
+    return GroundTruth(truth.mask.flip(-1), labels.flip(-1), joints, pixels, truth.visible[:, :, _MIRRORED])
 
 
 def _find_visible(

@@ -37,7 +37,7 @@ def prepare_synthesis(
     films = references.films
     if not films:
         return synthesis
-    placed = replace(synthesis, background=synthesis.background.prepare(films))
+    placed = synthesis.prepare(films)
     sensor = synthesis.sensor
     if sensor is None:
         return placed

@@ -15,7 +15,7 @@ from synthaug.structures import Actor, ClipFormat, Recipe, Record, Values
 from synthaug.synthesis.performances import Performances
 from synthaug.synthesis.settings import Synthesis
 
-_SLOTS, _CAST, _RECIPES, _MIRROR = 1, 2, 3, 4
+_SLOTS, _CAST, _RECIPES, _MIRROR, _SWAP = 1, 2, 3, 4, 5
 """Random streams: sampling from one never changes another."""
 MAX_BLEND_DISTANCE = 0.08
 """Metres between joints, root mean square, up to which two performances are similar enough to blend. More distant
@@ -167,8 +167,10 @@ class RecipeSampler:
     def _sample_endlessly(self, slot: Slot, generation: int) -> Iterator[Recipe]:
         """Recipes of a slot, one after the other from one stream."""
         rng = np.random.default_rng([self.seed, _RECIPES, generation, slot.number])
+        chance = np.random.default_rng([self.seed, _SWAP, generation, slot.number]).random()
         while True:
-            yield self._sample_recipe(slot, generation, rng)
+            recipe = self._sample_recipe(slot, generation, rng)
+            yield self._stay(recipe) if chance < self.synthesis.swap else recipe
 
     def _sample_recipe(self, slot: Slot, generation: int, rng: np.random.Generator) -> Recipe:
         record, synthesis = self.references.records[slot.reference], self.synthesis
@@ -189,6 +191,27 @@ class RecipeSampler:
             size=(self.clip.size, self.clip.size),
             lineage={**self.lineage, "index": slot.number, "generation": generation, "subject": record.subject},
         )
+
+    def _stay(self, recipe: Recipe) -> Recipe:
+        """The recipe in the film, place and view that its motion is from; as it is where that film cannot be emptied.
+
+        Others' paths are not blended into the person's, who stays where the filmed one was.
+        """
+        lead = recipe.actors[0]
+        clip, begin = self.references.clip_of(lead.motion), self._begins[lead.motion]
+        span = (begin, begin + self.performances.find(lead.motion).motion.duration)
+        film = self.synthesis.film
+        values = None if film is None else film.show_film(clip, span, at=recipe.start, fps=recipe.fps)
+        if values is None:
+            return recipe
+        actors = tuple(replace(actor, partner="", share=0.0) for actor in recipe.actors)
+        return replace(recipe, actors=actors, camera={}, background={"swapped": values})
+
+    @functools.cached_property
+    def _begins(self) -> dict[str, float]:
+        """Seconds of its file at which each performance begins, by key."""
+        found = self.references
+        return {one.key: one.start + found.by_key[one.key].notes.get("offset", 0.0) for one in found.records}
 
     @functools.cached_property
     def _allotted(self) -> list[Slot]:

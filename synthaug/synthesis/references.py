@@ -39,12 +39,12 @@ class References:
 
     @property
     def films(self) -> list[tuple[Record, Reference]]:
-        """Each clip once, with its first usable performance."""
-        found: dict[str, tuple[Record, Reference]] = {}
+        """Each clip once, with its first usable performance, which has the clip's further ones as `others`."""
+        found: dict[str, tuple[Record, list[Reference]]] = {}
         for record in self.records:
             clip = self.clip_of(record.key)
-            found.setdefault(clip, (replace(record, key=clip), self.by_key[record.key]))
-        return list(found.values())
+            found.setdefault(clip, (replace(record, key=clip), []))[1].append(self.by_key[record.key])
+        return [(record, replace(first, others=tuple(rest))) for record, (first, *rest) in found.values()]
 
     def select(self, keys: Collection[str]) -> "References":
         """The references with these keys."""

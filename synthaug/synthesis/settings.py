@@ -1,6 +1,7 @@
 """What to synthesise with, and how much of it."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 from synthaug.avatars import AvatarPool
 from synthaug.backgrounds import Background
@@ -8,6 +9,7 @@ from synthaug.cameras import CameraPath
 from synthaug.motions import MotionSource, MotionVariation
 from synthaug.renderers import Renderer
 from synthaug.sensors import Sensor
+from synthaug.structures import Record, Reference
 from synthaug.synthesis.caching import RenderCache
 from synthaug.synthesis.visibility import Threshold
 
@@ -32,6 +34,9 @@ class Synthesis:
             of half its length. 0 centres it, 1 allows any place within the clip, None takes any part of the motion, for
             long footage of one continuing activity.
         mirror: Share of mirror images, whose label is that of the class that the data set names for them. 0 for none.
+        swap: Share of clips that stay in the film, place and view that the motion is from: the filmed person is taken
+            out and another one acts there. Clips whose film does not allow it are shown as all others are, and counted.
+        film: Takes people out of films; None where no clip is swapped.
         blend: Share of clips in which two similar performances of one class are blended into one.
         resample_every: Epochs after which all recipes are sampled again; 0 keeps the finite set.
         min_shown: Least share of the acting person's joints (22, of the body) that a clip shows: in the picture, and
@@ -54,6 +59,8 @@ class Synthesis:
     min_quality: float = 0.0
     crop: float | None = 0.8
     mirror: float = 0.0
+    swap: float = 0.0
+    film: Background | None = None
     blend: float = 0.0
     resample_every: int = 0
     min_shown: float = 0.7
@@ -75,10 +82,30 @@ class Synthesis:
             raise ValueError(
                 f"Expected synth.max_tries to be a whole number of 1 or more, got {self.max_tries!r}. Change it."
             )
-        for name in ("crop", "mirror", "blend", "min_shown", "min_shown_half_second"):
+        for name in ("crop", "mirror", "swap", "blend", "min_shown", "min_shown_half_second"):
             value = getattr(self, name)
             if value is not None and not (isinstance(value, int | float) and 0 <= value <= 1):
                 raise ValueError(f"Expected synth.{name} to be a share from 0 to 1, got {value!r}. Set synth.{name}.")
+
+        if self.swap > 0 and self.film is None:
+            raise ValueError(
+                f"Expected synth.film to take people out of films, since synth.swap is {self.swap}, got none. Choose "
+                "synth/film=emptied, or set synth.swap=0."
+            )
+
+    def prepare(self, films: Sequence[tuple[Record, Reference]]) -> "Synthesis":
+        """The same with places of these films, which are training film and no other.
+
+        Raises:
+            NoSceneError: If they give no place, or no film for swapped clips.
+        """
+        film = self.film if self.film is None or self.swap == 0 else self.film.prepare(films)
+        return replace(self, background=self.background.prepare(films), film=film)
+
+    @property
+    def places(self) -> tuple[Background, ...]:
+        """All places that clips may show."""
+        return (self.background,) if self.film is None or self.swap == 0 else (self.background, self.film)
 
     @property
     def threshold(self) -> Threshold:

@@ -10,10 +10,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from synthaug.avatars import Avatar
-from synthaug.backgrounds import Outline
+from synthaug.backgrounds import Background, Outline
 from synthaug.body.blending import blend
 from synthaug.body.contacts import reenact_together
-from synthaug.body.grounding import OffFloorError, ground
+from synthaug.body.grounding import OffFloorError, floor_offsets, ground, lower
 from synthaug.body.mirroring import mirror_in_place
 from synthaug.body.skeleton import JOINT_NAMES, Skeleton, centre_of, joint_positions, mean_skeleton, move_motion
 from synthaug.files import digest_of, motion_digest
@@ -104,13 +104,15 @@ class Stager:
             ValueError: If it names a person whom the motion lacks.
         """
         placed = self.place(recipe)
-        scene = self._find_scene(placed.background, placed.asked)
+        scene = self._find_scene(self._choose_place(recipe), placed.background, placed.asked)
         return self._make_job([self._load(actor) for actor in recipe.actors], placed, scene)
 
     def place(self, recipe: Recipe) -> Placement:
         """Who stands where in the clip that a recipe decides; errors as for `stage`."""
         lead = self.performances.find(recipe.actors[0].motion)
         times = recipe.start + torch.arange(recipe.num_frames, dtype=torch.float64) / recipe.fps
+        if recipe.swapped is not None:
+            return self._stay(recipe, recipe.swapped, camera_at(lead, times, recipe.size), times)
         motions = [self._perform(actor, times) for actor in recipe.actors]
         view = self._look(recipe, motions, camera_at(lead, times, recipe.size))
         if view.outline.spot is not None:
@@ -118,6 +120,40 @@ class Stager:
             if any(one is not other for one, other in zip(motions, grounded, strict=True)):
                 motions, view = grounded, self._look(recipe, grounded, camera_at(lead, times, recipe.size))
         return self._settle(recipe, motions, view)
+
+    def _stay(self, recipe: Recipe, values: Values, own: Camera, times: Float[Tensor, " time"]) -> Placement:
+        """People where the filmed ones are, seen by the camera that filmed them; mirrored with the finished picture.
+
+        Camera and people are lowered together where these are off the floor (on a bed, or because the floor was
+        guessed): that changes no picture, and shadows lie where people touch the ground.
+        """
+        plain = [replace(actor, mirrored=False) for actor in recipe.actors]
+        motions, skeletons = [self._perform(actor, times) for actor in plain], [self._skeleton(who) for who in plain]
+        fitted = reenact_together(motions, mean_skeleton(), skeletons)
+        height = floor_offsets(fitted[0], skeletons[0])
+        lowered = tuple(lower(motion, height) for motion in fitted)
+        viewmats = own.viewmats.clone()
+        viewmats[:, :3, 3] += viewmats[:, :3, 1] * height[:, None].to(viewmats)
+        camera = replace(own, viewmats=viewmats)
+        joints = tuple(joint_positions(motion, who) for motion, who in zip(lowered, skeletons, strict=True))
+        outline = self._choose_place(recipe).outline(values, camera)
+        return Placement(lowered, joints, camera, camera, values, outline)
+
+    def _choose_place(self, recipe: Recipe) -> Background:
+        """What shows the place of a recipe.
+
+        Raises:
+            ValueError: If it is swapped, and there is nothing to take people out of films with.
+        """
+        film = self.synthesis.film
+        if recipe.swapped is None:
+            return self.synthesis.background
+        if film is None:
+            raise ValueError(
+                "Expected synth.film to take people out of films, since the recipe is swapped, got none. Replay "
+                "recipes with the settings that they were made with."
+            )
+        return film
 
     def _look(self, recipe: Recipe, motions: Sequence[Motion], own: Camera) -> _View:
         """The view of people who move like this, and what its place is like."""
@@ -155,7 +191,16 @@ class Stager:
         except OffFloorError:
             return False
         visible = find_visible(placed.joints, placed.camera, placed.outline.depth_at)
-        return threshold.accepts(visible[:, self._asked_joints(recipe.actors[0])], recipe.fps)
+        lead = recipe.actors[0]
+        # In its own film a person shows what the film shows.
+        asked = self._asked_joints(lead) if recipe.swapped is None else self._filmed_joints(lead.motion)
+        return threshold.accepts(visible[:, asked], recipe.fps)
+
+    def _filmed_joints(self, key: str) -> Bool[Tensor, " 22"]:
+        """Which joints the film of a motion shows; all if it shows none."""
+        reference = self.performances.find(key)
+        filmed = find_filmed(joint_positions(reference.motion, mean_skeleton()), reference.camera)
+        return filmed if bool(filmed.any()) else torch.ones_like(filmed)
 
     def _asked_joints(self, actor: Actor) -> Bool[Tensor, " 22"]:
         """Which joints a clip of this actor's motion should show: all, unless the film has too few of them."""
@@ -186,9 +231,9 @@ class Stager:
     def _load(self, actor: Actor) -> Avatar:
         return self.synthesis.avatar.load(actor.identity)
 
-    def _find_scene(self, values: Values, camera: Camera) -> Scene:
+    def _find_scene(self, background: Background, values: Values, camera: Camera) -> Scene:
         """The place; from the cache if it is worth keeping."""
-        cache, background = self.synthesis.cache, self.synthesis.background
+        cache = self.synthesis.cache
         if cache is None or not background.cacheable(values):
             return background.scene(values, camera)
         words = json.dumps([FORMAT, background.fingerprint, values, camera.height, camera.width], sort_keys=True)

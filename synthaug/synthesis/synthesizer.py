@@ -12,7 +12,7 @@ from synthaug.compositing.layers import darken, occlude, over
 from synthaug.compositing.shadows import contact_shadow
 from synthaug.progress import track
 from synthaug.structures import Clip, ClipFormat, Recipe, Rendering, Values
-from synthaug.synthesis.ground_truth import GroundTruth, ground_truth
+from synthaug.synthesis.ground_truth import GroundTruth, ground_truth, mirror_truth
 from synthaug.synthesis.performances import Performances
 from synthaug.synthesis.recipes import RecipeSampler, Shown
 from synthaug.synthesis.references import References
@@ -148,7 +148,8 @@ class Synthesizer:
         rendering = self.synthesis.renderer.render(job.people, job.camera, depth=depth is not None, labels=True)
         if depth is not None:
             rendering = occlude(rendering, depth)
-        return ground_truth(rendering, job.joints, job.camera)
+        truth = ground_truth(rendering, job.joints, job.camera)
+        return mirror_truth(truth) if is_flipped(recipe) else truth
 
     def read_cache(self, job: RenderJob) -> Rendering | None:
         """The rendered people of a job from the cache; None if it lacks them, or if there is no cache."""
@@ -162,6 +163,8 @@ class Synthesizer:
     def finish(self, recipe: Recipe, job: RenderJob, rendering: Rendering) -> Clip:
         """Lay rendered people over their place, and record the picture with the sensor."""
         video, people = composite(job, rendering)
+        if is_flipped(recipe):
+            video, people = video.flip(-1), people.flip(-1)
         if self.synthesis.sensor is not None:
             video = self.synthesis.sensor.record(video, recipe.sensor, people=people, filmed=job.scene.filmed)
         duration = min(self._performances.find(actor.motion).motion.duration for actor in recipe.actors)
@@ -176,3 +179,8 @@ class Synthesizer:
             recipe=recipe,
             looped=looped,
         )
+
+
+def is_flipped(recipe: Recipe) -> bool:
+    """Whether the finished picture is mirrored: in its own film, the place changes sides as the people do."""
+    return recipe.swapped is not None and recipe.actors[0].mirrored

@@ -6,22 +6,28 @@ import numpy as np
 import pytest
 import torch
 
+from synthaug.backgrounds.plate.extraction import find_bodies
+from synthaug.backgrounds.plate.filling import fill_holes
+from synthaug.backgrounds.plate.pooling import Thumbnail, choose_donors, pool
 from synthaug.backgrounds.plate.removal import (
     PlateError,
     Samples,
+    Uncovered,
     camera_shift,
+    close_hole,
     mask_people,
     masked_median,
     remove_people,
 )
+from synthaug.backgrounds.plate.silhouettes import MARGIN, Region, Segmenter, add_changes, find_region, outline_people
 from synthaug.backgrounds.plates import Plates
-from synthaug.body.skeleton import joint_positions, mean_skeleton
+from synthaug.body.skeleton import JOINT, joint_positions, mean_skeleton
 from synthaug.datamodule.guards import check_backgrounds
 from synthaug.datasets import LeakError, Split
 from synthaug.structures import Motion, Record, Reference
 from synthaug.testing.backgrounds import check_background
 from synthaug.testing.cameras import example_camera
-from synthaug.video import read_frames, write_video
+from synthaug.video import probe, read_frames, write_video
 
 FRAMES, HEIGHT, WIDTH = 48, 96, 160
 
@@ -53,10 +59,10 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
 
 def test_the_plate_of_a_moving_blob_is_the_true_background():
     frames, people = blob_film()
-    empty = remove_people(Samples(frames, people, frames[:0]), max_hole=0.1, max_shift=0.6)
+    empty = remove_people(Samples(frames, people, frames[:0]), max_shift=0.6)
     # Noise of 3 in single frames is 38.6 dB; a median of over 20 samples leaves 1.25 * 3 / sqrt(20), above 48 dB.
     assert psnr(empty.picture, scenery()) > 44
-    assert empty.hole == 0
+    assert not empty.hole.any()
 
 
 def test_a_blob_that_lingers_shows_through_a_plain_median_but_not_through_ours():
@@ -69,31 +75,32 @@ def test_a_blob_that_lingers_shows_through_a_plain_median_but_not_through_ours()
 def test_small_holes_are_filled_and_large_ones_refused():
     frames, people = blob_film()
     people[:, 10:14, 10:14] = True
-    assert remove_people(Samples(frames, people, frames[:0]), max_hole=0.1, max_shift=0.6).hole == pytest.approx(
-        16 / HEIGHT / WIDTH
-    )
+    scene = remove_people(Samples(frames, people, frames[:0]), max_shift=0.6)
+    assert scene.hole.mean() == pytest.approx(16 / HEIGHT / WIDTH)
+    filled = close_hole(scene, max_hole=0.1)
+    np.testing.assert_array_equal(filled[~scene.hole], scene.picture[~scene.hole])
     people[:, :, :40] = True
     with pytest.raises(PlateError, match="at most 10 % of the picture to be always covered, got 25 %"):
-        remove_people(Samples(frames, people, frames[:0]), max_hole=0.1, max_shift=0.6)
+        close_hole(remove_people(Samples(frames, people, frames[:0]), max_shift=0.6), max_hole=0.1)
 
 
 def test_frames_about_which_nothing_is_known_fill_holes_where_nobody_is():
     """The blob stands still while it is known, and walks away later: what it hid comes out of the later frames."""
     frames, people = blob_film()
     known, mask = np.repeat(frames[6:7], 8, 0), np.repeat(people[6:7], 8, 0)
-    empty = remove_people(Samples(known, mask, frames[20:]), max_hole=0.001, max_shift=0.6)
-    assert empty.hole == 0
+    empty = remove_people(Samples(known, mask, frames[20:]), max_shift=0.6)
+    assert not empty.hole.any()
     assert psnr(empty.picture[40:70, 10:50], scenery()[40:70, 10:50]) > 38
     # If it hardly moves, it is seen to stick out, and the hole stays.
     with pytest.raises(PlateError, match="The person hides too much"):
-        remove_people(Samples(known, mask, frames[9:13]), max_hole=0.001, max_shift=0.6)
+        close_hole(remove_people(Samples(known, mask, frames[9:13]), max_shift=0.6), max_hole=0.001)
 
 
 def test_a_person_who_never_leaves_is_not_taken_for_furniture():
     frames, people = blob_film()
     known, mask = np.repeat(frames[6:7], 8, 0), np.repeat(people[6:7], 8, 0)
     with pytest.raises(PlateError, match="The person hides too much"):
-        remove_people(Samples(known, mask, known), max_hole=0.001, max_shift=0.6)
+        close_hole(remove_people(Samples(known, mask, known), max_shift=0.6), max_hole=0.001)
 
 
 def test_a_moving_camera_is_refused_and_a_still_one_is_not():
@@ -101,7 +108,7 @@ def test_a_moving_camera_is_refused_and_a_still_one_is_not():
     panned = np.stack([wide[:, k : k + WIDTH] for k in range(0, 48)])
     nobody = np.zeros(panned.shape[:3], bool)
     with pytest.raises(PlateError, match="The camera moves"):
-        remove_people(Samples(panned, nobody, panned[:0]), max_hole=0.1, max_shift=0.6)
+        remove_people(Samples(panned, nobody, panned[:0]), max_shift=0.6)
     frames, people = blob_film()
     assert camera_shift(frames, people) < 0.3
 
@@ -154,7 +161,7 @@ def film(root: Path, name: str = "walk", *, pan: int = 0) -> tuple[Record, Refer
 
 def test_plates_come_out_of_film_and_are_backgrounds(tmp_path):
     record, reference = film(tmp_path)
-    plates = Plates(tmp_path / "cache").prepare([(record, reference)])
+    plates = Plates(tmp_path / "cache", silhouettes="tubes").prepare([(record, reference)])
     check_background(plates)
     scene = plates.scene({"plate": "walk"}, example_camera(frames=3, height=HEIGHT, width=WIDTH))
     # H.264 at its usual quality is what limits this.
@@ -169,7 +176,7 @@ def test_a_crop_follows_the_spot_and_its_camera_agrees(tmp_path):
     aside = replace(
         reference, motion=replace(reference.motion, transl=reference.motion.transl + torch.tensor([1.0, 0, 0]))
     )
-    plates = Plates(tmp_path / "cache", max_hole=0.5).prepare([(record, aside)])
+    plates = Plates(tmp_path / "cache", silhouettes="tubes", max_hole=0.5).prepare([(record, aside)])
     scene = plates.scene({"plate": "walk"}, example_camera(frames=1, height=64, width=64))
     spot = torch.tensor([scene.spot[0], 0.9, scene.spot[2]])
     seen = scene.camera.viewmats[0, :3, :3] @ spot + scene.camera.viewmats[0, :3, 3]
@@ -187,7 +194,7 @@ def test_a_crop_follows_the_spot_and_its_camera_agrees(tmp_path):
 def test_records_of_one_file_share_one_plate(tmp_path):
     record, reference = film(tmp_path)
     half = replace(record, key="walk-again", end=1.0)
-    plates = Plates(tmp_path / "cache").prepare([(record, reference), (half, reference)])
+    plates = Plates(tmp_path / "cache", silhouettes="tubes").prepare([(record, reference), (half, reference)])
     assert list(plates.plates) == ["walk"]
 
 
@@ -201,7 +208,7 @@ def test_what_a_film_shows_outside_the_training_intervals_reaches_no_plate(tmp_p
     write_video(tmp_path / "parts.mp4", video, fps=24.0)
     trained = replace(record, key="parts#0-1", path=tmp_path / "parts.mp4", end=third / 24.0)
     few = replace(reference, motion=Motion.from_pose(torch.zeros(4, 55, 3), reference.motion.transl[:4], fps=24.0))
-    plates = Plates(tmp_path / "cache", max_hole=0.9).prepare([(trained, few)])
+    plates = Plates(tmp_path / "cache", silhouettes="tubes", max_hole=0.9).prepare([(trained, few)])
     scene = plates.scene({"plate": trained.key}, example_camera(frames=1, height=HEIGHT, width=WIDTH))
     shown = scene.frames[0].permute(1, 2, 0).numpy()[red].reshape(-1, 3).mean(0)
     np.testing.assert_allclose(shown, scenery()[red].reshape(-1, 3).mean(0), atol=40)
@@ -217,7 +224,7 @@ def pelvis(reference: Reference) -> tuple[int, int]:
 
 def test_plates_of_held_out_clips_are_a_leak(tmp_path):
     record, reference = film(tmp_path)
-    plates = Plates(tmp_path / "cache").prepare([(record, reference)])
+    plates = Plates(tmp_path / "cache", silhouettes="tubes").prepare([(record, reference)])
     other = replace(record, key="other")
     check_backgrounds(plates, Split((record,), (), (replace(other, subject="s2"),)), "subject")
     for train, tested in ((other, replace(record, subject="s2")), (record, other)):
@@ -228,26 +235,156 @@ def test_plates_of_held_out_clips_are_a_leak(tmp_path):
 def test_the_cache_is_used_and_a_damaged_one_renewed(tmp_path):
     record, reference = film(tmp_path)
     cache = tmp_path / "cache"
-    first = Plates(cache).prepare([(record, reference)])
-    (picture,) = cache.rglob("*.png")
-    time = picture.stat().st_mtime_ns
-    again = Plates(cache).prepare([(record, reference)])
-    assert picture.stat().st_mtime_ns == time
+    first = Plates(cache, silhouettes="tubes").prepare([(record, reference)])
+    pictures = list(cache.rglob("*.png"))  # what the film uncovers, and the plate
+    times = [picture.stat().st_mtime_ns for picture in pictures]
+    again = Plates(cache, silhouettes="tubes").prepare([(record, reference)])
+    assert [picture.stat().st_mtime_ns for picture in pictures] == times
     assert again.fingerprint == first.fingerprint
-    picture.write_bytes(b"damaged")
-    Plates(cache).prepare([(record, reference)])
-    assert picture.stat().st_size > 100
+    for picture in pictures:
+        picture.write_bytes(b"damaged")
+        Plates(cache, silhouettes="tubes").prepare([(record, reference)])
+        assert picture.stat().st_size > 100
+
+
+def without_hole(scene: np.ndarray, part: tuple[slice, slice]) -> Uncovered:
+    hole = np.zeros(scene.shape[:2], bool)
+    hole[part] = True
+    picture = scene.copy()
+    picture[hole] = (255, 0, 255)
+    return Uncovered(picture, hole, 0.0)
+
+
+def test_another_film_of_the_camera_shows_what_one_hides_in_its_own_exposure():
+    """Law: what is completed is what was there, although the other film is darker and hides something else."""
+    truth = scenery(192, 320)
+    own = without_hole(truth, (slice(60, 150), slice(100, 150)))
+    dark = (0.7 * truth + 10).astype(np.uint8)
+    other = without_hole(dark, (slice(60, 150), slice(200, 250)))
+    scene, used = pool(own, [other])
+    assert used == [0] and not scene.hole.any()
+    np.testing.assert_array_equal(scene.picture[~own.hole], truth[~own.hole])
+    # Darkening to 0.7 rounds to a value and a half of the brighter picture.
+    assert psnr(scene.picture[own.hole], truth[own.hole]) > 36
+
+
+def test_a_camera_that_was_touched_is_brought_into_line():
+    wide = scenery(192, 330, seed=3)
+    own = without_hole(wide[:, :320].copy(), (slice(60, 150), slice(100, 150)))
+    scene, used = pool(own, [Uncovered(wide[:, 4:324].copy(), np.zeros((192, 320), bool), 0.0)])
+    assert used == [0]
+    assert psnr(scene.picture[own.hole], wide[:, :320][own.hole]) > 24
+
+
+def test_another_place_lends_nothing():
+    own = without_hole(scenery(192, 320), (slice(60, 150), slice(100, 150)))
+    other = Uncovered(np.ascontiguousarray(scenery(192, 320, seed=8)[:, ::-1]), np.zeros((192, 320), bool), 0.0)
+    assert choose_donors(Thumbnail.of(own), [Thumbnail.of(other)]) == []
+    blocks = np.random.default_rng(0).integers(0, 255, (24, 40, 3)).repeat(8, 0).repeat(8, 1).astype(np.uint8)
+    scene, used = pool(own, [Uncovered(blocks, np.zeros((192, 320), bool), 0.0)])
+    assert used == [] and scene is own
+
+
+def test_films_of_one_camera_share_what_they_uncover(tmp_path):
+    """Somebody who keeps still hides a wall for good; another film of the camera shows it."""
+    record, reference = film(tmp_path)
+    still = Motion.from_pose(torch.zeros(12, 55, 3), reference.motion.transl[:1].expand(12, 3).clone(), fps=24.0)
+    video = read_frames(record.path, [0] * 12)
+    write_video(tmp_path / "still.mp4", video, fps=24.0)
+    stands = replace(record, key="still", path=tmp_path / "still.mp4", end=0.5)
+    films = [(record, reference), (stands, replace(reference, motion=still))]
+    alone = Plates(tmp_path / "a", silhouettes="tubes", max_hole=0.9).prepare(films[1:])
+    both = Plates(tmp_path / "b", silhouettes="tubes", max_hole=0.9).prepare(films)
+    assert alone.plates["still"].filled > 0.05 and alone.sources == ("still",)
+    assert both.plates["still"].filled == 0
+    assert set(both.sources) == {"still", "walk"}
+    scene = both.scene({"plate": "still"}, example_camera(frames=1, height=HEIGHT, width=WIDTH))
+    assert psnr(scene.frames[0].permute(1, 2, 0).numpy(), scenery()) > 26
+    other = [(replace(record, camera="left"), reference), (replace(stands, camera="right"), films[1][1])]
+    named = Plates(tmp_path / "c", silhouettes="tubes", max_hole=0.9).prepare(other)
+    assert named.plates["still"].filled == alone.plates["still"].filled
+
+
+class Painted(Segmenter):
+    """Finds what differs from the scenery, as a network finds people."""
+
+    def segment(self, frame: np.ndarray, region: Region) -> np.ndarray:
+        return (np.abs(frame.astype(int) - scenery()).max(-1) > 60).astype(np.float32)
+
+
+def test_silhouettes_hide_less_than_tubes_and_still_the_person(tmp_path):
+    record, reference = film(tmp_path)
+    info, size = probe(record.path), (HEIGHT, WIDTH)
+    (bodies,) = find_bodies([(record, reference)], info, [20], size)
+    frame = read_frames(record.path, [20])[0].permute(1, 2, 0).numpy()
+    close = outline_people(frame, bodies, Painted())
+    painted = np.zeros(size, np.uint8)
+    for x, y in bodies[0].pixels.round().astype(int).tolist():
+        cv2.circle(painted, (x, y), 3, (1,), -1)
+    person = painted > 0
+    assert close.sum() < 0.9 * bodies[0].mask(size, 0.17).sum()
+    assert (person & ~close).sum() < 0.03 * person.sum()
+
+
+def test_what_somebody_holds_and_the_shadow_go_with_the_person_and_others_stay(tmp_path):
+    record, reference = film(tmp_path)
+    (bodies,) = find_bodies([(record, reference)], probe(record.path), [20], (HEIGHT, WIDTH))
+    frame = scenery()
+    person = bodies[0].mask((HEIGHT, WIDTH), 0.1)
+    frame[person] = (20, 20, 60)
+    rows, columns = np.nonzero(person)
+    foot = rows.max()
+    side = columns[rows > foot - 4].max()
+    frame[foot - 4 : foot + 2, side - 4 : side + 10] = (0.6 * frame[foot - 4 : foot + 2, side - 4 : side + 10]).astype(
+        np.uint8
+    )
+    frame[5:25, 2:10] = (250, 20, 250)  # a bystander
+    scene = Uncovered(scenery(), np.zeros((HEIGHT, WIDTH), bool), 0.0)
+    found = add_changes(frame, person, bodies, scene)
+    assert found[person].all()
+    assert found[foot - 2 : foot, side + 1 : side + 8].mean() > 0.9
+    assert not found[:28, :12].any()
+
+
+def test_a_region_turns_with_the_body():
+    lying = np.zeros((22, 2))
+    lying[:, 0] = np.linspace(20, 100, 22)
+    lying[JOINT["pelvis"]], lying[JOINT["neck"]] = (60, 40), (90, 40)
+    region = find_region(lying)
+    assert region.turn == pytest.approx(np.pi / 2)
+    assert region.side == pytest.approx(MARGIN * np.ptp(lying[:, 0]))
+
+
+def test_patches_continue_what_surrounds_a_hole():
+    """Law: in a picture of stripes a filled hole has the stripes, where a mean would be grey."""
+    stripes = np.zeros((96, 128, 3), np.uint8)
+    stripes[(np.arange(96) // 6) % 2 == 0] = 200
+    hole = np.zeros((96, 128), bool)
+    hole[20:80, 50:80] = True
+    broken = stripes.copy()
+    broken[hole] = (0, 255, 0)
+    filled = fill_holes(broken, hole)
+    np.testing.assert_array_equal(filled[~hole], stripes[~hole])
+    assert np.abs(filled[hole].astype(int) - stripes[hole]).mean() < 12
+    np.testing.assert_array_equal(filled, fill_holes(broken, hole))
+    with pytest.raises(ValueError, match="hole as large as the picture"):
+        fill_holes(stripes, np.ones((96, 128), bool))
+
+
+def test_an_unknown_way_to_silhouettes_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="got 'magic'"):
+        Plates(tmp_path, silhouettes="magic")
 
 
 def test_moving_cameras_and_broken_files_are_counted(tmp_path):
     good, panned = film(tmp_path), film(tmp_path, "panned", pan=70)
     (tmp_path / "empty.mp4").touch()
     empty = (replace(good[0], key="empty", path=tmp_path / "empty.mp4"), good[1])
-    plates = Plates(tmp_path / "cache").prepare([good, panned, empty])
+    plates = Plates(tmp_path / "cache", silhouettes="tubes").prepare([good, panned, empty])
     assert list(plates.plates) == ["walk"]
     assert "The camera moves" in plates.refused["panned"]
     assert "empty" in plates.refused["empty"]
-    again = Plates(tmp_path / "cache").prepare([good, panned, empty])
+    again = Plates(tmp_path / "cache", silhouettes="tubes").prepare([good, panned, empty])
     assert again.refused == plates.refused
 
 
@@ -257,11 +394,11 @@ def test_without_film_there_is_nothing_to_choose_from(tmp_path):
     with pytest.raises(ValueError, match="got no plate from any of 0 .*synth/background=rooms"):
         Plates(tmp_path).prepare([])
     with pytest.raises(ValueError, match="The camera moves.*synth/background=rooms"):
-        Plates(tmp_path / "cache").prepare([film(tmp_path, pan=70)])
+        Plates(tmp_path / "cache", silhouettes="tubes").prepare([film(tmp_path, pan=70)])
 
 
 def test_a_plate_of_other_film_is_refused(tmp_path):
-    plates = Plates(tmp_path / "cache").prepare([film(tmp_path)])
+    plates = Plates(tmp_path / "cache", silhouettes="tubes").prepare([film(tmp_path)])
     with pytest.raises(KeyError, match="got 'elsewhere'"):
         plates.scene({"plate": "elsewhere"}, example_camera())
 

@@ -13,6 +13,8 @@ from synthaug.cli.targets import check_targets
 WRITTEN = Path(__file__).parent / "written_by_0_1"
 """The config.yaml of three runs, and every `_target_` of conf/, as commit 454b34c wrote them."""
 RUNS = {"demo": [], "toyota": ["dataset=toyota"], "full": ["arm=full"]}
+STATED = {"toyota": ["synth.background.parts.plates.max_hole=0.12"]}
+"""What they state and today's defaults have otherwise."""
 
 
 def old(name):
@@ -37,8 +39,9 @@ def test_an_old_run_s_configuration_is_today_s(name):
     modern = modernize(tree)
     check_targets(modern)
     assert list(unbound(modern)) == []
-    # 0.1 took every recipe, whatever it showed.
-    assert modern == today([*RUNS[name], "synth.min_shown=0.0", "synth.min_shown_half_second=0.0"])
+    # 0.1 took every recipe, whatever it showed, and took nobody out of a film.
+    settings = ["synth.min_shown=0.0", "synth.min_shown_half_second=0.0", "synth.film=null"]
+    assert modern == today([*RUNS[name], *STATED.get(name, []), *settings])
     assert tree == before, "the caller's tree is left as it is"
 
 

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from synthaug.backgrounds.plate.filling import fill_holes
 from synthaug.body.skeleton import JOINT, PARENTS
 
 REACH = 0.17
@@ -26,8 +27,6 @@ NEIGHBOURHOOD = 0.09
 MIN_CHANGED = 0.2
 """Share of a hole that must have changed before its person counts as gone: a body fills a third of the tubes around
 its bones."""
-INPAINT_RADIUS = 6
-"""Pixels around holes that inpainting looks at."""
 
 
 class PlateError(ValueError):
@@ -35,17 +34,17 @@ class PlateError(ValueError):
 
 
 @dataclass(frozen=True, eq=False)
-class EmptyScene:
-    """An empty scene.
+class Uncovered:
+    """What a film shows of its place.
 
     Attributes:
-        picture: sRGB.
-        hole: Share of the picture that was never uncovered and is inpainted.
+        picture: sRGB; in the hole it shows people.
+        hole: What was never uncovered.
         shift: Largest motion of the camera, pixels at a width of 320.
     """
 
     picture: UInt8[np.ndarray, "height width 3"]
-    hole: float
+    hole: Bool[np.ndarray, "height width"]
     shift: float
 
 
@@ -64,14 +63,14 @@ class Samples:
     others: UInt8[np.ndarray, "other height width 3"]
 
 
-def remove_people(samples: Samples, *, max_hole: float, max_shift: float) -> EmptyScene:
+def remove_people(samples: Samples, *, max_shift: float) -> Uncovered:
     """The scene without people: at each pixel the median of the samples in which nobody covers it.
 
     Pixels that no known frame uncovers are taken from the other frames, if these agree with the scene around the hole:
-    a person who stands there would differ from it. The rest is inpainted.
+    a person who stands there would differ from it. The rest is the hole.
 
     Raises:
-        PlateError: If the camera moves, or too much of the picture is never uncovered.
+        PlateError: If the camera moves.
     """
     shift = camera_shift(samples.frames, samples.people)
     if shift > max_shift:
@@ -83,14 +82,22 @@ def remove_people(samples: Samples, *, max_hole: float, max_shift: float) -> Emp
     picture = masked_median(samples.frames, samples.people)
     if hole.any() and len(samples.others) >= MIN_SAMPLES:
         picture, hole = _fill_hole(picture, hole, samples.others)
-    if hole.mean() > max_hole:
+    return Uncovered(picture, hole, shift)
+
+
+def close_hole(scene: Uncovered, *, max_hole: float) -> UInt8[np.ndarray, "height width 3"]:
+    """The picture with its hole filled out of itself.
+
+    Raises:
+        PlateError: If the hole is larger than this share of the picture.
+    """
+    share = float(scene.hole.mean())
+    if share > max_hole:
         raise PlateError(
             f"The person hides too much: expected at most {100 * max_hole:.0f} % of the picture to be always covered, "
-            f"got {100 * hole.mean():.0f} %. Use film in which people move about, or longer film."
+            f"got {100 * share:.0f} %. Use film in which people move about, or longer film."
         )
-    if hole.any():
-        picture = cv2.inpaint(picture, hole.astype(np.uint8), INPAINT_RADIUS, cv2.INPAINT_TELEA)
-    return EmptyScene(picture, float(hole.mean()), shift)
+    return fill_holes(scene.picture, scene.hole)
 
 
 def _fill_hole(
@@ -180,7 +187,12 @@ def _measure_shift(
 
 
 def mask_people(
-    pixels: Float[np.ndarray, "sample 55 2"], scales: Float[np.ndarray, "sample 55"], *, height: int, width: int
+    pixels: Float[np.ndarray, "sample 55 2"],
+    scales: Float[np.ndarray, "sample 55"],
+    *,
+    height: int,
+    width: int,
+    reach: float = REACH,
 ) -> Bool[np.ndarray, "sample height width"]:
     """Where the person of each sample may be: a wide tube around every bone, a disc around the head.
 
@@ -189,7 +201,9 @@ def mask_people(
         scales: Pixels per metre at each joint; not positive behind the camera.
         height: Height of the frames.
         width: Width of the frames.
+        reach: Metres around each bone; around the head as much more as heads are wider.
     """
+    head = reach * HEAD / REACH
     people = np.zeros((len(pixels), height, width), np.uint8)
     # OpenCV takes 32-bit coordinates; what lies further out than a few widths does not reach the picture.
     points = np.clip(pixels, -4 * width, 5 * width)
@@ -197,11 +211,11 @@ def mask_people(
         for joint, parent in enumerate(PARENTS):
             if parent < 0 or sizes[joint] <= 0 or sizes[parent] <= 0:
                 continue
-            radius = HEAD if joint == JOINT["head"] else REACH
+            radius = head if joint == JOINT["head"] else reach
             thick = max(math.ceil(2 * radius * (sizes[joint] + sizes[parent]) / 2), 1)
             ends = [tuple(int(value) for value in np.round(joints[k])) for k in (parent, joint)]
             cv2.line(frame, ends[0], ends[1], (1,), thickness=min(thick, 255))
         if sizes[JOINT["head"]] > 0:
             centre = tuple(int(value) for value in np.round(joints[JOINT["head"]]))
-            cv2.circle(frame, centre, math.ceil(HEAD * sizes[JOINT["head"]]), (1,), -1)
+            cv2.circle(frame, centre, math.ceil(head * sizes[JOINT["head"]]), (1,), -1)
     return people > 0
