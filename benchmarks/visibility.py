@@ -8,7 +8,11 @@ is shown if it lies in the picture and its own person is seen there, within a pi
 - `classes_without`: classes without a synthetic clip;
 - `floating`: share of clips on plates whose lowest point is off the floor by more than 5 % of the person's height where
   the film's person is on the ground; jumps may leave it;
-- `sharpness_ratio`, `people_sharpness_ratio`, `noise_ratio`: medians of synthetic to filmed, see `benchmarks.likeness`.
+- `sharpness_ratio`, `people_sharpness_ratio`, `noise_ratio`: medians of synthetic to filmed, see `benchmarks.likeness`;
+- `plates`: share of films that give an empty scene, and `filled`: mean share of these that no film uncovered; null where
+  nothing shows film;
+- `still_there`: share of swapped clips in whose emptied film, before anybody is put in, mediapipe finds a person where
+  the filmed one was, in the first, middle or last frame; null without swapped clips, as in `arm=swap`.
 """
 
 import argparse
@@ -16,7 +20,9 @@ import json
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from statistics import mean
 
 import torch
 from jaxtyping import Bool
@@ -24,15 +30,23 @@ from torch import Tensor
 from torch.nn.functional import max_pool2d
 
 from benchmarks.likeness import measure_likeness
+from synthaug.backgrounds.emptied import EmptiedFilms
+from synthaug.backgrounds.mixture import Mixture
+from synthaug.backgrounds.plates import Plates
 from synthaug.body.grounding import floor_offsets, stature
+from synthaug.body.skeleton import joint_positions, mean_skeleton, resample
 from synthaug.cli.configs import build_data, compose_config
 from synthaug.datamodule.module import SynthAugDataModule
 from synthaug.datasets import Protocol, Split
+from synthaug.motions.pose.network import MediapipeNetwork, PoseDetector
 from synthaug.structures import Recipe, Record
 from synthaug.synthesis import Synthesizer
 from synthaug.synthesis.ground_truth import GroundTruth
+from synthaug.synthesis.staging import camera_at
 from synthaug.synthesis.visibility import BODY, Threshold
 
+ROWS = 480
+"""Height in pixels of the frames in which people are looked for."""
 OFF_FLOOR = 0.05
 """Share of a person's height by which feet may be off the floor."""
 
@@ -54,6 +68,7 @@ class Findings:
     shown: list[bool] = field(default_factory=list)
     visible: list[float] = field(default_factory=list)
     floating: list[bool] = field(default_factory=list)
+    still_there: list[bool] = field(default_factory=list)
     failed: Counter[str] = field(default_factory=Counter)
 
 
@@ -74,8 +89,14 @@ def main() -> None:
     took = time.perf_counter() - start
     step = max(1, count // max(chosen.recipes, 1))
     found = Findings()
-    for recipe in (synthesizer.sample(index) for index in range(0, count, step)):
-        measure(synthesizer, recipe, found, data.class_names)
+    with MediapipeNetwork() if synthesizer.synthesis.swap else nullcontext() as network:
+        for recipe in (synthesizer.sample(index) for index in range(0, count, step)):
+            measure(synthesizer, recipe, found, data.class_names)
+            if network is not None and recipe.swapped is not None:
+                found.still_there.append(sees_filmed_person(synthesizer, recipe, network))
+                if found.still_there[-1]:
+                    print(f"Still there: {recipe.actors[0].motion} at {recipe.start} s")
+    filled = count_plates(synthesizer)
     shown = synthesizer.shown.values()
     print(
         f"{count} clips, {1000 * took / max(count, 1):.1f} ms each to choose; {sum(c.resampled for c in shown)} were "
@@ -91,6 +112,9 @@ def main() -> None:
                 "classes_without": [name for label, name in enumerate(data.class_names) if label not in present],
                 "floating": _share(found.floating),
                 **likeness,
+                "plates": _share([share is not None for share in filled]),
+                "filled": round(mean(shares), 4) if (shares := [s for s in filled if s is not None]) else None,
+                "still_there": _share(found.still_there),
             }
         )
     )
@@ -132,6 +156,44 @@ def floats(synthesizer: Synthesizer, recipe: Recipe) -> bool:
     who = synthesizer.synthesis.avatar.load(recipe.actors[0].identity).skeleton
     offsets = floor_offsets(job.motions[0], who)
     return bool((offsets.abs() > OFF_FLOOR * stature(who)).any())
+
+
+def count_plates(synthesizer: Synthesizer) -> list[float | None]:
+    """Of each film that a place wants to show, the share of its empty scene that was made up; None if it has none."""
+    waiting, filled = list(synthesizer.synthesis.places), dict[str, float | None]()
+    while waiting:
+        place = waiting.pop()
+        if isinstance(place, Mixture):
+            waiting += place.parts.values()
+        elif isinstance(place, Plates):
+            filled |= dict.fromkeys(place.refused) | {key: plate.filled for key, plate in place.plates.items()}
+        elif isinstance(place, EmptiedFilms):
+            filled |= dict.fromkeys(place.refused) | {key: film.scene.filled for key, film in place.films.items()}
+    return list(filled.values())
+
+
+def sees_filmed_person(synthesizer: Synthesizer, recipe: Recipe, network: PoseDetector) -> bool:
+    """Whether somebody is detected in the emptied film about where the filmed person was."""
+    assert recipe.swapped is not None and synthesizer.synthesis.film is not None
+    performances = synthesizer.references
+    reference = performances.by_key[recipe.actors[0].motion]
+    width = round(ROWS * reference.camera.width / reference.camera.height)
+    times = recipe.start + torch.arange(recipe.num_frames, dtype=torch.float64) / recipe.fps
+    camera = camera_at(reference, times, (ROWS, width))
+    frames = synthesizer.synthesis.film.scene(recipe.swapped, camera).frames.permute(0, 2, 3, 1).numpy()
+    joints = joint_positions(resample(reference.motion, times), mean_skeleton())[:, :BODY]
+    seen = joints @ camera.viewmats[:, :3, :3].mT + camera.viewmats[:, None, :3, 3]
+    pixels = ((seen / seen[..., 2:].clamp(min=0.05)) @ camera.Ks.mT)[..., :2]
+    for k in sorted({0, len(frames) // 2, len(frames) - 1}):
+        low, high = pixels[k].amin(0), pixels[k].amax(0)
+        for region in network.find(frames[k]):
+            person = network.look(frames[k], region)
+            if person is None:
+                continue
+            hips = torch.from_numpy(person.pixels[[23, 24]]).mean(0)
+            if bool((hips > low).all()) and bool((hips < high).all()):
+                return True
+    return False
 
 
 def see_joints(truth: GroundTruth) -> Bool[Tensor, "time 22"]:

@@ -16,7 +16,7 @@ from jaxtyping import Bool, UInt8
 from synthaug.backgrounds import Background, NoSceneError, Outline
 from synthaug.backgrounds.plate.extraction import Effort, Film, find_silhouettes
 from synthaug.backgrounds.plate.filling import spread
-from synthaug.backgrounds.plate.removal import Uncovered
+from synthaug.backgrounds.plate.removal import PlateError, Uncovered
 from synthaug.backgrounds.plate.scenes import (
     VERSION,
     EmptyScene,
@@ -188,11 +188,12 @@ class EmptiedFilms(Background):
         masks = _find_masks(files, ready, self.cache, self.silhouettes)
         shown: list[str] = []
         for path, scene in scenes.items():
+            place = scene if isinstance(scene, str) else masks[path]
             for record, reference in files[path]:
-                if isinstance(scene, str):
-                    found.refused[record.key] = scene
+                if isinstance(place, str) or isinstance(scene, str):
+                    found.refused[record.key] = str(place)
                     continue
-                found.films[record.key] = EmptiedFilm(path, scene, masks[path])
+                found.films[record.key] = EmptiedFilm(path, scene, place)
                 start = record.start + reference.notes.get("offset", 0.0)
                 found._spans[record.key] = (start, start + reference.motion.duration)
                 shown += [record.key, *scene.lenders]
@@ -229,7 +230,7 @@ def take_out(
     size = (frame.shape[0], frame.shape[1])
     if mask is None or not mask.any():
         return frame
-    covered = resize_frame(mask.astype(np.float32), size) > 0.02
+    covered = resize_frame(np.repeat(mask[..., None].astype(np.uint8) * 255, 3, axis=2), size)[..., 0] > 5
     if not covered.any():
         return frame
     soft = cv2.dilate(covered.astype(np.float32), np.ones((3, 3), np.uint8))
@@ -285,23 +286,28 @@ def read_masks(path: Path) -> Masks:
 
 def _find_masks(
     files: Mapping[Path, Film], scenes: Mapping[Path, EmptyScene], cache: Path, silhouettes: str
-) -> dict[Path, Path]:
-    """The file of each film's masks, written where the cache lacks it."""
-    paths = {}
+) -> dict[Path, Path | str]:
+    """The file of each film's masks, written where the cache lacks it, or why there is none."""
+    found: dict[Path, Path | str] = {}
     with open_segmenter(silhouettes) as segmenter:
         for path, scene in track(scenes.items(), "Finding silhouettes", len(scenes)):
             name = digest_of("silhouettes", str(VERSION), silhouettes, scene.name)
-            paths[path] = cache / name[:2] / f"{name}.npz"
-            if not paths[path].exists():
-                _write_masks(paths[path], path, files[path], scene, segmenter)
-    return paths
+            target = cache / name[:2] / f"{name}.npz"
+            refused = target.with_suffix(".refused")
+            if not target.exists() and not refused.exists():
+                try:
+                    write_atomic(target, _make_masks(path, files[path], scene, segmenter))
+                except PlateError as error:
+                    write_atomic(refused, str(error).encode())
+            found[path] = refused.read_text() if refused.exists() else target
+    return found
 
 
-def _write_masks(target: Path, path: Path, film: Film, scene: EmptyScene, segmenter: Segmenter | None) -> None:
+def _make_masks(path: Path, film: Film, scene: EmptyScene, segmenter: Segmenter | None) -> bytes:
     picture = read_picture(scene.picture)
     known = Uncovered(picture, np.zeros(picture.shape[:2], np.bool_), 0.0)
     indices, masks = find_silhouettes(path, film, probe(path), known, segmenter)
     content = io.BytesIO()
     bits = np.packbits(masks.reshape(len(masks), -1), axis=1)
     np.savez_compressed(content, indices=np.array(indices), bits=bits, size=np.array(masks.shape[1:]))
-    write_atomic(target, content.getvalue())
+    return content.getvalue()

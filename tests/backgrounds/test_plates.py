@@ -317,7 +317,8 @@ def test_silhouettes_hide_less_than_tubes_and_still_the_person(tmp_path):
     info, size = probe(record.path), (HEIGHT, WIDTH)
     (bodies,) = find_bodies([(record, reference)], info, [20], size)
     frame = read_frames(record.path, [20])[0].permute(1, 2, 0).numpy()
-    close = outline_people(frame, bodies, Painted())
+    close, confirmed = outline_people(frame, bodies, Painted())
+    assert confirmed
     painted = np.zeros(size, np.uint8)
     for x, y in bodies[0].pixels.round().astype(int).tolist():
         cv2.circle(painted, (x, y), 3, (1,), -1)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Int
 
-from synthaug.backgrounds.plate.removal import REACH, Samples, Uncovered, remove_people
+from synthaug.backgrounds.plate.removal import REACH, PlateError, Samples, Uncovered, remove_people
 from synthaug.backgrounds.plate.silhouettes import Body, Segmenter, add_changes, outline_people, shows_anybody
 from synthaug.body.skeleton import joint_positions, mean_skeleton
 from synthaug.structures import Record, Reference
@@ -16,6 +16,9 @@ from synthaug.video import VideoInfo, indices_at, read_frames
 
 MAX_SIDE = 544
 """Shorter side in pixels above which plates are made smaller: enough for clips of 512 and their crops."""
+CONFIRMED = 0.4
+"""Share of a film's frames in which the network must see people where their motion has them; lying and blurred ones are
+often missed."""
 FREE = 0.01
 """Share of the picture that wide tubes around people may leave covered before silhouettes are looked for: those show
 more of a place, and take a network."""
@@ -59,7 +62,8 @@ def uncover(path: Path, film: Film, info: VideoInfo, effort: Effort, segmenter: 
     found = remove_people(samples, max_shift=effort.max_shift)
     if segmenter is None or found.hole.mean() <= FREE:
         return found
-    outlines = [outline_people(frame, people, segmenter) for frame, people in zip(samples.frames, bodies, strict=True)]
+    seen_by = zip(samples.frames, bodies, strict=True)
+    outlines = [outline_people(frame, people, segmenter)[0] for frame, people in seen_by]
     # Close silhouettes leave holes in which somebody may be unseen in frames about which nothing is known.
     nearest = [bodies[int(np.abs(np.array(picked[0]) - index).argmin())] for index in picked[1]]
     empty = [not shows_anybody(frame, people, segmenter) for frame, people in zip(samples.others, nearest, strict=True)]
@@ -76,6 +80,9 @@ def find_silhouettes(
 ) -> tuple[list[int], Bool[np.ndarray, "frame height width"]]:
     """Every frame of a file's performances, and the pixels of the performers, what they hold, and their shadows.
 
+    Raises:
+        PlateError: If the network finds nobody where the motion has them: then somebody else would be taken out.
+
     Args:
         path: The file.
         film: Its records and motions.
@@ -87,7 +94,7 @@ def find_silhouettes(
     spans = [film_indices(part, info) for part in performances(film)]
     indices = [int(i) for i in np.unique(np.concatenate([np.arange(at[0], at[-1] + 1) for at in spans]))]
     masks = np.zeros((len(indices), *size), np.bool_)
-    bodies = find_bodies(film, info, indices, (size[0], size[1]))
+    bodies, found = find_bodies(film, info, indices, (size[0], size[1])), 0
     for first in range(0, len(indices), _CHUNK):
         part = slice(first, first + _CHUNK)
         frames = read_frames(path, indices[part], info=info, size=(size[0], size[1])).permute(0, 2, 3, 1).numpy()
@@ -95,8 +102,15 @@ def find_silhouettes(
             if segmenter is None:
                 masks[k] = mask_bodies(people, (size[0], size[1]), REACH)
             else:
-                masks[k] = outline_people(frame, people, segmenter)
+                masks[k], confirmed = outline_people(frame, people, segmenter)
+                found += confirmed
             masks[k] = add_changes(frame, masks[k], people, scene)
+    if segmenter is not None and found < CONFIRMED * len(indices):
+        raise PlateError(
+            f"Nobody is seen where the motion is: expected a person there in {100 * CONFIRMED:.0f} % of its frames, "
+            f"got {100 * found / len(indices):.0f} %. Check the motion with `synthaug preview`, or raise "
+            "synth.min_quality."
+        )
     return indices, masks
 
 

@@ -22,9 +22,9 @@ from synthaug.body.skeleton import JOINT
 
 MARGIN = 1.35
 """Side of the region that is looked at, in lengths of the person in it: flesh, and the error of an estimated pose."""
-NEAR = 0.26
-"""Metres around each bone within which the network is believed: hair, wide clothes, arms that moved faster than their
-estimate. Bystanders are farther off."""
+NEAR = 0.5
+"""Metres around each bone within which the network is believed, where what it found holds on to the bones: hair, wide
+clothes, and limbs of people who lie or move faster than their estimate."""
 CORE = 0.045
 """Metres around each bone that belong to the person whatever the network says: less than any limb is wide."""
 LIKELY = 0.3
@@ -201,30 +201,50 @@ class MediapipeSegmenter(Segmenter):
 
 def outline_people(
     frame: UInt8[np.ndarray, "height width 3"], bodies: Sequence[Body], segmenter: Segmenter
-) -> Bool[np.ndarray, "height width"]:
+) -> tuple[Bool[np.ndarray, "height width"], bool]:
     """The pixels of these people: what the network finds near their bones, and the bones' own flesh in any case.
 
-    Where the network misses somebody, the wide tubes of `mask_people` stand for the person.
+    Where the network misses somebody, it looks at the whole frame, and the wide tubes of `mask_people` stand for what
+    is still missed.
+
+    Returns:
+        The pixels, and whether the network found all people where their bones are.
     """
-    people = np.zeros(frame.shape[:2], np.bool_)
+    size = (frame.shape[0], frame.shape[1])
+    people, confirmed = np.zeros(size, np.bool_), True
     for body in bodies:
-        near, core = body.mask(frame.shape[:2], NEAR), body.mask(frame.shape[:2], CORE)
+        core = body.mask(size, CORE)
         if not core.any():
             continue
         found = segmenter.segment(frame, find_region(body.pixels[: JOINT["jaw"]])) > LIKELY
-        if found[core].mean() < LOST:
-            people |= body.mask(frame.shape[:2], REACH)
-        else:
-            margin = max(round(EDGE * body.scale), 1)
-            people |= widen((found & near) | core, margin)
-    return people
+        lost = found[core].mean() < LOST
+        if lost:
+            found |= (segmenter.segment(frame, _whole(size)) > LIKELY) | body.mask(size, REACH)
+            confirmed = False
+        shape = _join(found | core, core) & body.mask(size, NEAR)
+        people |= widen(shape | core, max(round(EDGE * body.scale), 1))
+    return people, confirmed
+
+
+def _join(
+    mask: Bool[np.ndarray, "height width"], seed: Bool[np.ndarray, "height width"]
+) -> Bool[np.ndarray, "height width"]:
+    """The connected parts of a mask that hold some of the seed."""
+    count, names = cv2.connectedComponents(mask.astype(np.uint8))
+    joined = np.zeros(count, np.bool_)
+    joined[names[seed & mask]] = True
+    joined[0] = False
+    return joined[names]
+
+
+def _whole(size: tuple[int, int]) -> Region:
+    return Region(size[1] / 2, size[0] / 2, float(max(size)), 0.0)
 
 
 def shows_anybody(frame: UInt8[np.ndarray, "height width 3"], bodies: Sequence[Body], segmenter: Segmenter) -> bool:
     """Whether the network finds a person in a frame: in the whole of it, or where these people were last."""
-    height, width = frame.shape[:2]
     regions = [find_region(body.pixels[: JOINT["jaw"]]) for body in bodies]
-    regions.append(Region(width / 2, height / 2, float(max(height, width)), 0.0))
+    regions.append(_whole((frame.shape[0], frame.shape[1])))
     return any((segmenter.segment(frame, region) > LIKELY).mean() > VISIBLE for region in regions)
 
 
@@ -263,10 +283,8 @@ def add_changes(
     left, even = sum(ratios) / 3, np.maximum.reduce(ratios) - np.minimum.reduce(ratios) < HUE
     shaded = (left < LIGHT_SHADE) & (left > DEEP_SHADE) & even & (away <= SHADE * scale)
     change = cv2.morphologyEx(((changed | shaded) & known).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-    count, names = cv2.connectedComponents(np.maximum(change, people.astype(np.uint8)))
-    joined = np.zeros(count, np.bool_)
-    joined[names[people]] = True
-    return people | widen(joined[names] & ~people, 2)
+    joined = _join((change > 0) | people, people)
+    return people | widen(joined & ~people, 2)
 
 
 def widen(mask: Bool[np.ndarray, "height width"], pixels: int) -> Bool[np.ndarray, "height width"]:
