@@ -9,7 +9,7 @@ is shown if it lies in the picture and its own person is seen there, within a pi
 - `floating`: share of clips on plates whose lowest point is off the floor by more than 5 % of the person's height where
   the film's person is on the ground; jumps may leave it;
 - `sharpness_ratio`, `people_sharpness_ratio`, `noise_ratio`: medians of synthetic to filmed, see `benchmarks.likeness`;
-- `plates`: share of films that give an empty scene, and `filled`: mean share of these that no film uncovered; null where
+- `plates`: share of films that give an empty scene, and `filled`: the mean share of these that is made up; null where
   nothing shows film;
 - `still_there`: share of swapped clips in whose emptied film, before anybody is put in, mediapipe finds a person where
   the filmed one was, in the first, middle or last frame; null without swapped clips, as in `arm=swap`.
