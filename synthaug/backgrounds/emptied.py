@@ -16,7 +16,7 @@ from jaxtyping import Bool, UInt8
 from synthaug.backgrounds import Background, NoSceneError, Outline
 from synthaug.backgrounds.plate.extraction import Effort, Film, find_silhouettes
 from synthaug.backgrounds.plate.filling import spread
-from synthaug.backgrounds.plate.removal import PlateError, Uncovered
+from synthaug.backgrounds.plate.removal import Uncovered
 from synthaug.backgrounds.plate.scenes import (
     VERSION,
     EmptyScene,
@@ -34,6 +34,9 @@ from synthaug.video import clip_times, indices_at, probe, read_frames, resize_fr
 
 logger = logging.getLogger(__name__)
 
+CONFIRMED = 0.35
+"""Share of a performance's frames in which the network must see people where their motion has them: else a bystander or
+a pillow would be taken out. People who lie and blurred ones are often missed."""
 DARKEST = 0.12
 """Least factor on the colours of people in a dark film: there, film shows little more than outlines of people."""
 MAX_LEVELLED = 24.0
@@ -54,6 +57,13 @@ class EmptiedFilm:
     scene: EmptyScene
     masks: Path
 
+    def confirms(self, span: tuple[float, float]) -> bool:
+        """Whether the people are seen where their motion has them between these seconds, in enough of the frames."""
+        first, last = indices_at(probe(self.path), span)
+        masks = read_masks(self.masks)
+        within = (masks.indices >= first) & (masks.indices <= last)
+        return bool(within.any()) and float(masks.seen[within].mean()) >= CONFIRMED
+
 
 @final
 class EmptiedFilms(Background):
@@ -62,7 +72,8 @@ class EmptiedFilms(Background):
     Pixels beside the people are the film's own, so that bystanders and curtains still move. Behind the people the empty
     scene of `Plates` is seen, levelled to the frame around it. The picture is flat: it fits the view of the camera that
     filmed it, which is the reference's own. Films whose camera moves, or whose people hide too much, are left out and
-    counted in `refused`. There is nothing to choose from until `prepare` is called.
+    counted in `refused`; so are performances in which nobody is seen where the motion has them. There is nothing to
+    choose from until `prepare` is called.
 
     Args:
         cache: Folder that keeps empty scenes and silhouettes; None is `plates` in the user's cache.
@@ -130,7 +141,7 @@ class EmptiedFilms(Background):
 
     def show_film(self, key: str, span: tuple[float, float], *, at: float, fps: float) -> Values | None:
         """Values that show the film of a record without its people; None if that film was refused."""
-        if key not in self.films:
+        if key not in self.films or not self.films[key].confirms(span):
             return None
         return {"film": key, "start": round(span[0], 6), "end": round(span[1], 6), "at": at, "fps": fps}
 
@@ -188,15 +199,19 @@ class EmptiedFilms(Background):
         masks = _find_masks(files, ready, self.cache, self.silhouettes)
         shown: list[str] = []
         for path, scene in scenes.items():
-            place = scene if isinstance(scene, str) else masks[path]
             for record, reference in files[path]:
-                if isinstance(place, str) or isinstance(scene, str):
-                    found.refused[record.key] = str(place)
+                if isinstance(scene, str):
+                    found.refused[record.key] = scene
                     continue
-                found.films[record.key] = EmptiedFilm(path, scene, place)
-                start = record.start + reference.notes.get("offset", 0.0)
-                found._spans[record.key] = (start, start + reference.motion.duration)
-                shown += [record.key, *scene.lenders]
+                film = EmptiedFilm(path, scene, masks[path])
+                spans = [_span(record, one) for one in (reference, *reference.others)]
+                seen = [span for span in spans if film.confirms(span)]
+                if len(seen) < len(spans):
+                    found.refused[record.key] = _explain_unseen(len(spans) - len(seen), len(spans))
+                if seen:
+                    found.films[record.key] = film
+                    found._spans[record.key] = seen[0]
+                    shown += [record.key, *scene.lenders]
         if not found.films:
             reasons = next(iter(found.refused.values()), "there is no film.")
             raise NoSceneError(
@@ -210,6 +225,20 @@ class EmptiedFilms(Background):
         stems = (f"{key}:{film.masks.stem}" for key, film in sorted(found.films.items()))
         found._fingerprint = f"emptied/{VERSION}/{self.light}/{digest_of(*stems)}"
         return found
+
+
+def _span(record: Record, reference: Reference) -> tuple[float, float]:
+    """Seconds of the file in which a performance is seen."""
+    start = record.start + reference.notes.get("offset", 0.0)
+    return start, start + reference.motion.duration
+
+
+def _explain_unseen(count: int, total: int) -> str:
+    return (
+        f"Nobody is seen where the motion is, in {count} of {total} performances: expected people there in "
+        f"{100 * CONFIRMED:.0f} % of the frames. Look at the motions with `synthaug preview`, or raise "
+        "synth.min_quality."
+    )
 
 
 def take_out(
@@ -254,11 +283,13 @@ class Masks:
         indices: Frames of the file, ascending.
         bits: The masks, eight pixels in a byte.
         size: Height and width of the masks.
+        seen: Whether people were seen where their motion has them.
     """
 
     indices: np.ndarray
     bits: np.ndarray
     size: tuple[int, int]
+    seen: np.ndarray
 
     def at(self, index: int) -> Bool[np.ndarray, "height width"] | None:
         """The mask of the nearest of these frames."""
@@ -281,33 +312,29 @@ def read_masks(path: Path) -> Masks:
         )
     with np.load(path) as kept:
         height, width = (int(side) for side in kept["size"])
-        return Masks(kept["indices"], kept["bits"], (height, width))
+        return Masks(kept["indices"], kept["bits"], (height, width), kept["seen"])
 
 
 def _find_masks(
     files: Mapping[Path, Film], scenes: Mapping[Path, EmptyScene], cache: Path, silhouettes: str
-) -> dict[Path, Path | str]:
-    """The file of each film's masks, written where the cache lacks it, or why there is none."""
-    found: dict[Path, Path | str] = {}
+) -> dict[Path, Path]:
+    """The file of each film's masks, written where the cache lacks it."""
+    found = {}
     with open_segmenter(silhouettes) as segmenter:
         for path, scene in track(scenes.items(), "Finding silhouettes", len(scenes)):
             name = digest_of("silhouettes", str(VERSION), silhouettes, scene.name)
-            target = cache / name[:2] / f"{name}.npz"
-            refused = target.with_suffix(".refused")
-            if not target.exists() and not refused.exists():
-                try:
-                    write_atomic(target, _make_masks(path, files[path], scene, segmenter))
-                except PlateError as error:
-                    write_atomic(refused, str(error).encode())
-            found[path] = refused.read_text() if refused.exists() else target
+            found[path] = cache / name[:2] / f"{name}.npz"
+            if not found[path].exists():
+                write_atomic(found[path], _make_masks(path, files[path], scene, segmenter))
     return found
 
 
 def _make_masks(path: Path, film: Film, scene: EmptyScene, segmenter: Segmenter | None) -> bytes:
     picture = read_picture(scene.picture)
     known = Uncovered(picture, np.zeros(picture.shape[:2], np.bool_), 0.0)
-    indices, masks = find_silhouettes(path, film, probe(path), known, segmenter)
+    found = find_silhouettes(path, film, probe(path), known, segmenter)
     content = io.BytesIO()
-    bits = np.packbits(masks.reshape(len(masks), -1), axis=1)
-    np.savez_compressed(content, indices=np.array(indices), bits=bits, size=np.array(masks.shape[1:]))
+    bits = np.packbits(found.masks.reshape(len(found.masks), -1), axis=1)
+    size = np.array(found.masks.shape[1:])
+    np.savez_compressed(content, indices=found.indices, bits=bits, size=size, seen=found.seen)
     return content.getvalue()

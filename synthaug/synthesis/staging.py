@@ -94,6 +94,7 @@ class Stager:
         self.synthesis = synthesis
         self.performances = performances
         self._filmed: dict[str, Bool[Tensor, " 22"]] = {}
+        self._in_own_film: dict[str, Bool[Tensor, " 22"]] = {}
         self._skeletons: dict[str, Skeleton] = {}
 
     def stage(self, recipe: Recipe) -> RenderJob:
@@ -198,9 +199,11 @@ class Stager:
 
     def _filmed_joints(self, key: str) -> Bool[Tensor, " 22"]:
         """Which joints the film of a motion shows; all if it shows none."""
-        reference = self.performances.find(key)
-        filmed = find_filmed(joint_positions(reference.motion, mean_skeleton()), reference.camera)
-        return filmed if bool(filmed.any()) else torch.ones_like(filmed)
+        if key not in self._in_own_film:
+            reference = self.performances.find(key)
+            filmed = find_filmed(joint_positions(reference.motion, mean_skeleton()), reference.camera)
+            self._in_own_film[key] = filmed if bool(filmed.any()) else torch.ones_like(filmed)
+        return self._in_own_film[key]
 
     def _asked_joints(self, actor: Actor) -> Bool[Tensor, " 22"]:
         """Which joints a clip of this actor's motion should show: all, unless the film has too few of them."""

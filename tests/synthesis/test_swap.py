@@ -1,6 +1,7 @@
 """Swapped clips: the clip's own film, place and view, the filmed person gone and another one there."""
 
 import json
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ from fakes import BeadPeople, Beads, Slower, Waves, camera, plan
 
 from synthaug.backgrounds import NoSceneError
 from synthaug.backgrounds.emptied import EmptiedFilms, take_out
+from synthaug.backgrounds.plate.silhouettes import Segmenter
 from synthaug.body.skeleton import JOINT, joint_positions, mean_skeleton
 from synthaug.datamodule.guards import check_backgrounds
 from synthaug.datasets import LeakError, Split
@@ -198,6 +200,36 @@ def test_films_that_cannot_be_emptied_are_refused_in_words_and_shown_elsewhere(r
     assert all(recipe.swapped is not None for recipe in recipes if recipe.actors[0].motion != "eve")
     with pytest.raises(NoSceneError, match="The camera moves.*synth.swap=0"):
         synthesizer((panned,), films)
+
+
+class Sees(Segmenter):
+    """A network that finds what differs from the place, or nobody at all."""
+
+    def __init__(self, *, anybody: bool):
+        self.anybody = anybody
+
+    def segment(self, frame, region):
+        return self.anybody * (np.abs(frame.astype(int) - places(1)[0]).max(-1) > 40).astype(np.float32)
+
+
+def with_network(monkeypatch, network):
+    for module in ("synthaug.backgrounds.emptied", "synthaug.backgrounds.plate.scenes"):
+        monkeypatch.setattr(f"{module}.open_segmenter", lambda _: nullcontext(network))
+
+
+def test_a_network_empties_the_film_as_tubes_do(records, emptied, tmp_path, monkeypatch):
+    with_network(monkeypatch, Sees(anybody=True))
+    close = synthesizer(records, EmptiedFilms(tmp_path / "plates", silhouettes="mediapipe", light=0.0))
+    wide, recipe = synthesizer(records, emptied), close.sample(0)
+    shown = [one.stage(recipe).scene.frames for one in (close, wide)]
+    assert np.abs(shown[0].int() - shown[1].int()).float().mean() < 3
+
+
+def test_performances_where_the_network_sees_nobody_are_refused(records, tmp_path, monkeypatch):
+    with_network(monkeypatch, Sees(anybody=False))
+    films = EmptiedFilms(tmp_path / "plates", silhouettes="mediapipe")
+    with pytest.raises(NoSceneError, match="Nobody is seen where the motion is, in 1 of 1 performances"):
+        synthesizer(records, films)
 
 
 def test_swap_asks_for_something_that_takes_people_out():

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Int
 
-from synthaug.backgrounds.plate.removal import REACH, PlateError, Samples, Uncovered, remove_people
+from synthaug.backgrounds.plate.removal import REACH, Samples, Uncovered, remove_people
 from synthaug.backgrounds.plate.silhouettes import Body, Segmenter, add_changes, outline_people, shows_anybody
 from synthaug.body.skeleton import joint_positions, mean_skeleton
 from synthaug.structures import Record, Reference
@@ -16,9 +16,6 @@ from synthaug.video import VideoInfo, indices_at, read_frames
 
 MAX_SIDE = 544
 """Shorter side in pixels above which plates are made smaller: enough for clips of 512 and their crops."""
-CONFIRMED = 0.4
-"""Share of a film's frames in which the network must see people where their motion has them; lying and blurred ones are
-often missed."""
 FREE = 0.01
 """Share of the picture that wide tubes around people may leave covered before silhouettes are looked for: those show
 more of a place, and take a network."""
@@ -40,6 +37,21 @@ class Effort:
     samples: int
     max_shift: float
     silhouettes: str
+
+
+@dataclass(frozen=True, eq=False)
+class Silhouettes:
+    """Where people are in some frames of a film.
+
+    Attributes:
+        indices: Frames of the file, ascending.
+        masks: The people, what they hold and their shadows.
+        seen: Whether the network found the people where their motions have them; true where there is none to ask.
+    """
+
+    indices: Int[np.ndarray, " frame"]
+    masks: Bool[np.ndarray, "frame height width"]
+    seen: Bool[np.ndarray, " frame"]
 
 
 def uncover(path: Path, film: Film, info: VideoInfo, effort: Effort, segmenter: Segmenter | None) -> Uncovered:
@@ -77,11 +89,8 @@ def uncover(path: Path, film: Film, info: VideoInfo, effort: Effort, segmenter: 
 
 def find_silhouettes(
     path: Path, film: Film, info: VideoInfo, scene: Uncovered, segmenter: Segmenter | None
-) -> tuple[list[int], Bool[np.ndarray, "frame height width"]]:
-    """Every frame of a file's performances, and the pixels of the performers, what they hold, and their shadows.
-
-    Raises:
-        PlateError: If the network finds nobody where the motion has them: then somebody else would be taken out.
+) -> Silhouettes:
+    """The performers of a file's performances, what they hold, and their shadows, in every frame of these.
 
     Args:
         path: The file.
@@ -94,7 +103,8 @@ def find_silhouettes(
     spans = [film_indices(part, info) for part in performances(film)]
     indices = [int(i) for i in np.unique(np.concatenate([np.arange(at[0], at[-1] + 1) for at in spans]))]
     masks = np.zeros((len(indices), *size), np.bool_)
-    bodies, found = find_bodies(film, info, indices, (size[0], size[1])), 0
+    bodies = find_bodies(film, info, indices, (size[0], size[1]))
+    seen = np.ones(len(indices), np.bool_)
     for first in range(0, len(indices), _CHUNK):
         part = slice(first, first + _CHUNK)
         frames = read_frames(path, indices[part], info=info, size=(size[0], size[1])).permute(0, 2, 3, 1).numpy()
@@ -102,16 +112,9 @@ def find_silhouettes(
             if segmenter is None:
                 masks[k] = mask_bodies(people, (size[0], size[1]), REACH)
             else:
-                masks[k], confirmed = outline_people(frame, people, segmenter)
-                found += confirmed
+                masks[k], seen[k] = outline_people(frame, people, segmenter)
             masks[k] = add_changes(frame, masks[k], people, scene)
-    if segmenter is not None and found < CONFIRMED * len(indices):
-        raise PlateError(
-            f"Nobody is seen where the motion is: expected a person there in {100 * CONFIRMED:.0f} % of its frames, "
-            f"got {100 * found / len(indices):.0f} %. Check the motion with `synthaug preview`, or raise "
-            "synth.min_quality."
-        )
-    return indices, masks
+    return Silhouettes(np.array(indices), masks, seen)
 
 
 _CHUNK = 32

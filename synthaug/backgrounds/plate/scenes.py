@@ -20,7 +20,7 @@ from synthaug.progress import track
 from synthaug.structures import Record, Reference
 from synthaug.video import VideoError, probe
 
-VERSION = 8
+VERSION = 9
 """Raise when the same film would give another plate."""
 NETWORKS = ("mediapipe", "tubes")
 """What finds silhouettes: the network, or nothing beside tubes around the bones."""

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from synthaug.backgrounds.plate.removal import REACH, Uncovered, mask_people
+from synthaug.backgrounds.plate.removal import Uncovered, mask_people
 from synthaug.body.skeleton import JOINT
 
 MARGIN = 1.35
@@ -29,8 +29,8 @@ CORE = 0.045
 """Metres around each bone that belong to the person whatever the network says: less than any limb is wide."""
 LIKELY = 0.3
 """What the network must give a pixel of a person: a missed one leaves a ghost, one too many shows the empty scene."""
-LOST = 0.4
-"""Share of the core that the network must find; with less it looked at something else."""
+LOST = 0.55
+"""Share of the core that the network must find; with less it, or the estimated pose, is wrong about the person."""
 VISIBLE = 0.001
 """Share of a frame that a person covers at least."""
 EDGE = 0.025
@@ -204,8 +204,8 @@ def outline_people(
 ) -> tuple[Bool[np.ndarray, "height width"], bool]:
     """The pixels of these people: what the network finds near their bones, and the bones' own flesh in any case.
 
-    Where the network misses somebody, it looks at the whole frame, and the wide tubes of `mask_people` stand for what
-    is still missed.
+    Where the network misses somebody, all near the bones counts too: a scene that is uncovered elsewhere does no harm
+    there, while a part of a person who lies otherwise than estimated would stay for good.
 
     Returns:
         The pixels, and whether the network found all people where their bones are.
@@ -219,7 +219,7 @@ def outline_people(
         found = segmenter.segment(frame, find_region(body.pixels[: JOINT["jaw"]])) > LIKELY
         lost = found[core].mean() < LOST
         if lost:
-            found |= (segmenter.segment(frame, _whole(size)) > LIKELY) | body.mask(size, REACH)
+            found |= (segmenter.segment(frame, _whole(size)) > LIKELY) | body.mask(size, NEAR)
             confirmed = False
         shape = _join(found | core, core) & body.mask(size, NEAR)
         people |= widen(shape | core, max(round(EDGE * body.scale), 1))
