@@ -132,8 +132,7 @@ class Recipe:
     @property
     def swapped(self) -> Values | None:
         """Values of the clip's own film, where another person takes the filmed one's place in it; None elsewhere."""
-        values = self.background.get("swapped")
-        return values if isinstance(values, dict) else None
+        return values if isinstance(values := self.background.get("swapped"), dict) else None
 
     @property
     def key(self) -> str:

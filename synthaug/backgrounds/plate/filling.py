@@ -36,7 +36,7 @@ def fill_holes(
     depth = float(cv2.distanceTransform(hole.astype(np.uint8), cv2.DIST_L2, 3).max())
     if depth <= SMALL:
         return np.asarray(cv2.inpaint(picture, hole.astype(np.uint8), round(SMALL) + 1, cv2.INPAINT_TELEA))
-    levels = [(picture.astype(np.float32), hole)]
+    levels: list[tuple[np.ndarray, np.ndarray]] = [(picture.astype(np.float32), hole)]
     while depth > COARSEST and min(hole.shape) > 16 * RADIUS:
         levels.append(_shrink(*levels[-1]))
         depth /= 2
@@ -103,7 +103,7 @@ def _complete(
         place = np.full((*hole.shape, 2), -1, np.int32)
         candidates = np.stack(np.nonzero(sources), 1).astype(np.int32)
     else:
-        place = _enlarge(places, hole.shape)
+        place = _enlarge(places, (hole.shape[0], hole.shape[1]))
         candidates = np.zeros((0, 2), np.int32)
     guess = np.ascontiguousarray(guess, np.float32)
     for step in range(_ROUNDS):

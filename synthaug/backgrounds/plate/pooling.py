@@ -132,7 +132,9 @@ def _lend(
     picture, known = other.picture, ~other.hole
     if np.abs(_move_corners(T, height, width)).max() > STEADY:
         picture = cv2.warpAffine(picture, T, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        inside = cv2.warpAffine(known.astype(np.float32), T, (width, height), flags=cv2.INTER_LINEAR, borderValue=0)
+        inside = cv2.warpAffine(
+            known.astype(np.float32), T, (width, height), flags=cv2.INTER_LINEAR, borderValue=(0.0,)
+        )
         known = inside > 0.99
     away = cv2.distanceTransform((~scene.hole).astype(np.uint8), cv2.DIST_L2, 3)
     ring = (away <= max(RING * width, 2)) & ~scene.hole & known
@@ -172,7 +174,7 @@ def _register(scene: Uncovered, other: Uncovered) -> Float[np.ndarray, "2 3"] | 
     """The map from the other picture into this one: the identity, or a small shift, turn and zoom; None if neither."""
     height, width = scene.hole.shape
     identity = np.eye(2, 3)
-    finder = cv2.ORB_create(nfeatures=1500, fastThreshold=8)
+    finder = cv2.ORB.create(nfeatures=1500, fastThreshold=8)
     found = []
     for one in (other, scene):
         grey = cv2.equalizeHist(cv2.cvtColor(one.picture, cv2.COLOR_RGB2GRAY))
