@@ -38,7 +38,8 @@ def fill_holes(
         return np.asarray(cv2.inpaint(picture, hole.astype(np.uint8), round(SMALL) + 1, cv2.INPAINT_TELEA))
     levels: list[tuple[np.ndarray, np.ndarray]] = [(picture.astype(np.float32), hole)]
     while depth > COARSEST and min(hole.shape) > 16 * RADIUS:
-        levels.append(_shrink(*levels[-1]))
+        values, missing = levels[-1]
+        levels.append(_shrink(values.astype(np.float32), missing))
         depth /= 2
         hole = levels[-1][1]
     places: np.ndarray | None = None
@@ -59,7 +60,7 @@ def spread(
 ) -> Float[np.ndarray, "height width channel"]:
     """Smooth values in the hole that meet those around it: a pyramid of means, coarse to fine."""
     weight = (~hole).astype(np.float32)
-    stack = [(values.astype(np.float32) * weight[..., None], weight)]
+    stack: list[tuple[np.ndarray, np.ndarray]] = [(values.astype(np.float32) * weight[..., None], weight)]
     while min(stack[-1][1].shape) > 1:
         total, share = stack[-1]
         size = (max(share.shape[1] // 2, 1), max(share.shape[0] // 2, 1))
