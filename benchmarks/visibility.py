@@ -42,6 +42,7 @@ from synthaug.motions.pose.network import MediapipeNetwork, PoseDetector
 from synthaug.structures import Recipe, Record
 from synthaug.synthesis import Synthesizer
 from synthaug.synthesis.ground_truth import GroundTruth
+from synthaug.synthesis.performances import find_swapped
 from synthaug.synthesis.staging import camera_at
 from synthaug.synthesis.visibility import BODY, Threshold
 
@@ -92,7 +93,7 @@ def main() -> None:
     with MediapipeNetwork() if synthesizer.synthesis.swap else nullcontext() as network:
         for recipe in (synthesizer.sample(index) for index in range(0, count, step)):
             measure(synthesizer, recipe, found, data.class_names)
-            if network is not None and recipe.swapped is not None:
+            if network is not None and find_swapped(recipe) is not None:
                 found.still_there.append(sees_filmed_person(synthesizer, recipe, network))
                 if found.still_there[-1]:
                     print(f"Still there: {recipe.actors[0].motion} at {recipe.start} s")
@@ -174,13 +175,14 @@ def count_plates(synthesizer: Synthesizer) -> list[float | None]:
 
 def sees_filmed_person(synthesizer: Synthesizer, recipe: Recipe, network: PoseDetector) -> bool:
     """Whether somebody is detected in the emptied film about where the filmed person was."""
-    assert recipe.swapped is not None and synthesizer.synthesis.film is not None
+    film = find_swapped(recipe)
+    assert film is not None and synthesizer.synthesis.film is not None
     performances = synthesizer.references
     reference = performances.by_key[recipe.actors[0].motion]
     width = round(ROWS * reference.camera.width / reference.camera.height)
     times = recipe.start + torch.arange(recipe.num_frames, dtype=torch.float64) / recipe.fps
     camera = camera_at(reference, times, (ROWS, width))
-    frames = synthesizer.synthesis.film.scene(recipe.swapped, camera).frames.permute(0, 2, 3, 1).numpy()
+    frames = synthesizer.synthesis.film.scene(film, camera).frames.permute(0, 2, 3, 1).numpy()
     joints = joint_positions(resample(reference.motion, times), mean_skeleton())[:, :BODY]
     seen = joints @ camera.viewmats[:, :3, :3].mT + camera.viewmats[:, None, :3, 3]
     pixels = ((seen / seen[..., 2:].clamp(min=0.05)) @ camera.Ks.mT)[..., :2]

@@ -130,11 +130,6 @@ class Recipe:
         return hashlib.blake2b(self.to_json().encode(), digest_size=16).hexdigest()
 
     @property
-    def swapped(self) -> Values | None:
-        """Values of the clip's own film, where another person takes the filmed one's place in it; None elsewhere."""
-        return values if isinstance(values := self.background.get("swapped"), dict) else None
-
-    @property
     def key(self) -> str:
         """Key of the clip that it describes."""
         return f"synthetic/{self.digest}"

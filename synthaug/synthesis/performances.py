@@ -10,7 +10,7 @@ from torch import Tensor
 
 from synthaug.body.blending import Alignment, align
 from synthaug.motions import MotionVariation
-from synthaug.structures import Motion, Reference, Values
+from synthaug.structures import Motion, Recipe, Reference, Values
 from synthaug.synthesis.references import References
 
 
@@ -54,3 +54,9 @@ class Performances:
             motions = [self.find(key).motion for key in (lead, partner)]
             self._alignments[lead, partner] = align(motions[0], motions[1])
         return self._alignments[lead, partner]
+
+
+def find_swapped(recipe: Recipe) -> Values | None:
+    """Values of a clip's own film, where another person takes the filmed one's place in it; None elsewhere."""
+    values = recipe.background.get("swapped")
+    return values if isinstance(values, dict) else None

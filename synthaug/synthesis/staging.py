@@ -19,7 +19,7 @@ from synthaug.body.skeleton import JOINT_NAMES, Skeleton, centre_of, joint_posit
 from synthaug.files import digest_of, motion_digest
 from synthaug.structures import Actor, Camera, Gaussians, Light, Motion, Recipe, Reference, Scene, Values
 from synthaug.synthesis.caching import FORMAT
-from synthaug.synthesis.performances import Performances
+from synthaug.synthesis.performances import Performances, find_swapped
 from synthaug.synthesis.settings import Synthesis
 from synthaug.synthesis.visibility import BODY, find_filmed, find_visible
 
@@ -112,8 +112,9 @@ class Stager:
         """Who stands where in the clip that a recipe decides; errors as for `stage`."""
         lead = self.performances.find(recipe.actors[0].motion)
         times = recipe.start + torch.arange(recipe.num_frames, dtype=torch.float64) / recipe.fps
-        if recipe.swapped is not None:
-            return self._stay(recipe, recipe.swapped, camera_at(lead, times, recipe.size), times)
+        film = find_swapped(recipe)
+        if film is not None:
+            return self._stay(recipe, film, camera_at(lead, times, recipe.size), times)
         motions = [self._perform(actor, times) for actor in recipe.actors]
         view = self._look(recipe, motions, camera_at(lead, times, recipe.size))
         if view.outline.spot is not None:
@@ -147,7 +148,7 @@ class Stager:
             ValueError: If it is swapped, and there is nothing to take people out of films with.
         """
         film = self.synthesis.film
-        if recipe.swapped is None:
+        if find_swapped(recipe) is None:
             return self.synthesis.background
         if film is None:
             raise ValueError(
@@ -194,7 +195,7 @@ class Stager:
         visible = find_visible(placed.joints, placed.camera, placed.outline.depth_at)
         lead = recipe.actors[0]
         # In its own film a person shows what the film shows.
-        asked = self._asked_joints(lead) if recipe.swapped is None else self._filmed_joints(lead.motion)
+        asked = self._asked_joints(lead) if find_swapped(recipe) is None else self._filmed_joints(lead.motion)
         return threshold.accepts(visible[:, asked], recipe.fps)
 
     def _filmed_joints(self, key: str) -> Bool[Tensor, " 22"]:

@@ -13,7 +13,7 @@ from synthaug.compositing.shadows import contact_shadow
 from synthaug.progress import track
 from synthaug.structures import Clip, ClipFormat, Recipe, Rendering, Values
 from synthaug.synthesis.ground_truth import GroundTruth, ground_truth, mirror_truth
-from synthaug.synthesis.performances import Performances
+from synthaug.synthesis.performances import Performances, find_swapped
 from synthaug.synthesis.recipes import RecipeSampler, Shown
 from synthaug.synthesis.references import References
 from synthaug.synthesis.settings import Synthesis
@@ -183,4 +183,4 @@ class Synthesizer:
 
 def is_flipped(recipe: Recipe) -> bool:
     """Whether the finished picture is mirrored: in its own film, the place changes sides as the people do."""
-    return recipe.swapped is not None and recipe.actors[0].mirrored
+    return find_swapped(recipe) is not None and recipe.actors[0].mirrored

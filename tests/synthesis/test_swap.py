@@ -20,6 +20,7 @@ from synthaug.renderers.cpu import CpuRenderer
 from synthaug.sensors.camera import CameraSensor
 from synthaug.structures import ClipFormat, Motion, Recipe, Record, Reference
 from synthaug.synthesis import Synthesizer
+from synthaug.synthesis.performances import find_swapped
 from synthaug.synthesis.references import gather
 from synthaug.testing.backgrounds import check_background
 from synthaug.video import read_clip, write_video
@@ -92,7 +93,7 @@ def synthesizer(records, film, *, mirror_labels=None, **changes):
 
 def of_film(recipe, records):
     """The filmed clip that shows the same moments."""
-    record = next(one for one in records if one.key == recipe.swapped["film"])
+    record = next(one for one in records if one.key == find_swapped(recipe)["film"])
     return read_clip(record, offset=recipe.start, fps=CLIP.fps, num_frames=CLIP.num_frames, size=(SIDE, SIDE)).video
 
 
@@ -103,10 +104,10 @@ def test_without_swap_recipes_are_what_they_were_and_with_it_only_places_differ(
     before = [plain.sample(index) for index in range(len(plain))]
     assert [none.sample(index) for index in range(len(none))] == before
     after = [half.sample(index) for index in range(len(half))]
-    swapped = [recipe for recipe in after if recipe.swapped is not None]
+    swapped = [recipe for recipe in after if find_swapped(recipe) is not None]
     assert 0 < len(swapped) < len(after)
     for one, other in zip(before, after, strict=True):
-        if other.swapped is None:
+        if find_swapped(other) is None:
             assert one == other
         assert (one.actors, one.start, one.label, one.lineage) == (
             other.actors,
@@ -185,8 +186,7 @@ def test_a_mirrored_clip_is_the_mirrored_picture_of_the_mirrored_class(records, 
 
 def test_the_sensor_leaves_the_film_as_it_is(records, emptied):
     plain, seen = synthesizer(records, emptied), synthesizer(records, emptied, sensor=CameraSensor())
-    recipe = plain.sample(0)
-    assert recipe.sensor == {}
+    recipe = seen.sample(0)
     assert torch.equal(seen.render(recipe).video, plain.render(recipe).video)
 
 
@@ -196,8 +196,8 @@ def test_films_that_cannot_be_emptied_are_refused_in_words_and_shown_elsewhere(r
     ours = synthesizer((*records, panned), films)
     assert "The camera moves" in ours.synthesis.film.refused["eve"]
     recipes = [ours.sample(index) for index in range(len(ours))]
-    assert {recipe.swapped is None for recipe in recipes if recipe.actors[0].motion == "eve"} == {True}
-    assert all(recipe.swapped is not None for recipe in recipes if recipe.actors[0].motion != "eve")
+    assert {find_swapped(recipe) is None for recipe in recipes if recipe.actors[0].motion == "eve"} == {True}
+    assert all(find_swapped(recipe) is not None for recipe in recipes if recipe.actors[0].motion != "eve")
     with pytest.raises(NoSceneError, match="The camera moves.*synth.swap=0"):
         synthesizer((panned,), films)
 
@@ -270,5 +270,5 @@ def test_taking_nobody_out_changes_nothing_and_the_scene_meets_the_frame():
 def test_variation_and_companions_go_on_in_a_swapped_clip(records, emptied):
     ours = synthesizer(records, emptied, variation=Slower(), avatar=BeadPeople())
     recipe = ours.sample(0)
-    assert recipe.actors[0].variation and recipe.swapped is not None
+    assert recipe.actors[0].variation and find_swapped(recipe) is not None
     assert ours.render(recipe).video.shape == (CLIP.num_frames, 3, SIDE, SIDE)
