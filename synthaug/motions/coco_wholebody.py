@@ -30,7 +30,7 @@ from synthaug.motions.pose.following import Detection
 from synthaug.motions.pose.keypoints import Choice, film_format, lift_person, mask_missing
 from synthaug.structures import Plain, Record, Reference
 
-_VERSION = 2
+_VERSION = 3
 POINTS = 133
 _MAX_FRAMES = 200_000
 _MIN_SCORE = 0.2

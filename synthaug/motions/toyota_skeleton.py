@@ -42,7 +42,7 @@ from synthaug.motions.pose.keypoints import (
 )
 from synthaug.structures import Plain, Record, Reference
 
-_VERSION = 2
+_VERSION = 3
 JOINTS = 13
 SIZE = (480, 640)
 """Height and width of the pictures that `pose2d` counts in."""

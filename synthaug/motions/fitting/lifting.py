@@ -1,26 +1,30 @@
 """Lift points in one picture to a body in 3D: fit from several facing directions and keep the best.
 
-One view leaves depth open. Bone lengths, joints that bend one way, smooth movement and the usual pose decide it, but
-only roughly. Positions in the picture are exact.
+One view leaves depth open. A small network that has learnt how bodies look (`lifter`), bone lengths, joints that bend
+one way, smooth movement and the usual pose decide it, but only roughly. Positions in the picture are exact.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from synthaug.body.skeleton import JOINT, Skeleton
-from synthaug.motions.fitting.energy import pack
+from synthaug.body.skeleton import JOINT, JOINT_NAMES, Skeleton
+from synthaug.motions.fitting.energy import body_kinematics, pack
 from synthaug.motions.fitting.fit import Beliefs, Subject, descend_windows, keep_within_limits, motion_of
-from synthaug.motions.fitting.markers import Markers, Sighting, Track, smooth
+from synthaug.motions.fitting.lifter import POINTS, LiftedJoints, lift_points, match_points
+from synthaug.motions.fitting.markers import NUM_BODY, Markers, Sighting, Track, joint_markers, smooth
 from synthaug.motions.fitting.placement import place_shapes
 from synthaug.motions.fitting.starts import LIMBS, analytic_start
 from synthaug.structures import Camera, Motion
 
-LIFT_BELIEFS = Beliefs(looseness=0.5, least_pixel_noise=0.01, acceleration=4.0)
+LIFT_BELIEFS = Beliefs(looseness=0.5, least_noise=0.05, outlier=0.15, least_pixel_noise=0.01, acceleration=4.0)
 """Tighter than for 3D points, since the usual pose must decide what one view leaves open."""
+_ALIKE_FRAMES = 4.0
+"""Neighbouring frames in which the network errs alike: each counts by this much less."""
 _SMOOTHING = 0.2
 """Smoothing of distances and facing directions, seconds."""
 _SCREENING_STEPS = 12
@@ -32,8 +36,9 @@ def lift_track(
 ) -> tuple[Motion, float]:
     """Lift the motion that one static camera saw, in the level camera's frame, and the certainty of its facing.
 
-    Starts are two readings of the shoulders' foreshortening (turned left or right) and eight fixed directions. Each is
-    descended a few steps, and the best to the end.
+    Starts are the network's estimate, two readings of the shoulders' foreshortening (turned left or right) and eight
+    fixed directions. Each is descended a few steps, and the best to the end; the network's joints count as measured
+    ones, as far as it trusts them.
 
     Args:
         sight: Markers in the picture, of a level camera at the origin.
@@ -46,14 +51,12 @@ def lift_track(
         The motion, and the share by which the best start's energy is below that of the best start that faces another
         way (by more than 90 degrees on average). Near 0, front and back are indistinguishable.
     """
-    pixels, seen = smooth(sight.pixels.float(), sight.confidence.float(), 1.0)
-    nothing = Track(torch.zeros(*sight.confidence.shape, 3), torch.zeros_like(sight.confidence), fps, sighting=sight)
-    subject = Subject(nothing, markers, skeleton)
+    with torch.no_grad():
+        lifted = _lift_markers(sight, markers, skeleton, fps=fps)
+        subject = _add_joints(sight, lifted, markers, skeleton, fps=fps, noise=beliefs.least_noise)
     brief = replace(beliefs, iterations=_SCREENING_STEPS)
     tries = []
-    for yaw in _candidate_facings(pixels, seen, markers, sight.camera, fps=fps):
-        points = _guess_points(pixels, seen, yaw, sight.camera.Ks[0], markers, skeleton, fps=fps)
-        local, root = analytic_start(points, seen, markers, skeleton)
+    for local, root in _guess_bodies(sight, lifted, markers, skeleton, fps=fps):
         rows, energy = descend_windows(pack(local, root), subject, brief, root)
         tries.append((energy, rows, root, _heading(rows)))
     tries.sort(key=lambda found: found[0])
@@ -62,6 +65,58 @@ def lift_track(
     certainty = 1 - best[0] / others[0][0] if others else 1.0
     rows = keep_within_limits(rows, subject, beliefs, best[2])
     return motion_of(rows, fps=fps), max(0.0, float(certainty))
+
+
+def _lift_markers(sight: Sighting, markers: Markers, skeleton: Skeleton, *, fps: float) -> LiftedJoints:
+    """The network's estimate from those markers that it knows."""
+    ours, theirs = match_points(markers, skeleton)
+    time = len(sight.pixels)
+    pixels, confidence = torch.zeros(time, len(POINTS), 2), torch.zeros(time, len(POINTS))
+    known = sight.pixels.isfinite().all(-1)
+    pixels[:, theirs] = torch.where(known[..., None], sight.pixels, 0)[:, ours].float()
+    confidence[:, theirs] = torch.where(known, sight.confidence, 0)[:, ours].float().clamp(0, 1)
+    return lift_points(pixels, confidence, sight.camera.Ks[0].float(), fps=fps)
+
+
+def _add_joints(
+    sight: Sighting, lifted: LiftedJoints, markers: Markers, skeleton: Skeleton, *, fps: float, noise: float
+) -> Subject:
+    """What is fitted: the markers, known in the picture alone, and the network's joints, known in 3D alone."""
+    joints = joint_markers(JOINT_NAMES[:NUM_BODY], skeleton)
+    both = Markers(
+        torch.cat([markers.weights, joints.weights]),
+        torch.cat([markers.frames, joints.frames]),
+        torch.cat([markers.offsets, joints.offsets]),
+    )
+    unknown = torch.zeros(*sight.confidence.shape)
+    extended = Sighting(
+        torch.cat([sight.pixels, torch.zeros_like(lifted.joints[..., :2])], dim=1),
+        torch.cat([sight.confidence, torch.zeros_like(lifted.spread)], dim=1),
+        sight.camera,
+    )
+    points = torch.cat([unknown[..., None].expand(-1, -1, 3), lifted.joints], dim=1)
+    confidence = torch.cat([unknown, _trust(lifted, noise) / _ALIKE_FRAMES], dim=1)
+    return Subject(Track(points, confidence, fps, sighting=extended), both, skeleton)
+
+
+def _trust(lifted: LiftedJoints, noise: float) -> Float[Tensor, "time 22"]:
+    """Confidence of joints whose error is that spread, in a track whose noise is this."""
+    return (noise / lifted.spread).clamp(max=1) ** 2
+
+
+def _guess_bodies(
+    sight: Sighting, lifted: LiftedJoints, markers: Markers, skeleton: Skeleton, *, fps: float
+) -> Iterator[tuple[Float[Tensor, "time 22 3 3"], Float[Tensor, "time 3"]]]:
+    """Rotations and pelvis to start from: the network's, and one for each facing direction."""
+    pixels, seen = smooth(sight.pixels.float(), sight.confidence.float(), 1.0)
+    K = sight.camera.Ks[0]
+    joints = joint_markers(JOINT_NAMES[:NUM_BODY], skeleton)
+    local, _ = analytic_start(lifted.joints, _trust(lifted, 0.05), joints, skeleton)
+    shape = markers.place(*body_kinematics(local, torch.zeros_like(lifted.joints[:, 0]), skeleton))
+    yield local, place_shapes(shape, pixels, seen, K, smoothing=_SMOOTHING * fps)
+    for yaw in _candidate_facings(pixels, seen, markers, sight.camera, fps=fps):
+        points = _guess_points(pixels, seen, yaw, K, markers, skeleton, fps=fps)
+        yield analytic_start(points, seen, markers, skeleton)
 
 
 def _heading(rows: Float[Tensor, "time 135"]) -> Float[Tensor, "time 3"]:

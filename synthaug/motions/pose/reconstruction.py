@@ -25,6 +25,7 @@ from synthaug.motions.fitting.landmarks import (
 from synthaug.motions.fitting.markers import NUM_BODY, Sighting, Track
 from synthaug.motions.fitting.placement import estimate_floor, intrinsics, level_camera, place_shapes, put_on_floor
 from synthaug.motions.fitting.quality import Quality, assess_filmed
+from synthaug.motions.fitting.stillness import Evidence, hold_still
 from synthaug.motions.pose.camera_motion import measure_focal
 from synthaug.motions.pose.fingers import Hands, add_knuckles, finger_poses
 from synthaug.motions.pose.limbs import bridge_limbs
@@ -177,7 +178,11 @@ def _fit_body(watched: WatchedPerson, stand: Standpoint, *, skeleton: Skeleton, 
     motion = fit(track, markers, skeleton, beliefs=rough)
     floor = estimate_floor(motion, seen, markers, skeleton, pitch_deg=stand.pitch_deg, roll_deg=stand.roll_deg)
     track = dataclasses.replace(track, floor=floor)
-    return _FittedBody(fit(track, markers, skeleton, beliefs=beliefs), camera, track, root, floor)
+    motion = fit(track, markers, skeleton, beliefs=beliefs)
+    metres = (-motion.transl[:, 2:] / K[0, 0]).clamp(min=0)
+    visible = torch.where(run.found[:, None], run.visibility[:, list(USED)], 0)
+    evidence = Evidence(pixels * metres[:, None], shape, visible)
+    return _FittedBody(hold_still(motion, evidence, markers, skeleton), camera, track, root, floor)
 
 
 def _grade(fitted: _FittedBody, run: WatchedPerson, notes: dict[str, float], skeleton: Skeleton) -> Quality:
