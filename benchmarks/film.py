@@ -90,7 +90,7 @@ def train(chosen: argparse.Namespace, folder: Path, part: str) -> None:
         words = ["experiment=film", *film, *folds, f"seed={chosen.seeds}", f"arm={names}",
                  f"recognizer.weights={files[weights]}", f"hydra.sweep.dir={folder / weights}",
                  "trainer.enable_progress_bar=false", *chosen.overrides]  # fmt: skip
-        subprocess.run([sys.executable, "train.py", *words], cwd=ROOT, check=False)
+        subprocess.run([sys.executable, "train.py", "-m", *words], cwd=ROOT, check=False)
         report_sweep(folder / weights, over=("protocol.fold",), baselines=("arm=classic",) if "," in names else ())
 
 

@@ -1,9 +1,10 @@
 """Measure what synthetic clips teach: `python -m benchmarks.thermometer --root FOLDER --csv TABLE --teach A,B ...`.
 
 A linear head learns from synthetic clips alone, on frozen features of ImageNet (EfficientNet-Lite0, 160 px, 8 frames at
-8 a second; mean, deviation and change over time), and is tested on film of people who do not teach. A few people teach,
-all others are tested; repeat --teach for more folds. How strongly the head is regularised is chosen among the people
-who teach: each is left out in turn, with all clips that show them or their motion. Nothing is chosen on test people.
+8 a second; mean, deviation and change from half to half), and is tested on film of people who do not teach. A few
+people teach, all others are tested; repeat --teach for more folds. How strongly the head is regularised is chosen among
+the people who teach: each is left out in turn, with all clips that show them or their motion. Nothing is chosen on test
+people.
 
 Features are kept in --keep, so that a run that was stopped continues. The last line is one JSON object: for the film
 (in the augmentation of arm=classic), for each arm and for film and arm together, the mean class accuracy of each fold.

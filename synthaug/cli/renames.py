@@ -50,6 +50,7 @@ ADDED_NODES: Mapping[str, Plain] = {
 OLD_DEFAULTS: Mapping[str, Mapping[str, Plain]] = {
     "synthaug.avatars.anny.AnnyPeople": {"people": 1_000_000},
     "synthaug.datamodule.BatchMixture": {"balance": "none"},
+    "synthaug.recognizers.small.SmallResNet": {"weights": None},
     "synthaug.synthesis.Synthesis": {
         "min_shown": 0.0,
         "min_shown_half_second": 0.0,

@@ -37,8 +37,8 @@ class EfficientNetLite0(Recognizer):
             the path of a state dict.
         trained_blocks: How many of the 17 last blocks are trained (16 and the last convolution), counted from the
             classifier; None trains all and the stem, 0 only the classifier. Batch norms of the others stay as they are.
-        summary: How frames become one vector: "mean", or "moments": mean, deviation and mean change from one frame to
-            the next, which tells sitting still from sitting down.
+        summary: How frames become one vector: "mean", or "moments": mean, deviation, and by how much the second half's
+            mean differs from the first half's, which tells sitting down from sitting still and from standing up.
         shift_share: Share of the channels that residual branches see from the frame before, and as many from the frame
             after (TSM); 0 keeps frames apart, which frozen features need.
         size: Pixels that frames are resized to.
@@ -125,13 +125,14 @@ class EfficientNetLite0(Recognizer):
 
 
 def summarize(frames: Float[Tensor, "batch time channel"], summary: str) -> Float[Tensor, "batch feature"]:
-    """One vector for each clip, from one for each frame: their mean, or mean, deviation and mean absolute change."""
+    """One vector for each clip, from one for each frame: the mean, or mean, deviation and change from half to half."""
     mean = frames.mean(1)
     if summary == "mean":
         return mean
     # The square root has no gradient at 0, where a single frame or a still clip is.
     deviation = ((frames - mean[:, None]).square().mean(1) + 1e-8).sqrt()
-    change = frames.diff(dim=1).abs().mean(1) if frames.shape[1] > 1 else torch.zeros_like(mean)
+    half = frames.shape[1] // 2
+    change = frames[:, -half:].mean(1) - frames[:, :half].mean(1) if half else torch.zeros_like(mean)
     return torch.cat([mean, deviation, change], dim=1)
 
 

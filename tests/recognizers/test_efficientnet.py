@@ -95,7 +95,10 @@ def test_moments_are_mean_deviation_and_change():
     mean, deviation, change = summarize(frames, "moments").chunk(3, dim=1)
     torch.testing.assert_close(mean, frames.mean(1))
     torch.testing.assert_close(deviation, frames.std(1, correction=0), rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(change, (frames[:, 1:] - frames[:, :-1]).abs().mean(1))
+    torch.testing.assert_close(change, (frames[:, 3] + frames[:, 4] - frames[:, 0] - frames[:, 1]) / 2)
+    backwards = summarize(frames.flip(1), "moments").chunk(3, dim=1)
+    torch.testing.assert_close(backwards[2], -change)
+    assert not summarize(frames[:, :1], "moments")[:, 8:].any()
     assert torch.equal(summarize(frames, "mean"), mean)
 
 
