@@ -220,7 +220,15 @@ class EmptiedFilms(Background):
                 "synth.film.max_shift."
             )
         if found.refused:
-            logger.warning("The people of %d of %d clips stay in them.", len(found.refused), len(films))
+            key, reason = next(iter(found.refused.items()))
+            logger.warning(
+                "%d of %d clips cannot be emptied of people, wholly or in part; places of synth.background stand in. The "
+                "first, %s: %s",
+                len(found.refused),
+                len(films),
+                key,
+                reason,
+            )
         found._sources = tuple(dict.fromkeys(shown))
         stems = (f"{key}:{film.masks.stem}" for key, film in sorted(found.films.items()))
         found._fingerprint = f"emptied/{VERSION}/{self.light}/{digest_of(*stems)}"

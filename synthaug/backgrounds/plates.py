@@ -193,7 +193,10 @@ class Plates(Background):
                 "(synth.background.max_hole, in mixtures synth.background.parts.plates.max_hole)."
             )
         if found.refused:
-            logger.warning("%d of %d films give no plate.", len(found.refused), len(files))
+            key, reason = next(iter(found.refused.items()))
+            logger.warning(
+                "%d of %d films give no plate. The first, %s: %s", len(found.refused), len(files), key, reason
+            )
         stems = (f"{key}:{plate.picture.stem}" for key, plate in sorted(found.plates.items()))
         found._fingerprint = f"plates/{VERSION}/{self.light}/{digest_of(*stems)}"
         return found
