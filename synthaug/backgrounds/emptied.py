@@ -222,8 +222,8 @@ class EmptiedFilms(Background):
         if found.refused:
             key, reason = next(iter(found.refused.items()))
             logger.warning(
-                "%d of %d clips cannot be emptied of people, wholly or in part; places of synth.background stand in. The "
-                "first, %s: %s",
+                "%d of %d clips cannot be emptied of people, wholly or in part; places of synth.background stand in. "
+                "The first, %s: %s",
                 len(found.refused),
                 len(films),
                 key,
