@@ -319,7 +319,7 @@ class SynthAugDataModule(lightning.LightningDataModule):
         synth = self.synth
         if synth is None or synth.identities * synth.backgrounds == 0 or synth.per_class == 0:
             return References((), {}, {})
-        return gather(
+        found = gather(
             split.train,
             synth.motion,
             cache=user_cache() / "motions",
@@ -327,13 +327,18 @@ class SynthAugDataModule(lightning.LightningDataModule):
             fixed_cameras=self.dataset.fixed_cameras,
             num_workers=self.loading.num_workers,
         )
+        return found.drop_glimpses(self.clip.seconds / 2)
 
 
 def _warn_of_dropped(references: References, total: int) -> None:
-    if not references.dropped:
+    usable = {references.clip_of(record.key) for record in references.records}
+    reasons: dict[str, str] = {}
+    for key, reason in references.dropped.items():
+        reasons.setdefault(references.clip_of(key), reason)
+    left_out = [reason for clip, reason in reasons.items() if clip not in usable]
+    if not left_out:
         return
-    count, reason = len(references.dropped), next(iter(references.dropped.values()))
-    logger.warning("%d of %d training clips give no motion. The first: %s", count, total, reason)
+    logger.warning("%d of %d training clips give no motion. The first: %s", len(left_out), total, left_out[0])
     if not references.records:
         logger.warning("No training clip gives a motion: there are no synthetic clips, and training sees film alone.")
 

@@ -50,7 +50,7 @@ class SupportSynthesis:
             self.references.select(keys),
             min_quality=self.synth.min_quality,
             fixed_cameras=self.dataset.fixed_cameras,
-        )
+        ).drop_glimpses(self.clip.seconds / 2)
         if not references.records:
             return []
         synth = prepare_synthesis(self.synth, references, self.clip, seed=self.seed, mirror_labels=self.mirror_labels)

@@ -16,6 +16,9 @@ from synthaug.workers import find_unforkable, work_in_processes
 
 logger = logging.getLogger(__name__)
 
+_MOST = 0.6
+"""Share of a clip, as `Gate.detection`."""
+
 
 @dataclass(frozen=True, eq=False)
 class References:
@@ -52,6 +55,26 @@ class References:
         dropped = {key: reason for key, reason in self.dropped.items() if key in keys}
         clips = {key: clip for key, clip in self.clips.items() if key in keys}
         return References(records, {record.key: self.by_key[record.key] for record in records}, dropped, clips)
+
+    def drop_glimpses(self, seconds: float) -> "References":
+        """Without performances shorter than this, unless they fill most of their clip.
+
+        Somebody who crosses the picture of a long film for half a second shows no action of two.
+        """
+        short = {}
+        for record in self.records:
+            reference = self.by_key[record.key]
+            share, length = reference.notes.get("detection", 1.0), reference.motion.duration
+            if share < _MOST and length < seconds:
+                short[record.key] = (
+                    f"Expected a person in one run for at least {seconds:g} s, half of a clip, or in {_MOST:.0%} of "
+                    f"the film, got {length:.1f} s and {share:.0%}. Choose an interval with one person in full view, "
+                    "or shorter clips."
+                )
+        records = tuple(record for record in self.records if record.key not in short)
+        return References(
+            records, {record.key: self.by_key[record.key] for record in records}, self.dropped | short, self.clips
+        )
 
     def of_class(self, label: int) -> tuple[Record, ...]:
         """The records of one class."""

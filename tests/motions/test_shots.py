@@ -46,6 +46,16 @@ def test_slow_changes_of_light_are_no_cuts() -> None:
     assert cuts_of(frames) == ()
 
 
+@pytest.mark.parametrize("gains", [(0.72, 0.72, 0.72), (1.25, 1.1, 0.8)])
+def test_exposure_and_white_balance_that_jump_are_no_cuts(gains: tuple[float, float, float]) -> None:
+    lit = [(0.2 + 0.6 * frame / 255) * 255 for frame in scene(8, 24)]
+    frames = [np.clip(frame * (gains if k >= 11 else (1, 1, 1)), 0, 255).astype(np.uint8) for k, frame in enumerate(lit)]
+    # A darker picture of another place is a cut.
+    other = [(frame * 0.7).astype(np.uint8) for frame in scene(9, 24)]
+    assert cuts_of(frames) == ()
+    assert cuts_of(frames[:18] + other) == (18,)
+
+
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_the_shortest_films_have_shots_too(count: int) -> None:
     assert cuts_of(scene(6, count)) == ()

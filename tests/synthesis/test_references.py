@@ -144,6 +144,20 @@ def test_every_performance_of_a_film_is_a_reference_of_its_own(records, tmp_path
     assert [record for record, _ in found.films] == list(records)
 
 
+def test_glimpses_of_somebody_are_no_performances_of_long_clips(records):
+    found = gather(records, Twice())
+    first, second = records[0].key, f"{records[0].key}#2"
+    length = found.by_key[second].motion.duration
+    glimpse = replace(found.by_key[second], notes={"detection": 0.1})
+    found = replace(found, by_key=found.by_key | {second: glimpse})
+    assert found.drop_glimpses(length).records == found.records
+    left = found.drop_glimpses(length + 0.1)
+    assert second in left.dropped and f"{length + 0.1:g} s" in left.dropped[second]
+    # The others fill their clips.
+    assert set(found.by_key) - set(left.by_key) == {second} and first in left.by_key
+    assert [record.key for record in left.records] == list(left.by_key)
+
+
 def test_a_key_that_looks_like_a_performance_stays_the_films_own(records):
     named = replace(records[0], key=f"{records[1].key}#2")
     found = gather([records[1], named], Twice())

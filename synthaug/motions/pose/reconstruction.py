@@ -57,7 +57,7 @@ class Gate:
 
     shot: float = 0.4
     detection: float = 0.6
-    least: float = 1.2
+    least: float = 0.5
     visibility: float = 0.35
     limb_variation: float = 0.3
     jump: float = 5.0

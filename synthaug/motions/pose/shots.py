@@ -22,6 +22,11 @@ _MIN_RATIO = 4.0
 """Smallest ratio of a cut's difference to that of its surroundings; fast movement and pans differ throughout."""
 _NEIGHBOURS = 6
 """Frames to either side that are compared with a cut."""
+_SAME_PLACE = 0.04
+"""How much less than 1 two pictures of one place may correlate, in every colour; more where people or the camera move,
+which the frames around them show. Pictures between which a camera's exposure or white balance jumped correlate by
+0.986 or more (florence3d); 99 in 100 pairs of frames of different films, most of one room and camera, by less than
+0.935."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +54,8 @@ def find_cuts(thumbnails: Sequence[Thumbnail]) -> tuple[int, ...]:
 
     The difference of two pictures is that of their thumbnails and colours. A cut has a difference that is large and
     many times that of its surroundings. If the pictures on both sides are alike except for a frame or two, it is a
-    flash and not a cut. Fades and dissolves are not found.
+    flash and not a cut; if they differ by the strength of their colours alone, the camera's exposure or white balance
+    jumped. Fades and dissolves are not found.
 
     Args:
         thumbnails: Thumbnails of consecutive frames.
@@ -60,7 +66,9 @@ def find_cuts(thumbnails: Sequence[Thumbnail]) -> tuple[int, ...]:
         around = np.concatenate([steps[max(0, k - _NEIGHBOURS) : k], steps[k + 1 : k + 1 + _NEIGHBOURS]])
         # The median ignores another cut, or the end of a flash, close by.
         usual = float(np.median(around)) if len(around) else 0.0
-        if steps[k] > _MIN_RATIO * usual and not _is_flash(thumbnails, k):
+        if steps[k] <= _MIN_RATIO * usual or _is_flash(thumbnails, k):
+            continue
+        if not _is_relit(thumbnails, k):
             found.append(k + 1)
     return tuple(found)
 
@@ -95,3 +103,19 @@ def _is_flash(thumbnails: Sequence[Thumbnail], step: int) -> bool:
     later, sooner = thumbnails[step + 2 : step + 5], thumbnails[max(0, step - 3) : step]
     back = [_difference(before, one) for one in later] + [_difference(after, one) for one in sooner]
     return min(back, default=1.0) < _MIN_DIFFERENCE
+
+
+def _is_relit(thumbnails: Sequence[Thumbnail], step: int) -> bool:
+    """Whether the pictures before and after a step show one place, in stronger or weaker colours."""
+    near = range(max(0, step - _NEIGHBOURS), min(len(thumbnails) - 1, step + 1 + _NEIGHBOURS))
+    changes = {k: _change_of_place(thumbnails[k], thumbnails[k + 1]) for k in near}
+    change = changes.pop(step)
+    return change < max(_SAME_PLACE, 2 * float(np.median([*changes.values()] or [0.0])))
+
+
+def _change_of_place(one: Thumbnail, other: Thumbnail) -> float:
+    """How much less than 1 two pictures correlate, in the colour that correlates least; 1 for even pictures."""
+    pairs = [(one.small[..., k].ravel(), other.small[..., k].ravel()) for k in range(3)]
+    if min(float(values.std()) for pair in pairs for values in pair) < 1e-3:
+        return 1.0
+    return 1 - min(float(np.corrcoef(*pair)[0, 1]) for pair in pairs)
