@@ -50,6 +50,7 @@ ADDED_NODES: Mapping[str, Plain] = {
 OLD_DEFAULTS: Mapping[str, Mapping[str, Plain]] = {
     "synthaug.avatars.anny.AnnyPeople": {"people": 1_000_000},
     "synthaug.datamodule.BatchMixture": {"balance": "none"},
+    "synthaug.datamodule.augmentation.Augmentation": {"speed": 0.0},
     "synthaug.recognizers.small.SmallResNet": {"weights": None},
     "synthaug.synthesis.Synthesis": {
         "min_shown": 0.0,

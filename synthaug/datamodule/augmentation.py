@@ -35,6 +35,8 @@ class Augmentation:
         color: Largest relative change of brightness, contrast and saturation.
         num_ops: Number of RandAugment operations, after those above; 0 for none.
         magnitude: Strength of the RandAugment operations, 0 to 30.
+        speed: Largest change of a filmed clip's speed, as logarithm: 0.2 plays it up to 22 % faster or slower.
+            Synthetic clips have `Variation.speed`, which changes their motion itself.
     """
 
     crop: float = 0.8
@@ -42,8 +44,14 @@ class Augmentation:
     color: float = 0.2
     num_ops: int = 0
     magnitude: int = 9
+    speed: float = 0.0
 
     def __post_init__(self) -> None:
+        if not 0 <= self.speed < 1:
+            raise ValueError(
+                f"Expected augmentation.speed from 0 to below 1, got {self.speed}. Set a value in this range; 0.2 plays "
+                "clips up to 22 % faster or slower."
+            )
         if not (0 < self.crop <= 1 and 0 <= self.flip <= 1 and 0 <= self.color < 1):
             raise ValueError(
                 "Expected augmentation.crop in (0, 1], flip in [0, 1] and color in [0, 1), got "
@@ -97,6 +105,12 @@ class LabelledAugmentation:
 
     augmentation: Augmentation | None
     mirror_labels: Mapping[int, int]
+
+    def sample_speed(self, rng: np.random.Generator) -> float:
+        """Sample how fast a filmed clip is played; 1 is as filmed."""
+        if self.augmentation is None or self.augmentation.speed == 0:
+            return 1.0
+        return float(np.exp(rng.uniform(-self.augmentation.speed, self.augmentation.speed)))
 
     def sample(self, label: int, rng: np.random.Generator) -> tuple[Values, int]:
         """Sample the change of a clip of this label, and give the label of the changed clip."""

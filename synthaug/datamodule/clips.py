@@ -35,22 +35,21 @@ class FilmedClips:
     clip: ClipFormat
     films: Mapping[Path, UInt8[Tensor, "_time 3 height width"]] = field(default_factory=dict)
 
-    def read(self, record: Record, share: float) -> Clip:
+    def read(self, record: Record, share: float, *, speed: float = 1.0) -> Clip:
         """Cut a clip from an interval; an interval shorter than a clip is looped.
 
         Args:
             record: The interval.
             share: Where the clip lies: 0 at the start of the interval, 1 at its end.
+            speed: How fast the film is played: at 2 the clip shows twice as many of its seconds.
         """
-        offset = share * self.spare_seconds(record)
-        size = (self.clip.size, self.clip.size)
-        return read_clip(
-            record, offset=offset, fps=self.clip.fps, num_frames=self.clip.num_frames, size=size, held=self.films
-        )
+        offset = share * self.spare_seconds(record, speed=speed)
+        size, fps = (self.clip.size, self.clip.size), self.clip.fps / speed
+        return read_clip(record, offset=offset, fps=fps, num_frames=self.clip.num_frames, size=size, held=self.films)
 
-    def spare_seconds(self, record: Record) -> float:
-        """Seconds by which an interval is longer than a clip."""
-        return max(record.end - record.start - self.clip.seconds, 0.0)
+    def spare_seconds(self, record: Record, *, speed: float = 1.0) -> float:
+        """Seconds of film by which an interval is longer than a clip."""
+        return max(record.end - record.start - self.clip.seconds * speed, 0.0)
 
 
 class HeldOutClips(Dataset):
@@ -159,7 +158,8 @@ class TrainingClips(Dataset):
     def __getitem__(self, index: SampleIndex) -> dict[str, Tensor | int | str]:
         rng = self.random_generator(index)
         if index.index < self.num_filmed:
-            clip = self.filmed.read(self.filmed.records[index.index], float(rng.uniform()))
+            share, speed = float(rng.uniform()), self.augmentation.sample_speed(rng)
+            clip = self.filmed.read(self.filmed.records[index.index], share, speed=speed)
             key, synthetic, video = clip.key, 0, clip.video
             values, label = self.augmentation.sample(clip.label, rng)
         else:

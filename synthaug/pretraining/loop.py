@@ -24,6 +24,8 @@ STATE = "pretraining.pt"
 """File that a stopped run continues from."""
 REPORTED = 100
 """Steps between two lines."""
+_CLASSIFIER = "fc"
+"""What torchvision's networks and ours call their classifier."""
 
 
 @dataclass(frozen=True)
@@ -123,8 +125,11 @@ def pretrain(recognizer: DenseRecognizer, clips: Dataset, plan: PretrainingSteps
 
 
 def export_weights(recognizer: DenseRecognizer, facts: dict[str, str]) -> bytes:
-    """The recognizer's tensors as the content of a safetensors file."""
-    state = {name: value.detach().clone().contiguous() for name, value in recognizer.state_dict().items()}
+    """The recognizer's tensors, without its classifier, in half precision, as the content of a safetensors file."""
+    state = {}
+    for name, value in recognizer.state_dict().items():
+        if _CLASSIFIER not in name.split("."):
+            state[name] = (value.half() if value.is_floating_point() else value.clone()).contiguous()
     return save(state, facts)
 
 

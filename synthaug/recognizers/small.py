@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from jaxtyping import Float
@@ -13,6 +14,8 @@ from synthaug.recognizers import DenseRecognizer
 from synthaug.recognizers.shift import temporal_shift
 from synthaug.recognizers.weights import load_weights
 
+SYNTHETIC_WEIGHTS = Path(__file__).resolve().parents[1] / "assets" / "small.safetensors"
+"""What `weights="synthetic"` loads; its model card lies beside it."""
 CROP_SPREAD = 2.6
 """Half the side of `crop_to_movement`'s square, in standard deviations of where something moves."""
 MIN_HALF_CROP = 0.22
@@ -46,7 +49,8 @@ class SmallResNet(DenseRecognizer):
             whole picture. With it, people fill the grid wherever they stand and however far they are.
         still: Use whole frames in place of their difference from the clip's mean picture: then the network sees places
             and things that do not move, and can be misled by them.
-        weights: None trains from scratch; otherwise the path of a state dict. There are no published weights.
+        weights: None trains from scratch; "synthetic" starts from what pretraining on synthetic clips alone gave, for
+            networks that crop to what moves, with the default widths; otherwise the path of a state dict.
 
     Source:
         He et al., "Deep Residual Learning", CVPR 2016 (the block); Lin, Gan and Han, "TSM", ICCV 2019 (the shift);
@@ -80,7 +84,9 @@ class SmallResNet(DenseRecognizer):
         self.grid = (spans, rows, columns)
         self.fc = nn.Linear(widths[-1] * math.prod(grid), num_classes)
         if weights is not None:
-            load_weights(self, weights)
+            usual = tuple(widths) == (16, 32, 64, 128) and shift_share == 1 / 8
+            shipped = usual and focus is not None and not still
+            load_weights(self, weights, synthetic=SYNTHETIC_WEIGHTS if shipped else None)
 
     @property
     def num_classes(self) -> int:

@@ -16,6 +16,9 @@ log = logging.getLogger(__name__)
 ARCHITECTURES = ("resnet18", "resnet50", "r3d_18", "mc3_18", "r2plus1d_18", "mvit_v2_s", "swin3d_t")
 """torchvision's names of networks with published weights: from ImageNet-1K for resnet*, otherwise Kinetics-400."""
 
+SYNTHETIC = "synthetic"
+"""Value of `recognizer.weights` for weights that this package made of synthetic clips alone, and ships."""
+
 CONNECT_SECONDS = 10.0
 """Longest wait for a server's answer: firewalls of compute nodes often drop packets instead of refusing them."""
 
@@ -71,16 +74,18 @@ def load_weights(
     weights: str,
     *,
     arch: str | None = None,
+    synthetic: Path | None = None,
     head: str = "fc",
     translate: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] = dict,
 ) -> None:
-    """Load weights into a network; its classifier keeps its own weights if the number of classes differs.
+    """Load weights into a network; its classifier keeps its own if the file has none, or one of other classes' number.
 
     Args:
         network: Changed in place.
-        weights: DEFAULT, or the path of a state dict (.pth, .pt, .ckpt or .safetensors), also of our own checkpoints
-            and recognizers, whose names have prefixes.
+        weights: DEFAULT, "synthetic", or the path of a state dict (.pth, .pt, .ckpt or .safetensors), also of our own
+            checkpoints and recognizers, whose names have prefixes.
         arch: torchvision's name of the network; None if it has no published weights.
+        synthetic: Weights out of synthesis alone that the package ships for this network; None if there are none.
         head: The network's name for its linear classifier.
         translate: Translates names of other libraries into the network's.
 
@@ -88,7 +93,9 @@ def load_weights(
         WeightsNotFoundError: If there is no such file, or DEFAULT cannot be downloaded.
         WeightsMismatchError: If the file is not a state dict, or does not fit.
     """
-    if weights != "DEFAULT":
+    if weights == SYNTHETIC:
+        path = _require_synthetic(network, synthetic)
+    elif weights != "DEFAULT":
         path = Path(weights)
     elif arch is None:
         raise WeightsNotFoundError(
@@ -122,6 +129,16 @@ def read_state(path: Path) -> dict[str, Tensor]:
             "torch.save(recognizer.state_dict(), path), or set recognizer.weights=null."
         )
     return state
+
+
+def _require_synthetic(network: nn.Module, synthetic: Path | None) -> Path:
+    if synthetic is None:
+        raise WeightsNotFoundError(
+            "Expected a recognizer with weights out of synthesis alone for recognizer.weights=synthetic, got "
+            f"{type(network).__name__} in this form. Set recognizer=small, make weights with "
+            "scripts/pretrain_recognizer.py, or set recognizer.weights to DEFAULT, PATH or null."
+        )
+    return synthetic
 
 
 def _url_of(arch: str) -> str:
@@ -174,7 +191,10 @@ def _strip_prefixes(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _fill_network(network: nn.Module, state: dict[str, Tensor], path: Path, head: str) -> None:
     expected = network.state_dict()
     weight, bias = f"{head}.weight", f"{head}.bias"
-    if weight in state and weight in expected and state[weight].shape[0] != expected[weight].shape[0]:
+    if weight not in state and bias not in state:
+        log.info("%s has no classifier, so it is trained from scratch.", path)
+        state = state | {name: value for name, value in expected.items() if name in (weight, bias)}
+    elif weight in state and weight in expected and state[weight].shape[0] != expected[weight].shape[0]:
         log.info(
             "%s has %d classes instead of %d, so the classifier is trained from scratch.",
             path,

@@ -7,8 +7,11 @@ import pytest
 import torch
 from PIL import Image, ImageEnhance, ImageOps
 
-from synthaug.datamodule.augmentation import Augmentation
+from synthaug.datamodule.augmentation import Augmentation, LabelledAugmentation
+from synthaug.datamodule.clips import FilmedClips
 from synthaug.datamodule.randaugment import OPERATIONS, apply_operations, sample_operations
+from synthaug.structures import ClipFormat, Record
+from synthaug.video import write_video
 
 
 @pytest.fixture(scope="module")
@@ -79,3 +82,36 @@ def test_every_frame_is_changed_alike(picture, seed):
 def test_what_makes_no_sense_is_refused(wrong, words):
     with pytest.raises(ValueError, match=words):
         Augmentation(**wrong)
+
+
+def film_of_numbers(tmp_path, *, seconds=4.0):
+    """Two seconds and more of film whose frames are as bright as their number, and how to cut clips from it."""
+    path = tmp_path / "numbers.mp4"
+    frames = torch.arange(round(seconds * 10), dtype=torch.uint8)[:, None, None, None].expand(-1, 3, 16, 16)
+    write_video(path, torch.zeros(frames.shape, dtype=torch.uint8), fps=10.0)
+    record = Record("numbers", path, 0, "ann", "", 0.0, seconds)
+    return record, FilmedClips((record,), ClipFormat(num_frames=5, fps=5.0, size=16), {path: frames})
+
+
+def test_faster_clips_show_more_of_the_film(tmp_path):
+    record, filmed = film_of_numbers(tmp_path)
+    plain, fast, slow = (
+        filmed.read(record, 0.0, speed=speed).video[:, 0, 0, 0].tolist() for speed in (1.0, 2.0, 0.5)
+    )
+    assert plain == [0, 2, 4, 6, 8] and fast == [0, 4, 8, 12, 16] and slow == [0, 1, 2, 3, 4]
+    # However fast, the last window ends where the film does.
+    assert [filmed.read(record, 1.0, speed=speed).video[-1, 0, 0, 0].item() for speed in (1.0, 2.0)] == [38, 36]
+
+
+def test_speeds_are_sampled_on_both_sides_of_one_and_never_without_being_asked_for():
+    rng = np.random.default_rng(0)
+    sampled = [LabelledAugmentation(Augmentation(speed=0.3), {}).sample_speed(rng) for _ in range(200)]
+    assert np.exp(-0.3) <= min(sampled) < 0.85 and 1.2 < max(sampled) <= np.exp(0.3)
+    assert abs(np.log(sampled).mean()) < 0.05
+    # Who does not ask for it gets the random numbers of before.
+    state = rng.bit_generator.state
+    assert LabelledAugmentation(Augmentation(), {}).sample_speed(rng) == 1.0
+    assert LabelledAugmentation(None, {}).sample_speed(rng) == 1.0
+    assert rng.bit_generator.state == state
+    with pytest.raises(ValueError, match="Expected augmentation.speed from 0 to below 1, got 1.5"):
+        Augmentation(speed=1.5)

@@ -11,7 +11,7 @@ from synthaug.body.rotations import axis_angle_to_matrix
 from synthaug.body.skeleton import JOINT, joint_positions, mean_skeleton, move_motion
 from synthaug.motions.actions import ACTIONS
 from synthaug.pretraining.clips import RANDOM, PretrainingClips, collate, find_body_frame, make_motions, tell_truth
-from synthaug.pretraining.loop import PretrainingSteps, pretrain
+from synthaug.pretraining.loop import PretrainingSteps, export_weights, pretrain
 from synthaug.pretraining.tasks import (
     PretrainingHeads,
     TaskWeights,
@@ -197,3 +197,28 @@ class Interrupted(Dataset):
         if self.left < 0:
             raise KeyboardInterrupt
         return self.clips[number]
+
+
+@pytest.mark.parametrize(
+    "make", [SmallResNet, lambda classes, **more: ResNet2D(classes, depth=18, temporal="shift", **more)]
+)
+def test_exported_weights_are_all_but_the_classifier(make, tmp_path):
+    given = make(7)
+    with torch.no_grad():
+        for value in given.state_dict().values():
+            if value.is_floating_point():
+                value.add_(torch.rand_like(value) * 0.01)
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(export_weights(given, {"made_by": "a test"}))
+    # Whatever the number of classes, even that of pretraining: the classes are others.
+    for classes in (7, 3):
+        taken, fresh = make(classes, weights=str(path)), make(classes)
+        state, classifier = taken.state_dict(), 0
+        for name, value in given.state_dict().items():
+            if "fc" in name.split("."):
+                classifier += 1
+                assert state[name].shape[0] == fresh.state_dict()[name].shape[0] == classes
+                assert classes != 7 or not torch.equal(state[name], value)
+            else:
+                assert torch.allclose(state[name].double(), value.double(), rtol=2e-3, atol=1e-4), name
+        assert classifier == 2
