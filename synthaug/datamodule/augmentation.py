@@ -49,8 +49,8 @@ class Augmentation:
     def __post_init__(self) -> None:
         if not 0 <= self.speed < 1:
             raise ValueError(
-                f"Expected augmentation.speed from 0 to below 1, got {self.speed}. Set a value in this range; 0.2 plays "
-                "clips up to 22 % faster or slower."
+                f"Expected augmentation.speed from 0 to below 1, got {self.speed}. Set a value in this range; 0.2 "
+                "plays clips up to 22 % faster or slower."
             )
         if not (0 < self.crop <= 1 and 0 <= self.flip <= 1 and 0 <= self.color < 1):
             raise ValueError(

@@ -1,4 +1,4 @@
-"""Extract motion from ordinary film: fit a body to mediapipe's landmarks of body and hands, and estimate the camera.
+"""Extract motion from ordinary film: fit a body to mediapipe's landmarks of body, hands and face, find the camera.
 
 Needs the extra `pose`, which is imported when the first film is read.
 """
@@ -14,7 +14,8 @@ from typing import ClassVar, final
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
+from torch import Tensor
 
 from synthaug.body.skeleton import mean_skeleton
 from synthaug.motions import MotionSource, UnusableClipError
@@ -23,6 +24,7 @@ from synthaug.motions.fitting.landmarks import Landmarks
 from synthaug.motions.pose.camera_motion import Background, BackgroundFollower
 from synthaug.motions.pose.crowd import boxes_of, choose_lead, track_people
 from synthaug.motions.pose.fingers import Hands
+from synthaug.motions.pose.mouth import FACE_POINTS, jaw_pose
 from synthaug.motions.pose.network import HAND_POINTS, MediapipeNetwork, PersonLandmarks, Region, mediapipe_version
 from synthaug.motions.pose.pacing import fill_hands, frames_between_looks
 from synthaug.motions.pose.reconstruction import FILM_BELIEFS, Gate, pixel_height, reference_from_landmarks
@@ -40,6 +42,10 @@ _HAND_ROWS = 1080
 """The same for hands, which are a twentieth of a person's height."""
 _MIN_HAND_STATURE = 180.0
 """Pixels of a person's height below which hands are too small to be detected."""
+_FACE_SIDE = 0.155
+"""Side of a square around the face, as a share of a person's height."""
+_MIN_FACE_SIDE = 64.0
+"""Pixels of that square below which lips are too small to be told apart."""
 _SMALL_STATURE = 160.0
 """Pixels of a person's height, in film of `_BODY_ROWS` rows, below which larger film is looked at more closely."""
 
@@ -53,7 +59,9 @@ class VideoMotion(MotionSource):
     motion, and what comes after one of at least `Gate.least` seconds is another performance (`Reference.others`). Set
     that to half of the clips' length: shorter runs show no action. Limbs that the network loses for less, and whose
     guesses leap, are bridged (`limbs`); fast limbs that are seen stay as they are. Fingers follow mediapipe's hands
-    where these are large enough in the picture, and are at rest otherwise. Jaw and eyes are zeros.
+    where these are large enough in the picture, and are at rest otherwise. So does the jaw mediapipe's face, where that
+    is 64 pixels large (a signer before a webcam, not somebody who is seen as a whole). Eyes and expression
+    are zeros.
 
     The camera may pan, tilt, roll, zoom and shake about its place: this is measured on the background
     (`camera_motion`), taken out of the motion, and given back to `Reference.camera`. A camera that travels, or a
@@ -67,12 +75,12 @@ class VideoMotion(MotionSource):
     Notes of the reference: the parts of the score as `part_*` (see `quality.Quality`); `detection` (share of the shot's
     frames), `visibility`, `limb_variation`, `inside` (share of limb landmarks within the picture), `grounding` (share
     of frames within 20 cm of the floor), `reprojection` (median, share of height), `filled` (share of bridged frames),
-    `people` and `shots` (counts), `shot` (share of the interval), `hands` (share of frames and hands seen), `offset`
-    (seconds from the record's start to the first frame of the motion), `distance` (metres, median), and the camera's:
-    `camera_turn_deg` (largest turn from the middle of the motion), `camera_zoom` (longest focal length over shortest),
-    `focal` (longer sides), `pitch_deg` (positive looks down), `roll_deg`, `camera_height` (metres), the standard
-    deviations `focal_sd`, `pitch_sd_deg`, `roll_sd_deg`, `camera_height_sd`, and `pitch_evidence` (share of frames with
-    a standing person).
+    `people` and `shots` (counts), `shot` (share of the interval), `hands` (share of frames and hands seen), `face`
+    (share of the shot's looks that saw it), `offset` (seconds from the record's start to the first frame of the
+    motion), `distance` (metres, median), and the camera's: `camera_turn_deg` (largest turn from the middle of the
+    motion), `camera_zoom` (longest focal length over shortest), `focal` (longer sides), `pitch_deg` (positive looks
+    down), `roll_deg`, `camera_height` (metres), the standard deviations `focal_sd`, `pitch_sd_deg`, `roll_sd_deg`,
+    `camera_height_sd`, and `pitch_evidence` (share of frames with a standing person).
 
     Args:
         focal: Focal length over the longer side of the picture: 1.0 is a horizontal view of 53 degrees; phones, webcams
@@ -163,7 +171,7 @@ class VideoMotion(MotionSource):
                 background.between(acting.first, acting.first + len(acting.seen.found)),
             )  # fmt: skip
             watched = _look_closer(network, film, watched, before + acting.first, acting.regions)
-            hands = _detect_hands(network, film, watched, first=before + acting.first)
+            details = _detect_details(network, film, watched, first=before + acting.first)
         if acting.share < self._gate.shot:
             raise UnusableClipError(
                 f"Expected one shot to fill at least {self._gate.shot:.0%} of {record.key!r}, got {len(spans)} shots, "
@@ -172,11 +180,16 @@ class VideoMotion(MotionSource):
             )
         notes = {"people": float(acting.people), "shots": float(len(spans)), "shot": acting.share}
         found = reference_from_landmarks(
-            watched, name=record.key, hands=hands, focal=self._focal, gate=self._gate, beliefs=self._beliefs
+            watched, name=record.key, hands=details.hands, focal=self._focal, gate=self._gate, beliefs=self._beliefs
         )  # fmt: skip
+        step = frames_between_looks(info.fps)
+        jaw = jaw_pose(details.face, step=step)
+        notes["face"] = float(details.face[::step].isfinite().all(-1).all(-1).float().mean())
         takes = [
             dataclasses.replace(
-                take, others=(), notes=notes | take.notes | {"offset": take.notes["offset"] + acting.first / info.fps}
+                _open_mouth(take, jaw, info.fps),
+                others=(),
+                notes=notes | take.notes | {"offset": take.notes["offset"] + acting.first / info.fps},
             )
             for take in (found, *found.others)
         ]
@@ -253,22 +266,53 @@ def _look_closer(
     return dataclasses.replace(watched, seen=Landmarks(world, pixels, visibility))
 
 
-def _detect_hands(network: MediapipeNetwork, film: _FilmFrames, watched: WatchedPerson, *, first: int) -> Hands:
-    """Detect the person's hands, unless the person is too small in the picture."""
+@dataclass(frozen=True, eq=False)
+class _Details:
+    """What is looked at closely: hands, and the landmarks of the face, nan where it was not seen."""
+
+    hands: Hands
+    face: Float[Tensor, "time point 3"]
+
+
+def _detect_details(network: MediapipeNetwork, film: _FilmFrames, watched: WatchedPerson, *, first: int) -> _Details:
+    """Detect the person's hands and face, unless the person is too small in the picture."""
     seen, looked = watched.seen, _shrink_size(film.size, _HAND_ROWS)
-    points = torch.full((len(seen.found), 2, HAND_POINTS, 3), torch.nan)
+    hands = torch.full((len(seen.found), 2, HAND_POINTS, 3), torch.nan)
+    face = torch.full((len(seen.found), FACE_POINTS, 3), torch.nan)
     share = looked[0] / film.size[0]
-    if seen.found.any() and float(pixel_height(seen)) * share >= _MIN_HAND_STATURE:
+    stature = float(pixel_height(seen)) * share if seen.found.any() else 0.0
+    if stature >= _MIN_HAND_STATURE:
         small = _scale_pixels(seen, looked, film.size)
         step = frames_between_looks(watched.fps)
         held = True
         for k, frame in enumerate(film.frames(_HAND_ROWS, first, first + len(seen.found), step)):
             at = k * step
+            if not seen.found[at]:
+                continue
             # Hands that are not in view are looked for half as often.
-            if seen.found[at] and (held or k % 2 == 0):
+            if held or k % 2 == 0:
                 found = network.hands(frame, small.pixels[at].numpy(), small.visibility[at].numpy())
-                points[at] = torch.from_numpy(found)
+                hands[at] = torch.from_numpy(found)
                 held = bool(np.isfinite(found).any())
-        points = fill_hands(points, step=step)
+            if _FACE_SIDE * stature >= _MIN_FACE_SIDE:
+                points = network.face(frame, _face_region(small.pixels[at].numpy(), _FACE_SIDE * stature))
+                if points is not None:
+                    face[at] = torch.from_numpy(points)
+        hands = fill_hands(hands, step=step)
     # Back to the film's pixels, along both axes and in depth.
-    return Hands(points / share)
+    return _Details(Hands(hands / share), face / share)
+
+
+def _face_region(pixels: Float[np.ndarray, "33 2"], side: float) -> Region:
+    """A square around nose, eyes and mouth, upright in the face."""
+    right, left = pixels[4:7].mean(0), pixels[1:4].mean(0)
+    x, y = pixels[:11].mean(0).tolist()
+    across = left - right
+    return Region(x, y, side, math.atan2(float(across[1]), float(across[0])) if across[0] > 0 else 0.0)
+
+
+def _open_mouth(take: Reference, jaw: Float[Tensor, "time 3"], fps: float) -> Reference:
+    """Add the jaw's rotation to a motion that begins at its note `offset`."""
+    first = round(take.notes["offset"] * fps)
+    opened = jaw[first : first + take.motion.num_frames]
+    return dataclasses.replace(take, motion=dataclasses.replace(take.motion, jaw_pose=opened.to(take.motion.transl)))

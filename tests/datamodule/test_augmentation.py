@@ -95,9 +95,7 @@ def film_of_numbers(tmp_path, *, seconds=4.0):
 
 def test_faster_clips_show_more_of_the_film(tmp_path):
     record, filmed = film_of_numbers(tmp_path)
-    plain, fast, slow = (
-        filmed.read(record, 0.0, speed=speed).video[:, 0, 0, 0].tolist() for speed in (1.0, 2.0, 0.5)
-    )
+    plain, fast, slow = (filmed.read(record, 0.0, speed=speed).video[:, 0, 0, 0].tolist() for speed in (1.0, 2.0, 0.5))
     assert plain == [0, 2, 4, 6, 8] and fast == [0, 4, 8, 12, 16] and slow == [0, 1, 2, 3, 4]
     # However fast, the last window ends where the film does.
     assert [filmed.read(record, 1.0, speed=speed).video[-1, 0, 0, 0].item() for speed in (1.0, 2.0)] == [38, 36]

@@ -49,7 +49,8 @@ def test_slow_changes_of_light_are_no_cuts() -> None:
 @pytest.mark.parametrize("gains", [(0.72, 0.72, 0.72), (1.25, 1.1, 0.8)])
 def test_exposure_and_white_balance_that_jump_are_no_cuts(gains: tuple[float, float, float]) -> None:
     lit = [(0.2 + 0.6 * frame / 255) * 255 for frame in scene(8, 24)]
-    frames = [np.clip(frame * (gains if k >= 11 else (1, 1, 1)), 0, 255).astype(np.uint8) for k, frame in enumerate(lit)]
+    lit = [frame * (gains if k >= 11 else (1, 1, 1)) for k, frame in enumerate(lit)]
+    frames = [np.clip(frame, 0, 255).astype(np.uint8) for frame in lit]
     # A darker picture of another place is a cut.
     other = [(frame * 0.7).astype(np.uint8) for frame in scene(9, 24)]
     assert cuts_of(frames) == ()

@@ -1,4 +1,4 @@
-"""Run mediapipe's networks on single pictures: detect people, one person's landmarks, and the hands.
+"""Run mediapipe's networks on single pictures: detect people, one person's landmarks, the hands and the face.
 
 mediapipe's own solution tracks a single person. The graphs here connect the same parts so that any number of people can
 be detected, each in a region of their own. Only the wheel of 0.10.21 contains the models; nothing is downloaded.
@@ -73,6 +73,19 @@ node {
   calculator: "HandLandmarksLeftAndRightCpu"
   input_stream: "IMAGE:image" input_stream: "POSE_LANDMARKS:landmarks"
   output_stream: "LEFT_HAND_LANDMARKS:left" output_stream: "RIGHT_HAND_LANDMARKS:right"
+}
+"""
+_FACE = """
+input_stream: "image"
+input_stream: "region"
+input_side_packet: "attention"
+output_stream: "landmarks"
+num_threads: 1
+node {
+  calculator: "FaceLandmarkCpu"
+  input_side_packet: "WITH_ATTENTION:attention"
+  input_stream: "IMAGE:image" input_stream: "ROI:region"
+  output_stream: "LANDMARKS:landmarks"
 }
 """
 _CHATTER = (
@@ -186,15 +199,10 @@ class MediapipeNetwork(PoseDetector):
 
     def look(self, frame: UInt8[np.ndarray, "height width 3"], region: Region) -> PersonLandmarks | None:
         """The landmarks of the person in a region; None if there is no person."""
-        from mediapipe.framework.formats import rect_pb2
-        from mediapipe.python import packet_creator, packet_getter
+        from mediapipe.python import packet_getter
 
         height, width = frame.shape[:2]
-        rect = rect_pb2.NormalizedRect(
-            x_center=region.x / width, y_center=region.y / height, width=region.side / width,
-            height=region.side / height, rotation=region.turn,
-        )  # fmt: skip
-        found = self._graph(_LOOK)(image=_to_image(frame), region=packet_creator.create_proto(rect))
+        found = self._graph(_LOOK)(image=_to_image(frame), region=_to_rect(region, width, height))
         if not {"landmarks", "world", "next"} <= found.keys():
             return None
         points = packet_getter.get_proto(found["landmarks"]).landmark
@@ -235,6 +243,17 @@ class MediapipeNetwork(PoseDetector):
                 result[side] = [[p.x * width, p.y * height, p.z * width] for p in points]
         return result
 
+    def face(self, frame: UInt8[np.ndarray, "height width 3"], region: Region) -> Float[np.ndarray, "468 3"] | None:
+        """Points of the face in a region, a little larger than the head: pixels and depth in pixels; None if unseen."""
+        from mediapipe.python import packet_getter
+
+        height, width = frame.shape[:2]
+        found = self._graph(_FACE)(image=_to_image(frame), region=_to_rect(region, width, height))
+        if "landmarks" not in found:
+            return None
+        points = packet_getter.get_proto(found["landmarks"]).landmark
+        return np.array([[p.x * width, p.y * height, p.z * width] for p in points], np.float32)
+
     def _graph(self, text: str) -> "_Graph":
         if text not in self._graphs:
             self._graphs[text] = _Graph(text)
@@ -253,8 +272,9 @@ class _Graph:
         for line in text.splitlines():
             if line.startswith("output_stream:"):
                 self._graph.observe_output_stream(line.split('"')[1], self._found.__setitem__, False)
-        # 1, the full model, is the only one in the wheel.
-        self._sides = {"complexity": packet_creator.create_int(1)} if "complexity" in text else {}
+        # 1, the full model, is the only one in the wheel. The face's other model finds the irises too.
+        sides = {"complexity": packet_creator.create_int(1), "attention": packet_creator.create_bool(False)}
+        self._sides = {name: packet for name, packet in sides.items() if f'input_side_packet: "{name}"' in text}
         self._time = 0
 
     def __call__(self, **packets: Any) -> Mapping[str, Any]:
@@ -284,6 +304,17 @@ def _to_image(frame: UInt8[np.ndarray, "height width 3"]) -> Any:
     from mediapipe.python import packet_creator
 
     return packet_creator.create_image_frame(image_format=ImageFormat.SRGB, data=np.ascontiguousarray(frame))
+
+
+def _to_rect(region: Region, width: int, height: int) -> Any:
+    from mediapipe.framework.formats import rect_pb2
+    from mediapipe.python import packet_creator
+
+    rect = rect_pb2.NormalizedRect(
+        x_center=region.x / width, y_center=region.y / height, width=region.side / width, height=region.side / height,
+        rotation=region.turn,
+    )  # fmt: skip
+    return packet_creator.create_proto(rect)
 
 
 def _parse_region(rect: Any, width: int, height: int) -> Region:

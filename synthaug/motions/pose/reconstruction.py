@@ -208,24 +208,29 @@ def _grade(fitted: _FittedBody, run: WatchedPerson, notes: dict[str, float], ske
 def find_runs(seen: Landmarks, *, fps: float, gate: Gate) -> list[tuple[int, int]]:
     """First and one past the last frame of every run that shows one person without long gaps or jumps.
 
-    The longest first; then those of at least `gate.least` seconds. One empty run where nobody is found.
+    The longest first; then those of at least `gate.least` seconds, as far as no jump to somebody else lies between. One
+    empty run where nobody is found.
     """
     at = seen.found.nonzero().squeeze(1).tolist()
     if not at:
         return [(0, 0)]
     trunk = seen.pixels[:, [11, 12, 23, 24]].mean(1)
     heights = pixel_height(seen)
-    runs = [[at[0], at[0]]]
+    runs, who, person = [[at[0], at[0]]], [0], 0
     for previous, current in zip(at, at[1:], strict=False):
         seconds = (current - previous) / fps
         speed = float((trunk[current] - trunk[previous]).norm() / heights.clamp(min=1) / seconds)
         # Between neighbouring frames any small error is fast; below a third of a height it is the same person.
         jumped = speed > gate.jump and speed * seconds > 0.35
+        person += jumped
         if seconds > gate.gap + 1 / fps or jumped:
             runs.append([current, current])
+            who.append(person)
         runs[-1][1] = current
-    longest, *others = sorted(((first, last + 1) for first, last in runs), key=lambda run: run[0] - run[1])
-    return [longest, *(run for run in others if run[1] - run[0] >= gate.least * fps)]
+    found = [(first, last + 1, whose) for (first, last), whose in zip(runs, who, strict=True)]
+    longest, *others = sorted(found, key=lambda run: run[0] - run[1])
+    kept = [run for run in others if run[2] == longest[2] and run[1] - run[0] >= gate.least * fps]
+    return [(first, last) for first, last, _ in (longest, *kept)]
 
 
 def pixel_height(seen: Landmarks) -> Float[Tensor, ""]:
