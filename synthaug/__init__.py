@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from synthaug.defaults import default_avatars as default_avatars
     from synthaug.defaults import default_synthesis as default_synthesis
     from synthaug.defaults import demo as demo
+    from synthaug.motions import MotionPrior as MotionPrior
     from synthaug.motions import MotionSource as MotionSource
     from synthaug.motions import MotionVariation as MotionVariation
     from synthaug.motions import UnusableClipError as UnusableClipError
@@ -108,6 +109,7 @@ _MODULES = {
     "Loading": "datamodule",
     "Motion": "structures",
     "MotionSource": "motions",
+    "MotionPrior": "motions",
     "MotionVariation": "motions",
     "Ntu": "datasets.ntu",
     "PeopleFolds": "datasets.protocols",
@@ -167,6 +169,7 @@ __all__ = [
     "Loading",
     "Motion",
     "MotionSource",
+    "MotionPrior",
     "MotionVariation",
     "Ntu",
     "PeopleFolds",

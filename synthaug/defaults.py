@@ -59,6 +59,7 @@ def default_synthesis(
     """
     from synthaug.backgrounds.emptied import EmptiedFilms
     from synthaug.cameras.orbit import Orbit
+    from synthaug.motions.prior import ActionPrior
     from synthaug.motions.variation import Variation
     from synthaug.motions.video import VideoMotion
     from synthaug.renderers.auto import best_renderer
@@ -73,6 +74,7 @@ def default_synthesis(
         renderer=best_renderer(),
         sensor=CameraSensor(),
         film=EmptiedFilms(),
+        prior=ActionPrior(),
         identities=identities,
         backgrounds=backgrounds,
         per_class=per_class,

@@ -26,6 +26,7 @@ DELIBERATE = {
     "recognizer.focus": "the class is the network itself, of which small.yaml and small_frames.yaml are two uses",
     "synth.sensor": "Synthesis knows no concrete class; arms without a sensor leave it out",
     "synth.film": "Synthesis knows no concrete class; used where synth.swap is above 0",
+    "synth.prior": "Synthesis knows no concrete class; used where synth.strangers is above 0",
     "synth.background.camera.azimuth_deg": "a stock of places is seen less from the side; sa.demo says the same",
     "synth.background.weights": "conf writes equal shares out, so that they can be set",
 }

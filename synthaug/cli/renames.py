@@ -58,6 +58,8 @@ OLD_DEFAULTS: Mapping[str, Mapping[str, Plain]] = {
         "max_tries": 20,
         "swap": 0.0,
         "film": None,
+        "prior": None,
+        "strangers": 0,
     },
     "synthaug.training.module.Training": {
         "scenes": {"_target_": "synthaug.training.scene_mixing.SceneMixing", "still": 0.0, "merge": 0.0, "seed": 0}

@@ -33,6 +33,7 @@ from synthaug.structures import ClipFormat, Recipe, Record
 from synthaug.synthesis import Synthesis, Synthesizer
 from synthaug.synthesis.preparing import prepare_synthesis
 from synthaug.synthesis.references import References, extract_references, gather, take_shard
+from synthaug.synthesis.strangers import add_strangers
 from synthaug.workers import use_single_thread
 
 logger = logging.getLogger(__name__)
@@ -327,7 +328,8 @@ class SynthAugDataModule(lightning.LightningDataModule):
             fixed_cameras=self.dataset.fixed_cameras,
             num_workers=self.loading.num_workers,
         )
-        return found.drop_glimpses(self.clip.seconds / 2)
+        found = found.drop_glimpses(self.clip.seconds / 2)
+        return add_strangers(found, synth, self.dataset.classes, seed=self.seed)
 
 
 def _warn_of_dropped(references: References, total: int) -> None:

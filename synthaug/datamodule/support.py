@@ -11,6 +11,7 @@ from synthaug.structures import Clip, ClipFormat, Record
 from synthaug.synthesis import Synthesis, Synthesizer
 from synthaug.synthesis.preparing import prepare_synthesis
 from synthaug.synthesis.references import extract_references, filter_references
+from synthaug.synthesis.strangers import add_strangers
 
 
 class SupportSynthesis:
@@ -53,6 +54,7 @@ class SupportSynthesis:
         ).drop_glimpses(self.clip.seconds / 2)
         if not references.records:
             return []
+        references = add_strangers(references, self.synth, self.dataset.classes, seed=self.seed)
         synth = prepare_synthesis(self.synth, references, self.clip, seed=self.seed, mirror_labels=self.mirror_labels)
         synthesizer = Synthesizer(
             synth, references, self.clip, seed=self.seed, lineage={"task": number}, mirror_labels=self.mirror_labels

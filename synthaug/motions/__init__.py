@@ -91,3 +91,22 @@ class MotionVariation(ABC):
             values: Values that `sample` returned; an empty dict gives the motion itself, as previews show it.
             times: Seconds into the performance, which starts over at its end, as in `synthaug.body.skeleton.resample`.
         """
+
+
+class MotionPrior(ABC):
+    """Performs actions that no film shows, by their names."""
+
+    @abstractmethod
+    def knows(self, name: str) -> bool:
+        """Whether a class of this name can be performed."""
+
+    @abstractmethod
+    def perform(self, name: str, *, fps: float, seconds: float, rng: np.random.Generator) -> Motion:
+        """One performance by somebody new, on the mean skeleton and the floor, facing anywhere.
+
+        Args:
+            name: A class that it knows.
+            fps: Frames a second.
+            seconds: Length of the performance.
+            rng: Decides who performs, and how.
+        """

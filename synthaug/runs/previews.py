@@ -18,7 +18,10 @@ from synthaug.video import read_clip
 def choose_references(synthesizer: Synthesizer, count: int) -> list[Record]:
     """References to show: one of each class in turn, then the second ones, up to `count`."""
     by_class: dict[int, list[Record]] = {}
-    for record in synthesizer.references.records:
+    references = synthesizer.references
+    for record in references.records:
+        if record.key in references.strangers:
+            continue
         by_class.setdefault(record.label, []).append(record)
     longest = max((len(records) for records in by_class.values()), default=0)
     turns = [records[turn] for turn in range(longest) for records in by_class.values() if turn < len(records)]
@@ -26,14 +29,15 @@ def choose_references(synthesizer: Synthesizer, count: int) -> list[Record]:
 
 
 def sample_recipes(synthesizer: Synthesizer, record: Record, count: int) -> list[Recipe]:
-    """The first recipes that re-enact this reference, all from the same instant on."""
+    """The first recipes that re-enact this reference, or show a stranger in its place, all from the same instant on."""
+    strangers = {key for key in synthesizer.references.strangers if key.rpartition("~")[0] == record.key}
     indices = [index for index in range(len(synthesizer)) if synthesizer.label(index) == record.label]
     recipes = (synthesizer.sample(index) for index in indices)
     found: list[Recipe] = []
     for recipe in recipes:
         if len(found) == count:
             break
-        if recipe.actors[0].motion == record.key:
+        if recipe.actors[0].motion in {record.key, *strangers}:
             found.append(recipe if not found else replace(recipe, start=found[0].start))
     return found
 

@@ -29,12 +29,14 @@ class References:
         by_key: Motion and camera found in each, by key.
         dropped: Why others were left out, by key.
         clips: Key of the clip, by key of a further performance that it shows. These have records of their own.
+        strangers: Keys of performances that no film shows, at the place of those that one does; in `clips` too.
     """
 
     records: tuple[Record, ...]
     by_key: dict[str, Reference]
     dropped: dict[str, str]
     clips: dict[str, str] = field(default_factory=dict)
+    strangers: frozenset[str] = frozenset()
 
     def clip_of(self, key: str) -> str:
         """Key of the clip that shows this performance."""
@@ -45,16 +47,17 @@ class References:
         """Each clip once, with its first usable performance, which has the clip's further ones as `others`."""
         found: dict[str, tuple[Record, list[Reference]]] = {}
         for record in self.records:
+            if record.key in self.strangers:
+                continue
             clip = self.clip_of(record.key)
             found.setdefault(clip, (replace(record, key=clip), []))[1].append(self.by_key[record.key])
         return [(record, replace(first, others=tuple(rest))) for record, (first, *rest) in found.values()]
 
     def select(self, keys: Collection[str]) -> "References":
         """The references with these keys."""
-        records = tuple(record for record in self.records if record.key in keys)
         dropped = {key: reason for key, reason in self.dropped.items() if key in keys}
         clips = {key: clip for key, clip in self.clips.items() if key in keys}
-        return References(records, {record.key: self.by_key[record.key] for record in records}, dropped, clips)
+        return self._keep(keys, dropped, clips)
 
     def drop_glimpses(self, seconds: float) -> "References":
         """Without performances shorter than this, unless they fill most of their clip.
@@ -71,10 +74,12 @@ class References:
                     f"the film, got {length:.1f} s and {share:.0%}. Choose an interval with one person in full view, "
                     "or shorter clips."
                 )
-        records = tuple(record for record in self.records if record.key not in short)
-        return References(
-            records, {record.key: self.by_key[record.key] for record in records}, self.dropped | short, self.clips
-        )
+        return self._keep(self.by_key.keys() - short.keys(), self.dropped | short, self.clips)
+
+    def _keep(self, keys: Collection[str], dropped: dict[str, str], clips: dict[str, str]) -> "References":
+        records = tuple(record for record in self.records if record.key in keys)
+        by_key = {record.key: self.by_key[record.key] for record in records}
+        return References(records, by_key, dropped, clips, self.strangers & by_key.keys())
 
     def of_class(self, label: int) -> tuple[Record, ...]:
         """The records of one class."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from synthaug.avatars import AvatarPool
 from synthaug.backgrounds import Background
 from synthaug.cameras import CameraPath
-from synthaug.motions import MotionSource, MotionVariation
+from synthaug.motions import MotionPrior, MotionSource, MotionVariation
 from synthaug.renderers import Renderer
 from synthaug.sensors import Sensor
 from synthaug.structures import Record, Reference
@@ -37,6 +37,9 @@ class Synthesis:
         swap: Share of clips that stay in the film, place and view that the motion is from: the filmed person is taken
             out and another one acts there. Clips whose film does not allow it are shown as all others are, and counted.
         film: Takes people out of films; None where no clip is swapped.
+        prior: Performs actions that no film shows; None where no strangers perform.
+        strangers: People who perform beside each filmed one, as `prior` has it, in classes that it knows: 1 makes half
+            of the clips theirs. Their motions are invented; places and views are the film's.
         blend: Share of clips in which two similar performances of one class are blended into one.
         resample_every: Epochs after which all recipes are sampled again; 0 keeps the finite set.
         min_shown: Least share of the acting person's joints (22, of the body) that a clip shows: in the picture, and
@@ -61,6 +64,8 @@ class Synthesis:
     mirror: float = 0.0
     swap: float = 0.0
     film: Background | None = None
+    prior: MotionPrior | None = None
+    strangers: int = 0
     blend: float = 0.0
     resample_every: int = 0
     min_shown: float = 0.7
@@ -69,7 +74,7 @@ class Synthesis:
     cache: RenderCache | None = field(default_factory=RenderCache)
 
     def __post_init__(self) -> None:
-        for name in ("identities", "backgrounds", "resample_every"):
+        for name in ("identities", "backgrounds", "strangers", "resample_every"):
             if not _is_count(getattr(self, name)):
                 raise ValueError(
                     f"Expected synth.{name} to be a whole number of 0 or more, got {getattr(self, name)!r}. Change it."
@@ -91,6 +96,12 @@ class Synthesis:
             raise ValueError(
                 f"Expected synth.film to take people out of films, since synth.swap is {self.swap}, got none. Choose "
                 "synth/film=emptied, or set synth.swap=0."
+            )
+
+        if self.strangers > 0 and self.prior is None:
+            raise ValueError(
+                f"Expected synth.prior to perform, since synth.strangers is {self.strangers}, got none. Choose "
+                "synth/prior=actions, or set synth.strangers=0."
             )
 
     def prepare(self, films: Sequence[tuple[Record, Reference]]) -> "Synthesis":
