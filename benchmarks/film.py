@@ -1,10 +1,10 @@
 """Measure what synthetic clips add on film: `python -m benchmarks.film --root FOLDER --csv TABLE [OVERRIDE ...]`.
 
 A few people teach and all others are tested, one group after the other. Three studies: the small recognizer with two
-teachers, from scratch and, with --weights, from weights that `scripts/pretrain_recognizer.py` made of synthetic clips
-alone; the same with one teacher; and frozen ImageNet features with an exact linear head, whose figures are those of
-`benchmarks.thermometer`. Every figure is a mean over folds of the mean
-over seeds, its interval is over folds. Started again with the same folder, it continues where it stopped.
+teachers, from scratch and from weights that were made of synthetic clips alone; the same with one teacher; and frozen
+ImageNet features with an exact linear head, whose figures are those of `benchmarks.thermometer`. Every figure is a mean
+over folds of the mean over seeds, its interval is over folds. Started again with the same folder, it continues where it
+stopped.
 
 The last line is one JSON object, in fractions of 1; null where nothing was measured.
 """
@@ -53,8 +53,8 @@ def main() -> None:
     parser.add_argument("--csv", help="table in the folder, with the columns file, label and subject")
     parser.add_argument("--folder", type=Path, default=Path("runs/film"), help="keeps all runs (runs/film)")
     parser.add_argument("--seeds", default="0,1")
-    parser.add_argument("--weights", type=Path, help="weights of the small recognizer, made of synthetic clips alone")
-    parser.add_argument("--best", default="full", help="arm that is compared with classic and paper")
+    parser.add_argument("--weights", default="synthetic", help="what pretrained recognizers start from (synthetic)")
+    parser.add_argument("--best", default="best", help="arm that is compared with classic and paper (best)")
     parser.add_argument("--read", action="store_true", help="read finished runs without training")
     parser.add_argument("--part", action="append", choices=["two", "one", "imagenet"], help="only these studies")
     parser.add_argument("overrides", nargs="*", help="settings of every run, such as trainer.max_steps=800")
@@ -83,10 +83,9 @@ def train(chosen: argparse.Namespace, folder: Path, part: str) -> None:
              "one": ["protocol.teach=1", "protocol.fold=0,1,2,3,4,5,6,7,8,9"]}[part]  # fmt: skip
     arms = {"two": {"null": f"classic,paper,{chosen.best}", "synthetic": f"classic,{chosen.best}"},
             "one": {"null": "classic", "synthetic": chosen.best}}[part]  # fmt: skip
-    files = {"null": "null", "synthetic": chosen.weights and chosen.weights.resolve()}
+    shipped = chosen.weights == "synthetic"
+    files = {"null": "null", "synthetic": chosen.weights if shipped else Path(chosen.weights).resolve()}
     for weights, names in arms.items():
-        if files[weights] is None:
-            continue
         words = ["experiment=film", *film, *folds, f"seed={chosen.seeds}", f"arm={names}",
                  f"recognizer.weights={files[weights]}", f"hydra.sweep.dir={folder / weights}",
                  "trainer.enable_progress_bar=false", *chosen.overrides]  # fmt: skip

@@ -1,7 +1,12 @@
+import json
+
 import pytest
 import torch
+from safetensors import safe_open
 
-from synthaug.recognizers.small import SmallResNet, crop_to_movement, movement, moving_convolution
+from synthaug.motions.actions import ACTIONS
+from synthaug.recognizers.resnet import ResNet2D
+from synthaug.recognizers.small import SYNTHETIC_WEIGHTS, SmallResNet, crop_to_movement, movement, moving_convolution
 from synthaug.recognizers.weights import WeightsNotFoundError
 from synthaug.testing.recognizers import check_recognizer
 
@@ -126,3 +131,29 @@ def test_focus_keeps_proportions_and_stays_in_the_picture():
 
 def test_a_focused_resnet_is_a_recognizer():
     check_recognizer(SmallResNet(5, focus=48))
+
+
+def test_weights_out_of_synthesis_are_shipped_for_the_network_that_looks_at_movement():
+    first, second = (SmallResNet(5, focus=64, weights="synthetic") for _ in range(2))
+    apart = {name for name, value in first.state_dict().items() if not torch.equal(value, second.state_dict()[name])}
+    assert apart == {"fc.weight", "fc.bias"}
+    assert sum(value.numel() for value in first.state_dict().values()) > 200_000
+    assert all(value.isfinite().all() for value in first.state_dict().values())
+    for other in ({"focus": None}, {"focus": 64, "still": True}, {"focus": 64, "widths": (16, 32)}):
+        with pytest.raises(
+            WeightsNotFoundError, match="for recognizer.weights=synthetic, got SmallResNet in this form"
+        ):
+            SmallResNet(5, weights="synthetic", **other)
+    with pytest.raises(WeightsNotFoundError, match="got ResNet2D"):
+        ResNet2D(5, depth=18, weights="synthetic")
+
+
+def test_the_model_card_says_how_the_weights_were_made():
+    with safe_open(SYNTHETIC_WEIGHTS, "pt") as file:
+        facts = file.metadata()
+    card = SYNTHETIC_WEIGHTS.with_name("SMALL.md").read_text()
+    arguments = json.loads(facts["arguments"])
+    assert facts["made_by"] == "scripts/pretrain_recognizer.py"
+    assert f"python {facts['made_by']} {arguments['recognizer']} --steps {arguments['steps']}" in card
+    assert not set(ACTIONS) - set(card.split("`")), "The card names every action that was learnt."
+    assert SYNTHETIC_WEIGHTS.stat().st_size < 1_000_000

@@ -18,27 +18,38 @@ SYNONYMS: Mapping[str, str] = {
 }  # fmt: skip
 """Names that data sets (NTU RGB+D, Toyota Smarthome, HMDB51, Kinetics, Florence 3D) give to procedural actions.
 States are not among them: who is "standing" has not stood up."""
-_LINKS = {"a", "an", "the", "from", "of", "at", "with", "in", "on", "something", "someone"}
+_LINKS = {"from", "of", "at", "with", "in", "on", "something", "someone"}
+_ARTICLES = {"a", "an", "the"}
 
 
 def find_action(name: str, actions: Sequence[str]) -> str | None:
     """The action that a class name means; None if none is known.
 
     A name means an action if it is the action's, or a synonym, possibly with more about where and with what behind it:
-    "drink from a bottle", "Drink.Fromcup" and "drink water" are one action, "sit down" and "sit" another.
+    "drink from a bottle", "Drink.Fromcup" and "drink water" are one action, and "eat meal/snack" is one of its halves.
 
     Args:
         name: In any of the usual spellings.
         actions: Names of the procedural actions.
     """
     bare = re.sub(r"\(.*\)", " ", name.lower())  # "touch head (headache)"
-    words = re.sub(r"[^a-z0-9]+", " ", bare).split()
-    known = {**{action: action for action in actions}, **SYNONYMS}
-    plain = " ".join(words)
-    if plain in known:
-        return known[plain]
-    for count in range(len(words) - 1, 0, -1):
-        start, rest = " ".join(words[:count]), words[count]
-        if start in known and (rest in _LINKS or rest.startswith(("from", "at"))):
+    known = {**{" ".join(_split_words(action)): action for action in actions}, **SYNONYMS}
+    for part in (bare, *bare.split("/")):
+        found = _find_start(_split_words(part), known)
+        if found is not None:
+            return found
+    return None
+
+
+def _split_words(text: str) -> list[str]:
+    return [word for word in re.findall("[a-z0-9]+", text) if word not in _ARTICLES]
+
+
+def _find_start(words: Sequence[str], known: Mapping[str, str]) -> str | None:
+    """The action of all words, or of the first ones if a link follows."""
+    for count in range(len(words), 0, -1):
+        start = " ".join(words[:count])
+        linked = count == len(words) or words[count] in _LINKS or words[count].startswith(("from", "at"))
+        if start in known and linked:
             return known[start]
     return None
