@@ -11,11 +11,13 @@ The last line is one JSON object, in fractions of 1; null where nothing was meas
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from benchmarks.thermometer import measure_fold
@@ -50,7 +52,9 @@ def main() -> None:
     """Train the missing runs, write the reports and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", required=True, help="folder of the film")
-    parser.add_argument("--csv", help="table in the folder, with the columns file, label and subject")
+    parser.add_argument(
+        "--csv", help="table in the folder, with the columns file, label and subject (clips.csv, if any)"
+    )
     parser.add_argument("--folder", type=Path, default=Path("runs/film"), help="keeps all runs (runs/film)")
     parser.add_argument("--seeds", default="0,1")
     parser.add_argument("--weights", default="synthetic", help="what pretrained recognizers start from (synthetic)")
@@ -59,6 +63,11 @@ def main() -> None:
     parser.add_argument("--part", action="append", choices=["two", "one", "imagenet"], help="only these studies")
     parser.add_argument("overrides", nargs="*", help="settings of every run, such as trainer.max_steps=800")
     chosen = parser.parse_args()
+    if chosen.csv is None and (Path(chosen.root) / "clips.csv").is_file():
+        chosen.csv = "clips.csv"
+    if not any(word.startswith("dataset.mirrored_classes=") for word in chosen.overrides):
+        chosen.overrides.append("dataset.mirrored_classes={}")  # left and right mean nothing, unless said otherwise
+    chosen.root = str(Path(chosen.root).resolve())
     start, folder = time.perf_counter(), chosen.folder.resolve()
     parts = chosen.part or ["two", "one", "imagenet"]
     if not chosen.read:
@@ -76,7 +85,7 @@ def train(chosen: argparse.Namespace, folder: Path, part: str) -> None:
     film = [
         "dataset=folder",
         "protocol=people_folds",
-        f"dataset.root={chosen.root}",
+        f"dataset.root='{chosen.root}'",
         f"dataset.csv={chosen.csv or 'null'}",
     ]
     folds = {"two": ["protocol.teach=2", "protocol.fold=0,1,2,3,4"],
@@ -89,8 +98,21 @@ def train(chosen: argparse.Namespace, folder: Path, part: str) -> None:
         words = ["experiment=film", *film, *folds, f"seed={chosen.seeds}", f"arm={names}",
                  f"recognizer.weights={files[weights]}", f"hydra.sweep.dir={folder / weights}",
                  "trainer.enable_progress_bar=false", *chosen.overrides]  # fmt: skip
-        subprocess.run([sys.executable, "train.py", "-m", *words], cwd=ROOT, check=False)
+        if _has_joblib():
+            # On two cores, two runs of one thread each finish sooner than one after the other.
+            words += ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "loading.num_workers=1"]
+        threads = {**os.environ, "OMP_NUM_THREADS": "1"}
+        subprocess.run([sys.executable, "train.py", "-m", *words], cwd=ROOT, env=threads, check=False)
         report_sweep(folder / weights, over=("protocol.fold",), baselines=("arm=classic",) if "," in names else ())
+
+
+def _has_joblib() -> bool:
+    """Whether the extra `launchers` is installed."""
+    try:
+        version("hydra-joblib-launcher")
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def read_arms(folder: Path) -> dict[str, dict[str, list[float]]]:

@@ -1,5 +1,6 @@
 """Strangers perform the actions of filmed people: performances of a prior, at the places of filmed ones."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -11,6 +12,8 @@ from synthaug.files import digest_of
 from synthaug.structures import Motion
 from synthaug.synthesis.references import References
 from synthaug.synthesis.settings import Synthesis
+
+logger = logging.getLogger(__name__)
 
 _STRANGERS = 7
 """Random stream of how strangers perform."""
@@ -28,19 +31,16 @@ def add_strangers(references: References, synthesis: Synthesis, classes: Sequenc
         synthesis: Its `prior` and its number of `strangers`, 0 for none.
         classes: Names of the classes.
         seed: Decides how they perform.
-
-    Raises:
-        ValueError: If strangers are asked for, and the prior knows no class.
     """
     prior, count = synthesis.prior, synthesis.strangers
     if prior is None or count == 0:
         return references
     known = {label: name for label, name in enumerate(classes) if prior.knows(name)}
     if not known:
-        raise ValueError(
-            f"Expected a class that synth.prior can perform for synth.strangers={count}, got none among "
-            f"{', '.join(classes[:5])}. Set synth.strangers=0, or give a class the name of a procedural action "
-            "(synthaug.motions.actions.ACTIONS)."
+        logger.warning(
+            "The prior knows none of the classes %s, so that no strangers perform. Give a class the name of a "
+            "procedural action (synthaug.motions.actions.ACTIONS), or set synth.strangers=0.",
+            ", ".join(classes[:5]),
         )
     records, by_key, clips = list(references.records), dict(references.by_key), dict(references.clips)
     for record in references.records:

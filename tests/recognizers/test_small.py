@@ -144,7 +144,7 @@ def test_weights_out_of_synthesis_are_shipped_for_the_network_that_looks_at_move
             WeightsNotFoundError, match="for recognizer.weights=synthetic, got SmallResNet in this form"
         ):
             SmallResNet(5, weights="synthetic", **other)
-    with pytest.raises(WeightsNotFoundError, match="got ResNet2D"):
+    with pytest.raises(WeightsNotFoundError, match="for recognizer.weights=synthetic, got ResNet"):
         ResNet2D(5, depth=18, weights="synthetic")
 
 
