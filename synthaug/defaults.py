@@ -59,7 +59,7 @@ def default_synthesis(
     """
     from synthaug.backgrounds.emptied import EmptiedFilms
     from synthaug.cameras.orbit import Orbit
-    from synthaug.motions.prior import ActionPrior
+    from synthaug.motions.actions import ActionPrior
     from synthaug.motions.variation import Variation
     from synthaug.motions.video import VideoMotion
     from synthaug.renderers.auto import best_renderer

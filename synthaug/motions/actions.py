@@ -14,10 +14,11 @@ from typing import final
 import numpy as np
 import torch
 
-from synthaug.motions import MotionSource, UnusableClipError
+from synthaug.motions import MotionPrior, MotionSource, UnusableClipError
 from synthaug.motions.files.views import frontal_camera
 from synthaug.motions.procedural import gestures, locomotion, postures
 from synthaug.motions.procedural.choreography import Score, motion_of
+from synthaug.motions.procedural.naming import find_action
 from synthaug.motions.procedural.style import FAMILIES, PerformerStyle, sample_style, style_of
 from synthaug.motions.procedural.timing import Clock
 from synthaug.structures import Motion, Plain, Record, Reference
@@ -172,3 +173,33 @@ def parse_key(key: str) -> tuple[str, str, int]:
         f"{', '.join(ACTIONS)}, the family one of {', '.join(FAMILIES)}, the seed a whole number. "
         "Use synth/motion=actions only with records made for it, or choose another synth/motion."
     )
+
+
+@final
+class ActionPrior(MotionPrior):
+    """Performs the procedural actions, in styles of one family.
+
+    Args:
+        family: Styles to choose from; the demo is tested on those of "street".
+    """
+
+    def __init__(self, family: str = "studio") -> None:
+        if family not in FAMILIES:
+            raise ValueError(f"Expected one of {', '.join(FAMILIES)}, got {family!r}. Correct synth.prior.family.")
+        self.family = family
+
+    def knows(self, name: str) -> bool:
+        """Whether it is the name of an action, or another one for it (`naming.SYNONYMS`)."""
+        return find_action(name, ACTIONS) is not None
+
+    def perform(self, name: str, *, fps: float, seconds: float, rng: np.random.Generator) -> Motion:
+        """One performance, in single precision.
+
+        Raises:
+            ValueError: If no action has this name.
+        """
+        action = find_action(name, ACTIONS)
+        if action is None:
+            raise ValueError(f"Expected the name of one of {', '.join(ACTIONS)}, got {name!r}. Choose one of these.")
+        made = perform(action, sample_style(rng, self.family), fps=fps, seconds=seconds)
+        return Motion.from_pose(made.pose.to(torch.float32), made.transl.to(torch.float32), fps=made.fps)

@@ -79,7 +79,7 @@ class References:
     def _keep(self, keys: Collection[str], dropped: dict[str, str], clips: dict[str, str]) -> "References":
         records = tuple(record for record in self.records if record.key in keys)
         by_key = {record.key: self.by_key[record.key] for record in records}
-        return References(records, by_key, dropped, clips, self.strangers & by_key.keys())
+        return References(records, by_key, dropped, clips, frozenset(self.strangers.intersection(by_key)))
 
     def of_class(self, label: int) -> tuple[Record, ...]:
         """The records of one class."""

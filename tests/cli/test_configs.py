@@ -20,7 +20,7 @@ def test_null_is_no_option_of_any_group_and_the_answer_says_what_to_write(group)
         (["synth/sensor=null"], "Write synth.sensor=null."),
         (["+synth/sensor=NULL"], "Write synth.sensor=null."),
         (["-m", "synth/sensor=camera,null"], "Sweep over names, and run synth.sensor=null by itself."),
-        (["--cfg", "job", "arm=null"], "Leave it out, or take classic, "),
+        (["--cfg", "job", "arm=null"], "Leave it out, or take best, classic, "),
     ],
 )
 def test_train_and_preview_answer_a_null_option_in_words(words, answer, capsys):

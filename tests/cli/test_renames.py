@@ -39,8 +39,8 @@ def test_an_old_run_s_configuration_is_today_s(name):
     modern = modernize(tree)
     check_targets(modern)
     assert list(unbound(modern)) == []
-    # 0.1 took every recipe, whatever it showed, and took nobody out of a film.
-    settings = ["synth.min_shown=0.0", "synth.min_shown_half_second=0.0", "synth.film=null"]
+    # 0.1 took every recipe, whatever it showed, took nobody out of a film, and knew no strangers.
+    settings = ["synth.min_shown=0.0", "synth.min_shown_half_second=0.0", "synth.film=null", "synth.prior=null"]
     assert modern == today([*RUNS[name], *STATED.get(name, []), *settings])
     assert tree == before, "the caller's tree is left as it is"
 

@@ -10,8 +10,7 @@ from fakes import CLASSES, Films, Pairs, Waves, plan
 from synthaug.body.skeleton import joint_positions, mean_skeleton, move_motion
 from synthaug.datamodule.guards import check_references
 from synthaug.datasets import LeakError, Split
-from synthaug.motions.actions import ACTIONS, perform
-from synthaug.motions.prior import ActionPrior
+from synthaug.motions.actions import ACTIONS, ActionPrior, perform
 from synthaug.motions.procedural.naming import find_action
 from synthaug.motions.procedural.style import sample_style
 from synthaug.structures import ClipFormat, Motion
