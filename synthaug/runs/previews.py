@@ -30,7 +30,9 @@ def choose_references(synthesizer: Synthesizer, count: int) -> list[Record]:
 
 def sample_recipes(synthesizer: Synthesizer, record: Record, count: int) -> list[Recipe]:
     """The first recipes that re-enact this reference, or show a stranger in its place, all from the same instant on."""
-    strangers = {key for key in synthesizer.references.strangers if key.rpartition("~")[0] == record.key}
+    references = synthesizer.references
+    film = references.clip_of(record.key)
+    strangers = {key for key in references.strangers if references.clip_of(key) == film}
     indices = [index for index in range(len(synthesizer)) if synthesizer.label(index) == record.label]
     recipes = (synthesizer.sample(index) for index in indices)
     found: list[Recipe] = []

@@ -49,6 +49,8 @@ def add_strangers(references: References, synthesis: Synthesis, classes: Sequenc
             continue
         for number in range(1, count + 1):
             key, lead = f"{record.key}~{number}", reference.motion
+            while key in by_key:  # a film's own
+                key += "~"
             rng = np.random.default_rng([seed, _STRANGERS, int(digest_of(record.key)[:8], 16), number])
             made = prior.perform(known[record.label], fps=lead.fps, seconds=lead.duration, rng=rng)
             records.append(replace(record, key=key))

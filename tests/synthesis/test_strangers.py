@@ -120,6 +120,15 @@ def test_half_of_the_clips_are_the_stranger_s_and_all_are_the_film_s(found):
         check_references(both, Split(tuple(training), (), ()), "subject")
 
 
+def test_a_film_that_is_named_like_a_stranger_keeps_its_name(found):
+    first = found.records[0]
+    twin = replace(first, key=f"{first.key}~1")
+    both = replace(found, records=(*found.records, twin), by_key=found.by_key | {twin.key: found.by_key[first.key]})
+    more = add_strangers(both, with_prior(strangers=1), NAMES, seed=0)
+    assert more.by_key[twin.key] is found.by_key[first.key] and twin.key not in more.strangers
+    assert len(more.strangers) == sum(record.label == 0 for record in both.records)
+
+
 def test_pairs_stay_by_themselves(tmp_path):
     pairs = gather(Films(tmp_path, subjects=1).records, Pairs())
     assert not add_strangers(pairs, with_prior(strangers=1), NAMES, seed=0).strangers
