@@ -75,7 +75,9 @@ def main() -> None:
             if part in parts:
                 train(chosen, folder / part, part)
     figures = {**summarize(folder, chosen.best)}
-    figures |= measure_imagenet(chosen, folder) if "imagenet" in parts else {"delta_pretrained": None}
+    figures |= (
+        measure_imagenet(chosen, folder) if "imagenet" in parts else {"delta_pretrained": None, "ci_pretrained": None}
+    )
     figures["minutes"] = round((time.perf_counter() - start) / 60, 1)
     print(json.dumps(figures))
 
