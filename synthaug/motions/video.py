@@ -33,7 +33,7 @@ from synthaug.motions.pose.shots import Thumbnail, find_cuts, make_thumbnail, sp
 from synthaug.structures import Record, Reference
 from synthaug.video import SUFFIXES, VideoInfo, indices_at, probe, stream_frames
 
-_VERSION = 9
+_VERSION = 10
 """Raised whenever the same film would yield another motion."""
 
 _BODY_ROWS = 480

@@ -21,10 +21,14 @@ from synthaug.body.skeleton import JOINT, JOINT_NAMES, Skeleton
 from synthaug.motions.fitting.markers import NUM_BODY, Markers
 from synthaug.structures import Motion
 
-_HOLD = 60.0
+_HOLD = 120.0
 """Cost of a step of one noise, where a deviation of one noise costs a half: pauses of seconds become flat."""
-_KNEE = 0.05
-"""Noises a frame below which a step costs its square: slow drift stays smooth."""
+_KNEE = 0.5
+"""Noises a frame below which a step costs its square: what changes at rest drifts and does not jump."""
+_DOUBTFUL_TURN = 1.2
+"""Radians per second below which a turn that only the detector's 3D shows is none: its depth turns over at rest."""
+_DEPTH_GAIN = 4.0
+"""What such a turn beyond that counts, where one in the picture counts 1: it is real, and must not be held."""
 _OUTLIER = 4.0
 """Noises beyond which a deviation counts by its size, not its square: a glitch does not move what surrounds it."""
 _USUAL_SPEED = 0.8
@@ -181,9 +185,10 @@ def _measure_bones(
         length = max(float(np.linalg.norm(rest[b].mean(0) - rest[a].mean(0))), _LEAST_LENGTH)
         least = np.minimum(sure[:, a].min(1), sure[:, b].min(1))
         flat, deep = (points[:, b].mean(1) - points[:, a].mean(1) for points in (seen, shape))
-        speed = np.maximum(*(_certain_speed(_fill_gaps(part, least > 0), fps=fps) for part in (flat, deep)))
+        across, inward = (_certain_speed(_fill_gaps(part, least > 0), fps=fps) for part in (flat, deep))
+        turn = np.maximum(across, _DEPTH_GAIN * np.maximum(inward - _DOUBTFUL_TURN * length, 0)) / length
         certain = np.minimum(least[1:], least[:-1]) >= _SURE
-        bones[one, other] = _Bone(turn=np.where(certain, speed / length, 0), noise=_noise_of(deep) / length)
+        bones[one, other] = _Bone(turn=np.where(certain, turn, 0), noise=_noise_of(deep) / length)
     return bones
 
 
