@@ -40,13 +40,14 @@ MAY: dict[str, set[str]] = {
     "training": {"structures", "progress", "recognizers"},
     "fewshot": {"structures", "recognizers"},
     "pretraining": PURE | {*STATIONS, "synthesis", "recognizers", "training", "defaults"},
+    "creation": PURE | {*STATIONS, "compositing"},
     "reports": {"structures", "files"},
     "pseudoreal": PURE | {*STATIONS, "compositing"},
     "runs": PURE | {*STATIONS, "compositing", "datasets", "synthesis", "datamodule", "training", "reports",
              "recognizers", "fewshot"},
     "testing": PURE | {*STATIONS, "datasets", "recognizers"},
     "cli": PURE | {*STATIONS, "datasets", "synthesis", "datamodule", "recognizers", "training", "fewshot", "reports",
-                   "runs", "pseudoreal", "compositing"},
+                   "runs", "pseudoreal", "compositing", "creation"},
     "defaults": PURE | {*STATIONS, "datasets", "synthesis", "datamodule", "pseudoreal"},
 }  # fmt: skip
 """What each top-level name of the package may import, beside itself and other packages."""

@@ -5,13 +5,15 @@ import sys
 from pathlib import Path
 
 from synthaug.cli.arguments import add_command
+from synthaug.cli.avatar_create import add_create, run_create
 from synthaug.cli.avatar_import import ImportParser, add_import, run_import
 
 
 def add_avatar(commands: "argparse._SubParsersAction") -> None:
     """Add the command and its verbs to a parser's commands."""
-    avatar = commands.add_parser("avatar", help="import, inspect, preview, export and check avatar packs")
+    avatar = commands.add_parser("avatar", help="make, import, inspect, preview, export and check avatar packs")
     verbs = avatar.add_subparsers(required=True, metavar="VERB", parser_class=ImportParser)
+    add_create(add_command(verbs, "create", run_create, "make a pack of a person out of a short film of them"))
     add_import(add_command(verbs, "import", run_import, "make a pack of a foreign avatar"))
 
     inspect = add_command(verbs, "inspect", _inspect, "counts, bounds, licence, consent and quality of packs")

@@ -116,12 +116,17 @@ class PseudoReal(FilmMaker):
         return self._classes
 
     @property
+    def performers(self) -> tuple[str, ...]:
+        """Names of the performers within the stage's avatars, by subject."""
+        return self._stage.avatar.sample(self._performers, self._rng(2))
+
+    @property
     def fingerprint(self) -> str:
         """Digest of everything that decides the pixels."""
         stage = self._stage
         parts = (stage.motion.fingerprint, stage.background.fingerprint, stage.renderer.fingerprint)
         choices = (_VERSION, self._classes, self._performers, self._family, self._footage, self._seed)
-        first = stage.avatar.load(self._sample_performers()[0]).digest
+        first = stage.avatar.load(self.performers[0]).digest
         paths = [repr(stage.camera.sample(self._rng(0))), repr(stage.sensor.sample(self._rng(0)))]
         paths += [f"{name} {path.sample(self._rng(0))!r}" for name, path in stage.views.items()]
         paired = [] if stage.pairing is None else [repr(stage.pairing)]
@@ -180,7 +185,7 @@ class PseudoReal(FilmMaker):
 
     def _render(self, motion: Motion, camera: Camera, job: FilmJob, rng: np.random.Generator) -> Tensor:
         stage = self._stage
-        performer = stage.avatar.load(self._sample_performers()[job.performer])
+        performer = stage.avatar.load(self.performers[job.performer])
         motion = retarget(motion, mean_skeleton(), performer.skeleton)
         own, (_, room) = stage.background.sample(rng), self._assign_room(job)
         place = own if room is None else stage.background.sample(self._rng(5, room))
@@ -197,9 +202,6 @@ class PseudoReal(FilmMaker):
     def _assign_room(self, job: FilmJob) -> tuple[str, int | None]:
         pairing = self._stage.pairing
         return ("", None) if pairing is None else pairing.assign(job.label, job.performer)
-
-    def _sample_performers(self) -> tuple[str, ...]:
-        return self._stage.avatar.sample(self._performers, self._rng(2))
 
     def _rng(self, *stream: int) -> np.random.Generator:
         return np.random.default_rng([self._seed, FILMING_STREAM, *stream])

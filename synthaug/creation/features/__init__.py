@@ -1,0 +1,1 @@
+"""Kinds of evidence about a person in film; each file is one."""

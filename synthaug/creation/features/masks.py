@@ -1,0 +1,72 @@
+"""Silhouettes from a folder of pictures, one for each frame of the film, such as a matting tool leaves."""
+
+from pathlib import Path
+from typing import final
+
+import cv2
+import numpy as np
+import torch
+
+from synthaug.creation import CreationError, Cutouts, Evidence, Feature
+from synthaug.creation.cutting import cut_square
+from synthaug.creation.features.silhouettes import outline
+from synthaug.video import probe
+
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+
+
+@final
+class MaskFolder(Feature):
+    """Masks in files, in the order of their names: white is the person.
+
+    Args:
+        folder: As many pictures as the film has frames, of its size or its shape.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = Path(folder)
+
+    def observe(self, cutouts: Cutouts) -> Evidence:
+        """The mask of each cutout."""
+        files = self._list(cutouts)
+        info = probe(cutouts.films[0])
+        masks, known = [], []
+        for index, corner, scale in zip(cutouts.indices, cutouts.corners, cutouts.scales, strict=True):
+            picture = _read(files[int(index)], info.height, info.width)
+            cut = cut_square(picture, corner.double().numpy(), float(scale), cutouts.side)
+            mask, sure = outline(cut.astype(np.float32) / 255)
+            masks.append(mask)
+            known.append(sure)
+        return Evidence(
+            torch.from_numpy(np.stack(masks)),
+            torch.from_numpy(np.stack(known)) & cutouts.inside,
+            torch.tensor([float(mask.mean() > 1e-3) for mask in masks]),
+        )
+
+    def _list(self, cutouts: Cutouts) -> list[Path]:
+        if len(cutouts.films) > 1:
+            raise CreationError(
+                f"Expected one film with a folder of masks, got {len(cutouts.films)}. Make the avatar from one film, "
+                "or leave the masks out."
+            )
+        found = sorted(self._folder.iterdir()) if self._folder.is_dir() else []
+        files = [path for path in found if path.suffix.lower() in _SUFFIXES]
+        frames = probe(cutouts.films[0]).num_frames
+        if len(files) != frames:
+            raise CreationError(
+                f"Expected one mask for each of the {frames} frames of '{cutouts.films[0].name}' in '{self._folder}', "
+                f"got {len(files)}. Export all frames of this very film, or leave the masks out."
+            )
+        return files
+
+
+def _read(path: Path, height: int, width: int) -> np.ndarray:
+    picture = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    if picture is None:
+        raise CreationError(f"Expected a picture in '{path}', got something else. Export this mask again.")
+    if abs(picture.shape[1] * height - picture.shape[0] * width) > 0.02 * height * picture.shape[1]:
+        raise CreationError(
+            f"Expected a mask of the film's shape, {width}x{height}, in '{path}', got {picture.shape[1]}x"
+            f"{picture.shape[0]}. Export masks of whole frames of this film."
+        )
+    return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR))

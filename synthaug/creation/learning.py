@@ -1,0 +1,417 @@
+"""Learn a person from frames of film: colours, shape, clothes and poses, by descent through a differentiable renderer.
+
+Coarse to fine, with a random colour behind the person, so that nothing but the person can explain its pixels.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, UInt8
+from torch import Tensor
+from torch.nn.functional import conv2d, interpolate
+
+from synthaug.body.skeleton import rest_to_world
+from synthaug.body.skinning import pose_frame
+from synthaug.creation.surface import THICKNESS, WIDTH, Build, Surface
+from synthaug.structures import Camera, Gaussians, Motion, PosedGaussians
+
+Splat = Callable[[PosedGaussians, Camera], tuple[Tensor, Tensor]]
+"""Renders one frame, differentiable: premultiplied colour [3, height, width] and alpha [1, height, width]."""
+
+_BODY = 22
+"""Joints whose rotations are refined; fingers, jaw and eyes stay as they were found."""
+_OPACITY = 0.95
+_RATES = {
+    "betas": 0.01, "cloth": 0.01, "offsets": 4e-4, "log_scales": 5e-3, "colors": 0.02, "logits": 0.01,
+    "turns": 0.015, "shifts": 0.006, "gains": 0.01,
+}  # fmt: skip
+"""Adam's step sizes: standard deviations, metres, logarithms, 0..1, logits, radians, metres, factors."""
+_PER_FRAME = ("turns", "shifts", "gains")
+"""Unknowns of which a step changes the rows of its frames alone."""
+_POSES = ("turns", "shifts")
+
+
+@dataclass(frozen=True, eq=False)
+class Sightings:
+    """Frames in which one person is seen, all cut to the person and of one size.
+
+    Attributes:
+        pictures: sRGB.
+        masks: How much of each pixel shows the person, 0 to 1.
+        known: Pixels about which the mask is sure; no loss counts the others.
+        camera: One view for each frame, of these pictures.
+        motion: The person's pose in each frame, as far as it was found.
+        times: Seconds of each frame in its film, ascending within a film.
+        films: Which film each frame is from.
+    """
+
+    pictures: UInt8[Tensor, "frame 3 height width"]
+    masks: Float[Tensor, "frame height width"]
+    known: Bool[Tensor, "frame height width"]
+    camera: Camera
+    motion: Motion
+    times: Float[Tensor, " frame"]
+    films: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def take(self, rows: "list[int] | Tensor") -> "Sightings":
+        """Some of the frames."""
+        at = torch.as_tensor(rows)
+        camera = replace(self.camera, viewmats=self.camera.viewmats[at], Ks=self.camera.Ks[at])
+        motion = Motion.from_pose(self.motion.pose[at], self.motion.transl[at], fps=self.motion.fps)
+        films = tuple(self.films[int(k)] for k in at)
+        return Sightings(self.pictures[at], self.masks[at], self.known[at], camera, motion, self.times[at], films)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of the course of learning.
+
+    Attributes:
+        size: Longer side of the pictures, pixels.
+        steps: Steps of one frame each.
+        rate: Factor of all step sizes at its end; it falls there from the one before.
+        poses: Whether poses move.
+    """
+
+    size: int
+    steps: int
+    rate: float
+    poses: bool
+
+
+@dataclass(frozen=True)
+class Course:
+    """How a person is learnt.
+
+    Attributes:
+        stages: Coarse to fine.
+        structure: Weight of 1 - SSIM, beside 1 of the absolute difference.
+        silhouette: Weight of the alpha's absolute difference.
+        spread: Weight of differences between neighbours on the surface, of offsets (in spacings), sizes and colours.
+        usual: Weight of the squares of build, offsets (in centimetres) and poses.
+        seed: Decides the order of frames and the colours behind.
+    """
+
+    stages: tuple[Stage, ...] = (
+        Stage(96, 900, 1.0, poses=False), Stage(96, 1500, 1.0, poses=True), Stage(160, 1500, 0.5, poses=True),
+        Stage(224, 2100, 0.1, poses=True),
+    )  # fmt: skip
+    structure: float = 0.2
+    silhouette: float = 0.2
+    spread: float = 0.02
+    usual: float = 0.002
+    seed: int = 0
+
+    @property
+    def steps(self) -> int:
+        """Of all stages."""
+        return sum(stage.steps for stage in self.stages)
+
+
+@dataclass(eq=False)
+class Unknowns:
+    """What is learnt; changed in place by `Adam`.
+
+    Attributes:
+        betas: Shape.
+        cloth: Clothes.
+        offsets: Of each point along its tangents and normal, metres.
+        log_scales: Logarithms of the discs' sizes along the two tangents, metres.
+        colors: sRGB, 0..1.
+        logits: Of opacities.
+        turns: Rotation vectors that are added to each frame's joints.
+        shifts: Metres that are added to each frame's position.
+        gains: Brightness of each frame and channel, a factor minus 1.
+    """
+
+    betas: Float[Tensor, " beta"]
+    cloth: Float[Tensor, " mode"]
+    offsets: Float[Tensor, "point 3"]
+    log_scales: Float[Tensor, "point 2"]
+    colors: Float[Tensor, "point 3"]
+    logits: Float[Tensor, " point"]
+    turns: Float[Tensor, "frame 22 3"]
+    shifts: Float[Tensor, "frame 3"]
+    gains: Float[Tensor, "frame 3"]
+
+    @staticmethod
+    def start(surface: Surface, frames: int, *, build: Build | None = None) -> "Unknowns":
+        """A grey person of this build (the mean one) in the poses that were found."""
+        build, count = build or Build.mean(), len(surface)
+        return Unknowns(
+            betas=build.betas.clone(),
+            cloth=build.cloth.clone(),
+            offsets=torch.zeros(count, 3),
+            log_scales=(WIDTH * surface.spacing).log()[:, None].repeat(1, 2),
+            colors=torch.full((count, 3), 0.5),
+            logits=torch.full((count,), math.log(_OPACITY / (1 - _OPACITY))),
+            turns=torch.zeros(frames, _BODY, 3),
+            shifts=torch.zeros(frames, 3),
+            gains=torch.zeros(frames, 3),
+        )
+
+    @property
+    def build(self) -> Build:
+        """Body and clothes."""
+        return Build(self.betas, self.cloth)
+
+    def leaves(self) -> dict[str, Tensor]:
+        """All tensors by name, as leaves of a new graph."""
+        return {name: value.detach().requires_grad_() for name, value in vars(self).items()}
+
+
+def pose_person(surface: Surface, unknowns: Unknowns, motion: Motion, frame: int) -> Gaussians:
+    """The person in one frame of the film; differentiable in the unknowns."""
+    row = slice(frame, frame + 1)
+    pose = motion.pose[row]
+    turned = torch.cat([pose[:, :_BODY] + unknowns.turns[row], pose[:, _BODY:]], dim=1)
+    moved = Motion.from_pose(turned, motion.transl[row] + unknowns.shifts[row], fps=motion.fps)
+    return dress_surface(surface, unknowns, moved)
+
+
+def dress_surface(surface: Surface, unknowns: Unknowns, motion: Motion) -> Gaussians:
+    """The person in a motion of their own proportions; differentiable in the unknowns."""
+    skeleton = surface.skeleton(unknowns.build)
+    wide = unknowns.log_scales.exp()
+    thick = (THICKNESS * wide.detach().mean(1, keepdim=True)).clamp(min=5e-4)
+    return Gaussians(
+        means=surface.places(unknowns.build, unknowns.offsets),
+        quats=surface.quats,
+        scales=torch.cat([wide, thick], dim=1),
+        opacities=torch.sigmoid(unknowns.logits),
+        colors=unknowns.colors,
+        joint_ids=surface.joint_ids,
+        weights=surface.weights,
+        T_world_rest=rest_to_world(motion, skeleton).float(),
+        normals=surface.axes[:, 2],
+    )
+
+
+@dataclass(eq=False)
+class Adam:
+    """Adam's moments; rows of frames that a step does not show keep theirs.
+
+    Written out, since importing torch.optim takes ten seconds.
+
+    Source:
+        Kingma and Ba, "Adam", ICLR 2015.
+    """
+
+    means: dict[str, Tensor] = field(default_factory=dict)
+    squares: dict[str, Tensor] = field(default_factory=dict)
+    counts: dict[str, Tensor] = field(default_factory=dict)
+
+    def step(self, unknowns: Unknowns, gradients: Mapping[str, Tensor], *, rate: float, frame: int) -> None:
+        """Move the unknowns against their gradients, those of frames in one row alone."""
+        for name, gradient in gradients.items():
+            value = getattr(unknowns, name)
+            if name not in self.means:
+                self.means[name], self.squares[name] = torch.zeros_like(value), torch.zeros_like(value)
+                self.counts[name] = torch.zeros(len(value) if name in _PER_FRAME else 1)
+            row = slice(frame, frame + 1) if name in _PER_FRAME else slice(None)
+            count = self.counts[name][row if name in _PER_FRAME else slice(None)]
+            mean, square = self.means[name][row], self.squares[name][row]
+            mean.lerp_(gradient[row], 0.1)
+            square.lerp_(gradient[row].square(), 0.01 if name in _PER_FRAME else 0.001)
+            count += 1
+            times, forget = float(count[0]), 0.99 if name in _PER_FRAME else 0.999
+            spread = (square / (1 - forget**times)).sqrt_().add_(1e-10)
+            value[row] -= rate * _RATES[name] * (mean / (1 - 0.9**times)) / spread
+
+
+@dataclass(frozen=True)
+class Progress:
+    """After a step.
+
+    Attributes:
+        done: Steps.
+        steps: Steps in all.
+        psnr: Of the person in the last hundred frames, dB.
+    """
+
+    done: int
+    steps: int
+    psnr: float
+
+
+def learn(
+    surface: Surface, sightings: Sightings, splat: Splat, course: Course, state: "LearningState"
+) -> Iterator[Progress]:
+    """Learn in place, from where the state is to the end; yields after every step.
+
+    Args:
+        surface: The canonical surface.
+        sightings: Frames to learn from.
+        splat: The renderer.
+        course: The stages.
+        state: Where learning is: a new one, or one that was loaded. Equal states go on equally.
+    """
+    rate, first = 1.0, 0
+    for stage in course.stages:
+        scaled = _scale(sightings, stage.size) if state.done < first + stage.steps else sightings
+        for step in range(max(state.done - first, 0), stage.steps):
+            here = rate + (stage.rate - rate) * step / stage.steps
+            error = _step(surface, scaled, splat, course, state, rate=here, poses=stage.poses)
+            state.done += 1
+            state.error += (error - state.error) * max(0.01, 1 / state.done)
+            yield Progress(state.done, course.steps, -10 * math.log10(max(state.error, 1e-10)))
+        rate, first = stage.rate, first + stage.steps
+
+
+@dataclass(eq=False)
+class LearningState:
+    """Everything that learning changes.
+
+    Attributes:
+        unknowns: What is learnt.
+        adam: Its moments.
+        done: Steps so far.
+        error: Running mean of the squared error within the person.
+    """
+
+    unknowns: Unknowns
+    adam: Adam = field(default_factory=Adam)
+    done: int = 0
+    error: float = 0.1
+
+
+def _step(
+    surface: Surface, sightings: Sightings, splat: Splat, course: Course, state: LearningState, *, rate: float,
+    poses: bool,
+) -> float:  # fmt: skip
+    rng = np.random.default_rng([course.seed, state.done])
+    frame = _next_frame(course.seed, state.done, len(sightings))
+    leaves = state.unknowns.leaves()
+    moved = Unknowns(**leaves)
+    behind = torch.from_numpy(rng.random(3, np.float32))[:, None, None]
+    loss, error = _compare(surface, sightings, splat, course, moved, frame, behind)
+    loss = loss + _regularize(surface, moved, course, frame)
+    wanted = [name for name in leaves if poses or name not in _POSES]
+    gradients = torch.autograd.grad(loss, [leaves[name] for name in wanted])
+    state.adam.step(state.unknowns, dict(zip(wanted, gradients, strict=True)), rate=rate, frame=frame)
+    state.unknowns.colors.clamp_(0, 1)
+    state.unknowns.betas.clamp_(-3.5, 3.5)
+    state.unknowns.cloth.clamp_(-3.5, 3.5)
+    return error
+
+
+def _next_frame(seed: int, done: int, count: int) -> int:
+    """Every frame once before any comes again."""
+    epoch, place = divmod(done, count)
+    return int(np.random.default_rng([seed, 1, epoch]).permutation(count)[place])
+
+
+def _compare(
+    surface: Surface, sightings: Sightings, splat: Splat, course: Course, unknowns: Unknowns, frame: int,
+    behind: Float[Tensor, "3 1 1"],
+) -> tuple[Tensor, float]:  # fmt: skip
+    """Loss of one frame, and the squared error within the person."""
+    person = pose_person(surface, unknowns, sightings.motion, frame)
+    row = slice(frame, frame + 1)
+    view = replace(sightings.camera, viewmats=sightings.camera.viewmats[row], Ks=sightings.camera.Ks[row])
+    rgb, alpha = splat(pose_frame(person, 0), view)
+    rgb = rgb * (1 + unknowns.gains[frame])[:, None, None]
+    mask, known = sightings.masks[frame][None], sightings.known[frame][None].float()
+    shown = rgb + (1 - alpha) * behind
+    target = sightings.pictures[frame].float() / 255 * mask + (1 - mask) * behind
+    shown, target = shown * known, target * known
+    area = (mask * known).sum().clamp(min=1)
+    loss = (shown - target).abs().sum() / (3 * area)
+    loss = loss + course.silhouette * ((alpha - mask).abs() * known).sum() / area
+    if course.structure:
+        loss = loss + course.structure * (1 - ssim(shown, target)).sum() / area
+    with torch.no_grad():
+        error = float(((shown - target).square() * mask).sum() / (3 * area))
+    return loss, error
+
+
+def _regularize(surface: Surface, unknowns: Unknowns, course: Course, frame: int) -> Tensor:
+    around = surface.around
+
+    def differ(values: Tensor) -> Tensor:
+        return (values[:, None] - values[around]).square().mean()
+
+    spread = differ(unknowns.offsets / surface.spacing[:, None]) + 0.3 * differ(unknowns.log_scales)
+    spread = spread + 0.3 * differ(unknowns.colors)
+    usual = (unknowns.offsets / 0.01).square().mean() + (unknowns.turns[frame] / 0.1).square().mean()
+    usual = usual + (unknowns.shifts[frame] / 0.05).square().mean() + (unknowns.gains[frame] / 0.1).square().mean()
+    usual = usual + unknowns.betas.square().mean() + unknowns.cloth.square().mean()
+    wide = unknowns.log_scales.exp() / surface.spacing[:, None]
+    usual = usual + (wide - 1.2).clamp(min=0).square().mean() * 10
+    return course.spread * spread + course.usual * usual
+
+
+def _scale(sightings: Sightings, size: int) -> Sightings:
+    """The same frames with this longer side; averaged over each new pixel."""
+    height, width = sightings.pictures.shape[-2:]
+    if size >= max(height, width):
+        return sightings
+    share = size / max(height, width)
+    to = (max(8, round(height * share)), max(8, round(width * share)))
+    pictures = [interpolate(one[None].float(), to, mode="area")[0] for one in sightings.pictures]
+    masks = interpolate(sightings.masks[:, None], to, mode="area")[:, 0]
+    known = interpolate(sightings.known[:, None].float(), to, mode="area")[:, 0] > 0.5
+    Ks = sightings.camera.Ks.clone()
+    Ks[:, 0] *= to[1] / width
+    Ks[:, 1] *= to[0] / height
+    camera = Camera(sightings.camera.viewmats, Ks, to[1], to[0])
+    return replace(
+        sightings, pictures=torch.stack(pictures).round().to(torch.uint8), masks=masks, known=known, camera=camera
+    )
+
+
+def ssim(a: Float[Tensor, "3 height width"], b: Float[Tensor, "3 height width"]) -> Float[Tensor, "height width"]:
+    """Structural similarity at each pixel, mean over channels, for values in 0..1.
+
+    Source:
+        Wang and others, "Image quality assessment: from error visibility to structural similarity", 2004.
+    """
+    taps = torch.exp(-((torch.arange(11, dtype=a.dtype) - 5) ** 2) / (2 * 1.5**2))
+    taps = taps / taps.sum()
+
+    def blur(values: Tensor) -> Tensor:
+        across = conv2d(values[:, None], taps.view(1, 1, 1, -1), padding=(0, 5))
+        return conv2d(across, taps.view(1, 1, -1, 1), padding=(5, 0))[:, 0]
+
+    means = blur(torch.cat([a, b, a * a, b * b, a * b]))
+    ma, mb, aa, bb, ab = means.split(3)
+    cover = 2 * ma * mb + 1e-4, ma * ma + mb * mb + 1e-4
+    vary = 2 * (ab - ma * mb) + 9e-4, (aa - ma * ma) + (bb - mb * mb) + 9e-4
+    return ((cover[0] * vary[0]) / (cover[1] * vary[1])).mean(0)
+
+
+def refit_poses(
+    surface: Surface, unknowns: Unknowns, sightings: Sightings, splat: Splat, *, steps: int, size: int = 128
+) -> Unknowns:
+    """The person with poses and brightness fitted to each frame, everything else as it is.
+
+    Args:
+        surface: The canonical surface.
+        unknowns: Rows of frames are those of the sightings.
+        sightings: Frames.
+        splat: The renderer.
+        steps: Of each frame.
+        size: Longer side of the pictures that are compared, pixels.
+    """
+    state, scaled = LearningState(replace(unknowns)), _scale(sightings, size)
+    for name in _PER_FRAME:
+        setattr(state.unknowns, name, getattr(unknowns, name).clone())
+    course, grey = Course(), torch.full((3, 1, 1), 0.5)
+    for frame in range(len(sightings)):
+        for step in range(steps):
+            leaves = {
+                name: value.detach().requires_grad_(name in _PER_FRAME) for name, value in vars(state.unknowns).items()
+            }
+            moved = Unknowns(**leaves)
+            loss, _ = _compare(surface, scaled, splat, course, moved, frame, grey)
+            loss = loss + _regularize(surface, moved, course, frame)
+            gradients = torch.autograd.grad(loss, [leaves[name] for name in _PER_FRAME])
+            rate = 1 - step / steps
+            state.adam.step(state.unknowns, dict(zip(_PER_FRAME, gradients, strict=True)), rate=rate, frame=frame)
+    return state.unknowns
