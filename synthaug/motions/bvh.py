@@ -27,7 +27,7 @@ from synthaug.motions.files.retargeting import CapturedSkeleton, Units, retarget
 from synthaug.motions.files.views import overlooking_camera
 from synthaug.structures import Record, Reference
 
-_VERSION = 1
+_VERSION = 2
 MAX_JOINTS = 1024
 MAX_DEPTH = 256
 _NextWord: TypeAlias = Callable[[str], tuple[int, str]]
@@ -263,9 +263,9 @@ class BvhMotion(MotionSource):
     rest pose where that shows a person, else from the motion (LAFAN1). The path is scaled by leg length, and soles
     keep their clearance from the floor. Fingers are read where all three joints of a finger are named.
 
-    Units and up axis are guessed from the skeleton (the unit that gives a height closest to 1.7 m; the axis from feet
-    to head) and reported in the notes. Set `unit` and `up` to override the guess. The floor is the 2nd percentile of
-    the lowest point of the soles.
+    Units and up axis are guessed from the skeleton (the unit that gives a height of 0.75 to 2.25 m and closest to
+    1.7 m; the axis from feet to head) and reported in the notes. Set `unit` and `up` to override the guess. The floor
+    is the 2nd percentile of the lowest point of the soles.
 
     Notes: `unit_m` (metres in a unit of the file), `stature` (metres), `mapped` (how many of our 22 body joints the
     file has), `rest_pose` (1 where the file's rest pose shows a person), `residual` (metres, mean distance of knees,

@@ -3,7 +3,20 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from skeletonfiles import BANDAI, BIPED, LAFAN, MEAN, MIXAMO, POSER, a_pose, along_x, bvh_file, error_mm, performance
+from skeletonfiles import (
+    BANDAI,
+    BIPED,
+    LAFAN,
+    MEAN,
+    MIXAMO,
+    POSER,
+    a_pose,
+    aligned_mm,
+    along_x,
+    bvh_file,
+    error_mm,
+    performance,
+)
 
 from synthaug.body.rotations import axis_angle_to_matrix
 from synthaug.body.skeleton import JOINT, Skeleton, joint_positions, lowest_heights
@@ -91,6 +104,32 @@ def test_other_proportions_are_scaled_away_and_soles_stay_on_the_floor(tmp_path,
     clearance = lowest_heights(joint_positions(reference.motion, MEAN))
     assert clearance.quantile(0.02).abs() < 0.01
     assert error_mm(reference.motion, kicking) < 30
+
+
+STATURES = [0.8, 0.9, 1.05, 1.3, 1.6, 1.9, 2.1]
+
+
+@pytest.mark.parametrize("unit", [1.0, 0.3048, 0.0254, 0.01, 0.001])
+@pytest.mark.parametrize("stature", STATURES)
+def test_soles_of_performers_of_every_stature_stay_on_the_floor(tmp_path, kicking, stature, unit):
+    size = stature / 1.7
+    # The same movement by somebody of another size: alike in all lengths, soles too.
+    performer = Skeleton(joints=MEAN.joints * size)
+    performed = Motion.from_pose(kicking.pose, kicking.transl * size, fps=kicking.fps)
+    text = bvh_file(performed, LAFAN, skeleton=performer, unit=unit)
+    for given_unit in (None, unit):
+        motion = load(tmp_path / "a.bvh", text, unit=given_unit).motion
+        assert lowest_heights(joint_positions(motion, MEAN)).abs().max() < 0.01
+        assert aligned_mm(motion, kicking) < 5
+
+
+@pytest.mark.parametrize(("stature", "unit"), [(0.9, 0.01), (1.1, 0.0254), (1.3, 0.01), (0.8, 1.0), (1.0, 0.001)])
+def test_children_are_told_in_every_unit(tmp_path, kicking, stature, unit):
+    size = stature / 1.7
+    performed = Motion.from_pose(kicking.pose, kicking.transl * size, fps=kicking.fps)
+    text = bvh_file(performed, LAFAN, skeleton=Skeleton(joints=MEAN.joints * size), unit=unit)
+    notes = load(tmp_path / "a.bvh", text).notes
+    assert (notes["unit_m"], notes["stature"]) == (unit, pytest.approx(stature, abs=0.02))
 
 
 @settings(deadline=None, max_examples=40)
