@@ -23,6 +23,7 @@ from synthaug.body.rotations import axis_angle_to_matrix
 from synthaug.body.skeleton import joint_positions, mean_skeleton, move_motion
 from synthaug.files import digest_of
 from synthaug.motions import MotionSource, UnusableClipError
+from synthaug.motions.files.footing import resize_performer
 from synthaug.motions.files.recognition import array_names
 from synthaug.motions.files.recordings import FlawError, cut_motion, frames_between, parse_npy
 from synthaug.motions.files.smplx_models import NEUTRAL_PELVIS
@@ -110,6 +111,9 @@ class SmplxNpz(MotionSource):
         ignored; those whose names look like poses are logged and counted in the note `unread_poses`. Hands are relative
         to the flat hand. Hands, jaw, eyes and expression are zeros where the file has none.
 
+    Where the floor is at 0, the path is brought onto the mean skeleton's legs (`footing.resize_performer`), so that
+    soles of children and giants are on it; the note `size` is the performer's size against the mean adult.
+
     Args:
         up: The axis of the file that points up, "y" or "z"; None guesses it from the body and fails if unclear.
         transl_is_pelvis: Whether `transl` is the pelvis's position; see `Axes`.
@@ -164,9 +168,10 @@ class SmplxNpz(MotionSource):
             raise UnusableClipError(
                 f"Cannot read a motion from '{record.path}': {error}. Correct the record's start and end."
             ) from error
+        whole, size = resize_performer(whole)
         motion = cut_motion(whole, first, last)
         unread = _tell_unread(record.path.parent, _unread_poses(array_names(record.path)))
-        notes = {"unread_poses": float(unread)} if unread else {}
+        notes = {"size": size} | ({"unread_poses": float(unread)} if unread else {})
         return Reference(motion=motion, camera=overlooking_camera(motion), notes=notes)
 
 

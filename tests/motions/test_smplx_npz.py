@@ -10,9 +10,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from skeletonfiles import aligned_mm, performance
 
 from synthaug.body.rotations import axis_angle_to_matrix
-from synthaug.body.skeleton import joint_positions, lowest_heights, mean_skeleton
+from synthaug.body.skeleton import joint_positions, lowest_heights, mean_skeleton, move_motion
 from synthaug.motions import UnusableClipError, smplx_npz
 from synthaug.motions.smplx_npz import SmplxNpz
 from synthaug.structures import Record
@@ -304,7 +305,7 @@ def test_hands_under_other_names_are_hands(tmp_path, names, body):
 def test_poses_that_are_not_read_are_told(tmp_path, caplog):
     path = written(tmp_path / "a.npz", arrays() | {"pose_tail": np.zeros((FRAMES, 3)), "pose_lefthand": np.zeros(3)})
     found = SmplxNpz().load(record(path))
-    assert found.notes == {"unread_poses": 2.0}
+    assert found.notes["unread_poses"] == 2.0
     assert "pose_lefthand, pose_tail too, which were not read. Rename them" in caplog.text
 
 
@@ -399,6 +400,34 @@ def test_betas_that_are_no_numbers_are_refused(tmp_path):
         SmplxNpz().load(record(path))
 
 
+@pytest.mark.parametrize("up", ["y", "z"])
+@pytest.mark.parametrize("action", ["walk", "squat down"])
+@pytest.mark.parametrize("stature", [0.8, 1.05, 1.3, 1.55, 1.9, 2.1])
+def test_soles_of_performers_of_every_stature_are_on_the_floor(tmp_path, stature, action, up):
+    size = stature / 1.7
+    truth = performance(action, 1.5)
+    # The same movement by somebody who is alike and of another size, with the floor at 0.
+    performed = replace(truth, transl=truth.transl * size)
+    if up == "z":
+        performed = move_motion(performed, torch.tensor([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]]), torch.zeros(3))
+    parts = {name: getattr(performed, name).numpy() for name in ("global_orient", "body_pose", "transl")}
+    found = SmplxNpz(up=up, transl_is_pelvis=True).load(record(written(tmp_path / "a.npz", parts | {"fps": 30.0})))
+    assert lowest_heights(joint_positions(found.motion, mean_skeleton())).abs().max() < 0.01
+    assert aligned_mm(found.motion, truth) < 5
+    assert found.notes["size"] == pytest.approx(size, abs=0.005)
+
+
+@pytest.mark.parametrize("height", [-0.9, 0.4, 5.0])
+def test_motions_whose_floor_is_elsewhere_stay_as_they_are(tmp_path, height):
+    truth = performance("squat down", 1.5)
+    shifted = truth.transl + torch.tensor([0.0, height, 0.0])
+    parts = {"global_orient": truth.global_orient.numpy(), "body_pose": truth.body_pose.numpy(), "fps": 30.0,
+             "transl": shifted.numpy()}  # fmt: skip
+    found = SmplxNpz(up="y", transl_is_pelvis=True).load(record(written(tmp_path / "a.npz", parts)))
+    assert found.notes["size"] == 1.0
+    assert torch.equal(found.motion.transl, shifted)
+
+
 def test_captured_clips_stand_on_the_floor_and_walk_where_they_face(shared_data):
     folder = shared_data / "bandai_smplx"
     if not folder.is_dir():
@@ -416,6 +445,6 @@ def test_captured_clips_stand_on_the_floor_and_walk_where_they_face(shared_data)
             travelled = motion.transl[-1] - motion.transl[0]
             facing = axis_angle_to_matrix(motion.global_orient).mean(dim=0)[:, 2]
             assert torch.nn.functional.cosine_similarity(travelled, facing, dim=0) > 0.9
-    # Made for another skeleton: soles within a hand's breadth of the floor.
+    # Made for another skeleton, whose legs are shorter by a twelfth.
     assert len(heights) >= 16
-    assert max(abs(height) for height in heights) < 0.1
+    assert max(abs(height) for height in heights) < 0.01
