@@ -81,7 +81,7 @@ def _are_linear(stored: Doubles, means: Doubles) -> bool:
     size = float(np.median(stored.max(axis=1)))
     low, high = (share * apart for share in _COVERING)
     as_such, as_logarithms = low <= size <= high, low <= np.exp(min(size, MAX_LOG_SCALE)) <= high
-    spread = float(np.diff(np.quantile(stored, [0.05, 0.95]))[0])
+    spread = float(np.quantile(stored, 0.95) - np.quantile(stored, 0.05))
     as_logarithms &= spread < 1e-6 or spread > _MIN_SPREAD
     if as_such != as_logarithms:
         return as_such

@@ -212,8 +212,8 @@ def sort_by_frame(paths: Sequence[Path]) -> list[tuple[int, Path]]:
         if match:
             series.setdefault(match["before"], []).append((int(match["number"]), path))
     if "" not in series and len(series) > 1:
-        one, other = (series[before][0][1].name for before in sorted(series)[:2])
-        raise FlawError(f"expected frames of one film in a folder, got {one} and {other}")
+        names = [series[before][0][1].name for before in sorted(series)[:2]]
+        raise FlawError(f"expected frames of one film in a folder, got {' and '.join(names)}")
     numbered = sorted(series.get("", []) if "" in series else next(iter(series.values()), []))
     for (first, path), (second, other) in pairwise(numbered):
         if first == second:
