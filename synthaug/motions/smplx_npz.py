@@ -338,8 +338,8 @@ def _parse_words(content: bytes) -> tuple[str, ...]:
         version = np.lib.format.read_magic(stream)
         (np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0)(stream)
         values = [value for _, value, _ in pickletools.genops(stream.read()) if isinstance(value, str | bytes)]
-        # One letter may be a part of numpy's own pickles.
-        return tuple(word for word in map(_to_word, values) if len(word) > 1 and word in _GENDERS)
+        # The other words are numpy's own: how to make an array of objects.
+        return tuple(word for word in map(_to_word, values) if word in _GENDERS)
     return tuple(dict.fromkeys(_to_word(value) for value in array.tolist()))
 
 

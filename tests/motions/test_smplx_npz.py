@@ -340,6 +340,7 @@ def test_rates_that_contradict_each_other_are_asked_about(tmp_path):
 GENDERS = {
     "f": np.array("f"), "bytes": np.array(b"female"), "quoted": np.array("b'female'"), "capital": np.array(["FEMALE"]),
     "object": np.array("female", dtype=object), "object bytes": np.array([b"female"], dtype=object),
+    "object letter": np.array("f", dtype=object),
 }  # fmt: skip
 UNKNOWN = {
     "empty word": np.array(""), "unknown": np.array("unknown"), "empty": np.array([]), "number": np.array(3),

@@ -77,7 +77,8 @@ def _are_linear(stored: Doubles, means: Doubles) -> bool:
     if stored.min() < 0 or len(means) < 4:
         return False
     chosen = np.unique(np.linspace(0, len(means) - 1, _SAMPLE).round().astype(int))
-    apart = float(np.median(cKDTree(means).query(means[chosen], 4)[0][:, -1]))
+    distance, _ = cKDTree(means).query(means[chosen], 4)
+    apart = float(np.median(np.asarray(distance)[:, -1]))
     size = float(np.median(stored.max(axis=1)))
     low, high = (share * apart for share in _COVERING)
     as_such, as_logarithms = low <= size <= high, low <= np.exp(min(size, MAX_LOG_SCALE)) <= high
