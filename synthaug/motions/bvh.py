@@ -37,6 +37,8 @@ _MOTION = re.compile(r"(?:^|\})[ \t]*(?P<word>MOTION)[ \t\r]*$", re.IGNORECASE |
 """The line between hierarchy and rows; joints may be called anything, MOTION too."""
 _MAX_SURPLUS = 5
 """Rows more than announced that pass for a miscount, or a twentieth of them; more is another file."""
+_MAX_FRAME_TIME = 1.0
+"""Seconds; a frame time above it is in milliseconds, or a rate."""
 _CHANNELS = ("Xposition", "Yposition", "Zposition", "Xrotation", "Yrotation", "Zrotation")
 
 
@@ -100,10 +102,10 @@ def parse_bvh(text: str) -> Bvh:
         for found, line, what in zip(heads, lines, ("the number of frames", "the frame time"), strict=False)
         if found
     )
-    if not (0 < seconds <= 10) or announced != int(announced) or announced < 1:
+    if not 0 < seconds <= _MAX_FRAME_TIME or announced != int(announced) or announced < 1:
         raise FlawError(
-            "expected a whole number of frames from 1 and a frame time above 0 and up to 10 s, got "
-            f"{announced:g} frames of {seconds:g} s"
+            "expected a whole number of frames from 1 and a frame time in seconds, above 0 and up to "
+            f"{_MAX_FRAME_TIME:g} (0.0333 and not 30 or 33.3), got {announced:g} frames of {seconds:g} s"
         )
     rows = lines[2:]
     width = sum(len(joint.channels) for joint in joints)

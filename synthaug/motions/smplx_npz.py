@@ -112,7 +112,8 @@ class SmplxNpz(MotionSource):
         to the flat hand. Hands, jaw, eyes and expression are zeros where the file has none.
 
     Where the floor is at 0, the path is brought onto the mean skeleton's legs (`footing.resize_performer`), so that
-    soles of children and giants are on it; the note `size` is the performer's size against the mean adult.
+    soles of children and giants are on it; the notes `size` and `unit_m` say the performer's size against the mean
+    adult, and the metres in a unit of the path.
 
     Args:
         up: The axis of the file that points up, "y" or "z"; None guesses it from the body and fails if unclear.
@@ -168,10 +169,10 @@ class SmplxNpz(MotionSource):
             raise UnusableClipError(
                 f"Cannot read a motion from '{record.path}': {error}. Correct the record's start and end."
             ) from error
-        whole, size = resize_performer(whole)
+        whole, notes = resize_performer(whole)
         motion = cut_motion(whole, first, last)
         unread = _tell_unread(record.path.parent, _unread_poses(array_names(record.path)))
-        notes = {"size": size} | ({"unread_poses": float(unread)} if unread else {})
+        notes |= {"unread_poses": float(unread)} if unread else {}
         return Reference(motion=motion, camera=overlooking_camera(motion), notes=notes)
 
 
@@ -359,8 +360,8 @@ def _frame_rate(arrays: dict[str, np.ndarray], fallback: float | None) -> float:
     if own is None and fallback is None:
         raise ValueError("expected a frame rate, found none in the file; set fps")
     rate = fallback if own is None else float(own.reshape(-1)[0]) if own.size == 1 else math.nan
-    if rate is None or not 0 < rate < 1000:
-        raise ValueError(f"expected a frame rate between 0 and 1000, got {own}")
+    if rate is None or not 1 <= rate < 1000:
+        raise ValueError(f"expected a frame rate of 1 to 1000 frames a second, got {own if fallback is None else rate}")
     # Rates that were measured or went through float32 come as 30.00003 or 119.99.
     return float(round(rate)) if abs(rate - round(rate)) < 0.02 else rate
 

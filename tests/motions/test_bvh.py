@@ -322,6 +322,10 @@ DAMAGE = {
     "a billion frames": (changed("Frames: 30", "Frames: 1000000000"), "expected 1000000000 frames as .* got 30"),
     "no frames": (changed("Frames: 30", "Frames: 0"), "0 frames of"),
     "no time": (changed("Frame Time: 0.0333333", "Frame Time: 0"), "30 frames of 0 s"),
+    "milliseconds": (
+        changed("Frame Time: 0.0333333", "Frame Time: 8.33"),
+        "a frame time in seconds, above 0 and up to 1 .* got 30 frames of 8.33 s",
+    ),
     "time is a word": (
         changed("Frame Time: 0.0333333", "Frame Time: fast"),
         "the frame time in line .* to be a finite number, got 'fast'",

@@ -265,6 +265,13 @@ def test_absurd_sizes_are_refused_before_they_are_unpacked(tmp_path, monkeypatch
         SmplxNpz().load(record(path))
 
 
+@pytest.mark.parametrize("rate", [0.0333, 0.0, 33333.0, np.nan])
+def test_times_of_a_frame_are_no_rates(tmp_path, rate):
+    path = written(tmp_path / "a.npz", arrays() | {"fps": np.array(rate)})
+    with pytest.raises(UnusableClipError, match="expected a frame rate of 1 to 1000 frames a second, got"):
+        SmplxNpz().load(record(path))
+
+
 def test_a_rate_that_the_file_lacks_can_be_given(tmp_path):
     path = damaged(tmp_path / "a.npz", "no rate")
     assert SmplxNpz(fps=24.0).load(record(path)).motion.fps == 24.0
@@ -416,6 +423,11 @@ def test_soles_of_performers_of_every_stature_are_on_the_floor(tmp_path, stature
     assert lowest_heights(joint_positions(found.motion, mean_skeleton())).abs().max() < 0.01
     assert aligned_mm(found.motion, truth) < 5
     assert found.notes["size"] == pytest.approx(size, abs=0.005)
+    for unit in (0.01, 0.001):
+        scaled = parts | {"transl": parts["transl"] / np.float32(unit), "fps": 30.0}
+        again = SmplxNpz(up=up, transl_is_pelvis=True).load(record(written(tmp_path / "b.npz", scaled)))
+        assert again.notes == {"size": pytest.approx(size, abs=0.005), "unit_m": unit}
+        torch.testing.assert_close(again.motion.transl, found.motion.transl, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("height", [-0.9, 0.4, 5.0])

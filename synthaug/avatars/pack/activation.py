@@ -1,4 +1,4 @@
-"""Turn the stored numbers of splats into opacities and standard deviations, whatever convention a file follows.
+"""Turn the stored numbers of splats into opacities, sizes and colours, whatever convention a file follows.
 
 INRIA stores the logits of opacities and the logarithms of standard deviations. Some exporters store the values
 themselves, and 2D Gaussian Splatting stores discs.
@@ -27,6 +27,10 @@ _MIN_SPREAD = 0.4
 """Spread of logarithms: axes that differ by less than a factor of 1.5 are no logarithms of fitted Gaussians."""
 _MAX_SIZE = 0.1
 """Metres: a hand. Gaussians of people are of millimetres to a few centimetres."""
+SH0 = 0.28209479177387814
+"""The constant spherical harmonic, 1 / (2 sqrt(pi))."""
+_MAX_COEFFICIENT = 10.0
+"""Coefficients of colours from 0 to 1 lie within 1.8 either way; highlights are a few times brighter."""
 _SAMPLE = 2_000
 """Gaussians whose neighbours are looked at."""
 
@@ -70,6 +74,24 @@ def activate_scales(stored: Doubles, means: Doubles) -> tuple[Doubles, str]:
         scales = np.concatenate([scales, DISC * scales.min(axis=1, keepdims=True)], axis=1)
         notes.append("discs of 2D Gaussian Splatting became flat Gaussians")
     return scales, "; ".join(notes)
+
+
+def activate_colors(stored: Doubles, *, as_such: bool) -> tuple[Doubles, str]:
+    """Colours in 0..1, [G, 3], and a note, empty for coefficients of the constant harmonic.
+
+    Args:
+        stored: Coefficients or colours, [G, 3].
+        as_such: Whether the file stores its opacities or scales as such: then colours between 0 and 1 are colours.
+
+    Raises:
+        ValueError: If they are neither, as with colours of 0 to 255.
+    """
+    low, high = np.quantile(stored, [0.001, 0.999])
+    if as_such and low >= 0 and high <= 1 and low < 0.25 and high > 0.75:
+        return stored, "colours were stored as such and not as coefficients of a harmonic"
+    if np.quantile(np.abs(stored), 0.5) > _MAX_COEFFICIENT:
+        raise ValueError(f"its f_dc lie between {low:.3g} and {high:.3g}, which are no coefficients of a harmonic")
+    return np.clip(0.5 + SH0 * stored, 0, 1), ""
 
 
 def _are_linear(stored: Doubles, means: Doubles) -> bool:

@@ -10,7 +10,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from synthaug.avatars.pack.activation import activate_opacities, activate_scales
+from synthaug.avatars.pack.activation import SH0, activate_colors, activate_opacities, activate_scales
 from synthaug.files import write_atomic
 
 Floats: TypeAlias = NDArray[np.float32]
@@ -22,8 +22,6 @@ _TYPES = {
     "double": "f8", "int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4",
     "float32": "f4", "float64": "f8",
 }  # fmt: skip
-_SH0 = 0.28209479177387814
-"""The constant spherical harmonic, 1 / (2 sqrt(pi))."""
 _NEEDED = ("x", "y", "z", "f_dc_0", "f_dc_1", "f_dc_2", "opacity", "scale_0", "scale_1", "rot_0", "rot_1", "rot_2",
            "rot_3")  # fmt: skip
 
@@ -106,7 +104,7 @@ def write_ply(path: Path, splats: Splats) -> None:
     opacity = np.clip(splats.opacities, 1e-6, 0.9999)
     logits = np.log(opacity / (1 - opacity))[:, None]
     columns: list[Floats] = [
-        splats.means, np.zeros((count, 3), np.float32), (splats.colors - 0.5) / _SH0,
+        splats.means, np.zeros((count, 3), np.float32), (splats.colors - 0.5) / SH0,
         splats.sh.transpose(0, 2, 1).reshape(count, -1), logits, np.log(splats.scales), splats.quats,
     ]  # fmt: skip
     rest = [f"f_rest_{i}" for i in range(3 * coefficients)]
@@ -199,18 +197,21 @@ def _activate(table: np.ndarray) -> PlyContents:
     means, color, quat, opacity, scale = (part[kept].astype(np.float64) for part in raw)
     opacities, about_opacities = activate_opacities(opacity[:, 0])
     scales, about_scales = activate_scales(scale, means)
+    as_such = "as such" in f"{about_opacities} {about_scales}"
+    colors, about_colors = activate_colors(color, as_such=as_such)
     splats = Splats(
         means=means.astype(np.float32),
         quats=(quat / np.linalg.norm(quat, axis=1, keepdims=True)).astype(np.float32),
         scales=scales.astype(np.float32),
         opacities=opacities.astype(np.float32),
-        colors=np.clip(0.5 + _SH0 * color, 0, 1).astype(np.float32),
+        colors=colors.astype(np.float32),
         # INRIA stores channel by channel.
         sh=higher[kept].reshape(len(means), 3, rest // 3).transpose(0, 2, 1),
     )
     lost = int((~kept).sum())
     about_lost = f"{lost} Gaussians with values that are not finite were left out" if lost else ""
-    return PlyContents(splats, kept, tuple(note for note in (about_lost, about_opacities, about_scales) if note))
+    notes = (about_lost, about_opacities, about_scales, about_colors)
+    return PlyContents(splats, kept, tuple(note for note in notes if note))
 
 
 def read_positions(path: Path) -> NDArray[np.floating]:

@@ -103,6 +103,21 @@ def test_linear_scales_and_opacities_are_recognized(tmp_path, axes, metre):
     assert [note for note in found.notes if "as such" in note] != [] == [n for n in right.notes if "as such" in n]
 
 
+def test_colours_beside_linear_values_are_colours(tmp_path):
+    splats = surface()
+    columns = stored(splats, scales=splats.scales, opacities=splats.opacities)
+    plain = read_contents(written(tmp_path / "a.ply", columns))
+    colours = {f"f_dc_{k}": splats.colors[:, k] for k in range(3)}
+    found = read_contents(written(tmp_path / "b.ply", columns | colours))
+    np.testing.assert_allclose(found.splats.colors, plain.splats.colors, atol=1e-6)
+    assert found.notes == (*plain.notes, "colours were stored as such and not as coefficients of a harmonic")
+    # Among logits and logarithms the same numbers are coefficients.
+    right = read_ply(written(tmp_path / "c.ply", stored(splats) | colours))
+    np.testing.assert_allclose(right.colors, 0.5 + SH0 * splats.colors, atol=1e-5)
+    with pytest.raises(PlyError, match="d.ply.*its f_dc lie between .* and 25.*, which are no coefficients"):
+        read_ply(written(tmp_path / "d.ply", columns | {name: 255 * values for name, values in colours.items()}))
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
