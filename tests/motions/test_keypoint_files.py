@@ -380,6 +380,17 @@ def test_units_that_cannot_be_told_are_refused(tmp_path, keypoints):
         CocoWholebody(fps=20.0).load(record(path))
 
 
+@pytest.mark.parametrize(
+    "change",
+    [lambda k: k * 0 + 100, lambda k: k * 1e5, lambda k: k / 300 + 200, lambda k: k - 1e5],
+    ids=["one point", "huge", "two pixels", "elsewhere"],
+)
+def test_points_that_are_nobody_in_the_picture_are_refused(tmp_path, keypoints, change):
+    path = written(tmp_path / "a.json", mmpose_demo(change(keypoints)))
+    with pytest.raises(UnusableClipError, match="a.json.*a person in the pixels of a picture of 640 by 360, got one"):
+        CocoWholebody(fps=20.0, size=[360, 640]).load(record(path))
+
+
 def test_low_scores_zeros_and_nan_are_missing(keypoints):
     p = keypoints[0].copy()
     p[3], p[4] = 0, np.nan

@@ -179,9 +179,7 @@ def test_user_s_own_model_files_give_mean_hands_and_the_rest_pelvis(tmp_path, wa
 
 
 def frames_at(numbers, poses):
-    return ParamFrames(
-        tuple(numbers), tuple(map(str, numbers)), poses, np.zeros((len(numbers), 3)), ({},) * len(numbers)
-    )
+    return ParamFrames(tuple(numbers), poses, np.zeros((len(numbers), 3)), ({},) * len(numbers))
 
 
 def test_frame_numbers_are_a_clock(tmp_path):

@@ -50,17 +50,17 @@ class ParamFrames:
 
     Attributes:
         numbers: Frame numbers, from the files' names.
-        names: The files' names without suffix, as the folders beside them repeat them.
         pose: Axis-angle, radians, 55 joints in SMPL-X order, camera axes; zeros where a file lacks a part.
         trans: Metres, smplx's `transl`.
         documents: All other fields of the files.
+        names: The files' names without suffix, as the folders beside them repeat them.
     """
 
     numbers: tuple[int, ...]
-    names: tuple[str, ...]
     pose: Float[np.ndarray, "frame 55 3"]
     trans: Float[np.ndarray, "frame 3"]
     documents: tuple[dict[str, Plain], ...]
+    names: tuple[str, ...] = ()
 
 
 def folder_of(record: Record, inside: str, *, root: Path | None = None) -> Path:
@@ -126,7 +126,7 @@ def read_frames(folder: Path) -> ParamFrames:
             raise FlawError(f"in {where} {error}") from error
         documents.append({name: value for name, value in document.items() if name not in (*_PARTS, "expr")})
     numbers, names = tuple(number for number, _ in files), tuple(path.stem for _, path in files)
-    return ParamFrames(numbers, names, np.stack(poses), np.stack(trans), tuple(documents))
+    return ParamFrames(numbers, np.stack(poses), np.stack(trans), tuple(documents), names)
 
 
 def _parse_pose(document: dict[str, Plain]) -> Float[np.ndarray, "55 3"]:
