@@ -23,6 +23,7 @@ from synthaug.motions.files.paramfiles import (
     pinhole,
     read_frames,
     stand_upright,
+    take_appearance,
     whole_pixels,
 )
 from synthaug.motions.files.recognition import first_frame
@@ -110,10 +111,11 @@ class ExAvatar(MotionSource):
         folder = folder_of(record, _SMOOTHED, root=self._root)
         with reading(folder):
             inside = folder / _SMOOTHED
-            frames = read_frames(inside if inside.is_dir() else folder)
+            fps = film_rate(record, self._fps)
+            frames = take_appearance(read_frames(inside if inside.is_dir() else folder), record, fps)
             top = folder if inside.is_dir() else folder.parents[1]
             betas = _read_betas(top / "smplx_optimized" / "shape_param.json")
-            clocked = fill_gaps(frames, fps=film_rate(record, self._fps))
+            clocked = fill_gaps(frames, fps=fps)
             pelvis = rest_pelvis(self._models, self._gender, betas.numpy().astype(np.float64))
             motion = move_to_pelvis(clocked.motion, pelvis)
             first, last, offset = clocked.within(record)

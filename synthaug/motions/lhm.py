@@ -22,6 +22,7 @@ from synthaug.motions.files.paramfiles import (
     pinhole,
     read_frames,
     stand_upright,
+    take_appearance,
     whole_pixels,
 )
 from synthaug.motions.files.recognition import first_frame
@@ -95,8 +96,9 @@ class Lhm(MotionSource):
         folder = folder_of(record, _INSIDE, root=self._root)
         with reading(folder):
             inside = folder / _INSIDE
-            frames = read_frames(inside if inside.is_dir() else folder)
-            clocked = fill_gaps(frames, fps=film_rate(record, self._fps))
+            fps = film_rate(record, self._fps)
+            frames = take_appearance(read_frames(inside if inside.is_dir() else folder), record, fps)
+            clocked = fill_gaps(frames, fps=fps)
             betas = _first_field(frames, "betas", 10)
             motion = move_to_pelvis(clocked.motion, rest_pelvis(self._models, "neutral", betas))
             first, last, offset = clocked.within(record)

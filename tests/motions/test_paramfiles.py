@@ -246,6 +246,25 @@ def test_names_with_words_and_zeros_are_frames_too(tmp_path, waving):
         ExAvatar().load(record(named))
 
 
+@pytest.mark.parametrize("kind", READERS)
+def test_who_walks_out_and_comes_back_appears_twice(tmp_path, waving, kind):
+    write_folder, reader = READERS[kind]
+    first, second = (Motion.from_pose(waving.pose[k : k + 9], waving.transl[k : k + 9], fps=30.0) for k in (0, 12))
+    folder = write_folder(tmp_path / "a", first, first=1)
+    alone = reader().load(record(write_folder(tmp_path / "b", second, first=91), 3.0, 4.0))
+    for path in sorted((tmp_path / "b").rglob("*.*")):
+        if path.stem.isdigit():
+            path.rename(folder / path.relative_to(tmp_path / "b"))
+    early, late = reader().load(record(folder, 0.0, 1.0)), reader().load(record(folder, 2.5, 4.0))
+    assert (early.notes["offset"], late.notes["offset"]) == (pytest.approx(0.0), pytest.approx(0.5))
+    assert early.motion.num_frames == late.motion.num_frames == 9
+    torch.testing.assert_close(late.motion.body_pose, alone.motion.body_pose)
+    with pytest.raises(UnusableClipError, match="expected gaps of at most 1 s, frames 10 to 90 are missing, 2.7 s"):
+        reader().load(record(folder, 0.0, 4.0))
+    with pytest.raises(UnusableClipError, match="expected gaps of at most 1 s|inside the recording"):
+        reader().load(record(folder, 1.0, 2.0))
+
+
 def test_two_files_far_apart_are_no_motion():
     with pytest.raises(FlawError, match="expected gaps of at most 1 s, frames 1 to 499 are missing"):
         fill_gaps(frames_at((0, 500), np.zeros((2, 55, 3))), fps=30.0)

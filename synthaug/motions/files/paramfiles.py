@@ -6,6 +6,7 @@ Both store a person in the axes of the camera that filmed them: x right, y down,
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,7 @@ class ParamFrames:
         trans: Metres, smplx's `transl`.
         documents: All other fields of the files.
         names: The files' names without suffix, as the folders beside them repeat them.
+        origin: Number of the film's first frame; None takes 1 where the numbers begin with 1, else 0.
     """
 
     numbers: tuple[int, ...]
@@ -61,6 +63,20 @@ class ParamFrames:
     trans: Float[np.ndarray, "frame 3"]
     documents: tuple[dict[str, Plain], ...]
     names: tuple[str, ...] = ()
+    origin: int | None = None
+
+    def seconds(self, fps: float) -> Float[np.ndarray, " frame"]:
+        """Seconds of the film at which the frames are."""
+        origin = first_number(self.numbers) if self.origin is None else self.origin
+        return (np.array(self.numbers) - origin) / fps
+
+    def take(self, first: int, last: int) -> "ParamFrames":
+        """Entries `first` to `last` - 1, at the same seconds."""
+        origin = first_number(self.numbers) if self.origin is None else self.origin
+        part = slice(first, last)
+        return ParamFrames(
+            self.numbers[part], self.pose[part], self.trans[part], self.documents[part], self.names[part], origin
+        )
 
 
 def folder_of(record: Record, inside: str, *, root: Path | None = None) -> Path:
@@ -127,6 +143,22 @@ def read_frames(folder: Path) -> ParamFrames:
         documents.append({name: value for name, value in document.items() if name not in (*_PARTS, "expr")})
     numbers, names = tuple(number for number, _ in files), tuple(path.stem for _, path in files)
     return ParamFrames(numbers, np.stack(poses), np.stack(trans), tuple(documents), names)
+
+
+def take_appearance(frames: ParamFrames, record: Record, fps: float) -> ParamFrames:
+    """The frames in which a record's person is there without a gap of more than a second.
+
+    Somebody who walks out of the picture and comes back appears twice. Where a record's interval has parts of several
+    appearances, or of none, all frames are returned, and the error of `fill_gaps` or `TimedFrames.within` says so.
+    """
+    seconds = frames.seconds(fps)
+    cuts = [0, *(np.flatnonzero(np.diff(seconds) > _MAX_GAP + 1 / fps) + 1).tolist(), len(seconds)]
+    shown = [
+        (first, last)
+        for first, last in pairwise(cuts)
+        if seconds[first] < record.end and seconds[last - 1] + 1 / fps > record.start
+    ]
+    return frames.take(*shown[0]) if len(shown) == 1 else frames
 
 
 def _parse_pose(document: dict[str, Plain]) -> Float[np.ndarray, "55 3"]:
@@ -202,7 +234,7 @@ def fill_gaps(frames: ParamFrames, *, fps: float) -> TimedFrames:
     trans = torch.from_numpy(frames.trans).float()
     near = np.where(share[:, 0].numpy() < 0.5, left, right)
     motion = Motion.from_pose(pose, torch.lerp(trans[left], trans[right], share), fps=rate)
-    begin = (frames.numbers[0] - first_number(frames.numbers)) / fps
+    begin = float(frames.seconds(fps)[0])
     return TimedFrames(motion, tuple(int(k) for k in near), torch.from_numpy(left == right), begin)
 
 
