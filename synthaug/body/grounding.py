@@ -32,7 +32,7 @@ class OffFloorError(ValueError):
 def stature(skeleton: Skeleton) -> float:
     """Height of a standing person, metres: joints from toes to head, with sole and skull."""
     heights = skeleton.joints[:, 1]
-    return float(heights.max() - heights.min()) + 0.17
+    return float(heights.max() - heights.min()) + 0.17 * skeleton.size
 
 
 def floor_offsets(motion: Motion, skeleton: Skeleton) -> Float[Tensor, " time"]:
@@ -41,7 +41,7 @@ def floor_offsets(motion: Motion, skeleton: Skeleton) -> Float[Tensor, " time"]:
     Positive above the floor. What is off it for less than `AIRBORNE` seconds, or below for less than `SUNK`, counts as
     on it.
     """
-    heights = lowest_heights(joint_positions(motion, skeleton))
+    heights = lowest_heights(joint_positions(motion, skeleton), scale=skeleton.size)
     above = -_widen(-heights.clamp(min=0), motion.fps * AIRBORNE)
     below = _widen(heights.clamp(max=0), motion.fps * SUNK)
     return _widen(above, motion.fps * AIRBORNE) - _widen(-below, motion.fps * SUNK)

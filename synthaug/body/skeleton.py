@@ -73,6 +73,11 @@ class Skeleton:
         )
         return float(length) / 2
 
+    @functools.cached_property
+    def size(self) -> float:
+        """Length of the legs against the mean adult's; soles and flesh (SUPPORTS) are thicker or thinner by as much."""
+        return self.leg / mean_skeleton().leg
+
 
 @functools.cache
 def mean_skeleton() -> Skeleton:
@@ -259,7 +264,12 @@ def move_motion(motion: Motion, R: Float[Tensor, "3 3"], shift: Float[Tensor, "3
 
 
 def lowest_heights(joints: Float[Tensor, "time 55 3"], *, scale: float = 1.0) -> Float[Tensor, " time"]:
-    """Height of the lowest point of the body in each frame, metres: the lowest of SUPPORTS minus its flesh."""
+    """Height of the lowest point of the body in each frame, metres: the lowest of SUPPORTS minus its flesh.
+
+    Args:
+        joints: World positions.
+        scale: The skeleton's `size`, by which its flesh is thicker than the mean adult's.
+    """
     ids = [JOINT[name] for name in SUPPORTS]
     flesh = joints.new_tensor(list(SUPPORTS.values())) * scale
     return (joints[:, ids, 1] - flesh).amin(dim=1)
@@ -340,8 +350,8 @@ def retarget(motion: Motion, source: Skeleton, target: Skeleton) -> Motion:
     ratio = target.leg / source.leg
     start = motion.transl[:1] * motion.transl.new_tensor([1.0, 0.0, 1.0])
     scaled = replace(motion, transl=start + (motion.transl - start) * ratio)
-    before = lowest_heights(joint_positions(motion, source))
-    after = lowest_heights(joint_positions(scaled, target), scale=ratio)
+    before = lowest_heights(joint_positions(motion, source), scale=source.size)
+    after = lowest_heights(joint_positions(scaled, target), scale=target.size)
     lift = torch.zeros_like(scaled.transl)
     lift[:, 1] = before - after
     return replace(scaled, transl=scaled.transl + lift)

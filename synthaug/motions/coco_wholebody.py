@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from glob import escape
 from pathlib import Path
 from typing import ClassVar, final
 
@@ -15,6 +17,8 @@ from synthaug.motions.files.recordings import (
     FlawError,
     check_positive,
     find_recordings,
+    find_stride,
+    first_number,
     frames_between,
     parse_finite,
     parse_list,
@@ -27,12 +31,18 @@ from synthaug.motions.files.recordings import (
 )
 from synthaug.motions.fitting.layouts import COCO_WHOLEBODY_133
 from synthaug.motions.pose.following import Detection
-from synthaug.motions.pose.keypoints import Choice, film_format, lift_person, mask_missing
+from synthaug.motions.pose.keypoints import Choice, FilmFormat, film_format, lift_person, mask_missing
 from synthaug.structures import Plain, Record, Reference
 
-_VERSION = 3
+_VERSION = 4
 POINTS = 133
 _MAX_FRAMES = 200_000
+_MAX_SHARE = 2.0
+"""Coordinates up to it are shares of the picture, some of them outside it: nobody is two pixels large."""
+_MAX_STRETCH = 0.03
+"""Share by which a canvas's shape may differ from the film's: sides are rounded to multiples of 8 or 16."""
+_OPENPOSE_FIRST = "_000000000000_keypoints.json"
+"""End of the name that OpenPose gives to a film's first frame."""
 _MIN_SCORE = 0.2
 """Keypoints below it are guesses at something hidden; the tools themselves show keypoints from 0.3."""
 _BODY_18 = (0, None, 6, 8, 10, 5, 7, 9, 12, 14, 16, 11, 13, 15, 2, 1, 4, 3)
@@ -166,7 +176,7 @@ def _parse_openpose(value: Plain, canvas: tuple[int, int] | None, where: str) ->
             part = part[:68]
             rows[first : first + len(part)] = part
     seen = rows[rows[:, 2] > 0, :2]
-    if canvas is not None and len(seen) and np.nanmax(np.abs(seen)) <= 2:
+    if canvas is not None and max(canvas) > _MAX_SHARE and len(seen) and np.nanmax(np.abs(seen)) <= _MAX_SHARE:
         rows[:, :2] *= [canvas[1], canvas[0]]
     return _to_detection(rows[:, :2], rows[:, 2])
 
@@ -204,8 +214,11 @@ class CocoWholebody(MotionSource):
         frames, a list of lists of people (MMPose's inferencer), COCO's results (`image_id`, `keypoints`), or
         OpenPose-like frames (`people`, `canvas_width`, `canvas_height`), as plug-ins for DWPose write them, whose 18 or
         25 body points are renamed. Or a folder with `{frame}.json` for each frame, each of one person's [133][3]
-        (ExAvatar's `keypoints_whole_body`) or of the layouts above. Scores are clipped to 1; a keypoint below 0.2, at
-        (0, 0) or not finite is missing.
+        (ExAvatar's `keypoints_whole_body`) or of the layouts above; or OpenPose's own `{film}_{frame}_keypoints.json`,
+        in such a folder or among those of other films. Frame 60 of a film of 30 fps is second 2.0; where every n-th
+        frame has a file, the motion's rate is the film's divided by n. Keypoints are in pixels of the film or of the
+        file's canvas, or shares of the picture from 0 to 1. Scores are clipped to 1; a keypoint below 0.2, at (0, 0) or
+        not finite is missing.
 
     People are tracked by `track_id` and position; the acting person is the one who moves most. The points of body, feet
     and knuckles are lifted to 3D by fitting. One view leaves depth open, so distances and leaning towards the camera
@@ -265,8 +278,10 @@ class CocoWholebody(MotionSource):
         return f"coco_wholebody-{_VERSION}-{digest_of(repr(settings))}"
 
     def reads(self, record: Record) -> tuple[Path, ...]:
-        """The file or folder of keypoints."""
-        return find_recordings(record, [".json", "/"], root=self._root)
+        """The file or folder of keypoints, or the first of OpenPose's files."""
+        return find_recordings(record, [".json", "/"], root=self._root) or find_recordings(
+            record, [_OPENPOSE_FIRST], root=self._root
+        )
 
     def load(self, record: Record) -> Reference:
         """The motion of the acting person between the record's start and end, and the camera assumed to have seen it.
@@ -275,19 +290,62 @@ class CocoWholebody(MotionSource):
             FileNotFoundError: If there is no file of keypoints.
             UnusableClipError: If it is damaged, shows too little of a person, or has no frame in the interval.
         """
-        path = record.path if record.path.is_dir() else recording_of(record, [".json", "/"], root=self._root)
+        path = self._find(record)
         with reading(path):
-            frames, canvas = _read_folder(path) if path.is_dir() else parse_wholebody(read_json(path))
-            film = film_format(record, fps=self._fps, size=self._size or canvas)
-            first, last = frames_between(record, len(frames), film.fps)
-            return lift_person(frames[first:last], COCO_WHOLEBODY_133, film, self._choice)
+            people = _read_people(path)
+            film = film_format(record, fps=self._fps, size=self._size or people.size)
+            film = replace(film, fps=film.fps / people.stride)
+            frames = _to_pixels(people, film)
+            begin = people.skipped / people.stride / film.fps
+            first, last = frames_between(record, len(frames), film.fps, begin=begin)
+            reference = lift_person(frames[first:last], COCO_WHOLEBODY_133, film, self._choice)
+        return replace(reference, notes={**reference.notes, "offset": begin + first / film.fps - record.start})
+
+    def _find(self, record: Record) -> Path:
+        """The file or folder of keypoints, or the first of OpenPose's files."""
+        if record.path.is_dir():
+            return record.path
+        try:
+            return recording_of(record, [".json", "/"], root=self._root)
+        except FileNotFoundError:
+            series = find_recordings(record, [_OPENPOSE_FIRST], root=self._root)
+            if not series:
+                raise
+            return series[0]
 
 
-def _read_folder(path: Path) -> tuple[list[list[Detection]], tuple[int, int] | None]:
-    """Read all frames of a folder, or of ExAvatar's folder `keypoints_whole_body` inside it."""
-    inside = path / "keypoints_whole_body"
-    folder = inside if inside.is_dir() else path
-    files = sort_by_frame(sorted(folder.glob("*.json")))
+@dataclass(frozen=True, eq=False)
+class _People:
+    """The people of a recording.
+
+    Attributes:
+        frames: The people of every `stride`-th frame of the film.
+        size: Height and width of the picture in pixels, if the recording has them.
+        stride: 1 where every frame of the film has been looked at.
+        skipped: Frames of the film before the first of these.
+    """
+
+    frames: list[list[Detection]]
+    size: tuple[int, int] | None
+    stride: int = 1
+    skipped: int = 0
+
+
+def _read_people(path: Path) -> _People:
+    """Read a file of a whole film, a folder of frames, or the series of OpenPose's files that begins with one."""
+    if path.name.endswith(_OPENPOSE_FIRST):
+        stem = path.name.removesuffix(_OPENPOSE_FIRST)
+        return _read_files(sorted(path.parent.glob(f"{escape(stem)}_{'[0-9]' * 12}_keypoints.json")))
+    if path.is_dir():
+        inside = path / "keypoints_whole_body"
+        return _read_files(sorted((inside if inside.is_dir() else path).glob("*.json")))
+    frames, size = parse_wholebody(read_json(path))
+    return _People(frames, _in_pixels(size))
+
+
+def _read_files(paths: Sequence[Path]) -> _People:
+    """Read a film's frames, one file each."""
+    files = sort_by_frame(paths)
     if not 0 < len(files) <= _MAX_FRAMES:
         raise FlawError(f"expected 1 to {_MAX_FRAMES} files named by frame, got {len(files)}")
     numbered, size = {}, None
@@ -296,5 +354,48 @@ def _read_folder(path: Path) -> tuple[list[list[Detection]], tuple[int, int] | N
             numbered[number], canvas = parse_frame(read_json(file))
         except FlawError as error:
             raise FlawError(f"in {file.name} {error}") from error
-        size = size or canvas
-    return _fill_missing_frames(numbered), size
+        size = size or _in_pixels(canvas)
+    first, stride = first_number(list(numbered)), find_stride(list(numbered))
+    if stride == 1:
+        return _People(_fill_missing_frames(numbered), size)
+    skipped = (min(numbered) - first) % stride
+    steps = {(number - first - skipped) // stride: people for number, people in numbered.items()}
+    if max(steps) >= _MAX_FRAMES:
+        raise FlawError(f"expected frames from 0 to {_MAX_FRAMES}, got {min(numbered)} to {max(numbered)}")
+    return _People([steps.get(step, []) for step in range(max(steps) + 1)], size, stride, skipped)
+
+
+def _in_pixels(canvas: tuple[int, int] | None) -> tuple[int, int] | None:
+    """A canvas's size; None for a canvas of 1, whose keypoints are shares of a picture of unknown size."""
+    return canvas if canvas is not None and max(canvas) > _MAX_SHARE else None
+
+
+def _to_pixels(people: _People, film: FilmFormat) -> list[list[Detection]]:
+    """The people in the film's pixels: shares of the picture, and pixels of a canvas of another size, are scaled.
+
+    Raises:
+        FlawError: If shares begin below 0, or the canvas has another shape than the film.
+    """
+    seen = [one.seen for frame in people.frames for one in frame]
+    points = np.concatenate([np.zeros((0, 2)), *seen])
+    if not len(points):
+        return people.frames
+    if np.quantile(np.abs(points), 0.9) <= _MAX_SHARE:
+        low, high = np.quantile(points, [0.05, 0.95])
+        if low < -0.05:
+            raise FlawError(
+                f"expected keypoints in pixels, or in shares of the picture from 0 to 1, got {low:.2g} to {high:.2g}; "
+                "write them again in pixels (OpenPose's --keypoint_scale 0)"
+            )
+        scale = np.array([film.width, film.height], float)
+    else:
+        height, width = people.size or (film.height, film.width)
+        scale = np.array([film.width / width, film.height / height])
+        if abs(scale[0] / scale[1] - 1) > _MAX_STRETCH:
+            raise FlawError(
+                f"expected a canvas of the film's shape, {film.width} by {film.height}, got {width} by {height}; "
+                "find the keypoints again in the film itself"
+            )
+    if (scale == 1).all():
+        return people.frames
+    return [[replace(one, points=one.points * scale) for one in frame] for frame in people.frames]

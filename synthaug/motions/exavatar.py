@@ -16,12 +16,14 @@ from synthaug.motions.files.paramfiles import (
     ParamFrames,
     change_hands,
     fill_gaps,
+    film_rate,
     find_folders,
     folder_of,
     move_to_pelvis,
     pinhole,
     read_frames,
     stand_upright,
+    take_appearance,
     whole_pixels,
 )
 from synthaug.motions.files.recognition import first_frame
@@ -29,7 +31,6 @@ from synthaug.motions.files.recordings import (
     FlawError,
     check_positive,
     cut_motion,
-    frames_between,
     parse_finite,
     parse_object,
     read_json,
@@ -39,7 +40,7 @@ from synthaug.motions.files.smplx_models import hand_means, rest_pelvis
 from synthaug.motions.procedural.hands import hand_pose
 from synthaug.structures import Camera, Motion, Record, Reference
 
-_VERSION = 1
+_VERSION = 2
 _SMOOTHED = "smplx_optimized/smplx_params_smoothed"
 
 
@@ -52,7 +53,10 @@ class ExAvatar(MotionSource):
         `leye_pose`, `reye_pose` [3], `lhand_pose`, `rhand_pose` [15][3] (nested or flat, axis-angle) and `trans` [3];
         `cam_params/{frame}.json` with `R` [3][3], `t` [3], `focal` [2], `princpt` [2]. The picture's size is that of
         `frames/{frame}.png`, or without one, twice the principal point, as ExAvatar's virtual camera has it.
-        `smplx_optimized/shape_param.json` has the betas. Hands, jaw and eyes may be missing and are then at rest.
+        `smplx_optimized/shape_param.json` has the betas. Hands, jaw and eyes may be missing and are then at rest. The
+        files' numbers count the film's frames from its beginning (from 1 where the first file is 1): file 60 of a film
+        of 30 fps shows second 2.0. The note `offset` is the time from the record's start to the first frame, in
+        seconds.
 
     Each frame stores the person in the axes of its own camera. If the camera moves, all frames are transformed into the
     first camera's axes. The up direction and the floor are estimated from the body. Hands are stored relative to
@@ -61,7 +65,7 @@ class ExAvatar(MotionSource):
 
     Args:
         root: Folder of such directories, named like the films; None takes the record's own.
-        fps: Frame rate of the film whose frames the files are named by; ExAvatar does not store it.
+        fps: Frames a second that the files' numbers count; None takes the film's, or 30 where there is no film.
         models: Folder of the user's own SMPL-X model files, for the mean hand and the performer's rest pelvis.
         gender: Gender of the fitted model; ExAvatar's is male.
     """
@@ -69,7 +73,7 @@ class ExAvatar(MotionSource):
     looks: ClassVar[str] = "a directory with smplx_optimized/smplx_params_smoothed"
 
     def __init__(
-        self, *, root: str | None = None, fps: float = 30.0, models: str | None = None, gender: str = "male"
+        self, *, root: str | None = None, fps: float | None = None, models: str | None = None, gender: str = "male"
     ) -> None:
         check_positive("fps", fps)
         if gender not in ("neutral", "male", "female"):
@@ -77,7 +81,7 @@ class ExAvatar(MotionSource):
                 f"Expected gender to be 'neutral', 'male' or 'female', got {gender!r}. Correct synth.motion.gender."
             )
         self._root = None if root is None else Path(root).expanduser()
-        self._fps = float(fps)
+        self._fps = fps
         self._models = None if models is None else Path(models).expanduser()
         self._gender = gender
 
@@ -107,17 +111,18 @@ class ExAvatar(MotionSource):
         folder = folder_of(record, _SMOOTHED, root=self._root)
         with reading(folder):
             inside = folder / _SMOOTHED
-            frames = read_frames(inside if inside.is_dir() else folder)
+            fps = film_rate(record, self._fps)
+            frames = take_appearance(read_frames(inside if inside.is_dir() else folder), record, fps)
             top = folder if inside.is_dir() else folder.parents[1]
             betas = _read_betas(top / "smplx_optimized" / "shape_param.json")
-            clocked = fill_gaps(frames, fps=self._fps)
+            clocked = fill_gaps(frames, fps=fps)
             pelvis = rest_pelvis(self._models, self._gender, betas.numpy().astype(np.float64))
             motion = move_to_pelvis(clocked.motion, pelvis)
-            first, last = frames_between(record, motion.num_frames, motion.fps)
+            first, last, offset = clocked.within(record)
             views, Ks, size = _read_cameras(top, frames, clocked.nearest[first:last])
         motion = replace(self._add_mean_hands(cut_motion(motion, first, last)), betas=betas)
         motion, viewmats = _into_first_camera(motion, views)
-        reference = stand_upright(motion, Camera(viewmats, Ks, *size), clocked.known[first:last])
+        reference = stand_upright(motion, Camera(viewmats, Ks, *size), clocked.known[first:last], offset=offset)
         notes = {**reference.notes, "hand_mean": float(self._models is not None)}
         return replace(reference, notes=notes)
 
@@ -149,11 +154,11 @@ def _read_cameras(
         more = " (sparse/ is COLMAP's; export it with ExAvatar's tool)" if (folder / "sparse").is_dir() else ""
         raise FlawError(f"expected cam_params/ with one JSON for each frame, found no such folder{more}")
     read = {
-        entry: _read_camera(folder / "cam_params" / f"{frames.numbers[entry]}.json") for entry in sorted(set(entries))
+        entry: _read_camera(folder / "cam_params" / f"{frames.names[entry]}.json") for entry in sorted(set(entries))
     }
     views = torch.stack([read[entry][0] for entry in entries])
     Ks = torch.stack([read[entry][1] for entry in entries])
-    return views, Ks, _picture_size(folder / "frames", frames.numbers[entries[0]], Ks[0])
+    return views, Ks, _picture_size(folder / "frames", frames.names[entries[0]], Ks[0])
 
 
 def _read_camera(path: Path) -> tuple[Float[Tensor, "4 4"], Float[Tensor, "3 3"]]:
@@ -173,10 +178,10 @@ def _read_camera(path: Path) -> tuple[Float[Tensor, "4 4"], Float[Tensor, "3 3"]
     return view, pinhole(focal, parse_finite(document.get("princpt"), 2, field=f"princpt of {where}"))
 
 
-def _picture_size(frames: Path, number: int, K: Float[Tensor, "3 3"]) -> tuple[int, int]:
+def _picture_size(frames: Path, name: str, K: Float[Tensor, "3 3"]) -> tuple[int, int]:
     """Width and height of the pictures."""
     for suffix in (".png", ".jpg"):
-        path = frames / f"{number}{suffix}"
+        path = frames / f"{name}{suffix}"
         if path.exists():
             from PIL import Image
 

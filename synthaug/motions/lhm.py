@@ -15,12 +15,14 @@ from synthaug.motions import MotionSource
 from synthaug.motions.files.paramfiles import (
     ParamFrames,
     fill_gaps,
+    film_rate,
     find_folders,
     folder_of,
     move_to_pelvis,
     pinhole,
     read_frames,
     stand_upright,
+    take_appearance,
     whole_pixels,
 )
 from synthaug.motions.files.recognition import first_frame
@@ -28,14 +30,13 @@ from synthaug.motions.files.recordings import (
     FlawError,
     check_positive,
     cut_motion,
-    frames_between,
     parse_finite,
     reading,
 )
 from synthaug.motions.files.smplx_models import rest_pelvis
 from synthaug.structures import Camera, Record, Reference
 
-_VERSION = 1
+_VERSION = 2
 _INSIDE = "smplx_params"
 
 
@@ -47,24 +48,26 @@ class Lhm(MotionSource):
         `smplx_params/{frame}.json`, five digits, with `betas` [10], the poses of ExAvatar's files but hands relative
         to the *flat* hand, `trans` [3], `focal` [2], `princpt` [2], `img_size_wh` [2] and `pad_ratio`. Size and
         principal point refer to the padded picture, which is 1 + pad_ratio times as large as the film's; the padding
-        is removed. Frames without a person have no file; gaps of up to a second are interpolated.
+        is removed. Frames without a person have no file; gaps of up to a second are interpolated. The files' numbers
+        count the film's frames from its beginning (from 1 where the first file is 1): file 60 of a film of 30 fps shows
+        second 2.0. The note `offset` is the time from the record's start to the first frame, in seconds.
 
     The person is stored in the axes of a static camera. The up direction and the floor are estimated from the body.
     Expression is zeros: `flame_params/` is in FLAME's basis.
 
     Args:
         root: Folder of such directories, named like the films; None takes the record's own.
-        fps: Frame rate of the film; the files do not store it.
+        fps: Frames a second that the files' numbers count; None takes the film's, or 30 where there is no film.
         models: Folder of the user's own SMPL-X model files, for the performer's rest pelvis; None takes the neutral
             mean body's.
     """
 
     looks: ClassVar[str] = "a directory with smplx_params, whose files have betas and focal"
 
-    def __init__(self, *, root: str | None = None, fps: float = 30.0, models: str | None = None) -> None:
+    def __init__(self, *, root: str | None = None, fps: float | None = None, models: str | None = None) -> None:
         check_positive("fps", fps)
         self._root = None if root is None else Path(root).expanduser()
-        self._fps = float(fps)
+        self._fps = fps
         self._models = None if models is None else Path(models).expanduser()
 
     @classmethod
@@ -93,14 +96,15 @@ class Lhm(MotionSource):
         folder = folder_of(record, _INSIDE, root=self._root)
         with reading(folder):
             inside = folder / _INSIDE
-            frames = read_frames(inside if inside.is_dir() else folder)
-            clocked = fill_gaps(frames, fps=self._fps)
+            fps = film_rate(record, self._fps)
+            frames = take_appearance(read_frames(inside if inside.is_dir() else folder), record, fps)
+            clocked = fill_gaps(frames, fps=fps)
             betas = _first_field(frames, "betas", 10)
             motion = move_to_pelvis(clocked.motion, rest_pelvis(self._models, "neutral", betas))
-            first, last = frames_between(record, motion.num_frames, motion.fps)
+            first, last, offset = clocked.within(record)
             camera = _read_camera(frames, clocked.nearest[first:last])
         motion = replace(cut_motion(motion, first, last), betas=torch.from_numpy(betas).float())
-        return stand_upright(motion, camera, clocked.known[first:last])
+        return stand_upright(motion, camera, clocked.known[first:last], offset=offset)
 
 
 def _first_field(frames: ParamFrames, name: str, count: int) -> np.ndarray:

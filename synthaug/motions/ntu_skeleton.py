@@ -30,7 +30,7 @@ from synthaug.motions.fitting.recovery import JointTrack, RecoveredMotion, recov
 from synthaug.motions.pose.following import Detection, PersonTrack, follow
 from synthaug.structures import Camera, Record, Reference
 
-_VERSION = 3
+_VERSION = 4
 JOINTS = 25
 MAX_BODIES = 24
 """Largest number of bodies in one frame: four times what a Kinect tracks."""

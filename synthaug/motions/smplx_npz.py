@@ -3,8 +3,12 @@
 A file is read member by member, and each is checked before it is unpacked.
 """
 
+import functools
 import io
+import logging
 import math
+import pickletools
+import re
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +23,7 @@ from synthaug.body.rotations import axis_angle_to_matrix
 from synthaug.body.skeleton import joint_positions, mean_skeleton, move_motion
 from synthaug.files import digest_of
 from synthaug.motions import MotionSource, UnusableClipError
+from synthaug.motions.files.footing import resize_performer
 from synthaug.motions.files.recognition import array_names
 from synthaug.motions.files.recordings import FlawError, cut_motion, frames_between, parse_npy
 from synthaug.motions.files.smplx_models import NEUTRAL_PELVIS
@@ -26,30 +31,37 @@ from synthaug.motions.files.smplx_models import rest_pelvis as rest_pelvis_of
 from synthaug.motions.files.views import overlooking_camera
 from synthaug.structures import Motion, Record, Reference
 
-VERSION = 1
+logger = logging.getLogger(__name__)
+
+VERSION = 2
 """Raised whenever the same file would give another motion; part of every cache key."""
 MAX_BYTES = 256 * 2**20
 """Largest unpacked size of all arrays that are read: four hours of motion at 30 frames a second."""
 MAX_MEMBERS = 256
 """Largest number of arrays in one file; AMASS has about ten."""
+MAX_BETAS = 400
 
-# Other names for smplx's own: AMASS (SMPL+H, and SMPL-X "neutral" packs) on the right.
+# Other names for smplx's own: AMASS (SMPL+H, and SMPL-X "neutral" packs), ExAvatar, and people's own exports.
 _NAMES: dict[str, tuple[str, ...]] = {
-    "global_orient": ("global_orient", "root_orient"),
+    "global_orient": ("global_orient", "root_orient", "root_pose", "pose_root"),
     "body_pose": ("body_pose", "pose_body"),
-    "left_hand_pose": ("left_hand_pose",),
-    "right_hand_pose": ("right_hand_pose",),
-    "hands": ("pose_hand",),
+    "left_hand_pose": ("left_hand_pose", "lhand_pose", "pose_lhand", "pose_left_hand", "left_hand"),
+    "right_hand_pose": ("right_hand_pose", "rhand_pose", "pose_rhand", "pose_right_hand", "right_hand"),
+    "hands": ("pose_hand", "pose_hands", "hand_pose", "hands_pose"),
     "jaw_pose": ("jaw_pose", "pose_jaw"),
-    "leye_pose": ("leye_pose",),
-    "reye_pose": ("reye_pose",),
-    "eyes": ("pose_eye",),
+    "leye_pose": ("leye_pose", "pose_leye", "left_eye_pose"),
+    "reye_pose": ("reye_pose", "pose_reye", "right_eye_pose"),
+    "eyes": ("pose_eye", "pose_eyes", "eye_pose", "eyes_pose"),
     "poses": ("poses",),
     "transl": ("transl", "trans"),
     "betas": ("betas",),
     "expression": ("expression",),
-    "fps": ("fps", "mocap_framerate", "mocap_frame_rate"),
+    "fps": ("fps", "mocap_framerate", "mocap_frame_rate", "framerate", "frame_rate"),
 }
+_POSE_NAME = re.compile(r"poses?_.*|.*_poses?|.*hand.*", re.IGNORECASE)
+"""Arrays of other names that may hold a part of the body's pose."""
+_GENDERS = {"neutral": "neutral", "n": "neutral", "male": "male", "m": "male", "man": "male", "female": "female",
+            "f": "female", "woman": "female"}  # fmt: skip
 _WIDTHS = {
     "global_orient": 3, "body_pose": 63, "left_hand_pose": 45, "right_hand_pose": 45, "hands": 90, "jaw_pose": 3,
     "leye_pose": 3, "reye_pose": 3, "eyes": 6, "transl": 3,
@@ -93,17 +105,22 @@ class SmplxNpz(MotionSource):
     File format:
         Either `poses` (time, 156 or 165, or time, 52 or 55, 3: root, 21 body joints, for 55 also jaw and eyes, both
         hands), or smplx's names (`global_orient`, `body_pose`, ... with (time, 3 x joints) or (time, joints, 3)), or
-        AMASS's (`root_orient`, `pose_body`, `pose_hand`, ...). `transl` or `trans`. Optional: `betas`, `expression`,
-        the frame rate as `fps`, `mocap_framerate` or `mocap_frame_rate`, and `gender`, which is used only with
-        `models`. Other arrays are ignored. Hands are relative to the flat hand. Hands, jaw, eyes and expression are
-        zeros where the file has none.
+        AMASS's (`root_orient`, `pose_body`, `pose_hand`, ...), or with `pose_lhand` and `pose_rhand` or `lhand_pose`
+        and `rhand_pose` for the hands. `transl` or `trans`. Optional: `betas`, `expression`, the frame rate as `fps`,
+        `mocap_framerate` or `mocap_frame_rate`, and `gender`, which is used only with `models`. Other arrays are
+        ignored; those whose names look like poses are logged and counted in the note `unread_poses`. Hands are relative
+        to the flat hand. Hands, jaw, eyes and expression are zeros where the file has none.
+
+    Where the floor is at 0, the path is brought onto the mean skeleton's legs (`footing.resize_performer`), so that
+    soles of children and giants are on it; the notes `size` and `unit_m` say the performer's size against the mean
+    adult, and the metres in a unit of the path.
 
     Args:
         up: The axis of the file that points up, "y" or "z"; None guesses it from the body and fails if unclear.
         transl_is_pelvis: Whether `transl` is the pelvis's position; see `Axes`.
         rest_pelvis: See `Axes`.
         models: See `Axes`.
-        fps: Frame rate of files that do not store one.
+        fps: Frame rate of files that do not store one, or that store several.
     """
 
     looks: ClassVar[str] = "an npz with poses and transl, as AMASS and smplx write them"
@@ -152,8 +169,11 @@ class SmplxNpz(MotionSource):
             raise UnusableClipError(
                 f"Cannot read a motion from '{record.path}': {error}. Correct the record's start and end."
             ) from error
+        whole, notes = resize_performer(whole)
         motion = cut_motion(whole, first, last)
-        return Reference(motion=motion, camera=overlooking_camera(motion))
+        unread = _tell_unread(record.path.parent, _unread_poses(array_names(record.path)))
+        notes |= {"unread_poses": float(unread)} if unread else {}
+        return Reference(motion=motion, camera=overlooking_camera(motion), notes=notes)
 
 
 def read_smplx_npz(path: Path, axes: Axes, *, fps: float | None = None) -> Motion:
@@ -168,7 +188,10 @@ def read_smplx_npz(path: Path, axes: Axes, *, fps: float | None = None) -> Motio
             f"No such file: '{path}'. Check the data set's root; it should hold npz files of SMPL-X parameters."
         )
     try:
-        return _build_motion(_read_arrays(path), _read_gender(path), axes, fps)
+        # Gender decides the rest pelvis of the user's own model files and nothing else.
+        matters = axes.models is not None and not axes.transl_is_pelvis
+        gender = _read_gender(path) if matters else "neutral"
+        return _build_motion(_read_arrays(path, fps), gender, axes, fps)
     except (ValueError, OSError, EOFError, KeyError, NotImplementedError, RuntimeError, zipfile.BadZipFile) as error:
         raise UnusableClipError(
             f"Cannot read a motion from '{path}': {error}. Replace it by an npz with poses and transl, as AMASS or "
@@ -176,10 +199,14 @@ def read_smplx_npz(path: Path, axes: Axes, *, fps: float | None = None) -> Motio
         ) from error
 
 
-def _read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Read the arrays with known names, after checking number, type and size."""
+def _read_arrays(path: Path, fps: float | None) -> dict[str, np.ndarray]:
+    """Read the arrays with known names, after checking number, type and size.
+
+    Where a file holds one part under two names, both must say the same, except for rates where one is given.
+    """
     known = {alias: name for name, aliases in _NAMES.items() for alias in aliases}
     arrays: dict[str, np.ndarray] = {}
+    taken: dict[str, str] = {}
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
         if len(entries) > MAX_MEMBERS:
@@ -192,8 +219,39 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
             with archive.open(entry) as member:
                 # A damaged directory may understate the size: one byte beyond it is too much.
                 content = member.read(entry.file_size + 1)
-            arrays[name] = parse_npy(content, entry.filename)
+            array, alias = parse_npy(content, entry.filename), entry.filename[:-4]
+            if name in arrays and not _agree(arrays[name], array, atol=0.02 if name == "fps" else 1e-4):
+                if name != "fps":
+                    raise ValueError(f"expected {name} once, got {taken[name]} and {alias} with other numbers")
+                if fps is None:
+                    rates = f"{taken[name]} {arrays[name].ravel()[:1]} and {alias} {array.ravel()[:1]}"
+                    raise ValueError(f"expected one frame rate, got {rates}; set fps to the right one")
+                array = np.array(fps)
+            arrays[name], taken[name] = array, alias
     return arrays
+
+
+def _agree(one: np.ndarray, other: np.ndarray, *, atol: float) -> bool:
+    return one.size == other.size and np.allclose(one.ravel(), other.ravel(), rtol=0, atol=atol, equal_nan=True)
+
+
+def _unread_poses(names: set[str]) -> tuple[str, ...]:
+    """Arrays that are not read although their names look like poses."""
+    known = {alias for aliases in _NAMES.values() for alias in aliases}
+    return tuple(sorted(name for name in names - known if _POSE_NAME.fullmatch(name)))
+
+
+@functools.lru_cache(maxsize=256)
+def _tell_unread(folder: Path, names: tuple[str, ...]) -> int:
+    """Log, once for a folder, which arrays that look like poses are not read; returns their number."""
+    if names:
+        logger.warning(
+            "Expected poses under the names of smplx or AMASS in '%s', found %s too, which were not read. Rename them "
+            "(such as left_hand_pose and right_hand_pose) if they are parts of the body.",
+            folder,
+            ", ".join(names),
+        )
+    return len(names)
 
 
 def _build_motion(arrays: dict[str, np.ndarray], gender: str, axes: Axes, fps: float | None) -> Motion:
@@ -205,7 +263,7 @@ def _build_motion(arrays: dict[str, np.ndarray], gender: str, axes: Axes, fps: f
     bad = [name for name, part in parts.items() if not torch.isfinite(part).all()]
     if bad:
         raise ValueError(f"expected finite numbers, got nan or inf in {', '.join(bad)}")
-    betas = torch.from_numpy(np.atleast_2d(arrays.get("betas", np.zeros(10)))[0].astype(np.float32))
+    betas = torch.from_numpy(_read_betas(arrays, len(parts["transl"])).astype(np.float32))
     motion = Motion(fps=_frame_rate(arrays, fps), betas=betas, **parts)
     if not axes.transl_is_pelvis:
         pelvis = axes.rest_pelvis
@@ -239,6 +297,19 @@ def guess_up_axis(motion: Motion) -> str:
     )
 
 
+def _read_betas(arrays: dict[str, np.ndarray], frames: int) -> Float[np.ndarray, " beta"]:
+    """The performer's shape: a row, a column, or the first of a row for each frame; zeros without one."""
+    betas = arrays.get("betas", np.zeros(0))
+    if not betas.size:
+        return np.zeros(10)
+    rows = betas.reshape(-1, betas.shape[-1]) if betas.ndim else betas.reshape(1, 1)
+    column = rows.shape[1] == 1 and not (len(rows) == frames and (rows == rows[0]).all())
+    shape = rows[:, 0] if column else rows[0]
+    if len(shape) > MAX_BETAS or not np.isfinite(shape).all():
+        raise ValueError(f"expected 1 to {MAX_BETAS} finite betas, got an array of {betas.shape}")
+    return shape
+
+
 def _read_gender(path: Path) -> str:
     """The file's gender, "neutral" if it has none."""
     with zipfile.ZipFile(path) as archive:
@@ -248,11 +319,34 @@ def _read_gender(path: Path) -> str:
         if entry.file_size > 4096:
             raise FlawError(f"expected gender to be a word, got {entry.file_size} bytes")
         with archive.open(entry) as member:
-            word = str(np.load(io.BytesIO(member.read(4097)), allow_pickle=False).reshape(-1)[0])
-    word = word.removeprefix("b'").removesuffix("'").lower()
-    if word not in ("neutral", "male", "female"):
-        raise FlawError(f"expected gender to be 'neutral', 'male' or 'female', got {word[:40]!r}")
-    return word
+            words = _parse_words(member.read(4097))
+    found = {_GENDERS[word] for word in words if word in _GENDERS}
+    if len(found) != 1:
+        raise FlawError(
+            f"expected gender to be 'neutral', 'male' or 'female', got {', '.join(words)[:40]!r}; the rest pelvis of "
+            "the models depends on it: write it into the file, or set models=null for the mean body"
+        )
+    return found.pop()
+
+
+def _parse_words(content: bytes) -> tuple[str, ...]:
+    """The words of a small npy file, in lower case; those of pickled objects are looked up without unpickling them."""
+    stream = io.BytesIO(content)
+    try:
+        array = np.load(stream, allow_pickle=False).reshape(-1)
+    except ValueError:
+        stream.seek(0)
+        version = np.lib.format.read_magic(stream)
+        (np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0)(stream)
+        values = [value for _, value, _ in pickletools.genops(stream.read()) if isinstance(value, str | bytes)]
+        # The other words are numpy's own: how to make an array of objects.
+        return tuple(word for word in map(_to_word, values) if word in _GENDERS)
+    return tuple(dict.fromkeys(_to_word(value) for value in array.tolist()))
+
+
+def _to_word(value: object) -> str:
+    text = value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
+    return text.removeprefix("b'").removesuffix("'").strip().lower()
 
 
 def _shift_motion(motion: Motion, shift: tuple[float, float, float]) -> Motion:
@@ -266,8 +360,8 @@ def _frame_rate(arrays: dict[str, np.ndarray], fallback: float | None) -> float:
     if own is None and fallback is None:
         raise ValueError("expected a frame rate, found none in the file; set fps")
     rate = fallback if own is None else float(own.reshape(-1)[0]) if own.size == 1 else math.nan
-    if rate is None or not 0 < rate < 1000:
-        raise ValueError(f"expected a frame rate between 0 and 1000, got {own}")
+    if rate is None or not 1 <= rate < 1000:
+        raise ValueError(f"expected a frame rate of 1 to 1000 frames a second, got {own if fallback is None else rate}")
     # Rates that were measured or went through float32 come as 30.00003 or 119.99.
     return float(round(rate)) if abs(rate - round(rate)) < 0.02 else rate
 
@@ -276,11 +370,11 @@ def _motion_parts(arrays: dict[str, np.ndarray]) -> dict[str, Tensor]:
     """All fields of `Motion` except betas and fps, float32, zeros where the file lacks one."""
     arrays = dict(arrays)
     if "poses" in arrays:
-        arrays |= _split_poses(arrays["poses"])
-    if "hands" in arrays:
-        arrays["left_hand_pose"], arrays["right_hand_pose"] = np.split(_flatten(arrays, "hands"), 2, axis=1)
-    if "eyes" in arrays:
-        arrays["leye_pose"], arrays["reye_pose"] = np.split(_flatten(arrays, "eyes"), 2, axis=1)
+        _add_parts(arrays, _split_poses(arrays["poses"]), "poses")
+    for name, halves in (("hands", ("left_hand_pose", "right_hand_pose")), ("eyes", ("leye_pose", "reye_pose"))):
+        if name in arrays:
+            pair = np.split(_flatten(arrays, name), 2, axis=1)
+            _add_parts(arrays, dict(zip(halves, pair, strict=True)), name)
     missing = [name for name in ("global_orient", "body_pose", "transl") if name not in arrays]
     if missing:
         raise ValueError(f"expected {' and '.join(missing)}, found none in the file")
@@ -293,6 +387,14 @@ def _motion_parts(arrays: dict[str, np.ndarray]) -> dict[str, Tensor]:
     if expression.ndim != 2:
         raise ValueError(f"expected expression to be (time, coefficients), got {expression.shape}")
     return parts | {"expression": _to_tensor(expression)}
+
+
+def _add_parts(arrays: dict[str, np.ndarray], parts: dict[str, np.ndarray], whole: str) -> None:
+    """Add the parts of one array; where the file has a part on its own too, both must say the same."""
+    for name, part in parts.items():
+        if name in arrays and not _agree(arrays[name], part, atol=1e-4):
+            raise ValueError(f"expected {name} once, got it and another one in {whole}")
+        arrays[name] = part
 
 
 def _to_tensor(array: np.ndarray) -> Float[Tensor, "*shape"]:

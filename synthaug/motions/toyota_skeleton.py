@@ -42,7 +42,7 @@ from synthaug.motions.pose.keypoints import (
 )
 from synthaug.structures import Plain, Record, Reference
 
-_VERSION = 3
+_VERSION = 4
 JOINTS = 13
 SIZE = (480, 640)
 """Height and width of the pictures that `pose2d` counts in."""
@@ -234,7 +234,7 @@ def _level_shapes(
     good = (one.confidence > 0) & np.isfinite(about).all(axis=-1)
     lengths = np.array([np.nanmedian(np.linalg.norm(shapes[:, a] - shapes[:, b], axis=-1)) for a, b in _BONES])
     size = float(np.median(lengths / _mean_bone_lengths()))
-    unit = next((unit for unit in (1.0, 0.001) if 0.55 <= size * unit <= 1.5), None)
+    unit = next((unit for unit in (1.0, 0.001) if 0.44 <= size * unit <= 1.5), None)
     if unit is None:
         raise FlawError(f"expected pose3d in metres or millimetres, got bones {size:.3g} times as long as a person's")
     picture = one.points - _hip_centre(one.points)

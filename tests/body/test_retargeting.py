@@ -173,3 +173,12 @@ def test_the_shortest_clips_are_re_enacted_too(time: int) -> None:
     source = performance("walk", 20.0)
     short = Motion.from_pose(source.pose[:time], source.transl[:time], fps=20.0)
     assert reenact(short, MEAN, BODIES[1]).num_frames == time
+
+
+@pytest.mark.parametrize("stature", [0.8, 1.0, 1.3, 1.7, 2.1])
+def test_soles_stay_on_the_floor_on_the_way_to_every_stature_and_back(stature: float) -> None:
+    source, other = performance("walk", 20.0), Skeleton(MEAN.joints * stature / 1.7)
+    for there in (retarget(source, MEAN, other), reenact(source, MEAN, other)):
+        assert lowest_heights(joint_positions(there, other), scale=stature / 1.7).abs().max() < 0.01
+        back = retarget(there, other, MEAN)
+        assert lowest_heights(joint_positions(back, MEAN)).abs().max() < 0.01

@@ -3,7 +3,20 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from skeletonfiles import BANDAI, BIPED, LAFAN, MEAN, MIXAMO, POSER, a_pose, along_x, bvh_file, error_mm, performance
+from skeletonfiles import (
+    BANDAI,
+    BIPED,
+    LAFAN,
+    MEAN,
+    MIXAMO,
+    POSER,
+    a_pose,
+    aligned_mm,
+    along_x,
+    bvh_file,
+    error_mm,
+    performance,
+)
 
 from synthaug.body.rotations import axis_angle_to_matrix
 from synthaug.body.skeleton import JOINT, Skeleton, joint_positions, lowest_heights
@@ -93,6 +106,32 @@ def test_other_proportions_are_scaled_away_and_soles_stay_on_the_floor(tmp_path,
     assert error_mm(reference.motion, kicking) < 30
 
 
+STATURES = [0.8, 0.9, 1.05, 1.3, 1.6, 1.9, 2.1]
+
+
+@pytest.mark.parametrize("unit", [1.0, 0.3048, 0.0254, 0.01, 0.001])
+@pytest.mark.parametrize("stature", STATURES)
+def test_soles_of_performers_of_every_stature_stay_on_the_floor(tmp_path, kicking, stature, unit):
+    size = stature / 1.7
+    # The same movement by somebody of another size: alike in all lengths, soles too.
+    performer = Skeleton(joints=MEAN.joints * size)
+    performed = Motion.from_pose(kicking.pose, kicking.transl * size, fps=kicking.fps)
+    text = bvh_file(performed, LAFAN, skeleton=performer, unit=unit)
+    for given_unit in (None, unit):
+        motion = load(tmp_path / "a.bvh", text, unit=given_unit).motion
+        assert lowest_heights(joint_positions(motion, MEAN)).abs().max() < 0.01
+        assert aligned_mm(motion, kicking) < 5
+
+
+@pytest.mark.parametrize(("stature", "unit"), [(0.9, 0.01), (1.1, 0.0254), (1.3, 0.01), (0.8, 1.0), (1.0, 0.001)])
+def test_children_are_told_in_every_unit(tmp_path, kicking, stature, unit):
+    size = stature / 1.7
+    performed = Motion.from_pose(kicking.pose, kicking.transl * size, fps=kicking.fps)
+    text = bvh_file(performed, LAFAN, skeleton=Skeleton(joints=MEAN.joints * size), unit=unit)
+    notes = load(tmp_path / "a.bvh", text).notes
+    assert (notes["unit_m"], notes["stature"]) == (unit, pytest.approx(stature, abs=0.02))
+
+
 @settings(deadline=None, max_examples=40)
 @given(
     st.tuples(*[st.sampled_from([0.0, 1e-7, -1e-5, 1e-3, 0.3, np.pi - 1e-3, np.pi - 1e-6, np.pi])] * 3),
@@ -121,6 +160,127 @@ def test_interval_is_cut_out_in_seconds_and_rates_are_whole(tmp_path, kicking):
         match="to lie inside the recording, got 7 to 60 s of a recording that lasts 1 s",
     ):
         BvhMotion().load(record(path, 7.0))
+
+
+BODY = {name: theirs for name, theirs in MIXAMO.items() if JOINT[name] < 22}
+DIALECTS = {
+    "mixamorigHips": lambda name: name.replace("mixamorig:", "mixamorig"),
+    "Character1_Hips": lambda name: name.replace("mixamorig:", "Character1_"),
+    "Subject 01 Hips": lambda name: name.replace("mixamorig:", "Subject 01 "),
+    "rig1|mixamorigHips": lambda name: name.replace("mixamorig:", "rig1|mixamorig"),
+    "Hips_jnt": lambda name: name.replace("mixamorig:", "") + "_jnt",
+    "bvh_Hips_bind": lambda name: name.replace("mixamorig:", "bvh_") + "_bind",
+}
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("fingers", [False, True])
+def test_prefixes_and_suffixes_of_tools_are_no_part_of_names(tmp_path, kicking, dialect, fingers):
+    plain = MIXAMO if fingers else BODY
+    wanted = load(tmp_path / "a.bvh", bvh_file(kicking, plain))
+    renamed = {ours: DIALECTS[dialect](theirs) for ours, theirs in plain.items()}
+    found = load(tmp_path / "a.bvh", bvh_file(kicking, renamed))
+    assert found.notes["mapped"] == wanted.notes["mapped"] == 22
+    assert torch.equal(found.motion.pose, wanted.motion.pose)
+
+
+OTHER_RIGS = {
+    "character creator": (
+        "CC_Base_Hip CC_Base_L_Thigh CC_Base_L_Calf CC_Base_L_Foot CC_Base_R_Thigh CC_Base_R_Calf CC_Base_R_Foot "
+        "CC_Base_Waist CC_Base_L_Clavicle CC_Base_L_Upperarm CC_Base_L_Forearm CC_Base_L_Hand CC_Base_R_Clavicle "
+        "CC_Base_R_Upperarm CC_Base_R_Forearm CC_Base_R_Hand CC_Base_Neck CC_Base_Head"
+    ),
+    "vroid": (
+        "J_Bip_C_Hips J_Bip_L_UpperLeg J_Bip_L_LowerLeg J_Bip_L_Foot J_Bip_R_UpperLeg J_Bip_R_LowerLeg J_Bip_R_Foot "
+        "J_Bip_C_Spine J_Bip_L_Shoulder J_Bip_L_UpperArm J_Bip_L_LowerArm J_Bip_L_Hand J_Bip_R_Shoulder "
+        "J_Bip_R_UpperArm J_Bip_R_LowerArm J_Bip_R_Hand J_Bip_C_Neck J_Bip_C_Head"
+    ),
+    "valve": (
+        "ValveBiped.Bip01_Pelvis ValveBiped.Bip01_L_Thigh ValveBiped.Bip01_L_Calf ValveBiped.Bip01_L_Foot "
+        "ValveBiped.Bip01_R_Thigh ValveBiped.Bip01_R_Calf ValveBiped.Bip01_R_Foot ValveBiped.Bip01_Spine "
+        "ValveBiped.Bip01_L_Clavicle ValveBiped.Bip01_L_UpperArm ValveBiped.Bip01_L_Forearm ValveBiped.Bip01_L_Hand "
+        "ValveBiped.Bip01_R_Clavicle ValveBiped.Bip01_R_UpperArm ValveBiped.Bip01_R_Forearm ValveBiped.Bip01_R_Hand "
+        "ValveBiped.Bip01_Neck ValveBiped.Bip01_Head"
+    ),
+    "3ds max": (
+        "Bip001_Pelvis Bip001_L_Thigh Bip001_L_Calf Bip001_L_Foot Bip001_R_Thigh Bip001_R_Calf Bip001_R_Foot "
+        "Bip001_Spine Bip001_L_Clavicle Bip001_L_UpperArm Bip001_L_Forearm Bip001_L_Hand Bip001_R_Clavicle "
+        "Bip001_R_UpperArm Bip001_R_Forearm Bip001_R_Hand Bip001_Neck Bip001_Head"
+    ),
+    "acclaim": (
+        "root lfemur ltibia lfoot rfemur rtibia rfoot lowerback lclavicle lhumerus lradius lhand rclavicle rhumerus "
+        "rradius rhand neck head"
+    ),
+}
+RIG = ("pelvis left_hip left_knee left_ankle right_hip right_knee right_ankle spine1 left_collar left_shoulder "
+       "left_elbow left_wrist right_collar right_shoulder right_elbow right_wrist neck head").split()  # fmt: skip
+RIG_PARENTS = [-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 9, 10, 7, 12, 13, 14, 7, 16]
+
+
+@pytest.mark.parametrize("rig", OTHER_RIGS)
+def test_rigs_with_prefixes_are_matched_whole(rig):
+    names = OTHER_RIGS[rig].split()
+    found = match_joints([*names, "prop_end"], [*RIG_PARENTS, 17], given={})
+    assert {ours: names[index] for ours, index in found.items() if ours in RIG} == dict(zip(RIG, names, strict=True))
+
+
+@pytest.mark.parametrize("name", ["MOTION", "LeftMOTIONcapture", "EMOTION", "MOTION_end", "Frames:", "Face MOTION"])
+def test_joints_may_be_called_like_keywords(tmp_path, kicking, name):
+    wanted = load(tmp_path / "a.bvh", bvh_file(kicking, LAFAN)).motion
+    text = bvh_file(kicking, LAFAN)
+    prop = f"JOINT {name}\n{{\nOFFSET 0 1 0\nCHANNELS 0\nEnd Site\n{{\nOFFSET 0 1 0\n}}\n}}\n"
+    first = text.index("JOINT")
+    assert torch.equal(load(tmp_path / "a.bvh", text[:first] + prop + text[first:]).motion.pose, wanted.pose)
+
+
+def test_a_few_rows_more_than_announced_are_left_out_with_a_note(tmp_path, kicking):
+    text = bvh_file(kicking, LAFAN)
+    wanted = load(tmp_path / "a.bvh", text)
+    assert "surplus_rows" not in wanted.notes
+    last = text.splitlines()[-1]
+    for surplus, rows in ((1, last), (1, last[:30]), (2, f"{last}\n{last}")):
+        found = load(tmp_path / "a.bvh", f"{text}{rows}\n\n")
+        assert found.notes == wanted.notes | {"surplus_rows": surplus}
+        assert torch.equal(found.motion.pose, wanted.motion.pose)
+    with pytest.raises(UnusableClipError, match="expected 30 frames as 'Frames:' says, got 40"):
+        load(tmp_path / "a.bvh", text + f"{last}\n" * 10)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda t: t.replace("Frame Time: ", "Frame Time:").replace("Frames: ", "FRAMES:\t"),
+        lambda t: t.replace("Frame Time:", "Frame time :"),
+        lambda t: t.replace("\n", "\r\n"),
+        lambda t: "\ufeff" + t,
+        lambda t: t.replace("HIERARCHY", "Hierarchy").replace("JOINT", "Joint").replace("End Site", "END SITE"),
+        lambda t: t.replace("Xrotation", "xrotation").replace("OFFSET", "Offset").replace("MOTION", " Motion "),
+        lambda t: t.replace("\n\t{", "{").replace("}\nMOTION", "} MOTION"),
+    ],
+)
+def test_spaces_and_capitals_are_no_matter(tmp_path, kicking, change):
+    text = bvh_file(kicking, LAFAN)
+    wanted, found = (load(tmp_path / "a.bvh", each).motion for each in (text, change(text)))
+    assert change(text) != text
+    assert torch.equal(found.pose, wanted.pose)
+
+
+@pytest.mark.parametrize("kind", ["places", "zeros"])
+def test_positions_of_inner_joints_are_places_or_displacements(tmp_path, kicking, kind):
+    text = bvh_file(kicking, LAFAN)
+    wanted = load(tmp_path / "a.bvh", text).motion
+    bvh = parse_bvh(text)
+    columns, at = [], 0
+    for joint in bvh.joints:
+        own = bvh.values[:, at : at + len(joint.channels)]
+        at += len(joint.channels)
+        if len(joint.channels) == 3:
+            columns.append(np.tile(joint.offset if kind == "places" else (0.0, 0.0, 0.0), (len(own), 1)))
+        columns.append(own)
+    rows = "\n".join(" ".join(f"{value:.6f}" for value in row) for row in np.concatenate(columns, axis=1))
+    head = text[: text.index("MOTION")].replace("CHANNELS 3", "CHANNELS 6 Xposition Yposition Zposition")
+    again = f"{head}MOTION\nFrames: {len(bvh.values)}\nFrame Time: 0.0333333\n{rows}\n"
+    torch.testing.assert_close(load(tmp_path / "a.bvh", again).motion.pose, wanted.pose, atol=1e-4, rtol=0)
 
 
 def test_names_can_be_given(tmp_path, kicking):
@@ -162,6 +322,10 @@ DAMAGE = {
     "a billion frames": (changed("Frames: 30", "Frames: 1000000000"), "expected 1000000000 frames as .* got 30"),
     "no frames": (changed("Frames: 30", "Frames: 0"), "0 frames of"),
     "no time": (changed("Frame Time: 0.0333333", "Frame Time: 0"), "30 frames of 0 s"),
+    "milliseconds": (
+        changed("Frame Time: 0.0333333", "Frame Time: 8.33"),
+        "a frame time in seconds, above 0 and up to 1 .* got 30 frames of 8.33 s",
+    ),
     "time is a word": (
         changed("Frame Time: 0.0333333", "Frame Time: fast"),
         "the frame time in line .* to be a finite number, got 'fast'",

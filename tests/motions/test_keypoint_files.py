@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -283,6 +284,111 @@ def test_folders_of_frames_are_read_in_the_order_of_their_numbers(tmp_path, keyp
         UnusableClipError, match="in 3.json expected .*frame 0 to be .*, got a number|in 3.json expected person 0"
     ):
         source.load(record(tmp_path / "subject"))
+
+
+def openpose_files(folder, frames, name="clip", *, first=0, step=1):
+    folder.mkdir(parents=True, exist_ok=True)
+    for k, frame in enumerate(frames):
+        written(folder / f"{name}_{first + step * k:012d}_keypoints.json", frame)
+    return folder
+
+
+def without_canvas(frames):
+    return [{"version": 1.3, "people": frame["people"]} for frame in frames]
+
+
+def film_of(path, frames=20, *, fps=20.0, size=(360, 640)):
+    write_video(path, torch.zeros(frames, 3, *size, dtype=torch.uint8), fps=fps)
+    return record(path)
+
+
+def off_the_film(reference, keypoints, joints=((20, 9), (21, 10), (7, 15), (8, 16))):
+    """Median pixels between the joints of a reference and the keypoints that it was lifted from."""
+    pixels, _ = project(joint_positions(reference.motion, MEAN), reference.camera)
+    ours, theirs = (list(ids) for ids in zip(*joints, strict=True))
+    return np.median(np.linalg.norm(pixels[:, ours].numpy() - keypoints[:, theirs], axis=-1))
+
+
+def test_openpose_s_own_files_are_found_among_those_of_other_films(tmp_path, keypoints):
+    frames = without_canvas(openpose(keypoints))
+    clip = film_of(tmp_path / "clip.mp4")
+    openpose_files(tmp_path / "json", frames)
+    openpose_files(tmp_path / "json", frames[:1], "clip_2")
+    openpose_files(tmp_path / "alone" / "clip", frames)
+    among = CocoWholebody(root=str(tmp_path / "json"))
+    alone = CocoWholebody(root=str(tmp_path / "alone"))
+    assert [path.name for path in among.reads(clip)] == ["clip_000000000000_keypoints.json"]
+    one, other = among.load(clip), alone.load(clip)
+    assert one.motion.num_frames == len(keypoints)
+    assert torch.equal(one.motion.pose, other.motion.pose)
+    assert CocoWholebody.recognizes(tmp_path / "alone" / "clip")
+    with pytest.raises(UnusableClipError, match="expected frames of one film in a folder, got clip_0.* and clip_2_0"):
+        CocoWholebody(fps=20.0, size=[360, 640]).load(record(tmp_path / "json"))
+
+
+def test_numbers_of_frames_are_times_in_the_film(tmp_path, keypoints):
+    frames = without_canvas(openpose(keypoints))
+    clip = film_of(tmp_path / "clip.mp4", 60, fps=40.0)
+    openpose_files(tmp_path / "clip", frames, first=21, step=2)
+    found = CocoWholebody(present=0.1).load(replace(clip, start=0.525))
+    assert found.motion.fps == pytest.approx(20.0, rel=1e-3)
+    assert found.notes["offset"] == pytest.approx(0.0, abs=1e-3)
+    assert found.notes["present"] == 1.0
+    assert off_the_film(found, keypoints) < 8
+    with pytest.raises(UnusableClipError, match="found nobody"):
+        CocoWholebody().load(replace(clip, end=0.5))
+
+
+def as_shares(keypoints):
+    return mmpose_inferencer(keypoints / [640, 360])
+
+
+def as_openpose_shares(keypoints):
+    return without_canvas(openpose(keypoints, share=True))
+
+
+def on_a_canvas_of_1(keypoints):
+    return [frame | {"canvas_width": 1, "canvas_height": 1} for frame in openpose(keypoints, share=True)]
+
+
+def on_a_canvas_of_half(keypoints):
+    return [frame | {"canvas_width": 320, "canvas_height": 180} for frame in openpose(keypoints / 2)]
+
+
+@pytest.mark.parametrize("layout", [as_shares, as_openpose_shares, on_a_canvas_of_1, on_a_canvas_of_half])
+def test_keypoints_in_other_units_land_on_the_film(tmp_path, keypoints, layout):
+    clip = film_of(tmp_path / "clip.mp4")
+    written(tmp_path / "clip.json", layout(keypoints))
+    found = CocoWholebody().load(clip)
+    assert off_the_film(found, keypoints) < 8
+    assert (found.camera.width, found.camera.height) == (640, 360)
+
+
+def test_units_that_cannot_be_told_are_refused(tmp_path, keypoints):
+    clip = film_of(tmp_path / "clip.mp4")
+    written(tmp_path / "clip.json", mmpose_inferencer(keypoints / [320, 180] - 1))
+    with pytest.raises(
+        UnusableClipError, match="clip.json.*in pixels, or in shares of the picture from 0 to 1, got -0"
+    ):
+        CocoWholebody().load(clip)
+    square = [frame | {"canvas_width": 512, "canvas_height": 512} for frame in openpose(keypoints)]
+    written(tmp_path / "clip.json", square)
+    with pytest.raises(UnusableClipError, match="canvas of the film's shape, 640 by 360, got 512 by 512"):
+        CocoWholebody().load(clip)
+    path = written(tmp_path / "shares.json", as_shares(keypoints))
+    with pytest.raises(UnusableClipError, match="film beside it, or size, found neither; set size"):
+        CocoWholebody(fps=20.0).load(record(path))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda k: k * 0 + 100, lambda k: k * 1e5, lambda k: k / 300 + 200, lambda k: k - 1e5],
+    ids=["one point", "huge", "two pixels", "elsewhere"],
+)
+def test_points_that_are_nobody_in_the_picture_are_refused(tmp_path, keypoints, change):
+    path = written(tmp_path / "a.json", mmpose_demo(change(keypoints)))
+    with pytest.raises(UnusableClipError, match="a.json.*a person in the pixels of a picture of 640 by 360, got one"):
+        CocoWholebody(fps=20.0, size=[360, 640]).load(record(path))
 
 
 def test_low_scores_zeros_and_nan_are_missing(keypoints):

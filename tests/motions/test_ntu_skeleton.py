@@ -15,7 +15,7 @@ from skeletonfiles import (
     seen,
 )
 
-from synthaug.body.skeleton import JOINT, joint_positions
+from synthaug.body.skeleton import JOINT, joint_positions, lowest_heights
 from synthaug.motions import UnusableClipError
 from synthaug.motions.files import recordings
 from synthaug.motions.files.recordings import FlawError
@@ -82,6 +82,19 @@ def test_motion_camera_and_sides_come_back(tmp_path, waving):
     left = (pixels[:, JOINT["right_wrist"]] - film[:, 10]).norm(dim=-1).median()
     assert right < 12 < left
     assert reference.quality > 0.8
+
+
+@pytest.mark.parametrize("stature", [0.8, 1.0, 1.3, 2.1])
+def test_soles_of_small_and_tall_people_are_on_the_floor(tmp_path, walking, stature):
+    size = stature / 1.7
+    inside = seen(points_of(walking, NTU_25) * size, camera_before())
+    pixels = projected(seen(inside, T_COLOUR_DEPTH), K) - 0.5
+    bodies = [[ntu_body(p, q)] for p, q in zip(inside * MIRROR, pixels, strict=True)]
+    reference = NtuSkeleton().load(record(written(tmp_path / "a.skeleton", bodies)))
+    soles = lowest_heights(joint_positions(reference.motion, MEAN))
+    assert soles.median().abs() < 0.005
+    # What is left is the camera's pitch, which is guessed to a degree or two.
+    assert soles.abs().quantile(0.8) < 0.012
 
 
 def test_colour_camera_is_solved_and_the_nominal_one_is_another_choice(tmp_path, waving, walking):

@@ -23,6 +23,7 @@ from synthaug.motions.lhm import Lhm
 from synthaug.motions.procedural.hands import hand_pose
 from synthaug.structures import Motion, Record
 from synthaug.testing.motions import check_motion_source
+from synthaug.video import write_video
 
 VIEW = camera_before()
 PARTS = {"root_pose": "global_orient", "body_pose": "body_pose", "jaw_pose": "jaw_pose", "leye_pose": "leye_pose",
@@ -77,12 +78,12 @@ def exavatar(folder, motion, *, first=0, step=1, view=None, picture=(640, 360)):
     return folder
 
 
-def lhm(folder, motion, *, skip=(), pad=0.2):
+def lhm(folder, motion, *, skip=(), pad=0.2, first=1, step=1):
     """A motion's directory as LHM's video2motion leaves it."""
     inside = in_camera(motion)
     width, height = round(640 * (1 + pad)), round(360 * (1 + pad))
     for k in set(range(motion.num_frames)) - set(skip):
-        write(folder / "smplx_params" / f"{k + 1:05d}.json", frame_of(inside, k, flat=True) | {
+        write(folder / "smplx_params" / f"{first + k * step:05d}.json", frame_of(inside, k, flat=True) | {
             "betas": [0.1] * 10, "focal": [500.0, 500.0], "princpt": [width / 2, height / 2],
             "img_size_wh": [width, height], "pad_ratio": pad,
         })  # fmt: skip
@@ -193,6 +194,80 @@ def test_frame_numbers_are_a_clock(tmp_path):
     assert every_fifth.num_frames == 5
     with pytest.raises(FlawError, match="expected gaps of at most 1 s, frames 6 to 79 are missing, 2.5 s"):
         fill_gaps(frames_at((3, 4, 5, 80), poses), fps=30.0)
+
+
+READERS = {"lhm": (lhm, Lhm), "exavatar": (exavatar, ExAvatar)}
+
+
+@pytest.mark.parametrize("kind", READERS)
+def test_numbers_say_when_a_motion_begins(tmp_path, waving, kind):
+    write_folder, reader = READERS[kind]
+    short = Motion.from_pose(waving.pose[:12], waving.transl[:12], fps=30.0)
+    late, early = write_folder(tmp_path / "late", short, first=60), write_folder(tmp_path / "early", short)
+    # File 60 of a film of 30 fps shows second 2.0, whatever the record calls its beginning.
+    for start in (0.0, 1.5, 2.0):
+        found = reader().load(record(late, start, 60.0))
+        assert found.notes["offset"] == pytest.approx(2.0 - start)
+        assert found.motion.num_frames == 12
+    inner = reader().load(record(late, 2.1, 2.3))
+    assert inner.notes["offset"] == pytest.approx(0.0, abs=1e-9)
+    torch.testing.assert_close(inner.motion.body_pose, reader().load(record(early, 0.1, 0.3)).motion.body_pose)
+    for start, end in ((0.0, 1.0), (0.0, 2.0), (2.4, 3.0)):
+        with pytest.raises(UnusableClipError, match="clip to lie inside the recording, got .* that is of 2 to 2.4 s"):
+            reader().load(record(late, start, end))
+
+
+@pytest.mark.parametrize("kind", READERS)
+def test_numbers_count_the_frames_of_the_film(tmp_path, waving, kind):
+    write_folder, reader = READERS[kind]
+    short = Motion.from_pose(waving.pose[:12], waving.transl[:12], fps=30.0)
+    write_folder(tmp_path / "clip", short, first=60, step=2)
+    write_video(tmp_path / "clip.mp4", torch.zeros(100, 3, 32, 32, dtype=torch.uint8), fps=20.0)
+    film = record(tmp_path / "clip.mp4", 3.0, 60.0)
+    found = reader().load(film)
+    assert (found.motion.fps, found.motion.num_frames) == (10.0, 12)
+    assert found.notes["offset"] == pytest.approx(0.0, abs=1e-9)
+    # Who took 40 frames a second out of the film says so.
+    assert reader(fps=40.0).load(replace(film, start=0.0)).notes["offset"] == pytest.approx(1.5)
+
+
+def test_names_with_words_and_zeros_are_frames_too(tmp_path, waving):
+    short = Motion.from_pose(waving.pose[:5], waving.transl[:5], fps=30.0)
+    plain, named = exavatar(tmp_path / "plain", short, first=9), exavatar(tmp_path / "named", short, first=9)
+    for path in sorted(named.rglob("*.json")) + sorted(named.rglob("*.png")):
+        if path.stem.isdigit():
+            path.rename(path.with_name(f"frame_{int(path.stem):06d}{path.suffix}"))
+    one, other = (ExAvatar().load(record(folder)) for folder in (plain, named))
+    assert torch.equal(one.motion.pose, other.motion.pose)
+    assert other.notes["offset"] == pytest.approx(0.3)
+    smoothed = named / "smplx_optimized" / "smplx_params_smoothed"
+    (smoothed / "shot_000009.json").write_text("{}")
+    with pytest.raises(UnusableClipError, match="frames of one film in a folder, got frame_000009.json and shot_0"):
+        ExAvatar().load(record(named))
+
+
+@pytest.mark.parametrize("kind", READERS)
+def test_who_walks_out_and_comes_back_appears_twice(tmp_path, waving, kind):
+    write_folder, reader = READERS[kind]
+    first, second = (Motion.from_pose(waving.pose[k : k + 9], waving.transl[k : k + 9], fps=30.0) for k in (0, 12))
+    folder = write_folder(tmp_path / "a", first, first=1)
+    alone = reader().load(record(write_folder(tmp_path / "b", second, first=91), 3.0, 4.0))
+    for path in sorted((tmp_path / "b").rglob("*.*")):
+        if path.stem.isdigit():
+            path.rename(folder / path.relative_to(tmp_path / "b"))
+    early, late = reader().load(record(folder, 0.0, 1.0)), reader().load(record(folder, 2.5, 4.0))
+    assert (early.notes["offset"], late.notes["offset"]) == (pytest.approx(0.0), pytest.approx(0.5))
+    assert early.motion.num_frames == late.motion.num_frames == 9
+    torch.testing.assert_close(late.motion.body_pose, alone.motion.body_pose)
+    with pytest.raises(UnusableClipError, match="expected gaps of at most 1 s, frames 10 to 90 are missing, 2.7 s"):
+        reader().load(record(folder, 0.0, 4.0))
+    with pytest.raises(UnusableClipError, match="expected gaps of at most 1 s|inside the recording"):
+        reader().load(record(folder, 1.0, 2.0))
+
+
+def test_two_files_far_apart_are_no_motion():
+    with pytest.raises(FlawError, match="expected gaps of at most 1 s, frames 1 to 499 are missing"):
+        fill_gaps(frames_at((0, 500), np.zeros((2, 55, 3))), fps=30.0)
 
 
 @settings(deadline=None, max_examples=50)

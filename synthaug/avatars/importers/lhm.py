@@ -24,9 +24,10 @@ from synthaug.avatars.importers.files.smplx_body import (
     sparse_weights,
 )
 from synthaug.avatars.pack.about import About, Licence, Provenance, read_json
+from synthaug.avatars.pack.activation import check_sizes
 from synthaug.avatars.pack.format import Extras, Pack
 from synthaug.avatars.pack.rig import AvatarRig
-from synthaug.avatars.pack.splats import read_ply, read_positions
+from synthaug.avatars.pack.splats import read_contents, read_positions
 from synthaug.avatars.procedural.figure import nearest, normals_of
 from synthaug.structures import Gaussians
 
@@ -66,10 +67,11 @@ class LhmImporter(Importer):
             FileNotFoundError: If a file does not exist.
             ValueError: If a file cannot be read, or they do not belong together.
         """
-        tables, splats = read_smplx_npz(self.body), read_ply(source)
+        tables, contents = read_smplx_npz(self.body), read_contents(source)
+        splats = contents.splats
         betas = torch.zeros(1, dtype=torch.float64) if self.betas is None else read_betas(self.betas)
         rest, joints = _rest_body(tables, betas)
-        notes = [f"skinning from {self.body.name}"]
+        notes = [f"skinning from {self.body.name}", *contents.notes]
         places = splats.means.astype(float)
         away = nearest(rest, places)[0]
         if np.median(away) > MAX_DISTANCE:
@@ -82,9 +84,10 @@ class LhmImporter(Importer):
             rows = nearest(rest, places)[1]
             notes.append("weights of the vertex nearest to each Gaussian: look at armpits, crotch and fingers")
         else:
-            points = _read_template(self.template, source, len(places))
+            points = _read_template(self.template, source, len(contents.kept))[contents.kept]
             rows = nearest(_rest_body(tables, betas[:0])[0], points)[1]
         ids, weights = sparse_weights(tables.lbs_weights[torch.from_numpy(rows)])
+        check_sizes(splats.scales, source)
         normals = normals_of(rest.astype(np.float32), tables.faces)[rows]
         level = Gaussians(
             means=torch.from_numpy(places - joints[0]).float(), quats=torch.from_numpy(splats.quats),

@@ -24,9 +24,10 @@ from synthaug.avatars.importers.fitting.registration import (
     pose_surface,
 )
 from synthaug.avatars.pack.about import About, Provenance
+from synthaug.avatars.pack.activation import check_sizes
 from synthaug.avatars.pack.format import Extras, Pack
 from synthaug.avatars.pack.rig import AvatarRig
-from synthaug.avatars.pack.splats import Splats, read_ply
+from synthaug.avatars.pack.splats import Splats, read_contents
 from synthaug.avatars.procedural.figure import nearest, neighbours
 from synthaug.body.rotations import matrix_to_quat
 from synthaug.structures import Gaussians
@@ -79,9 +80,10 @@ class PlyImporter(Importer):
         Raises:
             FileNotFoundError: If there is no such file.
             PlyError: If it cannot be read as a splat.
-            ValueError: If cleaning leaves no person.
+            ValueError: If cleaning leaves no person, or its Gaussians are too large for one.
         """
-        splats = read_ply(source)
+        contents = read_contents(source)
+        splats = contents.splats
         clean = splats.take(mask_person(splats, self.cleaning))
         if len(clean.means) < MIN_GAUSSIANS:
             raise ValueError(
@@ -93,8 +95,12 @@ class PlyImporter(Importer):
         places, normals = pose_surface(stance, surface)
         clean = clean.take(mask_near_body(clean, places, stance.scale))
         level = to_t_pose(clean, stance, surface, (places, normals))
-        quality = fit_quality(clean, stance, places) | {"removed": float(len(splats.means) - len(clean.means))}
-        notes = ["skinning transferred from synthaug's own body (Anny, CC0)"]
+        check_sizes(level.scales.numpy(), source)
+        quality = fit_quality(clean, stance, places) | {
+            "removed": float(len(splats.means) - len(clean.means)),
+            "not_finite": float((~contents.kept).sum()),
+        }
+        notes = ["skinning transferred from synthaug's own body (Anny, CC0)", *contents.notes]
         if splats.sh.shape[1]:
             notes.append("view-dependent colours were dropped: they would have to turn with every limb")
         tool = f"synthaug {version('synthaug')}"
@@ -108,7 +114,8 @@ class PlyImporter(Importer):
 def mask_person(splats: Splats, cleaning: Cleaning) -> NDArray[np.bool_]:
     """Mask of the Gaussians that are not haze, not huge, not alone and not on a small island, [G]."""
     good = splats.opacities > cleaning.opacity
-    size = np.cbrt(splats.scales.prod(1))
+    # By the two longer axes, since discs have no third one.
+    size = np.sqrt(np.sort(splats.scales, axis=1)[:, 1:].prod(1))
     good &= splats.scales.max(1) < 20 * np.median(size[good]) if good.any() else good
     rows = np.flatnonzero(good)
     if len(rows) < 20:

@@ -10,6 +10,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from synthaug.avatars.pack.activation import SH0, activate_colors, activate_opacities, activate_scales
 from synthaug.files import write_atomic
 
 Floats: TypeAlias = NDArray[np.float32]
@@ -21,10 +22,8 @@ _TYPES = {
     "double": "f8", "int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4",
     "float32": "f4", "float64": "f8",
 }  # fmt: skip
-_SH0 = 0.28209479177387814
-"""The constant spherical harmonic, 1 / (2 sqrt(pi))."""
-_NEEDED = ("x", "y", "z", "f_dc_0", "f_dc_1", "f_dc_2", "opacity", "scale_0", "scale_1", "scale_2",
-           "rot_0", "rot_1", "rot_2", "rot_3")  # fmt: skip
+_NEEDED = ("x", "y", "z", "f_dc_0", "f_dc_1", "f_dc_2", "opacity", "scale_0", "scale_1", "rot_0", "rot_1", "rot_2",
+           "rot_3")  # fmt: skip
 
 
 class PlyError(ValueError):
@@ -56,14 +55,37 @@ class Splats:
         return Splats(**{name: getattr(self, name)[rows] for name in self.__dataclass_fields__})
 
 
+@dataclass(frozen=True, eq=False)
+class PlyContents:
+    """What a file holds.
+
+    Attributes:
+        splats: Its Gaussians whose values are finite.
+        kept: Which of the file's Gaussians these are, [all].
+        notes: What was left out, and what was stored in other conventions than INRIA's.
+    """
+
+    splats: Splats
+    kept: NDArray[np.bool_]
+    notes: tuple[str, ...]
+
+
 def read_ply(path: Path) -> Splats:
+    """The Gaussians of a file, as `read_contents` reads them."""
+    return read_contents(path).splats
+
+
+def read_contents(path: Path) -> PlyContents:
     """Read a binary little-endian .ply with INRIA's properties; other properties are ignored.
 
-    Gaussians with values that are not finite are left out.
+    Opacities of inf and -inf are 1 and 0, and scales of -inf the smallest ones. Gaussians with other values that are
+    not finite are left out and counted. Linear scales and opacities are recognized by their size, as
+    `activation` says, and two scales are a disc of 2D Gaussian Splatting.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        PlyError: If it is not such a file, compressed, cut short or too large, or has no valid Gaussian.
+        PlyError: If it is not such a file, compressed, cut short or too large, has no valid Gaussian, or has scales or
+            opacities of an unknown unit.
     """
     if not path.is_file():
         raise FileNotFoundError(f"No such file: '{path}'. Give the path of a .ply of Gaussians.")
@@ -82,7 +104,7 @@ def write_ply(path: Path, splats: Splats) -> None:
     opacity = np.clip(splats.opacities, 1e-6, 0.9999)
     logits = np.log(opacity / (1 - opacity))[:, None]
     columns: list[Floats] = [
-        splats.means, np.zeros((count, 3), np.float32), (splats.colors - 0.5) / _SH0,
+        splats.means, np.zeros((count, 3), np.float32), (splats.colors - 0.5) / SH0,
         splats.sh.transpose(0, 2, 1).reshape(count, -1), logits, np.log(splats.scales), splats.quats,
     ]  # fmt: skip
     rest = [f"f_rest_{i}" for i in range(3 * coefficients)]
@@ -150,7 +172,7 @@ def _guess_format(start: bytes) -> str:
     return " (it may be SOG; convert it with splat-transform)" if start.startswith(b"PK") else ""
 
 
-def _activate(table: np.ndarray) -> Splats:
+def _activate(table: np.ndarray) -> PlyContents:
     def column(*names: str) -> Floats:
         return np.stack([np.asarray(table[name], np.float32) for name in names], axis=1)
 
@@ -158,32 +180,38 @@ def _activate(table: np.ndarray) -> Splats:
     rest = sum(name.startswith("f_rest_") for name in names)
     if rest not in (0, 9, 24, 45):
         raise ValueError(f"it has {rest} f_rest properties instead of 0, 9, 24 or 45")
-    raw = [
-        column(*_NEEDED[0:3]),
-        column(*_NEEDED[3:6]),
+    raw = (
+        column("x", "y", "z"),
+        column("f_dc_0", "f_dc_1", "f_dc_2"),
+        column("rot_0", "rot_1", "rot_2", "rot_3"),
         column("opacity"),
-        column(*_NEEDED[7:10]),
-        column(*_NEEDED[10:]),
-    ]
+        column(*(name for name in ("scale_0", "scale_1", "scale_2") if name in names)),
+    )
     higher = column(*(f"f_rest_{i}" for i in range(rest))) if rest else np.zeros((len(table), 0), np.float32)
-    finite = np.isfinite(higher).all(1)
-    for part in raw:
-        finite &= np.isfinite(part).all(1)
-    means, color, opacity, scale, quat = (part[finite].astype(np.float64) for part in raw)
-    length = np.linalg.norm(quat, axis=1)
-    valid = (length > 1e-6) & (np.abs(means) < 1e6).all(1) & (scale < 20).all(1) & (scale > -40).all(1)
-    if not valid.any():
+    kept = np.isfinite(higher).all(1) & ~np.isnan(raw[3][:, 0]) & (raw[4] < np.inf).all(1)
+    for part in raw[:3]:
+        kept &= np.isfinite(part).all(1)
+    kept &= (np.linalg.norm(raw[2], axis=1) > 1e-6) & (np.abs(raw[0]) < 1e6).all(1)
+    if not kept.any():
         raise ValueError("none of its Gaussians has finite values")
+    means, color, quat, opacity, scale = (part[kept].astype(np.float64) for part in raw)
+    opacities, about_opacities = activate_opacities(opacity[:, 0])
+    scales, about_scales = activate_scales(scale, means)
+    as_such = "as such" in f"{about_opacities} {about_scales}"
+    colors, about_colors = activate_colors(color, as_such=as_such)
     splats = Splats(
         means=means.astype(np.float32),
-        quats=(quat / np.maximum(length, 1e-6)[:, None]).astype(np.float32),
-        scales=np.exp(np.clip(scale, -40, 20)).astype(np.float32),
-        opacities=(1 / (1 + np.exp(-np.clip(opacity[:, 0], -80, 80)))).astype(np.float32),
-        colors=np.clip(0.5 + _SH0 * color, 0, 1).astype(np.float32),
+        quats=(quat / np.linalg.norm(quat, axis=1, keepdims=True)).astype(np.float32),
+        scales=scales.astype(np.float32),
+        opacities=opacities.astype(np.float32),
+        colors=colors.astype(np.float32),
         # INRIA stores channel by channel.
-        sh=higher[finite].reshape(len(means), 3, rest // 3).transpose(0, 2, 1),
+        sh=higher[kept].reshape(len(means), 3, rest // 3).transpose(0, 2, 1),
     )
-    return splats.take(valid)
+    lost = int((~kept).sum())
+    about_lost = f"{lost} Gaussians with values that are not finite were left out" if lost else ""
+    notes = (about_lost, about_opacities, about_scales, about_colors)
+    return PlyContents(splats, kept, tuple(note for note in notes if note))
 
 
 def read_positions(path: Path) -> NDArray[np.floating]:

@@ -1,9 +1,11 @@
 """Match the joints of a captured skeleton to SMPL-X joints by name.
 
-One table covers the names that CMU, Mixamo, Bandai Namco, LAFAN1, Truebones, Biped and Blender rigs use.
+One table covers the names that CMU, Mixamo, Bandai Namco, LAFAN1, Truebones, Biped and Blender rigs use, whatever
+prefix a tool puts before them.
 """
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from synthaug.body.skeleton import JOINT
@@ -29,6 +31,8 @@ _SPINE = re.compile(r"^(?:bip01)?(?:spine|chest|torso|abdomen|back|lowerback|upp
 _FINGERS = {"index": "index", "middle": "middle", "mid": "middle", "pinky": "pinky", "little": "pinky", "ring": "ring",
             "thumb": "thumb"}  # fmt: skip
 _FINGER = re.compile(r"^(?:hand)?(index|middle|mid|pinky|little|ring|thumb)(?:finger)?0?([1-4])$")
+_MOST = 0.75
+"""Share of the joints that have a prefix; a root or a prop above or beside them may lack it."""
 _NEEDED = (
     "pelvis", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle", "left_shoulder",
     "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist",
@@ -47,7 +51,20 @@ def match_joints(names: Sequence[str], parents: Sequence[int], *, given: Mapping
         FlawError: If a joint is missing that every person has; the file's joints are listed.
         ValueError: If a given name is not an SMPL-X joint, or not a joint of the file.
     """
-    found = _use_given(names, given)
+    plain = list(names)
+    stripped = _strip_common(names)
+    found = max((_match(each, parents, _use_given(names, given)) for each in (plain, stripped)), key=len)
+    missing = [name for name in _NEEDED if name not in found]
+    if missing:
+        raise FlawError(
+            f"expected joints named as in CMU's, Mixamo's or LAFAN1's files, found none for {', '.join(missing)} among "
+            f"{', '.join(name for name in names if not name.endswith('_end'))[:300]}; set names={{'{missing[0]}': ...}}"
+        )
+    return found
+
+
+def _match(names: Sequence[str], parents: Sequence[int], found: dict[str, int]) -> dict[str, int]:
+    """The joints of these names, besides those that are found already."""
     plain = [_split_side(name) for name in names]
     for index, (side, rest) in enumerate(plain):
         if not side:
@@ -66,14 +83,25 @@ def match_joints(names: Sequence[str], parents: Sequence[int], *, given: Mapping
     found.setdefault("pelvis", 0)
     _fix_collars(found, plain)
     _assign_spine(found, plain, parents)
-    found = {name: index for name, index in found.items() if _is_whole_finger(name, found)}
-    missing = [name for name in _NEEDED if name not in found]
-    if missing:
-        raise FlawError(
-            f"expected joints named as in CMU's, Mixamo's or LAFAN1's files, found none for {', '.join(missing)} among "
-            f"{', '.join(name for name in names if not name.endswith('_end'))[:300]}; set names={{'{missing[0]}': ...}}"
-        )
-    return found
+    return {name: index for name, index in found.items() if _is_whole_finger(name, found)}
+
+
+def _strip_common(names: Sequence[str]) -> list[str]:
+    """The names without the prefix and suffix that most of them share, such as `mixamorig` or `_jnt`."""
+    return [name[::-1] for name in _strip_prefix([name[::-1] for name in _strip_prefix(names)])]
+
+
+def _strip_prefix(names: Sequence[str]) -> list[str]:
+    """The names without the longest prefix that `_MOST` of the joints share; end sites are named after joints."""
+    joints = [name for name in names if not name.endswith("_end") and not name.startswith("dne_")]
+    shared = ""
+    while joints:
+        length = len(shared) + 1
+        most, count = Counter(name[:length] for name in joints).most_common(1)[0]
+        if len(most) < length or count < _MOST * len(joints):
+            break
+        shared = most
+    return [name.removeprefix(shared) if len(name) > len(shared) else name for name in names]
 
 
 def _use_given(names: Sequence[str], given: Mapping[str, str]) -> dict[str, int]:
@@ -90,6 +118,8 @@ def _split_side(name: str) -> tuple[str, str]:
     """Split a name into its side (or "") and the rest in lower case."""
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name)
     parts = [part for part in re.split(r"[\s._\-]+", words.lower()) if part]
+    if len(parts) > 1 and parts[0] == "c":
+        parts = parts[1:]  # VRoid's mark for the middle
     for index, part in enumerate(parts):
         if part in ("left", "right", "l", "r"):
             rest = "".join(parts[:index] + parts[index + 1 :]).removeprefix("bip01").removeprefix("bip001")
@@ -98,9 +128,9 @@ def _split_side(name: str) -> tuple[str, str]:
     for prefix, side in (("left", "left"), ("right", "right")):
         if whole.startswith(prefix):
             return side, whole.removeprefix(prefix)
-    # lShldr, rThigh: one small letter before a capital.
-    if re.match(r"^[lr][A-Z]", name):
-        return ("left" if name[0] == "l" else "right"), whole[1:]
+    # lShldr, rThigh: one small letter before a capital. lfemur, RThigh: a letter before a known word.
+    if re.match(r"^[lr][A-Z]", name) or (whole[:1] in ("l", "r") and _find_sided(whole[1:]) is not None):
+        return ("left" if whole[0] == "l" else "right"), whole[1:]
     return "", whole
 
 

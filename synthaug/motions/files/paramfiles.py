@@ -6,6 +6,7 @@ Both store a person in the axes of the camera that filmed them: x right, y down,
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,16 +16,29 @@ from torch import Tensor
 
 from synthaug.body.rotations import axis_angle_to_matrix, matrix_to_quat, quat_to_axis_angle, slerp
 from synthaug.body.skeleton import JOINT_NAMES, joint_positions, mean_skeleton, move_motion
-from synthaug.motions.files.recordings import FlawError, parse_finite, parse_object, read_json, sort_by_frame
+from synthaug.motions.files.recognition import is_film
+from synthaug.motions.files.recordings import (
+    FlawError,
+    find_stride,
+    first_number,
+    frames_between,
+    parse_finite,
+    parse_object,
+    read_json,
+    sort_by_frame,
+)
 from synthaug.motions.fitting.markers import NUM_BODY, Track, joint_markers
 from synthaug.motions.fitting.placement import FLIP, estimate_floor, estimate_tilt, put_on_floor
 from synthaug.motions.fitting.quality import assess
 from synthaug.structures import Camera, Motion, Plain, Record, Reference
+from synthaug.video import probe
 
 MAX_FRAMES = 200_000
 """Files in one folder: almost two hours at 30 frames a second."""
 _MAX_GAP = 1.0
 """Longest gap in seconds that is filled by interpolation."""
+_USUAL_FPS = 30.0
+"""Rate that ExAvatar and LHM assume of motions without a film."""
 _PARTS = {"root_pose": 1, "body_pose": 21, "jaw_pose": 1, "leye_pose": 1, "reye_pose": 1, "lhand_pose": 15,
           "rhand_pose": 15}  # fmt: skip
 """Fields and their number of joints, in SMPL-X order."""
@@ -40,12 +54,29 @@ class ParamFrames:
         pose: Axis-angle, radians, 55 joints in SMPL-X order, camera axes; zeros where a file lacks a part.
         trans: Metres, smplx's `transl`.
         documents: All other fields of the files.
+        names: The files' names without suffix, as the folders beside them repeat them.
+        origin: Number of the film's first frame; None takes 1 where the numbers begin with 1, else 0.
     """
 
     numbers: tuple[int, ...]
     pose: Float[np.ndarray, "frame 55 3"]
     trans: Float[np.ndarray, "frame 3"]
     documents: tuple[dict[str, Plain], ...]
+    names: tuple[str, ...] = ()
+    origin: int | None = None
+
+    def seconds(self, fps: float) -> Float[np.ndarray, " frame"]:
+        """Seconds of the film at which the frames are."""
+        origin = first_number(self.numbers) if self.origin is None else self.origin
+        return (np.array(self.numbers) - origin) / fps
+
+    def take(self, first: int, last: int) -> "ParamFrames":
+        """Entries `first` to `last` - 1, at the same seconds."""
+        origin = first_number(self.numbers) if self.origin is None else self.origin
+        part = slice(first, last)
+        return ParamFrames(
+            self.numbers[part], self.pose[part], self.trans[part], self.documents[part], self.names[part], origin
+        )
 
 
 def folder_of(record: Record, inside: str, *, root: Path | None = None) -> Path:
@@ -80,6 +111,17 @@ def find_folders(record: Record, inside: str, *, root: Path | None = None) -> tu
         return ()
 
 
+def film_rate(record: Record, fps: float | None) -> float:
+    """Frames a second that the files' numbers count: as given, else the film's, else 30 where there is no film.
+
+    Raises:
+        VideoError: If the film exists but cannot be read.
+    """
+    if fps is not None:
+        return fps
+    return probe(record.path).fps if is_film(record.path) and record.path.exists() else _USUAL_FPS
+
+
 def read_frames(folder: Path) -> ParamFrames:
     """All frames of a folder, sorted by the number in their names.
 
@@ -99,8 +141,24 @@ def read_frames(folder: Path) -> ParamFrames:
         except FlawError as error:
             raise FlawError(f"in {where} {error}") from error
         documents.append({name: value for name, value in document.items() if name not in (*_PARTS, "expr")})
-    numbers = tuple(number for number, _ in files)
-    return ParamFrames(numbers, np.stack(poses), np.stack(trans), tuple(documents))
+    numbers, names = tuple(number for number, _ in files), tuple(path.stem for _, path in files)
+    return ParamFrames(numbers, np.stack(poses), np.stack(trans), tuple(documents), names)
+
+
+def take_appearance(frames: ParamFrames, record: Record, fps: float) -> ParamFrames:
+    """The frames in which a record's person is there without a gap of more than a second.
+
+    Somebody who walks out of the picture and comes back appears twice. Where a record's interval has parts of several
+    appearances, or of none, all frames are returned, and the error of `fill_gaps` or `TimedFrames.within` says so.
+    """
+    seconds = frames.seconds(fps)
+    cuts = [0, *(np.flatnonzero(np.diff(seconds) > _MAX_GAP + 1 / fps) + 1).tolist(), len(seconds)]
+    shown = [
+        (first, last)
+        for first, last in pairwise(cuts)
+        if seconds[first] < record.end and seconds[last - 1] + 1 / fps > record.start
+    ]
+    return frames.take(*shown[0]) if len(shown) == 1 else frames
 
 
 def _parse_pose(document: dict[str, Plain]) -> Float[np.ndarray, "55 3"]:
@@ -126,34 +184,45 @@ class TimedFrames:
         motion: In camera axes, `transl` as smplx defines it.
         nearest: Entry of the `ParamFrames` nearest to each frame.
         known: True where that entry is the frame itself.
+        begin: Seconds of the film at which the motion begins.
     """
 
     motion: Motion
     nearest: tuple[int, ...]
     known: Bool[Tensor, " time"]
+    begin: float
+
+    def within(self, record: Record) -> tuple[int, int, float]:
+        """First and one past the last frame of a record's interval, and seconds from its start to the first of them.
+
+        Raises:
+            FlawError: If the interval is before the first frame, or after the last.
+        """
+        fps = self.motion.fps
+        first, last = frames_between(record, self.motion.num_frames, fps, begin=self.begin)
+        return first, last, self.begin + first / fps - record.start
 
 
 def fill_gaps(frames: ParamFrames, *, fps: float) -> TimedFrames:
     """Fill the gaps between frames, so that they lie evenly in time.
 
-    If the numbers go in steps of n, the files are every n-th frame of the film and the motion's rate is fps / n.
-    Missing frames are interpolated between the ones before and after.
+    The numbers count the film's frames, from 0 on, or from 1 on where the first file is number 1. If they go in steps
+    of n, the files are every n-th frame of the film and the motion's rate is fps / n. Missing frames are interpolated
+    between the ones before and after; before the first file there is no motion.
 
     Raises:
         FlawError: If frames are missing for more than a second.
     """
     numbers = np.array(frames.numbers)
     steps = np.diff(numbers)
-    stride = int(np.gcd.reduce(steps)) if len(steps) else 1
-    if len(steps) and stride < steps.min() and steps.min() > 1:
-        stride = 1
+    stride = find_stride(frames.numbers)
     rate = fps / stride
     longest = int(steps.max()) if len(steps) else stride
-    if (longest - stride) / fps > _MAX_GAP:
+    if max(longest - stride, stride) / fps > _MAX_GAP:
         before = int(numbers[int(steps.argmax())])
         raise FlawError(
             f"expected gaps of at most {_MAX_GAP:g} s, frames {before + 1} to {before + longest - 1} are missing, "
-            f"{(longest - stride) / fps:.1f} s"
+            f"{max(longest - stride, stride) / fps:.1f} s"
         )
     all_numbers = np.arange(numbers[0], numbers[-1] + 1, stride)
     right = np.searchsorted(numbers, all_numbers)
@@ -165,10 +234,11 @@ def fill_gaps(frames: ParamFrames, *, fps: float) -> TimedFrames:
     trans = torch.from_numpy(frames.trans).float()
     near = np.where(share[:, 0].numpy() < 0.5, left, right)
     motion = Motion.from_pose(pose, torch.lerp(trans[left], trans[right], share), fps=rate)
-    return TimedFrames(motion, tuple(int(k) for k in near), torch.from_numpy(left == right))
+    begin = float(frames.seconds(fps)[0])
+    return TimedFrames(motion, tuple(int(k) for k in near), torch.from_numpy(left == right), begin)
 
 
-def stand_upright(motion: Motion, camera: Camera, known: Bool[Tensor, " time"]) -> Reference:
+def stand_upright(motion: Motion, camera: Camera, known: Bool[Tensor, " time"], *, offset: float) -> Reference:
     """Bring a motion from the axes of its camera's first frame into a world with y up and the floor at 0.
 
     Pitch and floor are estimated from the body itself (`placement.estimate_tilt`, `placement.estimate_floor`); the
@@ -178,6 +248,7 @@ def stand_upright(motion: Motion, camera: Camera, known: Bool[Tensor, " time"]) 
         motion: OpenCV's axes, metres, `transl` is the pelvis.
         camera: In the same frame: the identity for a static camera.
         known: Frames that have a file; the others were interpolated.
+        offset: Seconds from the record's start to the first frame, for the notes.
 
     Returns:
         The reference, graded by `quality.assess` on its own joints, since an estimator's output is not ground truth.
@@ -193,7 +264,7 @@ def stand_upright(motion: Motion, camera: Camera, known: Bool[Tensor, " time"]) 
     joints = joint_positions(world, skeleton)[:, :NUM_BODY]
     confidence = known.float()[:, None].expand(-1, NUM_BODY)
     grade = assess(Track(joints, confidence, world.fps), world, markers, skeleton)
-    notes = {"pitch_deg": held.pitch_deg, "pitch_evidence": held.evidence, **grade.notes()}
+    notes = {"pitch_deg": held.pitch_deg, "pitch_evidence": held.evidence, "offset": offset, **grade.notes()}
     return Reference(motion=world, camera=seen, quality=grade.score, notes=notes)
 
 

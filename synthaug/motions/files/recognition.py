@@ -68,5 +68,5 @@ def first_frame(folder: Path) -> Plain:
     """
     if not folder.is_dir() or any((folder / name).is_dir() for name in _SUBJECT_FOLDERS):
         return None
-    numbered = sorted(file for file in folder.glob("*.json") if file.stem.isdigit())
+    numbered = sorted(file for file in folder.glob("*.json") if file.stem.removesuffix("_keypoints")[-12:].isdigit())
     return read_json(numbered[0]) if numbered else None

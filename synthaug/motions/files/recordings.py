@@ -6,10 +6,12 @@ Sizes are bounded and every number is checked, since the files come from elsewhe
 import io
 import json
 import math
+import re
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -192,31 +194,66 @@ def _describe(value: Plain) -> str:
     return names.get(type(value), "a number")
 
 
+_FRAME_NAME = re.compile(r"(?P<before>|.*\D)(?P<number>[0-9]{1,15})(?:_keypoints)?", re.DOTALL)
+"""Names of frames: `12`, `frame_00012`, and OpenPose's `film_000000000012_keypoints`."""
+
+
 def sort_by_frame(paths: Sequence[Path]) -> list[tuple[int, Path]]:
-    """Files named by frame (`12.json`, `00012.json`) with their numbers, in order; other files are ignored.
+    """Files named by frame (`12.json`, `frame_00012.json`, OpenPose's `film_000000000012_keypoints.json`), in order.
+
+    Where some names are numbers alone, these are the frames. Files without a number are ignored.
 
     Raises:
-        FlawError: If two files belong to one frame.
+        FlawError: If two files belong to one frame, or the files are of several series.
     """
-    numbered = sorted((int(path.stem), path) for path in paths if path.stem.isascii() and path.stem.isdigit())
-    for (first, one), (second, other) in zip(numbered, numbered[1:], strict=False):
+    series: dict[str, list[tuple[int, Path]]] = {}
+    for path in paths:
+        match = _FRAME_NAME.fullmatch(path.stem)
+        if match:
+            series.setdefault(match["before"], []).append((int(match["number"]), path))
+    if "" not in series and len(series) > 1:
+        names = [series[before][0][1].name for before in sorted(series)[:2]]
+        raise FlawError(f"expected frames of one film in a folder, got {' and '.join(names)}")
+    numbered = sorted(series.get("", []) if "" in series else next(iter(series.values()), []))
+    for (first, path), (second, other) in pairwise(numbered):
         if first == second:
-            raise FlawError(f"expected one file for each frame, got {one.name} and {other.name} for frame {first}")
+            raise FlawError(f"expected one file for each frame, got {path.name} and {other.name} for frame {first}")
     return numbered
 
 
-def frames_between(record: Record, num_frames: int, fps: float) -> tuple[int, int]:
+def first_number(numbers: Sequence[int]) -> int:
+    """The number that a film's first frame has: 1 where the numbers begin with 1, else 0."""
+    return 1 if min(numbers) == 1 else 0
+
+
+def find_stride(numbers: Sequence[int]) -> int:
+    """How many of a film's frames lie between two of these sorted frames, where every n-th has a file; else 1."""
+    steps = np.diff(np.array(numbers))
+    if not len(steps):
+        return 1
+    stride = int(np.gcd.reduce(steps))
+    return stride if stride == steps.min() else 1
+
+
+def frames_between(record: Record, num_frames: int, fps: float, *, begin: float = 0.0) -> tuple[int, int]:
     """First and one past the last frame of a record's interval in a recording.
 
+    Args:
+        record: Its start and end are seconds of its film.
+        num_frames: Frames of the recording.
+        fps: Its rate.
+        begin: Seconds of the film at which the recording begins.
+
     Raises:
-        FlawError: If the recording has ended before the interval begins.
+        FlawError: If the interval ends before the recording begins, or begins after its end.
     """
-    first = max(round(record.start * fps), 0)
-    last = min(max(round(min(record.end, 1e7) * fps), first + 1), num_frames)
-    if first >= last:
+    first = max(round((record.start - begin) * fps), 0)
+    last = min(max(round((min(record.end, 1e7) - begin) * fps), first + 1), num_frames)
+    if first >= last or record.end <= begin:
+        span = f"lasts {num_frames / fps:g} s" if begin == 0 else f"is of {begin:g} to {begin + num_frames / fps:g} s"
         raise FlawError(
             f"expected the clip to lie inside the recording, got {record.start:g} to {record.end:g} s of a recording "
-            f"that lasts {num_frames / fps:g} s"
+            f"that {span}"
         )
     return first, last
 

@@ -33,7 +33,8 @@ UNITS = {"metre": 1.0, "foot": 0.3048, "decimetre": 0.1, "CMU's": 0.0254 / 0.45,
 """Metres in the units that files use. CMU's asf files count 0.45 to the inch, and so do BVH files made from them."""
 _STATURE = 1.7
 """Height of the mean adult, metres; a guessed unit comes as close to it as possible."""
-_MIN_STATURE, _MAX_STATURE = 1.2, 2.25
+_MIN_STATURE, _MAX_STATURE = 0.75, 2.25
+"""Heights of performers, from small children to giants."""
 _SAMPLES = 400
 """Frames from which joint axes are learnt; more frames add nothing."""
 _AXES: dict[str, tuple[tuple[int, ...], ...]] = {
@@ -113,15 +114,25 @@ def units_of(
     size = float(np.median(list(factors.values())))
     if not (math.isfinite(size) and size > 0):
         raise FlawError("expected limb bones with offsets, got limbs of no length")
-    metres = unit or min(UNITS.values(), key=lambda m: abs(math.log(m * size)))
+    metres = unit or _guess_unit(size * _STATURE)
     stature = metres * size * _STATURE
-    if unit is None and not _MIN_STATURE <= stature <= _MAX_STATURE:
-        raise FlawError(
-            f"expected a skeleton of {_MIN_STATURE} to {_MAX_STATURE} m in some usual unit, got one of "
-            f"{size * _STATURE:.4g} units; set unit=... in metres"
-        )
     guessed = up or _guess_up(captured, which)
     return Units(metres, guessed, stature, {name: factor * metres for name, factor in factors.items()})
+
+
+def _guess_unit(height: float) -> float:
+    """Metres in the unit that makes a performer of this many units human, and as close to the mean as possible.
+
+    About 35 units are an adult in CMU's or a small child in inches, and about 85 an adult in inches or a small child in
+    centimetres; the adult is taken. That changes how high jumps are, but not where soles are.
+    """
+    human = [metres for metres in UNITS.values() if _MIN_STATURE <= metres * height <= _MAX_STATURE]
+    if not human:
+        raise FlawError(
+            f"expected a skeleton of {_MIN_STATURE} to {_MAX_STATURE} m in some usual unit, got one of "
+            f"{height:.4g} units; set unit=... in metres"
+        )
+    return min(human, key=lambda metres: abs(math.log(metres * height / _STATURE)))
 
 
 def _rest_length(skeleton: Skeleton, name: str) -> float:
@@ -219,7 +230,7 @@ def retarget_capture(
     joints = joint_positions(motion, source)
     names = [f"{side}_{name}" for side in ("left", "right") for name in _LIMBS]
     apart = joints[:, [JOINT[n] for n in names]].double() - places[:, [which[n] for n in names]]
-    floor = lowest_heights(joints).quantile(0.02)
+    floor = lowest_heights(joints, scale=source.size).quantile(0.02)
     grounded = transl - torch.tensor([0.0, 1.0, 0.0]) * floor
     notes = {
         "mapped": float(sum(JOINT[name] < NUM_BODY for name in which)),

@@ -250,7 +250,7 @@ def terms_of(subject: Subject, beliefs: Beliefs, root: Float[Tensor, "time 3"]) 
     hinges, axes, bones = _hinge_axes(skeleton)
     entries = [(m, j, w) for m, row in enumerate(markers.weights.tolist()) for j, w in enumerate(row) if w]
     supports = [JOINT[name] for name in SUPPORTS if JOINT[name] < NUM_BODY]
-    flesh = [depth for name, depth in SUPPORTS.items() if JOINT[name] < NUM_BODY]
+    flesh = [depth * skeleton.size for name, depth in SUPPORTS.items() if JOINT[name] < NUM_BODY]
     nowhere = torch.tensor([0.0, 1.0, 0.0, 1e3])
     rates = [(track.fps**2 / usual) ** 2 for usual in (beliefs.acceleration, beliefs.angular_acceleration)]
     counts = np.bincount([m for m, _, _ in entries], minlength=len(markers.frames))

@@ -93,7 +93,7 @@ def estimate_tilt(motion: Motion, skeleton: Skeleton) -> Tilt:
     """Estimate the camera's pitch from people who stand upright and from the floor under their feet.
 
     The best of a grid of angles for which bodies are upright (deviation 8 degrees), the lowest point of the body stays
-    at one height (5 cm) and the camera is level (15 degrees). Roll is assumed to be 0.
+    at one height (5 cm for an adult) and the camera is level (15 degrees). Roll is assumed to be 0.
 
     Args:
         motion: In the level camera's frame.
@@ -108,8 +108,8 @@ def estimate_tilt(motion: Motion, skeleton: Skeleton) -> Tilt:
     best, least = 0.0, float("inf")
     for pitch in range(-30, 61):
         turned = move_motion(motion, leveling_rotation(float(pitch)), torch.zeros(3))
-        heights = lowest_heights(joint_positions(turned, skeleton))[standing]
-        spread = float((heights - heights.median()).abs().mean())
+        heights = lowest_heights(joint_positions(turned, skeleton), scale=skeleton.size)[standing]
+        spread = float((heights - heights.median()).abs().mean()) / skeleton.size
         cost = certainty * ((pitch - lean) / 8) ** 2 + (spread / 0.05) ** 2 + (pitch / 15) ** 2
         if cost < least:
             best, least = float(pitch), cost
@@ -149,7 +149,7 @@ def estimate_floor(
     R = leveling_rotation(pitch_deg, roll_deg)
     joints = joint_positions(move_motion(motion, R, torch.zeros(3)), skeleton)
     ids = [JOINT[name] for name in SUPPORTS if JOINT[name] < NUM_BODY]
-    flesh = torch.tensor([depth for name, depth in SUPPORTS.items() if JOINT[name] < NUM_BODY])
+    flesh = torch.tensor([depth for name, depth in SUPPORTS.items() if JOINT[name] < NUM_BODY]) * skeleton.size
     own = torch.zeros(len(trust), NUM_BODY)
     for marker, joint in enumerate(markers.frames.tolist()):
         own[:, joint] = torch.maximum(own[:, joint], trust[:, marker])
@@ -162,7 +162,7 @@ def estimate_floor(
     if len(upright) >= 2:
         level = upright.median()
     else:
-        level = low.quantile(0.1) if len(low) else lowest_heights(joints).quantile(0.1)
+        level = (low if len(low) else lowest_heights(joints, scale=skeleton.size)).quantile(0.1)
     return torch.cat([R[1], -level[None]])
 
 

@@ -18,8 +18,8 @@ _VARIETY = 0.05
 """Usual relative deviation of a bone from the mean adult's (Drillis and Contini 1966, Gordon 1988)."""
 _FLOOR = 0.01
 """Smallest error of a median over a clip, metres, since joints are not defined alike."""
-_MIN_SIZE, _MAX_SIZE = 0.55, 1.5
-"""Sizes relative to the mean adult: a child of two years, and a person of 2.5 m."""
+_MIN_SIZE, _MAX_SIZE = 0.44, 1.5
+"""Sizes relative to the mean adult: a child of one year, and a person of 2.5 m."""
 
 
 @dataclass(frozen=True, eq=False)

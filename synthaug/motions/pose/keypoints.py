@@ -14,6 +14,11 @@ from synthaug.motions.pose.following import Detection, PersonTrack, follow
 from synthaug.structures import Camera, Record, Reference
 from synthaug.video import SUFFIXES, filmed_size, probe
 
+_LEAST_SPAN = 4.0
+"""Pixels: the longer side of the smallest person whose pose can be told at all."""
+_MOST_REACH = 10.0
+"""Longer sides of the picture: farther outside is nobody who is seen in it."""
+
 
 @dataclass(frozen=True)
 class FilmFormat:
@@ -95,9 +100,10 @@ def lift_person(frames: Sequence[Sequence[Detection]], layout: Layout, film: Fil
     Notes: `people`, `present` (share of frames with the person), and those of `fitting.recovery.lift`.
 
     Raises:
-        FlawError: If too little of the person is seen.
+        FlawError: If too little of the person is seen, or the points are not in the film's pixels.
     """
     one, people = choose_person(frames, fps=film.fps, choice=choice)
+    _check_extent(one, film)
     K = intrinsics(film.width, film.height, choice.focal)
     found = lift(
         KeypointTrack(
@@ -110,6 +116,23 @@ def lift_person(frames: Sequence[Sequence[Detection]], layout: Layout, film: Fil
         )
     )
     return reference_of(found, film, choice, {"people": float(people), "present": one.present})
+
+
+def _check_extent(one: PersonTrack, film: FilmFormat) -> None:
+    """Check that a person is larger than a few pixels and not far outside the picture.
+
+    Raises:
+        FlawError: If not: nobody looks like that, and points in other units do.
+    """
+    seen = one.confidence > 0
+    some = seen.sum(axis=1) > 1
+    spans = [np.ptp(points[known], axis=0).max() for points, known in zip(one.points[some], seen[some], strict=True)]
+    span, reach = float(np.median(spans or [0.0])), float(np.quantile(np.abs(one.points[seen]), 0.9))
+    if not (span >= _LEAST_SPAN and reach <= _MOST_REACH * max(film.width, film.height)):
+        raise FlawError(
+            f"expected a person in the pixels of a picture of {film.width} by {film.height}, got one {span:.3g} pixels "
+            f"large with points up to {reach:.3g}; write the points in the film's pixels"
+        )
 
 
 def reference_of(found: RecoveredMotion, film: FilmFormat, choice: Choice, notes: dict[str, float]) -> Reference:

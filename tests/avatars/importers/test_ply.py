@@ -54,6 +54,39 @@ def test_a_scan_becomes_an_avatar(tmp_path):
     check_avatar(PackedPerson(tmp_path / f"anna{SUFFIX}"))
 
 
+@pytest.mark.parametrize("dialect", ["linear", "discs"])
+def test_scans_in_other_dialects_become_the_same_avatar(tmp_path, dialect):
+    person, splats, _, height = scan_person(1, up="y", gaussians=4000)
+    order = splats.scales.argsort(1)[:, ::-1]
+    R = Rotation.from_quat(splats.quats[:, [1, 2, 3, 0]]).as_matrix()
+    R = np.take_along_axis(R, order[:, None, :], axis=2)
+    R[np.linalg.det(R) < 0, :, 2] *= -1
+    discs = dataclasses.replace(
+        splats,
+        scales=np.take_along_axis(splats.scales, order, axis=1),
+        quats=Rotation.from_matrix(R).as_quat()[:, [3, 0, 1, 2]].astype(np.float32),
+    )
+    write_ply(tmp_path / "scan.ply", discs)
+    names = ["opacity", *(f"scale_{i}" for i in range(3))]
+    content = (tmp_path / "scan.ply").read_bytes()
+    start = content.index(b"end_header\n") + 11
+    fields = [line.split()[2].decode() for line in content[:start].splitlines() if line.startswith(b"property")]
+    table = np.frombuffer(content[start:], "<f4").reshape(len(splats.means), -1).copy()
+    if dialect == "linear":
+        table[:, [fields.index(name) for name in names]] = np.column_stack([discs.opacities, discs.scales])
+        header = content[:start]
+    else:
+        table = np.delete(table, fields.index("scale_2"), axis=1)
+        header = content[:start].replace(b"property float scale_2\n", b"")
+    (tmp_path / "dialect.ply").write_bytes(header + table.tobytes())
+    importer = PlyImporter(height=height)
+    right, found = (importer.import_person(tmp_path / f"{name}.ply", "x").levels[0] for name in ("scan", "dialect"))
+    assert abs(len(found.means) / len(right.means) - 1) < 0.02
+    sizes = [level.scales.sort(dim=1).values[:, 1:].median(dim=0).values for level in (found, right)]
+    torch.testing.assert_close(sizes[0], sizes[1], rtol=0.05, atol=0)
+    assert float(found.opacities.median()) == pytest.approx(float(right.opacities.median()), abs=0.01)
+
+
 def test_an_empty_scan_and_a_wrong_height_are_refused(tmp_path, splats_of):
     write_ply(tmp_path / "x.ply", splats_of(100))
     with pytest.raises(ValueError, match="100 of 100 after removing floaters|at least 500 Gaussians"):
