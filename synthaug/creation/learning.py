@@ -217,8 +217,12 @@ class Adam:
             row = slice(frame, frame + 1) if name in _PER_FRAME else slice(None)
             count = self.counts[name][row if name in _PER_FRAME else slice(None)]
             mean, square = self.means[name][row], self.squares[name][row]
+            squared = gradient[row].square()
+            if name in _PER_FRAME:
+                # One scale for all joints of a frame: those that no pixel tells of stay, instead of wandering.
+                squared = squared.mean(tuple(range(1, squared.ndim)), keepdim=True).expand_as(squared)
             mean.lerp_(gradient[row], 0.1)
-            square.lerp_(gradient[row].square(), 0.01 if name in _PER_FRAME else 0.001)
+            square.lerp_(squared, 0.01 if name in _PER_FRAME else 0.001)
             count += 1
             times, forget = float(count[0]), 0.99 if name in _PER_FRAME else 0.999
             spread = (square / (1 - forget**times)).sqrt_().add_(1e-10)
