@@ -13,7 +13,7 @@ from synthaug.datasets import ActionDataset, DatasetNotFoundError
 from synthaug.datasets.indexing.index import VideoIndex
 from synthaug.datasets.indexing.intervals import MAX_OVERLAP, Interval, join_intervals, trim_overlaps
 from synthaug.datasets.indexing.keys import sort_by_key
-from synthaug.datasets.indexing.named_films import choose_classes, find_films
+from synthaug.datasets.indexing.named_films import choose_classes, count_unusual, find_films
 from synthaug.datasets.indexing.tables import TableRow, read_table
 from synthaug.files import user_cache
 from synthaug.structures import Record
@@ -40,7 +40,8 @@ class Folder(ActionDataset):
                 1.mp4               no subject: the film stands for its own
 
         or a table, `root/<csv>`, with a header. The columns file and label are required; subject, camera, start and end
-        (in seconds) are optional. `indexing.tables.ALIASES` lists other accepted names. Several rows may name one file:
+        (in seconds, as players show them) are optional. `indexing.tables.ALIASES` lists other accepted names. Several
+        rows may name one file:
 
             file,label,subject,camera,start,end
             kitchen/1.mp4,drink,ann,left,0.5,3.2
@@ -187,11 +188,11 @@ class Folder(ActionDataset):
             quarantine=self._faults | {rows[path][0].file: reason for path, reason in faults.items()}
         )
         found.count("film_indices_ignored", index.ignored)
+        for what, number in count_unusual(infos.values()).items():
+            found.count(what, number)
         records = []
         for path, info in infos.items():
             found.infos[file_key(path)] = info
-            if info.duration < 0.9 * info.announced:
-                found.count("films_shorter_than_announced")
             records += self._make_records(path, info, rows[path], found)
         if not records:
             raise ValueError(_explain_empty(self.root, found.quarantine))
@@ -239,16 +240,20 @@ class Folder(ActionDataset):
 
     def _cut_to_film(self, row: TableRow, info: VideoInfo, found: "_FolderContents") -> Interval | None:
         """The row's interval within the film; None if nothing of it is in the film."""
-        end = info.duration if row.end is None else min(row.end, info.duration)
-        if end - row.start <= MAX_OVERLAP:
+        # A table counts from the start of the file, as players do; a record from its first picture.
+        first, last = info.start, info.start + info.duration
+        start, end = max(row.start, first), last if row.end is None else min(row.end, last)
+        if end - start <= MAX_OVERLAP:
+            which = f"whose picture begins at {first:.2f} s and" if first else "which"
             found.quarantine[f"{row.place}: {row.file}"] = (
-                f"{row.label} from {row.start:g} to {row.end or end:g} s has no length within the film, which ends at "
-                f"{info.duration:.2f} s"
+                f"{row.label} from {row.start:g} to {row.end or end:g} s has no length within the film, {which} ends "
+                f"at {last:.2f} s"
             )
             return None
         # Annotations are rounded to a tenth of a second; only a larger difference is counted.
-        found.count("intervals_cut_at_the_end", int(row.end is not None and row.end > info.duration + 0.1))
-        return Interval(self.classes.index(row.label), row.subject, row.start, end)
+        found.count("intervals_cut_at_the_end", int(row.end is not None and row.end > last + 0.1))
+        found.count("intervals_cut_at_the_start", int(0 < row.start < first - 0.1))
+        return Interval(self.classes.index(row.label), row.subject, start - first, end - first)
 
 
 @dataclass
@@ -269,7 +274,7 @@ class _FolderContents:
 
 def _record_key(file: str, interval: Interval, info: VideoInfo) -> str:
     whole = interval.start == 0 and interval.end >= info.duration
-    return file if whole else f"{file}#{interval.start:.2f}-{interval.end:.2f}"
+    return file if whole else f"{file}#{info.start + interval.start:.2f}-{info.start + interval.end:.2f}"
 
 
 def _list_rows(root: Path) -> list[TableRow]:

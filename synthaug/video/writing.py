@@ -87,11 +87,13 @@ def _encode(
 def filmed_size(path: Path | str, info: VideoInfo) -> tuple[int, int]:
     """Height and width in whose pixels a film's keypoints are measured: for a smaller copy, those of its original.
 
+    These are the stored pixels, upright: detectors do not know that they may not be square.
+
     Raises:
         VideoError: If the file cannot be read as film.
     """
     tag = re.fullmatch(r"filmed at ([0-9]+)x([0-9]+)", read_metadata(path).get("comment", ""))
-    return (int(tag[2]), int(tag[1])) if tag else (info.height, info.width)
+    return (int(tag[2]), int(tag[1])) if tag else (info.height, round(info.width / info.pixel_aspect))
 
 
 def read_metadata(path: Path | str) -> dict[str, str]:

@@ -213,6 +213,18 @@ def list_films(root: Path, paths: Iterator[Path], parse_name: Callable[[Path], N
     return FilmListing(tuple(films[key] for key in sorted(films)), faults, notes)
 
 
+def count_unusual(infos: Iterable[VideoInfo]) -> dict[str, int]:
+    """How many films are shorter than announced, and how many have each of `VideoInfo.notes`, by the data set's notes.
+
+    A count of 0 is left out.
+    """
+    counts: dict[str, int] = {}
+    for info in infos:
+        for what in (*(["shorter_than_announced"] * info.cut_short), *(f"with_{name}" for name in info.notes)):
+            counts[f"films_{what}"] = counts.get(f"films_{what}", 0) + 1
+    return counts
+
+
 def probe_films(listing: FilmListing, *, cache: Path, title: str) -> ProbedFilms:
     """Probe every film that the index does not hold; unreadable films go into quarantine.
 
@@ -228,8 +240,7 @@ def probe_films(listing: FilmListing, *, cache: Path, title: str) -> ProbedFilms
     infos, broken = index.probe_all([film.path for film in listing.films], title=f"Probing the films of {title}")
     names = {film.path: film.key for film in listing.films}
     quarantine = listing.faults | {names[path]: reason for path, reason in broken.items()}
-    short = sum(info.duration < 0.9 * info.announced for info in infos.values())
-    counts = {"film_indices_ignored": index.ignored, "films_shorter_than_announced": short}
+    counts = {"film_indices_ignored": index.ignored, **count_unusual(infos.values())}
     notes = listing.notes | {what: number for what, number in counts.items() if number}
     records = [
         Record(film.key, film.path, film.label, film.subject, film.camera, 0.0, infos[film.path].duration)
