@@ -10,10 +10,11 @@ from pathlib import Path, PurePosixPath
 from typing import final
 
 from synthaug.datasets import ActionDataset, DatasetNotFoundError
+from synthaug.datasets.indexing.finding import search_films
 from synthaug.datasets.indexing.index import VideoIndex
 from synthaug.datasets.indexing.intervals import MAX_OVERLAP, Interval, join_intervals, trim_overlaps
 from synthaug.datasets.indexing.keys import sort_by_key
-from synthaug.datasets.indexing.named_films import choose_classes, count_unusual, find_films
+from synthaug.datasets.indexing.named_films import choose_classes, count_unusual
 from synthaug.datasets.indexing.tables import TableRow, read_table
 from synthaug.files import user_cache
 from synthaug.structures import Record
@@ -50,9 +51,9 @@ class Folder(ActionDataset):
     Dataset classes:
         The sub-folders or the labels of the table, sorted; `classes` selects and orders them.
 
-    Keys are paths relative to root, with `#start-end` where the interval is not the whole film. Hidden files, folders
-    without film and other kinds of files are ignored. Each film is probed once; the film index in `cache` keeps what
-    was found.
+    Keys are paths relative to root, with `#start-end` where the interval is not the whole film. Links to folders are
+    followed. Hidden files, empty folders, and what lies beside film (tables, skeletons, sound, pictures) are ignored.
+    Each film is probed once; the film index in `cache` keeps what was found.
 
     Overlapping intervals:
         A clip has one label, so film in which two things happen is not usable. Among the chosen classes, intervals of
@@ -66,7 +67,8 @@ class Folder(ActionDataset):
 
     Unusable entries:
         Unreadable films, rows that cannot be parsed and intervals of which nothing is left go into `quarantine` with
-        the reason. A table that names a missing file is an error.
+        the reason; so do folders of numbered pictures, films with unknown suffixes, folders whose files are all of
+        unknown kinds, and links that lead nowhere. A table that names a missing file is an error.
 
     Protocols:
         `CrossSubject` (the default, if subjects are known), `CrossView`, `Holdout`, `Predefined` (for folders that are
@@ -110,7 +112,8 @@ class Folder(ActionDataset):
             )
         self._faults: dict[str, str] = {}
         if csv is None:
-            rows = _list_rows(self.root)
+            found = search_films(self.root)
+            rows, self._faults = _list_rows(self.root, found.films), found.faults
         else:
             rows, self._faults = read_table(self.root / csv)
         if self._faults and not rows:
@@ -277,9 +280,9 @@ def _record_key(file: str, interval: Interval, info: VideoInfo) -> str:
     return file if whole else f"{file}#{info.start + interval.start:.2f}-{info.start + interval.end:.2f}"
 
 
-def _list_rows(root: Path) -> list[TableRow]:
+def _list_rows(root: Path, films: Sequence[Path]) -> list[TableRow]:
     """List the films in sub-folders, each with its class and subject."""
-    files = [path.relative_to(root) for path in find_films(root)]
+    files = [path.relative_to(root) for path in films]
     skipped = 1 if _is_divided(root, {file.parts[0] for file in files if len(file.parts) > 1}) else 0
     rows = []
     for file in files:

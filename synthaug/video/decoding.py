@@ -74,6 +74,16 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         ) from error
 
 
+def holds_film(path: Path) -> bool:
+    """Whether a file holds moving pictures, whatever its name."""
+    try:
+        with open_video(path) as (container, _):
+            name = container.format.name
+            return "image2" not in name and not name.endswith("_pipe")  # a single picture
+    except VideoError:
+        return False
+
+
 def _reason(error: BaseException) -> str:
     """The library's error message in a few words, without path and trace."""
     text = str(getattr(error, "strerror", None) or error or type(error).__name__)

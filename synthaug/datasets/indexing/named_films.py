@@ -2,10 +2,9 @@
 
 import difflib
 import logging
-import os
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from synthaug.datasets.indexing.index import VideoIndex
 from synthaug.datasets.indexing.keys import sort_by_key
 from synthaug.files import user_cache
 from synthaug.structures import Record
-from synthaug.video import SUFFIXES, FileKey, VideoInfo, file_key, remember
+from synthaug.video import FileKey, VideoInfo, file_key, remember
 
 logger = logging.getLogger(__name__)
 
@@ -94,16 +93,26 @@ class NamedFilms(ActionDataset):
         films: The films in it.
         title: Name of the data set, for progress bars and logs.
         cache: Folder of the film index; None uses the user's cache.
+        faults: What may be film but cannot be read, as `search_films` found it.
 
     Raises:
         ValueError: If two films have the same key.
     """
 
-    def __init__(self, root: Path, films: Iterator[Path], *, title: str, cache: Path | str | None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        films: Iterator[Path],
+        *,
+        title: str,
+        cache: Path | str | None,
+        faults: Mapping[str, str] | None = None,
+    ) -> None:
         self.root = root
         self.cache = Path(cache).expanduser() if cache else user_cache()
         self._title = title
-        self._listing = list_films(root, films, self._parse_name)
+        listing = list_films(root, films, self._parse_name)
+        self._listing = replace(listing, faults=listing.faults | dict(faults or {}))
 
     @property
     def films(self) -> tuple[Path, ...]:
@@ -141,15 +150,6 @@ class NamedFilms(ActionDataset):
     @abstractmethod
     def _parse_name(self, path: Path) -> NamedFilm:
         """Return what a film's name states; raises UnknownNameError or OtherClassError."""
-
-
-def find_films(root: Path) -> Iterator[Path]:
-    """Find every film below a folder, in sorted order; hidden files and folders are left out."""
-    for folder, inner, names in os.walk(root):
-        inner[:] = sorted(name for name in inner if not name.startswith("."))
-        for name in sorted(names):
-            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
-                yield Path(folder) / name
 
 
 def choose_classes(classes: Sequence[str] | None, present: Iterable[str]) -> tuple[str, ...]:

@@ -175,8 +175,13 @@ def _other_files(folder: Path, copied: set[Path], above: set[Path]) -> Iterator[
     for path in sorted(folder.iterdir()):
         if path in above:
             yield from _other_files(path, copied, above)
-        elif path not in copied:
+        elif path not in copied and not _leads_back(path):
             yield path
+
+
+def _leads_back(path: Path) -> bool:
+    """Whether a path is a link to a folder that it lies in, through which copies would lead to the originals."""
+    return path.is_symlink() and path.resolve() in {parent.resolve() for parent in path.parents}
 
 
 def link(source: Path, target: Path) -> bool:
