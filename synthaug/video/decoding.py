@@ -65,6 +65,11 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
                     f"{container.format.long_name or container.format.name} with "
                     f"{len(container.streams.audio)} audio streams. Leave it out, or export it again with its pictures."
                 )
+            if stream.codec_context is None:
+                raise VideoError(
+                    f"Expected {str(path)!r} to be of a codec that FFmpeg knows, got another. Convert it to H.264; if "
+                    "others of its kind are read, copy it again; or leave it out."
+                )
             stream.codec_context.thread_count = 1  # workers are the parallelism; more threads gain nothing on 2 cores
             yield container, stream
     except (av.error.FFmpegError, OSError, EOFError) as error:

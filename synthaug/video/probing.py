@@ -118,15 +118,16 @@ def picture_notes(path: Path) -> str:
     return ",".join(f"{name}={number}" for name, number in sorted(notes.items()))
 
 
-def correct_timing(info: VideoInfo, stamps: Sequence[float | None], *, lost: int) -> VideoInfo:
+def correct_timing(info: VideoInfo, stamps: Sequence[float | None], *, failed: int) -> VideoInfo:
     """What a film holds, after a reading of all its pictures found other times, or pictures that cannot be decoded.
 
     Args:
         info: What `probe` said, which may not have looked into the middle.
         stamps: The timestamp of each picture that was decoded, in seconds; None stands for none.
-        lost: Number of packets that could not be decoded.
+        failed: Number of packets that could not be decoded.
     """
-    timing = find_timing(stamps, info.fps, lost=lost)
+    timing = find_timing(stamps, info.fps, gaps=failed > 0)
+    lost = _count_lost(info.num_frames + info.notes.get(LOST, 0), len(stamps), failed)
     sound = not lost and not timing.mended and len(stamps) == info.num_frames
     if sound or (lost == info.notes.get(LOST, 0) and timing.mended == info.notes.get(MENDED, 0)):
         return replace(info, num_frames=len(stamps), times=info.times[: len(stamps)])
@@ -146,7 +147,7 @@ def _probe(path: Path) -> VideoInfo:
     packets = _read_packets(path)
     scan = None if len(packets.pts) <= _SHORT or not packets.ordered else _scan_ends(path, packets)
     scan = scan or _scan_whole(path, len(packets.pts))
-    timing = find_timing(scan.stamps, packets.rate, lost=scan.lost)
+    timing = find_timing(scan.stamps, packets.rate, gaps=scan.lost > 0)
     whole = not scan.lost and not timing.mended
     seek_ok = whole and _test_decord(path, scan)
     height, width = next(iter(scan.shown.values())).shape[:2]
@@ -189,7 +190,7 @@ class _FirstFrame:
 
 @dataclass(frozen=True, eq=False)
 class _Scan:
-    """The result of decoding in order: each frame's timestamp in seconds, a few frames, and packets that failed."""
+    """The result of decoding in order: each frame's timestamp in seconds, a few frames, and how many failed."""
 
     stamps: tuple[float | None, ...]
     shown: dict[int, Frame]
@@ -253,11 +254,11 @@ def _scan_whole(path: Path, expected: int) -> _Scan:
     chosen = set(_frames_to_seek(min(expected, _HEAD)))
     shown: dict[int, Frame] = {}
     stamps: list[float | None] = []
-    lost, last, first = 0, None, None
+    failed, last, first = 0, None, None
     with open_video(path) as (container, stream):
         for frame in decode_or_none(container, stream):
             if frame is None:
-                lost += 1
+                failed += 1
                 continue
             first = first or _read_first(stream, frame)
             if len(stamps) in chosen:
@@ -271,7 +272,12 @@ def _scan_whole(path: Path, expected: int) -> _Scan:
             "again, or leave it out."
         )
     shown.setdefault(count - 1, to_picture(last, pixel_aspect=first.pixel_aspect))
-    return _Scan(tuple(stamps), shown, first, lost)
+    return _Scan(tuple(stamps), shown, first, _count_lost(expected, count, failed))
+
+
+def _count_lost(expected: int, count: int, failed: int) -> int:
+    """Pictures that are missing because packets failed: more than these, where others were built on their pictures."""
+    return max(failed, expected - count) if failed else 0
 
 
 def stamp_of(frame: av.VideoFrame) -> float | None:

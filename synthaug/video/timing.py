@@ -15,6 +15,10 @@ _FAR = 10.0
 """A first or last picture that is this many times the whole rest of the film away from it has a wrong timestamp."""
 _ALIKE = 1e-6
 """Share by which one gap must exceed another to be larger: timestamps are rounded."""
+_ROUNDED = 1.1e-3
+"""Seconds by which the steps of a constant rate differ: Matroska counts in milliseconds."""
+_ALMOST = 1e-3
+"""Share by which a measured rate may miss the announced one: that between 30 and 29.97."""
 _FEW = 10
 """Pictures below which nothing is far away: slides may stand for minutes."""
 
@@ -36,7 +40,7 @@ class Timing:
     mended: int = 0
 
 
-def find_timing(stamps: Sequence[float | None], announced: float, *, lost: int = 0) -> Timing:
+def find_timing(stamps: Sequence[float | None], announced: float, *, gaps: bool = False) -> Timing:
     """Find the frame rate and, if they do not follow it, the seconds of each picture.
 
     Timestamps that are missing or do not rise are replaced, each by its neighbours' mean; all others are believed. A
@@ -45,7 +49,7 @@ def find_timing(stamps: Sequence[float | None], announced: float, *, lost: int =
     Args:
         stamps: The pictures' timestamps in seconds, in order of presentation; None stands for none.
         announced: Frames per second that the container announces; 0 if it announces none.
-        lost: Pictures among them that could not be decoded, whose places the timestamps leave free.
+        gaps: Whether pictures are missing that could not be decoded. They change no rate.
     """
     seconds, mended = mend_stamps(stamps)
     count = len(seconds)
@@ -53,12 +57,24 @@ def find_timing(stamps: Sequence[float | None], announced: float, *, lost: int =
     if count < 2:
         return Timing(announced or 25.0, first=first)  # any rate is as good; FFmpeg assumes 25 for images
     seconds = seconds - seconds[0]
-    fps = (count + lost - 1) / float(seconds[-1])
+    fps = (count - 1) / float(seconds[-1])
     if announced and abs(announced / fps - 1) * count < _MAX_DRIFT:
         fps = announced  # the same within rounding of the timestamps, and exact
+    elif gaps:
+        fps = _rate_between_gaps(seconds, announced) or fps
     drift = np.abs(seconds * fps - np.arange(count)).max()
     times = tuple(round(float(t), 6) for t in seconds) if drift > _MAX_DRIFT else ()
     return Timing(fps, times, first, mended)
+
+
+def _rate_between_gaps(seconds: Float[np.ndarray, " picture"], announced: float) -> float:
+    """The rate of film that has a constant one but for its gaps; 0 if it has none."""
+    steps = np.diff(seconds)
+    usual = steps[np.abs(steps - np.median(steps)) <= _ROUNDED]
+    if len(usual) < (1 - _MAX_BAD) * len(steps):
+        return 0.0
+    rate = 1 / float(usual.mean())
+    return announced if abs(announced / rate - 1) < _ALMOST else rate
 
 
 def mend_stamps(stamps: Sequence[float | None]) -> tuple[Float[np.ndarray, " picture"], int]:

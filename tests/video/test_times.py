@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from synthaug.datasets.folder import Folder
 from synthaug.datasets.indexing.scanning import examine
 from synthaug.testing.datasets import example_film
-from synthaug.video import indices_at, picture_notes, probe, probing, read_clip, read_frames, write_video
+from synthaug.video import VideoError, indices_at, picture_notes, probe, probing, read_clip, read_frames, write_video
 from synthaug.video.timing import find_timing, mend_stamps
 
 FINE = Fraction(1, 30_000)
@@ -204,13 +204,33 @@ def test_a_damaged_packet_costs_its_own_picture_alone(tmp_path, name, fill):
     pictures, stamps = in_order(path)
     info = probe(path)
     assert len(pictures) == info.num_frames == 299 and info.notes == {"lost_pictures": 1}
-    assert info.fps == pytest.approx(30.0, rel=1e-4) and info.duration == pytest.approx(10.0, abs=1e-3)
+    assert info.fps == pytest.approx(30.0, rel=2e-4) and info.duration == pytest.approx(10.0, abs=1e-3)
     shown = indices_at(info, (stamps - stamps[0]).tolist())
     assert shown == list(range(299))
     wanted = [0, 100, 148, 149, 150, 151, 152, 200, 298]
     assert torch.equal(read_frames(path, wanted), pictures[wanted])
     finding = examine(path)
     assert finding.info == info and finding.notes["lost_pictures"] == 1
+
+
+@pytest.mark.parametrize("number", [0, 30, 299], ids=["first", "keyframe", "last"])
+@pytest.mark.parametrize("name", ["h264 in mkv", "h265", "mpeg4 in avi"])
+def test_pictures_that_were_built_on_a_lost_one_are_counted_and_keep_their_times(tmp_path, name, number):
+    file, codec, options = CODECS[name]
+    options = {"g": "30"} | options | ({"x265-params": "log-level=none:keyint=30"} if codec == "libx265" else {})
+    times = np.arange(300) / 30
+    sound = encode(tmp_path / f"sound_{file}", example_film(300), times, codec=codec, options=options)
+    path = spoil(sound, tmp_path / file, number)
+    pictures, stamps = in_order(path)
+    info = probe(path)
+    assert info.num_frames == len(pictures) and info.notes == {"lost_pictures": 300 - len(pictures)}
+    assert info.fps == pytest.approx(30.0, rel=1e-3)
+    # Where the first pictures are lost, the film begins late; its own times do not change.
+    begins = in_order(sound)[1][0]
+    assert info.start == pytest.approx(stamps[0] - begins if stamps[0] - begins > 0.05 else 0.0, abs=1e-3)
+    assert indices_at(info, (stamps - stamps[0]).tolist()) == list(range(len(stamps)))
+    wanted = [0, len(pictures) // 2, len(pictures) - 1]
+    assert torch.equal(read_frames(path, wanted), pictures[wanted])
 
 
 def test_damage_inside_a_packet_does_not_shift_what_follows(tmp_path):
@@ -299,6 +319,13 @@ def test_a_film_that_starts_at_once_or_alone_starts_at_nought(tmp_path):
     alone = encode(tmp_path / "b.mkv", example_film(30), 7 + np.arange(30) / 30, options={"bf": "0"})
     assert probe(at_once).start == probe(alone).start == 0.0
     assert not probe(at_once).times and not probe(alone).times
+
+
+def test_a_codec_that_nobody_knows_is_said(tmp_path):
+    path = encode(tmp_path / "a.mkv", example_film(10), np.arange(10) / 30)
+    path.write_bytes(path.read_bytes().replace(b"V_MPEG4/ISO/AVC", b"V_MPEG9/ISO/XYZ"))
+    with pytest.raises(VideoError, match=r"Expected .*a\.mkv.* of a codec that FFmpeg knows, got another. Convert it"):
+        probe(path)
 
 
 def test_a_film_before_its_sound_or_at_a_negative_time_starts_at_nought(tmp_path):

@@ -68,10 +68,10 @@ def _read_whole(path: Path, key: FileKey, info: VideoInfo) -> ScanFinding:
     single, row = _choose_frames(info.num_frames, np.random.default_rng(key[1]))
     shown: dict[int, torch.Tensor] = {}
     stamps: list[float | None] = []
-    damaged = lost = 0
+    damaged = failed = 0
     for frame in frames_in_order(path):
         if frame is None:
-            lost += 1
+            failed += 1
             continue
         damaged += bool(frame.is_corrupt)
         if len(stamps) in single or len(stamps) in row:
@@ -87,10 +87,12 @@ def _read_whole(path: Path, key: FileKey, info: VideoInfo) -> ScanFinding:
             "them damaged. Copy or export it again, or leave it out."
         )
     # What `probe` has seen of the damage is no news; the rest lies where it did not look.
-    missing = max(0, info.num_frames - count - lost)
-    info = correct_timing(info, stamps, lost=lost)
+    missing = 0 if failed else info.num_frames - count
+    info = correct_timing(info, stamps, failed=failed)
     notes = {"damaged_pictures": damaged, "pictures_missing": missing, _UNTIMED: _count_untimed(stamps), **info.notes}
-    if info.reader == "decord" and not all(_seeks_agree(path, info, shown, part) for part in (single, row)):
+    # decord conceals damage from whatever it has seen last, which is not what comes before.
+    agrees = not damaged and all(_seeks_agree(path, info, shown, part) for part in (single, row))
+    if info.reader == "decord" and not agrees:
         info = replace(info, seek_ok=False, reader="pyav")
         notes["random_access_wrong"] = 1
     return ScanFinding(key, info, notes={what: number for what, number in notes.items() if number})
