@@ -5,7 +5,6 @@ from typing import TypeAlias
 import av
 import cv2
 import numpy as np
-from av.sidedata.sidedata import Type
 from av.video.stream import VideoStream
 from jaxtyping import UInt8
 
@@ -64,7 +63,7 @@ def orientation_of(frame: av.VideoFrame) -> Orientation:
     Source:
         FFmpeg, libavutil/display.h.
     """
-    side = frame.side_data.get(Type.DISPLAYMATRIX)
+    side = frame.side_data.get("DISPLAYMATRIX")
     if side is None:
         return False, False, False
     a, b, _, c, d = (int(number) for number in np.frombuffer(bytes(side), "<i4")[:5])
