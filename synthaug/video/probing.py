@@ -2,6 +2,7 @@
 
 import importlib.util
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,6 +32,8 @@ _SHORT = 96  # packets up to which decoding everything costs no more than a head
 _MAX_LOST = 0.1  # share of packets that may fail at the end before a film counts as broken
 LOST, MENDED = "lost_pictures", "mended_timestamps"
 """Names of notes."""
+PICTURE_FROM = ", picture from {seconds:.6f} s"
+"""Part of the `comment` tag of a copy without sound: `VideoInfo.start` of its original."""
 _LATE = 0.05  # seconds; sound that is encoded ahead of time (2112 samples of AAC) makes no picture late
 
 
@@ -151,7 +154,7 @@ def _probe(path: Path) -> VideoInfo:
     whole = not scan.lost and not timing.mended
     seek_ok = whole and _test_decord(path, scan)
     height, width = next(iter(scan.shown.values())).shape[:2]
-    late = 0.0 if timing.first is None else timing.first - packets.begins
+    late = packets.late or (0.0 if timing.first is None else timing.first - packets.begins)
     notes = {LOST: scan.lost, MENDED: timing.mended, **scan.first.notes}
     return VideoInfo(
         width=width,
@@ -178,6 +181,7 @@ class _Packets:
     rate: float
     announced: float
     begins: float
+    late: float
 
 
 @dataclass(frozen=True)
@@ -207,6 +211,7 @@ def _read_packets(path: Path) -> _Packets:
         rate = float(stream.average_rate or stream.guessed_rate or stream.base_rate or 0)
         announced = _announced_seconds(container, stream)
         begins = container.start_time / av.time_base if container.start_time is not None else math.inf
+        late = _read_late(container)
         codec, length_size = stream.codec_context.name, length_size_of(stream.codec_context)
         pts: list[int | None] = []
         keys: list[int] = []
@@ -226,8 +231,15 @@ def _read_packets(path: Path) -> _Packets:
     ordered = len(set(given)) == len(pts) and bool(keys) and is_in_order(given, reordered=reordered)
     return _Packets(
         tuple(sorted(given)) if ordered else (0,) * len(pts), max(keys, default=0), ordered and sound, rate, announced,
-        begins,
+        begins, late,
     )  # fmt: skip
+
+
+def _read_late(container: InputContainer) -> float:
+    """How late the picture of a copy's original starts; 0 if the film is no copy, or of one that starts at once."""
+    comment = next((value for name, value in container.metadata.items() if name.lower() == "comment"), "")
+    found = re.search(r", picture from ([0-9]+\.[0-9]{6}) s$", comment)
+    return float(found[1]) if found else 0.0
 
 
 def _announced_seconds(container: InputContainer, stream: VideoStream) -> float:

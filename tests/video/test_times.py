@@ -13,9 +13,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synthaug.datasets.folder import Folder
-from synthaug.datasets.indexing.scanning import examine
+from synthaug.datasets.indexing.scanning import Copies, examine, scan
 from synthaug.testing.datasets import example_film
-from synthaug.video import VideoError, indices_at, picture_notes, probe, probing, read_clip, read_frames, write_video
+from synthaug.video import (
+    VideoError,
+    filmed_size,
+    indices_at,
+    picture_notes,
+    probe,
+    probing,
+    read_clip,
+    read_frames,
+    write_video,
+)
 from synthaug.video.timing import find_timing, mend_stamps
 
 FINE = Fraction(1, 30_000)
@@ -299,6 +309,20 @@ def test_seconds_of_a_table_are_those_of_the_player(tmp_path, file):
     assert nearest == pytest.approx(90, abs=2)
     clip = read_clip(record, offset=0.0, fps=30.0, num_frames=1)
     assert torch.equal(clip.video, pictures[[nearest]])
+
+
+@pytest.mark.parametrize("file", ["a.mp4", "a.avi", "a.mkv"])
+def test_a_smaller_copy_without_sound_keeps_the_player_s_seconds(tmp_path, file):
+    (tmp_path / "set").mkdir()
+    pictures = example_film(100, height=96, width=128)
+    times = 2.0 + np.arange(100) / 30
+    made = encode(tmp_path / "sound.mkv", pictures, times, options={"bf": "0"}, sound=6.0)
+    path = made.rename(tmp_path / "set" / file)  # readers go by the first bytes
+    copies = Copies(tmp_path / "set", tmp_path / "small", 48)
+    _, copy = scan([path], cache=tmp_path / "cache", copies=copies)
+    assert not copy.fault and copy.info == probe(copies.path_of(path))
+    assert probe(path).start == copy.info.start > 1.9
+    assert filmed_size(copies.path_of(path), copy.info) == (96, 128)
 
 
 def test_intervals_before_the_first_picture_are_said(tmp_path):

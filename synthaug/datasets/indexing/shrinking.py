@@ -13,6 +13,7 @@ from av.video.stream import VideoStream
 
 from synthaug.video import (
     FILMED,
+    PICTURE_FROM,
     VideoError,
     VideoInfo,
     filmed_size,
@@ -91,7 +92,8 @@ def _encode(source: Path, aside: Path, info: VideoInfo, short_side: int, timed: 
     container_name = _CONTAINERS.get(aside.suffix.lower(), "matroska")
     options = {"movflags": "use_metadata_tags+faststart"} if container_name in ("mp4", "mov") else {}
     with av.open(str(aside), "w", format=container_name, options=options) as container:
-        container.metadata["comment"] = FILMED.format(width=wide, height=tall)
+        late = PICTURE_FROM.format(seconds=info.start) if info.start else ""
+        container.metadata["comment"] = FILMED.format(width=wide, height=tall) + late
         stream = container.add_stream("libx264", rate=rate)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.options = {"crf": str(_CRF), "preset": "veryfast", "bf": "0"}
