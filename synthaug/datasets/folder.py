@@ -123,7 +123,7 @@ class Folder(ActionDataset):
                 f"Expected labelled film in dataset.root={str(self.root)!r}, got none. Add <class>/<clip>.mp4 (or avi, "
                 "mkv, mov, webm), or set dataset.csv to a table of the films."
             )
-        self._classes = choose_classes(classes, {row.label for row in rows})
+        self._classes = choose_classes(classes, {row.label for row in rows}, faults=self._faults)
         rows = _resolve_files(self.root, [row for row in rows if row.label in self._classes])
         self._rows = tuple(_fill_subject(row, subject_pattern) for row in rows)
         pairs = zip(rows, self._rows, strict=True)

@@ -67,7 +67,7 @@ class Hmdb51(NamedFilms):
                 "Download hmdb51_org.rar and test_train_splits.rar from serre-lab.clps.brown.edu, unpack them and the "
                 "archive of each class there, then set dataset.root; or try dataset=demo."
             )
-        self._classes = choose_classes(classes, [path.parent.name for path in films])
+        self._classes = choose_classes(classes, [path.parent.name for path in films], faults=found.faults)
         super().__init__(folder, iter(films), title="HMDB51", cache=cache, faults=found.faults)
 
     @property

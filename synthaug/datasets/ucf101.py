@@ -78,7 +78,9 @@ class Ucf101(NamedFilms):
             )
         names = {path.parent.name for path in films}
         index = folder / "ucfTrainTestlist" / "classInd.txt"
-        self._classes = _sort_officially(names, index) if classes is None else choose_classes(classes, names)
+        self._classes = (
+            _sort_officially(names, index) if classes is None else choose_classes(classes, names, faults=found.faults)
+        )
         super().__init__(folder, iter(films), title="UCF101", cache=cache, faults=found.faults)
 
     @property

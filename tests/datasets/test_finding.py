@@ -120,6 +120,13 @@ def test_folders_of_numbered_pictures_are_counted_with_what_to_do(tmp_path, name
     assert "../1.mp4" in why
 
 
+def test_a_chosen_class_without_film_says_what_it_holds(tmp_path):
+    shoot(tmp_path / "set" / "bow" / "a.mp4")
+    number_pictures(tmp_path / "set" / "wave" / "1", 6)
+    with pytest.raises(ValueError, match=r"to name classes that have films, got 'wave'. Expected a film, got a folder"):
+        Folder(tmp_path / "set", classes=["wave", "bow"])
+
+
 def test_a_set_of_numbered_pictures_alone_says_so(tmp_path):
     number_pictures(tmp_path / "set" / "wave" / "1", 6)
     with pytest.raises(ValueError, match=r"Expected at least one usable film.*wave/1: .*folder of 6 numbered pictures"):

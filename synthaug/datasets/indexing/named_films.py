@@ -152,12 +152,15 @@ class NamedFilms(ActionDataset):
         """Return what a film's name states; raises UnknownNameError or OtherClassError."""
 
 
-def choose_classes(classes: Sequence[str] | None, present: Iterable[str]) -> tuple[str, ...]:
+def choose_classes(
+    classes: Sequence[str] | None, present: Iterable[str], *, faults: Mapping[str, str] | None = None
+) -> tuple[str, ...]:
     """Return the class names to use, in the order of their labels.
 
     Args:
         classes: The names that the user chose; None takes all that are present, sorted.
         present: Class names that have films.
+        faults: What may be film but cannot be read, as `search_films` found it; it may explain why a class has none.
 
     Raises:
         ValueError: If a chosen class has no film or is named twice, or none is chosen.
@@ -169,6 +172,9 @@ def choose_classes(classes: Sequence[str] | None, present: Iterable[str]) -> tup
     unknown = next((name for name in names if name not in there), None)
     if unknown is not None:
         close = difflib.get_close_matches(unknown, there, n=1)
+        lost = next((why for path, why in (faults or {}).items() if unknown in path.split("/")), None)
+        if lost is not None:
+            raise ValueError(f"Expected dataset.classes to name classes that have films, got {unknown!r}. {lost}")
         raise ValueError(
             f"Expected dataset.classes to name classes that have films, got {unknown!r}."
             f"{f' Did you mean {close[0]!r}?' if close else ''} Choose from: {', '.join(there)}."
