@@ -14,7 +14,7 @@ from synthaug.datasets.indexing.finding import search_films
 from synthaug.datasets.indexing.index import VideoIndex
 from synthaug.datasets.indexing.intervals import MAX_OVERLAP, Interval, join_intervals, trim_overlaps
 from synthaug.datasets.indexing.keys import sort_by_key
-from synthaug.datasets.indexing.named_films import choose_classes, count_unusual
+from synthaug.datasets.indexing.named_films import advise, choose_classes, count_unusual
 from synthaug.datasets.indexing.tables import TableRow, read_table
 from synthaug.files import user_cache
 from synthaug.structures import Record
@@ -208,7 +208,7 @@ class Folder(ActionDataset):
         if found.quarantine or found.notes:
             counts = ", ".join(f"{number} {what.replace('_', ' ')}" for what, number in sorted(found.notes.items()))
             left_out = f"{len(found.quarantine)} entries left out{f', {counts}' if counts else ''}"
-            logger.warning("%s: %d clips; %s.", self.root, len(records), left_out)
+            logger.warning("%s: %d clips; %s.%s", self.root, len(records), left_out, advise(found.notes))
         return found
 
     def _find_unnamed(self, records: Sequence[Record]) -> dict[str, frozenset[str]]:

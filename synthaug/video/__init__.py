@@ -15,6 +15,7 @@ from synthaug.video.frames import stream_frames as stream_frames
 from synthaug.video.pictures import Frame as Frame
 from synthaug.video.pictures import is_plain as is_plain
 from synthaug.video.pictures import to_picture as to_picture
+from synthaug.video.probing import LOST as LOST
 from synthaug.video.probing import MENDED as MENDED
 from synthaug.video.probing import PICTURE_FROM as PICTURE_FROM
 from synthaug.video.probing import VideoInfo as VideoInfo

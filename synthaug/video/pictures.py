@@ -5,6 +5,7 @@ from typing import TypeAlias
 import av
 import cv2
 import numpy as np
+from av.sidedata.sidedata import SideData
 from av.video.stream import VideoStream
 from jaxtyping import UInt8
 
@@ -64,7 +65,7 @@ def orientation_of(frame: av.VideoFrame) -> Orientation:
         FFmpeg, libavutil/display.h.
     """
     side = frame.side_data.get("DISPLAYMATRIX")
-    if side is None:
+    if not isinstance(side, SideData):
         return False, False, False
     a, b, _, c, d = (int(number) for number in np.frombuffer(bytes(side), "<i4")[:5])
     if abs(b) + abs(c) > abs(a) + abs(d):

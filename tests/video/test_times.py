@@ -12,6 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from synthaug.cli.main import main
 from synthaug.datasets.folder import Folder
 from synthaug.datasets.indexing.scanning import Copies, examine, scan
 from synthaug.testing.datasets import example_film
@@ -270,13 +271,16 @@ def test_damage_inside_a_packet_does_not_shift_what_follows(tmp_path):
         read_frames(sound, [3, 150, 299])
 
 
-def test_training_clips_of_a_damaged_film_are_read(tmp_path):
+def test_training_clips_of_a_damaged_film_are_read(tmp_path, caplog, capsys):
     times = np.arange(300) / 30
     (tmp_path / "set" / "wave").mkdir(parents=True)
     spoil(encode(tmp_path / "a.mp4", example_film(300), times), tmp_path / "set" / "wave" / "a.mp4", 150)
     folder = Folder(tmp_path / "set", cache=tmp_path / "cache")
     assert folder.notes["films_with_lost_pictures"] == 1
     (record,) = folder.records
+    assert "`synthaug data scan`" in caplog.text
+    assert main(["data", "scan", f"dataset.root={folder.root}", "dataset=folder", "--workers", "1"]) == 0
+    assert "1 of its pictures cannot be decoded" in " ".join(capsys.readouterr().out.split())
     assert record.end == pytest.approx(10.0)
     clip = read_clip(record, offset=4.5, fps=30.0, num_frames=40, size=(24, 32))
     assert clip.video.shape == (40, 3, 24, 32) and clip.looped == 0

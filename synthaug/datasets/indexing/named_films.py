@@ -14,7 +14,7 @@ from synthaug.datasets.indexing.index import VideoIndex
 from synthaug.datasets.indexing.keys import sort_by_key
 from synthaug.files import user_cache
 from synthaug.structures import Record
-from synthaug.video import FileKey, VideoInfo, file_key, remember
+from synthaug.video import LOST, FileKey, VideoInfo, file_key, remember
 
 logger = logging.getLogger(__name__)
 
@@ -231,6 +231,12 @@ def count_unusual(infos: Iterable[VideoInfo]) -> dict[str, int]:
     return counts
 
 
+def advise(notes: Mapping[str, int]) -> str:
+    """A sentence for the log about film that is damaged and used nevertheless; empty if none is."""
+    number = notes.get(f"films_with_{LOST}", 0)
+    return f" Run `synthaug data scan` to see the {number} films with lost pictures by name." if number else ""
+
+
 def probe_films(listing: FilmListing, *, cache: Path, title: str) -> ProbedFilms:
     """Probe every film that the index does not hold; unreadable films go into quarantine.
 
@@ -260,5 +266,6 @@ def probe_films(listing: FilmListing, *, cache: Path, title: str) -> ProbedFilms
             "the first of these, or unpack the archives again."
         )
     left_out = ", ".join(f"{number} {what.replace('_', ' ')}" for what, number in sorted(notes.items()))
-    logger.info("%s: %d clips, %d in quarantine%s.", title, len(records), len(quarantine), left_out and f", {left_out}")
+    said = f"{f', {left_out}' if left_out else ''}.{advise(notes)}"
+    logger.info("%s: %d clips, %d in quarantine%s", title, len(records), len(quarantine), said)
     return ProbedFilms(sort_by_key(records), quarantine, notes, {file_key(path): info for path, info in infos.items()})
