@@ -83,10 +83,8 @@ def _print_findings(findings: "Sequence[ScanFinding]", *, title: str) -> None:
         console.print(f"and {len(broken) - _MAX_LISTED} more, in quarantine with their reasons.", style="dim")
     damaged = [finding for finding in findings if finding.info and LOST in finding.notes]
     for finding in damaged[:_MAX_LISTED]:
-        number = finding.notes[LOST]
-        console.print(
-            f"{finding.film[0]}: {number} of its pictures cannot be decoded; the others are used.", style="dim"
-        )
+        said = f"{finding.film[0]}: {finding.notes[LOST]} of its pictures cannot be decoded; the others are used."
+        console.print(said, style="dim", markup=False)
     if len(damaged) > _MAX_LISTED:
         console.print(f"and {len(damaged) - _MAX_LISTED} more films with such pictures.", style="dim")
 

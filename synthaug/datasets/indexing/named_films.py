@@ -233,8 +233,8 @@ def count_unusual(infos: Iterable[VideoInfo]) -> dict[str, int]:
 
 def advise(notes: Mapping[str, int]) -> str:
     """A sentence for the log about film that is damaged and used nevertheless; empty if none is."""
-    number = notes.get(f"films_with_{LOST}", 0)
-    return f" Run `synthaug data scan` to see the {number} films with lost pictures by name." if number else ""
+    damaged = f"films_with_{LOST}" in notes
+    return " Run `synthaug data scan` for the names of the films with lost pictures." if damaged else ""
 
 
 def probe_films(listing: FilmListing, *, cache: Path, title: str) -> ProbedFilms:
