@@ -20,7 +20,7 @@ def test_points_in_stored_pixels_give_the_motion_of_the_round_picture():
         return lift_person([[Detection(one, sure)] for one in pixels], COCO_WHOLEBODY_133, film, Choice())
 
     one = lift(round_pixels, FilmFormat(20.0, 360, 640))
-    other = lift(round_pixels * [0.75, 1.0], FilmFormat(20.0, 360, 640, stretch=4 / 3))
+    other = lift(round_pixels * [0.75, 1.0], FilmFormat(20.0, 360, 480, stretch=4 / 3))
     assert torch.allclose(one.motion.pose, other.motion.pose, atol=1e-3)
     assert torch.allclose(one.motion.transl, other.motion.transl, atol=1e-3)
     assert (other.camera.width, other.camera.height) == (640, 360)

@@ -193,7 +193,7 @@ def test_smaller_copies_of_odd_film_are_its_picture(tmp_path):
 def test_keypoints_are_measured_in_stored_pixels(tmp_path):
     path = encode(tmp_path / "a.mp4", disc(240, 320, Fraction(4, 3)), aspect=Fraction(4, 3))
     film = film_format(Record("a", path, 0, "a", "", 0.0, 0.1), fps=None, size=None)
-    assert (film.height, film.width, film.stretch) == (240, 427, pytest.approx(427 / 320))
+    assert (film.height, film.width, film.stretch) == (240, 320, pytest.approx(427 / 320))
 
 
 # ---- HDR ----
