@@ -31,8 +31,8 @@ class Record:
         label: Index into the data set's `classes`.
         subject: Who is seen; the parts of a cross-subject split share no subject.
         camera: Name of the camera or view that filmed it; empty where unknown.
-        start: Seconds into the file.
-        end: Seconds into the file, beyond `start`.
+        start: Seconds since the first picture of the file; players count from its sound if that begins earlier.
+        end: Seconds since the first picture, beyond `start`.
     """
 
     key: str

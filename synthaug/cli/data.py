@@ -66,6 +66,7 @@ def _print_findings(findings: "Sequence[ScanFinding]", *, title: str) -> None:
     from rich.table import Table
 
     from synthaug.datasets.indexing.summary import summarize_findings
+    from synthaug.video import LOST
 
     known = summarize_findings(findings)
     table = Table(title=title, title_justify="left", show_header=False)
@@ -80,6 +81,12 @@ def _print_findings(findings: "Sequence[ScanFinding]", *, title: str) -> None:
         console.print(finding.fault, style="dim", markup=False)
     if len(broken) > _MAX_LISTED:
         console.print(f"and {len(broken) - _MAX_LISTED} more, in quarantine with their reasons.", style="dim")
+    damaged = [finding for finding in findings if finding.info and LOST in finding.notes]
+    for finding in damaged[:_MAX_LISTED]:
+        said = f"{finding.film[0]}: {finding.notes[LOST]} of its pictures cannot be decoded; the others are used."
+        console.print(said, style="dim", markup=False)
+    if len(damaged) > _MAX_LISTED:
+        console.print(f"and {len(damaged) - _MAX_LISTED} more films with such pictures.", style="dim")
 
 
 def _weights(chosen: argparse.Namespace) -> int:

@@ -10,10 +10,11 @@ from pathlib import Path, PurePosixPath
 from typing import final
 
 from synthaug.datasets import ActionDataset, DatasetNotFoundError
+from synthaug.datasets.indexing.finding import search_films
 from synthaug.datasets.indexing.index import VideoIndex
 from synthaug.datasets.indexing.intervals import MAX_OVERLAP, Interval, join_intervals, trim_overlaps
 from synthaug.datasets.indexing.keys import sort_by_key
-from synthaug.datasets.indexing.named_films import choose_classes, find_films
+from synthaug.datasets.indexing.named_films import advise, choose_classes, count_unusual
 from synthaug.datasets.indexing.tables import TableRow, read_table
 from synthaug.files import user_cache
 from synthaug.structures import Record
@@ -40,7 +41,8 @@ class Folder(ActionDataset):
                 1.mp4               no subject: the film stands for its own
 
         or a table, `root/<csv>`, with a header. The columns file and label are required; subject, camera, start and end
-        (in seconds) are optional. `indexing.tables.ALIASES` lists other accepted names. Several rows may name one file:
+        (in seconds, as players show them) are optional. `indexing.tables.ALIASES` lists other accepted names. Several
+        rows may name one file:
 
             file,label,subject,camera,start,end
             kitchen/1.mp4,drink,ann,left,0.5,3.2
@@ -49,9 +51,9 @@ class Folder(ActionDataset):
     Dataset classes:
         The sub-folders or the labels of the table, sorted; `classes` selects and orders them.
 
-    Keys are paths relative to root, with `#start-end` where the interval is not the whole film. Hidden files, folders
-    without film and other kinds of files are ignored. Each film is probed once; the film index in `cache` keeps what
-    was found.
+    Keys are paths relative to root, with `#start-end` where the interval is not the whole film. Links to folders are
+    followed. Hidden files, empty folders, and what lies beside film (tables, skeletons, sound, pictures) are ignored.
+    Each film is probed once; the film index in `cache` keeps what was found.
 
     Overlapping intervals:
         A clip has one label, so film in which two things happen is not usable. Among the chosen classes, intervals of
@@ -65,7 +67,8 @@ class Folder(ActionDataset):
 
     Unusable entries:
         Unreadable films, rows that cannot be parsed and intervals of which nothing is left go into `quarantine` with
-        the reason. A table that names a missing file is an error.
+        the reason; so do folders of numbered pictures, films with unknown suffixes, folders whose files are all of
+        unknown kinds, and links that lead nowhere. A table that names a missing file is an error.
 
     Protocols:
         `CrossSubject` (the default, if subjects are known), `CrossView`, `Holdout`, `Predefined` (for folders that are
@@ -109,7 +112,8 @@ class Folder(ActionDataset):
             )
         self._faults: dict[str, str] = {}
         if csv is None:
-            rows = _list_rows(self.root)
+            found = search_films(self.root)
+            rows, self._faults = _list_rows(self.root, found.films), found.faults
         else:
             rows, self._faults = read_table(self.root / csv)
         if self._faults and not rows:
@@ -119,7 +123,7 @@ class Folder(ActionDataset):
                 f"Expected labelled film in dataset.root={str(self.root)!r}, got none. Add <class>/<clip>.mp4 (or avi, "
                 "mkv, mov, webm), or set dataset.csv to a table of the films."
             )
-        self._classes = choose_classes(classes, {row.label for row in rows})
+        self._classes = choose_classes(classes, {row.label for row in rows}, faults=self._faults)
         rows = _resolve_files(self.root, [row for row in rows if row.label in self._classes])
         self._rows = tuple(_fill_subject(row, subject_pattern) for row in rows)
         pairs = zip(rows, self._rows, strict=True)
@@ -187,11 +191,11 @@ class Folder(ActionDataset):
             quarantine=self._faults | {rows[path][0].file: reason for path, reason in faults.items()}
         )
         found.count("film_indices_ignored", index.ignored)
+        for what, number in count_unusual(infos.values()).items():
+            found.count(what, number)
         records = []
         for path, info in infos.items():
             found.infos[file_key(path)] = info
-            if info.duration < 0.9 * info.announced:
-                found.count("films_shorter_than_announced")
             records += self._make_records(path, info, rows[path], found)
         if not records:
             raise ValueError(_explain_empty(self.root, found.quarantine))
@@ -204,7 +208,7 @@ class Folder(ActionDataset):
         if found.quarantine or found.notes:
             counts = ", ".join(f"{number} {what.replace('_', ' ')}" for what, number in sorted(found.notes.items()))
             left_out = f"{len(found.quarantine)} entries left out{f', {counts}' if counts else ''}"
-            logger.warning("%s: %d clips; %s.", self.root, len(records), left_out)
+            logger.warning("%s: %d clips; %s.%s", self.root, len(records), left_out, advise(found.notes))
         return found
 
     def _find_unnamed(self, records: Sequence[Record]) -> dict[str, frozenset[str]]:
@@ -239,16 +243,20 @@ class Folder(ActionDataset):
 
     def _cut_to_film(self, row: TableRow, info: VideoInfo, found: "_FolderContents") -> Interval | None:
         """The row's interval within the film; None if nothing of it is in the film."""
-        end = info.duration if row.end is None else min(row.end, info.duration)
-        if end - row.start <= MAX_OVERLAP:
+        # A table counts from the start of the file, as players do; a record from its first picture.
+        first, last = info.start, info.start + info.duration
+        start, end = max(row.start, first), last if row.end is None else min(row.end, last)
+        if end - start <= MAX_OVERLAP:
+            which = f"whose picture begins at {first:.2f} s and" if first else "which"
             found.quarantine[f"{row.place}: {row.file}"] = (
-                f"{row.label} from {row.start:g} to {row.end or end:g} s has no length within the film, which ends at "
-                f"{info.duration:.2f} s"
+                f"{row.label} from {row.start:g} to {row.end or end:g} s has no length within the film, {which} ends "
+                f"at {last:.2f} s"
             )
             return None
         # Annotations are rounded to a tenth of a second; only a larger difference is counted.
-        found.count("intervals_cut_at_the_end", int(row.end is not None and row.end > info.duration + 0.1))
-        return Interval(self.classes.index(row.label), row.subject, row.start, end)
+        found.count("intervals_cut_at_the_end", int(row.end is not None and row.end > last + 0.1))
+        found.count("intervals_cut_at_the_start", int(0 < row.start < first - 0.1))
+        return Interval(self.classes.index(row.label), row.subject, start - first, end - first)
 
 
 @dataclass
@@ -269,12 +277,12 @@ class _FolderContents:
 
 def _record_key(file: str, interval: Interval, info: VideoInfo) -> str:
     whole = interval.start == 0 and interval.end >= info.duration
-    return file if whole else f"{file}#{interval.start:.2f}-{interval.end:.2f}"
+    return file if whole else f"{file}#{info.start + interval.start:.2f}-{info.start + interval.end:.2f}"
 
 
-def _list_rows(root: Path) -> list[TableRow]:
+def _list_rows(root: Path, films: Sequence[Path]) -> list[TableRow]:
     """List the films in sub-folders, each with its class and subject."""
-    files = [path.relative_to(root) for path in find_films(root)]
+    files = [path.relative_to(root) for path in films]
     skipped = 1 if _is_divided(root, {file.parts[0] for file in files if len(file.parts) > 1}) else 0
     rows = []
     for file in files:

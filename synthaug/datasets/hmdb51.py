@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import final
 
 from synthaug.datasets import DatasetNotFoundError
-from synthaug.datasets.indexing.named_films import NamedFilm, NamedFilms, OtherClassError, choose_classes, find_films
+from synthaug.datasets.indexing.finding import search_films
+from synthaug.datasets.indexing.named_films import NamedFilm, NamedFilms, OtherClassError, choose_classes
 
 _NAME = re.compile(r"(?P<source>.+)_[fuhl]_(?:cm|nm)_np[0-9]_(?P<view>fr|ba|le|ri)_(?:goo|med|bad)_[0-9]+")
 
@@ -57,7 +58,8 @@ class Hmdb51(NamedFilms):
     ) -> None:
         folder = Path(root).expanduser().absolute()
         place = folder / "hmdb51_org" if (folder / "hmdb51_org").is_dir() else folder
-        films = [path for path in find_films(place) if path.parent != place]
+        found = search_films(place, base=folder)
+        films = [path for path in found.films if path.parent != place]
         if not films:
             raise DatasetNotFoundError(
                 f"HMDB51 isn't at dataset.root={str(folder)!r}: it has no film. Expected "
@@ -65,8 +67,8 @@ class Hmdb51(NamedFilms):
                 "Download hmdb51_org.rar and test_train_splits.rar from serre-lab.clps.brown.edu, unpack them and the "
                 "archive of each class there, then set dataset.root; or try dataset=demo."
             )
-        self._classes = choose_classes(classes, [path.parent.name for path in films])
-        super().__init__(folder, iter(films), title="HMDB51", cache=cache)
+        self._classes = choose_classes(classes, [path.parent.name for path in films], faults=found.faults)
+        super().__init__(folder, iter(films), title="HMDB51", cache=cache, faults=found.faults)
 
     @property
     def classes(self) -> tuple[str, ...]:

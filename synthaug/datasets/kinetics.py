@@ -7,6 +7,7 @@ from typing import final
 
 from synthaug.datasets import DatasetNotFoundError
 from synthaug.datasets.indexing.arguments import require_list
+from synthaug.datasets.indexing.finding import find_films
 from synthaug.datasets.indexing.lists import read_list
 from synthaug.datasets.indexing.named_films import (
     NamedFilm,
@@ -14,7 +15,6 @@ from synthaug.datasets.indexing.named_films import (
     OtherClassError,
     UnknownNameError,
     choose_classes,
-    find_films,
 )
 
 _NAME = re.compile(r"(.+)_[0-9]{6}_[0-9]{6}")

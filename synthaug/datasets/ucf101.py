@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import final
 
 from synthaug.datasets import DatasetNotFoundError
+from synthaug.datasets.indexing.finding import search_films
 from synthaug.datasets.indexing.named_films import (
     NamedFilm,
     NamedFilms,
     OtherClassError,
     UnknownNameError,
     choose_classes,
-    find_films,
 )
 
 _NAME = re.compile(r"v_[A-Za-z]+_g([0-9]{2})_c[0-9]{2}")
@@ -67,7 +67,8 @@ class Ucf101(NamedFilms):
     ) -> None:
         folder = Path(root).expanduser().absolute()
         place = folder / "UCF-101" if (folder / "UCF-101").is_dir() else folder
-        films = [path for path in find_films(place) if path.parent != place]
+        found = search_films(place, base=folder)
+        films = [path for path in found.films if path.parent != place]
         if not films:
             raise DatasetNotFoundError(
                 f"UCF101 isn't at dataset.root={str(folder)!r}: it has no film. Expected UCF-101/<Class>/<name>.avi, "
@@ -77,8 +78,10 @@ class Ucf101(NamedFilms):
             )
         names = {path.parent.name for path in films}
         index = folder / "ucfTrainTestlist" / "classInd.txt"
-        self._classes = _sort_officially(names, index) if classes is None else choose_classes(classes, names)
-        super().__init__(folder, iter(films), title="UCF101", cache=cache)
+        self._classes = (
+            _sort_officially(names, index) if classes is None else choose_classes(classes, names, faults=found.faults)
+        )
+        super().__init__(folder, iter(films), title="UCF101", cache=cache, faults=found.faults)
 
     @property
     def classes(self) -> tuple[str, ...]:

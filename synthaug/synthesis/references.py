@@ -12,6 +12,7 @@ from synthaug.motions import MotionSource, UnusableClipError
 from synthaug.progress import track
 from synthaug.structures import Record, Reference
 from synthaug.synthesis.gravity import align_gravity
+from synthaug.video import picture_notes
 from synthaug.workers import find_unforkable, work_in_processes
 
 logger = logging.getLogger(__name__)
@@ -250,6 +251,8 @@ def _path(record: Record, source: MotionSource, cache: Path | None) -> Path | No
     if cache is None:
         return None
     states = [state for path in (record.path, *source.reads(record)) for state in _states(path)]
+    unusual = picture_notes(record.path)  # empty for most film, so that its motions keep the names they always had
+    states += [unusual] if unusual else []
     name = digest_of(source.fingerprint, record.key, record.path.name, *states, repr((record.start, record.end)))
     return cache / name[:2] / f"{name}.npz"
 

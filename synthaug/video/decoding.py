@@ -6,15 +6,16 @@ from pathlib import Path
 from typing import TypeAlias
 
 import av
-import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
-from jaxtyping import UInt8
 
-SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")
+from synthaug.video.pictures import Frame, make_square
+
+SUFFIXES = (
+    ".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".mts", ".m2ts", ".m2t", ".ts", ".3gp",
+    ".3g2", ".flv", ".f4v", ".gif", ".ogv", ".vob", ".mxf", ".asf", ".divx", ".dv", ".qt", ".mpe", ".m2v",
+)  # fmt: skip
 """Suffixes of film when a folder is searched."""
-
-Frame: TypeAlias = UInt8[np.ndarray, "height width 3"]
 
 FileKey: TypeAlias = tuple[str, int, int]
 """Absolute path, size in bytes and time of change in ns: identify a file's content without reading it."""
@@ -64,6 +65,11 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
                     f"{container.format.long_name or container.format.name} with "
                     f"{len(container.streams.audio)} audio streams. Leave it out, or export it again with its pictures."
                 )
+            if stream.codec_context is None:
+                raise VideoError(
+                    f"Expected {str(path)!r} to be of a codec that FFmpeg knows, got another. Convert it to H.264; if "
+                    "others of its kind are read, copy it again; or leave it out."
+                )
             stream.codec_context.thread_count = 1  # workers are the parallelism; more threads gain nothing on 2 cores
             yield container, stream
     except (av.error.FFmpegError, OSError, EOFError) as error:
@@ -73,31 +79,52 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         ) from error
 
 
+def holds_film(path: Path) -> bool:
+    """Whether a file holds moving pictures, whatever its name."""
+    try:
+        with open_video(path) as (container, _):
+            name = container.format.name
+            return "image2" not in name and not name.endswith("_pipe")  # a single picture
+    except VideoError:
+        return False
+
+
 def _reason(error: BaseException) -> str:
     """The library's error message in a few words, without path and trace."""
     text = str(getattr(error, "strerror", None) or error or type(error).__name__)
     return text.strip().splitlines()[0][:120] if text.strip() else type(error).__name__
 
 
+def decode_or_none(container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame | None]:
+    """Decode frames in order of presentation; None stands for each packet that cannot be decoded.
+
+    Decoders go on after it, so one bad packet costs one picture.
+    """
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+        except (av.error.InvalidDataError, EOFError):
+            return  # the container itself breaks off
+        if packet is None:
+            return
+        try:
+            frames = packet.decode()
+        except av.error.FFmpegError:
+            yield None
+        else:
+            yield from (frame for frame in frames if isinstance(frame, av.VideoFrame))
+
+
 def decode_frames(container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
-    """Decode frames in order of presentation, up to the first packet that cannot be decoded."""
-    try:
-        yield from container.decode(stream)
-    except (av.error.InvalidDataError, EOFError):
-        return
+    """Decode frames in order of presentation; packets that cannot be decoded are left out."""
+    return (frame for frame in decode_or_none(container, stream) if frame is not None)
 
 
-def rotate_upright(frame: av.VideoFrame) -> Frame:
-    """Return a frame's sRGB pixels, rotated as the file asks: decord does so itself, PyAV does not."""
-    pixels = frame.to_ndarray(format="rgb24")
-    turns = round(frame.rotation / 90) % 4
-    return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
+def frames_in_order(path: Path | str) -> Iterator[av.VideoFrame | None]:
+    """Decode every frame in order; None stands for each packet that cannot be decoded. Seeking must agree with it.
 
-
-def frames_in_order(path: Path | str) -> Iterator[av.VideoFrame]:
-    """Decode every frame in order, from the first to the last that can be decoded; seeking must agree with it.
-
-    Frames are not rotated; `rotate_upright` does that.
+    Frames are not turned; `to_picture` does that.
 
     Raises:
         VideoError: If the file cannot be read.
@@ -105,23 +132,14 @@ def frames_in_order(path: Path | str) -> Iterator[av.VideoFrame]:
     path = Path(path)
     file_key(path)
     with open_video(path) as (container, stream):
-        yield from decode_frames(container, stream)
+        yield from decode_or_none(container, stream)
 
 
-def read_with_pyav(path: Path, indices: Sequence[int]) -> Iterator[tuple[int, Frame]]:
-    """Decode forwards from the first frame; yield the frames with these indices."""
-    left = set(indices)
-    with open_video(path) as (container, stream):
-        for index, frame in enumerate(decode_frames(container, stream)):
-            if index in left:
-                left.remove(index)
-                yield index, rotate_upright(frame)
-            if not left:
-                return
+def read_with_decord(path: Path, indices: Sequence[int], pixel_aspect: float = 1.0) -> Iterator[tuple[int, Frame]]:
+    """Seek to the frames with these indices; right only for films whose `seek_ok` is true.
 
-
-def read_with_decord(path: Path, indices: Sequence[int]) -> Iterator[tuple[int, Frame]]:
-    """Seek to the frames with these indices; right only for films whose `seek_ok` is true."""
+    decord turns pictures upright itself, but leaves them mirrored, with pixels that are not square, and as bright.
+    """
     import decord
     from decord._ffi.base import DECORDError
 
@@ -129,7 +147,8 @@ def read_with_decord(path: Path, indices: Sequence[int]) -> Iterator[tuple[int, 
         reader = decord.VideoReader(str(path), num_threads=1)
         for first in range(0, len(indices), _CHUNK):
             chunk = list(indices[first : first + _CHUNK])
-            yield from zip(chunk, reader.get_batch(chunk).asnumpy(), strict=True)
+            for index, picture in zip(chunk, reader.get_batch(chunk).asnumpy(), strict=True):
+                yield index, make_square(picture, pixel_aspect)
     except (DECORDError, RuntimeError, IndexError) as error:
         raise VideoError(
             f"Expected {str(path)!r} as it was probed, got an error of decord: {_reason(error)}. Probe it again if it "

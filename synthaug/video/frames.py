@@ -1,10 +1,12 @@
 """Read frames by index, and clips by seconds."""
 
 import math
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import torch
@@ -12,8 +14,9 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from synthaug.structures import Clip, Record
-from synthaug.video.decoding import Frame, VideoError, read_with_decord, read_with_pyav
-from synthaug.video.probing import VideoInfo, probe
+from synthaug.video.decoding import VideoError, decode_or_none, open_video, read_with_decord
+from synthaug.video.pictures import Frame, to_picture
+from synthaug.video.probing import LOST, VideoInfo, probe, stamp_of
 
 _ROUNDING = 1e-6  # of seconds and of frames: the rounding error of k / fps, far below one frame
 
@@ -94,16 +97,69 @@ def _decode_some(
             f"Expected frames 0 to {info.num_frames - 1} of {str(path)!r}, got {worst}. Choose them with `indices_at`, "
             "which stays inside the film."
         )
-    missing = iter(needed)
-    for index, picture in (read_with_decord if info.reader == "decord" else read_with_pyav)(path, needed):
-        next(missing)
+    done = 0
+    for index, picture in _read(path, needed, info):
+        done += 1
         yield index, picture if size is None else resize_frame(picture, size)
-    lost = next(missing, None)
-    if lost is not None:
+    if done < len(needed):
         raise VideoError(
-            f"Expected {info.num_frames} frames in {str(path)!r}, got none from frame {lost} on: the file has "
-            "changed, or is broken in the middle. Copy it again, or leave it out."
+            f"Expected {info.num_frames} frames in {str(path)!r}, got none from frame {needed[done]} on: the file has "
+            "changed, or breaks off. Copy it again, leave it out, or run `synthaug data scan`, which finds such films."
         )
+
+
+def _read(path: Path, needed: Sequence[int], info: VideoInfo) -> Iterator[tuple[int, Frame]]:
+    """Read frames with the reader that `probe` chose; with PyAV after a picture that decord cannot decode."""
+    done = 0
+    if info.reader == "decord":
+        try:
+            for pair in read_with_decord(path, needed, info.pixel_aspect):
+                done += 1
+                yield pair
+            return
+        except VideoError:
+            pass  # PyAV goes on behind what cannot be decoded, and says so
+    yield from _read_with_pyav(path, needed[done:], info)
+
+
+def _read_with_pyav(path: Path, needed: Sequence[int], info: VideoInfo) -> Iterator[tuple[int, Frame]]:
+    """Decode forwards from the first frame; yield the frames with these indices.
+
+    In place of a picture that cannot be decoded, and that `probe` did not notice, the picture before it is given.
+    """
+    left = list(reversed(needed))
+    before: av.VideoFrame | None = None
+    for index, frame in _number_frames(path, info):
+        while left and left[-1] < index:
+            lost = left.pop()
+            warnings.warn(
+                f"Expected {info.num_frames} readable frames in {str(path)!r}, got one that is damaged, frame {lost}. "
+                "The picture before it is shown in its place. Run `synthaug data scan` to count such pictures, or copy "
+                "the film again.",
+                stacklevel=2,
+            )
+            yield lost, to_picture(before or frame, pixel_aspect=info.pixel_aspect)
+        if left and left[-1] == index:
+            yield left.pop(), to_picture(frame, pixel_aspect=info.pixel_aspect)
+        if not left:
+            return
+        before = frame
+
+
+def _number_frames(path: Path, info: VideoInfo) -> Iterator[tuple[int, av.VideoFrame]]:
+    """Decode frames with their indices: counted, but by their seconds behind damage that the count does not know."""
+    count, first, damaged = 0, None, False
+    with open_video(path) as (container, stream):
+        for frame in decode_or_none(container, stream):
+            if frame is None:
+                damaged = not info.notes.get(LOST)
+                continue
+            stamp = stamp_of(frame)
+            first = stamp if count == 0 else first
+            if damaged and stamp is not None and first is not None:
+                count = max(count, indices_at(info, [stamp - first])[0])
+            yield count, frame
+            count += 1
 
 
 def resize_frame(frame: Frame, size: tuple[int, int]) -> UInt8[np.ndarray, "new_height new_width 3"]:

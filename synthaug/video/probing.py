@@ -1,8 +1,10 @@
 """Probe a film: count and time its frames by decoding it, and test decord's random access."""
 
 import importlib.util
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import av
@@ -11,20 +13,28 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from synthaug.video.decoding import (
+    SUFFIXES,
     FileKey,
-    Frame,
     VideoError,
     decode_frames,
+    decode_or_none,
     file_key,
     open_video,
     read_with_decord,
-    rotate_upright,
 )
+from synthaug.video.packets import begins_well, is_in_order, length_size_of
+from synthaug.video.pictures import Frame, orientation_of, pixel_aspect_of, to_picture
+from synthaug.video.timing import find_timing
+from synthaug.video.tones import is_bright
 
 _HEAD = 64  # frames to decode in order before trusting seeks: several GOPs of ordinary encoders
 _SHORT = 96  # packets up to which decoding everything costs no more than a head and a tail
 _MAX_LOST = 0.1  # share of packets that may fail at the end before a film counts as broken
-_MAX_DRIFT = 0.25  # frames of drift from a constant rate above which every frame's time is kept
+LOST, MENDED = "lost_pictures", "mended_timestamps"
+"""Names of notes."""
+PICTURE_FROM = ", picture from {seconds:.6f} s"
+"""Part of the `comment` tag of a copy without sound: `VideoInfo.start` of its original."""
+_LATE = 0.05  # seconds; sound that is encoded ahead of time (2112 samples of AAC) makes no picture late
 
 
 @dataclass(frozen=True)
@@ -32,14 +42,19 @@ class VideoInfo:
     """What a film holds, as found by decoding, not as its container announces.
 
     Attributes:
-        width: Pixels, upright: after the rotation that the file asks for.
-        height: Pixels, upright.
+        width: Pixels as shown: upright, and square whatever the stored ones are.
+        height: Pixels as shown.
         fps: Mean frames per second.
         num_frames: Frames that can be decoded. Some containers announce one too many, or even a third too many.
         seek_ok: Whether decord's random access gives the same pixels as decoding in order.
         reader: What reads the film: `decord` if `seek_ok`, else `pyav`, forwards from the first frame.
         times: Seconds of each frame since the first; empty if `index / fps` gives the same.
         announced: Duration in seconds that the container announces; 0 if it announces none.
+        start: Seconds from the start of the file, where sound may begin, to the first picture. Players count from
+            there, and so do tables made with them; all else counts from the first picture.
+        pixel_aspect: Width of a stored pixel over its height, upright; 1 if they are square.
+        notes: What makes the film unusual, by name, and how often: `lost_pictures`, `mended_timestamps`,
+            `mirrored_pictures`, `oblong_pixels`, `hdr_light`.
     """
 
     width: int
@@ -50,11 +65,19 @@ class VideoInfo:
     reader: str
     times: tuple[float, ...] = field(default=(), repr=False)
     announced: float = 0.0
+    start: float = 0.0
+    pixel_aspect: float = 1.0
+    notes: dict[str, int] = field(default_factory=dict)
 
     @property
     def duration(self) -> float:
         """Seconds from the first frame to the end of the last."""
         return self.times[-1] + 1 / self.fps if self.times else self.num_frames / self.fps
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether the film ends well before the end that its container announces."""
+        return self.start + self.duration < 0.9 * self.announced
 
 
 _KNOWN: dict[FileKey, VideoInfo] = {}  # probed files; a pure function of the file, so sharing it is harmless
@@ -69,9 +92,10 @@ def probe(path: Path | str) -> VideoInfo:
     """Count the frames of a film, and test decord's random access.
 
     Short films are decoded whole. Of long films the first 64 frames and everything after the last keyframe are decoded,
-    and the packets in between are counted. decord is trusted only if six seeks and the last frame have the same pixels
-    as PyAV's decoding in order, because it silently returns other frames of AVI with B-frames (dmlc/decord#195). A film
-    ends at its first packet that cannot be decoded. A process probes an unchanged file once.
+    and the packets in between are counted; if one does not begin as packets do, or their timestamps are not in order,
+    the film is decoded whole. decord is trusted only if six seeks and the last frame have the same pixels as PyAV's
+    decoding in order, because it silently returns other frames of AVI with B-frames (dmlc/decord#195); and only if all
+    pictures can be decoded and no timestamp is wrong. A process probes an unchanged file once.
 
     Raises:
         VideoError: If the file is missing, empty or broken, or has no pictures.
@@ -83,61 +107,139 @@ def probe(path: Path | str) -> VideoInfo:
     return _KNOWN[key]
 
 
+def picture_notes(path: Path) -> str:
+    """A film's `VideoInfo.notes` as a word, for the names of what is kept of its pictures; "" for what is no film.
+
+    It is empty for ordinary film too.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        return ""
+    try:
+        notes = probe(path).notes
+    except VideoError:
+        return ""
+    return ",".join(f"{name}={number}" for name, number in sorted(notes.items()))
+
+
+def correct_timing(info: VideoInfo, stamps: Sequence[float | None], *, failed: int) -> VideoInfo:
+    """What a film holds, after a reading of all its pictures found other times, or pictures that cannot be decoded.
+
+    Args:
+        info: What `probe` said, which may not have looked into the middle.
+        stamps: The timestamp of each picture that was decoded, in seconds; None stands for none.
+        failed: Number of packets that could not be decoded.
+    """
+    timing = find_timing(stamps, info.fps, gaps=failed > 0)
+    lost = _count_lost(info.num_frames + info.notes.get(LOST, 0), len(stamps), failed)
+    sound = not lost and not timing.mended and len(stamps) == info.num_frames
+    if sound or (lost == info.notes.get(LOST, 0) and timing.mended == info.notes.get(MENDED, 0)):
+        return replace(info, num_frames=len(stamps), times=info.times[: len(stamps)])
+    notes = info.notes | {LOST: lost, MENDED: timing.mended}
+    return replace(
+        info,
+        fps=timing.fps,
+        num_frames=len(stamps),
+        times=timing.times,
+        seek_ok=False,
+        reader="pyav",
+        notes={what: number for what, number in notes.items() if number},
+    )
+
+
 def _probe(path: Path) -> VideoInfo:
     packets = _read_packets(path)
     scan = None if len(packets.pts) <= _SHORT or not packets.ordered else _scan_ends(path, packets)
     scan = scan or _scan_whole(path, len(packets.pts))
-    fps, times = _find_rate(scan.times, packets.rate)
-    seek_ok = _test_decord(path, scan.shown)
+    timing = find_timing(scan.stamps, packets.rate, gaps=scan.lost > 0)
+    whole = not scan.lost and not timing.mended
+    seek_ok = whole and _test_decord(path, scan)
     height, width = next(iter(scan.shown.values())).shape[:2]
+    late = packets.late or (0.0 if timing.first is None else timing.first - packets.begins)
+    notes = {LOST: scan.lost, MENDED: timing.mended, **scan.first.notes}
     return VideoInfo(
         width=width,
         height=height,
-        fps=fps,
+        fps=timing.fps,
         num_frames=scan.num_frames,
         seek_ok=seek_ok,
         reader="decord" if seek_ok else "pyav",
-        times=times,
+        times=timing.times,
         announced=packets.announced,
+        start=round(late, 6) if late > _LATE else 0.0,
+        pixel_aspect=scan.first.pixel_aspect,
+        notes={what: number for what, number in notes.items() if number},
     )
 
 
 @dataclass(frozen=True)
 class _Packets:
-    """Timestamps of the compressed pictures, sorted; -1 stands for none."""
+    """Timestamps of the compressed pictures, sorted, and what the container says."""
 
     pts: tuple[int, ...]
     last_key: int
     ordered: bool
     rate: float
     announced: float
+    begins: float
+    late: float
+
+
+@dataclass(frozen=True)
+class _FirstFrame:
+    """What the first frame says of all."""
+
+    pixel_aspect: float
+    notes: dict[str, int]
 
 
 @dataclass(frozen=True, eq=False)
 class _Scan:
-    """The result of decoding in order: the count, each frame's seconds (empty if the file has none), a few frames."""
+    """The result of decoding in order: each frame's timestamp in seconds, a few frames, and how many failed."""
 
-    num_frames: int
-    times: tuple[float, ...]
+    stamps: tuple[float | None, ...]
     shown: dict[int, Frame]
+    first: _FirstFrame
+    lost: int = 0
+
+    @property
+    def num_frames(self) -> int:
+        return len(self.stamps)
 
 
 def _read_packets(path: Path) -> _Packets:
     with open_video(path) as (container, stream):
         rate = float(stream.average_rate or stream.guessed_rate or stream.base_rate or 0)
         announced = _announced_seconds(container, stream)
-        pts, keys = [], []
+        begins = container.start_time / av.time_base if container.start_time is not None else math.inf
+        late = _read_late(container)
+        codec, length_size = stream.codec_context.name, length_size_of(stream.codec_context)
+        pts: list[int | None] = []
+        keys: list[int] = []
+        sound = True
         for packet in container.demux(stream):
             if packet.size and not packet.is_discard:
-                pts.append(-1 if packet.pts is None else packet.pts)
-                if packet.is_keyframe:
-                    keys.append(pts[-1])
+                pts.append(packet.pts)
+                sound = sound and not packet.is_corrupt and begins_well(memoryview(packet), codec, length_size)
+                if packet.is_keyframe and packet.pts is not None:
+                    keys.append(packet.pts)
+        reordered = bool(stream.codec_context.has_b_frames)
     if not pts:
         raise VideoError(
             f"Expected {str(path)!r} to be a whole film, got a header without pictures. Copy it again: it was cut off."
         )
-    ordered = -1 not in pts and len(set(pts)) == len(pts) and bool(keys)
-    return _Packets(tuple(sorted(pts)), max(keys, default=-1), ordered, rate, announced)
+    given = [stamp for stamp in pts if stamp is not None]
+    ordered = len(set(given)) == len(pts) and bool(keys) and is_in_order(given, reordered=reordered)
+    return _Packets(
+        tuple(sorted(given)) if ordered else (0,) * len(pts), max(keys, default=0), ordered and sound, rate, announced,
+        begins, late,
+    )  # fmt: skip
+
+
+def _read_late(container: InputContainer) -> float:
+    """How late the picture of a copy's original starts; 0 if the film is no copy, or of one that starts at once."""
+    comment = next((value for name, value in container.metadata.items() if name.lower() == "comment"), "")
+    found = re.search(r", picture from ([0-9]+\.[0-9]{6}) s$", comment)
+    return float(found[1]) if found else 0.0
 
 
 def _announced_seconds(container: InputContainer, stream: VideoStream) -> float:
@@ -145,6 +247,14 @@ def _announced_seconds(container: InputContainer, stream: VideoStream) -> float:
     if stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
     return container.duration / av.time_base if container.duration else 0.0
+
+
+def _read_first(stream: VideoStream, frame: av.VideoFrame) -> _FirstFrame:
+    transpose, columns, rows = orientation_of(frame)
+    aspect = pixel_aspect_of(stream, frame)
+    mirrored = (transpose + columns + rows) % 2  # an odd number of reflections
+    notes = {"mirrored_pictures": mirrored, "oblong_pixels": int(aspect != 1), "hdr_light": int(is_bright(frame))}
+    return _FirstFrame(aspect, notes)
 
 
 def _frames_to_seek(count: int) -> tuple[int, ...]:
@@ -155,80 +265,83 @@ def _frames_to_seek(count: int) -> tuple[int, ...]:
 def _scan_whole(path: Path, expected: int) -> _Scan:
     chosen = set(_frames_to_seek(min(expected, _HEAD)))
     shown: dict[int, Frame] = {}
-    times: list[float] = []
-    count, last = 0, None
+    stamps: list[float | None] = []
+    failed, last, first = 0, None, None
     with open_video(path) as (container, stream):
-        for count, frame in enumerate(decode_frames(container, stream), start=1):
-            if frame.pts is not None and frame.time_base:
-                times.append(float(frame.pts * frame.time_base))
-            if count - 1 in chosen:
-                shown[count - 1] = rotate_upright(frame)
+        for frame in decode_or_none(container, stream):
+            if frame is None:
+                failed += 1
+                continue
+            first = first or _read_first(stream, frame)
+            if len(stamps) in chosen:
+                shown[len(stamps)] = to_picture(frame, pixel_aspect=first.pixel_aspect)
+            stamps.append(stamp_of(frame))
             last = frame
-    if last is None or count < expected * (1 - _MAX_LOST) - 1:
+    count = len(stamps)
+    if last is None or first is None or count < expected * (1 - _MAX_LOST) - 1:
         raise VideoError(
             f"Expected {str(path)!r} to be a whole film, got {count} readable frames of {expected}. Copy or export it "
             "again, or leave it out."
         )
-    shown.setdefault(count - 1, rotate_upright(last))
-    return _Scan(count, tuple(times) if len(times) == count else (), shown)
+    shown.setdefault(count - 1, to_picture(last, pixel_aspect=first.pixel_aspect))
+    return _Scan(tuple(stamps), shown, first, _count_lost(expected, count, failed))
+
+
+def _count_lost(expected: int, count: int, failed: int) -> int:
+    """Pictures that are missing because packets failed: more than these, where others were built on their pictures."""
+    return max(failed, expected - count) if failed else 0
+
+
+def stamp_of(frame: av.VideoFrame) -> float | None:
+    """A frame's timestamp in seconds, on the film's own clock; None if it has none."""
+    return float(frame.pts * frame.time_base) if frame.pts is not None and frame.time_base else None
 
 
 def _scan_ends(path: Path, packets: _Packets) -> _Scan | None:
     """Scan a film without decoding its middle; None if the ends do not match the packets."""
     pts, shown = packets.pts, {}
     chosen = set(_frames_to_seek(_HEAD))
+    first = None
     with open_video(path) as (container, stream):
-        for index, frame in enumerate(decode_frames(container, stream)):
-            if frame.pts != pts[index]:
+        for index, frame in enumerate(decode_or_none(container, stream)):
+            if frame is None or frame.pts != pts[index]:
                 return None
+            first = first or _read_first(stream, frame)
             if index in chosen:
-                shown[index] = rotate_upright(frame)
+                shown[index] = to_picture(frame, pixel_aspect=first.pixel_aspect)
             if index + 1 == _HEAD:
                 break
         container.seek(packets.last_key, stream=stream, backward=True)
-        tail = [frame.pts for frame in _keep_tail(decode_frames(container, stream), packets.last_key, shown)]
+        tail, last = _keep_tail(decode_frames(container, stream), packets.last_key)
         before = sum(p < packets.last_key for p in pts)
-        if not tail or before < _HEAD or tail != list(pts[before : before + len(tail)]):
+        if last is None or before < _HEAD or tail != list(pts[before : before + len(tail)]):
             return None
         time_base = stream.time_base
+    assert first is not None and time_base is not None, "a stream with timestamps has frames and a time base"
     count = before + len(tail)
-    shown[count - 1] = shown.pop(-1)
-    assert time_base is not None, "a stream with timestamps has a time base"
-    return _Scan(count, tuple(float(p * time_base) for p in pts[:count]), shown)
+    shown[count - 1] = to_picture(last, pixel_aspect=first.pixel_aspect)
+    return _Scan(tuple(float(p * time_base) for p in pts[:count]), shown, first)
 
 
-def _keep_tail(frames: Iterable[av.VideoFrame], first: int, shown: dict[int, Frame]) -> Iterator[av.VideoFrame]:
-    """Yield the frames from the timestamp `first` on; keep the last one's picture in `shown` under the index -1."""
-    last = None
+def _keep_tail(frames: Iterable[av.VideoFrame], begin: int) -> tuple[list[int], av.VideoFrame | None]:
+    """The timestamps of the frames from the timestamp `begin` on, and the last of these frames."""
+    stamps, last = [], None
     for frame in frames:
-        if frame.pts is not None and frame.pts >= first:
-            yield frame
+        if frame.pts is not None and frame.pts >= begin:
+            stamps.append(frame.pts)
             last = frame
-    if last is not None:
-        shown[-1] = rotate_upright(last)
+    return stamps, last
 
 
-def _find_rate(times: tuple[float, ...], announced: float) -> tuple[float, tuple[float, ...]]:
-    """The mean frame rate, and the seconds of each frame if they do not follow a constant rate."""
-    seconds = np.asarray(times) - (times[0] if times else 0.0)
-    if len(times) < 2 or (np.diff(seconds) <= 0).any():
-        return announced or 25.0, ()  # a single picture: any rate is as good; 25 is what FFmpeg assumes for images
-    fps = (len(times) - 1) / float(seconds[-1])
-    if announced and abs(announced / fps - 1) * len(times) < _MAX_DRIFT:
-        fps = announced  # the same within rounding of the timestamps, and exact
-    drift = np.abs(seconds * fps - np.arange(len(times))).max()
-    return fps, tuple(round(float(t), 6) for t in seconds) if drift > _MAX_DRIFT else ()
-
-
-def _test_decord(path: Path, shown: Mapping[int, Frame]) -> bool:
-    """Whether a fresh decord reader seeks to exactly these frames; False without decord."""
+def _test_decord(path: Path, scan: _Scan) -> bool:
+    """Whether a fresh decord reader seeks to exactly the frames of a scan; False without decord."""
     if importlib.util.find_spec("decord") is None:
         return False
-    ranked = sorted(shown)
+    ranked = sorted(scan.shown)
     middle = len(ranked) // 2
     order = ranked[middle::-1] + ranked[middle + 1 :]  # a cold seek, seeks backwards, jumps forwards
     try:
-        pictures = read_with_decord(path, order)
-        return all(np.array_equal(shown[index], picture) for index, picture in pictures)
+        pictures = read_with_decord(path, order, scan.first.pixel_aspect)
+        return all(np.array_equal(scan.shown[index], picture) for index, picture in pictures)
     except VideoError:
         return False

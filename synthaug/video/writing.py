@@ -16,7 +16,10 @@ from synthaug.video.decoding import VideoError, file_key, open_video
 from synthaug.video.probing import VideoInfo
 
 FILMED = "filmed at {width}x{height}"
-"""The `comment` tag of a smaller copy: the size of the original, in whose pixels its annotations are measured."""
+"""The `comment` tag of a smaller copy: the size of the original, in whose pixels its annotations are measured.
+
+`PICTURE_FROM` follows it where the original's picture starts after its sound, which the copy lacks.
+"""
 
 
 def write_video(
@@ -87,11 +90,13 @@ def _encode(
 def filmed_size(path: Path | str, info: VideoInfo) -> tuple[int, int]:
     """Height and width in whose pixels a film's keypoints are measured: for a smaller copy, those of its original.
 
+    These are the stored pixels, upright: detectors do not know that they may not be square.
+
     Raises:
         VideoError: If the file cannot be read as film.
     """
-    tag = re.fullmatch(r"filmed at ([0-9]+)x([0-9]+)", read_metadata(path).get("comment", ""))
-    return (int(tag[2]), int(tag[1])) if tag else (info.height, info.width)
+    tag = re.match(r"filmed at ([0-9]+)x([0-9]+)(?:$|,)", read_metadata(path).get("comment", ""))
+    return (int(tag[2]), int(tag[1])) if tag else (info.height, round(info.width / info.pixel_aspect))
 
 
 def read_metadata(path: Path | str) -> dict[str, str]:

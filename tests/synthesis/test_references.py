@@ -17,6 +17,7 @@ from synthaug.datamodule.guards import check_references
 from synthaug.datasets import LeakError, Split
 from synthaug.motions import MotionSource, UnusableClipError
 from synthaug.synthesis.references import gather, take_shard
+from synthaug.video import file_key, probe, remember
 from synthaug.workers import UNFORKABLE
 
 
@@ -59,6 +60,18 @@ def test_a_changed_recording_is_read_again_and_no_other(records, tmp_path):
     again = gather(records, source, cache=cache)
     assert source.loads == len(records) + 1
     assert [again.by_key[record.key].motion.fps for record in records] == [10, 20, 10, 10]
+
+
+def test_motions_of_film_that_is_shown_in_another_way_are_found_again_and_no_others(records, tmp_path):
+    source, cache = Beside(), tmp_path / "kept"
+    gather(records, source, cache=cache)
+    names = {path.name for path in cache.rglob("*.npz")}
+    # As if an older version had not seen that the second film is stored mirrored.
+    path = records[1].path
+    remember({file_key(path): replace(probe(path), notes={"mirrored_pictures": 1})})
+    gather(records, source, cache=cache)
+    assert source.loads == len(records) + 1
+    assert names < {path.name for path in cache.rglob("*.npz")}
 
 
 def test_folders_count_with_every_file_in_them(records, tmp_path):

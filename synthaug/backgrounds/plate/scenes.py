@@ -18,7 +18,7 @@ from synthaug.backgrounds.plate.silhouettes import MediapipeSegmenter, Segmenter
 from synthaug.files import digest_of, motion_digest, write_atomic
 from synthaug.progress import track
 from synthaug.structures import Record, Reference
-from synthaug.video import VideoError, probe
+from synthaug.video import VideoError, picture_notes, probe
 
 VERSION = 9
 """Raise when the same film would give another plate."""
@@ -178,7 +178,7 @@ def _name(path: Path, film: Film, effort: Effort) -> str:
         digest_of(*map(motion_digest, one.people), one.camera.viewmats, one.camera.Ks) for _, one in performances(film)
     ]
     times = repr([(record.start, record.end) for record, _ in film])
-    mark = "" if state is None else f"{state.st_size}:{state.st_mtime_ns}"
+    mark = "" if state is None else f"{state.st_size}:{state.st_mtime_ns}{picture_notes(path)}"
     return digest_of(path.name, mark, settings, times, *seen)
 
 

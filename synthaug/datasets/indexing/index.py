@@ -18,7 +18,7 @@ from synthaug.structures import Plain
 from synthaug.video import FileKey, VideoError, VideoInfo, file_key, probe, remember
 
 _NAME = "video-index.json"
-_LAYOUT = 1  # version of the file; raised whenever what `probe` finds or how it is written changes
+_LAYOUT = 2  # version of the file; raised whenever what `probe` finds or how it is written changes
 
 
 @final

@@ -2,10 +2,9 @@
 
 import difflib
 import logging
-import os
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from synthaug.datasets.indexing.index import VideoIndex
 from synthaug.datasets.indexing.keys import sort_by_key
 from synthaug.files import user_cache
 from synthaug.structures import Record
-from synthaug.video import SUFFIXES, FileKey, VideoInfo, file_key, remember
+from synthaug.video import LOST, FileKey, VideoInfo, file_key, remember
 
 logger = logging.getLogger(__name__)
 
@@ -94,16 +93,26 @@ class NamedFilms(ActionDataset):
         films: The films in it.
         title: Name of the data set, for progress bars and logs.
         cache: Folder of the film index; None uses the user's cache.
+        faults: What may be film but cannot be read, as `search_films` found it.
 
     Raises:
         ValueError: If two films have the same key.
     """
 
-    def __init__(self, root: Path, films: Iterator[Path], *, title: str, cache: Path | str | None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        films: Iterator[Path],
+        *,
+        title: str,
+        cache: Path | str | None,
+        faults: Mapping[str, str] | None = None,
+    ) -> None:
         self.root = root
         self.cache = Path(cache).expanduser() if cache else user_cache()
         self._title = title
-        self._listing = list_films(root, films, self._parse_name)
+        listing = list_films(root, films, self._parse_name)
+        self._listing = replace(listing, faults=listing.faults | dict(faults or {}))
 
     @property
     def films(self) -> tuple[Path, ...]:
@@ -143,21 +152,15 @@ class NamedFilms(ActionDataset):
         """Return what a film's name states; raises UnknownNameError or OtherClassError."""
 
 
-def find_films(root: Path) -> Iterator[Path]:
-    """Find every film below a folder, in sorted order; hidden files and folders are left out."""
-    for folder, inner, names in os.walk(root):
-        inner[:] = sorted(name for name in inner if not name.startswith("."))
-        for name in sorted(names):
-            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
-                yield Path(folder) / name
-
-
-def choose_classes(classes: Sequence[str] | None, present: Iterable[str]) -> tuple[str, ...]:
+def choose_classes(
+    classes: Sequence[str] | None, present: Iterable[str], *, faults: Mapping[str, str] | None = None
+) -> tuple[str, ...]:
     """Return the class names to use, in the order of their labels.
 
     Args:
         classes: The names that the user chose; None takes all that are present, sorted.
         present: Class names that have films.
+        faults: What may be film but cannot be read, as `search_films` found it; it may explain why a class has none.
 
     Raises:
         ValueError: If a chosen class has no film or is named twice, or none is chosen.
@@ -169,6 +172,9 @@ def choose_classes(classes: Sequence[str] | None, present: Iterable[str]) -> tup
     unknown = next((name for name in names if name not in there), None)
     if unknown is not None:
         close = difflib.get_close_matches(unknown, there, n=1)
+        lost = next((why for path, why in (faults or {}).items() if unknown in path.split("/")), None)
+        if lost is not None:
+            raise ValueError(f"Expected dataset.classes to name classes that have films, got {unknown!r}. {lost}")
         raise ValueError(
             f"Expected dataset.classes to name classes that have films, got {unknown!r}."
             f"{f' Did you mean {close[0]!r}?' if close else ''} Choose from: {', '.join(there)}."
@@ -213,6 +219,24 @@ def list_films(root: Path, paths: Iterator[Path], parse_name: Callable[[Path], N
     return FilmListing(tuple(films[key] for key in sorted(films)), faults, notes)
 
 
+def count_unusual(infos: Iterable[VideoInfo]) -> dict[str, int]:
+    """How many films are shorter than announced, and how many have each of `VideoInfo.notes`, by the data set's notes.
+
+    A count of 0 is left out.
+    """
+    counts: dict[str, int] = {}
+    for info in infos:
+        for what in (*(["shorter_than_announced"] * info.cut_short), *(f"with_{name}" for name in info.notes)):
+            counts[f"films_{what}"] = counts.get(f"films_{what}", 0) + 1
+    return counts
+
+
+def advise(notes: Mapping[str, int]) -> str:
+    """A sentence for the log about film that is damaged and used nevertheless; empty if none is."""
+    damaged = f"films_with_{LOST}" in notes
+    return " Run `synthaug data scan` for the names of the films with lost pictures." if damaged else ""
+
+
 def probe_films(listing: FilmListing, *, cache: Path, title: str) -> ProbedFilms:
     """Probe every film that the index does not hold; unreadable films go into quarantine.
 
@@ -228,8 +252,7 @@ def probe_films(listing: FilmListing, *, cache: Path, title: str) -> ProbedFilms
     infos, broken = index.probe_all([film.path for film in listing.films], title=f"Probing the films of {title}")
     names = {film.path: film.key for film in listing.films}
     quarantine = listing.faults | {names[path]: reason for path, reason in broken.items()}
-    short = sum(info.duration < 0.9 * info.announced for info in infos.values())
-    counts = {"film_indices_ignored": index.ignored, "films_shorter_than_announced": short}
+    counts = {"film_indices_ignored": index.ignored, **count_unusual(infos.values())}
     notes = listing.notes | {what: number for what, number in counts.items() if number}
     records = [
         Record(film.key, film.path, film.label, film.subject, film.camera, 0.0, infos[film.path].duration)
@@ -243,5 +266,6 @@ def probe_films(listing: FilmListing, *, cache: Path, title: str) -> ProbedFilms
             "the first of these, or unpack the archives again."
         )
     left_out = ", ".join(f"{number} {what.replace('_', ' ')}" for what, number in sorted(notes.items()))
-    logger.info("%s: %d clips, %d in quarantine%s.", title, len(records), len(quarantine), left_out and f", {left_out}")
+    said = f"{f', {left_out}' if left_out else ''}.{advise(notes)}"
+    logger.info("%s: %d clips, %d in quarantine%s", title, len(records), len(quarantine), said)
     return ProbedFilms(sort_by_key(records), quarantine, notes, {file_key(path): info for path, info in infos.items()})

@@ -3,7 +3,6 @@
 This is `synthaug data scan`. Its findings are kept in the folder of the film index, and every data set uses them.
 """
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +16,19 @@ from synthaug.datasets.indexing.index import readers
 from synthaug.datasets.indexing.processes import Work, run_jobs
 from synthaug.datasets.indexing.shrinking import MIN_SHORT_SIDE, link, link_rest, shrink
 from synthaug.progress import track
-from synthaug.video import FileKey, VideoError, VideoInfo, file_key, frames_in_order, probe, read_frames, rotate_upright
+from synthaug.video import (
+    MENDED,
+    FileKey,
+    VideoError,
+    VideoInfo,
+    correct_timing,
+    file_key,
+    frames_in_order,
+    probe,
+    read_frames,
+    stamp_of,
+    to_picture,
+)
 
 _SINGLE_FRAMES = 8
 """Random frames to seek one at a time."""
@@ -56,25 +67,44 @@ def examine(path: Path) -> ScanFinding:
 def _read_whole(path: Path, key: FileKey, info: VideoInfo) -> ScanFinding:
     single, row = _choose_frames(info.num_frames, np.random.default_rng(key[1]))
     shown: dict[int, torch.Tensor] = {}
-    count = damaged = untimed = 0
-    last = -math.inf
-    for index, frame in enumerate(itertools.islice(frames_in_order(path), info.num_frames)):
-        count, damaged = index + 1, damaged + bool(frame.is_corrupt)
-        untimed += frame.pts is None or frame.pts <= last
-        last = last if frame.pts is None else frame.pts
-        if index in single or index in row:
-            shown[index] = torch.from_numpy(rotate_upright(frame)).permute(2, 0, 1)
+    stamps: list[float | None] = []
+    damaged = failed = 0
+    for frame in frames_in_order(path):
+        if frame is None:
+            failed += 1
+            continue
+        damaged += bool(frame.is_corrupt)
+        if len(stamps) in single or len(stamps) in row:
+            picture = to_picture(frame, pixel_aspect=info.pixel_aspect)
+            shown[len(stamps)] = torch.from_numpy(picture).permute(2, 0, 1)
+        stamps.append(stamp_of(frame))
+        if len(stamps) == info.num_frames:
+            break
+    count = len(stamps)
     if count < (1 - _MAX_LOST) * info.num_frames or damaged > _MAX_LOST * count:
         raise VideoError(
             f"Expected {str(path)!r} to be a whole film, got {count} of its {info.num_frames} frames, {damaged} of "
             "them damaged. Copy or export it again, or leave it out."
         )
-    notes = {"damaged_pictures": damaged, "pictures_missing": info.num_frames - count, _UNTIMED: untimed}
-    info = replace(info, num_frames=count, times=info.times[:count])
-    if info.reader == "decord" and not all(_seeks_agree(path, info, shown, part) for part in (single, row)):
+    # What `probe` has seen of the damage is no news; the rest lies where it did not look.
+    missing = 0 if failed else info.num_frames - count
+    info = correct_timing(info, stamps, failed=failed)
+    notes = {"damaged_pictures": damaged, "pictures_missing": missing, _UNTIMED: _count_untimed(stamps), **info.notes}
+    # decord conceals damage from whatever it has seen last, which is not what comes before.
+    agrees = not damaged and all(_seeks_agree(path, info, shown, part) for part in (single, row))
+    if info.reader == "decord" and not agrees:
         info = replace(info, seek_ok=False, reader="pyav")
         notes["random_access_wrong"] = 1
     return ScanFinding(key, info, notes={what: number for what, number in notes.items() if number})
+
+
+def _count_untimed(stamps: Sequence[float | None]) -> int:
+    """How many pictures have no timestamp, or none later than those before."""
+    untimed, last = 0, -math.inf
+    for stamp in stamps:
+        untimed += stamp is None or stamp <= last
+        last = last if stamp is None else stamp
+    return untimed
 
 
 def _choose_frames(num_frames: int, rng: np.random.Generator) -> tuple[set[int], set[int]]:
@@ -230,7 +260,8 @@ def scan_film(job: ScanJob) -> tuple[ScanFinding, ...]:
     if info is None or min(info.width, info.height) <= job.short_side:
         return found, _link_original(job, found)
     try:
-        shrink(job.film, job.copy, info=info, short_side=job.short_side, timed=_UNTIMED not in found.notes)
+        timed = not {_UNTIMED, MENDED} & found.notes.keys()
+        shrink(job.film, job.copy, info=info, short_side=job.short_side, timed=timed)
     except VideoError as error:
         # The film has no usable copy. A link in its place lets tables find the file; quarantine gives the reason.
         return found, replace(_link_original(job, found), info=None, fault=str(error))

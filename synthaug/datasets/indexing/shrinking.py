@@ -13,13 +13,15 @@ from av.video.stream import VideoStream
 
 from synthaug.video import (
     FILMED,
+    PICTURE_FROM,
     VideoError,
     VideoInfo,
     filmed_size,
     frames_in_order,
     indices_at,
+    is_plain,
     probe,
-    rotate_upright,
+    to_picture,
 )
 
 MIN_SHORT_SIDE = 32
@@ -27,6 +29,8 @@ MIN_SHORT_SIDE = 32
 _CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".avi": "avi"}
 """Container by suffix. Copies keep their suffix, so that keys stay the same; readers recognise the container by its
 first bytes, so other suffixes hold Matroska."""
+_FINE = Fraction(1, 90_000)
+"""Seconds; the unit of a copy's times where the film has none of its own. MPEG's."""
 _CRF = 20
 """x264's constant rate factor. A copy is compressed twice, so its loss must stay below what is visible."""
 _MAX_TIME_ERROR = 0.25
@@ -57,8 +61,7 @@ def shrink(source: Path, target: Path, *, info: VideoInfo, short_side: int, time
         target: Its copy; the suffix decides the container. Missing folders are made.
         info: What the film holds.
         short_side: Short side of the copy in pixels; even, and shorter than the film's.
-        timed: Whether each frame has a timestamp later than the one before. If not, the frame rate gives the times, as
-            in `probe`.
+        timed: Whether each frame has a timestamp later than the one before. If not, `info` gives the times.
 
     Returns:
         What the copy holds.
@@ -81,22 +84,25 @@ def shrink(source: Path, target: Path, *, info: VideoInfo, short_side: int, time
 def _encode(source: Path, aside: Path, info: VideoInfo, short_side: int, timed: bool) -> None:
     height, width = shrunk_size((info.height, info.width), short_side)
     tall, wide = filmed_size(source, info)
-    frames = itertools.islice(frames_in_order(source), info.num_frames)
+    readable = (frame for frame in frames_in_order(source) if frame is not None)
+    frames = itertools.islice(readable, info.num_frames)
     first = next(frames)
-    base = first.time_base if timed and first.time_base else 1 / Fraction(info.fps).limit_denominator(100_000)
+    rate = Fraction(info.fps).limit_denominator(100_000)
+    base = first.time_base if timed and first.time_base else _FINE if info.times else 1 / rate
     container_name = _CONTAINERS.get(aside.suffix.lower(), "matroska")
     options = {"movflags": "use_metadata_tags+faststart"} if container_name in ("mp4", "mov") else {}
     with av.open(str(aside), "w", format=container_name, options=options) as container:
-        container.metadata["comment"] = FILMED.format(width=wide, height=tall)
-        stream = container.add_stream("libx264", rate=Fraction(info.fps).limit_denominator(100_000))
+        late = PICTURE_FROM.format(seconds=info.start) if info.start else ""
+        container.metadata["comment"] = FILMED.format(width=wide, height=tall) + late
+        stream = container.add_stream("libx264", rate=rate)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.options = {"crf": str(_CRF), "preset": "veryfast", "bf": "0"}
         context = stream.codec_context
         context.time_base, context.gop_size, context.thread_count = base, 12, 1
         _tag_colours(stream, first)
         for index, frame in enumerate(itertools.chain([first], frames)):
-            small = _scale_frame(frame, height, width)
-            small.pts = _ticks_since(frame, first) if timed else index
+            small = _scale_frame(frame, height, width, info.pixel_aspect)
+            small.pts = _ticks_since(frame, first) if timed else _ticks_of(index, info)
             small.time_base = base
             container.mux(stream.encode(small))
         container.mux(stream.encode(None))
@@ -107,17 +113,22 @@ def _ticks_since(frame: av.VideoFrame, first: av.VideoFrame) -> int:
     return frame.pts - first.pts
 
 
+def _ticks_of(index: int, info: VideoInfo) -> int:
+    """A frame's time where the film's own timestamps are not believed: in `_FINE`, or in frames of a constant rate."""
+    return round(info.times[index] / _FINE) if info.times else index
+
+
 def _tag_colours(stream: VideoStream, first: av.VideoFrame) -> None:
-    """Tag the colours as the film does; frames that were rotated went through sRGB and get no tag."""
-    if not first.rotation % 360:
+    """Tag the colours as the film does; frames that were turned, or are of HDR film, went through sRGB: no tag."""
+    if is_plain(first):
         context = stream.codec_context
         context.colorspace, context.color_primaries = first.colorspace, first.color_primaries
         context.color_trc, context.color_range = first.color_trc, 1  # limited range, as `_scale_frame` converts to
 
 
-def _scale_frame(frame: av.VideoFrame, height: int, width: int) -> av.VideoFrame:
-    if frame.rotation % 360:
-        frame = av.VideoFrame.from_ndarray(rotate_upright(frame), format="rgb24")
+def _scale_frame(frame: av.VideoFrame, height: int, width: int, pixel_aspect: float) -> av.VideoFrame:
+    if not is_plain(frame):
+        frame = av.VideoFrame.from_ndarray(to_picture(frame, pixel_aspect=pixel_aspect), format="rgb24")
     return frame.reformat(
         width=width, height=height, format="yuv420p", interpolation=Interpolation.AREA, dst_color_range=1
     )
@@ -166,8 +177,13 @@ def _other_files(folder: Path, copied: set[Path], above: set[Path]) -> Iterator[
     for path in sorted(folder.iterdir()):
         if path in above:
             yield from _other_files(path, copied, above)
-        elif path not in copied:
+        elif path not in copied and not _leads_back(path):
             yield path
+
+
+def _leads_back(path: Path) -> bool:
+    """Whether a path is a link to a folder that it lies in, through which copies would lead to the originals."""
+    return path.is_symlink() and path.resolve() in {parent.resolve() for parent in path.parents}
 
 
 def link(source: Path, target: Path) -> bool:

@@ -46,7 +46,7 @@ def _count_part(findings: Sequence[ScanFinding]) -> Iterator[tuple[str, str]]:
     yield "size", _tally(f"{info.width} x {info.height}" for info in infos)
     yield "rate", _tally(f"{info.fps:.4g} a second" for info in infos)
     yield "read by", _tally(info.reader for info in infos)
-    shorter = sum(info.duration < 0.9 * info.announced for info in infos)
+    shorter = sum(info.cut_short for info in infos)
     yield from (("shorter than announced", f"{shorter:,}"),) if shorter else ()
     for what in sorted({what for finding in findings for what in finding.notes}):
         having = [finding.notes[what] for finding in findings if what in finding.notes]

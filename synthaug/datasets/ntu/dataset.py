@@ -8,13 +8,13 @@ from typing import final
 
 from synthaug.datasets import DatasetNotFoundError
 from synthaug.datasets.indexing.arguments import require_list
+from synthaug.datasets.indexing.finding import find_films
 from synthaug.datasets.indexing.named_films import (
     FilmListing,
     NamedFilm,
     NamedFilms,
     OtherClassError,
     UnknownNameError,
-    find_films,
 )
 from synthaug.datasets.ntu.actions import ACTIONS, INCOMPLETE_120
 

@@ -1,7 +1,7 @@
 """Turn 2D keypoints read from files into a reference: track the people, choose one, and lift the motion to 3D."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -18,6 +18,8 @@ _LEAST_SPAN = 4.0
 """Pixels: the longer side of the smallest person whose pose can be told at all."""
 _MOST_REACH = 10.0
 """Longer sides of the picture: farther outside is nobody who is seen in it."""
+_ROUNDED = 0.02
+"""Difference between the shapes of a film and of its smaller copy that rounding to even pixels explains."""
 
 
 @dataclass(frozen=True)
@@ -26,13 +28,15 @@ class FilmFormat:
 
     Attributes:
         fps: Frames per second.
-        height: Pixels.
-        width: Pixels.
+        height: Pixels, as stored: detectors do not know that these may not be square.
+        width: Pixels, as stored.
+        stretch: Width of such a pixel over its height.
     """
 
     fps: float
     height: int
     width: int
+    stretch: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,11 @@ def film_format(record: Record, *, fps: float | None, size: tuple[int, int] | No
     """
     if record.path.suffix.lower() in SUFFIXES and record.path.exists():
         info = probe(record.path)
-        return FilmFormat(info.fps, *filmed_size(record.path, info))
+        height, width = filmed_size(record.path, info)
+        stretch = (info.width * height) / (info.height * width)
+        if abs(stretch - 1) <= _ROUNDED:
+            return FilmFormat(info.fps, height, width)
+        return FilmFormat(info.fps, height, width, stretch)
     if fps is None or size is None:
         missing = " and ".join(name for name, value in (("fps", fps), ("size", size)) if value is None)
         raise FlawError(f"expected its film beside it, or {missing}, found neither; set {missing}")
@@ -104,10 +112,12 @@ def lift_person(frames: Sequence[Sequence[Detection]], layout: Layout, film: Fil
     """
     one, people = choose_person(frames, fps=film.fps, choice=choice)
     _check_extent(one, film)
+    points = one.points * [film.stretch, 1.0]
+    film = replace(film, width=round(film.width * film.stretch), stretch=1.0)
     K = intrinsics(film.width, film.height, choice.focal)
     found = lift(
         KeypointTrack(
-            pixels=torch.from_numpy(one.points).float(),
+            pixels=torch.from_numpy(points).float(),
             confidence=torch.from_numpy(one.confidence).float(),
             fps=film.fps,
             layout=layout,

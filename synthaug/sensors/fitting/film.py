@@ -16,7 +16,7 @@ from synthaug.compositing.silhouettes import mask_people
 from synthaug.files import digest_of, motion_digest, write_atomic
 from synthaug.progress import track
 from synthaug.structures import ClipFormat, Record, Reference
-from synthaug.video import VideoError, clip_times, indices_at, probe, read_frames
+from synthaug.video import VideoError, clip_times, indices_at, picture_notes, probe, read_frames
 
 _VERSION = 1
 """Raise when the same film would give other figures."""
@@ -86,6 +86,7 @@ def _find_look(record: Record, reference: Reference, clip: ClipFormat, cache: Pa
     try:
         state = record.path.stat()
         what = repr((_VERSION, record.start, record.end, clip, state.st_size, state.st_mtime_ns))
+        what += picture_notes(record.path)
         name = digest_of(record.path.name, what, *map(motion_digest, reference.people), reference.camera.viewmats)
         note = cache / name[:2] / f"{name}.json"
         kept = _read_note(note, record.camera)
