@@ -334,9 +334,10 @@ def _find_gaps(config: "DictConfig") -> list[str]:
     try:
         return sorted(OmegaConf.missing_keys(config))
     except OmegaConfBaseException as error:
+        reason = str(error.msg).splitlines()[0]
         raise ValueError(
-            f"Expected each ${{...}} to name a setting, got {error.full_key} with another ({str(error.msg).splitlines()[0]}). "
-            "or write \\${ for a text that contains ${."
+            f"Expected each ${{...}} to name a setting, got {error.full_key} with another ({reason}). Correct it, or "
+            "write \\${ for a text that contains ${."
         ) from error
 
 

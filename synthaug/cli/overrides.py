@@ -189,10 +189,10 @@ def explain_respelt(words: Sequence[str], before: "DictConfig") -> str | None:
             ):
                 continue
             read = _parse(f"x={token}").value()  # type: ignore[union-attr]
+            quoted = _quote_for_shell(f"{name}={_quote_items(value, _STRUCTURE)}")
             return (
-                f"Expected {word} to be read as it is written, got the number {read} for {token}. Write "
-                f"{_quote_for_shell(f'{name}={_quote_items(value, _STRUCTURE)}')} for the name, with both kinds of quotes since the shell takes the outer ones, or "
-                f"{read} for the number."
+                f"Expected {word} to be read as it is written, got the number {read} for {token}. Write {quoted} for "
+                f"the name, with both kinds of quotes since the shell takes the outer ones, or {read} for the number."
             )
     return None
 

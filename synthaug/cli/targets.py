@@ -68,7 +68,7 @@ def check_origins(tree: Plain) -> None:
 
 
 def check_names(tree: Plain, *, place: str) -> None:
-    """Refuse keys that are no parameters of the class that their node names: a slip in a file, or a word that begins with +.
+    """Refuse keys that are no parameters of the class that their node names: slips in files, or after a +.
 
     Imports what the configuration names, so call it after `check_targets`.
 
