@@ -13,7 +13,7 @@ from synthaug.datasets import ActionDataset
 from synthaug.datasets.indexing.arguments import require_list
 from synthaug.datasets.indexing.index import VideoIndex
 from synthaug.datasets.indexing.keys import sort_by_key
-from synthaug.files import user_cache
+from synthaug.files import normalize_name, user_cache
 from synthaug.structures import Record
 from synthaug.video import SUFFIXES, FileKey, VideoInfo, file_key, remember
 
@@ -153,7 +153,7 @@ def find_films(root: Path) -> Iterator[Path]:
 
 
 def choose_classes(classes: Sequence[str] | None, present: Iterable[str]) -> tuple[str, ...]:
-    """Return the class names to use, in the order of their labels.
+    """Return the class names to use, in Unicode's composed form and in the order of their labels.
 
     Args:
         classes: The names that the user chose; None takes all that are present, sorted.
@@ -162,10 +162,10 @@ def choose_classes(classes: Sequence[str] | None, present: Iterable[str]) -> tup
     Raises:
         ValueError: If a chosen class has no film or is named twice, or none is chosen.
     """
-    there = sorted(set(present))
+    there = sorted({normalize_name(name) for name in present})
     if classes is None:
         return tuple(there)
-    names = tuple(str(name) for name in require_list(classes, "dataset.classes"))
+    names = tuple(normalize_name(str(name)) for name in require_list(classes, "dataset.classes"))
     unknown = next((name for name in names if name not in there), None)
     if unknown is not None:
         close = difflib.get_close_matches(unknown, there, n=1)
@@ -232,7 +232,15 @@ def probe_films(listing: FilmListing, *, cache: Path, title: str) -> ProbedFilms
     counts = {"film_indices_ignored": index.ignored, "films_shorter_than_announced": short}
     notes = listing.notes | {what: number for what, number in counts.items() if number}
     records = [
-        Record(film.key, film.path, film.label, film.subject, film.camera, 0.0, infos[film.path].duration)
+        Record(
+            film.key,
+            film.path,
+            film.label,
+            normalize_name(film.subject),
+            normalize_name(film.camera),
+            0.0,
+            infos[film.path].duration,
+        )  # fmt: skip
         for film in listing.films
         if film.path in infos
     ]
