@@ -54,7 +54,7 @@ def normalize_name(name: str) -> str:
 
 def find_in_any_form(path: Path) -> Path:
     """The path as the disk has it, if its names are there in another form of Unicode; else the path as it is."""
-    if path.exists() or path.parent == path:
+    if path.exists() or path.parent == path or str(path).isascii():  # ASCII has one form
         return path
     folder = find_in_any_form(path.parent)
     wanted = normalize_name(path.name)

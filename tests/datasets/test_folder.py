@@ -537,6 +537,7 @@ def test_a_test_film_that_is_a_training_film_under_another_name_is_a_leak(tmp_pa
     with pytest.raises(LeakError, match="share no film, got one film under two names: .* Remove one of them") as raised:
         check_split(split, protocol.separates, folder.unnamed)
     assert str(ours) in str(raised.value) and str(theirs) in str(raised.value)
+    check_split(split, protocol.separates, folder.unnamed, published=True)
     assert find_overlaps(split)["films of training"]["shared"] == 1
 
 
