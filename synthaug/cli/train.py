@@ -91,6 +91,7 @@ def _train_and_test(config: "DictConfig", folder: Path) -> float:
     begin_run(folder, resolved)
     run = build_run(config, folder)
     loops.check_launch(run.trainer, sweeping=HydraConfig.get().mode == RunMode.MULTIRUN)
+    loops.check_processes(run.trainer, val=len(run.data.split.val), test=len(run.data.split.test))
     if run.trainer.is_global_zero:
         leave_before(run.data, folder)
     fitted = loops.fit(run.trainer, run.training, run.data, loops.find_start(config.ckpt_path, folder))

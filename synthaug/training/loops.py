@@ -129,6 +129,26 @@ def check_launch(trainer: Trainer, *, sweeping: bool) -> None:
         )
 
 
+def check_processes(trainer: Trainer, *, val: int, test: int) -> None:
+    """Refuse more processes than held-out clips before they are started: each needs one, since they wait for another.
+
+    Args:
+        trainer: Its processes share the validation; they share the test too, unless they are forked or spawned.
+        val: Number of validation clips; 0 if there are none.
+        test: Number of test clips.
+
+    Raises:
+        ValueError: If there are too many processes; the message says how many there may be.
+    """
+    tested = 1 if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher) else trainer.world_size
+    for clips, processes, noun in ((val, trainer.world_size, "validation"), (test, tested, "test")):
+        if 0 < clips < processes:
+            raise ValueError(
+                f"Expected at least one {noun} clip for each process, got {clips} for {processes} processes. Set "
+                f"trainer.devices={clips} and trainer.num_nodes=1, or move more clips to the {noun} part."
+            )
+
+
 def export_recognizer(checkpoint: str, metadata: Mapping[str, str]) -> bytes:
     """Export the recognizer in a checkpoint as the content of a safetensors file, for `recognizer.weights=PATH`.
 

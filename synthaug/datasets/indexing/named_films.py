@@ -187,7 +187,7 @@ def choose_classes(classes: Sequence[str] | None, present: Iterable[str]) -> tup
 
 
 def list_films(root: Path, paths: Iterator[Path], parse_name: Callable[[Path], NamedFilm]) -> FilmListing:
-    """List films by what their names state.
+    """List films by what their names state. One in a folder `replacement...` takes the place of its namesake.
 
     Args:
         root: Faults are named by path relative to this folder.
@@ -210,12 +210,22 @@ def list_films(root: Path, paths: Iterator[Path], parse_name: Callable[[Path], N
             notes[str(error)] = notes.get(str(error), 0) + 1
             continue
         if film.key in films:
+            replaced = [one for one in (films[film.key], film) if not _is_replacement(one.path, root)]
+            if len(replaced) == 1:
+                notes["films_replaced"] = notes.get("films_replaced", 0) + 1
+                films[film.key] = film if replaced[0] is films[film.key] else films[film.key]
+                continue
             raise ValueError(
                 f"Expected one film of the clip {film.key!r}, got two: {str(films[film.key].path)!r} and "
-                f"{str(path)!r}. Set dataset.root to the folder of one of the copies."
+                f"{str(path)!r}. Move one of them out of dataset.root: the broken one, if the other replaces it."
             )
         films[film.key] = film
     return FilmListing(tuple(films[key] for key in sorted(films)), faults, notes)
+
+
+def _is_replacement(path: Path, root: Path) -> bool:
+    """Whether a film lies in a folder of replacements, as Kinetics publishes for its damaged films."""
+    return any(part.lower().startswith("replacement") for part in path.relative_to(root).parts[:-1])
 
 
 def probe_films(listing: FilmListing, *, cache: Path, title: str) -> ProbedFilms:
