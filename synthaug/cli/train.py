@@ -25,6 +25,7 @@ def _train(chosen: argparse.Namespace) -> int:
 
     from synthaug.cli.configs import check_training_words, config_folder
     from synthaug.cli.renames import modernize_overrides
+    from synthaug.cli.stopping import stop_by_signals
 
     parser = get_args_parser()
     words = parser.parse_args(chosen.words)
@@ -33,7 +34,8 @@ def _train(chosen: argparse.Namespace) -> int:
     if not (words.help or words.hydra_help or words.shell_completion or words.config_name or words.config_path):
         check_training_words(words.overrides, multirun=words.multirun, folder=words.config_dir)
     version.setbase("1.3")
-    _run_hydra(words, parser, run_job, str(config_folder()), "config")
+    with stop_by_signals():
+        _run_hydra(words, parser, run_job, str(config_folder()), "config")
     return 0
 
 
@@ -58,9 +60,12 @@ def run_job(config: "DictConfig") -> float:
     from hydra.types import RunMode
 
     from synthaug.cli.errors import plain_words
+    from synthaug.cli.stopping import end_with_leader, remember_place
     from synthaug.runs.folder import leave_failure
 
+    end_with_leader()
     folder = Path(HydraConfig.get().runtime.output_dir)
+    remember_place("hydra.run.dir", folder)
     try:
         return _train_and_test(config, folder)
     except Exception as error:
