@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_limits
 
 UNFORKABLE = ("mediapipe", "onnxruntime")
 """Libraries that do not work in a process whose parent has used them: their threads are not there after a fork."""
-_LOOK_EVERY = 0.5  # seconds between two looks at the parent
+_LOOK_EVERY = 0.5  # seconds between two looks at another process
 _Item = TypeVar("_Item")
 _work: Callable[[Any], object] | None = None
 """What a process of `work_in_processes` does; None in all others."""
@@ -44,24 +44,24 @@ def find_unforkable() -> str | None:
     return next((name for name in UNFORKABLE if name in sys.modules), None)
 
 
-def end_with_parent(parent: int) -> None:
-    """End this process within a second of its parent's end, even if that was killed; and those that this one started.
+def end_when(ended: Callable[[], bool]) -> None:
+    """End this process, and those that it started, within a second of another's end, even if that was killed.
 
     Otherwise it would work on, or wait for ever for work. A thread looks; the system has no other way that works for
-    every parent.
+    every process.
 
     Args:
-        parent: Number of the parent process, as it was when this one started.
+        ended: Whether the other process has ended.
     """
 
     def watch() -> None:
-        while os.getppid() == parent:
+        while not ended():
             time.sleep(_LOOK_EVERY)
         for child in multiprocessing.active_children():
             child.kill()
         os._exit(128 + signal.SIGTERM)
 
-    threading.Thread(target=watch, name="end with parent", daemon=True).start()
+    threading.Thread(target=watch, name="end when another ends", daemon=True).start()
 
 
 def work_in_processes(
@@ -111,7 +111,7 @@ def _begin_work(work: Callable[[Any], object], parent: int) -> None:
     # The terminal sends Ctrl-C to all processes: these end without a traceback, the first one says why.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
-    end_with_parent(parent)
+    end_when(lambda: os.getppid() != parent)
     use_single_thread()
 
 

@@ -164,10 +164,10 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> "DictConfig":
     assert isinstance(tree, dict)
     config = OmegaConf.create(tree)
     old_root = config.dataset.get("root") if "dataset" in config else None
-    paths = dict(word.split("=", 1) for word in overrides if word.startswith(("dataset.root=", "dataset.cache=")))
-    config.merge_with_dotlist([word for word in overrides if word.partition("=")[0] not in paths])
-    for place, path in paths.items():  # as text: YAML would read ~ as null, and 2024_11 as a number
-        OmegaConf.update(config, place, path[1:-1] if path[:1] == path[-1:] and path[:1] in ("'", '"') else path)
+    texts = dict(word.split("=", 1) for word in overrides if word.startswith(("dataset.root=", "dataset.cache=")))
+    config.merge_with_dotlist([word for word in overrides if word.partition("=")[0] not in texts])
+    for place, text in texts.items():  # paths: YAML would read ~ as null, and 2024_11 as a number
+        OmegaConf.update(config, place, text[1:-1] if text[:1] == text[-1:] and text[:1] in ("'", '"') else text)
     if old_root is None or old_root == config.dataset.root:
         return config
     # The file is resolved: what lay below the data set's folder, such as lists and skeletons, moves with it.

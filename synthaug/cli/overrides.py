@@ -295,7 +295,7 @@ def _settings(tree: "DictConfig", above: str = "") -> Iterator[str]:
     from omegaconf import DictConfig
 
     for key in tree:
-        place = f"{above}.{key}" if above else str(key)
+        place = ".".join(filter(None, (above, str(key))))
         yield place
         child = tree._get_node(key)
         if isinstance(child, DictConfig) and not child._is_none() and not child._is_missing():

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import platform
 import signal
 import sys
 import threading
@@ -11,7 +12,7 @@ from types import FrameType
 from typing import NoReturn
 
 LEADER = "SYNTHAUG_LEADER"
-"""Variable with the number of the process that a launcher's workers end with."""
+"""Variable that names the process with which a launcher's workers end: machine, cluster's job, number, and birth."""
 
 
 _place: str | None = None
@@ -43,7 +44,8 @@ def stop_by_signals() -> Iterator[None]:
             if signal.getsignal(number) is signal.SIG_DFL:
                 before[number] = signal.signal(number, _stop)
     leader = os.environ.get(LEADER)
-    os.environ[LEADER] = str(os.getpid())
+    state = _state_of(os.getpid())
+    os.environ[LEADER] = "/".join([*_where(), str(os.getpid()), "" if state is None else state[1]])
     try:
         yield
     except (StoppedError, KeyboardInterrupt) as stopped:
@@ -71,15 +73,39 @@ def remember_place(setting: str, folder: Path) -> None:
 
 
 def end_with_leader() -> None:
-    """Let a worker that a launcher started end with the command, even if that was killed; does nothing elsewhere.
+    """Let a worker that a launcher started on this machine end with the command, even if that was killed.
 
-    A launcher on a cluster starts its jobs on other machines or by other processes: these go on.
+    It may have been killed before the worker came here. Elsewhere this does nothing: not in the command itself, and
+    not in a job of a cluster, which goes on.
     """
-    leader = int(os.environ.get(LEADER, "0"))
-    if leader == os.getppid() and leader != os.getpid():
-        from synthaug.workers import end_with_parent
+    leader = os.environ.get(LEADER, "")
+    machine, job, number, born = leader.split("/") if leader.count("/") == 3 else ("", "", "", "")
+    if number and int(number) != os.getpid() and (machine, job) == _where():
+        from synthaug.workers import end_when
 
-        end_with_parent(leader)
+        parent = os.getppid()
+        end_when(lambda: _has_ended(int(number), born) or os.getppid() != parent)
+
+
+def _where() -> tuple[str, str]:
+    """This machine, and the cluster's job that this process belongs to; empty for none."""
+    jobs = [os.environ.get(name, "") for name in ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID")]
+    return platform.node().replace("/", "_"), "".join(jobs).replace("/", "_")
+
+
+def _has_ended(number: int, born: str) -> bool:
+    """Whether a process has ended; another one may have its number by now. Without /proc only its parent is known."""
+    state = _state_of(number)
+    return Path("/proc/self/stat").exists() and (state is None or state[0] in "ZX" or state[1] != born)
+
+
+def _state_of(number: int) -> tuple[str, str] | None:
+    """A process's state and when it was born; None if it does not exist."""
+    try:
+        fields = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return fields[0], fields[19]
 
 
 def _stop(number: int, frame: FrameType | None) -> NoReturn:
