@@ -145,21 +145,21 @@ def _explain_unreadable(word: str, reason: str) -> str:
 
 
 def first_of_sweeps(words: Sequence[str]) -> list[str]:
-    """The words of the first job of a sweep."""
-    return [next(spread_sweep(word), word) for word in words]
+    """The words of the first job of a sweep, without those whose values Hydra alone knows, such as `arm=glob(*)`."""
+    return [first for word in words if (first := next(spread_sweep(word), None)) is not None]
 
 
 def spread_sweep(word: str) -> Iterator[str]:
-    """A word once with each value that it sweeps over, or alone; of an interval, the start."""
+    """A word once with each value that it sweeps over, or alone; of an interval the start, of a glob nothing."""
+    from hydra.core.override_parser.types import ValueType
+
     override, name = _parse(word), word.partition("=")[0]
     if isinstance(override, str) or not override.is_sweep_override():
         yield word
     elif override.is_interval_sweep():
         yield f"{name}={override.value().start}"  # type: ignore[union-attr]
-    elif override.is_choice_sweep() or override.is_range_sweep():
+    elif override.value_type != ValueType.GLOB_CHOICE_SWEEP:
         yield from (f"{name}={value}" for value in override.sweep_string_iterator())
-    else:
-        yield word  # glob(*): Hydra knows what there is
 
 
 def has_respelt_numbers(words: Sequence[str]) -> bool:

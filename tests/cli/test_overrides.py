@@ -90,7 +90,8 @@ def test_a_slip_is_answered_with_the_nearest_name(word, meant, capsys):
 def test_every_value_of_a_sweep_is_looked_at_before_the_first_job(capsys):
     assert main(["train", "-m", "dataset=demo", "seed=0,1", "recognizer=small,smal"]) == 2
     assert "Did you mean recognizer=small?" in capsys.readouterr().err
-    check_training_words(["seed=range(0,3)", "synth.identities=interval(0,3)", "arm=best,none"], multirun=True)
+    sweeps = ["seed=range(0,3)", "synth.identities=interval(0,3)", "arm=glob(*)", "clip=small,standard", "+x=1,2"]
+    check_training_words([*sweeps, "dataset.films.classes=[bow],[wave,bow]", "synth.cache=choice(a,b)"], multirun=True)
     with pytest.raises(ValueError, match=r"to be read as it is written, got the number 12 for 1_2"):
         check_training_words([*FOLDER, "protocol.test_subjects=[1_2],[p3]"], multirun=True)
 
