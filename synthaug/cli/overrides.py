@@ -4,6 +4,7 @@ Hydra gives some characters a meaning (`#`, `=`, `,`, `(` ...), reads `1_2` as t
 that it does not know, not the one that was meant.
 """
 
+import os
 import re
 import shlex
 from collections.abc import Iterator, Sequence
@@ -83,6 +84,8 @@ def check_words(words: Sequence[str], *, multirun: bool = False) -> None:
 def quote_word(word: str) -> str:
     """A NAME=VALUE word with quotes around what Hydra must not read, and around the whole for the shell."""
     name, _, value = word.partition("=")
+    if name.lstrip("+").startswith("hydra."):  # our classes know the home folder, Hydra does not
+        value = os.path.expanduser(value)
     marks = {"[]": r"[\[\],]", "{}": r"[\[\]{},:]"}.get(value[:1] + value[-1:], "")
     return _quote_for_shell(f"{name}={_quote_items(value, marks) if marks else _quote(value)}")
 

@@ -90,12 +90,13 @@ def find_start(ckpt_path: str | None, folder: Path) -> str | None:
     if ckpt_path == "auto":
         own = folder / RESUME
         return str(own) if own.is_file() else None
-    if not Path(ckpt_path).is_file():
+    path = Path(ckpt_path).expanduser()
+    if not path.is_file():
         raise FileNotFoundError(
             f"No such file: ckpt_path={ckpt_path}. Correct the path, or set ckpt_path=auto to continue an earlier run "
             "in the same folder, or ckpt_path=null to start from the beginning."
         )
-    return ckpt_path
+    return str(path)
 
 
 def find_checkpoint(folder: Path) -> str:

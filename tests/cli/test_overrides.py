@@ -35,6 +35,13 @@ def test_a_path_that_hydra_cannot_read_is_answered_with_the_word_to_write(path):
     assert compose_config(["dataset=folder", typed]).dataset.root == path
 
 
+def test_hydra_gets_the_home_folder_and_no_folder_of_that_name(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/ann")
+    with pytest.raises(ValueError, match="got ~ without quotes") as raised:
+        compose_config(["hydra.run.dir=~/runs/1"])
+    assert written(str(raised.value)) == "hydra.run.dir='/home/ann/runs/1'"
+
+
 @pytest.mark.parametrize(
     ("given", "meant"),
     [
