@@ -1,10 +1,11 @@
-"""Write files atomically, name content by its digest, and keep reference motions on disk."""
+"""Write files atomically, name content by its digest, compare names, and keep reference motions on disk."""
 
 import hashlib
 import io
 import json
 import os
 import tempfile
+import unicodedata
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -41,6 +42,26 @@ def user_cache() -> Path:
     if chosen:
         return Path(chosen).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "synthaug"
+
+
+def normalize_name(name: str) -> str:
+    """A name in the form in which keyboards type it (Unicode's NFC): macOS stores é as e and an accent.
+
+    Both forms look alike and are different strings, so names of classes, people and cameras are compared in this one.
+    """
+    return unicodedata.normalize("NFC", name)
+
+
+def find_in_any_form(path: Path) -> Path:
+    """The path as the disk has it, if its names are there in another form of Unicode; else the path as it is."""
+    if path.exists() or path.parent == path or str(path).isascii():  # ASCII has one form
+        return path
+    folder = find_in_any_form(path.parent)
+    wanted = normalize_name(path.name)
+    if (folder / path.name).exists() or not folder.is_dir():
+        return folder / path.name
+    names = sorted(name for name in os.listdir(folder) if normalize_name(name) == wanted)
+    return folder / names[0] if names else path
 
 
 def write_atomic(path: Path, content: bytes) -> None:

@@ -5,6 +5,7 @@ The lines go to the log, or to stderr where nobody has set logging up, so that r
 """
 
 import logging
+import multiprocessing
 import os
 import sys
 import time
@@ -19,6 +20,7 @@ Clock = Callable[[], float]
 PAUSES = (10.0, 20.0, 40.0, 60.0)
 """Seconds before the first line, the second one ...; the last pause is repeated."""
 _BAR_AFTER = 2.0  # seconds; shorter work needs no bar
+_bars = 0  # bars that this process shows: a terminal has room for one, work within other work reports in lines
 _RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
 """Variables by which launchers number the processes that work together; Lightning reads the same ones."""
 
@@ -33,6 +35,8 @@ def track(
 ) -> Iterator[_Item]:
     """Yield the items, and report meanwhile how many are done.
 
+    Work within other work, such as the frames of one film among many films, reports too, once it takes long.
+
     Args:
         items: The items to work through.
         description: What happens to them: "Extracting motions".
@@ -44,15 +48,21 @@ def track(
         total = done + len(items)
     if not is_main_process():
         yield from items
-    elif sys.stderr.isatty():
+    elif sys.stderr.isatty() and not _has_bar():
         yield from _track_with_bar(items, description, total, done=done, clock=clock)
     else:
         yield from _track_with_lines(items, description, total, done=done, clock=clock)
 
 
+def _has_bar() -> bool:
+    """Whether another piece of work has the terminal's one bar: in this process, or in the one that started it."""
+    return _bars > 0 or multiprocessing.parent_process() is not None
+
+
 def _track_with_bar(
     items: Iterable[_Item], description: str, total: int | None, *, done: int, clock: Clock
 ) -> Iterator[_Item]:
+    global _bars
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -64,11 +74,12 @@ def _track_with_bar(
         for item in items:
             yield item
             bar.advance(task)
-            if not shown and clock() - start > _BAR_AFTER:
+            if not shown and clock() - start > _BAR_AFTER and not _has_bar():
                 bar.start()
-                shown = True
+                shown, _bars = True, _bars + 1
     finally:
         bar.stop()
+        _bars -= shown
 
 
 def _track_with_lines(

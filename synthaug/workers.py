@@ -5,8 +5,11 @@ example, wakes its thread pool to invert a 3x3 matrix, and the pool then spins f
 """
 
 import multiprocessing
+import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -18,6 +21,7 @@ from threadpoolctl import threadpool_limits
 
 UNFORKABLE = ("mediapipe", "onnxruntime")
 """Libraries that do not work in a process whose parent has used them: their threads are not there after a fork."""
+_LOOK_EVERY = 0.5  # seconds between two looks at another process
 _Item = TypeVar("_Item")
 _work: Callable[[Any], object] | None = None
 """What a process of `work_in_processes` does; None in all others."""
@@ -38,6 +42,26 @@ def use_single_thread(worker: int = 0) -> None:
 def find_unforkable() -> str | None:
     """Name of a library that this process has imported and its forked children cannot use; None if there is none."""
     return next((name for name in UNFORKABLE if name in sys.modules), None)
+
+
+def end_when(ended: Callable[[], bool]) -> None:
+    """End this process, and those that it started, within a second of another's end, even if that was killed.
+
+    Otherwise it would work on, or wait for ever for work. A thread looks; the system has no other way that works for
+    every process.
+
+    Args:
+        ended: Whether the other process has ended.
+    """
+
+    def watch() -> None:
+        while not ended():
+            time.sleep(_LOOK_EVERY)
+        for child in multiprocessing.active_children():
+            child.kill()
+        os._exit(128 + signal.SIGTERM)
+
+    threading.Thread(target=watch, name="end when another ends", daemon=True).start()
 
 
 def work_in_processes(
@@ -61,7 +85,7 @@ def work_in_processes(
     """
     before = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(
-        num_workers, mp_context=multiprocessing.get_context("fork"), initializer=partial(_begin_work, work)
+        num_workers, mp_context=multiprocessing.get_context("fork"), initializer=partial(_begin_work, work, os.getpid())
     )
     ended = False
     try:
@@ -81,11 +105,13 @@ def work_in_processes(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _begin_work(work: Callable[[Any], object]) -> None:
+def _begin_work(work: Callable[[Any], object], parent: int) -> None:
     global _work
     _work = work
     # The terminal sends Ctrl-C to all processes: these end without a traceback, the first one says why.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    end_when(lambda: os.getppid() != parent)
     use_single_thread()
 
 

@@ -151,3 +151,28 @@ def test_progress_needs_no_heavy_library():
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout == "set()\n"
     assert progress.PAUSES[0] == 10.0
+
+
+def test_one_long_item_among_others_says_how_far_it_is(caplog):
+    """A film of an hour among three: the bar or the line of the films alone stands still while it is looked at."""
+    caplog.set_level(logging.INFO)
+    clock = Clock()
+    for film in track(["a", "long", "b"], "Extracting motions", clock=clock):
+        for _ in track(range(60 if film == "long" else 2), f"Looking at {film}", clock=clock):
+            clock.now += 1.0
+    assert caplog.messages[0] == "Looking at long: 10 of 60, 1.0 per second, 50 s left"
+    assert "Looking at long: 60 of 60 in 60 s, 1.0 per second" in caplog.messages
+    assert not [line for line in caplog.messages if line.startswith(("Looking at a", "Looking at b"))]
+
+
+def test_a_terminal_has_one_bar_and_lines_for_what_is_within(monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    stream, clock = Terminal(), Clock()
+    monkeypatch.setattr(sys, "stderr", stream)
+    for _ in track(range(3), "Extracting motions", clock=clock):
+        for _ in track(range(30), "Looking closely", clock=clock):
+            clock.now += 1.0
+    # Nothing else is shown while the first film is looked at: it has the bar. The others are within the films' bar.
+    assert "Looking closely" in stream.getvalue() and "Extracting motions" in stream.getvalue()
+    assert caplog.messages.count("Looking closely: 30 of 30 in 30 s, 1.0 per second") == 2
+    assert progress._bars == 0

@@ -32,7 +32,7 @@ class Images(Background):
     def __init__(self, root: str | Path, zoom: float | int = 1.5) -> None:
         if zoom < 1:
             raise ValueError(f"Expected zoom to be 1 or more, got {zoom}. zoom=1 shows as much of a picture as fits.")
-        self.root = Path(root)
+        self.root = Path(root).expanduser()
         self.zoom = float(zoom)
         self.quarantine: dict[str, str] = {}
         self._kept: dict[tuple[str, int, int], np.ndarray] = {}

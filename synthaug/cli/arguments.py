@@ -37,7 +37,7 @@ def split_run(words: Sequence[str]) -> tuple[Path, list[str]]:
             f"Expected run=FOLDER once, got {' '.join(words) or 'nothing'}. Give the folder that a training left, "
             "such as run=runs/2025-01-31/12-00-00-000000."
         )
-    folder = Path(folders[0])
+    folder = Path(folders[0]).expanduser()
     if not (folder / "config.yaml").is_file():
         raise ValueError(
             f"Expected run= to be a folder with a config.yaml, as training leaves it, got run={folder}. Check the path."

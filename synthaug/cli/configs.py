@@ -4,6 +4,7 @@ Only this file composes with Hydra; the classes themselves get plain values. Eac
 that it needs, so that a command that needs none starts at once.
 """
 
+import contextlib
 import os
 import re
 from collections.abc import Sequence
@@ -11,6 +12,17 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from synthaug.cli.overrides import (
+    Catalogue,
+    check_words,
+    explain_respelt,
+    explain_unknown,
+    first_of_sweeps,
+    has_respelt_numbers,
+    is_option,
+    spread_sweep,
+)
 
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
@@ -40,24 +52,70 @@ def compose_config(overrides: Sequence[str]) -> "DictConfig":
     """The configuration that training would run with these overrides.
 
     Raises:
-        ValueError: If an override names something that does not exist.
+        ValueError: If an override names something that does not exist, or Hydra would read it as something else.
     """
-    from hydra import compose, initialize_config_dir
-    from hydra.errors import HydraException
-
     from synthaug.cli.renames import modernize_overrides
 
     words = modernize_overrides(overrides)
     refuse_null_options(words)
-    try:
-        with initialize_config_dir(str(config_folder()), version_base="1.3"):
-            return compose("config", overrides=words)
-    except HydraException as error:
-        reason = " ".join(str(error).split()) or " ".join(str(error.__cause__).split())
-        raise ValueError(
-            f"{' '.join(words)} does not compose: {reason}. Use the options of conf/: a slash selects "
-            "(synth/renderer=torch), a dot sets (synth.identities=10)."
-        ) from error
+    check_words(words)
+    return _compose(words)
+
+
+def check_training_words(words: Sequence[str], *, multirun: bool, folder: str | None = None) -> None:
+    """Refuse the words of a training that Hydra cannot compose, or would read as something else.
+
+    Args:
+        words: NAME=VALUE words, under today's names.
+        multirun: Whether commas sweep. Of a sweep, the first job is composed.
+        folder: Another folder of configurations: `--config-dir`.
+
+    Raises:
+        ValueError: If there is one; the message says what to write instead.
+    """
+    refuse_null_options(words)
+    check_words(words, multirun=multirun)
+    own = any(word.lstrip("+").startswith("hydra.searchpath=") for word in words)
+    searched = [] if folder is None or own else [f"hydra.searchpath=['file://{os.path.abspath(folder)}']"]
+    _compose([*first_of_sweeps(words), *searched], swept=words)
+
+
+def _compose(words: Sequence[str], swept: Sequence[str] = ()) -> "DictConfig":
+    """Compose words that Hydra can read; explain those that it refuses or whose numbers it respells.
+
+    Args:
+        words: Those of one job.
+        swept: Those of the whole sweep, in which every option has to exist; empty if there is none.
+    """
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.errors import HydraException
+
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        searched = [word for word in words if word.lstrip("+").startswith("hydra.searchpath=")]
+        catalogue = Catalogue(GlobalHydra.instance().config_loader(), searched)
+        chosen = [word for word in words if is_option(word, catalogue)] + searched
+        try:
+            config = compose("config", overrides=list(words))
+        except HydraException as error:
+            with contextlib.suppress(HydraException):
+                if (known := explain_unknown(words, catalogue, None)) is None:
+                    before = compose("config", overrides=chosen, return_hydra_config=True)
+                    known = explain_unknown(words, catalogue, before)
+                if known is not None:
+                    raise ValueError(known) from error
+            reason = " ".join(str(error).split()) or " ".join(str(error.__cause__).split())
+            raise ValueError(
+                f"{' '.join(words)} does not compose: {reason}. Use the options of conf/: a slash selects "
+                "(synth/renderer=torch), a dot sets (synth.identities=10)."
+            ) from error
+        every = [one for word in swept for one in spread_sweep(word)]
+        if (unknown := explain_unknown(every, catalogue, None)) is not None:
+            raise ValueError(unknown)
+        typed = swept or words
+        if has_respelt_numbers(typed) and (why := explain_respelt(typed, compose("config", overrides=chosen))):
+            raise ValueError(why)
+        return config
 
 
 def refuse_null_options(words: Sequence[str]) -> None:
@@ -106,7 +164,10 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> "DictConfig":
     assert isinstance(tree, dict)
     config = OmegaConf.create(tree)
     old_root = config.dataset.get("root") if "dataset" in config else None
-    config.merge_with_dotlist(list(overrides))
+    texts = dict(word.split("=", 1) for word in overrides if word.startswith(("dataset.root=", "dataset.cache=")))
+    config.merge_with_dotlist([word for word in overrides if word.partition("=")[0] not in texts])
+    for place, text in texts.items():  # paths: YAML would read ~ as null, and 2024_11 as a number
+        OmegaConf.update(config, place, text[1:-1] if text[:1] == text[-1:] and text[:1] in ("'", '"') else text)
     if old_root is None or old_root == config.dataset.root:
         return config
     # The file is resolved: what lay below the data set's folder, such as lists and skeletons, moves with it.
@@ -237,21 +298,54 @@ def build_run(config: "DictConfig", folder: Path) -> RunParts:
 
 
 def _refuse_gaps(config: "DictConfig", *parts: str) -> None:
-    from omegaconf import OmegaConf
-
-    gaps = sorted(key for key in OmegaConf.missing_keys(config) if key.split(".")[0] in parts)
+    """Refuse settings without a value, and a data set's folder that is none: that is told first."""
+    gaps = [key for key in _find_gaps(config) if key.split(".")[0] in parts]
+    folder = _explain_folder(config) if "dataset" in parts else ""
     if gaps:
         raise ValueError(
-            f"Expected a value for {' and '.join(gaps)} ({'it has' if len(gaps) == 1 else 'they have'} no default), "
-            f"got none. Add {' '.join(f'{key}=VALUE' for key in gaps)} to the command; the files in conf/ explain each."
+            f"{folder}Expected a value for {' and '.join(gaps)} ({'it has' if len(gaps) == 1 else 'they have'} no "
+            f"default), got none. Add {' '.join(f'{key}=VALUE' for key in gaps)} to the command; the files in conf/ "
+            "explain each."
         )
+    if folder.startswith("Expected"):
+        raise ValueError(folder.strip())
+
+
+def _explain_folder(config: "DictConfig") -> str:
+    """What is wrong with dataset.root, if it is set; a folder that is not there is explained by the data set itself."""
+    from omegaconf import OmegaConf
+
+    root = OmegaConf.select(config, "dataset.root", default=None, throw_on_missing=False)
+    if root is None:
+        return ""
+    if not isinstance(root, str) or not root:
+        return (
+            f"Expected dataset.root to be a folder, got {f'the number {root}' if root != '' else 'an empty text'}. "
+            f"Write dataset.root=./{root}, or the whole path. "
+        )
+    return "" if Path(root).expanduser().is_dir() else f"No such folder: dataset.root={root!r}. Correct it. "
+
+
+def _find_gaps(config: "DictConfig") -> list[str]:
+    """Every setting without a value, sorted; refuses one whose value stands for a setting that does not exist."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        return sorted(OmegaConf.missing_keys(config))
+    except OmegaConfBaseException as error:
+        reason = str(error.msg).splitlines()[0]
+        raise ValueError(
+            f"Expected each ${{...}} to name a setting, got {error.full_key} with another ({reason}). Correct it, or "
+            "write \\${ for a text that contains ${."
+        ) from error
 
 
 def _refuse_foreign_targets(config: "DictConfig", *parts: str) -> None:
     """Check every name of the configuration, and what the names of these parts lead to."""
     from omegaconf import OmegaConf
 
-    from synthaug.cli.targets import check_origins, check_targets
+    from synthaug.cli.targets import check_names, check_origins, check_targets
 
     also = [f"{package}." for package in os.environ.get("SYNTHAUG_TARGETS", "").split(",") if package]
     tree = OmegaConf.to_container(config, resolve=True)
@@ -259,3 +353,4 @@ def _refuse_foreign_targets(config: "DictConfig", *parts: str) -> None:
     check_targets(tree, also=also)
     for part in parts:
         check_origins(tree.get(part))
+        check_names(tree.get(part), place=part)

@@ -18,6 +18,7 @@ def add_episodes(commands: "argparse._SubParsersAction") -> None:
 
 
 def _episodes(chosen: argparse.Namespace) -> int:
+    _refuse_unknown_options(chosen.overrides)
     folder, words = split_run(chosen.overrides)
     from dataclasses import asdict
 
@@ -47,6 +48,21 @@ def _episodes(chosen: argparse.Namespace) -> int:
     content = {"episodes": asdict(episodes), "per_class": per_class, "outcomes": [asdict(one) for one in played]}
     write_atomic(folder / "episodes.json", (json.dumps(content, indent=1) + "\n").encode())
     return 0
+
+
+def _refuse_unknown_options(words: Sequence[str]) -> None:
+    """Refuse words that are none of the options; this is told before the run is looked for."""
+    from difflib import get_close_matches
+
+    from synthaug.fewshot.episodes import Episodes
+
+    known = ["run", *Episodes.__dataclass_fields__, "per_class"]
+    for word in words:
+        name, equals, value = word.partition("=")
+        if name not in known or not equals:
+            near = get_close_matches(name, known, n=1)
+            advice = f"Did you mean {near[0]}={value or 'VALUE'}?" if near else "Choose from these."
+            raise ValueError(f"Expected NAME=VALUE with one of {', '.join(known)}, got {word}. {advice}")
 
 
 def _summarize(played: "Sequence[TaskOutcome]", n_way: int) -> dict[str, object]:

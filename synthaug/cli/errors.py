@@ -1,8 +1,13 @@
 """Distinguish a user's mistake, which gets a plain message, from ours, which needs a traceback."""
 
+import re
 from pathlib import Path
 from types import TracebackType
 
+_PACKAGE = Path(__file__).parents[1]
+_HANDED_OVER = re.compile(r"Original Traceback|terminated with the following error")
+_FRAME = re.compile(r'^  File "(?P<file>.+)", line \d+', re.MULTILINE)
+_RAISED = re.compile(r"^(?P<name>[A-Za-z_][\w.]*): (?P<words>.*)", re.MULTILINE | re.DOTALL)
 _OURS = (ValueError, FileNotFoundError, KeyError, ImportError, ChildProcessError)
 
 
@@ -14,6 +19,8 @@ def plain_words(error: BaseException) -> str | None:
     """
     seen: BaseException | None = error
     while seen is not None:
+        if (told := _told_by_process(str(seen))) is not None:
+            return told
         ours = type(seen).__module__.startswith("synthaug.") or _raised_by_us(seen.__traceback__)
         if isinstance(seen, _OURS) and ours:
             return str(seen.args[0]) if isinstance(seen, KeyError) and seen.args else str(seen)
@@ -21,9 +28,28 @@ def plain_words(error: BaseException) -> str | None:
     return None
 
 
+def _told_by_process(text: str) -> str | None:
+    """The message of an error in another process, which torch hands over as the text of its traceback, if it is ours.
+
+    Loader workers say "Original Traceback", processes that train together "terminated with the following error".
+    """
+    if not _HANDED_OVER.search(text):
+        return None
+    frames = list(_FRAME.finditer(text))
+    if not frames:
+        return None
+    last = _RAISED.search(text, frames[-1].end())
+    if last is None:
+        return None
+    name, words = last["name"], last["words"].strip()
+    kinds = tuple(kind.__name__ for kind in _OURS)
+    ours = Path(frames[-1]["file"]).is_relative_to(_PACKAGE) and name in kinds
+    return words if ours or name.startswith("synthaug.") else None
+
+
 def _raised_by_us(traceback: TracebackType | None) -> bool:
     if traceback is None:
         return False
     while traceback.tb_next is not None:
         traceback = traceback.tb_next
-    return Path(traceback.tb_frame.f_code.co_filename).is_relative_to(Path(__file__).parents[1])
+    return Path(traceback.tb_frame.f_code.co_filename).is_relative_to(_PACKAGE)

@@ -23,6 +23,7 @@ def _evaluate(chosen: argparse.Namespace) -> int:
 
     checkpoint = loops.find_checkpoint(folder)
     run = build_run(load_config(folder / "config.yaml", overrides), folder / "evaluation")
+    loops.check_processes(run.trainer, val=0, test=len(run.data.split.test))
     predictions = loops.test(run.trainer, run.training, run.data, checkpoint)
     leave_after(run.data, predictions, folder / "evaluation", {"checkpoint": checkpoint, "overrides": overrides})
     return 0

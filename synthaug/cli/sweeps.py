@@ -17,6 +17,12 @@ class SweepTable(Callback):
     def __init__(self, over: Sequence[str] = ()) -> None:
         self.over = tuple(over)
 
+    def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
+        """Keep the sweep's folder, which whoever stops the sweep is told."""
+        from synthaug.cli.stopping import remember_place
+
+        remember_place("hydra.sweep.dir", Path(config.hydra.sweep.dir))
+
     def on_multirun_end(self, config: DictConfig, **kwargs: object) -> None:
         """Read what the jobs left, print it and write report.html beside them; failed jobs fail the sweep."""
         from synthaug.runs.folder import close_sweep

@@ -4,7 +4,9 @@ A configuration is data until it names a callable: a run's config.yaml from else
 """
 
 from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from importlib.metadata import version
+from inspect import signature
 from pkgutil import resolve_name
 
 from synthaug.structures import Plain
@@ -65,8 +67,40 @@ def check_origins(tree: Plain) -> None:
             )
 
 
+def check_names(tree: Plain, *, place: str) -> None:
+    """Refuse keys that are no parameters of the class that their node names: slips in files, or after a +.
+
+    Imports what the configuration names, so call it after `check_targets`.
+
+    Args:
+        tree: A part of a configuration that passed `check_targets`, as plain containers.
+        place: The part's dotted place, for the message.
+
+    Raises:
+        ValueError: If there is one; the message names the nearest parameter.
+    """
+    for where, node in _nodes(tree):
+        target = node.get("_target_")
+        try:
+            parameters = signature(resolve_name(target)).parameters if isinstance(target, str) else {}
+        except (ImportError, AttributeError, ValueError, TypeError):
+            continue  # instantiation says what is wrong
+        if not parameters or any(one.kind is one.VAR_KEYWORD for one in parameters.values()):
+            continue
+        for key in node:
+            if not str(key).startswith("_") and key not in parameters:
+                at = ".".join(filter(None, (place, where)))
+                near = get_close_matches(str(key), parameters, n=1)
+                advice = f"Did you mean {at}.{near[0]}?" if near else f"It has {', '.join(parameters)}."
+                raise ValueError(f"Expected {at} to hold parameters of {target} alone, got {key}. {advice}")
+
+
 def find_targets(tree: Plain) -> Iterator[tuple[str, Plain]]:
     """Every `_target_` of a configuration, after the dotted place of its node."""
+    yield from ((where, node["_target_"]) for where, node in _nodes(tree) if node.get("_target_") is not None)
+
+
+def _nodes(tree: Plain) -> Iterator[tuple[str, dict[str, Plain]]]:
     stack: list[tuple[str, Plain]] = [("", tree)]
     while stack:
         where, node = stack.pop()
@@ -74,5 +108,4 @@ def find_targets(tree: Plain) -> Iterator[tuple[str, Plain]]:
             stack += [(f"{where}[{index}]", child) for index, child in enumerate(node)]
         if isinstance(node, dict):
             stack += [(f"{where}.{key}" if where else str(key), child) for key, child in node.items()]
-            if node.get("_target_") is not None:
-                yield where, node["_target_"]
+            yield where, node

@@ -23,16 +23,30 @@ def _train(chosen: argparse.Namespace) -> int:
     from hydra import version
     from hydra._internal.utils import _run_hydra, get_args_parser
 
-    from synthaug.cli.configs import config_folder, refuse_null_options
+    from synthaug.cli.configs import check_training_words, config_folder
     from synthaug.cli.renames import modernize_overrides
+    from synthaug.cli.stopping import stop_by_signals
 
     parser = get_args_parser()
     words = parser.parse_args(chosen.words)
+    _refuse_together(words)
     words.overrides = modernize_overrides(words.overrides)
-    refuse_null_options(words.overrides)
+    if not (words.help or words.hydra_help or words.shell_completion or words.config_name or words.config_path):
+        check_training_words(words.overrides, multirun=words.multirun, folder=words.config_dir)
     version.setbase("1.3")
-    _run_hydra(words, parser, run_job, str(config_folder()), "config")
+    with stop_by_signals():
+        _run_hydra(words, parser, run_job, str(config_folder()), "config")
     return 0
+
+
+def _refuse_together(words: argparse.Namespace) -> None:
+    """Refuse what Hydra would answer with a traceback: two commands at once, and a folder that is not there."""
+    commands = {"-m": words.multirun, "--cfg": words.cfg, "--info": words.info, "--run": words.run}
+    given = [name for name, value in commands.items() if value]
+    if len(given) > 1:
+        raise ValueError(f"Expected one of {', '.join(commands)}, got {' and '.join(given)}. Leave all but one out.")
+    if words.config_dir is not None and not Path(words.config_dir).is_dir():
+        raise ValueError(f"Expected --config-dir to be a folder, got {words.config_dir}. Correct the path.")
 
 
 def run_job(config: "DictConfig") -> float:
@@ -46,9 +60,12 @@ def run_job(config: "DictConfig") -> float:
     from hydra.types import RunMode
 
     from synthaug.cli.errors import plain_words
+    from synthaug.cli.stopping import end_with_leader, remember_place
     from synthaug.runs.folder import leave_failure
 
+    end_with_leader()
     folder = Path(HydraConfig.get().runtime.output_dir)
+    remember_place("hydra.run.dir", folder)
     try:
         return _train_and_test(config, folder)
     except Exception as error:
@@ -79,6 +96,7 @@ def _train_and_test(config: "DictConfig", folder: Path) -> float:
     begin_run(folder, resolved)
     run = build_run(config, folder)
     loops.check_launch(run.trainer, sweeping=HydraConfig.get().mode == RunMode.MULTIRUN)
+    loops.check_processes(run.trainer, val=len(run.data.split.val), test=len(run.data.split.test))
     if run.trainer.is_global_zero:
         leave_before(run.data, folder)
     fitted = loops.fit(run.trainer, run.training, run.data, loops.find_start(config.ckpt_path, folder))

@@ -32,7 +32,13 @@ from synthaug.renderers import BatchRenderer
 from synthaug.structures import ClipFormat, Recipe, Record
 from synthaug.synthesis import Synthesis, Synthesizer
 from synthaug.synthesis.preparing import prepare_synthesis
-from synthaug.synthesis.references import References, extract_references, gather, take_shard
+from synthaug.synthesis.references import (
+    References,
+    extract_references,
+    gather,
+    refuse_shared_recordings,
+    take_shard,
+)
 from synthaug.synthesis.strangers import add_strangers
 from synthaug.workers import use_single_thread
 
@@ -313,13 +319,15 @@ class SynthAugDataModule(lightning.LightningDataModule):
 
     def _split_dataset(self) -> Split:
         split = self.protocol.split(self.dataset.records, self.dataset.classes)
-        check_split(split, self.protocol.separates, self.dataset.unnamed)
+        dataset = self.dataset
+        check_split(split, self.protocol.separates, dataset.unnamed, published=dataset.published)
         return split
 
     def _gather_references(self, split: Split) -> References:
         synth = self.synth
         if synth is None or synth.identities * synth.backgrounds == 0 or synth.per_class == 0:
             return References((), {}, {})
+        refuse_shared_recordings((*split.train, *split.val, *split.test), synth.motion)
         found = gather(
             split.train,
             synth.motion,

@@ -370,7 +370,7 @@ class HeldOutBatches(Sampler[list[SampleIndex]]):
         if 0 < self.size < ranks:
             raise ValueError(
                 f"Expected at least one held-out clip per process, got {self.size} for {ranks} processes. "
-                f"Set trainer.devices={self.size} or less."
+                f"Set trainer.devices={self.size}."
             )
         most, least = -(-self.size // ranks), self.size // ranks
         return min(-(-most // self.batch_size), least)

@@ -112,6 +112,15 @@ class ActionDataset(ABC):
         return True
 
     @property
+    def published(self) -> bool:
+        """Whether others divided and published these clips as they are.
+
+        What such a set holds twice is reported and not refused: nobody could repeat its published figures otherwise.
+        The default is False.
+        """
+        return False
+
+    @property
     def unnamed(self) -> Mapping[str, frozenset[str]]:
         """Keys of the records with an unknown subject ("subject") or camera ("camera"), by field.
 

@@ -16,7 +16,7 @@ from synthaug.datasets.indexing.intervals import MAX_OVERLAP, Interval, join_int
 from synthaug.datasets.indexing.keys import sort_by_key
 from synthaug.datasets.indexing.named_films import advise, choose_classes, count_unusual
 from synthaug.datasets.indexing.tables import TableRow, read_table
-from synthaug.files import user_cache
+from synthaug.files import find_in_any_form, normalize_name, user_cache
 from synthaug.structures import Record
 from synthaug.video import FileKey, VideoInfo, file_key, remember
 
@@ -49,7 +49,8 @@ class Folder(ActionDataset):
             kitchen/1.mp4,sit down,ann,left,3.2,5.0
 
     Dataset classes:
-        The sub-folders or the labels of the table, sorted; `classes` selects and orders them.
+        The sub-folders or the labels of the table, sorted; `classes` selects and orders them. Names that differ only in
+        their form of Unicode (é as one letter, or as e and an accent) are one class, person, camera or file.
 
     Keys are paths relative to root, with `#start-end` where the interval is not the whole film. Links to folders are
     followed. Hidden files, empty folders, and what lies beside film (tables, skeletons, sound, pictures) are ignored.
@@ -101,9 +102,9 @@ class Folder(ActionDataset):
         mirrored_classes: Mapping[str, str | None] | None = None,
         min_seconds: float = 0.25,
     ) -> None:
-        self.root = Path(root).expanduser().absolute()
+        self.root = find_in_any_form(Path(root).expanduser().absolute())
         self.min_seconds = min_seconds
-        self._mirrored_classes = mirrored_classes
+        self._mirrored_classes = None if mirrored_classes is None else _normalize_pairs(mirrored_classes)
         self.cache = Path(cache).expanduser() if cache else user_cache()
         if not self.root.is_dir():
             raise DatasetNotFoundError(
@@ -115,7 +116,7 @@ class Folder(ActionDataset):
             found = search_films(self.root)
             rows, self._faults = _list_rows(self.root, found.films), found.faults
         else:
-            rows, self._faults = read_table(self.root / csv)
+            rows, self._faults = read_table(find_in_any_form(self.root / csv))
         if self._faults and not rows:
             raise ValueError(_explain_empty(self.root / csv if csv else self.root, self._faults))
         if not rows:
@@ -275,6 +276,10 @@ class _FolderContents:
             self.notes[what] = self.notes.get(what, 0) + number
 
 
+def _normalize_pairs(pairs: Mapping[str, str | None]) -> dict[str, str | None]:
+    return {normalize_name(one): None if other is None else normalize_name(other) for one, other in pairs.items()}
+
+
 def _record_key(file: str, interval: Interval, info: VideoInfo) -> str:
     whole = interval.start == 0 and interval.end >= info.duration
     return file if whole else f"{file}#{info.start + interval.start:.2f}-{info.start + interval.end:.2f}"
@@ -288,7 +293,8 @@ def _list_rows(root: Path, films: Sequence[Path]) -> list[TableRow]:
     for file in files:
         below = file.parts[skipped:-1]
         if below:
-            rows.append(TableRow(file.as_posix(), file.as_posix(), below[0], "/".join(below[1:]), ""))
+            label, *person = map(normalize_name, below)
+            rows.append(TableRow(file.as_posix(), file.as_posix(), label, "/".join(person), ""))
     return rows
 
 
@@ -309,10 +315,10 @@ def _is_divided(root: Path, tops: set[str]) -> bool:
 def _fill_subject(row: TableRow, pattern: str | None) -> TableRow:
     """The row with its subject: by the pattern, as stated, or else the file's name without suffix."""
     if pattern is None:
-        stem = str(PurePosixPath(row.file).with_suffix(""))
+        stem = normalize_name(str(PurePosixPath(row.file).with_suffix("")))
         return replace(row, subject=row.subject or stem)
     try:
-        match = re.search(pattern, row.file)
+        match = re.search(normalize_name(pattern), normalize_name(row.file))
         subject = match.group(1) if match else None
     except (re.error, IndexError) as error:
         raise ValueError(
@@ -330,7 +336,7 @@ def _fill_subject(row: TableRow, pattern: str | None) -> TableRow:
 def _resolve_files(root: Path, rows: Sequence[TableRow]) -> list[TableRow]:
     """The rows with normalised paths; raises if a file is missing or outside root."""
     base = os.path.abspath(root)
-    files = {row.file: os.path.abspath(root / row.file) for row in rows}
+    files = {row.file: os.path.abspath(find_in_any_form(root / row.file)) for row in rows}
     outside = [row for row in rows if not files[row.file].startswith(os.path.join(base, ""))]
     missing = [row for row in rows if not outside and not os.path.exists(files[row.file])]
     for wrong, what in ((outside, "outside it"), (missing, "that do not exist")):

@@ -8,6 +8,7 @@ from typing import final
 from synthaug.datasets import DatasetNotFoundError
 from synthaug.datasets.indexing.finding import search_films
 from synthaug.datasets.indexing.named_films import NamedFilm, NamedFilms, OtherClassError, choose_classes
+from synthaug.files import normalize_name
 
 _NAME = re.compile(r"(?P<source>.+)_[fuhl]_(?:cm|nm)_np[0-9]_(?P<view>fr|ba|le|ri)_(?:goo|med|bad)_[0-9]+")
 
@@ -81,7 +82,7 @@ class Hmdb51(NamedFilms):
         return False
 
     def _parse_name(self, path: Path) -> NamedFilm:
-        name = path.parent.name
+        name = normalize_name(path.parent.name)
         if name not in self._classes:
             raise OtherClassError("clips_of_other_classes")
         found = _NAME.fullmatch(path.stem)

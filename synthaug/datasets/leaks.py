@@ -4,14 +4,19 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from synthaug.datasets import LeakError, Split
+from synthaug.files import normalize_name
 from synthaug.structures import Plain, Record, Trait
+from synthaug.video.copies import find_copies
+
+_MAX_SHARED = 0.05
+"""Seconds of film that training and test may share, as neighbours do whose annotations are rounded."""
 
 
 def assert_disjoint(split: Split, by: Trait = "subject") -> None:
     """Refuse a split whose training or validation part shares a subject, a camera or a file with the test.
 
     No record may be in two parts, whatever `by` is. Training and validation may share people: validation accuracy is
-    then too high, but nothing leaks.
+    then too high, but nothing leaks. Names alone are compared; `assert_no_copies` opens the films.
 
     Args:
         split: The split to check.
@@ -52,19 +57,51 @@ def assert_named(split: Split, by: Trait, unnamed: Mapping[str, Collection[str]]
         )
 
 
-def check_split(split: Split, by: Trait, unnamed: Mapping[str, Collection[str]]) -> None:
+def assert_no_copies(split: Split, by: Trait) -> None:
+    """Refuse footage of the test that training or validation have under another name: by a link, or as a copy.
+
+    Other parts of one film may be on both sides, unless the protocol separates by "path": footage is shared if
+    intervals overlap.
+
+    Args:
+        split: The split to check.
+        by: What must differ: the protocol's `separates`.
+
+    Raises:
+        LeakError: If there is any; the message names both files.
+    """
+    for part, records in (("training", split.train), ("validation", split.val)):
+        ours: dict[Path, list[Record]] = {}
+        for record in records:
+            ours.setdefault(record.path, []).append(record)
+        copies = find_copies({record.path for record in split.test}, ours)
+        for record in split.test:
+            for other in (other for path in copies.get(record.path, ()) for other in ours[path]):
+                shared = min(record.end, other.end) - max(record.start, other.start)
+                if by == "path" or shared > _MAX_SHARED:
+                    raise LeakError(
+                        f"Expected {part} and test to share no film, got one film under two names: "
+                        f"{str(other.path)!r} ({part}, {other.key!r}) and {str(record.path)!r} (test, {record.key!r}) "
+                        "have the same content. Remove one of them, or give both to the same part."
+                    )
+
+
+def check_split(split: Split, by: Trait, unnamed: Mapping[str, Collection[str]], *, published: bool = False) -> None:
     """Refuse a split whose parts share what the protocol separates, or that cannot be checked for it.
 
     Args:
         split: The split to check.
         by: What must differ: the protocol's `separates`.
         unnamed: Keys of clips that do not name it, by field: the data set's `unnamed`.
+        published: Whether others divided and published the clips. Copies are then left to `find_overlaps`.
 
     Raises:
-        LeakError: As `assert_named` and `assert_disjoint` say.
+        LeakError: As `assert_named`, `assert_disjoint` and `assert_no_copies` say.
     """
     assert_named(split, by, unnamed)
     assert_disjoint(split, by)
+    if not published:
+        assert_no_copies(split, by)
 
 
 def assert_from_training(keys: Iterable[str], split: Split, by: Trait, *, noun: str) -> None:
@@ -105,10 +142,10 @@ def assert_strangers(subjects: Mapping[str, str], split: Split) -> None:
     Raises:
         LeakError: If an identity looks like a held-out subject; the message names both.
     """
-    trained = {record.subject for record in split.train}
-    held_out = {record.subject for record in (*split.val, *split.test)} - trained
+    trained = {_trait(record, "subject") for record in split.train}
+    held_out = {_trait(record, "subject") for record in (*split.val, *split.test)} - trained
     for identity, subject in subjects.items():
-        if subject and subject in held_out:
+        if subject and normalize_name(subject) in held_out:
             raise LeakError(
                 f"Expected avatars of people outside validation and test, got {identity!r}, which shows the subject "
                 f"{subject!r}. Move the avatar away, or correct `subject` in its pack."
@@ -126,12 +163,19 @@ def find_overlaps(split: Split) -> dict[str, dict[str, Plain]]:
     for part, records in (("training", split.train), ("validation", split.val)):
         for by, noun in (("subject", "subjects"), ("camera", "cameras"), ("path", "films")):
             ours = {_trait(record, by) for record in records} - {""}
+            if by == "path":
+                ours |= {str(path) for path in _copied(split.test, records)}
             shared = sorted(ours & {_trait(record, by) for record in split.test})
             if shared:
                 clips = sum(_trait(record, by) in ours for record in split.test)
                 names: list[Plain] = [Path(name).name if by == "path" else name for name in shared[:20]]
                 found[f"{noun} of {part}"] = {"shared": len(shared), "test_clips": clips, "names": names}
     return found
+
+
+def _copied(records: Iterable[Record], among: Iterable[Record]) -> Collection[Path]:
+    """Films of the records that others have under another name."""
+    return find_copies({record.path for record in records}, {record.path for record in among})
 
 
 def _assert_apart(parts: dict[str, tuple[Record, ...]], one: str, other: str, *, by: str) -> None:
@@ -148,4 +192,6 @@ def _assert_apart(parts: dict[str, tuple[Record, ...]], one: str, other: str, *,
 
 
 def _trait(record: Record, by: str) -> str:
-    return {"key": record.key, "subject": record.subject, "camera": record.camera, "path": str(record.path)}[by]
+    if by in ("subject", "camera"):  # of any data set: one name in two forms of Unicode is one person
+        return normalize_name(record.subject if by == "subject" else record.camera)
+    return record.key if by == "key" else str(record.path)

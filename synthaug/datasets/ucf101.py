@@ -14,6 +14,7 @@ from synthaug.datasets.indexing.named_films import (
     UnknownNameError,
     choose_classes,
 )
+from synthaug.files import normalize_name
 
 _NAME = re.compile(r"v_[A-Za-z]+_g([0-9]{2})_c[0-9]{2}")
 _CLASS = re.compile(r"\s*([0-9]+)\s+(\S+)\s*")
@@ -76,7 +77,7 @@ class Ucf101(NamedFilms):
                 "Download UCF101.rar and the train/test splits for action recognition from "
                 "crcv.ucf.edu/data/UCF101.php, unpack both there, then set dataset.root; or try dataset=demo."
             )
-        names = {path.parent.name for path in films}
+        names = {normalize_name(path.parent.name) for path in films}
         index = folder / "ucfTrainTestlist" / "classInd.txt"
         self._classes = (
             _sort_officially(names, index) if classes is None else choose_classes(classes, names, faults=found.faults)
@@ -89,7 +90,7 @@ class Ucf101(NamedFilms):
         return self._classes
 
     def _parse_name(self, path: Path) -> NamedFilm:
-        name = path.parent.name
+        name = normalize_name(path.parent.name)
         found = _NAME.fullmatch(path.stem)
         if found is None:
             raise UnknownNameError(
@@ -105,7 +106,8 @@ def _sort_officially(names: Collection[str], index: Path) -> tuple[str, ...]:
     """Sort names as `classInd.txt` does, or regardless of case if there is no such file."""
     if not index.is_file():
         return tuple(sorted(names, key=str.lower))
-    lines = [line for line in index.read_text(encoding="utf-8-sig", errors="replace").splitlines() if line.strip()]
+    text = normalize_name(index.read_text(encoding="utf-8-sig", errors="replace"))
+    lines = [line for line in text.splitlines() if line.strip()]
     found = [_CLASS.fullmatch(line) for line in lines]
     listed = {match[2]: int(match[1]) for match in found if match is not None}
     if len(listed) != len(lines) or sorted(listed.values()) != list(range(1, len(lines) + 1)):

@@ -19,6 +19,7 @@ from synthaug.motions.fitting.layouts import COCO_WHOLEBODY_133
 from synthaug.motions.pose.following import Detection
 from synthaug.motions.pose.keypoints import Choice, FilmFormat, lift_person, mask_missing
 from synthaug.motions.pose.simcc import Box, BoxModel, Picture, WholebodyModel, overlap
+from synthaug.progress import track
 from synthaug.structures import Record, Reference
 from synthaug.video import indices_at, probe, stream_frames
 
@@ -119,6 +120,7 @@ class OnnxWholebody(MotionSource):
         fps = info.fps / step
         count = max(1, round((min(record.end, info.duration) - record.start) * fps))
         frames = stream_frames(record.path, indices_at(info, [record.start + k / fps for k in range(count)]), info=info)
+        frames = track(frames, f"Looking for people in {record.path.name}, frames", count)
         found = list(_detect_people(frames, pose, finder, every=max(1, round(_SEARCH_SECONDS * fps))))
         with reading(record.path):
             film = FilmFormat(fps, info.height, info.width)

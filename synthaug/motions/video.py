@@ -30,6 +30,7 @@ from synthaug.motions.pose.pacing import fill_hands, frames_between_looks
 from synthaug.motions.pose.reconstruction import FILM_BELIEFS, Gate, pixel_height, reference_from_landmarks
 from synthaug.motions.pose.scenes import WatchedPerson
 from synthaug.motions.pose.shots import Thumbnail, find_cuts, make_thumbnail, split_shots
+from synthaug.progress import track
 from synthaug.structures import Record, Reference
 from synthaug.video import SUFFIXES, VideoInfo, indices_at, probe, stream_frames
 
@@ -160,7 +161,7 @@ class VideoMotion(MotionSource):
         thumbnails: list[Thumbnail] = []
         follower = BackgroundFollower()
         with MediapipeNetwork() as network:
-            frames = _watch(film.frames(_BODY_ROWS), thumbnails, follower)
+            frames = _watch(film.frames(_BODY_ROWS, doing="Looking for people in"), thumbnails, follower)
             everybody = track_people(frames, network, fps=info.fps)
             people = everybody[before:]
             spans = split_shots(find_cuts(thumbnails[before:]), len(people))
@@ -209,11 +210,12 @@ class _FilmFrames:
         return self.info.height, self.info.width
 
     def frames(
-        self, rows: int, first: int = 0, last: int | None = None, step: int = 1
+        self, rows: int, first: int = 0, last: int | None = None, step: int = 1, *, doing: str
     ) -> Iterator[UInt8[np.ndarray, "height width 3"]]:
-        """Decode the frames one by one, scaled to at most this number of rows."""
+        """Decode the frames one by one, scaled to at most this number of rows; say how far that is if it takes long."""
         indices = indices_at(self.info, self.times[first:last:step])
-        return stream_frames(self.path, indices, info=self.info, size=_shrink_size(self.size, rows))
+        frames = stream_frames(self.path, indices, info=self.info, size=_shrink_size(self.size, rows))
+        return track(frames, f"{doing} {self.path.name}, frames", len(indices))
 
 
 def _shrink_size(size: tuple[int, int], rows: int) -> tuple[int, int]:
@@ -252,7 +254,7 @@ def _look_closer(
         return watched
     world, pixels, visibility = seen.world.clone(), seen.pixels.clone(), seen.visibility.clone()
     near: PersonLandmarks | None = None
-    for k, frame in enumerate(film.frames(_HAND_ROWS, first, first + len(regions))):
+    for k, frame in enumerate(film.frames(_HAND_ROWS, first, first + len(regions), doing="Looking closer at")):
         rough = regions[k]
         if rough is None:
             near = None
@@ -285,7 +287,9 @@ def _detect_details(network: MediapipeNetwork, film: _FilmFrames, watched: Watch
         small = _scale_pixels(seen, looked, film.size)
         step = frames_between_looks(watched.fps)
         held = True
-        for k, frame in enumerate(film.frames(_HAND_ROWS, first, first + len(seen.found), step)):
+        for k, frame in enumerate(
+            film.frames(_HAND_ROWS, first, first + len(seen.found), step, doing="Looking at hands in")
+        ):
             at = k * step
             if not seen.found[at]:
                 continue

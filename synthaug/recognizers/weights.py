@@ -96,7 +96,7 @@ def load_weights(
     if weights == SYNTHETIC:
         path = _require_synthetic(network, synthetic)
     elif weights != "DEFAULT":
-        path = Path(weights)
+        path = Path(weights).expanduser()
     elif arch is None:
         raise WeightsNotFoundError(
             f"Expected recognizer.weights=PATH or null, got DEFAULT, and {type(network).__name__} has no published "

@@ -211,7 +211,7 @@ def _violations(data: SynthAugDataModule) -> list[Plain]:
     split, separates = data.split, data.protocol.separates
     violations: list[Plain] = []
     try:
-        check_split(split, separates, data.dataset.unnamed)
+        check_split(split, separates, data.dataset.unnamed, published=data.dataset.published)
         if data.synthesizer is not None:
             check_leaks(data.synthesizer, split, separates)
     except LeakError as error:

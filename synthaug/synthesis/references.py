@@ -1,6 +1,7 @@
 """Extract the motions of training clips: once, kept on disk, then filtered by quality and counted."""
 
 import logging
+import os
 import tempfile
 from collections.abc import Collection, Generator, Iterable, Sequence
 from contextlib import closing
@@ -113,6 +114,7 @@ def gather(
 
     Raises:
         FileNotFoundError: If no record has anything to extract a motion from; the message names the first.
+        ValueError: If two films of different classes or people have one recording.
         ChildProcessError: If one of the processes was killed.
     """
     found = extract_references(records, source, cache=cache, num_workers=num_workers)
@@ -123,6 +125,7 @@ def extract_references(
     records: Sequence[Record], source: MotionSource, *, cache: Path | None = None, num_workers: int = 0
 ) -> References:
     """Motion and camera of each record by itself; arguments and errors as for `gather`."""
+    refuse_shared_recordings(records, source)
     missing = shuffle_per_process([record for record in records if not _is_kept(_path(record, source, cache))])
     processes = min(num_workers, len(missing))
     used = find_unforkable()
@@ -135,6 +138,38 @@ def extract_references(
             with closing(_extract_in_processes(missing, source, folder, processes)) as left:
                 return _extract_here(records, left, source, folder)
     return _extract_here(records, track(missing, "Extracting motions"), source, cache)
+
+
+def refuse_shared_recordings(records: Iterable[Record], source: MotionSource) -> None:
+    """Refuse one recording for two films that show different classes or people: one of them would get a wrong motion.
+
+    Two films of one person and one class may share a recording: cameras that saw the same take.
+
+    Args:
+        records: Clips of a data set, of all parts of a split: a recording of a test film must not be a training film's.
+        source: Says which files each motion is read from.
+
+    Raises:
+        ValueError: If there is one; the message names the recording and both films.
+    """
+    claimed: dict[Path, Record] = {}
+    for record in records:
+        for file in source.reads(record):
+            other = claimed.setdefault(file, record)
+            if other.path == record.path or (other.label, other.subject) == (record.label, record.subject):
+                continue
+            below = os.path.commonpath([other.path.parent, record.path.parent])
+            places = [os.path.relpath(one.path.parent, below) for one in (other, record)]
+            advice = "Rename one of the films and its recording."
+            if places[0] != places[1]:
+                advice = (
+                    f"Put their recordings into folders named like theirs ({places[0]}/ and {places[1]}/) below "
+                    "synth.motion.root, or rename one of the films and its recording."
+                )
+            raise ValueError(
+                f"Expected a recording for each film, got '{file}' for two that show different classes or people: "
+                f"'{other.path}' and '{record.path}'. {advice}"
+            )
 
 
 def take_shard(records: Sequence[Record], number: int, count: int) -> list[Record]:

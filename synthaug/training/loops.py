@@ -90,12 +90,13 @@ def find_start(ckpt_path: str | None, folder: Path) -> str | None:
     if ckpt_path == "auto":
         own = folder / RESUME
         return str(own) if own.is_file() else None
-    if not Path(ckpt_path).is_file():
+    path = Path(ckpt_path).expanduser()
+    if not path.is_file():
         raise FileNotFoundError(
             f"No such file: ckpt_path={ckpt_path}. Correct the path, or set ckpt_path=auto to continue an earlier run "
             "in the same folder, or ckpt_path=null to start from the beginning."
         )
-    return ckpt_path
+    return str(path)
 
 
 def find_checkpoint(folder: Path) -> str:
@@ -127,6 +128,26 @@ def check_launch(trainer: Trainer, *, sweeping: bool) -> None:
             "command again, which would start the whole multirun in each. Set trainer.devices=1 (the launcher can give "
             "each job a device), or trainer.strategy=ddp_fork or ddp_spawn, or run the jobs one by one without -m."
         )
+
+
+def check_processes(trainer: Trainer, *, val: int, test: int) -> None:
+    """Refuse more processes than held-out clips before they are started: each needs one, since they wait for another.
+
+    Args:
+        trainer: Its processes share the validation; they share the test too, unless they are forked or spawned.
+        val: Number of validation clips; 0 if there are none.
+        test: Number of test clips.
+
+    Raises:
+        ValueError: If there are too many processes; the message says how many there may be.
+    """
+    tested = 1 if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher) else trainer.world_size
+    for clips, processes, noun in ((val, trainer.world_size, "validation"), (test, tested, "test")):
+        if 0 < clips < processes:
+            raise ValueError(
+                f"Expected at least one {noun} clip for each process, got {clips} for {processes} processes. Set "
+                f"trainer.devices={clips} and trainer.num_nodes=1, or move more clips to the {noun} part."
+            )
 
 
 def export_recognizer(checkpoint: str, metadata: Mapping[str, str]) -> bytes:

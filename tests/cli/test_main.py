@@ -67,6 +67,17 @@ def test_episodes_refuse_other_words(tmp_path, capsys):
     assert "Expected per_class to be a number of synthetic clips, got many" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [("nway=2", "n_way=2"), ("shots=5", "n_shot=5"), ("tasks=9", "n_tasks=9"), ("perclass=3", "per_class=3"),
+     ("rn=x", "run=x"), ("n_way", "n_way=VALUE")],
+)  # fmt: skip
+def test_episodes_name_the_nearest_option_before_they_look_for_the_run(word, meant, capsys):
+    assert main(["episodes", word]) == 2
+    said = capsys.readouterr().err
+    assert f"got {word}. Did you mean {meant}?" in said and "per_class" in said
+
+
 def test_a_wheel_holds_the_whole_package_and_its_configurations(tmp_path):
     from zipfile import ZipFile
 

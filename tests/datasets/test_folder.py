@@ -1,6 +1,7 @@
 import logging
 import os
 import pickle
+import shutil
 from pathlib import Path
 
 import av
@@ -14,9 +15,11 @@ from synthaug.datasets.folder import Folder
 from synthaug.datasets.indexing.index import VideoIndex
 from synthaug.datasets.indexing.intervals import MAX_OVERLAP, Interval, join_intervals, trim_overlaps
 from synthaug.datasets.indexing.tables import read_table
-from synthaug.datasets.protocols.generic import CrossSubject, CrossView, Holdout
+from synthaug.datasets.leaks import assert_disjoint, check_split, find_overlaps
+from synthaug.datasets.protocols.generic import CrossSubject, CrossView, Holdout, Predefined
 from synthaug.testing.datasets import check_dataset, check_protocol, example_film
 from synthaug.video import VideoError, probing, write_video
+from synthaug.video.copies import find_copies
 
 PREDEFINED = Path(__file__).parents[2] / "conf" / "protocol" / "predefined.yaml"
 
@@ -465,3 +468,110 @@ def test_gestures_load_as_they_are(shared_data):
         ("asl_gestures/yes.mkv", 2, "A"),
     ]
     assert folder.records[0].end == pytest.approx(109 / 30)
+
+
+# ---- Names in two forms of Unicode ----
+
+TYPED, STORED = "caf\u00e9", "cafe\u0301"  # as keyboards type it, and as macOS stores it
+
+
+@pytest.mark.parametrize("where", ["classes", "people", "parts"])
+def test_folders_whose_names_look_alike_are_one(tmp_path, where):
+    for form, name in ((TYPED, "1"), (STORED, "2")):
+        place = {"classes": f"{form}/ann", "people": f"wave/{form}", "parts": f"train/{form}/ann"}[where]
+        shoot(tmp_path / place / f"{name}.mp4")
+    folder = Folder(tmp_path)
+    check_dataset(folder)
+    assert len(folder.records) == 2 and len({(r.label, r.subject) for r in folder.records}) == 1
+    assert TYPED in ({r.subject for r in folder.records} if where == "people" else set(folder.classes))
+    for form in (TYPED, STORED):
+        if where == "people":
+            assert CrossSubject([form], train_subjects=["x"]).names.test == (TYPED,)
+        else:
+            assert Folder(tmp_path, classes=[form]).classes == (TYPED,)
+
+
+@pytest.mark.parametrize(("stored", "written"), [(TYPED, STORED), (STORED, TYPED), (STORED, STORED)])
+def test_a_table_and_the_disk_may_write_a_name_in_two_forms(tmp_path, film, stored, written):
+    text = f"file,label,subject,camera\n{written}/{written}.mp4,{written},{written},{written}\n"
+    text += f"b.mp4,{stored},{stored},{stored}\n"
+    folder = Folder(table(tmp_path, film, text, files=(f"{stored}/{stored}.mp4", "b.mp4")), csv="clips.csv")
+    assert folder.classes == (TYPED,) and {(r.subject, r.camera) for r in folder.records} == {(TYPED, TYPED)}
+    assert all(record.path.is_file() for record in folder.records)
+    other = STORED if written == TYPED else TYPED
+    os.rename(tmp_path / "clips.csv", tmp_path / f"{stored}.csv")
+    assert Folder(tmp_path, csv=f"{other}.csv").records == folder.records
+
+
+def test_everything_typed_about_names_may_be_in_either_form(tmp_path):
+    for name in ("1", "2"):
+        shoot(tmp_path / STORED / f"p_{STORED}{name}.mp4")
+        shoot(tmp_path / "wave" / f"p_{STORED}{name}.mp4")
+    folder = Folder(tmp_path, subject_pattern=f"p_({TYPED}[12])", mirrored_classes={TYPED: "wave"})
+    assert {record.subject for record in folder.records} == {f"{TYPED}1", f"{TYPED}2"}
+    assert folder.mirrored_classes == {TYPED: "wave"}
+    split = CrossSubject([f"{STORED}2"]).split(folder.records, folder.classes)
+    assert {record.subject for record in split.test} == {f"{TYPED}2"} and len(split.train) == 2
+    keys = Predefined([f"*{TYPED}1.mp4"], [f"*{TYPED}2.mp4"]).split(folder.records, folder.classes)
+    assert (len(keys.train), len(keys.test)) == (2, 2)
+
+
+# ---- One film under several names ----
+
+
+@pytest.mark.parametrize("how", ["symbolic link", "hard link", "copy", "link to a link"])
+@pytest.mark.parametrize("protocol", [CrossSubject(["bob"]), Holdout(0.5), Predefined(["*ann*"], ["*bob*"])])
+def test_a_test_film_that_is_a_training_film_under_another_name_is_a_leak(tmp_path, how, protocol):
+    shoot(tmp_path / "wave/ann/1.mp4", frames=12)
+    shoot(tmp_path / "wave/bob/3.mp4", frames=14)
+    ours, theirs = tmp_path / "wave/ann/1.mp4", tmp_path / "wave/bob/2.mp4"
+    if how == "link to a link":
+        (tmp_path / ".elsewhere").mkdir()
+        os.rename(ours, tmp_path / ".elsewhere/1.mp4")
+        ours.symlink_to(tmp_path / ".elsewhere/1.mp4")
+    link = {"hard link": os.link, "copy": shutil.copyfile}.get(how, os.symlink)
+    link(ours, theirs)
+    folder = Folder(tmp_path)
+    split = protocol.split(folder.records, folder.classes)
+    assert_disjoint(split, protocol.separates)
+    with pytest.raises(LeakError, match="share no film, got one film under two names: .* Remove one of them") as raised:
+        check_split(split, protocol.separates, folder.unnamed)
+    assert str(ours) in str(raised.value) and str(theirs) in str(raised.value)
+    check_split(split, protocol.separates, folder.unnamed, published=True)
+    assert find_overlaps(split)["films of training"]["shared"] == 1
+
+
+def test_films_of_equal_size_are_no_copies_and_parts_of_one_film_are_no_leak(tmp_path, film):
+    files = ("a.mp4", "b.mp4", "c.mp4")
+    text = "file,label,subject,start,end\na.mp4,x,ann,0,2\nb.mp4,x,bob,2,4\nc.mp4,x,bob,0,4\n"
+    table(tmp_path, film, text, files=files)
+    changed = bytearray(film)
+    changed[len(film) // 3] ^= 1  # between the samples: told apart by the whole content alone
+    (tmp_path / "c.mp4").write_bytes(changed + bytes(0))
+    assert find_copies({tmp_path / "c.mp4"}, {tmp_path / "a.mp4"}) == {}
+    folder = Folder(tmp_path, csv="clips.csv")
+    split = CrossSubject(["bob"]).split(folder.records, folder.classes)
+    check_split(split, "subject", folder.unnamed)
+    with pytest.raises(LeakError, match="one film under two names"):
+        check_split(split, "path", folder.unnamed)
+
+
+def test_copies_are_found_without_reading_films_of_other_sizes(tmp_path):
+    """20 films of different sizes and one copy: only the two of equal size are opened."""
+    films = [tmp_path / f"{number}.bin" for number in range(20)]
+    for number, path in enumerate(films):
+        path.write_bytes(bytes(1000 + number))
+        os.utime(path, ns=(0, 0))
+    (tmp_path / "copy").write_bytes(bytes(1003))
+    (tmp_path / "empty").touch()
+    held_out = {tmp_path / "copy", tmp_path / "empty", tmp_path / "missing"}
+    for path in set(films) - {films[3]}:
+        path.chmod(0)
+    assert find_copies(held_out, set(films)) == {tmp_path / "copy": (films[3],)}
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        for number in range(3):
+            (tmp_path / folder / f"{number}.png").write_bytes(bytes([number]))
+    assert find_copies({tmp_path / "one"}, {tmp_path / "two"}) == {tmp_path / "one": (tmp_path / "two",)}
+    (tmp_path / "two" / "2.png").write_bytes(bytes([7]))
+    assert find_copies({tmp_path / "one"}, {tmp_path / "two"}) == {}

@@ -207,6 +207,24 @@ def test_kinetics_takes_labels_and_parts_from_its_tables(tmp_path, film):
     assert split.train[0].subject == "-a_b_c_d_e_f"
 
 
+def test_a_replacement_beside_the_training_films_takes_the_place_of_a_damaged_one(tmp_path, film):
+    """Kinetics publishes them in a folder of their own: moving dataset.root to either folder would lose the others."""
+    kinetics(tmp_path, film)
+    damaged = Kinetics(tmp_path).records[1].path
+    damaged.write_bytes(b"damaged")
+    replacement = tmp_path / "replacement" / "replacement_for_corrupted" / damaged.name
+    replacement.parent.mkdir(parents=True)
+    replacement.write_bytes(film)
+    data = Kinetics(tmp_path)
+    assert data.records[1].path == replacement and data.notes["films_replaced"] == 1 and not data.quarantine
+    assert data.films.count(replacement) == 1 and damaged not in data.films
+    (tmp_path / "again").mkdir()
+    (tmp_path / "again" / damaged.name).write_bytes(film)
+    replacement.unlink()
+    with pytest.raises(ValueError, match=r"got two: .*again/.* Move one of them out of dataset.root: the broken one"):
+        Kinetics(tmp_path)
+
+
 def test_tables_that_disagree_or_lack_columns_are_refused(tmp_path, film):
     kinetics(tmp_path, film)
     (tmp_path / "annotations/more.csv").write_text(TABLE + "yoga,bbbbbbbbbbb,3,13,train\n")

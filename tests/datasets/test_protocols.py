@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from synthaug.datasets import ActionDataset, LeakError, Split
-from synthaug.datasets.leaks import assert_disjoint, assert_from_training, check_split, find_held_out
+from synthaug.datasets.leaks import (
+    assert_disjoint,
+    assert_from_training,
+    assert_strangers,
+    check_split,
+    find_held_out,
+)
 from synthaug.datasets.protocols.generic import CrossSubject, CrossView, Holdout, Predefined
 from synthaug.datasets.protocols.people_folds import PeopleFolds
 from synthaug.structures import Record
@@ -271,3 +277,43 @@ def test_too_few_people_for_a_fold_are_answered_in_words(teach, fold):
 def test_folds_are_counted_from_0(teach, fold):
     with pytest.raises(ValueError, match="Expected protocol.teach of at least 1 and protocol.fold of 0 or more"):
         PeopleFolds(teach, fold)
+
+
+def people(*names):
+    films = [(label, name) for label in range(3) for name in (*names, "other")]
+    return tuple(record(label, name, "a", 0) for label, name in films)
+
+
+@pytest.mark.parametrize(("number", "names"), [(12, ("1_2", "12")), (12, ("1_2",)), (8, ("010", "8"))])
+def test_a_number_that_may_be_another_name_is_refused_with_the_quotes_to_write(number, names):
+    """A file of options in YAML says test_subjects: [1_2], and YAML reads 12."""
+    with pytest.raises(
+        ValueError, match=f"got the number {number}, which may stand for .*Write the name in quotes"
+    ) as raised:
+        CrossSubject([number]).split(people(*names), CLASSES)
+    assert f"protocol.test_subjects=['{names[0]}']" in str(raised.value)
+    split = CrossSubject([names[0]]).split(people(*names), CLASSES)
+    assert {one.subject for one in split.test} == {names[0]}
+
+
+def test_a_number_that_is_nobody_elses_name_is_a_name():
+    for number, names in ((12, ("12", "10")), (7, ("7", "17"))):
+        split = CrossSubject([number]).split(people(*names), CLASSES)
+        assert {one.subject for one in split.test} == {str(number)}
+
+
+@pytest.mark.parametrize(("given", "word"), [(True, "true"), (False, "false")])
+def test_words_that_yaml_reads_as_something_else_are_no_names(given, word):
+    with pytest.raises(ValueError, match=rf"Expected protocol.val_subjects to be names, got {word}.*=\['{word}'\]"):
+        CrossSubject(["4"], [given])
+
+
+def test_people_are_told_apart_whatever_form_of_unicode_a_data_set_uses():
+    """A data set of somebody else's: its records are not ours to write."""
+    typed, stored = "Jos\u00e9", "Jose\u0301"
+    split = Split((record(0, typed, "a", 0),), (), (record(0, stored, "a", 1),))
+    with pytest.raises(LeakError, match="share no subject"):
+        assert_disjoint(split, "subject")
+    split = Split((record(0, "1", "a", 0),), (), (record(0, stored, "a", 1),))
+    with pytest.raises(LeakError, match="which shows the subject"):
+        assert_strangers({"pack": typed}, split)

@@ -16,7 +16,11 @@ from fakes import Films, Waves, wave
 from synthaug.datamodule.guards import check_references
 from synthaug.datasets import LeakError, Split
 from synthaug.motions import MotionSource, UnusableClipError
-from synthaug.synthesis.references import gather, take_shard
+from synthaug.motions.bvh import BvhMotion
+from synthaug.motions.coco_wholebody import CocoWholebody
+from synthaug.motions.lhm import Lhm
+from synthaug.structures import Record
+from synthaug.synthesis.references import gather, refuse_shared_recordings, take_shard
 from synthaug.video import file_key, probe, remember
 from synthaug.workers import UNFORKABLE
 
@@ -293,3 +297,61 @@ def test_shards_are_all_the_clips_once_and_fill_one_cache(records, tmp_path):
     for number, count in ((0, 3), (4, 3), (1, 0)):
         with pytest.raises(ValueError, match=f"got {number}/{count}. Correct --shard"):
             take_shard(records, number, count)
+
+
+def film(root, name, label, subject, *, interval=(0.0, 1.0)):
+    return Record(f"{name}#{interval[0]}", root / "films" / name, label, subject, "", *interval)
+
+
+SOURCES = {
+    "bvh": (BvhMotion, lambda place, stem: place / f"{stem}.bvh"),
+    "json": (CocoWholebody, lambda place, stem: place / f"{stem}.json"),
+    "folder of json": (CocoWholebody, lambda place, stem: place / stem / "0.json"),
+    "lhm": (Lhm, lambda place, stem: place / stem / "smplx_params" / "0.json"),
+}
+
+
+@pytest.mark.parametrize("kind", SOURCES)
+@pytest.mark.parametrize("names", [("wave/1.mp4", "bow/1.mp4"), ("wave/ann/1.mp4", "bow/ann/1.mp4")])
+def test_one_recording_of_two_films_is_refused_and_folders_tell_them_apart(tmp_path, kind, names):
+    make, place_of = SOURCES[kind]
+    films = [film(tmp_path, name, label, "ann") for label, name in enumerate(names)]
+    source = make(root=str(tmp_path / "motions"))
+
+    def record(place):
+        path = place_of(tmp_path / "motions" / place, "1")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}")
+        return path
+
+    flat = record("")
+    with pytest.raises(ValueError, match="Expected a recording for each film, got .* for two that show") as raised:
+        gather(films, source)
+    assert all(str(one.path) in str(raised.value) for one in films)
+    own = [record(one.path.parent.relative_to(tmp_path / "films")) for one in films]
+    refuse_shared_recordings(films, source)
+    read = [source.reads(one)[0] for one in films]
+    assert all(mine == found or found in mine.parents for mine, found in zip(own, read, strict=True))
+    assert flat not in read
+
+
+def test_cameras_and_parts_of_one_take_may_share_its_recording(tmp_path):
+    (tmp_path / "motions").mkdir()
+    (tmp_path / "motions" / "1.bvh").touch()
+    source = BvhMotion(root=str(tmp_path / "motions"))
+    refuse_shared_recordings([film(tmp_path, f"{view}/1.mp4", 0, "ann") for view in ("left", "right")], source)
+    parts = [(0.0, 1.0), (1.0, 2.0)]
+    refuse_shared_recordings(
+        [film(tmp_path, "1.mp4", label, "ann", interval=part) for label, part in enumerate(parts)], source
+    )
+
+
+@pytest.mark.parametrize(("stored", "named"), [("caf\u00e9", "cafe\u0301"), ("cafe\u0301", "caf\u00e9")])
+def test_a_recording_is_found_under_either_form_of_its_name(tmp_path, stored, named):
+    (tmp_path / "motions" / stored).mkdir(parents=True)
+    for place in ("", stored):
+        path = tmp_path / "motions" / place / f"{stored}.bvh"
+        path.touch()
+        assert BvhMotion(root=str(tmp_path / "motions")).reads(film(tmp_path, f"{named}/{named}.mp4", 0, "ann")) == (
+            path,
+        )

@@ -119,3 +119,17 @@ def test_weights_that_are_tied_are_exported_under_each_name(tmp_path):
     (tmp_path / "tied.safetensors").write_bytes(loops.export_recognizer(str(tmp_path / "tied.ckpt"), {}))
     with safe_open(tmp_path / "tied.safetensors", "pt") as content:
         assert all(torch.equal(content.get_tensor(name), shared) for name in ("a", "b"))
+
+
+@pytest.mark.parametrize("strategy", ["ddp_fork", "ddp"])
+def test_more_processes_than_held_out_clips_are_refused_before_they_start(strategy):
+    trainer = Trainer(accelerator="cpu", devices=2, strategy=strategy, logger=False)
+    for val in (0, 2, 7):
+        loops.check_processes(trainer, val=val, test=2)
+    with pytest.raises(ValueError, match="one validation clip for each process, got 1 for 2 .* Set trainer.devices=1 "):
+        loops.check_processes(trainer, val=1, test=2)
+    if strategy == "ddp_fork":  # then one process tests
+        loops.check_processes(trainer, val=2, test=1)
+    else:
+        with pytest.raises(ValueError, match="one test clip for each process, got 1 for 2 processes"):
+            loops.check_processes(trainer, val=2, test=1)

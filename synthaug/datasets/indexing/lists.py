@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from synthaug.datasets import DatasetNotFoundError
+from synthaug.files import normalize_name
 from synthaug.video import SUFFIXES
 
 _LIST_OF_ONE_CLASS = re.compile(r"(.+)_test_split[0-9]+")
@@ -51,9 +52,10 @@ def read_list(path: Path) -> list[ListEntry]:
         raise ValueError(
             f"Expected {str(path)!r} to be a list in UTF-8 text, got other bytes ({error.reason}). Save it as UTF-8."
         ) from error
+    text = normalize_name(text)
     if path.suffix.lower() == ".csv":
         return list(_read_table(path, text))
-    of_one_class = _LIST_OF_ONE_CLASS.fullmatch(path.stem)
+    of_one_class = _LIST_OF_ONE_CLASS.fullmatch(normalize_name(path.stem))
     return [_parse_line(line, of_one_class[1] if of_one_class else "") for line in text.splitlines() if line.strip()]
 
 

@@ -12,7 +12,7 @@ from synthaug.datasets import ActionDataset
 from synthaug.datasets.indexing.arguments import require_list
 from synthaug.datasets.indexing.index import VideoIndex
 from synthaug.datasets.indexing.keys import sort_by_key
-from synthaug.files import user_cache
+from synthaug.files import normalize_name, user_cache
 from synthaug.structures import Record
 from synthaug.video import LOST, FileKey, VideoInfo, file_key, remember
 
@@ -139,6 +139,11 @@ class NamedFilms(ActionDataset):
         """Empty: each class is its own mirror image."""
         return {}
 
+    @property
+    def published(self) -> bool:
+        """True: all data sets whose names state this much are."""
+        return True
+
     def prepare(self) -> None:
         """Probe every film that the index does not hold; a hundred thousand films of 1920 x 1080 take hours, once."""
         assert self._probed.records
@@ -155,7 +160,7 @@ class NamedFilms(ActionDataset):
 def choose_classes(
     classes: Sequence[str] | None, present: Iterable[str], *, faults: Mapping[str, str] | None = None
 ) -> tuple[str, ...]:
-    """Return the class names to use, in the order of their labels.
+    """Return the class names to use, in Unicode's composed form and in the order of their labels.
 
     Args:
         classes: The names that the user chose; None takes all that are present, sorted.
@@ -165,14 +170,14 @@ def choose_classes(
     Raises:
         ValueError: If a chosen class has no film or is named twice, or none is chosen.
     """
-    there = sorted(set(present))
+    there = sorted({normalize_name(name) for name in present})
     if classes is None:
         return tuple(there)
-    names = tuple(str(name) for name in require_list(classes, "dataset.classes"))
+    names = tuple(normalize_name(str(name)) for name in require_list(classes, "dataset.classes"))
     unknown = next((name for name in names if name not in there), None)
     if unknown is not None:
         close = difflib.get_close_matches(unknown, there, n=1)
-        lost = next((why for path, why in (faults or {}).items() if unknown in path.split("/")), None)
+        lost = next((why for path, why in (faults or {}).items() if unknown in normalize_name(path).split("/")), None)
         if lost is not None:
             raise ValueError(f"Expected dataset.classes to name classes that have films, got {unknown!r}. {lost}")
         raise ValueError(
@@ -188,7 +193,7 @@ def choose_classes(
 
 
 def list_films(root: Path, paths: Iterator[Path], parse_name: Callable[[Path], NamedFilm]) -> FilmListing:
-    """List films by what their names state.
+    """List films by what their names state. One in a folder `replacement...` takes the place of its namesake.
 
     Args:
         root: Faults are named by path relative to this folder.
@@ -211,9 +216,14 @@ def list_films(root: Path, paths: Iterator[Path], parse_name: Callable[[Path], N
             notes[str(error)] = notes.get(str(error), 0) + 1
             continue
         if film.key in films:
+            replaced = [one for one in (films[film.key], film) if not _is_replacement(one.path, root)]
+            if len(replaced) == 1:
+                notes["films_replaced"] = notes.get("films_replaced", 0) + 1
+                films[film.key] = film if replaced[0] is films[film.key] else films[film.key]
+                continue
             raise ValueError(
                 f"Expected one film of the clip {film.key!r}, got two: {str(films[film.key].path)!r} and "
-                f"{str(path)!r}. Set dataset.root to the folder of one of the copies."
+                f"{str(path)!r}. Move one of them out of dataset.root: the broken one, if the other replaces it."
             )
         films[film.key] = film
     return FilmListing(tuple(films[key] for key in sorted(films)), faults, notes)
@@ -237,6 +247,11 @@ def advise(notes: Mapping[str, int]) -> str:
     return " Run `synthaug data scan` for the names of the films with lost pictures." if damaged else ""
 
 
+def _is_replacement(path: Path, root: Path) -> bool:
+    """Whether a film lies in a folder of replacements, as Kinetics publishes for its damaged films."""
+    return any(part.lower().startswith("replacement") for part in path.relative_to(root).parts[:-1])
+
+
 def probe_films(listing: FilmListing, *, cache: Path, title: str) -> ProbedFilms:
     """Probe every film that the index does not hold; unreadable films go into quarantine.
 
@@ -255,7 +270,15 @@ def probe_films(listing: FilmListing, *, cache: Path, title: str) -> ProbedFilms
     counts = {"film_indices_ignored": index.ignored, **count_unusual(infos.values())}
     notes = listing.notes | {what: number for what, number in counts.items() if number}
     records = [
-        Record(film.key, film.path, film.label, film.subject, film.camera, 0.0, infos[film.path].duration)
+        Record(
+            film.key,
+            film.path,
+            film.label,
+            normalize_name(film.subject),
+            normalize_name(film.camera),
+            0.0,
+            infos[film.path].duration,
+        )  # fmt: skip
         for film in listing.films
         if film.path in infos
     ]

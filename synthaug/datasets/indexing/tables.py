@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synthaug.datasets import DatasetNotFoundError
+from synthaug.files import normalize_name
 
 ALIASES: dict[str, tuple[str, ...]] = {
     "file": ("file", "path", "video", "filename", "clip"),
@@ -30,7 +31,7 @@ class TableRow:
     Attributes:
         place: Where the row is, for messages: `clips.csv, line 7`.
         file: Relative to the data set's root.
-        label: Class name.
+        label: Class name, in Unicode's composed form like the other names.
         subject: The person; empty where the table does not state it.
         camera: The camera; empty where the table does not state it.
         start: Seconds into the file.
@@ -148,8 +149,8 @@ def _parse_row(place: str, cells: Mapping[str, str]) -> TableRow:
     end = _parse_seconds(cells.get("end", ""))
     if start < 0 or (end is not None and end <= start):
         raise ValueError(f"{cells['file']}: the interval {start:g} to {end} s does not run forwards from 0 or later")
-    subject, camera = cells.get("subject", ""), cells.get("camera", "")
-    return TableRow(place, cells["file"], cells["label"], subject, camera, start, end)
+    label, subject, camera = (normalize_name(cells.get(name, "")) for name in ("label", "subject", "camera"))
+    return TableRow(place, cells["file"], label, subject, camera, start, end)
 
 
 def _parse_seconds(text: str) -> float | None:

@@ -6,6 +6,7 @@ from typing import final
 from synthaug.datasets import Protocol, Split
 from synthaug.datasets.indexing.arguments import require_list
 from synthaug.datasets.protocols.generic import CrossSubject
+from synthaug.files import normalize_name
 from synthaug.structures import Record, Trait
 
 
@@ -28,8 +29,10 @@ class CrossSubjectView(Protocol):
     def __init__(
         self, subjects: CrossSubject, train_cameras: Sequence[str | int], test_cameras: Sequence[str | int]
     ) -> None:
-        self.train_cameras = {str(name) for name in require_list(train_cameras, "protocol.train_cameras")}
-        self.test_cameras = {str(name) for name in require_list(test_cameras, "protocol.test_cameras")}
+        self.train_cameras = {
+            normalize_name(str(name)) for name in require_list(train_cameras, "protocol.train_cameras")
+        }
+        self.test_cameras = {normalize_name(str(name)) for name in require_list(test_cameras, "protocol.test_cameras")}
         for option, cameras in (("train_cameras", self.train_cameras), ("test_cameras", self.test_cameras)):
             if not cameras:
                 raise ValueError(

@@ -4,6 +4,7 @@ Every random choice depends on the seed, the class's name and the records' keys 
 not on the other classes.
 """
 
+import contextlib
 import difflib
 import fnmatch
 import math
@@ -14,6 +15,7 @@ from synthaug.datasets import Protocol, Split
 from synthaug.datasets.indexing.arguments import require_list
 from synthaug.datasets.indexing.keys import sort_by_key
 from synthaug.datasets.protocols.choosing import ShotChoice, rng_of
+from synthaug.files import normalize_name
 from synthaug.structures import Record, Trait
 
 
@@ -227,7 +229,7 @@ class Predefined(Protocol):
 
 
 def _matches(key: str, patterns: Sequence[str]) -> bool:
-    return any(fnmatch.fnmatchcase(key, pattern) for pattern in patterns)
+    return any(fnmatch.fnmatchcase(normalize_name(key), normalize_name(pattern)) for pattern in patterns)
 
 
 @final
@@ -245,6 +247,7 @@ class _NameLists:
         self.test = _read_names(test, f"protocol.test_{noun}s")
         self.val = _read_names(val, f"protocol.val_{noun}s")
         self.train = None if train is None else _read_names(train, f"protocol.train_{noun}s")
+        self.numbers = {one for names in (test, val, train or ()) for one in names if isinstance(one, int | float)}
         parts = {"test": self.test, "val": self.val, "train": self.train or ()}
         for one, other in (("test", "val"), ("test", "train"), ("val", "train")):
             shared = sorted(set(parts[one]) & set(parts[other]))
@@ -260,7 +263,9 @@ class _NameLists:
 
     def divide(self, records: Sequence[Record], name: Callable[[Record], str]) -> Split:
         """Divide records by the lists; those on no list are left out and counted."""
+        name_of, name = name, lambda record: normalize_name(name_of(record))
         present = sorted({name(record) for record in records})
+        self._refuse_ambiguous(present)
         for part, names in (("test", self.test), ("val", self.val), ("train", self.train or ())):
             for unknown in names:
                 if unknown not in present:
@@ -273,10 +278,40 @@ class _NameLists:
         notes = {f"clips_of_unlisted_{self.noun}s": left_out} if left_out else {}
         return Split(train=parts[0], val=parts[1], test=parts[2], notes=notes)
 
+    def _refuse_ambiguous(self, present: Sequence[str]) -> None:
+        """Refuse a number that a file of options may have made of another name: YAML reads 1_2 as 12, and 010 as 8."""
+        for number in sorted(self.numbers):
+            read = {one: _number_of(one) for one in present if one != str(number)}
+            alike = [one for one in present if read.get(one) == number and type(read[one]) is type(number)]
+            if alike:
+                also = [str(number)] if str(number) in present else []
+                raise ValueError(
+                    f"Expected protocol.test_{self.noun}s, val_{self.noun}s or train_{self.noun}s to name {self.noun}s "
+                    f"of the data, got the number {number}, which may stand for "
+                    f"{' or '.join(map(repr, also + alike))}. Write the name in quotes, such as ['{alike[0]}']; on a "
+                    f"command line with others around the word: \"protocol.test_{self.noun}s=['{alike[0]}']\"."
+                )
+
+
+def _number_of(name: str) -> int | float | None:
+    """The number that YAML or Hydra may make of a name: a leading 0 means octal, and _ nothing."""
+    octal = name.lstrip("+-").startswith("0") and name.isdecimal()
+    for read in (lambda text: int(text, 8 if octal else 0), float):
+        with contextlib.suppress(ValueError):
+            return read(name)
+    return None
+
 
 def _read_names(names: Iterable[str | int], argument: str) -> tuple[str, ...]:
     """The names as text, since the command line reads `[4]` as a number, and a table as a word."""
-    return tuple(dict.fromkeys(str(name) for name in require_list(names, argument)))
+    listed = require_list(names, argument)
+    if odd := [name for name in listed if isinstance(name, bool) or not isinstance(name, str | int | float)]:
+        word = {None: "null", True: "true", False: "false"}.get(odd[0], odd[0])
+        raise ValueError(
+            f"Expected {argument} to be names, got {word}. Write the name of somebody in quotes, with others around "
+            f"the word for the shell: \"{argument}=['{word}']\"."
+        )
+    return tuple(dict.fromkeys(normalize_name(str(name)) for name in listed))
 
 
 def _explain_unknown(name: str, present: Sequence[str], argument: str, noun: str) -> str:

@@ -9,6 +9,7 @@ from synthaug.datasets import DatasetNotFoundError, Protocol, Split
 from synthaug.datasets.indexing.arguments import require_list
 from synthaug.datasets.indexing.lists import ListEntry, film_stem, read_list
 from synthaug.datasets.protocols.choosing import ShotChoice
+from synthaug.files import normalize_name
 from synthaug.structures import Record, Trait
 
 _PARTS = {"train": "training", "val": "validation", "test": "test"}
@@ -88,8 +89,8 @@ class ListSplit(Protocol):
         found: dict[str, list[Record]] = {part: [] for part in _PARTS}
         met: set[tuple[str, str]] = set()
         for record in records:
-            name = film_stem(PurePosixPath(_INTERVAL.sub("", record.key)).name)
-            for place in ((classes[record.label], name), ("", name)):
+            name = normalize_name(film_stem(PurePosixPath(_INTERVAL.sub("", record.key)).name))
+            for place in ((normalize_name(classes[record.label]), name), ("", name)):
                 if place in listed:
                     found[listed[place]].append(record)
                     met.add(place)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from synthaug.body.rotations import axis_angle_to_matrix, matrix_to_quat, quat_to_axis_angle, slerp
 from synthaug.body.skeleton import JOINT_NAMES, joint_positions, mean_skeleton, move_motion
+from synthaug.files import find_in_any_form
 from synthaug.motions.files.recognition import is_film
 from synthaug.motions.files.recordings import (
     FlawError,
@@ -24,6 +25,7 @@ from synthaug.motions.files.recordings import (
     frames_between,
     parse_finite,
     parse_object,
+    places_below,
     read_json,
     sort_by_frame,
 )
@@ -85,14 +87,16 @@ def folder_of(record: Record, inside: str, *, root: Path | None = None) -> Path:
     Args:
         record: Its path is such a folder or a film.
         inside: Path within the folder that has the frames' files.
-        root: Folder of such folders; None is where the film lies.
+        root: Folder of such folders, or of folders of them named like the films' own (`places_below`); None is where
+            the film lies.
 
     Raises:
         FileNotFoundError: If none of these has it, naming all.
     """
     path = record.path
-    beside = path.parent if root is None else root
-    places = [path] if path.is_dir() or not path.suffix else [beside / path.stem, path.parent]
+    beside = [path.parent] if root is None else places_below(root, path)
+    named = [find_in_any_form(folder / path.stem) for folder in beside]
+    places = [path] if path.is_dir() or not path.suffix else [*named, path.parent]
     for place in places:
         if (place / inside).is_dir() or (place.is_dir() and place.name == Path(inside).name):
             return place

@@ -17,11 +17,16 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from synthaug.files import find_in_any_form
 from synthaug.motions import UnusableClipError
 from synthaug.structures import Motion, Plain, Record
 
 MAX_BYTES = 64 * 2**20
 """Largest text that is read: an hour of two people in JSON. Parsed JSON takes about 20 times its size."""
+
+
+_MOST_ABOVE = 3
+"""Folders above a film that may distinguish it: a part of the data set, its class, and a person."""
 
 
 class FlawError(ValueError):
@@ -63,8 +68,8 @@ def recording_of(record: Record, endings: Sequence[str], *, root: Path | Sequenc
     Args:
         record: Its path is such a file, or a film.
         endings: What the names of such files end in, the preferred one first.
-        root: Folder that holds them, flat or in sub-folders named like the films' own. With several folders the first
-            that has the file wins. None, or no folder, looks beside the film.
+        root: Folder that holds them, flat or in sub-folders named like the films' own (`places_below`). With several
+            folders the first that has the file wins. None, or no folder, looks beside the film.
 
     Raises:
         FileNotFoundError: If it is in none of these places, which are named.
@@ -73,18 +78,28 @@ def recording_of(record: Record, endings: Sequence[str], *, root: Path | Sequenc
         return record.path
     stem = record.path.stem.removesuffix("_rgb")
     roots = [root] if isinstance(root, Path) else list(root or ())
-    folders = [place for folder in roots for place in (folder, folder / record.path.parent.name)]
+    folders = [place for folder in roots for place in places_below(folder, record.path)]
     folders = folders or [record.path.parent]
     for ending in endings:
         for folder in folders:
-            if (folder / f"{stem}{ending}").exists():
-                return folder / f"{stem}{ending}"
+            found = find_in_any_form(folder / f"{stem}{ending}")
+            if found.exists():
+                return found
     names = " or ".join(f"'{stem}{ending}'" for ending in endings)
-    searched = ", ".join(f"'{folder}'" for folder in folders)
+    searched = ", ".join(f"'{folder}'" for folder in reversed(folders))
     raise FileNotFoundError(
         f"Expected the motion of '{record.key}' in a file named like its film, found no {names} in {searched}. "
         "Set root to the folder that holds the recordings, or leave the clip out."
     )
+
+
+def places_below(root: Path, film: Path) -> list[Path]:
+    """Folders in which a film's recording may lie: below root as the film lies below its data set, or in root itself.
+
+    The deepest comes first, since films of several classes may have one name: `wave/ann/1.mp4` and `bow/ann/1.mp4`.
+    """
+    above = film.parent.parts[-_MOST_ABOVE:]
+    return [root.joinpath(*above[number:]) for number in range(len(above) + 1) if "/" not in above[number:]]
 
 
 def find_recordings(
