@@ -25,6 +25,8 @@ from synthaug.reports.reading import Run, read_sweep
 from synthaug.reports.statistics import paired_difference
 from synthaug.reports.sweeps import report_sweep
 
+_RATES = {"null": (), "synthetic": ("training.optimizer.lr=0.002",)}
+"""A third of the step size for what was learnt before, as is usual for fine-tuning; the same for all arms."""
 ROOT = Path(__file__).resolve().parents[1]
 ByFold = Mapping[str, Sequence[float]]
 """Accuracies of the seeds of each fold."""
@@ -98,7 +100,7 @@ def train(chosen: argparse.Namespace, folder: Path, part: str) -> None:
     files = {"null": "null", "synthetic": chosen.weights if shipped else Path(chosen.weights).resolve()}
     for weights, names in arms.items():
         words = ["experiment=film", *film, *folds, f"seed={chosen.seeds}", f"arm={names}",
-                 f"recognizer.weights={files[weights]}", f"hydra.sweep.dir={folder / weights}",
+                 f"recognizer.weights={files[weights]}", *_RATES[weights], f"hydra.sweep.dir={folder / weights}",
                  "trainer.enable_progress_bar=false", *chosen.overrides]  # fmt: skip
         if _has_joblib():
             # On two cores, two runs of one thread each finish sooner than one after the other.

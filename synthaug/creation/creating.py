@@ -20,6 +20,7 @@ from synthaug.creation.filling import count_seen, fill_unseen, measure_sight
 from synthaug.creation.learning import (
     Course,
     LearningState,
+    Lesson,
     Progress,
     Sightings,
     Splat,
@@ -151,12 +152,13 @@ def create_person(
     digest = digest_of(learnt.pictures, learnt.masks, learnt.known, learnt.motion.pose, repr(plan))
     state = None if keep is None else load_state(keep, digest)
     state = state or LearningState(Unknowns.start(surface, len(learnt)))
-    for progress in learn(surface, learnt, splat, plan.course, state):
+    lesson = Lesson(surface, learnt, splat, plan.course)
+    for progress in learn(lesson, state):
         report(progress)
         if keep is not None and progress.done % KEEP_STEPS == 0:
             save_state(keep, state, digest)
-    heldout = judge(surface, state.unknowns, learnt, tested, splat)
-    seen = count_seen(measure_sight(surface, state.unknowns, learnt, splat))
+    heldout = judge(lesson, state.unknowns, tested)
+    seen = count_seen(measure_sight(lesson, state.unknowns))
     filled = fill_unseen(surface, state.unknowns, seen)
     return Created(surface, filled, seen, heldout, learnt, facing(learnt))
 
@@ -186,16 +188,11 @@ def gather(cutouts: Cutouts, features: Sequence[Feature]) -> Sightings:
     ).take(rows)
 
 
-def judge(
-    surface: Surface, unknowns: Unknowns, learnt: Sightings, tested: Sightings, splat: Splat, *, steps: int = 60
-) -> HeldOut:
+def judge(lesson: Lesson, unknowns: Unknowns, tested: Sightings, *, steps: int = 60) -> HeldOut:
     """How well held-out frames are met, with poses interpolated from learnt frames and with poses refitted."""
-    carried = carry_poses(unknowns, learnt, tested)
-    refitted = refit_poses(surface, carried, tested, splat, steps=steps)
-    frames = range(len(tested))
-    before, after = (
-        [_compare_frame(surface, one, tested, frame, splat) for frame in frames] for one in (carried, refitted)
-    )
+    carried, test = carry_poses(unknowns, lesson.sightings, tested), replace(lesson, sightings=tested)
+    refitted, frames = refit_poses(test, carried, steps=steps), range(len(tested))
+    before, after = ([_compare_frame(test, one, frame) for frame in frames] for one in (carried, refitted))
     shown = np.linspace(0, len(tested) - 1, min(SHOWN, len(tested))).round().astype(int)
     pictures = [torch.stack([found[frame].picture for frame in shown]) for found in (after, before)]
     return HeldOut(
@@ -234,11 +231,11 @@ def carry_poses(unknowns: Unknowns, learnt: Sightings, tested: Sightings) -> Unk
     return replace(unknowns, turns=carry(unknowns.turns), shifts=carry(unknowns.shifts), gains=carry(unknowns.gains))
 
 
-def _compare_frame(surface: Surface, unknowns: Unknowns, sightings: Sightings, frame: int, splat: Splat) -> _Comparison:
-    row = slice(frame, frame + 1)
-    view = replace(sightings.camera, viewmats=sightings.camera.viewmats[row], Ks=sightings.camera.Ks[row])
+def _compare_frame(lesson: Lesson, unknowns: Unknowns, frame: int) -> _Comparison:
+    sightings = lesson.sightings
     with torch.no_grad():
-        rgb, alpha = splat(pose_frame(settle(pose_person(surface, unknowns, sightings.motion, frame)), 0), view)
+        person = settle(pose_person(lesson.surface, unknowns, sightings.motion, frame))
+        rgb, alpha = lesson.splat(pose_frame(person, 0), lesson.view(frame))
     mask, known, film = sightings.masks[frame], sightings.known[frame], sightings.pictures[frame].float() / 255
     rgb = (rgb * (1 + unknowns.gains[frame])[:, None, None]).clamp(0, 1)
     picture = ((rgb + (1 - alpha) * 0.8) * 255).round().clamp(0, 255).to(torch.uint8)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from synthaug.avatars.procedural.figure import neighbours
 from synthaug.body.skinning import pose_frame
-from synthaug.creation.learning import Sightings, Splat, Unknowns, pose_person
+from synthaug.creation.learning import Lesson, Unknowns, pose_person
 from synthaug.creation.surface import Surface
 
 SEEN = 1.0
@@ -22,18 +22,17 @@ _NEAREST = 6
 """Seen points that colour an unseen one without a seen twin."""
 
 
-def measure_sight(surface: Surface, unknowns: Unknowns, sightings: Sightings, splat: Splat) -> Float[Tensor, " point"]:
+def measure_sight(lesson: Lesson, unknowns: Unknowns) -> Float[Tensor, " point"]:
     """Pixels of film that each point colours, summed over frames.
 
     A picture is linear in colours, so the gradient of its sum says how much of it each Gaussian is.
     """
-    total = torch.zeros(len(surface))
+    sightings = lesson.sightings
+    total = torch.zeros(len(lesson.surface))
     for frame in range(len(sightings)):
-        row = slice(frame, frame + 1)
-        view = replace(sightings.camera, viewmats=sightings.camera.viewmats[row], Ks=sightings.camera.Ks[row])
-        colors = torch.zeros(len(surface), 3, requires_grad=True)
-        person = replace(pose_person(surface, unknowns, sightings.motion, frame), colors=colors)
-        rgb, _ = splat(pose_frame(person, 0), view)
+        colors = torch.zeros(len(lesson.surface), 3, requires_grad=True)
+        person = replace(pose_person(lesson.surface, unknowns, sightings.motion, frame), colors=colors)
+        rgb, _ = lesson.splat(pose_frame(person, 0), lesson.view(frame))
         inside = sightings.masks[frame] * sightings.known[frame]
         total += torch.autograd.grad((rgb[0] * inside).sum(), colors)[0][:, 0]
     return total

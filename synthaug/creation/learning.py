@@ -229,6 +229,32 @@ class Adam:
             value[row] -= rate * _RATES[name] * (mean / (1 - 0.9**times)) / spread
 
 
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """What a person is learnt from, and through.
+
+    Attributes:
+        surface: The canonical surface.
+        sightings: Frames.
+        splat: The renderer.
+        course: Stages and weights.
+    """
+
+    surface: Surface
+    sightings: Sightings
+    splat: Splat
+    course: Course
+
+    def scaled(self, size: int) -> "Lesson":
+        """The same with pictures of this longer side."""
+        return replace(self, sightings=_scale(self.sightings, size))
+
+    def view(self, frame: int) -> Camera:
+        """The camera of one frame."""
+        camera, row = self.sightings.camera, slice(frame, frame + 1)
+        return replace(camera, viewmats=camera.viewmats[row], Ks=camera.Ks[row])
+
+
 @dataclass(frozen=True)
 class Progress:
     """After a step.
@@ -244,24 +270,20 @@ class Progress:
     psnr: float
 
 
-def learn(
-    surface: Surface, sightings: Sightings, splat: Splat, course: Course, state: "LearningState"
-) -> Iterator[Progress]:
+def learn(lesson: Lesson, state: "LearningState") -> Iterator[Progress]:
     """Learn in place, from where the state is to the end; yields after every step.
 
     Args:
-        surface: The canonical surface.
-        sightings: Frames to learn from.
-        splat: The renderer.
-        course: The stages.
+        lesson: What is learnt from.
         state: Where learning is: a new one, or one that was loaded. Equal states go on equally.
     """
-    rate, first = 1.0, 0
+    rate, first, course = 1.0, 0, lesson.course
     for stage in course.stages:
-        scaled = _scale(sightings, stage.size) if state.done < first + stage.steps else sightings
+        if state.done < first + stage.steps:
+            scaled = lesson.scaled(stage.size)
         for step in range(max(state.done - first, 0), stage.steps):
             here = rate + (stage.rate - rate) * step / stage.steps
-            error = _step(surface, scaled, splat, course, state, rate=here, poses=stage.poses)
+            error = _step(scaled, state, rate=here, poses=stage.poses)
             state.done += 1
             state.error += (error - state.error) * max(0.01, 1 / state.done)
             yield Progress(state.done, course.steps, -10 * math.log10(max(state.error, 1e-10)))
@@ -285,17 +307,14 @@ class LearningState:
     error: float = 0.1
 
 
-def _step(
-    surface: Surface, sightings: Sightings, splat: Splat, course: Course, state: LearningState, *, rate: float,
-    poses: bool,
-) -> float:  # fmt: skip
-    rng = np.random.default_rng([course.seed, state.done])
-    frame = _next_frame(course.seed, state.done, len(sightings))
+def _step(lesson: Lesson, state: LearningState, *, rate: float, poses: bool) -> float:
+    seed = lesson.course.seed
+    frame = _next_frame(seed, state.done, len(lesson.sightings))
+    behind = torch.from_numpy(np.random.default_rng([seed, state.done]).random(3, np.float32))[:, None, None]
     leaves = state.unknowns.leaves()
     moved = Unknowns(**leaves)
-    behind = torch.from_numpy(rng.random(3, np.float32))[:, None, None]
-    loss, error = _compare(surface, sightings, splat, course, moved, frame, behind)
-    loss = loss + _regularize(surface, moved, course, frame)
+    loss, error = _compare(lesson, moved, frame, behind)
+    loss = loss + _regularize(lesson, moved, frame)
     wanted = [name for name in leaves if poses or name not in _POSES]
     gradients = torch.autograd.grad(loss, [leaves[name] for name in wanted])
     state.adam.step(state.unknowns, dict(zip(wanted, gradients, strict=True)), rate=rate, frame=frame)
@@ -311,15 +330,11 @@ def _next_frame(seed: int, done: int, count: int) -> int:
     return int(np.random.default_rng([seed, 1, epoch]).permutation(count)[place])
 
 
-def _compare(
-    surface: Surface, sightings: Sightings, splat: Splat, course: Course, unknowns: Unknowns, frame: int,
-    behind: Float[Tensor, "3 1 1"],
-) -> tuple[Tensor, float]:  # fmt: skip
+def _compare(lesson: Lesson, unknowns: Unknowns, frame: int, behind: Float[Tensor, "3 1 1"]) -> tuple[Tensor, float]:
     """Loss of one frame, and the squared error within the person."""
-    person = pose_person(surface, unknowns, sightings.motion, frame)
-    row = slice(frame, frame + 1)
-    view = replace(sightings.camera, viewmats=sightings.camera.viewmats[row], Ks=sightings.camera.Ks[row])
-    rgb, alpha = splat(pose_frame(person, 0), view)
+    sightings, course = lesson.sightings, lesson.course
+    person = pose_person(lesson.surface, unknowns, sightings.motion, frame)
+    rgb, alpha = lesson.splat(pose_frame(person, 0), lesson.view(frame))
     rgb = rgb * (1 + unknowns.gains[frame])[:, None, None]
     mask, known = sightings.masks[frame][None], sightings.known[frame][None].float()
     shown = rgb + (1 - alpha) * behind
@@ -335,7 +350,8 @@ def _compare(
     return loss, error
 
 
-def _regularize(surface: Surface, unknowns: Unknowns, course: Course, frame: int) -> Tensor:
+def _regularize(lesson: Lesson, unknowns: Unknowns, frame: int) -> Tensor:
+    surface, course = lesson.surface, lesson.course
     around = surface.around
 
     def differ(values: Tensor) -> Tensor:
@@ -390,32 +406,25 @@ def ssim(a: Float[Tensor, "3 height width"], b: Float[Tensor, "3 height width"])
     return ((cover[0] * vary[0]) / (cover[1] * vary[1])).mean(0)
 
 
-def refit_poses(
-    surface: Surface, unknowns: Unknowns, sightings: Sightings, splat: Splat, *, steps: int, size: int = 128
-) -> Unknowns:
+def refit_poses(lesson: Lesson, unknowns: Unknowns, *, steps: int, size: int = 128) -> Unknowns:
     """The person with poses and brightness fitted to each frame, everything else as it is.
 
     Args:
-        surface: The canonical surface.
-        unknowns: Rows of frames are those of the sightings.
-        sightings: Frames.
-        splat: The renderer.
+        lesson: Frames, and how they are compared.
+        unknowns: Rows of frames are those of the lesson's.
         steps: Of each frame.
         size: Longer side of the pictures that are compared, pixels.
     """
-    state, scaled = LearningState(replace(unknowns)), _scale(sightings, size)
-    for name in _PER_FRAME:
-        setattr(state.unknowns, name, getattr(unknowns, name).clone())
-    course, grey = Course(), torch.full((3, 1, 1), 0.5)
-    for frame in range(len(sightings)):
+    own = {name: getattr(unknowns, name).clone() for name in _PER_FRAME}
+    state, scaled = LearningState(replace(unknowns, **own)), lesson.scaled(size)
+    grey = torch.full((3, 1, 1), 0.5)
+    for frame in range(len(lesson.sightings)):
         for step in range(steps):
-            leaves = {
-                name: value.detach().requires_grad_(name in _PER_FRAME) for name, value in vars(state.unknowns).items()
-            }
+            fixed = vars(state.unknowns)
+            leaves = {name: value.detach().requires_grad_(name in _PER_FRAME) for name, value in fixed.items()}
             moved = Unknowns(**leaves)
-            loss, _ = _compare(surface, scaled, splat, course, moved, frame, grey)
-            loss = loss + _regularize(surface, moved, course, frame)
+            loss = _compare(scaled, moved, frame, grey)[0] + _regularize(scaled, moved, frame)
             gradients = torch.autograd.grad(loss, [leaves[name] for name in _PER_FRAME])
-            rate = 1 - step / steps
-            state.adam.step(state.unknowns, dict(zip(_PER_FRAME, gradients, strict=True)), rate=rate, frame=frame)
+            found = dict(zip(_PER_FRAME, gradients, strict=True))
+            state.adam.step(state.unknowns, found, rate=1 - step / steps, frame=frame)
     return state.unknowns

@@ -5,7 +5,7 @@ from typing import TypeAlias
 import av
 import cv2
 import numpy as np
-from av.sidedata.sidedata import SideData
+from av.sidedata.sidedata import SideData, SideDataContainer
 from av.video.stream import VideoStream
 from jaxtyping import UInt8
 
@@ -64,7 +64,9 @@ def orientation_of(frame: av.VideoFrame) -> Orientation:
     Source:
         FFmpeg, libavutil/display.h.
     """
-    side = frame.side_data.get("DISPLAYMATRIX")
+    # `frame.side_data` would tie the frame to itself: pixels and threads then live on until the garbage collector comes,
+    # and in a forked process freeing those threads never ends.
+    side = SideDataContainer(frame).get("DISPLAYMATRIX")
     if not isinstance(side, SideData):
         return False, False, False
     a, b, _, c, d = (int(number) for number in np.frombuffer(bytes(side), "<i4")[:5])

@@ -14,6 +14,7 @@ from synthaug.creation.filling import count_seen, fill_unseen, measure_sight
 from synthaug.creation.learning import (
     Course,
     LearningState,
+    Lesson,
     Sightings,
     Stage,
     Unknowns,
@@ -73,11 +74,12 @@ def film(unknowns: Unknowns, motion: Motion) -> Sightings:
 
 
 SEEN = film(known_person(), turning())
+LESSON = Lesson(SURFACE, SEEN, splat_frame, COURSE)
 
 
 def run(state: LearningState, course: Course = COURSE, *, until: int | None = None) -> float:
     psnr = 0.0
-    for progress in learn(SURFACE, SEEN, splat_frame, course, state):
+    for progress in learn(Lesson(SURFACE, SEEN, splat_frame, course), state):
         psnr = progress.psnr
         if progress.done == until:
             break
@@ -87,7 +89,7 @@ def run(state: LearningState, course: Course = COURSE, *, until: int | None = No
 def test_colours_are_found_from_all_sides() -> None:
     state = LearningState(Unknowns.start(SURFACE, FRAMES))
     run(state)
-    sight = measure_sight(SURFACE, state.unknowns, SEEN, splat_frame)
+    sight = measure_sight(LESSON, state.unknowns)
     apart = (state.unknowns.colors - known_person().colors).abs().mean(1)
     assert count_seen(sight).float().mean() > 0.6
     assert apart[sight > sight.median()].median() < 0.08
@@ -120,8 +122,8 @@ def test_wrong_poses_are_mended_by_pictures() -> None:
     wrong, joint, wrist = turning(), JOINT["left_shoulder"], JOINT["left_wrist"]
     skeleton = SURFACE.skeleton(Build.mean())
     wrong.body_pose[:, joint - 1, 2] += math.radians(15)
-    seen = replace(SEEN, motion=wrong)
-    mended = refit_poses(SURFACE, known_person(), seen, splat_frame, steps=60, size=SIZE)
+    seen = replace(LESSON, sightings=replace(SEEN, motion=wrong))
+    mended = refit_poses(seen, known_person(), steps=60, size=SIZE)
     front = [0, FRAMES // 2]
     pose = wrong.pose.clone()
     before = joint_positions(wrong, skeleton)[front, wrist]
@@ -146,7 +148,7 @@ def test_the_unseen_takes_the_colour_of_its_mirror_image() -> None:
 def test_sight_counts_pixels() -> None:
     """Independent truth: all shares of a picture's pixels sum to its alpha."""
     known = known_person()
-    sight = measure_sight(SURFACE, known, SEEN, splat_frame)
+    sight = measure_sight(LESSON, known)
     assert torch.isclose(sight.sum(), SEEN.masks.square().sum(), rtol=1e-3)
 
 

@@ -1,8 +1,10 @@
 """Film whose stored pixels are not yet the picture: mirrored, turned, oblong, or of HDR."""
 
 import dataclasses
+import gc
 import math
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
@@ -14,7 +16,9 @@ from synthaug.datasets.indexing.scanning import Copies, examine, scan
 from synthaug.motions.pose.keypoints import film_format
 from synthaug.structures import Record
 from synthaug.testing.datasets import example_film
-from synthaug.video import filmed_size, picture_notes, probe, read_frames
+from synthaug.video import filmed_size, picture_notes, probe, read_frames, write_video
+from synthaug.video.decoding import decode_frames, open_video
+from synthaug.video.pictures import to_picture
 
 ONE = 1 << 16
 MATRICES = {
@@ -271,3 +275,20 @@ def test_film_of_ten_bit_that_is_not_hdr_is_what_it_was(tmp_path):
         plain = next(container.decode(video=0)).to_ndarray(format="rgb24")
     assert np.array_equal(read_frames(path, [0])[0].permute(1, 2, 0).numpy(), plain)
     assert probe(path).notes == {}
+
+
+def test_frames_are_freed_as_soon_as_they_are_read(tmp_path: Path) -> None:
+    """Not only by the garbage collector: freeing what a frame keeps alive, threads too, hangs in forked processes."""
+    path = tmp_path / "film.mp4"
+    write_video(path, example_film(12), fps=12.0)
+    gc.collect()
+    gc.disable()
+    try:
+        with open_video(path) as (container, stream):
+            for frame in decode_frames(container, stream):
+                to_picture(frame)
+                del frame
+        alive = [thing for thing in gc.get_objects() if isinstance(thing, av.VideoFrame)]
+        assert len(alive) < 4  # the decoder's own
+    finally:
+        gc.enable()
