@@ -15,6 +15,8 @@ def describe(value):
         return {str(key): describe(child) for key, child in value.items()}
     if isinstance(value, (list, tuple)):
         return [describe(child) for child in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted(map(repr, value))
     if isinstance(value, torch.Tensor):
         return value.tolist()
     if isinstance(value, functools.partial):
