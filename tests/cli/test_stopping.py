@@ -58,7 +58,11 @@ def test_the_workers_of_a_sweep_end_with_it_and_so_does_what_they_started(number
     (folder := tmp_path / "processes").mkdir()
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, str(tmp_path / "sweep.py"), str(folder)]
-    running = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    # What is started in the background ignores Ctrl-C.
+    running = subprocess.Popen(
+        command, env=environment, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
     assert wait_until(lambda: len(list(folder.iterdir())) == 5, 120)
     started = [int(path.name) for path in folder.iterdir()]
     running.send_signal(number)

@@ -265,7 +265,15 @@ def test_a_killed_process_is_told_in_words_and_what_is_done_is_kept(records, for
     assert again.loads < len(records)
 
 
-def test_giving_up_ends_the_processes_at_once(records, forkable, tmp_path):
+@pytest.fixture
+def interruptible():
+    """Ctrl-C as in a shell: what is started in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_giving_up_ends_the_processes_at_once(records, forkable, interruptible, tmp_path):
     source = Marking(tmp_path / "marks")
     for record in records:
         source.spoiled[record.key] = lambda: time.sleep(30)
