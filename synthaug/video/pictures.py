@@ -64,8 +64,8 @@ def orientation_of(frame: av.VideoFrame) -> Orientation:
     Source:
         FFmpeg, libavutil/display.h.
     """
-    # `frame.side_data` would tie the frame to itself: pixels and threads then live on until the garbage collector comes,
-    # and in a forked process freeing those threads never ends.
+    # `frame.side_data` would tie the frame to itself: pixels and threads would live on until the garbage collector
+    # comes, and in a forked process freeing those threads never ends.
     side = SideDataContainer(frame).get("DISPLAYMATRIX")
     if not isinstance(side, SideData):
         return False, False, False
