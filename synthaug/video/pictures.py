@@ -66,7 +66,7 @@ def orientation_of(frame: av.VideoFrame) -> Orientation:
     """
     # `frame.side_data` would tie the frame to itself: pixels and threads would live on until the garbage collector
     # comes, and in a forked process freeing those threads never ends.
-    side = SideDataContainer(frame).get("DISPLAYMATRIX")
+    side = SideDataContainer(frame).get("DISPLAYMATRIX")  # type: ignore[call-arg]
     if not isinstance(side, SideData):
         return False, False, False
     a, b, _, c, d = (int(number) for number in np.frombuffer(bytes(side), "<i4")[:5])
