@@ -12,13 +12,11 @@ if TYPE_CHECKING:
     from synthaug.avatars.pack.about import About
     from synthaug.creation import Feature
     from synthaug.creation.creating import Created
-    from synthaug.creation.learning import Progress
     from synthaug.structures import Record, Reference
 
 logger = logging.getLogger(__name__)
 USES = ("training", "display", "redistribution")
 """What somebody can agree to; see `Consent`."""
-_EVERY_SECONDS = 10.0
 
 
 def add_create(parser: argparse.ArgumentParser) -> None:
@@ -58,9 +56,7 @@ def run_create(chosen: argparse.Namespace) -> int:
     films = [find_person(path) for path in chosen.films]
     cutouts = cut_films(films, Choice(chosen.frames, chosen.side))
     started, kept = time.perf_counter(), out.with_name(f".{out.name.removesuffix(SUFFIX)}.learning.safetensors")
-    created = create_person(
-        cutouts, choose_features(chosen.masks), splat_frame, plan=Plan(chosen.gaussians), report=_Reporter(), keep=kept
-    )
+    created = create_person(cutouts, choose_features(chosen.masks), splat_frame, plan=Plan(chosen.gaussians), keep=kept)
     pack = finish_pack(created.pack(about), papers=None, levels=not chosen.no_levels)
     write_pack(out, pack)
     kept.unlink(missing_ok=True)
@@ -182,16 +178,3 @@ def write_sheet(out: Path, created: "Created") -> Path:
     path = out.with_name(f"{name}.png")
     write_atomic(path, encode_png(paint_sheet(rows, title=name, frames=min(6, len(film)), side=192)))
     return path
-
-
-class _Reporter:
-    """Logs the present figure every few seconds."""
-
-    def __init__(self) -> None:
-        self._last = time.monotonic()
-
-    def __call__(self, progress: "Progress") -> None:
-        now = time.monotonic()
-        if now - self._last >= _EVERY_SECONDS or progress.done == progress.steps:
-            self._last = now
-            logger.info("Learning: step %d of %d, %.1f dB", progress.done, progress.steps, progress.psnr)

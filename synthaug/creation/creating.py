@@ -1,7 +1,7 @@
 """Make an avatar of the person in identity film: evidence, learning, filling, and what held-out frames say of it."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,22 +17,13 @@ from synthaug.body.rotations import axis_angle_to_matrix
 from synthaug.body.skinning import pose_frame
 from synthaug.creation import CreationError, Cutouts, Feature, combine
 from synthaug.creation.filling import count_seen, fill_unseen, measure_sight
-from synthaug.creation.learning import (
-    Course,
-    LearningState,
-    Lesson,
-    Progress,
-    Sightings,
-    Splat,
-    Unknowns,
-    dress_surface,
-    learn,
-    pose_person,
-    refit_poses,
-)
+from synthaug.creation.learning import Course, LearningState, Lesson, Splat, learn, refit_poses
+from synthaug.creation.person import Unknowns, dress_surface, pose_person
 from synthaug.creation.saving import load_state, save_state
+from synthaug.creation.sightings import Sightings
 from synthaug.creation.surface import Surface, build_surface
 from synthaug.files import digest_of
+from synthaug.progress import track
 from synthaug.structures import Gaussians, Motion
 
 HELD_OUT = 8
@@ -130,7 +121,6 @@ def create_person(
     splat: Splat,
     *,
     plan: Plan = Plan(),
-    report: Callable[[Progress], None] = lambda progress: None,
     keep: Path | None = None,
 ) -> Created:
     """Learn one person from cutouts of their film.
@@ -140,7 +130,6 @@ def create_person(
         features: What says where the person is in them.
         splat: The differentiable renderer.
         plan: How many Gaussians, and the stages of learning.
-        report: Is told every step.
         keep: File that keeps the state of learning every `KEEP_STEPS` steps; a run that was stopped goes on from it.
 
     Raises:
@@ -153,8 +142,7 @@ def create_person(
     state = None if keep is None else load_state(keep, digest)
     state = state or LearningState(Unknowns.start(surface, len(learnt)))
     lesson = Lesson(surface, learnt, splat, plan.course)
-    for progress in learn(lesson, state):
-        report(progress)
+    for progress in track(learn(lesson, state), "Learning the person, in steps", plan.course.steps, done=state.done):
         if keep is not None and progress.done % KEEP_STEPS == 0:
             save_state(keep, state, digest)
     heldout = judge(lesson, state.unknowns, tested)

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from synthaug.avatars.procedural.figure import neighbours
 from synthaug.body.skinning import pose_frame
-from synthaug.creation.learning import Lesson, Unknowns, pose_person
+from synthaug.creation.learning import Lesson
+from synthaug.creation.person import Unknowns, pose_person
 from synthaug.creation.surface import Surface
 
 SEEN = 1.0
@@ -68,12 +69,7 @@ def fill_unseen(surface: Surface, unknowns: Unknowns, seen: Bool[Tensor, " point
 
     # A mirrored tangent may point the other way, so only the distance from the skin is carried over.
     offsets = fill(unknowns.offsets, torch.tensor([0.0, 0.0, 1.0]))
-    return replace_rows(unknowns, colors=fill(unknowns.colors), log_scales=fill(unknowns.log_scales), offsets=offsets)
-
-
-def replace_rows(unknowns: Unknowns, *, colors: Tensor, log_scales: Tensor, offsets: Tensor) -> Unknowns:
-    """The same person with other Gaussians."""
-    return replace(unknowns, colors=colors, log_scales=log_scales, offsets=offsets)
+    return replace(unknowns, colors=fill(unknowns.colors), log_scales=fill(unknowns.log_scales), offsets=offsets)
 
 
 def count_seen(sight: Float[Tensor, " point"]) -> Bool[Tensor, " point"]:

@@ -4,68 +4,27 @@ Coarse to fine, with a random colour behind the person, so that nothing but the 
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import conv2d, interpolate
+from torch.nn.functional import conv2d
 
-from synthaug.body.skeleton import rest_to_world
 from synthaug.body.skinning import pose_frame
-from synthaug.creation.surface import THICKNESS, WIDTH, Build, Surface
-from synthaug.structures import Camera, Gaussians, Motion, PosedGaussians
+from synthaug.creation.adam import PER_FRAME, Adam
+from synthaug.creation.person import Unknowns, pose_person
+from synthaug.creation.sightings import Sightings, scale
+from synthaug.creation.surface import Surface
+from synthaug.structures import Camera, PosedGaussians
 
 Splat = Callable[[PosedGaussians, Camera], tuple[Tensor, Tensor]]
 """Renders one frame, differentiable: premultiplied colour [3, height, width] and alpha [1, height, width]."""
-
-_BODY = 22
-"""Joints whose rotations are refined; fingers, jaw and eyes stay as they were found."""
-_OPACITY = 0.95
-_RATES = {
-    "betas": 0.01, "cloth": 0.01, "offsets": 4e-4, "log_scales": 5e-3, "colors": 0.02, "logits": 0.01,
-    "turns": 0.015, "shifts": 0.006, "gains": 0.01,
-}  # fmt: skip
-"""Adam's step sizes: standard deviations, metres, logarithms, 0..1, logits, radians, metres, factors."""
-_PER_FRAME = ("turns", "shifts", "gains")
-"""Unknowns of which a step changes the rows of its frames alone."""
 _POSES = ("turns", "shifts")
-
-
-@dataclass(frozen=True, eq=False)
-class Sightings:
-    """Frames in which one person is seen, all cut to the person and of one size.
-
-    Attributes:
-        pictures: sRGB.
-        masks: How much of each pixel shows the person, 0 to 1.
-        known: Pixels about which the mask is sure; no loss counts the others.
-        camera: One view for each frame, of these pictures.
-        motion: The person's pose in each frame, as far as it was found.
-        times: Seconds of each frame in its film, ascending within a film.
-        films: Which film each frame is from.
-    """
-
-    pictures: UInt8[Tensor, "frame 3 height width"]
-    masks: Float[Tensor, "frame height width"]
-    known: Bool[Tensor, "frame height width"]
-    camera: Camera
-    motion: Motion
-    times: Float[Tensor, " frame"]
-    films: tuple[int, ...]
-
-    def __len__(self) -> int:
-        return len(self.pictures)
-
-    def take(self, rows: "list[int] | Tensor") -> "Sightings":
-        """Some of the frames."""
-        at = torch.as_tensor(rows)
-        camera = replace(self.camera, viewmats=self.camera.viewmats[at], Ks=self.camera.Ks[at])
-        motion = Motion.from_pose(self.motion.pose[at], self.motion.transl[at], fps=self.motion.fps)
-        films = tuple(self.films[int(k)] for k in at)
-        return Sightings(self.pictures[at], self.masks[at], self.known[at], camera, motion, self.times[at], films)
+_REFIT_RATE = 3.0
+"""Factor of the step sizes where nothing but a frame's own rows moves."""
 
 
 @dataclass(frozen=True)
@@ -114,121 +73,6 @@ class Course:
         return sum(stage.steps for stage in self.stages)
 
 
-@dataclass(eq=False)
-class Unknowns:
-    """What is learnt; changed in place by `Adam`.
-
-    Attributes:
-        betas: Shape.
-        cloth: Clothes.
-        offsets: Of each point along its tangents and normal, metres.
-        log_scales: Logarithms of the discs' sizes along the two tangents, metres.
-        colors: sRGB, 0..1.
-        logits: Of opacities.
-        turns: Rotation vectors that are added to each frame's joints.
-        shifts: Metres that are added to each frame's position.
-        gains: Brightness of each frame and channel, a factor minus 1.
-    """
-
-    betas: Float[Tensor, " beta"]
-    cloth: Float[Tensor, " mode"]
-    offsets: Float[Tensor, "point 3"]
-    log_scales: Float[Tensor, "point 2"]
-    colors: Float[Tensor, "point 3"]
-    logits: Float[Tensor, " point"]
-    turns: Float[Tensor, "frame 22 3"]
-    shifts: Float[Tensor, "frame 3"]
-    gains: Float[Tensor, "frame 3"]
-
-    @staticmethod
-    def start(surface: Surface, frames: int, *, build: Build | None = None) -> "Unknowns":
-        """A grey person of this build (the mean one) in the poses that were found."""
-        build, count = build or Build.mean(), len(surface)
-        return Unknowns(
-            betas=build.betas.clone(),
-            cloth=build.cloth.clone(),
-            offsets=torch.zeros(count, 3),
-            log_scales=(WIDTH * surface.spacing).log()[:, None].repeat(1, 2),
-            colors=torch.full((count, 3), 0.5),
-            logits=torch.full((count,), math.log(_OPACITY / (1 - _OPACITY))),
-            turns=torch.zeros(frames, _BODY, 3),
-            shifts=torch.zeros(frames, 3),
-            gains=torch.zeros(frames, 3),
-        )
-
-    @property
-    def build(self) -> Build:
-        """Body and clothes."""
-        return Build(self.betas, self.cloth)
-
-    def leaves(self) -> dict[str, Tensor]:
-        """All tensors by name, as leaves of a new graph."""
-        return {name: value.detach().requires_grad_() for name, value in vars(self).items()}
-
-
-def pose_person(surface: Surface, unknowns: Unknowns, motion: Motion, frame: int) -> Gaussians:
-    """The person in one frame of the film; differentiable in the unknowns."""
-    row = slice(frame, frame + 1)
-    pose = motion.pose[row]
-    turned = torch.cat([pose[:, :_BODY] + unknowns.turns[row], pose[:, _BODY:]], dim=1)
-    moved = Motion.from_pose(turned, motion.transl[row] + unknowns.shifts[row], fps=motion.fps)
-    return dress_surface(surface, unknowns, moved)
-
-
-def dress_surface(surface: Surface, unknowns: Unknowns, motion: Motion) -> Gaussians:
-    """The person in a motion of their own proportions; differentiable in the unknowns."""
-    skeleton = surface.skeleton(unknowns.build)
-    wide = unknowns.log_scales.exp()
-    thick = (THICKNESS * wide.detach().mean(1, keepdim=True)).clamp(min=5e-4)
-    return Gaussians(
-        means=surface.places(unknowns.build, unknowns.offsets),
-        quats=surface.quats,
-        scales=torch.cat([wide, thick], dim=1),
-        opacities=torch.sigmoid(unknowns.logits),
-        colors=unknowns.colors,
-        joint_ids=surface.joint_ids,
-        weights=surface.weights,
-        T_world_rest=rest_to_world(motion, skeleton).float(),
-        normals=surface.axes[:, 2],
-    )
-
-
-@dataclass(eq=False)
-class Adam:
-    """Adam's moments; rows of frames that a step does not show keep theirs.
-
-    Written out, since importing torch.optim takes ten seconds.
-
-    Source:
-        Kingma and Ba, "Adam", ICLR 2015.
-    """
-
-    means: dict[str, Tensor] = field(default_factory=dict)
-    squares: dict[str, Tensor] = field(default_factory=dict)
-    counts: dict[str, Tensor] = field(default_factory=dict)
-
-    def step(self, unknowns: Unknowns, gradients: Mapping[str, Tensor], *, rate: float, frame: int) -> None:
-        """Move the unknowns against their gradients, those of frames in one row alone."""
-        for name, gradient in gradients.items():
-            value = getattr(unknowns, name)
-            if name not in self.means:
-                self.means[name], self.squares[name] = torch.zeros_like(value), torch.zeros_like(value)
-                self.counts[name] = torch.zeros(len(value) if name in _PER_FRAME else 1)
-            row = slice(frame, frame + 1) if name in _PER_FRAME else slice(None)
-            count = self.counts[name][row if name in _PER_FRAME else slice(None)]
-            mean, square = self.means[name][row], self.squares[name][row]
-            squared = gradient[row].square()
-            if name in _PER_FRAME:
-                # One scale for all joints of a frame: those that no pixel tells of stay, instead of wandering.
-                squared = squared.mean(tuple(range(1, squared.ndim)), keepdim=True).expand_as(squared)
-            mean.lerp_(gradient[row], 0.1)
-            square.lerp_(squared, 0.01 if name in _PER_FRAME else 0.001)
-            count += 1
-            times, forget = float(count[0]), 0.99 if name in _PER_FRAME else 0.999
-            spread = (square / (1 - forget**times)).sqrt_().add_(1e-10)
-            value[row] -= rate * _RATES[name] * (mean / (1 - 0.9**times)) / spread
-
-
 @dataclass(frozen=True, eq=False)
 class Lesson:
     """What a person is learnt from, and through.
@@ -247,7 +91,7 @@ class Lesson:
 
     def scaled(self, size: int) -> "Lesson":
         """The same with pictures of this longer side."""
-        return replace(self, sightings=_scale(self.sightings, size))
+        return replace(self, sightings=scale(self.sightings, size))
 
     def view(self, frame: int) -> Camera:
         """The camera of one frame."""
@@ -367,25 +211,6 @@ def _regularize(lesson: Lesson, unknowns: Unknowns, frame: int) -> Tensor:
     return course.spread * spread + course.usual * usual
 
 
-def _scale(sightings: Sightings, size: int) -> Sightings:
-    """The same frames with this longer side; averaged over each new pixel."""
-    height, width = sightings.pictures.shape[-2:]
-    if size >= max(height, width):
-        return sightings
-    share = size / max(height, width)
-    to = (max(8, round(height * share)), max(8, round(width * share)))
-    pictures = [interpolate(one[None].float(), to, mode="area")[0] for one in sightings.pictures]
-    masks = interpolate(sightings.masks[:, None], to, mode="area")[:, 0]
-    known = interpolate(sightings.known[:, None].float(), to, mode="area")[:, 0] > 0.5
-    Ks = sightings.camera.Ks.clone()
-    Ks[:, 0] *= to[1] / width
-    Ks[:, 1] *= to[0] / height
-    camera = Camera(sightings.camera.viewmats, Ks, to[1], to[0])
-    return replace(
-        sightings, pictures=torch.stack(pictures).round().to(torch.uint8), masks=masks, known=known, camera=camera
-    )
-
-
 def ssim(a: Float[Tensor, "3 height width"], b: Float[Tensor, "3 height width"]) -> Float[Tensor, "height width"]:
     """Structural similarity at each pixel, mean over channels, for values in 0..1.
 
@@ -415,16 +240,16 @@ def refit_poses(lesson: Lesson, unknowns: Unknowns, *, steps: int, size: int = 1
         steps: Of each frame.
         size: Longer side of the pictures that are compared, pixels.
     """
-    own = {name: getattr(unknowns, name).clone() for name in _PER_FRAME}
+    own = {name: getattr(unknowns, name).clone() for name in PER_FRAME}
     state, scaled = LearningState(replace(unknowns, **own)), lesson.scaled(size)
     grey = torch.full((3, 1, 1), 0.5)
     for frame in range(len(lesson.sightings)):
         for step in range(steps):
             fixed = vars(state.unknowns)
-            leaves = {name: value.detach().requires_grad_(name in _PER_FRAME) for name, value in fixed.items()}
+            leaves = {name: value.detach().requires_grad_(name in PER_FRAME) for name, value in fixed.items()}
             moved = Unknowns(**leaves)
             loss = _compare(scaled, moved, frame, grey)[0] + _regularize(scaled, moved, frame)
-            gradients = torch.autograd.grad(loss, [leaves[name] for name in _PER_FRAME])
-            found = dict(zip(_PER_FRAME, gradients, strict=True))
-            state.adam.step(state.unknowns, found, rate=1 - step / steps, frame=frame)
+            gradients = torch.autograd.grad(loss, [leaves[name] for name in PER_FRAME])
+            found = dict(zip(PER_FRAME, gradients, strict=True))
+            state.adam.step(state.unknowns, found, rate=_REFIT_RATE * (1 - step / steps), frame=frame)
     return state.unknowns

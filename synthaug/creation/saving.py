@@ -5,7 +5,9 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from synthaug.creation.learning import Adam, LearningState, Unknowns
+from synthaug.creation.adam import Adam
+from synthaug.creation.learning import LearningState
+from synthaug.creation.person import Unknowns
 from synthaug.files import write_atomic
 
 _NAMES = tuple(Unknowns.__annotations__)

@@ -57,7 +57,6 @@ class Surface:
         joint_dirs: Their displacement for each shape coefficient.
         joint_ids: Joints that move each point.
         weights: Their skinning weights.
-        part: Index into the body's parts: what is worn at different parts is not compared.
         twins: The nearest point of the mirror image.
     """
 
@@ -71,7 +70,6 @@ class Surface:
     joint_dirs: Float[Tensor, "55 3 beta"]
     joint_ids: Int[Tensor, "point k"]
     weights: Float[Tensor, "point k"]
-    part: Int[Tensor, " point"]
     twins: Int[Tensor, " point"]
 
     def __len__(self) -> int:
@@ -102,7 +100,7 @@ class Surface:
 
     @cached_property
     def around(self) -> Int[Tensor, "point neighbour"]:
-        """Nearest points along the surface: with the arms hanging hands are near hips, so T-pose distances count."""
+        """Nearest points in the T-pose, in which no part touches another."""
         places = self.rest + self.worn[:, None] * self.axes[:, 2]
         return torch.from_numpy(neighbours(places.numpy(), places.numpy(), NEIGHBOURS + 1)[1][:, 1:])
 
@@ -140,6 +138,5 @@ def build_surface(count: int) -> Surface:
         joint_dirs=tensor(body.joint_dirs[:, :, :BETAS]),
         joint_ids=torch.from_numpy(chosen.joint_ids.astype(np.int64)),
         weights=tensor(chosen.weights),
-        part=torch.from_numpy(chosen.part.astype(np.int64)),
         twins=torch.from_numpy(neighbours(chosen.canonical, mirrored, 1)[1].reshape(-1)),
     )

@@ -11,21 +11,11 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 from synthaug.body.skeleton import JOINT, joint_positions
 from synthaug.body.skinning import pose_frame
 from synthaug.creation.filling import count_seen, fill_unseen, measure_sight
-from synthaug.creation.learning import (
-    Course,
-    LearningState,
-    Lesson,
-    Sightings,
-    Stage,
-    Unknowns,
-    dress_surface,
-    learn,
-    pose_person,
-    refit_poses,
-    ssim,
-)
+from synthaug.creation.learning import Course, LearningState, Lesson, Stage, learn, refit_poses, ssim
+from synthaug.creation.person import Unknowns, dress_surface, pose_person
 from synthaug.creation.rendering import splat_frame
 from synthaug.creation.saving import load_state, save_state
+from synthaug.creation.sightings import Sightings
 from synthaug.creation.surface import Build, build_surface
 from synthaug.structures import Camera, Motion
 

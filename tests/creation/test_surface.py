@@ -5,7 +5,7 @@ import torch
 
 from synthaug.avatars.procedural.figure import figure, points
 from synthaug.body.skeleton import JOINT
-from synthaug.creation.learning import Unknowns, dress_surface
+from synthaug.creation.person import Unknowns, dress_surface
 from synthaug.creation.surface import BETAS, Build, build_surface
 from synthaug.structures import Motion
 
