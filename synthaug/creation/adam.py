@@ -10,7 +10,7 @@ from synthaug.creation.person import Unknowns
 
 _RATES = {
     "betas": 0.01, "cloth": 0.01, "offsets": 4e-4, "log_scales": 5e-3, "colors": 0.02, "logits": 0.01,
-    "turns": 0.005, "shifts": 0.002, "gains": 0.005,
+    "turns": 0.015, "shifts": 0.006, "gains": 0.01,
 }  # fmt: skip
 """Adam's step sizes: standard deviations, metres, logarithms, 0..1, logits, radians, metres, factors."""
 PER_FRAME = ("turns", "shifts", "gains")

@@ -23,8 +23,6 @@ from synthaug.structures import Camera, PosedGaussians
 Splat = Callable[[PosedGaussians, Camera], tuple[Tensor, Tensor]]
 """Renders one frame, differentiable: premultiplied colour [3, height, width] and alpha [1, height, width]."""
 _POSES = ("turns", "shifts")
-_REFIT_RATE = 3.0
-"""Factor of the step sizes where nothing but a frame's own rows moves."""
 
 
 @dataclass(frozen=True)
@@ -251,5 +249,5 @@ def refit_poses(lesson: Lesson, unknowns: Unknowns, *, steps: int, size: int = 1
             loss = _compare(scaled, moved, frame, grey)[0] + _regularize(scaled, moved, frame)
             gradients = torch.autograd.grad(loss, [leaves[name] for name in PER_FRAME])
             found = dict(zip(PER_FRAME, gradients, strict=True))
-            state.adam.step(state.unknowns, found, rate=_REFIT_RATE * (1 - step / steps), frame=frame)
+            state.adam.step(state.unknowns, found, rate=1 - step / steps, frame=frame)
     return state.unknowns
