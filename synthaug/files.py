@@ -1,13 +1,19 @@
-"""Write files atomically, name content by its digest, compare names, and keep reference motions on disk."""
+"""Write files atomically, read arrays safely, name content by its digest, and keep reference motions on disk."""
 
+import errno
 import hashlib
 import io
 import json
+import lzma
+import math
 import os
 import tempfile
+import tokenize
 import unicodedata
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -32,6 +38,9 @@ _MOTION_FIELDS = (
     "expression",
     "betas",
 )
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+UNREADABLE_ZIP = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError, OSError)
+"""What reading a damaged zip raises: RuntimeError for an encrypted one, OSError for an impossible position."""
 MAX_REFERENCE_BYTES = 256 * 2**20
 """An hour of motion at 30 fps takes about 80 MB; a larger file is not a reference motion."""
 
@@ -64,18 +73,45 @@ def find_in_any_form(path: Path) -> Path:
     return folder / names[0] if names else path
 
 
-def write_atomic(path: Path, content: bytes) -> None:
-    """Write a file so that other processes see it whole or not at all, even if several write it at once."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+class StorageError(OSError, ValueError):
+    """A disk is full, or a folder cannot be written."""
+
+
+@contextmanager
+def storing(path: Path) -> Iterator[None]:
+    """Turn a full disk or a missing permission into a StorageError that names what should have been written.
+
+    Raises:
+        StorageError: In their place.
+    """
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(aside, 0o644)
-        os.replace(aside, path)
-    except BaseException:
-        Path(aside).unlink(missing_ok=True)
-        raise
+        yield
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        raise StorageError(
+            f"Expected to write '{path}', got: {os.strerror(error.errno)}. Free some space or get permission there; or "
+            "choose another folder, by SYNTHAUG_CACHE for what is kept between runs."
+        ) from error
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write a file so that other processes see it whole or not at all, even if several write it at once.
+
+    Raises:
+        StorageError: If there is no room or no permission; nothing is left behind.
+    """
+    with storing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+            os.chmod(aside, 0o644)
+            os.replace(aside, path)
+        except BaseException:
+            Path(aside).unlink(missing_ok=True)
+            raise
 
 
 def shuffle_per_process(items: Sequence[_Item]) -> list[_Item]:
@@ -100,6 +136,61 @@ def digest_of(*parts: str | bytes | Tensor) -> str:
         state.update(f"{header}:{len(body)};".encode())
         state.update(body)
     return state.hexdigest()
+
+
+def parse_npy(content: bytes, *, kinds: str = "fiub") -> np.ndarray:
+    """The array in the bytes of an npy file; never a pickle, never larger than its bytes.
+
+    Args:
+        content: The whole file.
+        kinds: numpy's letters for the types that are allowed.
+
+    Raises:
+        ValueError: If it is not such an array, or its size differs from its header; a clause, without the file's name.
+    """
+    stream = io.BytesIO(content)
+    try:
+        version = np.lib.format.read_magic(stream)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, fortran, dtype = read(stream)
+    except (ValueError, TypeError, SyntaxError, tokenize.TokenError) as error:  # the header is a Python literal
+        raise ValueError(f"expected an npy array ({error})") from error
+    if dtype.kind not in kinds or not dtype.itemsize or any(side < 0 for side in shape):
+        raise ValueError(f"expected numbers, got {shape} of {dtype}")
+    body = content[stream.tell() :]
+    if math.prod(shape) * dtype.itemsize != len(body):
+        raise ValueError(f"expected {shape} of {dtype} as its header says, got {len(body)} bytes")
+    return np.frombuffer(bytearray(body), dtype=dtype).reshape(shape, order="F" if fortran else "C")
+
+
+def read_npz(path: Path, *, most: int) -> dict[str, np.ndarray]:
+    """All arrays of an npz of numbers and words, by name.
+
+    Args:
+        path: The file.
+        most: Bytes that its arrays may take together.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no npz, damaged, or larger; a clause, without the file's name.
+    """
+    arrays = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+            size = sum(entry.file_size for entry in entries)
+            if size > most:
+                raise ValueError(f"expected arrays that unpack to at most {most} bytes, got {size}")
+            for entry in entries:
+                with archive.open(entry) as member:
+                    # A damaged directory may understate the size: one byte beyond it is too much.
+                    content = member.read(entry.file_size + 1)
+                arrays[entry.filename.removesuffix(".npy")] = parse_npy(content, kinds="fiubU")
+    except FileNotFoundError:
+        raise
+    except UNREADABLE_ZIP as error:
+        raise ValueError(f"expected an npz, a zip of arrays ({error})") from error
+    return arrays
 
 
 def motion_digest(motion: Motion) -> str:
@@ -163,15 +254,11 @@ def read_reference(path: Path) -> Reference:
         ValueError: If the file is something else, damaged, or larger than `MAX_REFERENCE_BYTES`.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(entry.file_size for entry in archive.infolist())
-        if size > MAX_REFERENCE_BYTES:
-            raise ValueError(f"it unpacks to {size} bytes, more than {MAX_REFERENCE_BYTES}")
-        with np.load(path, allow_pickle=False) as file:
-            others = int(json.loads(str(file["about"])).get("others", 0))
-            first, *rest = [_read_take(file, number) for number in range(1 + others)]
+        file = read_npz(path, most=MAX_REFERENCE_BYTES)
+        others = int(json.loads(str(file["about"])).get("others", 0))
+        first, *rest = [_read_take(file, number) for number in range(1 + others)]
         return replace(first, others=tuple(rest))
-    except (ValueError, KeyError, TypeError, OverflowError, zipfile.BadZipFile, EOFError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(
             f"Expected '{path}' to be a reference motion that synthaug wrote, got another file ({error}). Delete it, "
             "and the motion is extracted again."

@@ -27,7 +27,7 @@ from synthaug.backgrounds.plate.scenes import (
 )
 from synthaug.backgrounds.plate.silhouettes import Segmenter
 from synthaug.backgrounds.plates import light_of, read_picture
-from synthaug.files import digest_of, user_cache, write_atomic
+from synthaug.files import digest_of, read_npz, user_cache, write_atomic
 from synthaug.progress import track
 from synthaug.structures import Camera, Record, Reference, Scene, Values
 from synthaug.video import clip_times, indices_at, probe, read_frames, resize_frame
@@ -280,6 +280,7 @@ def take_out(
     return np.where(share > 0, mixed + 0.5, frame).clip(0, 255).astype(np.uint8)
 
 
+_MAX_MASK_BYTES = 2**31
 _LEVELS = (-MAX_LEVELLED, MAX_LEVELLED)
 
 
@@ -318,9 +319,15 @@ def read_masks(path: Path) -> Masks:
             f"Expected the silhouettes {str(path)!r}, which were there when the run began, got no file. Leave the "
             "cache alone while a run uses it; start again, and they are found again."
         )
-    with np.load(path) as kept:
+    try:
+        kept = read_npz(path, most=_MAX_MASK_BYTES)
         height, width = (int(side) for side in kept["size"])
         return Masks(kept["indices"], kept["bits"], (height, width), kept["seen"])
+    except (ValueError, KeyError) as error:
+        raise ValueError(
+            f"Expected {str(path)!r} to hold the silhouettes of a film, got a damaged file ({error}). Delete it, and "
+            "they are found again."
+        ) from error
 
 
 def _find_masks(

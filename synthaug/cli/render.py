@@ -24,6 +24,7 @@ def add_render(commands: "argparse._SubParsersAction") -> None:
 def _render(chosen: argparse.Namespace) -> int:
     from synthaug.cli.configs import load_config, prepare_data
     from synthaug.runs.replay import replay
+    from synthaug.runs.withdrawals import read_recipes
 
     config = chosen.recipes.parent / "config.yaml"
     if not chosen.recipes.is_file() or not config.is_file():
@@ -31,17 +32,11 @@ def _render(chosen: argparse.Namespace) -> int:
             f"Expected a run's recipes.jsonl with its config.yaml beside it, got '{chosen.recipes}'. "
             "Give the file in the folder that training left."
         )
-    recipes = select_shard(_read_recipes(chosen.recipes), chosen.shard)
+    recipes = select_shard(read_recipes([chosen.recipes]), chosen.shard)
     data = prepare_data(load_config(config))
     rendered = replay(data, recipes, folder=chosen.to, num_workers=chosen.workers)
     print(f"{rendered} of {len(recipes)} clips rendered, {len(recipes) - rendered} were there already.")
     return 0
-
-
-def _read_recipes(path: Path) -> "list[Recipe]":
-    from synthaug.structures import Recipe
-
-    return [Recipe.from_json(line) for line in path.read_text().splitlines() if line.strip()]
 
 
 def select_shard(recipes: "Sequence[Recipe]", shard: str) -> "list[Recipe]":

@@ -4,7 +4,6 @@ A file is read member by member, and each is checked before it is unpacked.
 """
 
 import functools
-import io
 import logging
 import math
 import pickletools
@@ -19,9 +18,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from synthaug import files
 from synthaug.body.rotations import axis_angle_to_matrix
 from synthaug.body.skeleton import joint_positions, mean_skeleton, move_motion
-from synthaug.files import digest_of
+from synthaug.files import UNREADABLE_ZIP, digest_of
 from synthaug.motions import MotionSource, UnusableClipError
 from synthaug.motions.files.footing import resize_performer
 from synthaug.motions.files.recognition import array_names
@@ -37,6 +37,8 @@ VERSION = 2
 """Raised whenever the same file would give another motion; part of every cache key."""
 MAX_BYTES = 256 * 2**20
 """Largest unpacked size of all arrays that are read: four hours of motion at 30 frames a second."""
+_NPY_PREFIX = 10
+"""Bytes before the header of an npy file: magic word, version and length. The header ends its line."""
 MAX_MEMBERS = 256
 """Largest number of arrays in one file; AMASS has about ten."""
 MAX_BETAS = 400
@@ -192,7 +194,7 @@ def read_smplx_npz(path: Path, axes: Axes, *, fps: float | None = None) -> Motio
         matters = axes.models is not None and not axes.transl_is_pelvis
         gender = _read_gender(path) if matters else "neutral"
         return _build_motion(_read_arrays(path, fps), gender, axes, fps)
-    except (ValueError, OSError, EOFError, KeyError, NotImplementedError, RuntimeError, zipfile.BadZipFile) as error:
+    except (ValueError, KeyError, *UNREADABLE_ZIP) as error:
         raise UnusableClipError(
             f"Cannot read a motion from '{path}': {error}. Replace it by an npz with poses and transl, as AMASS or "
             "smplx write them, or leave the clip out."
@@ -331,14 +333,11 @@ def _read_gender(path: Path) -> str:
 
 def _parse_words(content: bytes) -> tuple[str, ...]:
     """The words of a small npy file, in lower case; those of pickled objects are looked up without unpickling them."""
-    stream = io.BytesIO(content)
     try:
-        array = np.load(stream, allow_pickle=False).reshape(-1)
+        array = files.parse_npy(content, kinds="fiubUS").reshape(-1)
     except ValueError:
-        stream.seek(0)
-        version = np.lib.format.read_magic(stream)
-        (np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0)(stream)
-        values = [value for _, value, _ in pickletools.genops(stream.read()) if isinstance(value, str | bytes)]
+        pickled = content[_NPY_PREFIX:].partition(b"\n")[2]
+        values = [value for _, value, _ in pickletools.genops(pickled) if isinstance(value, str | bytes)]
         # The other words are numpy's own: how to make an array of objects.
         return tuple(word for word in map(_to_word, values) if word in _GENDERS)
     return tuple(dict.fromkeys(_to_word(value) for value in array.tolist()))

@@ -2,6 +2,7 @@
 
 import logging
 import pickle
+import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.error import URLError
@@ -153,7 +154,8 @@ def _url_of(arch: str) -> str:
 def _read_torch(path: Path) -> object:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError,
+            OverflowError, AssertionError, MemoryError, OSError, struct.error) as error:  # fmt: skip
         reason = (str(error).splitlines() or ["it is empty"])[0]
         raise WeightsMismatchError(
             f"Expected plain tensors in recognizer.weights={path}, which torch.load(..., weights_only=True) can read, "

@@ -4,6 +4,7 @@ People are kept on a transparent background and places without people, both loss
 over any place.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -21,7 +22,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from synthaug.files import user_cache, write_atomic
+from synthaug.files import StorageError, user_cache, write_atomic
 from synthaug.structures import Camera, Light, Rendering, Scene
 
 logger = logging.getLogger(__name__)
@@ -70,6 +71,7 @@ class RenderCache:
             )
         self.root = Path(root).expanduser() if root else user_cache() / "people"
         self.max_gb = max_gb
+        self._told = False
 
     def read(self, key: str) -> Rendering | None:
         """The rendering of this key, or None where there is none. A damaged file is removed with a warning."""
@@ -131,11 +133,18 @@ class RenderCache:
             logger.warning("Damaged cache entry %s removed (%s); it is rendered again.", path, error)
             path.unlink(missing_ok=True)
             return None
-        os.utime(path)
+        with contextlib.suppress(OSError):  # of a folder that may only be read
+            os.utime(path)
         return entry
 
     def _write(self, key: str, suffix: str, content: bytes) -> None:
-        write_atomic(self._path(key, suffix), content)
+        try:
+            write_atomic(self._path(key, suffix), content)
+        except StorageError as error:
+            if not self._told:  # training is slower without, and otherwise the same
+                logger.warning("Rendered clips are not kept from now on, but rendered each time. %s", error)
+            self._told = True
+            return
         # The key decides which writes clean up, in proportion to their size: short-lived workers cannot count.
         if zlib.crc32(key.encode()) < 2**32 * _CLEANUPS * len(content) / (self.max_gb * 1e9):
             self.collect()
@@ -239,8 +248,10 @@ def _unpack(content: bytes) -> tuple[dict[str, Any], NDArray[np.uint8]]:
         pixels = time * height * width
         if header["format"] != FORMAT or one != 1 or not 0 <= pixels * 8 < _MAX_PIXELS:
             raise ValueError("its header makes no sense")
-        raw = lz4.frame.decompress(body)
-        if len(raw) != pixels * (8 if header["depth"] else 4):
+        size = pixels * (8 if header["depth"] else 4)
+        with lz4.frame.LZ4FrameDecompressor() as unpacker:
+            raw = unpacker.decompress(body, max_length=size + 1)  # one byte beyond it is too much
+        if len(raw) != size:
             raise ValueError("its length differs")
     except (ValueError, KeyError, TypeError, struct.error, RuntimeError) as error:
         raise DamagedEntryError(str(error)) from error

@@ -7,6 +7,7 @@ from synthaug.video.decoding import file_key as file_key
 from synthaug.video.decoding import frames_in_order as frames_in_order
 from synthaug.video.decoding import holds_film as holds_film
 from synthaug.video.frames import clip_times as clip_times
+from synthaug.video.frames import fill_size as fill_size
 from synthaug.video.frames import indices_at as indices_at
 from synthaug.video.frames import read_clip as read_clip
 from synthaug.video.frames import read_frames as read_frames

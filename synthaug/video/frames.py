@@ -100,7 +100,7 @@ def _decode_some(
     done = 0
     for index, picture in _read(path, needed, info):
         done += 1
-        yield index, picture if size is None else resize_frame(picture, size)
+        yield index, fill_size(picture, size or (info.height, info.width))
     if done < len(needed):
         raise VideoError(
             f"Expected {info.num_frames} frames in {str(path)!r}, got none from frame {needed[done]} on: the file has "
@@ -160,6 +160,11 @@ def _number_frames(path: Path, info: VideoInfo) -> Iterator[tuple[int, av.VideoF
                 count = max(count, indices_at(info, [stamp - first])[0])
             yield count, frame
             count += 1
+
+
+def fill_size(frame: Frame, size: tuple[int, int]) -> UInt8[np.ndarray, "new_height new_width 3"]:
+    """The frame in this height and width: most have it, but some films change their size on the way."""
+    return frame if frame.shape[:2] == tuple(size) else resize_frame(frame, size)
 
 
 def resize_frame(frame: Frame, size: tuple[int, int]) -> UInt8[np.ndarray, "new_height new_width 3"]:

@@ -152,7 +152,7 @@ def _probe(path: Path) -> VideoInfo:
     scan = scan or _scan_whole(path, len(packets.pts))
     timing = find_timing(scan.stamps, packets.rate, gaps=scan.lost > 0)
     whole = not scan.lost and not timing.mended
-    seek_ok = whole and _test_decord(path, scan)
+    seek_ok = whole and packets.plausible and _test_decord(path, scan)
     height, width = next(iter(scan.shown.values())).shape[:2]
     late = packets.late or (0.0 if timing.first is None else timing.first - packets.begins)
     notes = {LOST: scan.lost, MENDED: timing.mended, **scan.first.notes}
@@ -173,7 +173,10 @@ def _probe(path: Path) -> VideoInfo:
 
 @dataclass(frozen=True)
 class _Packets:
-    """Timestamps of the compressed pictures, sorted, and what the container says."""
+    """Timestamps of the compressed pictures, sorted, and what the container says.
+
+    `plausible` is whether it announces at most a few times as many pictures as it has: decord takes memory for those.
+    """
 
     pts: tuple[int, ...]
     last_key: int
@@ -182,6 +185,7 @@ class _Packets:
     announced: float
     begins: float
     late: float
+    plausible: bool
 
 
 @dataclass(frozen=True)
@@ -223,6 +227,7 @@ def _read_packets(path: Path) -> _Packets:
                 if packet.is_keyframe and packet.pts is not None:
                     keys.append(packet.pts)
         reordered = bool(stream.codec_context.has_b_frames)
+        plausible = stream.frames <= 4 * len(pts) + _SHORT
     if not pts:
         raise VideoError(
             f"Expected {str(path)!r} to be a whole film, got a header without pictures. Copy it again: it was cut off."
@@ -231,7 +236,7 @@ def _read_packets(path: Path) -> _Packets:
     ordered = len(set(given)) == len(pts) and bool(keys) and is_in_order(given, reordered=reordered)
     return _Packets(
         tuple(sorted(given)) if ordered else (0,) * len(pts), max(keys, default=0), ordered and sound, rate, announced,
-        begins, late,
+        begins, late, plausible,
     )  # fmt: skip
 
 

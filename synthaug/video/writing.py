@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import UInt8
 from torch import Tensor
 
+from synthaug.files import storing
 from synthaug.video.decoding import VideoError, file_key, open_video
 from synthaug.video.probing import VideoInfo
 
@@ -47,6 +48,7 @@ def write_video(
 
     Raises:
         VideoError: If there is no frame, the rate is not positive, or the suffix is unknown.
+        StorageError: If there is no room or no permission; nothing is left behind.
     """
     path = Path(path)
     if path.suffix.lower() not in (".mp4", ".mkv", ".mov") or len(video) == 0 or not fps > 0:
@@ -54,13 +56,14 @@ def write_video(
             f"Expected at least one frame, a rate above 0 and a name ending in .mp4, .mkv or .mov, got {len(video)} "
             f"frames at {fps} fps for {str(path)!r}. Rename the file, or correct the video."
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.stem[:64]}.{uuid.uuid4().hex}{path.suffix}")
-    try:
-        _encode(aside, video, fps=fps, metadata=metadata or {}, options={"crf": str(crf), "preset": preset})
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
+    with storing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            _encode(aside, video, fps=fps, metadata=metadata or {}, options={"crf": str(crf), "preset": preset})
+            os.replace(aside, path)
+        finally:
+            aside.unlink(missing_ok=True)
 
 
 def _encode(

@@ -237,7 +237,7 @@ CASES = {
     "text": "not a zip",
     "empty": "not a zip",
     "cut": "not a zip",
-    "pickle": "expected numbers in",
+    "pickle": "expected numbers, got",
     "no transl": "expected transl",
     "no rate": "frame rate",
     "bad rate": "frame rate",

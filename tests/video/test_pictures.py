@@ -292,3 +292,29 @@ def test_frames_are_freed_as_soon_as_they_are_read(tmp_path: Path) -> None:
         assert len(alive) < 4  # the decoder's own
     finally:
         gc.enable()
+
+
+def test_a_film_whose_size_changes_on_the_way_is_read_in_its_first_size(tmp_path):
+    """As players show it; recordings of streams do so. Transport streams may be laid end to end."""
+    rng = np.random.default_rng(0)
+    small = torch.from_numpy(rng.integers(0, 255, (1, 3, 3, 4), np.uint8)).float()
+    content = b""
+    for part, (height, width) in enumerate([(48, 64), (96, 128)]):
+        picture = torch.nn.functional.interpolate(small, (height, width), mode="bilinear")[0].byte().permute(1, 2, 0)
+        with av.open(str(tmp_path / "part.ts"), "w") as container:
+            stream = container.add_stream("mpeg2video", rate=25)
+            stream.width, stream.height, stream.pix_fmt, stream.bit_rate = width, height, "yuv420p", 2_000_000
+            for number in range(8):
+                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture.numpy()), format="rgb24")
+                frame.pts, frame.time_base = 8 * part + number, Fraction(1, 25)
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+        content += (tmp_path / "part.ts").read_bytes()
+    path = tmp_path / "both.ts"
+    path.write_bytes(content)
+    info = probe(path)
+    assert (info.height, info.width) == (48, 64)
+    assert info.num_frames >= 15, "FFmpeg loses at most the picture at the seam"
+    video = read_frames(path, range(info.num_frames)).float()
+    assert (video[:7] - video[-7:]).abs().mean() < 3, "the same picture in both sizes"
+    assert examine(path).fault == ""

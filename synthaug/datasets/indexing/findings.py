@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import final
 
+from synthaug.files import storing
 from synthaug.structures import Plain
 from synthaug.video import FileKey, VideoInfo
 
@@ -62,14 +63,15 @@ class ScanLog:
     def add(self, finding: ScanFinding) -> None:
         """Add a finding to the file."""
         fields: dict[str, Plain] = {"readers": self.readers, **dataclasses.asdict(finding)}
-        self.file.parent.mkdir(parents=True, exist_ok=True)
         # The leading line break ends a line that a killed scan left unfinished.
         line = f"\n{json.dumps(fields)}\n".encode()
-        handle = os.open(self.file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        try:
-            os.write(handle, line)
-        finally:
-            os.close(handle)
+        with storing(self.file):
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            handle = os.open(self.file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            try:
+                os.write(handle, line)
+            finally:
+                os.close(handle)
 
     def _read_lines(self) -> Iterator[ScanFinding]:
         if not self.file.exists():

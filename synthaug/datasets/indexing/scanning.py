@@ -23,6 +23,7 @@ from synthaug.video import (
     VideoInfo,
     correct_timing,
     file_key,
+    fill_size,
     frames_in_order,
     probe,
     read_frames,
@@ -75,7 +76,7 @@ def _read_whole(path: Path, key: FileKey, info: VideoInfo) -> ScanFinding:
             continue
         damaged += bool(frame.is_corrupt)
         if len(stamps) in single or len(stamps) in row:
-            picture = to_picture(frame, pixel_aspect=info.pixel_aspect)
+            picture = fill_size(to_picture(frame, pixel_aspect=info.pixel_aspect), (info.height, info.width))
             shown[len(stamps)] = torch.from_numpy(picture).permute(2, 0, 1)
         stamps.append(stamp_of(frame))
         if len(stamps) == info.num_frames:

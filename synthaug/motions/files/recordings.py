@@ -3,9 +3,7 @@
 Sizes are bounded and every number is checked, since the files come from elsewhere. Errors name file, field and rule.
 """
 
-import io
 import json
-import math
 import re
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -17,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from synthaug import files
 from synthaug.files import find_in_any_form
 from synthaug.motions import UnusableClipError
 from synthaug.structures import Motion, Plain, Record
@@ -291,24 +290,15 @@ def check_positive(name: str, value: float | None) -> float | None:
 
 
 def parse_npy(content: bytes, name: str) -> np.ndarray:
-    """The numeric array in the bytes of an npy file; never a pickle, never larger than its bytes.
+    """The numeric array in the bytes of an npy file; see `files.parse_npy`.
 
     Raises:
         FlawError: If it is not such an array, or its size differs from its header.
     """
-    stream = io.BytesIO(content)
     try:
-        version = np.lib.format.read_magic(stream)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, fortran, dtype = read(stream)
+        return files.parse_npy(content, kinds="fiu")
     except ValueError as error:
-        raise FlawError(f"expected {name} to be an npy array ({error})") from error
-    if dtype.kind not in "fiu":
-        raise FlawError(f"expected numbers in {name}, got {dtype}")
-    body = content[stream.tell() :]
-    if math.prod(shape) * dtype.itemsize != len(body):
-        raise FlawError(f"expected {name} to hold {shape} of {dtype} as its header says, got {len(body)} bytes")
-    return np.frombuffer(body, dtype=dtype).reshape(shape, order="F" if fortran else "C")
+        raise FlawError(f"in {name} {error}") from error
 
 
 def read_npz_member(archive: zipfile.ZipFile, name: str, *, most: int) -> np.ndarray | None:

@@ -2,6 +2,7 @@
 
 import pickle
 import pickletools
+import struct
 import zipfile
 from pathlib import Path
 
@@ -27,6 +28,13 @@ class CheckpointError(ValueError):
     """A file is not the expected checkpoint, or is not safe to read."""
 
 
+UNREADABLE = (
+    zipfile.BadZipFile, pickle.UnpicklingError, RuntimeError, ValueError, OSError, EOFError, LookupError, TypeError,
+    AttributeError, MemoryError, OverflowError, AssertionError, struct.error,
+)  # fmt: skip
+"""What torch raises where the index of a file was damaged."""
+
+
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """The `network` of a checkpoint, memory-mapped: pages are read when they are used.
 
@@ -42,8 +50,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         _check_archive(path)
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (zipfile.BadZipFile, pickle.UnpicklingError, RuntimeError, ValueError, OSError, EOFError, KeyError,
-            IndexError, TypeError, AttributeError, MemoryError, OverflowError, AssertionError) as error:  # fmt: skip
+    except UNREADABLE as error:
         raise _unreadable(path, str(error).splitlines()[0] if str(error) else type(error).__name__) from error
     network = content.get("network") if isinstance(content, dict) else None
     if not isinstance(network, dict):
