@@ -9,6 +9,7 @@ import av
 import cv2
 import numpy as np
 import torch
+from av.video.stream import VideoStream
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -175,6 +176,7 @@ def _make_film(path: Path, *, codec: str = "libx264") -> None:
         return
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=12)
+        assert isinstance(stream, VideoStream)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         for frame in video.permute(0, 2, 3, 1).numpy():
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
