@@ -1,11 +1,12 @@
 """The interface of avatars, which turn a motion into Gaussians, and of the pools that identities are sampled from."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import numpy as np
 
 from synthaug.body.skeleton import Skeleton
-from synthaug.structures import Gaussians, Motion
+from synthaug.structures import Gaussians, Motion, Record, Reference
 
 
 class Avatar(ABC):
@@ -32,6 +33,14 @@ class Avatar(ABC):
 
 class AvatarPool(ABC):
     """People to sample identities from, by name."""
+
+    def prepare(self, films: Sequence[tuple[Record, Reference]]) -> "AvatarPool":
+        """The pool once the training film is known, and nothing else of the data set; by default the same one.
+
+        Args:
+            films: Training clips, each with the motion and the camera that were found in it.
+        """
+        return self
 
     @abstractmethod
     def sample(self, count: int, rng: np.random.Generator) -> tuple[str, ...]:

@@ -105,13 +105,14 @@ class Synthesis:
             )
 
     def prepare(self, films: Sequence[tuple[Record, Reference]]) -> "Synthesis":
-        """The same with places of these films, which are training film and no other.
+        """The same with places and people of these films, which are training film and no other.
 
         Raises:
             NoSceneError: If they give no place, or no film for swapped clips.
         """
         film = self.film if self.film is None or self.swap == 0 else self.film.prepare(films)
-        return replace(self, background=self.background.prepare(films), film=film)
+        avatar = self.avatar.prepare(films)
+        return replace(self, background=self.background.prepare(films), avatar=avatar, film=film)
 
     @property
     def places(self) -> tuple[Background, ...]:

@@ -170,6 +170,22 @@ def test_an_avatar_of_a_tested_person_is_an_error(films):
         module(films, avatar=Likenesses())
 
 
+def test_people_are_made_of_training_film_alone(films):
+    class Looking(BeadPeople):
+        def __init__(self, seen=()):
+            self.seen = seen
+
+        def prepare(self, films):
+            return Looking(tuple(films))
+
+    data = module(films, avatar=Looking())
+    assert data.synthesizer is not None
+    people = data.synthesizer.synthesis.avatar
+    assert {record.key for record, _ in people.seen} == {record.key for record in data.split.train}
+    assert not {record.subject for record, _ in people.seen} & {record.subject for record in data.split.test}
+    assert all(reference.motion.num_frames for _, reference in people.seen)
+
+
 @pytest.mark.parametrize("layout", ["video", "tuple", "pixel_values"])
 def test_layouts_hold_the_same_clips(films, layout):
     expected = epoch(module(films))[0]
