@@ -10,7 +10,8 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
-from typing import TypeVar, final
+from dataclasses import dataclass
+from typing import Generic, TypeVar, final
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +32,7 @@ def track(
     total: int | None = None,
     *,
     done: int = 0,
+    note: Callable[[_Item], str] | None = None,
     clock: Clock = time.monotonic,
 ) -> Iterator[_Item]:
     """Yield the items, and report meanwhile how many are done.
@@ -42,6 +44,7 @@ def track(
         description: What happens to them: "Extracting motions".
         total: Number of items, with those that are done; None takes the length of `items`, where it has one.
         done: How many were done earlier; they do not count for the rate.
+        note: What an item says of how the work goes, such as "27.3 dB".
         clock: Tells the time.
     """
     if total is None and isinstance(items, Sized):
@@ -49,9 +52,23 @@ def track(
     if not is_main_process():
         yield from items
     elif sys.stderr.isatty() and not _has_bar():
-        yield from _track_with_bar(items, description, total, done=done, clock=clock)
+        yield from _track_with_bar(items, _Work(description, total, done, note), clock)
     else:
-        yield from _track_with_lines(items, description, total, done=done, clock=clock)
+        yield from _track_with_lines(items, _Work(description, total, done, note), clock)
+
+
+@dataclass(frozen=True)
+class _Work(Generic[_Item]):
+    """What `track` was told about the work."""
+
+    description: str
+    total: int | None
+    done: int
+    note: Callable[[_Item], str] | None
+
+    def remark(self, item: _Item) -> str:
+        """The item's note, as the end of a line."""
+        return "" if self.note is None else f", {self.note(item)}"
 
 
 def _has_bar() -> bool:
@@ -59,21 +76,19 @@ def _has_bar() -> bool:
     return _bars > 0 or multiprocessing.parent_process() is not None
 
 
-def _track_with_bar(
-    items: Iterable[_Item], description: str, total: int | None, *, done: int, clock: Clock
-) -> Iterator[_Item]:
+def _track_with_bar(items: Iterable[_Item], work: _Work[_Item], clock: Clock) -> Iterator[_Item]:
     global _bars
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     bar = Progress(*columns, console=Console(stderr=True), transient=True)
-    task = bar.add_task(description, total=total, completed=done)
+    task = bar.add_task(work.description, total=work.total, completed=work.done)
     start, shown = clock(), False
     try:
         for item in items:
             yield item
-            bar.advance(task)
+            bar.update(task, advance=1, description=f"{work.description}{work.remark(item)}")
             if not shown and clock() - start > _BAR_AFTER and not _has_bar():
                 bar.start()
                 shown, _bars = True, _bars + 1
@@ -82,18 +97,17 @@ def _track_with_bar(
         _bars -= shown
 
 
-def _track_with_lines(
-    items: Iterable[_Item], description: str, total: int | None, *, done: int, clock: Clock
-) -> Iterator[_Item]:
-    pace, count, told = Pace(clock), done, False
+def _track_with_lines(items: Iterable[_Item], work: _Work[_Item], clock: Clock) -> Iterator[_Item]:
+    pace, count, remark, told = Pace(clock), work.done, "", False
     for item in items:
         yield item
-        count += 1
-        if count != total and pace.is_due():
-            say(f"{description}: {describe_progress(count, total, pace.seconds, done=done)}")
+        count, remark = count + 1, work.remark(item)
+        if count != work.total and pace.is_due():
+            far = describe_progress(count, work.total, pace.seconds, done=work.done)
+            say(f"{work.description}: {far}{remark}")
             told = True
     if told:
-        say(f"{description}: {describe_end(count, total, pace.seconds, done=done)}")
+        say(f"{work.description}: {describe_end(count, work.total, pace.seconds, done=work.done)}{remark}")
 
 
 @final

@@ -46,6 +46,15 @@ def test_lines_come_after_ten_seconds_and_then_ever_more_seldom():
     assert due == [10, 30, 70, 130, 190, 250, 310, 370]
 
 
+def test_an_item_may_say_how_the_work_goes(caplog):
+    caplog.set_level(logging.INFO)
+    work_through(40, each=0.5, note=lambda item: f"{item}.5 dB")
+    assert caplog.messages == [
+        "Moving stones: 20 of 40, 2.0 per second, 10 s left, 19.5 dB",
+        "Moving stones: 40 of 40 in 20 s, 2.0 per second, 39.5 dB",
+    ]
+
+
 def test_short_work_says_nothing_and_long_work_says_how_far_it_is(caplog):
     caplog.set_level(logging.INFO)
     work_through(9, each=1.0)

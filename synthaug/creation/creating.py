@@ -142,7 +142,11 @@ def create_person(
     state = None if keep is None else load_state(keep, digest)
     state = state or LearningState(Unknowns.start(surface, len(learnt)))
     lesson = Lesson(surface, learnt, splat, plan.course)
-    for progress in track(learn(lesson, state), "Learning the person, in steps", plan.course.steps, done=state.done):
+    steps = track(
+        learn(lesson, state), "Learning the person, in steps", plan.course.steps, done=state.done,
+        note=lambda progress: f"{progress.psnr:.1f} dB",
+    )  # fmt: skip
+    for progress in steps:
         if keep is not None and progress.done % KEEP_STEPS == 0:
             save_state(keep, state, digest)
     heldout = judge(lesson, state.unknowns, tested)
