@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import lightning
 import torch
@@ -25,8 +25,10 @@ from synthaug.datamodule.order import (
     SampleIndex,
     rank_and_world_size,
 )
+from synthaug.datamodule.packed import PackedClips, open_pack
 from synthaug.datasets import ActionDataset, Protocol, Split
 from synthaug.datasets.leaks import check_split
+from synthaug.exports import Pack
 from synthaug.files import user_cache
 from synthaug.renderers import BatchRenderer
 from synthaug.structures import ClipFormat, Recipe, Record
@@ -104,6 +106,7 @@ class SynthAugDataModule(lightning.LightningDataModule):
         loading: How clips become batches.
         mixture: How filmed and synthetic clips share training batches.
         augmentation: Changes training clips between epochs; None does not.
+        pack: Finished synthetic clips, read in place of those that `synth` would render; None renders.
         seed: Decides recipes, order, windows and augmentation.
     """
 
@@ -117,6 +120,7 @@ class SynthAugDataModule(lightning.LightningDataModule):
         loading: Loading = Loading(),
         mixture: BatchMixture = BatchMixture(),  # noqa: B008 - frozen
         augmentation: Augmentation | None = Augmentation(),  # noqa: B008 - frozen
+        pack: Pack | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -127,10 +131,12 @@ class SynthAugDataModule(lightning.LightningDataModule):
         self.loading = loading
         self.mixture = mixture
         self.augmentation = augmentation
+        self.pack = pack
         self.seed = seed
         self._split: Split | None = None
         self._mirror_labels: Mapping[int, int] = {}
         self._synthesizer: Synthesizer | None = None
+        self._packed: PackedClips | None = None
 
     @property
     def num_classes(self) -> int:
@@ -163,8 +169,13 @@ class SynthAugDataModule(lightning.LightningDataModule):
 
     @property
     def synthesizer(self) -> Synthesizer | None:
-        """Samples and renders the synthetic clips, after `setup`; None without `synth`."""
+        """Samples and renders the synthetic clips, after `setup`; None without `synth`, and with a `pack`."""
         return self._synthesizer
+
+    @property
+    def packed(self) -> PackedClips | None:
+        """The synthetic clips that are read from `pack`, after `setup`; None without one."""
+        return self._packed
 
     @property
     def classes_without_synthetic(self) -> tuple[str, ...]:
@@ -172,7 +183,7 @@ class SynthAugDataModule(lightning.LightningDataModule):
 
         Empty where nothing is synthesised: then no class lacks anything.
         """
-        made = {self._synthesizer.label(index) for index in range(len(self._synthesizer))} if self._synthesizer else ()
+        made = set(self._synthetic_labels())
         filmed = {record.label for record in self.split.train}
         return tuple(self.class_names[label] for label in sorted(filmed - set(made))) if made else ()
 
@@ -180,7 +191,7 @@ class SynthAugDataModule(lightning.LightningDataModule):
         """Prepare the data set, extract motions and compile GPU kernels, in one process; only files are kept."""
         self.dataset.prepare()
         self._gather_references(self._split_dataset())
-        if self.synth is not None and isinstance(self.synth.renderer, BatchRenderer):
+        if self.pack is None and self.synth is not None and isinstance(self.synth.renderer, BatchRenderer):
             self.synth.renderer.prepare()
 
     def extract_motions(self, shard: tuple[int, int] = (1, 1)) -> References:
@@ -213,7 +224,9 @@ class SynthAugDataModule(lightning.LightningDataModule):
         labels = find_mirror_labels(self.dataset)
         check_flips(self.augmentation, labels)
         self._mirror_labels = labels or {}
-        if self.synth is not None:
+        if self.pack is not None:
+            self._packed = open_pack(self.pack, self.class_names, self.clip, split, self.protocol.separates)
+        elif self.synth is not None:
             references = self._gather_references(split)
             _warn_of_dropped(references, len(split.train))
             self._synthesizer = _make_synthesizer(self.synth, references, self.clip, self.seed, labels)
@@ -223,7 +236,9 @@ class SynthAugDataModule(lightning.LightningDataModule):
 
     def recipes(self, generation: int = 0) -> list[Recipe]:
         """Sample the recipe of every synthetic clip of the training set: what recipes.jsonl holds."""
-        synthesizer = self._synthesizer
+        synthesizer, packed = self._synthesizer, self._packed
+        if packed is not None:
+            return [packed.sample(place) for place in range(len(packed))]
         if synthesizer is None:
             return []
         return [synthesizer.sample(index, generation=generation) for index in range(len(synthesizer))]
@@ -245,14 +260,12 @@ class SynthAugDataModule(lightning.LightningDataModule):
         Args:
             processes: Number of processes that share a batch; None asks torch.distributed.
         """
-        synthesizer = self._synthesizer
-        synthetic = [] if synthesizer is None else [synthesizer.label(index) for index in range(len(synthesizer))]
         # At an epoch's end Lightning steps, however few batches have accumulated: so epochs must be whole multiples.
         multiple = 1 if self.trainer is None else self.trainer.accumulate_grad_batches
         end = EpochEnd(last=self.loading.last, epoch_multiple=multiple)
         return MixedBatches(
             [record.label for record in self.split.train],
-            synthetic,
+            self._synthetic_labels(),
             batch_size=self.loading.batch_size,
             mixture=self.mixture,
             end=end,
@@ -296,11 +309,23 @@ class SynthAugDataModule(lightning.LightningDataModule):
         films = hold_films(records, size=(self.clip.size, self.clip.size), limit_mb=memory_mb)
         return FilmedClips(tuple(records), self.clip, films)
 
-    def _synthetic_clips(self) -> SyntheticClips | None:
-        if self.synth is None or self._synthesizer is None:
-            return None
+    def _synthetic_labels(self) -> Sequence[int]:
+        """Class of every synthetic clip."""
+        if self._packed is not None:
+            return self._packed.labels
+        synthesizer = self._synthesizer
+        return [] if synthesizer is None else [synthesizer.label(index) for index in range(len(synthesizer))]
+
+    def _synthetic_clips(self) -> SyntheticClips | PackedClips | None:
         # Caching is pointless if recipes are resampled, and impossible if workers do not share memory (spawn).
         shared = self.loading.num_workers == 0 or self.loading.start_method == "fork"
+        if self._packed is not None:
+            limit_mb = self.loading.memory_mb if shared else 0.0
+            return replace(
+                self._packed, finished=allocate_finished_clips(len(self._packed), self.clip, limit_mb=limit_mb)
+            )
+        if self.synth is None or self._synthesizer is None:
+            return None
         limit_mb = 0.0 if self.synth.resample_every or not shared else self.loading.memory_mb
         finished = allocate_finished_clips(len(self._synthesizer), self.clip, limit_mb=limit_mb)
         return SyntheticClips(self._synthesizer, self.synth.resample_every, finished)
@@ -325,7 +350,7 @@ class SynthAugDataModule(lightning.LightningDataModule):
 
     def _gather_references(self, split: Split) -> References:
         synth = self.synth
-        if synth is None or synth.identities * synth.backgrounds == 0 or synth.per_class == 0:
+        if self.pack is not None or synth is None or synth.identities * synth.backgrounds == 0 or synth.per_class == 0:
             return References((), {}, {})
         refuse_shared_recordings((*split.train, *split.val, *split.test), synth.motion)
         found = gather(

@@ -1,54 +1,24 @@
 """Exports hold what was rendered, whole or not at all, and the real libraries read them."""
 
+import dataclasses
 import io
 import json
+import sys
+import tarfile
 
 import numpy as np
 import pytest
 import torch
-from fakes import BySubject, Films, Pairs, plan
 
-from synthaug.datamodule.module import Loading, SynthAugDataModule
-from synthaug.exports import Papers, PersonPapers, SourceTerms
+from synthaug.exports import ExportError
 from synthaug.exports.litdata import LitData
+from synthaug.exports.parts import walk
 from synthaug.exports.parts.clips import decode_film, decode_mask
-from synthaug.exports.parts.walk import Handover, export
+from synthaug.exports.parts.walk import check_whole, export
 from synthaug.exports.videofolder import VideoFolder
 from synthaug.exports.webdataset import WebDataset
-from synthaug.structures import ClipFormat
 
-CLIP = ClipFormat(num_frames=4, fps=5.0, size=49)  # odd: films grow by a column and a row
 LAYOUTS = {"videofolder": VideoFolder(), "webdataset": WebDataset(megabytes=0.05), "litdata": LitData(megabytes=0.05)}
-
-
-@pytest.fixture(scope="module")
-def films(tmp_path_factory):
-    return Films(tmp_path_factory.mktemp("films"))
-
-
-def module(films, **changes):
-    data = SynthAugDataModule(
-        films, BySubject(), synth=plan(**{"motion": Pairs(), "mirror": 0.0, **changes}), clip=CLIP, augmentation=None,
-        loading=Loading(batch_size=4, num_workers=0),
-    )  # fmt: skip
-    data.prepare_data()
-    data.setup("fit")
-    return data
-
-
-@pytest.fixture(scope="module")
-def data(films):
-    return module(films, identities=1, backgrounds=1)
-
-
-@pytest.fixture(scope="module")
-def handover(data):
-    recipes = tuple(data.recipes())
-    people = {
-        actor.identity: PersonPapers("bead-1.0", "do as you like", "training") for r in recipes for actor in r.actors
-    }
-    papers = Papers(people, (SourceTerms("film", "squares", "own", "yes", "yes", "here"),))
-    return Handover(data.synthesizer, recipes, tuple(data.class_names), papers, "test 1", {"nobody": 2})
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +113,7 @@ def content(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-class Torn(Exception):
+class TornError(Exception):
     pass
 
 
@@ -154,12 +124,12 @@ def test_a_killed_export_is_no_export_and_goes_on(handover, exported, tmp_path, 
 
     def write_some(files, *rest, **more):
         if len(written) == 3:
-            raise Torn
+            raise TornError
         written.append(files.key)
         whole(files, *rest, **more)
 
     monkeypatch.setattr(walk, "write_clip", write_some)
-    with pytest.raises(Torn):
+    with pytest.raises(TornError):
         export(handover, LAYOUTS["webdataset"], to)
     assert not to.exists() and len(list(work.rglob("*.json"))) == 3
     with pytest.raises(ExportError, match="An unfinished one lies beside it"):
@@ -169,8 +139,8 @@ def test_a_killed_export_is_no_export_and_goes_on(handover, exported, tmp_path, 
     torn.unlink()
     (torn.parent / f"{written[0]}.mp4").write_bytes(b"half a film")
     monkeypatch.setattr(walk, "write_clip", lambda *args, **more: (written.append(args[0].key), whole(*args, **more)))
-    monkeypatch.setattr(walk.os, "rename", lambda *_: (_ for _ in ()).throw(Torn()))
-    with pytest.raises(Torn):
+    monkeypatch.setattr(walk.os, "rename", lambda *_: (_ for _ in ()).throw(TornError()))
+    with pytest.raises(TornError):
         export(handover, LAYOUTS["webdataset"], to)
     assert not to.exists() and len(written) == 3 + 4 and written.count(written[0]) == 2
     monkeypatch.undo()
@@ -243,7 +213,9 @@ def test_tars_keep_to_their_size_and_depend_on_the_clips_alone(exported):
     assert len(clips) == 24 and clips == sorted(clips)  # four files of each clip, side by side
     assert all(member.mtime == 0 and member.uid == 0 for path in tars for member in tarfile.open(path))
     sizes = [sum(512 + -(-m.size // 512) * 512 for m in tarfile.open(path)) for path in tars]
-    assert all(size <= 50_000 or len(tarfile.open(path).getnames()) == 4 for size, path in zip(sizes, tars, strict=True))
+    assert all(
+        size <= 50_000 or len(tarfile.open(path).getnames()) == 4 for size, path in zip(sizes, tars, strict=True)
+    )
 
 
 @pytest.mark.parametrize("layout", [WebDataset, LitData])
@@ -254,7 +226,7 @@ def test_a_size_that_cannot_be_is_refused(layout):
 
 def test_layouts_but_litdata_are_written_without_their_libraries(handover, tmp_path, monkeypatch):
     for name in ("datasets", "webdataset", "litdata", "litdata.streaming", "pyarrow"):
-        monkeypatch.setitem(__import__("sys").modules, name, None)
+        monkeypatch.setitem(sys.modules, name, None)
     for layout in (VideoFolder(), WebDataset()):
         assert export(handover, layout, tmp_path / type(layout).__name__).whole
     with pytest.raises(ExportError, match=r"Expected litdata, .* pip install 'synthaug\[export\]'"):
