@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from synthaug.cli.arguments import add_command
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from synthaug.exports import Export
+    from synthaug.exports import Export, Papers
     from synthaug.structures import Recipe
 
 LAYOUTS = ("videofolder", "webdataset", "litdata")
@@ -45,7 +46,7 @@ def _export(chosen: argparse.Namespace) -> int:
     from omegaconf import OmegaConf
 
     from synthaug import __version__
-    from synthaug.cli.configs import load_config, prepare_data
+    from synthaug.cli.configs import build_stations, load_config, prepare_data
     from synthaug.cli.render import select_shard
     from synthaug.exports.parts.walk import Handover, export
     from synthaug.runs.papers import choose_recipes, gather_papers
@@ -53,26 +54,33 @@ def _export(chosen: argparse.Namespace) -> int:
     layout, recipes = _choose_layout(chosen.to, chosen.mb), _read_run(chosen.run)
     select_shard([], chosen.shard)  # a mistake in it is told before anything is read
     tree, folder = load_config(chosen.run / "config.yaml"), chosen.folder or chosen.run / "exports" / chosen.to
+    _refuse_pack(tree, chosen.run)
     _choose_renderer(tree, chosen.renderer)
-    data = prepare_data(tree)
-    if data.synth is None or data.synthesizer is None:
-        raise ValueError("Expected a run with synthetic clips, got one without. Give another run's folder.")
+    # Consent is looked at before films and motions are prepared, which takes long.
     identities = [actor.identity for recipe in recipes for actor in recipe.actors]
-    plain = OmegaConf.to_container(tree, resolve=True)
-    papers = gather_papers(data.synth.avatar, identities, plain, today=datetime.date.today())
+    plain, today = OmegaConf.to_container(tree, resolve=True), datetime.date.today()
+    papers = gather_papers(build_stations(tree)[1], identities, plain, today=today)
     kept, left_out = choose_recipes(recipes, papers, chosen.forbidden)
+    _leave_out_people(tree, [actor.identity for recipe in kept for actor in recipe.actors])
+    data = prepare_data(tree)
+    assert data.synthesizer is not None
     handover = Handover(
         data.synthesizer, tuple(kept), tuple(data.class_names), papers, f"synthaug {__version__}", left_out,
         own_use=chosen.forbidden == "own-use" and any(one.kept_back for one in papers.people.values()),
     )  # fmt: skip
-    done = export(handover, layout, folder, recipes=select_shard(kept, chosen.shard), num_workers=chosen.workers)
+    shard, to = select_shard(kept, chosen.shard), folder.expanduser().resolve()
+    done = export(handover, layout, to, recipes=shard, num_workers=chosen.workers)
+    _print_terms(papers, left_out)
+    print(f"{done.rendered} clips rendered. " + _tell(done.missing, done.whole, len(kept), folder))
+    return 0
+
+
+def _print_terms(papers: "Papers", left_out: dict[str, int]) -> None:
     for reason, count in left_out.items():
         print(f"Left out: {count} clips ({reason}).")
     for terms in papers.sources:
         if not terms.share.startswith("yes"):
-            print(f"Before you pass it on: {terms.name} ({terms.part}) may be shared: {terms.share}.")
-    print(f"{done.rendered} clips rendered. " + _tell(done.missing, done.whole, len(kept), folder))
-    return 0
+            print(f"Before you pass it on: {terms.name} ({terms.part}), sharing: {terms.share}.")
 
 
 def _tell(missing: int, whole: bool, count: int, folder: Path) -> str:
@@ -111,6 +119,23 @@ def _read_run(run: Path) -> "list[Recipe]":
             f"Expected recipes of synthetic clips in '{run}', got filmed clips alone. Give another run's folder."
         )
     return list({recipe.digest: recipe for recipe in recipes}.values())
+
+
+def _refuse_pack(config: "DictConfig", run: Path) -> None:
+    if config.get("pack") is not None:
+        raise ValueError(
+            f"Expected a run that rendered its synthetic clips, got '{run}', which read them from {config.pack.root}. "
+            "Hand that folder on, or export the run that it was made of."
+        )
+    if config.get("synth") is None:
+        raise ValueError(f"Expected a run with synth, got '{run}' with synth=null. Give another run's folder.")
+
+
+def _leave_out_people(config: "DictConfig", identities: Sequence[str]) -> None:
+    """Ask for no more people than the clips show: a pool from which people withdrew may have no others."""
+    if not identities:
+        raise ValueError("Expected clips of people who may be shown, got none that is left. Give another run's folder.")
+    config.synth.identities = min(config.synth.identities, len(set(identities)))
 
 
 def _choose_renderer(config: "DictConfig", name: str) -> None:

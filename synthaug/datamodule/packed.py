@@ -76,8 +76,8 @@ def open_pack(pack: Pack, classes: Sequence[str], clip: ClipFormat, split: Split
     if given != (clip.num_frames, clip.fps, clip.size):
         raise ExportError(
             f"Expected clips of {clip.num_frames} frames at {clip.fps:g} fps and {clip.size} pixels, as clip has them, "
-            f"got an export of {given[0]} at {given[1]} and {given[2]}. Set clip.num_frames={given[0]} clip.fps={given[1]} "
-            f"clip.size={given[2]}, or export another run."
+            f"got an export of {given[0]} at {given[1]} and {given[2]}. Set clip.num_frames={given[0]} "
+            f"clip.fps={given[1]} clip.size={given[2]}, or export another run."
         )
     numbers = {normalize_name(name): label for label, name in enumerate(classes)}
     labels, sources, people = [], dict[str, None](), dict[str, str]()

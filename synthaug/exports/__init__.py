@@ -15,6 +15,8 @@ from synthaug.structures import Recipe, Values
 
 MANIFEST = "export.json"
 """The file that makes a folder an export: it is written last of all."""
+CARD = "README.md"
+"""The file that tells people what is in the folder."""
 ROWS = "rows.jsonl"
 """One line of columns for each clip, in the order of the export."""
 

@@ -28,7 +28,7 @@ class LitData(Export):
         megabytes: Largest size of a chunk, in units of 10^6 bytes; a single larger clip has a chunk of its own.
 
     Raises:
-        ExportError: If the size is not above 0.
+        ExportError: If the size is not above 0, or litdata is not installed: that is told before any clip is rendered.
     """
 
     manual = """With [litdata](https://github.com/Lightning-AI/litdata), from a disk or an address such as s3://:
@@ -46,14 +46,14 @@ in an order as good as random."""
     def __init__(self, megabytes: float = 64.0) -> None:
         if not megabytes > 0:
             raise ExportError(f"Expected chunks of more than 0 megabytes, got {megabytes:g}. Give more.")
+        if find_spec("litdata") is None:
+            raise ExportError(f"Expected litdata, which writes its chunks, got none. {MISSING}")
         self.limit = round(megabytes * 1e6)
 
     def lay_out(self, clips: Iterator[ClipFiles], folder: Path) -> None:
         """Write chunk after chunk; see `Export.lay_out`."""
-        try:
-            from litdata.streaming import Cache
-        except ImportError as error:
-            raise ExportError(f"Expected litdata, which writes its chunks, got none. {MISSING}") from error
+        from litdata.streaming import Cache
+
         cache = Cache(str(folder), chunk_bytes=self.limit)
         for place, files in enumerate(clips):
             text = files.row.read_text("utf-8").strip()

@@ -196,7 +196,7 @@ def test_a_folder_of_something_else_is_left_alone(handover, exported, tmp_path):
 def test_an_export_that_lost_a_file_says_so(handover, tmp_path):
     to = _export(handover, VideoFolder(), tmp_path / "films")
     next(to.rglob("*.npz")).unlink()
-    with pytest.raises(ExportError, match="Expected 21 files of .* got 20 of"):
+    with pytest.raises(ExportError, match="Expected 20 files of .* got 19 of"):
         export(handover, VideoFolder(), to)
 
 
@@ -230,5 +230,4 @@ def test_layouts_but_litdata_are_written_without_their_libraries(handover, tmp_p
     for layout in (VideoFolder(), WebDataset()):
         assert export(handover, layout, tmp_path / type(layout).__name__).whole
     with pytest.raises(ExportError, match=r"Expected litdata, .* pip install 'synthaug\[export\]'"):
-        export(handover, LitData(), tmp_path / "chunks")
-    assert not (tmp_path / "chunks").exists()
+        LitData()

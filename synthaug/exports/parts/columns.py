@@ -33,7 +33,7 @@ COLUMNS = {
     "licence_motion": "terms of what the motion was found with",
     "licence_places": "terms of the backgrounds",
     "consent": "what the people agreed to, in words",
-    "subjects": "subjects of data sets whom the avatars look like",
+    "subjects": "whom of the data set each person looks like, empty for nobody",
 }
 """What each column means."""
 
@@ -78,7 +78,7 @@ def make_row(clip: Clip, job: RenderJob, references: References, *, name: str, p
         "licence_motion": papers.licence("motion"),
         "licence_places": papers.licence("places"),
         "consent": _join(one.uses for one in people),
-        "subjects": [one.subject for one in people],
+        "subjects": [papers.people[actor.identity].subject for actor in recipe.actors],
     }
 
 

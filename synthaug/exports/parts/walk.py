@@ -10,11 +10,12 @@ import shutil
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from torch.utils.data import DataLoader, Dataset
 
-from synthaug.exports import MANIFEST, ROWS, ClipFiles, Export, ExportError, Papers
+from synthaug.exports import CARD, MANIFEST, ROWS, ClipFiles, Export, ExportError, Papers
 from synthaug.exports.parts.card import write_card
 from synthaug.exports.parts.clips import read_row, write_clip
 from synthaug.files import digest_of, write_atomic, write_lines
@@ -51,7 +52,7 @@ class Handover:
     left_out: dict[str, int]
     own_use: bool = False
 
-    @property
+    @cached_property
     def plan(self) -> str:
         """Digest of what is to be made: two exports with the same plan hold the same clips."""
         papers = json.dumps([sorted(vars(one).items()) for _, one in sorted(self.papers.people.items())])
@@ -103,6 +104,9 @@ def export(
     wanted = {recipe.digest: recipe for recipe in chosen}
     todo = [files for files in every if files.key in wanted and not files.row.exists()]
     _render(handover, [(files, wanted[files.key]) for files in todo], num_workers)
+    if (to / MANIFEST).is_file():  # another shard found all clips meanwhile
+        shutil.rmtree(work, ignore_errors=True)
+        return Outcome(rendered=len(todo), missing=0, whole=True)
     missing = sum(not files.row.exists() for files in every)
     if missing == 0:
         _finish(handover, layout, to, work, every)
@@ -208,7 +212,7 @@ def _finish(handover: Handover, layout: Export, to: Path, work: Path, every: Seq
         folder.mkdir()
         layout.lay_out(iter(track(ordered, "Laying out")), folder)
         write_lines(folder / ROWS, (files.row.read_text("utf-8").strip() for files in ordered))
-        write_atomic(folder / "README.md", write_card(_rows(ordered), handover, layout).encode())
+        write_atomic(folder / CARD, write_card(_rows(ordered), handover, layout).encode())
         files, size = _measure(folder)
         about = {**describe(handover), "layout": type(layout).__name__, "files": files, "bytes": size}
         write_atomic(folder / MANIFEST, (json.dumps(about, indent=1, sort_keys=True) + "\n").encode())
@@ -242,11 +246,15 @@ def describe(handover: Handover) -> dict[str, Plain]:
     }
 
 
+def _is_passing(name: str) -> bool:
+    return name in (MANIFEST, CARD) or name.startswith(".") or name.endswith((".cnt", ".lock"))
+
+
 def _rows(ordered: Sequence[ClipFiles]) -> Iterator[Values]:
     return (read_row(files.row.read_text("utf-8")) for files in ordered)
 
 
 def _measure(folder: Path) -> tuple[int, int]:
-    """Number and size of all files but the manifest."""
-    files = [path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST]
+    """Number and size of all files but the manifest, the card, which people edit, and what readers leave."""
+    files = [path for path in folder.rglob("*") if path.is_file() and not _is_passing(path.name)]
     return len(files), sum(path.stat().st_size for path in files)
