@@ -221,9 +221,10 @@ def build_data(config: "DictConfig") -> "SynthAugDataModule":
 
     _refuse_gaps(config, *DATA_PARTS)
     _refuse_foreign_targets(config, *DATA_PARTS)
-    # Only a configuration that chooses a pack has one.
-    chosen = [name for name in DATA_PARTS if name != "pack" or name in config]
-    parts = {name: instantiate(config[name], _convert_="all") for name in chosen}
+    places = {name: name for name in DATA_PARTS if name != "pack"}
+    if config.get("pack") is not None:
+        places["synth"] = "pack"  # finished clips: nothing of synth is built
+    parts = {name: instantiate(config[place], _convert_="all") for name, place in places.items()}
     return SynthAugDataModule(parts.pop("dataset"), parts.pop("protocol"), **parts, seed=config.seed)
 
 

@@ -101,12 +101,12 @@ class SynthAugDataModule(lightning.LightningDataModule):
     Args:
         dataset: The filmed clips.
         protocol: Splits them into training, validation and test clips.
-        synth: What to synthesise; None, like `identities=0`, gives filmed clips alone.
+        synth: What to synthesise, or an export of finished clips to read instead; None, like `identities=0`, gives
+            filmed clips alone.
         clip: How clips are cut.
         loading: How clips become batches.
         mixture: How filmed and synthetic clips share training batches.
         augmentation: Changes training clips between epochs; None does not.
-        pack: Finished synthetic clips, read in place of those that `synth` would render; None renders.
         seed: Decides recipes, order, windows and augmentation.
     """
 
@@ -115,23 +115,22 @@ class SynthAugDataModule(lightning.LightningDataModule):
         dataset: ActionDataset,
         protocol: Protocol,
         *,
-        synth: Synthesis | None = None,
+        synth: Synthesis | Pack | None = None,
         clip: ClipFormat = ClipFormat(),  # noqa: B008 - frozen
         loading: Loading = Loading(),
         mixture: BatchMixture = BatchMixture(),  # noqa: B008 - frozen
         augmentation: Augmentation | None = Augmentation(),  # noqa: B008 - frozen
-        pack: Pack | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
         self.dataset = dataset
         self.protocol = protocol
-        self.synth = synth
+        self.synth = None if isinstance(synth, Pack) else synth
+        self.pack = synth if isinstance(synth, Pack) else None
         self.clip = clip
         self.loading = loading
         self.mixture = mixture
         self.augmentation = augmentation
-        self.pack = pack
         self.seed = seed
         self._split: Split | None = None
         self._mirror_labels: Mapping[int, int] = {}
@@ -169,12 +168,12 @@ class SynthAugDataModule(lightning.LightningDataModule):
 
     @property
     def synthesizer(self) -> Synthesizer | None:
-        """Samples and renders the synthetic clips, after `setup`; None without `synth`, and with a `pack`."""
+        """Samples and renders the synthetic clips, after `setup`; None where `synth` renders nothing."""
         return self._synthesizer
 
     @property
     def packed(self) -> PackedClips | None:
-        """The synthetic clips that are read from `pack`, after `setup`; None without one."""
+        """The synthetic clips that are read from an export, after `setup`; None if `synth` is none."""
         return self._packed
 
     @property
@@ -191,7 +190,7 @@ class SynthAugDataModule(lightning.LightningDataModule):
         """Prepare the data set, extract motions and compile GPU kernels, in one process; only files are kept."""
         self.dataset.prepare()
         self._gather_references(self._split_dataset())
-        if self.pack is None and self.synth is not None and isinstance(self.synth.renderer, BatchRenderer):
+        if self.synth is not None and isinstance(self.synth.renderer, BatchRenderer):
             self.synth.renderer.prepare()
 
     def extract_motions(self, shard: tuple[int, int] = (1, 1)) -> References:
@@ -350,7 +349,7 @@ class SynthAugDataModule(lightning.LightningDataModule):
 
     def _gather_references(self, split: Split) -> References:
         synth = self.synth
-        if self.pack is not None or synth is None or synth.identities * synth.backgrounds == 0 or synth.per_class == 0:
+        if synth is None or synth.identities * synth.backgrounds == 0 or synth.per_class == 0:
             return References((), {}, {})
         refuse_shared_recordings((*split.train, *split.val, *split.test), synth.motion)
         found = gather(

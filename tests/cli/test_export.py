@@ -45,7 +45,7 @@ def run(people, tmp_path_factory):
         "dataset.films.performers=3", "dataset.films.classes=[hand waving,bow]", "dataset.films.footage.size=64",
         "dataset.films.footage.seconds=1.0", "dataset.films.num_workers=0", "dataset.films.stage.avatar.gaussians=1000",
         "synth/avatar=packs", f"synth.avatar.root={people}", "synth.identities=4", "synth.backgrounds=1",
-        "synth/background=plain", "synth.cache=null", "synth.min_shown=0", "synth.min_shown_half_second=0",
+        "synth/background=plain", "synth.cache=null", "synth.min_shown=0.0", "synth.min_shown_half_second=0.0",
         "protocol.test_subjects=[p02]", "protocol.val_subjects=[p01]", "protocol.n_shot=1", "clip.num_frames=3",
         "clip.size=48", "loading.num_workers=0",
     ])  # fmt: skip

@@ -5,7 +5,7 @@ import dataclasses
 import lightning
 import pytest
 import torch
-from fakes import BySubject, Films, Pairs, plan
+from fakes import BySubject, Films, Pairs
 
 from synthaug.datamodule import BatchMixture, Loading, SynthAugDataModule
 from synthaug.datamodule.augmentation import Augmentation
@@ -30,9 +30,8 @@ def root(handover, tmp_path_factory):
 
 def module(films, pack, *, workers=0, clip=CLIP, protocol=None, memory_mb=512.0, ratio=0.5):
     data = SynthAugDataModule(
-        films, protocol or BySubject(), clip=clip, pack=pack, augmentation=Augmentation(),
-        synth=plan(motion=Pairs(), identities=1, backgrounds=1), mixture=BatchMixture(ratio=ratio),
-        loading=Loading(batch_size=4, num_workers=workers, memory_mb=memory_mb),
+        films, protocol or BySubject(), clip=clip, synth=pack, augmentation=Augmentation(),
+        mixture=BatchMixture(ratio=ratio), loading=Loading(batch_size=4, num_workers=workers, memory_mb=memory_mb),
     )  # fmt: skip
     data.prepare_data()
     data.setup("fit")
