@@ -121,7 +121,7 @@ class Export(ABC):
     """A layout of finished clips that another library reads."""
 
     manual: str
-    """How the library opens it: Markdown for the card, in which {folder} stands for the folder."""
+    """How the library opens it: Markdown for the card, in which FOLDER stands for the folder."""
 
     @abstractmethod
     def lay_out(self, clips: Iterator[ClipFiles], folder: Path) -> None:

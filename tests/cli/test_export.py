@@ -11,7 +11,7 @@ from synthaug.avatars.anny import AnnyPerson
 from synthaug.avatars.pack.about import About, Consent, Licence, Provenance
 from synthaug.avatars.pack.format import SUFFIX, Pack, write_pack
 from synthaug.avatars.pack.rig import AvatarRig
-from synthaug.cli.configs import compose_config, prepare_data
+from synthaug.cli.configs import load_config, prepare_data
 from synthaug.cli.main import main
 from synthaug.exports.parts.walk import check_whole
 from synthaug.structures import Motion, Recipe
@@ -39,20 +39,34 @@ def people(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(people, tmp_path_factory):
-    """What a training on two clips of the demo leaves, as far as an export reads it: one clip of each person."""
+    """What a training on two films leaves, as far as an export reads it: two clips of each person."""
     folder = tmp_path_factory.mktemp("run")
-    config = compose_config([
-        "dataset.films.performers=3", "dataset.films.classes=[hand waving,bow]", "dataset.films.footage.size=64",
-        "dataset.films.footage.seconds=1.0", "dataset.films.num_workers=0", "dataset.films.stage.avatar.gaussians=1000",
-        "synth/avatar=packs", f"synth.avatar.root={people}", "synth.identities=4", "synth.backgrounds=1",
-        "synth/background=plain", "synth.cache=null", "synth.min_shown=0.0", "synth.min_shown_half_second=0.0",
-        "protocol.test_subjects=[p02]", "protocol.val_subjects=[p01]", "protocol.n_shot=1", "clip.num_frames=3",
-        "clip.size=48", "loading.num_workers=0",
-    ])  # fmt: skip
-    OmegaConf.save(config, folder / "config.yaml", resolve=True)
-    lines = [recipe.to_json() for recipe in prepare_data(config).recipes()]
+    synth = {
+        "_target_": "synthaug.synthesis.Synthesis", "motion": {"_target_": "fakes.Waves"},
+        "variation": {"_target_": "fakes.Slower"}, "camera": {"_target_": "synthaug.cameras.original.Original"},
+        "avatar": {"_target_": "synthaug.avatars.packs.Packs", "root": str(people)}, "identities": 4, "backgrounds": 1,
+        "background": {"_target_": "synthaug.backgrounds.plain.Plain"}, "cache": None,
+        "renderer": {"_target_": "synthaug.renderers.cpu.CpuRenderer"}, "min_shown": 0.0, "min_shown_half_second": 0.0,
+    }  # fmt: skip
+    tree = {
+        "dataset": {"_target_": "fakes.Films", "root": str(folder / "films"), "subjects": 2},
+        "protocol": {"_target_": "fakes.BySubject", "test": ["s1"]}, "synth": synth, "augmentation": None, "seed": 0,
+        "clip": {"_target_": "synthaug.structures.ClipFormat", "num_frames": 3, "size": 48},
+        "loading": {"_target_": "synthaug.datamodule.Loading", "num_workers": 0},
+        "mixture": {"_target_": "synthaug.datamodule.BatchMixture"},
+    }  # fmt: skip
+    OmegaConf.save(OmegaConf.create(tree), folder / "config.yaml")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SYNTHAUG_TARGETS", "fakes")
+        lines = [recipe.to_json() for recipe in prepare_data(load_config(folder / "config.yaml")).recipes()]
     (folder / "recipes.jsonl").write_text("".join(f"{line}\n" for line in lines))
     return folder
+
+
+@pytest.fixture(autouse=True)
+def foreign(monkeypatch):
+    """The data set and the motions are the tests' own."""
+    monkeypatch.setenv("SYNTHAUG_TARGETS", "fakes")
 
 
 def export(run, *words):
@@ -83,7 +97,7 @@ def test_the_folder_holds_those_who_agree_with_their_papers(run, capsys):
     assert {(row["licence_people"], row["consent"]) for row in rows} == {
         ("anna's terms", "training, redistribution"), ("dora's terms", "not stated")
     }  # fmt: skip
-    assert {row["licence_film"] for row in rows} == {"CC0-1.0 (assets), Apache-2.0 (code)"}
+    assert {row["licence_film"] for row in rows} == {"not stated"}
     assert check_whole(folder)["left_out"] == {
         "bert: redistribution was not consented to": 2, "carl: display was not consented to": 2
     }  # fmt: skip

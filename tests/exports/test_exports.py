@@ -96,6 +96,19 @@ def test_the_real_library_reads_what_was_rendered(name, exported, handover, data
         assert (row["licence_people"], row["licence_film"], row["consent"]) == ("bead-1.0", "own", "training")
 
 
+def test_datasets_reads_the_tars_too(exported, handover):
+    from datasets import Video, load_dataset
+
+    folder = exported["webdataset"]
+    rows = load_dataset("webdataset", data_dir=str(folder), split="train", cache_dir=str(folder.parent / "hf"))
+    for name in ("mp4", "mask.mp4"):
+        rows = rows.cast_column(name, Video(decode=False))
+    found = {row["__key__"]: row for row in rows}
+    films = {row["key"]: (row, film) for row, film, _, _ in read_webdataset(folder)}
+    assert set(found) == set(films) == {recipe.digest for recipe in handover.recipes}
+    assert all(found[key]["mp4"]["bytes"] == film and found[key]["json"] == row for key, (row, film) in films.items())
+
+
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_joints_in_the_world_are_those_in_the_picture(name, exported):
     """Law: the arrays explain themselves; a pinhole with `viewmats` and `Ks` takes one to the other."""
