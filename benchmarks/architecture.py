@@ -33,9 +33,10 @@ MAY: dict[str, set[str]] = {
     "compositing": PURE,
     "sensors": PURE | {"compositing"},
     "synthesis": PURE | {*STATIONS, "compositing"},
+    "exports": {"structures", "files", "video", "workers", "progress", "synthesis"},
     "datasets": {"structures", "files", "video", "workers", "progress", "pseudoreal"},
     "datamodule": {"structures", "files", "video", "workers", "datasets", "synthesis", "backgrounds", "renderers",
-                   "fewshot"},
+                   "fewshot", "exports"},
     "recognizers": {"structures"},
     "training": {"structures", "progress", "recognizers"},
     "fewshot": {"structures", "recognizers"},
@@ -44,10 +45,10 @@ MAY: dict[str, set[str]] = {
     "reports": {"structures", "files"},
     "pseudoreal": PURE | {*STATIONS, "compositing"},
     "runs": PURE | {*STATIONS, "compositing", "datasets", "synthesis", "datamodule", "training", "reports",
-             "recognizers", "fewshot"},
+             "recognizers", "fewshot", "exports"},
     "testing": PURE | {*STATIONS, "datasets", "recognizers"},
     "cli": PURE | {*STATIONS, "datasets", "synthesis", "datamodule", "recognizers", "training", "fewshot", "reports",
-                   "runs", "pseudoreal", "compositing", "creation"},
+                   "runs", "pseudoreal", "compositing", "creation", "exports"},
     "defaults": PURE | {*STATIONS, "datasets", "synthesis", "datamodule", "pseudoreal"},
 }  # fmt: skip
 """What each top-level name of the package may import, beside itself and other packages."""
@@ -63,6 +64,9 @@ HEAVY = {
     "anny": (),
     "mediapipe": ("motions/", "backgrounds/plate/silhouettes.py", "cli/doctor.py"),
     "onnxruntime": ("motions/pose/simcc.py",),
+    "litdata": ("exports/litdata.py",),
+    "webdataset": (),
+    "pyarrow": (),
 }
 """Where a heavy library may be imported."""
 LAZY = ("__init__.py",)

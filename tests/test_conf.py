@@ -286,3 +286,13 @@ def test_conf_holds_few_files_and_nothing_else():
     files = {path.relative_to(CONF) for path in CONF.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
     assert {path for path in files if path.suffix != ".yaml"} == {Path("__init__.py")}
     assert len(files) - 1 <= 125
+
+
+def test_a_pack_is_read_in_the_place_of_synth(tmp_path):
+    from synthaug.exports.litdata import LitDataPack
+
+    data = build_data(compose_config(["pack=litdata", f"pack.root={tmp_path}"]))
+    assert isinstance(data.pack, LitDataPack) and data.pack.root == str(tmp_path) and data.synth is None
+    assert build_data(compose_config([])).pack is None
+    with pytest.raises(ValueError, match=r"pack\.root"):
+        build_data(compose_config(["pack=litdata"]))

@@ -15,7 +15,7 @@ README = (ROOT / "README.md").read_text()
 BLOCKS = [block.strip().splitlines() for block in re.findall(r"```bash\n(.*?)```", README, re.DOTALL)]
 COMMANDS = [line.split("  #")[0].strip() for line in BLOCKS[2]]
 WITHOUT_CONFIGURATION = ("python evaluate.py", "synthaug evaluate", "synthaug episodes", "synthaug render",
-                         "synthaug report", "synthaug avatar", "synthaug doctor")  # fmt: skip
+                         "synthaug export", "synthaug report", "synthaug avatar", "synthaug doctor")  # fmt: skip
 """Commands that read a run or a file instead of composing a configuration."""
 EXAMPLES = [command for command in COMMANDS if not command.startswith(WITHOUT_CONFIGURATION)]
 

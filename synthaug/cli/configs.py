@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from synthaug.renderers import Renderer
     from synthaug.training.module import Training
 
-DATA_PARTS = ("dataset", "protocol", "synth", "clip", "loading", "mixture", "augmentation")
+DATA_PARTS = ("dataset", "protocol", "synth", "clip", "loading", "mixture", "augmentation", "pack")
 """Nodes of a configuration that the data module is built of."""
 SETTABLE = ("loading.", "trainer.", "dataset.root=", "dataset.cache=")
 """What a test of a run may change. Changing anything else could test clips that were trained on, or unknown classes."""
@@ -221,7 +221,10 @@ def build_data(config: "DictConfig") -> "SynthAugDataModule":
 
     _refuse_gaps(config, *DATA_PARTS)
     _refuse_foreign_targets(config, *DATA_PARTS)
-    parts = {name: instantiate(config[name], _convert_="all") for name in DATA_PARTS}
+    places = {name: name for name in DATA_PARTS if name != "pack"}
+    if config.get("pack") is not None:
+        places["synth"] = "pack"  # finished clips: nothing of synth is built
+    parts = {name: instantiate(config[place], _convert_="all") for name, place in places.items()}
     return SynthAugDataModule(parts.pop("dataset"), parts.pop("protocol"), **parts, seed=config.seed)
 
 

@@ -15,6 +15,7 @@ from synthaug.cli.doctor import add_doctor
 from synthaug.cli.episodes import add_episodes
 from synthaug.cli.errors import plain_words
 from synthaug.cli.evaluate import add_evaluate
+from synthaug.cli.export import add_export
 from synthaug.cli.licenses import add_licenses
 from synthaug.cli.motion import add_motion
 from synthaug.cli.preview import add_preview
@@ -29,6 +30,7 @@ _COMMANDS = (
     add_report,
     add_preview,
     add_render,
+    add_export,
     add_motion,
     add_avatar,
     add_data,

@@ -13,6 +13,7 @@ from synthaug.datamodule.augmentation import LabelledAugmentation
 from synthaug.datamodule.gpu import PendingClip, pack_clip
 from synthaug.datamodule.memory import FinishedClips
 from synthaug.datamodule.order import SampleIndex
+from synthaug.datamodule.packed import PackedClips
 from synthaug.structures import Clip, ClipFormat, Recipe, Record, Rendering
 from synthaug.synthesis import Synthesizer
 from synthaug.video import read_clip
@@ -132,7 +133,7 @@ class TrainingClips(Dataset):
     def __init__(
         self,
         filmed: FilmedClips,
-        synthetic: SyntheticClips | None,
+        synthetic: SyntheticClips | PackedClips | None,
         *,
         augmentation: LabelledAugmentation,
         seed: int,

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import lightning
 import torch
@@ -25,8 +25,10 @@ from synthaug.datamodule.order import (
     SampleIndex,
     rank_and_world_size,
 )
+from synthaug.datamodule.packed import PackedClips, open_pack
 from synthaug.datasets import ActionDataset, Protocol, Split
 from synthaug.datasets.leaks import check_split
+from synthaug.exports import Pack
 from synthaug.files import user_cache
 from synthaug.renderers import BatchRenderer
 from synthaug.structures import ClipFormat, Recipe, Record
@@ -99,7 +101,8 @@ class SynthAugDataModule(lightning.LightningDataModule):
     Args:
         dataset: The filmed clips.
         protocol: Splits them into training, validation and test clips.
-        synth: What to synthesise; None, like `identities=0`, gives filmed clips alone.
+        synth: What to synthesise, or an export of finished clips to read instead; None, like `identities=0`, gives
+            filmed clips alone.
         clip: How clips are cut.
         loading: How clips become batches.
         mixture: How filmed and synthetic clips share training batches.
@@ -112,7 +115,7 @@ class SynthAugDataModule(lightning.LightningDataModule):
         dataset: ActionDataset,
         protocol: Protocol,
         *,
-        synth: Synthesis | None = None,
+        synth: Synthesis | Pack | None = None,
         clip: ClipFormat = ClipFormat(),  # noqa: B008 - frozen
         loading: Loading = Loading(),
         mixture: BatchMixture = BatchMixture(),  # noqa: B008 - frozen
@@ -122,7 +125,8 @@ class SynthAugDataModule(lightning.LightningDataModule):
         super().__init__()
         self.dataset = dataset
         self.protocol = protocol
-        self.synth = synth
+        self.synth = None if isinstance(synth, Pack) else synth
+        self.pack = synth if isinstance(synth, Pack) else None
         self.clip = clip
         self.loading = loading
         self.mixture = mixture
@@ -131,6 +135,7 @@ class SynthAugDataModule(lightning.LightningDataModule):
         self._split: Split | None = None
         self._mirror_labels: Mapping[int, int] = {}
         self._synthesizer: Synthesizer | None = None
+        self._packed: PackedClips | None = None
 
     @property
     def num_classes(self) -> int:
@@ -163,8 +168,13 @@ class SynthAugDataModule(lightning.LightningDataModule):
 
     @property
     def synthesizer(self) -> Synthesizer | None:
-        """Samples and renders the synthetic clips, after `setup`; None without `synth`."""
+        """Samples and renders the synthetic clips, after `setup`; None where `synth` renders nothing."""
         return self._synthesizer
+
+    @property
+    def packed(self) -> PackedClips | None:
+        """The synthetic clips that are read from an export, after `setup`; None if `synth` is none."""
+        return self._packed
 
     @property
     def classes_without_synthetic(self) -> tuple[str, ...]:
@@ -172,7 +182,7 @@ class SynthAugDataModule(lightning.LightningDataModule):
 
         Empty where nothing is synthesised: then no class lacks anything.
         """
-        made = {self._synthesizer.label(index) for index in range(len(self._synthesizer))} if self._synthesizer else ()
+        made = set(self._synthetic_labels())
         filmed = {record.label for record in self.split.train}
         return tuple(self.class_names[label] for label in sorted(filmed - set(made))) if made else ()
 
@@ -213,7 +223,9 @@ class SynthAugDataModule(lightning.LightningDataModule):
         labels = find_mirror_labels(self.dataset)
         check_flips(self.augmentation, labels)
         self._mirror_labels = labels or {}
-        if self.synth is not None:
+        if self.pack is not None:
+            self._packed = open_pack(self.pack, self.class_names, self.clip, split, self.protocol.separates)
+        elif self.synth is not None:
             references = self._gather_references(split)
             _warn_of_dropped(references, len(split.train))
             self._synthesizer = _make_synthesizer(self.synth, references, self.clip, self.seed, labels)
@@ -223,7 +235,9 @@ class SynthAugDataModule(lightning.LightningDataModule):
 
     def recipes(self, generation: int = 0) -> list[Recipe]:
         """Sample the recipe of every synthetic clip of the training set: what recipes.jsonl holds."""
-        synthesizer = self._synthesizer
+        synthesizer, packed = self._synthesizer, self._packed
+        if packed is not None:
+            return [packed.sample(place) for place in range(len(packed))]
         if synthesizer is None:
             return []
         return [synthesizer.sample(index, generation=generation) for index in range(len(synthesizer))]
@@ -245,14 +259,12 @@ class SynthAugDataModule(lightning.LightningDataModule):
         Args:
             processes: Number of processes that share a batch; None asks torch.distributed.
         """
-        synthesizer = self._synthesizer
-        synthetic = [] if synthesizer is None else [synthesizer.label(index) for index in range(len(synthesizer))]
         # At an epoch's end Lightning steps, however few batches have accumulated: so epochs must be whole multiples.
         multiple = 1 if self.trainer is None else self.trainer.accumulate_grad_batches
         end = EpochEnd(last=self.loading.last, epoch_multiple=multiple)
         return MixedBatches(
             [record.label for record in self.split.train],
-            synthetic,
+            self._synthetic_labels(),
             batch_size=self.loading.batch_size,
             mixture=self.mixture,
             end=end,
@@ -296,11 +308,23 @@ class SynthAugDataModule(lightning.LightningDataModule):
         films = hold_films(records, size=(self.clip.size, self.clip.size), limit_mb=memory_mb)
         return FilmedClips(tuple(records), self.clip, films)
 
-    def _synthetic_clips(self) -> SyntheticClips | None:
-        if self.synth is None or self._synthesizer is None:
-            return None
+    def _synthetic_labels(self) -> Sequence[int]:
+        """Class of every synthetic clip."""
+        if self._packed is not None:
+            return self._packed.labels
+        synthesizer = self._synthesizer
+        return [] if synthesizer is None else [synthesizer.label(index) for index in range(len(synthesizer))]
+
+    def _synthetic_clips(self) -> SyntheticClips | PackedClips | None:
         # Caching is pointless if recipes are resampled, and impossible if workers do not share memory (spawn).
         shared = self.loading.num_workers == 0 or self.loading.start_method == "fork"
+        if self._packed is not None:
+            limit_mb = self.loading.memory_mb if shared else 0.0
+            return replace(
+                self._packed, finished=allocate_finished_clips(len(self._packed), self.clip, limit_mb=limit_mb)
+            )
+        if self.synth is None or self._synthesizer is None:
+            return None
         limit_mb = 0.0 if self.synth.resample_every or not shared else self.loading.memory_mb
         finished = allocate_finished_clips(len(self._synthesizer), self.clip, limit_mb=limit_mb)
         return SyntheticClips(self._synthesizer, self.synth.resample_every, finished)

@@ -59,6 +59,11 @@ def evaluate_tasks(
 
 
 def _make_synthesis(data: SynthAugDataModule, tasks: Sequence[Task], per_class: int) -> SupportSynthesis:
+    if data.pack is not None:
+        raise ValueError(
+            f"Expected clips that are rendered for each task, got a pack of finished ones, with per_class={per_class}. "
+            "Leave pack out, or set per_class=0."
+        )
     if data.synth is None:
         raise ValueError(
             f"Expected a data module with synth, got none, with per_class={per_class}. Give it a Synthesis, or set "

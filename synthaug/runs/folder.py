@@ -197,6 +197,8 @@ def leak_report(data: SynthAugDataModule) -> dict[str, Plain]:
     made = 0 if synthesizer is None else len(synthesizer.identities)
     places = () if synthesizer is None else synthesizer.synthesis.places
     shown = {key for place in places for key in place.sources}
+    if data.packed is not None:
+        made, shown = len(data.packed.identities), set(data.packed.places)
     shared: dict[str, Plain] = dict(find_overlaps(split).items())
     known = {record.key for part in (split.train, split.val, split.test) for record in part}
     unnamed: dict[str, Plain] = {field: len(keys & known) for field, keys in data.dataset.unnamed.items()}
@@ -221,6 +223,8 @@ def _violations(data: SynthAugDataModule) -> list[Plain]:
 
 
 def _performed(data: SynthAugDataModule) -> set[str]:
+    if data.packed is not None:
+        return set(data.packed.sources)
     if data.synthesizer is None:
         return set()
     references = data.synthesizer.references

@@ -4,7 +4,7 @@ For training or measuring pose and segmentation. Nothing is detected: all of it 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float, Int16
@@ -31,6 +31,7 @@ class GroundTruth:
         joints_3d: Camera frame (x right, y down, z forward), metres.
         joints_2d: Pixels; meaningless where the joint is behind the camera.
         visible: Whether the joint lies in the picture, and what is seen there is its own part or one that it links.
+        camera: The camera of this picture; of a mirrored picture, the mirror image of the camera that it was made with.
     """
 
     mask: Bool[Tensor, "time 1 height width"]
@@ -38,6 +39,13 @@ class GroundTruth:
     joints_3d: Float[Tensor, "person time 55 3"]
     joints_2d: Float[Tensor, "person time 55 2"]
     visible: Bool[Tensor, "person time 55"]
+    camera: Camera
+
+    @property
+    def joints_world(self) -> Float[Tensor, "person time 55 3"]:
+        """The joints in the world of `camera` (y up, floor at 0), metres; a mirrored picture has a mirrored world."""
+        R, t = self.camera.viewmats[:, :3, :3], self.camera.viewmats[:, :3, 3]
+        return torch.einsum("tij,ptki->ptkj", R, self.joints_3d.to(R) - t[:, None])
 
 
 def ground_truth(rendering: Rendering, joints: Sequence[Float[Tensor, "time 55 3"]], camera: Camera) -> GroundTruth:
@@ -68,7 +76,7 @@ def ground_truth(rendering: Rendering, joints: Sequence[Float[Tensor, "time 55 3
     local = torch.einsum("tij,ptkj->ptki", R, world.to(R)) + t[:, None]
     depth = local[..., 2:].clamp(min=1e-6)
     pixels = torch.einsum("tij,ptkj->ptki", camera.Ks[:, :2, :2], local[..., :2] / depth) + camera.Ks[:, None, :2, 2]
-    return GroundTruth(mask, labels, local, pixels, _find_visible(labels[:, 0], local, pixels))
+    return GroundTruth(mask, labels, local, pixels, _find_visible(labels[:, 0], local, pixels), camera)
 
 
 def mirror_truth(truth: GroundTruth) -> GroundTruth:
@@ -80,7 +88,16 @@ def mirror_truth(truth: GroundTruth) -> GroundTruth:
     part, person = (truth.labels - 1) % JOINTS, (truth.labels - 1) // JOINTS
     named = 1 + torch.tensor(_MIRRORED)[part.long()] + JOINTS * person
     labels = torch.where(truth.labels > 0, named, torch.zeros_like(named)).to(truth.labels.dtype)
-    return GroundTruth(truth.mask.flip(-1), labels.flip(-1), joints, pixels, truth.visible[:, :, _MIRRORED])
+    visible = truth.visible[:, :, _MIRRORED]
+    return GroundTruth(truth.mask.flip(-1), labels.flip(-1), joints, pixels, visible, _mirror_camera(truth.camera))
+
+
+def _mirror_camera(camera: Camera) -> Camera:
+    """The camera that sees the mirrored world as this one sees the world, mirrored: x changes sign in both."""
+    M = torch.diag(camera.viewmats.new_tensor([-1.0, 1.0, 1.0, 1.0]))
+    Ks = camera.Ks.clone()
+    Ks[:, 0, 2] = camera.width - Ks[:, 0, 2]
+    return replace(camera, viewmats=M @ camera.viewmats @ M, Ks=Ks)
 
 
 def _find_visible(

@@ -144,11 +144,27 @@ class Synthesizer:
             ValueError: If the renderer cannot label parts.
         """
         job = self.stage(recipe)
-        depth = job.scene.depth
-        rendering = self.synthesis.renderer.render(job.people, job.camera, depth=depth is not None, labels=True)
-        if depth is not None:
-            rendering = occlude(rendering, depth)
-        truth = ground_truth(rendering, job.joints, job.camera)
+        return self.find_truth(recipe, job, self.render_labelled(job))
+
+    def render_labelled(self, job: RenderJob) -> Rendering:
+        """The people of a job with their parts: `finish` makes the clip of it, and `find_truth` the truth.
+
+        Raises:
+            ValueError: If the renderer cannot label parts.
+        """
+        depth = job.scene.depth is not None
+        return self.synthesis.renderer.render(job.people, job.camera, depth=depth, labels=True)
+
+    def find_truth(self, recipe: Recipe, job: RenderJob, rendering: Rendering) -> GroundTruth:
+        """Exact masks, parts and joints of the finished picture of a job.
+
+        Args:
+            recipe: What the job was staged of.
+            job: What was rendered.
+            rendering: What `render_labelled` returned.
+        """
+        seen = rendering if job.scene.depth is None else occlude(rendering, job.scene.depth)
+        truth = ground_truth(seen, job.joints, job.camera)
         return mirror_truth(truth) if is_flipped(recipe) else truth
 
     def read_cache(self, job: RenderJob) -> Rendering | None:

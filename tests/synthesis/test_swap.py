@@ -179,6 +179,14 @@ def test_a_mirrored_clip_is_the_mirrored_picture_of_the_mirrored_class(records, 
     camera_of = ours.stage(plain).camera.Ks
     again = (truth.joints_3d / truth.joints_3d[..., 2:]) @ camera_of[0].T
     torch.testing.assert_close(again[..., :2], truth.joints_2d, atol=1e-2, rtol=1e-4)
+    # Its camera and world are mirror images too, and agree with its picture.
+    view, world = truth.camera, truth.joints_world
+    local = torch.einsum("tij,ptkj->ptki", view.viewmats[:, :3, :3], world) + view.viewmats[:, None, :3, 3]
+    torch.testing.assert_close(local, truth.joints_3d.to(local), atol=1e-4, rtol=1e-4)
+    seen = torch.einsum("tij,ptkj->ptki", view.Ks, local / local[..., 2:])[..., :2]
+    torch.testing.assert_close(seen, truth.joints_2d.to(seen), atol=1e-2, rtol=1e-4)
+    mirrored = straight.joints_world[:, :, right] * straight.joints_world.new_tensor([-1.0, 1.0, 1.0])
+    torch.testing.assert_close(world[:, :, left], mirrored, atol=1e-4, rtol=1e-4)
     places = truth.joints_2d[0, :, left].floor().long().clamp(0, SIDE - 1)
     found = {int(truth.labels[k, 0, y, x]) - 1 for k, (x, y) in enumerate(places.tolist())}
     assert not {JOINT["right_elbow"], JOINT["right_wrist"]} & found

@@ -43,7 +43,7 @@ def describe_pack(path: Path) -> dict[str, str]:
         "made by": about.provenance.tool,
         "notes": "; ".join(about.provenance.notes) or "none",
         "licence": ". ".join(part for part in (about.licence.name, about.licence.terms) if part),
-        "consent": objection or ", ".join(_list_consent(consent)) or "not stated",
+        "consent": objection or ", ".join(list_consent(consent)) or "not stated",
         "contact": consent.contact or "not stated",
         "subject": about.subject or "of no data set",
         "attributes": ", ".join(f"{key} {value}" for key, value in about.attributes.items()) or "none",
@@ -75,7 +75,8 @@ def read_licences(root: Path) -> dict[str, Licence]:
     }
 
 
-def _list_consent(consent: Consent) -> Iterator[str]:
+def list_consent(consent: Consent) -> Iterator[str]:
+    """What a person agreed to and what not, in words; nothing where they did not say."""
     for use in ("training", "display", "redistribution"):
         answer = getattr(consent, use)
         if answer is not None:

@@ -1,0 +1,146 @@
+"""Clips of an export train as rendered ones do: the same clips in the same batches, and no leak."""
+
+import dataclasses
+
+import lightning
+import pytest
+import torch
+from fakes import BySubject, Films, Pairs
+
+from synthaug.datamodule import BatchMixture, Loading, SynthAugDataModule
+from synthaug.datamodule.augmentation import Augmentation
+from synthaug.datasets import LeakError
+from synthaug.exports import ExportError
+from synthaug.exports.litdata import LitData, LitDataPack
+from synthaug.exports.parts.walk import export
+from synthaug.exports.videofolder import VideoFolder
+from synthaug.runs.folder import leak_report
+from synthaug.structures import ClipFormat
+from synthaug.synthesis.synthesizer import Synthesizer
+
+CLIP = ClipFormat(num_frames=4, fps=5.0, size=49)
+
+
+@pytest.fixture(scope="module")
+def root(handover, tmp_path_factory):
+    to = tmp_path_factory.mktemp("packs") / "chunks"
+    assert export(handover, LitData(megabytes=0.05), to).whole
+    return str(to)
+
+
+def module(films, pack, *, workers=0, clip=CLIP, protocol=None, memory_mb=512.0, ratio=0.5):
+    data = SynthAugDataModule(
+        films, protocol or BySubject(), clip=clip, synth=pack, augmentation=Augmentation(),
+        mixture=BatchMixture(ratio=ratio), loading=Loading(batch_size=4, num_workers=workers, memory_mb=memory_mb),
+    )  # fmt: skip
+    data.prepare_data()
+    data.setup("fit")
+    return data
+
+
+@pytest.fixture
+def unrendered(monkeypatch):
+    """Nothing may be extracted or rendered."""
+    monkeypatch.setattr(Synthesizer, "render", lambda *_: pytest.fail("rendered"))
+    monkeypatch.setattr(Pairs, "load", lambda *_: pytest.fail("extracted"))
+
+
+def test_a_pack_takes_the_place_of_rendered_clips(films, root, handover, unrendered):
+    data = module(films, LitDataPack(root))
+    assert data.synthesizer is None and data.classes_without_synthetic == () and data.synthetic_share() == 0.5
+    assert {r.to_json() for r in data.recipes()} == {r.to_json() for r in handover.recipes}
+    batches = list(data.train_dataloader())
+    assert all(batch["synthetic"].sum() == 2 and len(batch["label"]) == 4 for batch in batches)
+    labels = {recipe.key: recipe.label for recipe in handover.recipes}
+    seen = [
+        (key, int(label)) for b in batches for key, label in zip(b["key"], b["label"], strict=True) if key in labels
+    ]
+    assert len({key for key, _ in seen}) == 6 and all(labels[key] == label for key, label in seen)
+
+
+def test_its_frames_are_the_rendered_ones_but_for_compression(films, root, data):
+    pack = LitDataPack(root)
+    for place in range(6):
+        rendered = data.synthesizer.render(pack.recipe(place)).video
+        error = (pack.read(place).double() - rendered.double()).square().mean()
+        assert 10 * torch.log10(255**2 / error) > 27
+    with pytest.raises(IndexError):
+        pack.rows[6]
+
+
+@pytest.mark.parametrize(("workers", "memory_mb"), [(2, 0.0), (2, 512.0), (0, 0.0)])
+def test_neither_processes_nor_memory_nor_an_address_change_a_pixel(films, root, tmp_path, workers, memory_mb):
+    """`local:` has litdata copy chunks as it does from an object store."""
+    near = list(module(films, LitDataPack(root)).train_dataloader())
+    far = LitDataPack(f"local:{root}", cache=str(tmp_path / "cache"))
+    other = list(module(films, far, workers=workers, memory_mb=memory_mb).train_dataloader())
+    assert len(near) == len(other) > 0
+    for one, two in zip(near, other, strict=True):
+        assert one["key"] == two["key"] and torch.equal(one["video"], two["video"])
+    assert list((tmp_path / "cache").rglob("chunk-*.bin"))
+
+
+class Mean(lightning.LightningModule):
+    """Two numbers of a clip's mean colour."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(3, 2)
+
+    def training_step(self, batch, _):
+        return torch.nn.functional.cross_entropy(self.layer(batch["video"].mean((2, 3, 4))), batch["label"])
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+@pytest.mark.usefixtures("quiet")
+@pytest.mark.parametrize("ratio", [0.5, 1.0])
+def test_a_foreign_module_trains_on_it_alone_or_mixed(films, root, tmp_path, unrendered, ratio):
+    trainer = lightning.Trainer(
+        max_steps=2, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, default_root_dir=tmp_path,
+    )  # fmt: skip
+    network = Mean()
+    before = network.layer.weight.clone()
+    trainer.fit(network, module(films, LitDataPack(root), ratio=ratio))
+    assert trainer.global_step == 2 and not torch.equal(before, network.layer.weight)
+
+
+@pytest.mark.parametrize("tested", ["s0", "s1", "s2"])
+def test_a_pack_of_held_out_clips_is_an_error_before_training(films, root, tested):
+    with pytest.raises(LeakError, match="Expected each motion to come from a training clip"):
+        module(films, LitDataPack(root), protocol=BySubject(test=(tested,)))
+
+
+def test_a_pack_of_a_tested_person_is_an_error(films, handover, tmp_path):
+    people = {name: dataclasses.replace(one, subject="s3") for name, one in handover.papers.people.items()}
+    likeness = dataclasses.replace(handover, papers=dataclasses.replace(handover.papers, people=people))
+    assert export(likeness, LitData(), tmp_path / "chunks").whole
+    with pytest.raises(LeakError, match="which shows the subject 's3'"):
+        module(films, LitDataPack(str(tmp_path / "chunks")))
+
+
+def test_the_leak_report_counts_what_a_pack_shows(films, root):
+    checked = leak_report(module(films, LitDataPack(root)))["checked"]
+    assert (checked["references"], checked["recipes"]) == (6, 6) and checked["identities"] == 1
+
+
+def test_a_pack_of_other_clips_is_refused(films, root, handover, tmp_path, monkeypatch):
+    with pytest.raises(ExportError, match="Set clip.num_frames=4 clip.fps=5.0 clip.size=49, or"):
+        module(films, LitDataPack(root), clip=ClipFormat(num_frames=4, fps=5.0, size=48))
+    other = Films(films.records[0].path.parent)
+    monkeypatch.setattr(type(other), "classes", ("sit", "stand"))
+    with pytest.raises(ExportError, match="got one of 'wave (left|right)'. Choose the data set"):
+        module(other, LitDataPack(root))
+    export(handover, VideoFolder(), tmp_path / "films")
+    with pytest.raises(ExportError, match="to be an export for litdata, got VideoFolder"):
+        LitDataPack(str(tmp_path / "films")).about  # noqa: B018 - read when it is first needed
+    with pytest.raises(ExportError, match="Expected export.json of an export at 'local:/nowhere'"):
+        LitDataPack("local:/nowhere").about  # noqa: B018
+
+
+def test_a_pack_without_its_library_says_what_to_install(root, monkeypatch):
+    monkeypatch.setattr("synthaug.exports.litdata.find_spec", lambda _: None)
+    with pytest.raises(ExportError, match=r"Expected litdata, which reads .*pip install 'synthaug\[export\]'"):
+        LitDataPack(root)
