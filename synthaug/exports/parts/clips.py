@@ -131,7 +131,7 @@ def decode_film(film: bytes | Path, row: Values) -> UInt8[Tensor, "time 3 height
     assert isinstance(frames, int) and isinstance(height, int) and isinstance(width, int)
     source: BinaryIO | str = io.BytesIO(film) if isinstance(film, bytes) else str(film)
     try:
-        with av.open(source) as container:
+        with av.open(source, "r") as container:
             container.streams.video[0].codec_context.thread_count = 1  # workers are the parallelism
             pictures = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     except (av.error.FFmpegError, OSError, IndexError) as error:
