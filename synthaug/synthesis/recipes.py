@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from synthaug.body.blending import middle_of
-from synthaug.progress import track
 from synthaug.files import normalize_name
+from synthaug.progress import track
 from synthaug.structures import Actor, ClipFormat, Recipe, Record, Values
 from synthaug.synthesis.performances import Performances
 from synthaug.synthesis.settings import Synthesis
@@ -213,15 +213,14 @@ class RecipeSampler:
 
         Kept if not 1, with the number of excluded ones.
         """
-        met = 0
+        count = met = 0
         tries = itertools.islice(self._sample_endlessly(slot, 0), self.synthesis.max_tries)
-        for count, recipe in enumerate(tries, start=1):
+        for number, recipe in enumerate(tries, start=1):
             if self._is_excluded(recipe):
                 met += 1
             elif self._accepts(recipe):
+                count = number
                 break
-        else:
-            count = 0
         if count != 1:
             self._tried[slot.number] = count, met
         return count

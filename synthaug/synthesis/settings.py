@@ -49,9 +49,9 @@ class Synthesis:
             hidden neither by the place nor by other people. Recipes below are sampled again; 0 takes them all.
         min_shown_half_second: The same for any half second of a clip.
         max_tries: How often a recipe is sampled before its clip is left out.
-        exclude: File that names motions and clips to leave out, as `synthaug gallery` saves it; None leaves out none. No
-            recipe performs a motion that it names; a clip that it names is sampled again. All other recipes stay as they
-            are. A cap (`per_class`) is filled up with clips that it had left out.
+        exclude: File that names motions and clips to leave out, as `synthaug gallery` saves it; None leaves out none.
+            No recipe performs a motion that it names; a clip that it names is sampled again. All other recipes stay as
+            they are. A cap (`per_class`) is filled up with clips that it had left out.
         cache: Keeps rendered people, and places that take long to build; None renders every time.
     """
 
