@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 LEFT = (
     "config.yaml", "metrics.json", "predictions.json", "failure.txt", "recipes.jsonl", "motions.json", "leakage.json",
     "contact_sheet.png", "best.ckpt", "last.ckpt", "resume.ckpt", "best.safetensors", "logs", "evaluation",
-    "episodes.json",
+    "episodes.json", "gallery",
 )  # fmt: skip
 """All that a run leaves. Nothing else in its folder is touched: it may be somebody's working folder."""
 EARLIER = "earlier"
