@@ -102,8 +102,8 @@ def test_filters_show_exactly_the_clips_that_are_like_that(show, gallery):
     expect(lambda clip, motion: motion["quality"] is not None and motion["quality"] < 0.5)
     page.select_option("#grade", label="known motion")
     expect(lambda clip, motion: motion["quality"] is None)
-    page.fill("#search", "CAFE\u0301 studio-2")  # another form of é, and capitals
-    expect(lambda clip, motion: CLASSES[clip["class"]] == "caf\u00e9" and clip["who"] == ["studio-2"])
+    page.fill("#search", "CAFE\u0301 rooms")  # another form of é, and capitals
+    expect(lambda clip, motion: CLASSES[clip["class"]] == "caf\u00e9" and clip["place"] == "rooms")
     page.fill("#search", "nothing is called so")
     page.wait_for_selector(".none")
     page.click("#clear")
@@ -289,8 +289,9 @@ def test_five_thousand_clips_take_no_more_elements_than_sixty(show, gallery, tmp
     make_page(tmp_path, 5000)
     few, many = show(gallery[0] / "index.html"), show(tmp_path / "index.html")
     assert status(many).startswith("5000 of 5000")
-    size = "document.querySelectorAll('*').length - document.querySelectorAll('option').length"
-    assert many.evaluate(size) == few.evaluate(size)
+    assert many.locator(".clip").count() == few.locator(".clip").count() < 40
+    size = "document.querySelectorAll('*').length"
+    assert abs(many.evaluate(size) - few.evaluate(size)) < 10  # a clip may have a tag more than another
     many.keyboard.press("End")
     assert many.evaluate("document.activeElement.getAttribute('aria-posinset')") == "5000"
     many.wait_for_function("[...document.querySelectorAll('.clip video')].some(film => film.readyState >= 2)")
