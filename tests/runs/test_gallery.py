@@ -50,7 +50,9 @@ class Sliding(Waves):
         return Reference(motion, camera(count), 0.9, {"offset": 0.4})
 
 
-@pytest.mark.parametrize("variation", [None, Variation(speed=0.5, timing=0.3, amplitude=0, noise_deg=0, lean_deg=0)])
+@pytest.mark.parametrize(
+    "variation", [None, Variation(speed=0.5, timing=0.3, amplitude=0.0, noise_deg=0.0, lean_deg=0.0)]
+)
 def test_the_film_is_shown_at_the_instants_that_the_clip_performs(tmp_path, variation):
     """However its tempo varies, and where the motion begins later than the film."""
     video = torch.arange(60, dtype=torch.uint8)[:, None, None, None].mul(4).expand(60, 3, 64, 64)
