@@ -29,7 +29,7 @@ ACTIONS = {
     "order": "choose('order', '2')",
     "search": "await search('p017')",
     "mark": "document.querySelector('.clip .mark').click()",
-    "last_clip": "document.dispatchEvent(new KeyboardEvent('keydown', { key: 'End', bubbles: true }))",
+    "last_clip": "document.body.dispatchEvent(new KeyboardEvent('keydown', { key: 'End', bubbles: true }))",
 }
 """What is measured, one after the other, in the page's language."""
 _RUN = """async () => {
