@@ -1,6 +1,7 @@
-"""Fixtures of all tests: one torch thread, a cache folder of their own, and the folder of measured clips."""
+"""Fixtures of all tests: one torch thread, a cache folder of their own, the folder of measured clips, and a browser."""
 
 import os
+import shutil
 import warnings
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import pytest
 import torch
 
 torch.set_num_threads(1)
+CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+"""Names of browsers that the tests of pages may drive."""
 
 
 @pytest.fixture(autouse=True)
@@ -33,3 +36,38 @@ def shared_data():
     if not root.is_dir():
         pytest.skip("shared/data is not beside this checkout")
     return root
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium that is installed here; tests that need it skip where there is none."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright (the group browser) is not installed")
+    path = next(filter(None, map(shutil.which, CHROMIUMS)), None)
+    if path is None:
+        pytest.skip(f"no Chromium is installed: none of {', '.join(CHROMIUMS)}")
+    quiet = ("--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-component-update")
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=path, args=list(quiet))
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def show(browser):
+    """Open a file in the browser; a test fails if the page logs an error or asks the network for anything."""
+    contexts, faults = [], []
+
+    def show(path, **options):
+        context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
+        page.on("request", lambda asked: None if asked.url.startswith(("file:", "blob:")) else faults.append(asked.url))
+        page.goto(path.resolve().as_uri())
+        return page
+
+    yield show
+    for context in contexts:
+        context.close()
+    assert faults == []

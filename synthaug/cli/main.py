@@ -16,6 +16,7 @@ from synthaug.cli.episodes import add_episodes
 from synthaug.cli.errors import plain_words
 from synthaug.cli.evaluate import add_evaluate
 from synthaug.cli.export import add_export
+from synthaug.cli.gallery import add_gallery
 from synthaug.cli.licenses import add_licenses
 from synthaug.cli.motion import add_motion
 from synthaug.cli.preview import add_preview
@@ -29,6 +30,7 @@ _COMMANDS = (
     add_episodes,
     add_report,
     add_preview,
+    add_gallery,
     add_render,
     add_export,
     add_motion,

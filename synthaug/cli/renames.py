@@ -56,6 +56,7 @@ OLD_DEFAULTS: Mapping[str, Mapping[str, Plain]] = {
         "min_shown": 0.0,
         "min_shown_half_second": 0.0,
         "max_tries": 20,
+        "exclude": None,
         "swap": 0.0,
         "film": None,
         "prior": None,

@@ -1,5 +1,6 @@
-"""Checks before training: no leak through synthetic clips, and no mirror image without a known label."""
+"""Checks before training: no leak through synthetic clips, no mirror image without a label, no list of other data."""
 
+import logging
 from collections.abc import Mapping
 
 from synthaug.backgrounds import Background
@@ -7,8 +8,11 @@ from synthaug.datamodule.augmentation import Augmentation
 from synthaug.datasets import ActionDataset, Split
 from synthaug.datasets.leaks import assert_from_training, assert_strangers
 from synthaug.structures import Trait
+from synthaug.synthesis import Synthesis
 from synthaug.synthesis.references import References
 from synthaug.synthesis.synthesizer import Synthesizer
+
+logger = logging.getLogger(__name__)
 
 
 def find_mirror_labels(dataset: ActionDataset) -> dict[int, int] | None:
@@ -79,3 +83,28 @@ def check_backgrounds(background: Background, split: Split, separates: Trait) ->
         LeakError: Naming the offender.
     """
     assert_from_training(background.sources, split, separates, noun="background")
+
+
+def check_exclusions(synthesis: Synthesis, dataset: ActionDataset) -> None:
+    """Refuse a list of motions of another data set, and say how many of its names this data set does not have.
+
+    Motions of clips that are not trained on are no mistake: one list serves all splits.
+
+    Raises:
+        ValueError: If the data set has no motion of the list.
+    """
+    motions = synthesis.exclusions.motions
+    unknown = synthesis.exclusions.find_unknown(record.key for record in dataset.records)
+    if not unknown:
+        return
+    shown = ", ".join(repr(name) for name in unknown[:3])
+    if len(unknown) == len(motions):
+        keys = ", ".join(repr(record.key) for record in dataset.records[:3])
+        raise ValueError(
+            f"Expected synth.exclude={synthesis.exclude} to name motions of this data set ({keys}, ...), got {shown} "
+            "and none that it has. Give the list that was saved for this data set, or leave synth.exclude out."
+        )
+    logger.warning(
+        "%d of the %d motions of synth.exclude=%s are not in this data set: %s. Check their names.",
+        len(unknown), len(motions), synthesis.exclude, shown,
+    )  # fmt: skip

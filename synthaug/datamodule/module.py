@@ -14,7 +14,7 @@ from synthaug.datamodule.augmentation import Augmentation, LabelledAugmentation
 from synthaug.datamodule.batches import LAYOUTS, Batches
 from synthaug.datamodule.clips import FilmedClips, HeldOutClips, SyntheticClips, TrainingClips, UnrenderedClips
 from synthaug.datamodule.gpu import BatchRendering
-from synthaug.datamodule.guards import check_flips, check_leaks, find_mirror_labels
+from synthaug.datamodule.guards import check_exclusions, check_flips, check_leaks, find_mirror_labels
 from synthaug.datamodule.memory import allocate_finished_clips, hold_films
 from synthaug.datamodule.order import (
     LAST_BATCHES,
@@ -227,6 +227,7 @@ class SynthAugDataModule(lightning.LightningDataModule):
             self._packed = open_pack(self.pack, self.class_names, self.clip, split, self.protocol.separates)
         elif self.synth is not None:
             references = self._gather_references(split)
+            check_exclusions(self.synth, self.dataset)
             _warn_of_dropped(references, len(split.train))
             self._synthesizer = _make_synthesizer(self.synth, references, self.clip, self.seed, labels)
             self._synthesizer.preload_avatars()

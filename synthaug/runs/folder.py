@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 LEFT = (
     "config.yaml", "metrics.json", "predictions.json", "failure.txt", "recipes.jsonl", "motions.json", "leakage.json",
     "contact_sheet.png", "best.ckpt", "last.ckpt", "resume.ckpt", "best.safetensors", "logs", "evaluation",
-    "episodes.json",
+    "episodes.json", "gallery",
 )  # fmt: skip
 """All that a run leaves. Nothing else in its folder is touched: it may be somebody's working folder."""
 EARLIER = "earlier"
@@ -102,6 +102,7 @@ def _next_free(folder: Path, start: str, end: str = "") -> Path:
 def leave_before(data: SynthAugDataModule, folder: Path) -> None:
     """Write what is known before training: recipes, motions' grades, the leak report, and a sheet of the clips."""
     write_recipes(folder, data.recipes())
+    _warn_of_exclusions(data)
     _write_json(folder / "motions.json", motion_report(data))
     _write_json(folder / "leakage.json", leak_report(data))
     rows = make_rows(data)
@@ -109,6 +110,17 @@ def leave_before(data: SynthAugDataModule, folder: Path) -> None:
         f"What this run trains on: {len(data.split.train)} clips of the data set, {len(data.recipes())} synthetic ones"
     )
     write_atomic(folder / "contact_sheet.png", encode_png(paint_sheet(rows, title=title)))
+
+
+def _warn_of_exclusions(data: SynthAugDataModule) -> None:
+    """Say if a list of excluded clips names many that are not in the set: it may be of other settings."""
+    report = exclusion_report(data)
+    if report.get("clips_not_met"):
+        logger.warning(
+            "%s of the clips that synth.exclude names are not in this set, %s are. Clips keep their names as long as "
+            "the seed and the settings of clip, protocol and synth stay the same; exclude motions for all runs.",
+            report["clips_not_met"], report["clips"],
+        )  # fmt: skip
 
 
 def leave_after(
@@ -126,6 +138,7 @@ def leave_after(
         "quarantined": len(data.dataset.quarantine), "motions_dropped": len(motion_report(data)["dropped"]),
     }  # fmt: skip
     counted |= {"without_synthetic": list(data.classes_without_synthetic), "visibility": visibility_report(data)}
+    counted["excluded"] = exclusion_report(data)
     # Forked processes have ended by now, and only the trainer knows how many there were.
     processes = facts.get("processes")
     counted["synthetic_share"] = data.synthetic_share(processes=processes if isinstance(processes, int) else None)
@@ -185,6 +198,22 @@ def visibility_report(data: SynthAugDataModule) -> dict[str, Plain]:
         "left_out": sum(one.left_out for one in shown.values()),
         "by_class": {data.class_names[label]: vars(one) for label, one in shown.items()},
     }
+
+
+def exclusion_report(data: SynthAugDataModule) -> dict[str, Plain]:
+    """What `synth.exclude` names and what of it was found; empty without a list.
+
+    Clips are named by their digests, which other settings and seeds change: those that were not met are counted.
+    """
+    synthesizer = data.synthesizer
+    if synthesizer is None or synthesizer.synthesis.exclude is None:
+        return {}
+    named, found = synthesizer.synthesis.exclusions, synthesizer.excluded
+    unknown = named.find_unknown(record.key for record in data.dataset.records)
+    return {
+        "motions": len(found.motions), "clips_of_these": found.slots, "clips": len(found.clips),
+        "motions_unknown": len(unknown), "clips_not_met": len(named.clips - found.clips),
+    }  # fmt: skip
 
 
 def leak_report(data: SynthAugDataModule) -> dict[str, Plain]:

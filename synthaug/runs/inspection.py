@@ -166,23 +166,24 @@ def show_views(
     motions = [resample(motion, times, loop=False) for motion in reference.people]
     joints = [joint_positions(motion, mean_skeleton()) for motion in motions]
     seen_by = _at(reference, times)
-    crop = _crop_to_people(torch.cat(joints, dim=1), seen_by, preview.side)
+    crop = crop_to_people(torch.cat(joints, dim=1), seen_by, preview.side)
     own, aside = crop.camera(seen_by, preview.side), side_camera(motions[0], side=preview.side)
     ground = paint_floor(motions[0], own)
     under = ground if film is None else crop.film(_read_film(film, times, reference), preview.side)
     people = [avatar.pose(retarget(motion, mean_skeleton(), avatar.skeleton)) for motion in motions]
     side_ground = paint_floor(motions[0], aside)
     return (
-        Strip("as its camera saw it", _paint_people(under, joints, own)),
-        Strip("from the performer's left (mean facing)", _paint_people(side_ground, joints, aside)),
+        Strip("as its camera saw it", paint_people(under, joints, own)),
+        Strip("from the performer's left (mean facing)", paint_people(side_ground, joints, aside)),
         Strip("re-enacted, same camera", over(renderer.render(people, own), ground)),
         Strip("re-enacted, from the left", over(renderer.render(people, aside), side_ground)),
     )
 
 
-def _paint_people(
+def paint_people(
     frames: UInt8[Tensor, "time 3 height width"], people: Sequence[Float[Tensor, "time 55 3"]], camera: Camera
 ) -> UInt8[Tensor, "time 3 height width"]:
+    """The stick figures of several people over frames."""
     for joints in people:
         frames = paint_skeleton(frames, joints, camera)
     return frames
@@ -200,7 +201,7 @@ def _at(reference: Reference, times: Float[Tensor, " sample"]) -> Camera:
 
 
 @dataclass(frozen=True)
-class _Crop:
+class Crop:
     """A square of a picture: pixels of the preview are `scale` times the picture's, less the corner."""
 
     scale: float
@@ -208,6 +209,7 @@ class _Crop:
     top: float
 
     def camera(self, camera: Camera, side: int) -> Camera:
+        """The camera whose pictures are this square of the given one's, `side` pixels wide and high."""
         Ks = camera.Ks.clone()
         Ks[:, :2] *= self.scale
         Ks[:, 0, 2] -= self.scale * self.left
@@ -215,6 +217,7 @@ class _Crop:
         return Camera(camera.viewmats, Ks, side, side)
 
     def film(self, frames: UInt8[Tensor, "time 3 height width"], side: int) -> UInt8[Tensor, "time 3 side side"]:
+        """This square of each frame, `side` pixels wide and high; dark where it lies outside."""
         turn = np.array([[self.scale, 0, -self.scale * self.left], [0, self.scale, -self.scale * self.top]])
         shown = [
             cv2.warpAffine(np.ascontiguousarray(frame), turn, (side, side), flags=cv2.INTER_AREA, borderValue=_GROUND)
@@ -223,8 +226,8 @@ class _Crop:
         return torch.from_numpy(np.stack(shown)).permute(0, 3, 1, 2).contiguous()
 
 
-def _crop_to_people(joints: Float[Tensor, "time joint 3"], camera: Camera, side: int) -> _Crop:
-    """The smallest square that holds everybody, plus a fifth of it on every side; at most the whole picture.
+def crop_to_people(joints: Float[Tensor, "time joint 3"], camera: Camera, side: int, *, room: float = 1.4) -> Crop:
+    """The square that holds everybody, with `room` times their extent; at most the whole picture.
 
     So people who are small in a film are shown large; what lies outside the film is dark.
     """
@@ -233,11 +236,11 @@ def _crop_to_people(joints: Float[Tensor, "time joint 3"], camera: Camera, side:
     places = (flat[..., :2] / flat[..., 2:])[inside[..., 2] > 0.1]
     whole = float(max(camera.width, camera.height))
     if len(places) == 0:
-        return _Crop(side / whole, (camera.width - whole) / 2, (camera.height - whole) / 2)
+        return Crop(side / whole, (camera.width - whole) / 2, (camera.height - whole) / 2)
     low, high = places.quantile(0.02, dim=0), places.quantile(0.98, dim=0)
-    extent = min(1.4 * float((high - low).max()) + 1, whole)
+    extent = min(room * float((high - low).max()) + 1, whole)
     centre = (low + high) / 2
-    return _Crop(side / extent, float(centre[0]) - extent / 2, float(centre[1]) - extent / 2)
+    return Crop(side / extent, float(centre[0]) - extent / 2, float(centre[1]) - extent / 2)
 
 
 def side_camera(motion: Motion, *, side: int) -> Camera:

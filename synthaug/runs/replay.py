@@ -36,12 +36,24 @@ def replay(
     if not recipes:
         return 0
     jobs = _RecipeJobs(synthesizer, list(recipes), folder, data.class_names)
-    rendered = int(jobs[0])  # here, so that compiled kernels are inherited
+    return run_jobs(jobs, len(jobs), "Rendering", num_workers=num_workers)
+
+
+def run_jobs(jobs: Dataset, count: int, description: str, *, num_workers: int = 0) -> int:
+    """Do all jobs, in several processes, and report progress; returns for how many anything had to be done.
+
+    Args:
+        jobs: Each item does a job, and is whether anything had to be done.
+        count: Number of jobs, at least one.
+        description: What they do: "Rendering".
+        num_workers: Number of processes; 0 and 1 work in this one.
+    """
+    done = int(jobs[0])  # here, so that compiled kernels are inherited
     rest = DataLoader(
-        jobs, sampler=range(1, len(jobs)), batch_size=None, num_workers=num_workers,
+        jobs, sampler=range(1, count), batch_size=None, num_workers=num_workers,
         multiprocessing_context="fork" if num_workers else None, worker_init_fn=use_single_thread,
     )  # fmt: skip
-    return rendered + sum(int(one) for one in track(rest, "Rendering", len(jobs), done=1))
+    return done + sum(int(one) for one in track(rest, description, count, done=1))
 
 
 class _RecipeJobs(Dataset):

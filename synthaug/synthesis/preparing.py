@@ -61,6 +61,7 @@ def render_trials(
     few = replace(
         synthesis,
         sensor=None,
+        exclude=None,  # so that a list changes neither the look of the clips that stay nor their recipes
         identities=min(synthesis.identities, TRIAL_PEOPLE),
         backgrounds=min(synthesis.backgrounds, 2),
         per_class=max(1, math.ceil(TRIALS / classes)),

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from synthaug.body.blending import middle_of
+from synthaug.files import normalize_name
 from synthaug.progress import track
 from synthaug.structures import Actor, ClipFormat, Recipe, Record, Values
 from synthaug.synthesis.performances import Performances
@@ -61,6 +62,21 @@ class Shown:
     left_out: int = 0
 
 
+@dataclass(frozen=True)
+class Excluded:
+    """What of `Synthesis.exclude` was found in a set.
+
+    Attributes:
+        motions: Keys of performances that no recipe uses, those of strangers at their places too.
+        slots: Clips that would have performed them.
+        clips: Digests of recipes that were met and sampled again.
+    """
+
+    motions: frozenset[str] = frozenset()
+    slots: int = 0
+    clips: frozenset[str] = frozenset()
+
+
 class RecipeSampler:
     """The synthetic data set as a finite list of recipes, fixed by the seed.
 
@@ -105,7 +121,13 @@ class RecipeSampler:
         self.identities = synthesis.avatar.sample(synthesis.identities, np.random.default_rng([seed, _CAST]))
         self._mirror_labels: Mapping[int, int] = mirror_labels or {}
         self._accepts = accepts
-        self._tried: dict[int, int] = {}
+        self._tried: dict[int, tuple[int, int]] = {}
+        self._met: set[str] = set()
+        named = synthesis.exclusions.motions
+        self._shunned = frozenset(
+            key for key in self.references.by_key
+            if named and not {normalize_name(key), normalize_name(self.references.place_of(key))}.isdisjoint(named)
+        )  # fmt: skip
 
     def __len__(self) -> int:
         """Number of synthetic clips."""
@@ -126,13 +148,21 @@ class RecipeSampler:
         """How sampling went, by class; classes where every first recipe showed its action are left out."""
         if len(self) == len(self._allotted) and not self._tried:
             return {}
-        tries = [(slot.label, self._tried.get(slot.number, 1)) for slot in self._allotted]
+        tries = [(slot.label, *self._tried.get(slot.number, (1, 0))) for slot in self._allotted]
         return {
             label: Shown(
-                sum(one == label and n > 1 for one, n in tries), sum(one == label and n == 0 for one, n in tries)
+                sum(one == label and n - met > 1 for one, n, met in tries),
+                sum(one == label and n == 0 for one, n, _ in tries),
             )
-            for label in sorted({label for label, n in tries if n != 1})
+            for label in sorted({label for label, n, met in tries if n == 0 or n - met > 1})
         }
+
+    @property
+    def excluded(self) -> Excluded:
+        """What of `Synthesis.exclude` was found; in sets beyond MAX_JUDGED, clips as far as they were sampled."""
+        _ = self._slots  # judged on first use, which meets the excluded clips
+        lost = sum(self._performs_shunned(slot) for slot in self._planned)
+        return Excluded(self._shunned, lost, frozenset(self._met))
 
     def label(self, index: int) -> int:
         """Class of the clip at this index."""
@@ -148,20 +178,51 @@ class RecipeSampler:
         slot = self._slots[index]
         recipes = self._sample_endlessly(slot, generation)
         if generation or len(self._allotted) > MAX_JUDGED:
-            found = next(filter(self._accepts, itertools.islice(recipes, self.synthesis.max_tries)), None)
+            tries = itertools.islice(recipes, self.synthesis.max_tries)
+            found = next((one for one in tries if not self._is_excluded(one) and self._accepts(one)), None)
             if found is not None:
                 return found
             # A set that is sampled anew keeps its clips: the first generation has a recipe for each. In a set too
             # large to be judged beforehand, a clip that no recipe shows keeps its first.
             recipes = self._sample_endlessly(slot, 0)
-        return next(itertools.islice(recipes, self._tried.get(slot.number, 1) - 1, None))
+        if len(self._allotted) > MAX_JUDGED:
+            return self._find_allowed(recipes)
+        return next(itertools.islice(recipes, self._tried.get(slot.number, (1, 0))[0] - 1, None))
+
+    def _find_allowed(self, recipes: Iterator[Recipe]) -> Recipe:
+        """The first recipe that is not excluded."""
+        tries = itertools.islice(recipes, self.synthesis.max_tries)
+        found = next((one for one in tries if not self._is_excluded(one)), None)
+        if found is None:
+            raise ValueError(
+                f"Expected a recipe that synth.exclude allows among synth.max_tries={self.synthesis.max_tries}, got "
+                "none. Raise synth.max_tries, or exclude the motion instead of its clips."
+            )
+        return found
+
+    def _is_excluded(self, recipe: Recipe) -> bool:
+        """Whether the list of excluded clips names this recipe; it is noted as met."""
+        clips = self.synthesis.exclusions.clips
+        if not clips or (digest := recipe.digest) not in clips:
+            return False
+        self._met.add(digest)
+        return True
 
     def _count_tries(self, slot: Slot) -> int:
-        """How often the first generation samples until a recipe shows its action; 0 if none does. Kept if not 1."""
+        """How often the first generation samples until a recipe shows its action and is not excluded; 0 if none is.
+
+        Kept if not 1, with the number of excluded ones.
+        """
+        count = met = 0
         tries = itertools.islice(self._sample_endlessly(slot, 0), self.synthesis.max_tries)
-        count = next((number for number, recipe in enumerate(tries, start=1) if self._accepts(recipe)), 0)
+        for number, recipe in enumerate(tries, start=1):
+            if self._is_excluded(recipe):
+                met += 1
+            elif self._accepts(recipe):
+                count = number
+                break
         if count != 1:
-            self._tried[slot.number] = count
+            self._tried[slot.number] = count, met
         return count
 
     def _sample_endlessly(self, slot: Slot, generation: int) -> Iterator[Recipe]:
@@ -215,7 +276,35 @@ class RecipeSampler:
 
     @functools.cached_property
     def _allotted(self) -> list[Slot]:
-        """Every slot: class by class, references in turn, each in an order of its own.
+        """The slots whose motions are not excluded, class by class, up to the cap.
+
+        Those that are there without a list keep their numbers, which seed their recipes; others follow behind them.
+        """
+        cap, planned = self.synthesis.per_class, self._planned
+        if not self._shunned:
+            return planned
+        kept = [slot for slot in planned if not self._performs_shunned(slot)]
+        numbers = itertools.count(len(planned))
+        result: list[Slot] = []
+        for entries in self._turns:
+            ours = [slot for slot in kept if slot.label == entries[0].label]
+            spare = [] if cap is None else [slot for slot in entries[cap:] if not self._performs_shunned(slot)]
+            missing = 0 if cap is None else max(0, min(cap, len(entries)) - len(ours))
+            result += ours + [replace(slot, number=next(numbers)) for slot in spare[:missing]]
+        return result
+
+    def _performs_shunned(self, slot: Slot) -> bool:
+        return self.references.records[slot.reference].key in self._shunned
+
+    @functools.cached_property
+    def _planned(self) -> list[Slot]:
+        """Every slot up to the cap, numbered, as if nothing were excluded."""
+        slots = [slot for entries in self._turns for slot in entries[: self.synthesis.per_class]]
+        return [replace(slot, number=number) for number, slot in enumerate(slots)]
+
+    @functools.cached_property
+    def _turns(self) -> list[list[Slot]]:
+        """Every slot, not numbered: a list for each class, references in turn, each in an order of its own.
 
         A mirror image counts for the class that it belongs to.
         """
@@ -236,8 +325,7 @@ class RecipeSampler:
                     slot = Slot(shown, position[record.key], combinations[order[turn]], mirrored)
                     turns.setdefault(shown, []).append((turn, slot))
         ordered = [sorted(turns[label], key=lambda entry: entry[0]) for label in sorted(turns)]
-        slots = [slot for entries in ordered for _, slot in entries[: self.synthesis.per_class]]
-        return [replace(slot, number=number) for number, slot in enumerate(slots)]
+        return [[slot for _, slot in entries] for entries in ordered]
 
     def _start_bounds(self, actor: Actor) -> tuple[float, float]:
         """Seconds of the performance between which a clip may start: such that it shows the action's middle."""
@@ -261,6 +349,8 @@ class RecipeSampler:
             return "", 0.0
         others = [other.key for other in self.references.of_class(record.label) if other.key != record.key]
         for place in rng.permutation(len(others))[:MAX_PARTNER_TRIES]:
+            if others[place] in self._shunned:
+                continue  # still counted, so that the partners of other clips stay as they are
             if self.performances.align(record.key, others[place]).distance <= MAX_BLEND_DISTANCE:
                 return others[place], share
         return "", 0.0

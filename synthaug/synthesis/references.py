@@ -44,6 +44,10 @@ class References:
         """Key of the clip that shows this performance."""
         return self.clips.get(key, key)
 
+    def place_of(self, key: str) -> str:
+        """Key of the filmed performance at whose place this one is: its own, unless it is a stranger's."""
+        return key.rstrip("~").rpartition("~")[0] if key in self.strangers else key
+
     @property
     def films(self) -> list[tuple[Record, Reference]]:
         """Each clip once, with its first usable performance, which has the clip's further ones as `others`."""

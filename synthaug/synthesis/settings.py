@@ -1,7 +1,9 @@
 """What to synthesise with, and how much of it."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from synthaug.avatars import AvatarPool
 from synthaug.backgrounds import Background
@@ -11,6 +13,7 @@ from synthaug.renderers import Renderer
 from synthaug.sensors import Sensor
 from synthaug.structures import Record, Reference
 from synthaug.synthesis.caching import RenderCache
+from synthaug.synthesis.exclusions import Exclusions, read_exclusions
 from synthaug.synthesis.visibility import Threshold
 
 
@@ -46,6 +49,9 @@ class Synthesis:
             hidden neither by the place nor by other people. Recipes below are sampled again; 0 takes them all.
         min_shown_half_second: The same for any half second of a clip.
         max_tries: How often a recipe is sampled before its clip is left out.
+        exclude: File that names motions and clips to leave out, as `synthaug gallery` saves it; None leaves out none.
+            No recipe performs a motion that it names; a clip that it names is sampled again. All other recipes stay as
+            they are. A cap (`per_class`) is filled up with clips that it had left out.
         cache: Keeps rendered people, and places that take long to build; None renders every time.
     """
 
@@ -71,6 +77,7 @@ class Synthesis:
     min_shown: float = 0.7
     min_shown_half_second: float = 0.5
     max_tries: int = 20
+    exclude: str | None = None
     cache: RenderCache | None = field(default_factory=RenderCache)
 
     def __post_init__(self) -> None:
@@ -92,6 +99,13 @@ class Synthesis:
             if value is not None and not (isinstance(value, int | float) and 0 <= value <= 1):
                 raise ValueError(f"Expected synth.{name} to be a share from 0 to 1, got {value!r}. Set synth.{name}.")
 
+        if self.exclude is not None and (not isinstance(self.exclude, str) or not self.exclude):
+            raise ValueError(
+                f"Expected synth.exclude to be null or the name of a file, got {self.exclude!r}. Write "
+                f"synth.exclude=./{self.exclude}, or the whole path."
+            )
+        _ = self.exclusions  # read now: a list that cannot be read is told before anything else is done
+
         if self.swap > 0 and self.film is None:
             raise ValueError(
                 f"Expected synth.film to take people out of films, since synth.swap is {self.swap}, got none. Choose "
@@ -103,6 +117,11 @@ class Synthesis:
                 f"Expected synth.prior to perform, since synth.strangers is {self.strangers}, got none. Choose "
                 "synth/prior=actions, or set synth.strangers=0."
             )
+
+    @functools.cached_property
+    def exclusions(self) -> Exclusions:
+        """What `exclude` names."""
+        return Exclusions() if self.exclude is None else read_exclusions(Path(self.exclude).expanduser())
 
     def prepare(self, films: Sequence[tuple[Record, Reference]]) -> "Synthesis":
         """The same with places and people of these films, which are training film and no other.

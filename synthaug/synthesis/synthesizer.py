@@ -14,7 +14,7 @@ from synthaug.progress import track
 from synthaug.structures import Clip, ClipFormat, Recipe, Rendering, Values
 from synthaug.synthesis.ground_truth import GroundTruth, ground_truth, mirror_truth
 from synthaug.synthesis.performances import Performances, find_swapped
-from synthaug.synthesis.recipes import RecipeSampler, Shown
+from synthaug.synthesis.recipes import Excluded, RecipeSampler, Shown
 from synthaug.synthesis.references import References
 from synthaug.synthesis.settings import Synthesis
 from synthaug.synthesis.staging import RenderJob, Stager
@@ -97,6 +97,11 @@ class Synthesizer:
     def shown(self) -> dict[int, Shown]:
         """By class: how many clips were sampled again to show their action, and how many were left out."""
         return self._sampler.shown
+
+    @property
+    def excluded(self) -> Excluded:
+        """What of `Synthesis.exclude` was found in the set."""
+        return self._sampler.excluded
 
     def label(self, index: int) -> int:
         """Class of the clip at this index."""
