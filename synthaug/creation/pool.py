@@ -158,7 +158,7 @@ class FilmedPeople(AvatarPool):
         if count > len(names) and self.others is None:
             raise ValueError(
                 f"Expected at least {count} people who could be made out of the training film, got {len(names)} (and "
-                f"{len(self.refused)} who could not). Lower synth.identities, or give synth.avatar.others."
+                f"{len(self.refused)} who could not). Lower synth.identities, or let other people fill up (others=...)."
             )
         chosen = tuple(names[index] for index in rng.permutation(len(names))[:count])
         more = count - len(chosen)
