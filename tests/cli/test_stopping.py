@@ -58,10 +58,10 @@ def test_the_workers_of_a_sweep_end_with_it_and_so_does_what_they_started(number
     (folder := tmp_path / "processes").mkdir()
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, str(tmp_path / "sweep.py"), str(folder)]
-    # What is started in the background ignores Ctrl-C.
+    # What is started in the background ignores Ctrl-C, and what nohup starts a closed terminal.
     running = subprocess.Popen(
         command, env=environment, stderr=subprocess.PIPE, text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: [signal.signal(each, signal.SIG_DFL) for each in (signal.SIGINT, signal.SIGHUP)],
     )  # fmt: skip
     assert wait_until(lambda: len(list(folder.iterdir())) == 5, 120)
     started = [int(path.name) for path in folder.iterdir()]
