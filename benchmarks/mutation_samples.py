@@ -25,6 +25,7 @@ from synthaug.datasets.indexing.index import VideoIndex
 from synthaug.datasets.indexing.lists import read_list
 from synthaug.datasets.indexing.scanning import examine
 from synthaug.datasets.indexing.tables import read_table
+from synthaug.exports.parts.clips import read_row
 from synthaug.files import read_reference, write_reference
 from synthaug.motions.bvh import BvhMotion
 from synthaug.motions.coco_wholebody import parse_wholebody
@@ -39,6 +40,7 @@ from synthaug.reports.reading import read_sweep
 from synthaug.runs.withdrawals import read_recipes
 from synthaug.structures import Actor, Motion, Recipe, Record, Reference, Rendering
 from synthaug.synthesis.caching import RenderCache
+from synthaug.synthesis.exclusions import read_exclusions
 from synthaug.testing.cameras import example_camera
 from synthaug.video import VideoError, probe, read_frames, write_video
 
@@ -259,6 +261,16 @@ def _read_papers(path: Path) -> None:
     apply_papers(About("anna", Provenance("anny")), path)
 
 
+def _make_exclusions(path: Path) -> None:
+    path.write_text('{"motion": "wave/anna-2", "note": "no wave"}\n' + json.dumps({"clip": "0b8ad6ec" * 4}) + "\n")
+
+
+def _make_row(path: Path) -> None:
+    path.write_text(
+        json.dumps({"key": "0b8ad6ec" * 4, "class_name": "wave", "label": 0, "fps": 8.0, "frames": 8, "recipe": "{}"})
+    )
+
+
 def _make_run(path: Path) -> None:
     path.write_text(json.dumps({
         "mean_class_accuracy": 0.5, "top1": 0.5, "clips": 12, "classes": ["a", "b"], "interval": [0.3, 0.7],
@@ -305,5 +317,7 @@ SAMPLES: Mapping[str, Sample] = {
     "weights, safetensors": Sample("a.safetensors", _make_state, read_state),
     "weights, torch": Sample("a.ckpt", _make_state, read_state, archive=True),
     "recipes": Sample("recipes.jsonl", _make_recipe, lambda path: read_recipes([path])),
+    "list of what is excluded": Sample("exclude.jsonl", _make_exclusions, read_exclusions),
+    "columns of an exported clip": Sample("a.json", _make_row, lambda path: read_row(path.read_bytes())),
     "metrics of a run": Sample("run/metrics.json", _make_run, _read_run),
 }

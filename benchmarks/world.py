@@ -143,6 +143,7 @@ def main() -> None:
         "soak": lambda chosen: _take(read_last_line("soak", "--minutes", chosen.minutes), "soak_growth"),
         "mutations": lambda chosen: _take(read_last_line("mutations", "--count", chosen.mutated), "mutated", "crashes"),
         "exports": lambda chosen: {"exports_read_back": sum(passes([f"{_EXPORTS}[{name}]"]) for name in LAYOUTS)},
+        "gallery": lambda chosen: _take(read_last_line("gallery", "--clips", "5000"), "gallery_clips"),
         "gsplat": lambda chosen: _take(read_last_line("gsplat_reference"), "gsplat_reference_db"),
     }
     parser.add_argument("--part", action="append", choices=list(parts), help="only this part")

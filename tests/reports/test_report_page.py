@@ -1,6 +1,7 @@
 """The report's page in a headless Chromium: it shows what it says, on every screen, in light and dark, by keyboard."""
 
 import pytest
+from browsing import wait_for
 from contrast import measure_contrasts
 from fabricated import CLASSES, sweep
 
@@ -25,9 +26,9 @@ def test_every_link_of_the_page_leads_to_its_section(show, report):
     for place in range(links.count()):
         links.nth(place).click()
         name = links.nth(place).inner_text()
-        page.wait_for_function("name => document.querySelector(':target h2')?.textContent === name", arg=name)
+        wait_for(page, "name => document.querySelector(':target h2')?.textContent === name", arg=name)
     # It glides there.
-    page.wait_for_function("document.querySelector(':target').getBoundingClientRect().top < innerHeight")
+    wait_for(page, "document.querySelector(':target').getBoundingClientRect().top < innerHeight")
 
 
 def test_names_of_the_data_are_words(show, report):

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from browsing import wait_for
 from contrast import measure_contrasts
 
 from synthaug.runs.gallery.page import FILMS, Papers, build_page
@@ -66,7 +67,7 @@ def focused(page):
 
 
 def wait_for_count(page, words):
-    page.wait_for_function("words => document.getElementById('count').textContent.includes(words)", arg=words)
+    wait_for(page, "words => document.getElementById('count').textContent.includes(words)", arg=words)
 
 
 def save(page, path, press=None):
@@ -132,23 +133,23 @@ def test_films_play_in_step_and_stop(show, gallery):
     folder, _ = gallery
     page = show(folder / "index.html")
     films = "[...document.querySelectorAll('.clip video')]"
-    page.wait_for_function(f"{films}.length > 5 && {films}.every(film => film.readyState >= 3 && !film.paused)")
+    wait_for(page, f"{films}.length > 5 && {films}.every(film => film.readyState >= 3 && !film.paused)")
     before = page.evaluate(f"{films}.map(film => film.currentTime)")
     page.wait_for_timeout(400)
     assert page.evaluate(f"{films}.map(film => film.currentTime)") != before
     page.keyboard.press("Space")
     assert page.inner_text("#play") == "Play" and page.get_attribute("#play", "aria-pressed") == "false"
-    page.wait_for_function(f"{films}.every(film => film.paused && !film.seeking)")
+    wait_for(page, f"{films}.every(film => film.paused && !film.seeking)")
     times = page.evaluate(f"{films}.map(film => film.currentTime)")
     assert max(times) - min(times) < 0.01
     page.keyboard.press(".")
-    page.wait_for_function(f"{films}.every(film => !film.seeking)")
+    wait_for(page, f"{films}.every(film => !film.seeking)")
     later = page.evaluate(f"{films}.map(film => film.currentTime)")
     assert max(later) - min(later) < 0.01
     frames = [int(time * 8 + 1e-3) for time in (times[0], later[0])]
     assert (frames[1] - frames[0]) % 16 == 1
     page.keyboard.press(",")
-    page.wait_for_function(f"{films}.every(film => !film.seeking)")
+    wait_for(page, f"{films}.every(film => !film.seeking)")
     assert int(page.evaluate(f"{films}[0].currentTime") * 8 + 1e-3) == frames[0]
 
 
@@ -294,7 +295,7 @@ def test_five_thousand_clips_take_no_more_elements_than_sixty(show, gallery, tmp
     assert abs(many.evaluate(size) - few.evaluate(size)) < 10  # a clip may have a tag more than another
     many.keyboard.press("End")
     assert many.evaluate("document.activeElement.getAttribute('aria-posinset')") == "5000"
-    many.wait_for_function("[...document.querySelectorAll('.clip video')].some(film => film.readyState >= 2)")
+    wait_for(many, "[...document.querySelectorAll('.clip video')].some(film => film.readyState >= 2)")
     assert many.evaluate("document.querySelectorAll('.clip').length") < 40
     top, bottom, height = many.evaluate(
         "(({ top, bottom }) => [top, bottom, innerHeight])(document.activeElement.getBoundingClientRect())"

@@ -112,7 +112,7 @@ def read_row(content: str | bytes) -> Values:
     """
     try:
         row = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ExportError(
             f"Expected the columns of a clip as JSON, got {content[:60]!r}. Export the run again."
         ) from error
