@@ -26,7 +26,7 @@ from synthaug.structures import Record, Reference
 from synthaug.video import picture_notes
 
 logger = logging.getLogger(__name__)
-_VERSION = 1
+_VERSION = 2
 """Of how people are made: another one makes them again."""
 _PREFIX = "filmed/"
 """What the names of filmed people begin with; the name of the data set's subject follows."""

@@ -11,7 +11,7 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 from synthaug.body.skeleton import JOINT, joint_positions
 from synthaug.body.skinning import pose_frame
 from synthaug.creation.filling import count_seen, fill_unseen, measure_sight
-from synthaug.creation.learning import Course, LearningState, Lesson, Stage, learn, refit_poses, ssim
+from synthaug.creation.learning import WIDTHS, Course, LearningState, Lesson, Stage, learn, refit_poses, ssim
 from synthaug.creation.person import Unknowns, dress_surface, pose_person
 from synthaug.creation.rendering import splat_frame
 from synthaug.creation.saving import load_state, save_state
@@ -161,3 +161,12 @@ def test_frames_do_not_share_corrections() -> None:
 def test_a_motion_moves_the_person() -> None:
     person = dress_surface(SURFACE, known_person(), turning())
     assert person.T_world_rest.shape == (FRAMES, 55, 4, 4)
+
+
+def test_no_gaussian_grows_into_a_thorn() -> None:
+    state = LearningState(Unknowns.start(SURFACE, FRAMES))
+    state.unknowns.log_scales[::7] += 5
+    state.unknowns.log_scales[1::7] -= 9
+    run(state, Course(stages=(Stage(24, 3, 1.0, poses=False),)))
+    share = state.unknowns.log_scales.exp() / SURFACE.spacing[:, None]
+    assert WIDTHS[0] * 0.999 <= float(share.min()) and float(share.max()) <= WIDTHS[1] * 1.001
