@@ -1,7 +1,7 @@
 """The people of the training film as identities, each made once out of their own training clips."""
 
+import copy
 import logging
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -90,7 +90,7 @@ class FilmedPeople(AvatarPool):
         self._cache = user_cache() / "filmed" if cache is None else Path(cache).expanduser()
         self.people: Mapping[str, Path] = {}
         self.refused: Mapping[str, str] = {}
-        self._open: OrderedDict[str, PackedPerson] = OrderedDict()
+        self._open: dict[str, PackedPerson] = {}
 
     def prepare(self, films: Sequence[tuple[Record, Reference]]) -> "FilmedPeople":
         """The pool with the people of these films, who are made where the cache lacks them.
@@ -109,11 +109,8 @@ class FilmedPeople(AvatarPool):
         if refused:
             said = "; ".join(f"{subject}: {reason}" for subject, reason in refused.items())
             logger.warning("%d of %d filmed people are left out. %s", len(refused), len(refused) + len(people), said)
-        prepared = FilmedPeople(
-            self.others, levels=self._levels, choice=self._choice, plan=self._plan, min_db=self._min_db,
-            features=self._features, cache=self._cache,
-        )  # fmt: skip
-        prepared.people, prepared.refused = people, refused
+        prepared = copy.copy(self)
+        prepared.people, prepared.refused, prepared._open = people, refused, {}
         return prepared
 
     def _list_people(self, films: Sequence[tuple[Record, Reference]]) -> Iterator[_Person]:
@@ -170,9 +167,9 @@ class FilmedPeople(AvatarPool):
         Raises:
             KeyError: If nobody has this name.
         """
-        if not identity.startswith(_PREFIX) and self.others is not None:
-            return self.others.load(identity)
-        self._check_known(identity)
+        others = self._pool_of(identity)
+        if others is not None:
+            return others.load(identity)
         if identity not in self._open:
             self._open[identity] = PackedPerson(self.people[identity])
         return self._open[identity]
@@ -183,22 +180,26 @@ class FilmedPeople(AvatarPool):
         Raises:
             KeyError: If nobody has this name.
         """
-        if not identity.startswith(_PREFIX) and self.others is not None:
-            return self.others.subject(identity)
-        self._check_known(identity)
+        others = self._pool_of(identity)
+        if others is not None:
+            return others.subject(identity)
         return identity.removeprefix(_PREFIX)
 
     def __getstate__(self) -> dict[str, object]:
         """State without the open files: another process maps its own."""
-        return {**self.__dict__, "_open": OrderedDict()}
+        return {**self.__dict__, "_open": {}}
 
-    def _check_known(self, identity: str) -> None:
+    def _pool_of(self, identity: str) -> AvatarPool | None:
+        """The pool of somebody who fills up; None for a filmed person who is known."""
+        if self.others is not None and not identity.startswith(_PREFIX):
+            return self.others
         if identity not in self.people:
             known = ", ".join(list(self.people)[:3]) or "nobody"
             raise KeyError(
                 f"Expected one of the {len(self.people)} filmed people ({known}), got {identity!r}. Recipes need the "
                 "training film that they were made with."
             )
+        return None
 
 
 def _state(record: Record, reference: Reference) -> Iterator[str]:
