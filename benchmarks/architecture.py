@@ -34,6 +34,7 @@ MAY: dict[str, set[str]] = {
     "sensors": PURE | {"compositing"},
     "synthesis": PURE | {*STATIONS, "compositing"},
     "exports": {"structures", "files", "video", "workers", "progress", "synthesis"},
+    "engines": {"files", "workers"},
     "datasets": {"structures", "files", "video", "workers", "progress", "pseudoreal"},
     "datamodule": {"structures", "files", "video", "workers", "datasets", "synthesis", "backgrounds", "renderers",
                    "fewshot", "exports"},
@@ -48,7 +49,7 @@ MAY: dict[str, set[str]] = {
              "recognizers", "fewshot", "exports"},
     "testing": PURE | {*STATIONS, "datasets", "recognizers"},
     "cli": PURE | {*STATIONS, "datasets", "synthesis", "datamodule", "recognizers", "training", "fewshot", "reports",
-                   "runs", "pseudoreal", "compositing", "creation", "exports"},
+                   "runs", "pseudoreal", "compositing", "creation", "exports", "engines"},
     "defaults": PURE | {*STATIONS, "datasets", "synthesis", "datamodule", "pseudoreal"},
 }  # fmt: skip
 """What each top-level name of the package may import, beside itself and other packages."""
@@ -66,6 +67,8 @@ HEAVY = {
     "onnxruntime": ("motions/pose/simcc.py",),
     "litdata": ("exports/litdata.py",),
     "webdataset": (),
+    "ray": ("engines/ray.py",),
+    "submitit": ("engines/slurm.py",),
     "pyarrow": (),
 }
 """Where a heavy library may be imported."""

@@ -1,12 +1,12 @@
 """What the world does to data and to runs, in one place: `python -m benchmarks.world [--part NAME ...]`.
 
 Kinds of files that public bug reports tell of, each with the tests that hold it; killed writers, full disks and damaged
-files in thousands; hours of loading; exports read back by the libraries that they are for; and the GPU path over
-gsplat's own reference. Parts run one after the other and may be chosen; what was not run is null.
+files in thousands; hours of loading; a cluster whose workers die; exports read back by the libraries that they are for;
+and the GPU path over gsplat's own reference. Parts run one after the other and may be chosen; what was not run is null.
 
 The last line is one JSON object: `kinds` of the table whose tests pass, and `kinds_all`; `kills`, `lost`, `torn`;
-`soak_growth`; `mutated` inputs of each reader and `crashes`; `exports_read_back`; `gallery_clips`, the clips that a
-gallery was tried with; `gsplat_reference_db`.
+`soak_growth`; `mutated` inputs of each reader and `crashes`; `ray_clips`, of 200 those that a cluster rendered exactly
+once; `exports_read_back`; `gallery_clips`, the clips that a gallery was tried with; `gsplat_reference_db`.
 """
 
 import argparse
@@ -144,6 +144,7 @@ def main() -> None:
         "mutations": lambda chosen: _take(read_last_line("mutations", "--count", chosen.mutated), "mutated", "crashes"),
         "exports": lambda chosen: {"exports_read_back": sum(passes([f"{_EXPORTS}[{name}]"]) for name in LAYOUTS)},
         "gallery": lambda chosen: _take(read_last_line("gallery", "--clips", "5000"), "gallery_clips"),
+        "ray": lambda chosen: _take(read_last_line("machines"), "ray_clips"),
         "gsplat": lambda chosen: _take(read_last_line("gsplat_reference"), "gsplat_reference_db"),
     }
     parser.add_argument("--part", action="append", choices=list(parts), help="only this part")

@@ -278,3 +278,24 @@ def _read_motion(file: Mapping[str, np.ndarray], about: Mapping[str, float], pre
 def write_lines(path: Path, lines: Iterable[str]) -> None:
     """Write lines of text atomically."""
     write_atomic(path, "".join(f"{line}\n" for line in lines).encode())
+
+
+def append_line(path: Path, line: str) -> None:
+    """Add a line to a file, whose folder is made if need be, by one write.
+
+    Several processes of one machine may so share the file. A line that a killed writer left unfinished is ended first.
+
+    Raises:
+        StorageError: If it cannot be written.
+    """
+    with storing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab+", buffering=0) as file:
+            file.seek(0, os.SEEK_END)
+            torn = file.tell() and _read_last(file) != b"\n"
+            file.write(f"{chr(10) if torn else ''}{line}\n".encode())
+
+
+def _read_last(file: io.FileIO) -> bytes:
+    file.seek(-1, os.SEEK_END)
+    return file.read(1)

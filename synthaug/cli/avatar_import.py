@@ -1,16 +1,18 @@
 """`synthaug avatar import FORMAT FILE`: the formats and their flags come from the importers, without a list of them."""
 
 import argparse
-import inspect
 import json
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any
 
-from synthaug.cli.answers import describe_parameters, find_answers, load_answer
+from synthaug.cli.answers import find_answers, load_answer
+from synthaug.cli.engines import add_engine, choose_engine, do_on
+from synthaug.cli.flags import add_flags, read_flags
+from synthaug.engines import Doing, Job
 
 if TYPE_CHECKING:
     from synthaug.avatars.importers import Importer
@@ -20,8 +22,6 @@ logger = logging.getLogger(__name__)
 INTERFACE = "synthaug.avatars.importers.Importer"
 OUTCOMES = "outcomes.json"
 """Written into the folder of packs: what happened to each person of a collection."""
-_PREFIX = "importer_"
-"""Prefix of the destinations of an importer's own flags, so that they do not collide with others."""
 
 
 class ImportParser(argparse.ArgumentParser):
@@ -47,6 +47,7 @@ def add_import(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", default="", help="name of the identity (the source's)")
     parser.add_argument("--papers", type=Path, help="JSON file with licence, consent, subject, attributes, height")
     parser.add_argument("--no-levels", action="store_true", help="full detail only")
+    add_engine(parser)
     parser.offer = offer_format
 
 
@@ -61,69 +62,89 @@ def offer_format(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     if name is None:
         return
     try:
-        add_flags(parser, load_answer(INTERFACE, name))
+        importer = load_answer(INTERFACE, name)
+        add_flags(parser, importer, title=f"options of {importer.__name__}")
     except (ValueError, ImportError, AttributeError) as error:
         parser.error(str(error))
 
 
-def add_flags(parser: argparse.ArgumentParser, importer: type) -> None:
-    """Add one flag for each constructor parameter of an importer that a command line can give.
+@dataclass(frozen=True)
+class ImportPeople(Job):
+    """Avatars of one format to be imported: one, here, or those of a collection, perhaps by many machines.
 
-    Raises:
-        ValueError: If a parameter that must be given has another type, or has the name of a common option.
+    Attributes:
+        format: Name of the importer.
+        options: What its flags say.
+        source: The file, or the folder of the collection.
+        out: The pack, or the folder of packs.
+        papers: JSON file that replaces the papers.
+        levels: Whether levels of detail are added.
     """
-    texts = describe_parameters(importer)
-    group = parser.add_argument_group(f"options of {importer.__name__}")
-    for name, parameter in inspect.signature(importer, eval_str=True).parameters.items():
-        needed = parameter.default is inspect.Parameter.empty
-        keywords = _keywords_of(parameter.annotation, parameter.default)
-        if keywords is None and needed:
-            raise ValueError(
-                f"Expected {importer.__name__}.{name} to be a Path, str, float, int, bool or Literal, or to have a "
-                f"default, got {parameter.annotation}. Change its type."
-            )
-        if keywords is None:
-            continue
-        flag = f"--{'no-' if keywords.get('action') == 'store_false' else ''}{name.replace('_', '-')}"
-        shown = "" if needed or parameter.default in (None, True, False) else f" ({parameter.default})"
-        text = f"{texts.get(name, '')}{shown}".replace("%", "%%")
-        try:
-            group.add_argument(flag, dest=f"{_PREFIX}{name}", help=text, required=needed, **keywords)
-        except argparse.ArgumentError as error:
-            raise ValueError(
-                f"Expected {importer.__name__} to have no parameter {name!r}, which every import has. Rename it."
-            ) from error
 
+    format: str
+    options: dict[str, Any]
+    source: Path
+    out: Path
+    papers: Path | None = None
+    levels: bool = True
 
-def _keywords_of(hint: Any, default: Any) -> dict[str, Any] | None:
-    """Arguments of `add_argument` for a parameter's type; None if a command line cannot give it."""
-    kinds = [hint]
-    if get_origin(hint) in (UnionType, Union):
-        kinds = [kind for kind in get_args(hint) if kind is not NoneType]
-    if len(kinds) != 1:
-        return None
-    kind = kinds[0]
-    given = None if default is inspect.Parameter.empty else default
-    if kind is bool and default is not inspect.Parameter.empty:
-        return {"action": "store_false" if default else "store_true"}
-    if get_origin(kind) is Literal:
-        return {"choices": get_args(kind), "default": given}
-    metavar = {Path: "PATH", str: "TEXT", float: "NUMBER", int: "NUMBER"}
-    return {"type": kind, "default": given, "metavar": metavar[kind]} if kind in metavar else None
+    @property
+    def title(self) -> str:
+        """Of the progress."""
+        return "Importing people"
+
+    def list_missing(self) -> list[str]:
+        """Names of the people without a pack of their source."""
+        people = self.build().find_people(self.source) or {}
+        return [name for name, source in people.items() if not _is_there(source, self.locate(name))]
+
+    def open(self) -> Doing:
+        """Look for the people once; then each name's pack is written."""
+        from synthaug.avatars.pack.format import write_pack
+
+        importer = self.build()
+        people = importer.find_people(self.source) or {}
+
+        def import_one(name: str) -> str:
+            write_pack(self.locate(name), self.read(importer, people[name], name))
+            return ""
+
+        return import_one
+
+    def build(self) -> "Importer":
+        """The importer."""
+        importer: Importer = load_answer(INTERFACE, self.format)(**self.options)
+        return importer
+
+    def locate(self, name: str) -> Path:
+        """Where a person's pack is, or will be."""
+        from synthaug.avatars.pack.format import SUFFIX
+
+        return self.out / f"{name}{SUFFIX}"
+
+    def read(self, importer: "Importer", source: Path, name: str) -> "Pack":
+        """Make the pack of a source."""
+        return finish_pack(importer.import_person(source, name), papers=self.papers, levels=self.levels)
 
 
 def run_import(chosen: argparse.Namespace) -> int:
     """Import one person, or every person of a collection; returns the exit status."""
-    options = {name.removeprefix(_PREFIX): value for name, value in vars(chosen).items() if name.startswith(_PREFIX)}
-    importer: Importer = load_answer(INTERFACE, chosen.format)(**options)
+    options = read_flags(chosen, load_answer(INTERFACE, chosen.format))
+    job = ImportPeople(chosen.format, options, chosen.source, chosen.out, chosen.papers, not chosen.no_levels)
+    engine, importer = choose_engine(chosen), job.build()
     people = importer.find_people(chosen.source)
     if people is not None and chosen.name:
         raise ValueError(f"Expected no --name for a collection, got {chosen.name!r}. Leave it out.")
-
-    def read(source: Path, name: str) -> "Pack":
-        return finish_pack(importer.import_person(source, name), papers=chosen.papers, levels=not chosen.no_levels)
-
-    return _import_one(chosen, read) if people is None else _import_all(people, chosen.out, read)
+    if people is None and engine is not None:
+        raise ValueError("Expected a collection of people for --engine, got one person. Leave --engine out.")
+    if people is None:
+        return _import_one(job, importer, chosen.name)
+    if engine is None:
+        return _tell(import_people(people, chosen.out, lambda source, name: job.read(importer, source, name)))
+    done = {outcome.item: outcome.fault or None for outcome in do_on(engine, job, chosen.outcomes)}
+    outcomes = {name: done.get(name, "there already") for name in people}
+    _keep_outcomes(outcomes, chosen.out)
+    return _tell(outcomes)
 
 
 def finish_pack(pack: "Pack", *, papers: Path | None, levels: bool) -> "Pack":
@@ -139,11 +160,11 @@ def finish_pack(pack: "Pack", *, papers: Path | None, levels: bool) -> "Pack":
     return add_levels(pack, Pyramid(refine=Refinement())) if levels else pack
 
 
-def _import_one(chosen: argparse.Namespace, read: Callable[[Path, str], "Pack"]) -> int:
+def _import_one(job: ImportPeople, importer: "Importer", name: str) -> int:
     from synthaug.avatars.pack.format import SUFFIX, write_pack
 
-    pack = read(chosen.source, chosen.name or chosen.source.stem)
-    out = chosen.out if chosen.out.name.endswith(SUFFIX) else chosen.out.with_name(f"{chosen.out.name}{SUFFIX}")
+    pack = job.read(importer, job.source, name or job.source.stem)
+    out = job.out if job.out.name.endswith(SUFFIX) else job.out.with_name(f"{job.out.name}{SUFFIX}")
     write_pack(out, pack)
     for note in pack.about.provenance.notes:
         print(f"note: {note}", file=sys.stderr)
@@ -153,15 +174,20 @@ def _import_one(chosen: argparse.Namespace, read: Callable[[Path, str], "Pack"])
     return 0
 
 
-def _import_all(people: dict[str, Path], out: Path, read: Callable[[Path, str], "Pack"]) -> int:
+def _tell(outcomes: Mapping[str, str | None]) -> int:
     from synthaug.cli.tables import print_table
 
-    outcomes = import_people(people, out, read)
     print_table(
         [("identity", "outcome")] + [(name, outcome or "imported") for name, outcome in outcomes.items()],
         f"{sum(outcome is None for outcome in outcomes.values())} of {len(outcomes)} identities imported now",
     )
     return 1 if any(outcome and outcome != "there already" for outcome in outcomes.values()) else 0
+
+
+def _keep_outcomes(outcomes: Mapping[str, str | None], folder: Path) -> None:
+    from synthaug.files import write_atomic
+
+    write_atomic(folder / OUTCOMES, json.dumps(outcomes, indent=1).encode())
 
 
 def import_people(people: dict[str, Path], out: Path, read: Callable[[Path, str], "Pack"]) -> dict[str, str | None]:
@@ -178,27 +204,31 @@ def import_people(people: dict[str, Path], out: Path, read: Callable[[Path, str]
         For each name None (imported now), "there already", or why it failed.
     """
     from synthaug.avatars.pack.format import SUFFIX
-    from synthaug.files import write_atomic
 
     outcomes: dict[str, str | None] = {}
     for name, source in people.items():
         outcomes[name] = _import_person(name, source, out / f"{name}{SUFFIX}", read)
         logger.info("%s: %s", name, outcomes[name] or "imported")
-        write_atomic(out / OUTCOMES, json.dumps(outcomes, indent=1).encode())
+        _keep_outcomes(outcomes, out)
     return outcomes
 
 
 def _import_person(name: str, source: Path, out: Path, read: Callable[[Path, str], "Pack"]) -> str | None:
-    from synthaug.avatars.importers.files.checkpoints import content_digest
     from synthaug.avatars.pack.format import write_pack
 
     try:
-        if out.exists() and _source_digest(out) == content_digest(source):
+        if _is_there(source, out):
             return "there already"
         write_pack(out, read(source, name))
     except (ValueError, OSError, MemoryError) as error:
         return str(error)
     return None
+
+
+def _is_there(source: Path, out: Path) -> bool:
+    from synthaug.avatars.importers.files.checkpoints import content_digest
+
+    return out.exists() and _source_digest(out) == content_digest(source)
 
 
 def _source_digest(pack: Path) -> str:

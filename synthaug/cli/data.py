@@ -1,15 +1,19 @@
 """`synthaug data`: read a data set's films once and keep what was found, shrink them, and download weights."""
 
 import argparse
+import json
 import os
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from synthaug.cli.arguments import add_command, add_overrides
+from synthaug.cli.engines import add_engine, choose_engine, do_on
+from synthaug.engines import Doing, Engine, Job
 
 if TYPE_CHECKING:
-    from synthaug.datasets.indexing.findings import ScanFinding
+    from synthaug.datasets.indexing.findings import ScanFinding, ScanLog
     from synthaug.datasets.indexing.scanning import Copies
 
 _MAX_LISTED = 20  # broken films that are listed by name; the rest are counted
@@ -24,6 +28,7 @@ def add_data(commands: "argparse._SubParsersAction") -> None:
     scan.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="number of processes (one per core)")
     scan.add_argument("--shrink", type=int, metavar="PIXELS", help="also make smaller copies, of this short side")
     scan.add_argument("--to", type=Path, metavar="DIR", help="where the copies go; set dataset.root to it afterwards")
+    add_engine(scan)
     add_overrides(scan)
 
     weights = add_command(verbs, "weights", _weights, "download pretrained weights, which compute nodes often cannot")
@@ -41,11 +46,68 @@ def _scan(chosen: argparse.Namespace) -> int:
     copies = _copies(chosen, root=config.dataset.get("root"))
     own = config.dataset.get("cache")
     cache = Path(own).expanduser() if own else user_cache()
-    findings = scan(build_dataset(config).films, cache=cache, copies=copies, workers=chosen.workers)
+    films, engine = build_dataset(config).films, choose_engine(chosen)
+    if engine is not None:
+        _scan_on(engine, ScanFilms(tuple(films), cache.absolute(), copies), chosen.outcomes)
+    findings = scan(films, cache=cache, copies=copies, workers=chosen.workers)
     _print_findings(findings, title=f"Findings in {cache}")
     if copies is not None:
         print(f"Train on the copies with dataset.root={copies.to}")
     return 0 if any(finding.info for finding in findings) else 1
+
+
+@dataclass(frozen=True)
+class ScanFilms(Job):
+    """Films to be read, and copied, by many machines; what they find is what each item's outcome says, as JSON.
+
+    Attributes:
+        films: The files.
+        cache: Folder of earlier findings.
+        copies: Smaller copies to make.
+    """
+
+    films: tuple[Path, ...]
+    cache: Path
+    copies: "Copies | None" = None
+
+    @property
+    def title(self) -> str:
+        """Of the progress."""
+        return "Reading films"
+
+    def list_missing(self) -> list[str]:
+        """Paths of the films that no scan has read, or copied, since they last changed."""
+        from synthaug.datasets.indexing.scanning import list_unread
+
+        return [str(film) for film in list_unread(self.films, log=self.open_log(), copies=self.copies)]
+
+    def open(self) -> Doing:
+        """Look up once what is known; then each film is read by a process of its own, which it may kill."""
+        from synthaug.datasets.indexing.scanning import scan_alone
+
+        known = self.open_log().findings()
+
+        def read(film: str) -> str:
+            return json.dumps([asdict(one) for one in scan_alone(Path(film), known=known, copies=self.copies)])
+
+        return read
+
+    def open_log(self) -> "ScanLog":
+        """The findings of earlier scans."""
+        from synthaug.datasets.indexing.findings import ScanLog
+        from synthaug.datasets.indexing.index import readers
+
+        return ScanLog(self.cache, readers())
+
+
+def _scan_on(engine: Engine, job: ScanFilms, outcomes: Path) -> None:
+    """Read films elsewhere. Only this process writes the findings: not every shared folder takes lines of many."""
+    from synthaug.datasets.indexing.findings import parse_finding
+
+    log = job.open_log()
+    for outcome in do_on(engine, job, outcomes):
+        for fields in json.loads(outcome.said or "[]"):
+            log.add(parse_finding(fields))
 
 
 def _copies(chosen: argparse.Namespace, *, root: str | None) -> "Copies | None":

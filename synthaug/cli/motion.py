@@ -1,9 +1,16 @@
 """`synthaug motion`: extract the motions of training clips, and look at one recorded motion."""
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from synthaug.cli.arguments import add_command, add_overrides
+from synthaug.cli.engines import add_engine, choose_engine, do_on
+from synthaug.engines import Doing, Job
+
+if TYPE_CHECKING:
+    from synthaug.synthesis.references import Extraction
 
 MOTION_SOURCE = "synthaug.motions.MotionSource"
 
@@ -16,6 +23,7 @@ def add_motion(commands: "argparse._SubParsersAction") -> None:
     extract.add_argument("--to", type=Path, metavar="DIR", help="also write each motion there as npz")
     about = "extract one part of the clips, as in 2/4: several machines that share a cache do one each"
     extract.add_argument("--shard", metavar="NUMBER/COUNT", help=about)
+    add_engine(extract)
     add_overrides(extract)
     inspect = add_command(verbs, "inspect", _inspect, "describe one recorded motion as synthaug reads it, and show it")
     inspect.add_argument("file", type=Path, help="a film, a motion file or a motion's folder")
@@ -32,7 +40,13 @@ def _extract(chosen: argparse.Namespace) -> int:
     from synthaug.cli.configs import build_data, compose_config, prepare_data
     from synthaug.files import write_reference
 
-    shard = None if chosen.shard is None else _parse_shard(chosen)
+    shard, engine = None if chosen.shard is None else _parse_shard(chosen), choose_engine(chosen)
+    if engine is not None and shard is not None:
+        raise ValueError("Expected --engine or --shard, got both: engines divide the work themselves. Leave out one.")
+    if engine is not None:
+        # What they leave in the cache is what the table below is made of; what they could not extract fails there.
+        for _ in do_on(engine, ExtractMotions(tuple(chosen.overrides)), chosen.outcomes):
+            pass
     config = compose_config(chosen.overrides)
     if shard is None:
         synthesizer = prepare_data(config).synthesizer
@@ -54,6 +68,35 @@ def _extract(chosen: argparse.Namespace) -> int:
         table.add_row(key, "-", "-", reason, style="dim")
     Console().print(table)
     return 0
+
+
+@dataclass(frozen=True)
+class ExtractMotions(Job):
+    """The training clips of a configuration, by key, to be extracted by many machines.
+
+    Attributes:
+        overrides: The configuration, as for training.
+    """
+
+    overrides: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        """Of the progress."""
+        return "Extracting motions"
+
+    def list_missing(self) -> list[str]:
+        """Keys of the clips of which the cache holds neither a motion nor why there is none."""
+        return self._open().list_missing()
+
+    def open(self) -> Doing:
+        """Prepare the data set once; then each key's motion goes to the cache."""
+        return self._open().extract
+
+    def _open(self) -> "Extraction":
+        from synthaug.cli.configs import build_data, compose_config
+
+        return build_data(compose_config(self.overrides)).open_extraction()
 
 
 def _parse_shard(chosen: argparse.Namespace) -> tuple[int, int]:

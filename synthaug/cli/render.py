@@ -3,10 +3,13 @@
 import argparse
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from synthaug.cli.arguments import add_command
+from synthaug.cli.engines import add_engine, choose_engine, do_on
+from synthaug.engines import Doing, Job
 
 if TYPE_CHECKING:
     from synthaug.structures import Recipe
@@ -19,6 +22,7 @@ def add_render(commands: "argparse._SubParsersAction") -> None:
     parser.add_argument("--to", type=Path, metavar="DIR", help="write mp4 files there instead of filling the cache")
     parser.add_argument("--shard", default="0/1", metavar="I/N", help="render the I-th of N parts (0/1)")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="number of processes (one per core)")
+    add_engine(parser)
 
 
 def _render(chosen: argparse.Namespace) -> int:
@@ -32,6 +36,11 @@ def _render(chosen: argparse.Namespace) -> int:
             f"Expected a run's recipes.jsonl with its config.yaml beside it, got '{chosen.recipes}'. "
             "Give the file in the folder that training left."
         )
+    engine = choose_engine(chosen)
+    if engine is not None:
+        to = None if chosen.to is None else chosen.to.absolute()
+        job = RenderRecipes(chosen.recipes.absolute(), to, chosen.shard)
+        return max((bool(outcome.fault) for outcome in do_on(engine, job, chosen.outcomes)), default=0)
     recipes = select_shard(read_recipes([chosen.recipes]), chosen.shard)
     data = prepare_data(load_config(config))
     rendered = replay(data, recipes, folder=chosen.to, num_workers=chosen.workers)
@@ -49,3 +58,46 @@ def select_shard(recipes: "Sequence[Recipe]", shard: str) -> "list[Recipe]":
     if not (first.isdigit() and second.isdigit() and int(first) < int(second)):
         raise ValueError(f"Expected --shard to be i/n with 0 <= i < n, got {shard}. Write for example --shard 0/4.")
     return [recipe for recipe in recipes if int(recipe.digest, 16) % int(second) == int(first)]
+
+
+@dataclass(frozen=True)
+class RenderRecipes(Job):
+    """The recipes of a run, by digest, to be rendered by many machines.
+
+    Attributes:
+        recipes: The run's recipes.jsonl, with its config.yaml beside it.
+        to: Where films are written; None fills the cache.
+        shard: Which of them, as of `select_shard`.
+    """
+
+    recipes: Path
+    to: Path | None = None
+    shard: str = "0/1"
+
+    @property
+    def title(self) -> str:
+        """Of the progress."""
+        return "Rendering"
+
+    def list_missing(self) -> list[str]:
+        """Digests of recipes without a film; with the cache all of them, since only who renders them knows its keys."""
+        from synthaug.runs.withdrawals import read_recipes
+
+        there = set() if self.to is None else {film.stem for film in self.to.glob("*/*.mp4")}
+        digests = [recipe.digest for recipe in select_shard(read_recipes([self.recipes]), self.shard)]
+        return [digest for digest in digests if digest not in there]
+
+    def open(self) -> Doing:
+        """Prepare the run's data once; then each digest is rendered unless it is there."""
+        from synthaug.cli.configs import load_config, prepare_data
+        from synthaug.runs.replay import RecipeJobs
+        from synthaug.runs.withdrawals import read_recipes
+
+        data = prepare_data(load_config(self.recipes.parent / "config.yaml"))
+        jobs = RecipeJobs.of(data, read_recipes([self.recipes]), self.to)
+        places = jobs.index_by_digest()
+
+        def render(digest: str) -> str:
+            return "" if jobs[places[digest]] else "was there"
+
+        return render

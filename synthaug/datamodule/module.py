@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import lightning
 import torch
@@ -35,6 +36,7 @@ from synthaug.structures import ClipFormat, Recipe, Record
 from synthaug.synthesis import Synthesis, Synthesizer
 from synthaug.synthesis.preparing import prepare_synthesis
 from synthaug.synthesis.references import (
+    Extraction,
     References,
     extract_references,
     gather,
@@ -204,12 +206,21 @@ class SynthAugDataModule(lightning.LightningDataModule):
         Raises:
             ValueError: If nothing is synthesised, or there is no such part.
         """
+        found = self.open_extraction()
+        records = take_shard([*found.records.values()], *shard)
+        return extract_references(records, found.source, cache=found.cache, num_workers=self.loading.num_workers)
+
+    def open_extraction(self) -> Extraction:
+        """The training clips whose motions `setup` will look for in the cache, to be extracted one by one.
+
+        Raises:
+            ValueError: If nothing is synthesised.
+        """
         if self.synth is None:
             raise ValueError("Expected a configuration with synth, got synth=null. Leave synth=null out.")
         self.dataset.prepare()
-        records = take_shard(self._split_dataset().train, *shard)
-        folder = user_cache() / "motions"
-        return extract_references(records, self.synth.motion, cache=folder, num_workers=self.loading.num_workers)
+        records = self._split_dataset().train
+        return Extraction(self.synth.motion, {record.key: record for record in records}, _motion_cache())
 
     def setup(self, stage: str | None = None) -> None:
         """Split the data and plan the synthetic set. Calling it again does nothing.
@@ -356,13 +367,17 @@ class SynthAugDataModule(lightning.LightningDataModule):
         found = gather(
             split.train,
             synth.motion,
-            cache=user_cache() / "motions",
+            cache=_motion_cache(),
             min_quality=synth.min_quality,
             fixed_cameras=self.dataset.fixed_cameras,
             num_workers=self.loading.num_workers,
         )
         found = found.drop_glimpses(self.clip.seconds / 2)
         return add_strangers(found, synth, self.dataset.classes, seed=self.seed)
+
+
+def _motion_cache() -> Path:
+    return user_cache() / "motions"
 
 
 def _warn_of_dropped(references: References, total: int) -> None:

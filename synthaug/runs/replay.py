@@ -28,15 +28,8 @@ def replay(
     Raises:
         ValueError: If there is nothing to render with, or nowhere to keep it.
     """
-    synthesizer = data.synthesizer
-    if synthesizer is None:
-        raise ValueError("Expected recipes of a run with synthetic clips, got a run without. Give another run's.")
-    if folder is None and synthesizer.synthesis.cache is None:
-        raise ValueError("Expected --to DIR or a run with synth.cache, got neither. Add --to DIR to write films there.")
-    if not recipes:
-        return 0
-    jobs = _RecipeJobs(synthesizer, list(recipes), folder, data.class_names)
-    return run_jobs(jobs, len(jobs), "Rendering", num_workers=num_workers)
+    jobs = RecipeJobs.of(data, recipes, folder)
+    return run_jobs(jobs, len(jobs), "Rendering", num_workers=num_workers) if recipes else 0
 
 
 def run_jobs(jobs: Dataset, count: int, description: str, *, num_workers: int = 0) -> int:
@@ -56,13 +49,29 @@ def run_jobs(jobs: Dataset, count: int, description: str, *, num_workers: int = 
     return done + sum(int(one) for one in track(rest, description, count, done=1))
 
 
-class _RecipeJobs(Dataset):
+class RecipeJobs(Dataset):
     """Recipes to render, for a DataLoader's processes; an item is whether anything had to be done."""
 
     def __init__(
         self, synthesizer: Synthesizer, recipes: list[Recipe], folder: Path | None, classes: Sequence[str]
     ) -> None:
         self._synthesizer, self._recipes, self._folder, self._classes = synthesizer, recipes, folder, classes
+
+    @staticmethod
+    def of(data: SynthAugDataModule, recipes: Sequence[Recipe], folder: Path | None) -> "RecipeJobs":
+        """The jobs of a data module; arguments and errors as for `replay`."""
+        synthesizer = data.synthesizer
+        if synthesizer is None:
+            raise ValueError("Expected recipes of a run with synthetic clips, got a run without. Give another run's.")
+        if folder is None and synthesizer.synthesis.cache is None:
+            raise ValueError(
+                "Expected --to DIR or a run with synth.cache, got neither. Add --to DIR to write films there."
+            )
+        return RecipeJobs(synthesizer, list(recipes), folder, data.class_names)
+
+    def index_by_digest(self) -> dict[str, int]:
+        """Place of each recipe."""
+        return {recipe.digest: place for place, recipe in enumerate(self._recipes)}
 
     def __len__(self) -> int:
         return len(self._recipes)

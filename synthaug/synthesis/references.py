@@ -3,7 +3,7 @@
 import logging
 import os
 import tempfile
-from collections.abc import Collection, Generator, Iterable, Sequence
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -90,6 +90,36 @@ class References:
     def of_class(self, label: int) -> tuple[Record, ...]:
         """The records of one class."""
         return tuple(record for record in self.records if record.label == label)
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """Clips whose motions are extracted one by one, perhaps by many machines.
+
+    Attributes:
+        source: Extracts the motion of a record.
+        records: The clips, by key.
+        cache: Folder that keeps what was extracted, refusals too.
+    """
+
+    source: MotionSource
+    records: Mapping[str, Record]
+    cache: Path
+
+    def list_missing(self) -> list[str]:
+        """Keys of the clips of which neither a motion nor a refusal is kept."""
+        return [key for key, record in self.records.items() if not _is_kept(_path(record, self.source, self.cache))]
+
+    def extract(self, key: str) -> str:
+        """Extract one motion, unless it is kept; returns why there is none, or nothing.
+
+        Raises:
+            ValueError: If no clip has this key.
+            FileNotFoundError: If there is nothing to extract it from.
+        """
+        if key not in self.records:
+            raise ValueError(f"Expected the key of a training clip, got {key!r}. Start again with the same settings.")
+        return extract_references([self.records[key]], self.source, cache=self.cache).dropped.get(key, "")
 
 
 def gather(

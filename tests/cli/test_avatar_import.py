@@ -6,7 +6,7 @@ import torch
 
 from synthaug.avatars.anny import AnnyPerson
 from synthaug.avatars.pack.format import SUFFIX, read_pack
-from synthaug.cli.avatar_import import add_flags
+from synthaug.cli.flags import add_flags
 from synthaug.cli.main import main
 from synthaug.testing.avatars import check_importer
 
@@ -191,4 +191,4 @@ def test_parameters_that_make_no_flag_are_refused(importer, reason):
     parser = argparse.ArgumentParser()
     parser.add_argument("--out")
     with pytest.raises(ValueError, match=reason):
-        add_flags(parser, importer)
+        add_flags(parser, importer, title="options")

@@ -5,13 +5,12 @@ The film index (`VideoIndex`) trusts these findings more than its own probing.
 
 import dataclasses
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import final
 
-from synthaug.files import storing
+from synthaug.files import append_line
 from synthaug.structures import Plain
 from synthaug.video import FileKey, VideoInfo
 
@@ -63,15 +62,7 @@ class ScanLog:
     def add(self, finding: ScanFinding) -> None:
         """Add a finding to the file."""
         fields: dict[str, Plain] = {"readers": self.readers, **dataclasses.asdict(finding)}
-        # The leading line break ends a line that a killed scan left unfinished.
-        line = f"\n{json.dumps(fields)}\n".encode()
-        with storing(self.file):
-            self.file.parent.mkdir(parents=True, exist_ok=True)
-            handle = os.open(self.file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-            try:
-                os.write(handle, line)
-            finally:
-                os.close(handle)
+        append_line(self.file, json.dumps(fields))
 
     def _read_lines(self) -> Iterator[ScanFinding]:
         if not self.file.exists():
@@ -81,12 +72,17 @@ class ScanLog:
                 try:
                     fields = json.loads(line) if line.strip() else {}
                     if fields.pop("readers", None) == self.readers:
-                        yield _parse_finding(fields)
+                        yield parse_finding(fields)
                 except (ValueError, TypeError, KeyError, AttributeError):
                     continue  # cut off; the film is scanned again
 
 
-def _parse_finding(fields: dict) -> ScanFinding:
+def parse_finding(fields: dict) -> ScanFinding:
+    """A finding out of `dataclasses.asdict` of it, which went through JSON.
+
+    Raises:
+        KeyError: If a field is missing.
+    """
     info = fields["info"]
     return ScanFinding(
         film=_parse_key(fields["film"]),

@@ -195,14 +195,11 @@ def scan(
     """
     log = log or ScanLog(cache, readers())
     known = log.findings()
-    if copies:
-        _assert_below(films, copies.root)
-        link_rest(copies.root, copies.to, films)
-        _assert_apart(films, copies)
+    _lay_out(films, copies)
     jobs = [_make_job(film, known, copies) for film in films]
     done = {job.film: found for job in jobs if (found := _known_findings(job, known)) is not None}
     left = [job for job in jobs if job.film not in done]
-    results = run_jobs(Work(scan_film, __name__, _MAX_SECONDS_PER_FILM), left, workers=workers)
+    results = run_jobs(_WORK, left, workers=workers)
     for job, found in track(results, "Reading films", len(films), done=len(done)):
         result = found if found is not None else _report_crash(job)
         for finding in result:
@@ -210,6 +207,47 @@ def scan(
                 log.add(finding)
         done[job.film] = result
     return [finding for film in films for finding in done[film]]
+
+
+def list_unread(films: Sequence[Path], *, log: ScanLog, copies: Copies | None = None) -> list[Path]:
+    """The films that no scan has read, or copied, since they last changed; links the data set's other files.
+
+    Args:
+        films: The files; below `copies.root` if copies are made.
+        log: The findings.
+        copies: As for `scan`.
+
+    Raises:
+        ValueError: If a film is outside the folder to copy.
+    """
+    known = log.findings()
+    _lay_out(films, copies)
+    return [film for film in films if _known_findings(_make_job(film, known, copies), known) is None]
+
+
+def scan_alone(film: Path, *, known: dict[FileKey, ScanFinding], copies: Copies | None = None) -> list[ScanFinding]:
+    """Read, and copy, one film in a process of its own, which it may kill; nothing is written but the copy.
+
+    Args:
+        film: The file.
+        known: Findings of earlier scans (`ScanLog.findings`).
+        copies: As for `scan`.
+
+    Returns:
+        What `ScanLog.add` takes: the film's finding, and that of its copy. None of an empty film, which has no state
+        to recognise it by.
+    """
+    job = _make_job(film, known, copies)
+    ((_, found),) = run_jobs(_WORK, [job], workers=1)
+    return [one for one in (_report_crash(job) if found is None else found) if one.film[1]]
+
+
+def _lay_out(films: Sequence[Path], copies: Copies | None) -> None:
+    """Link the files that are not copied, once the copies' folder is known to be fit for them."""
+    if copies:
+        _assert_below(films, copies.root)
+        link_rest(copies.root, copies.to, films)
+        _assert_apart(films, copies)
 
 
 def _assert_below(films: Sequence[Path], root: Path) -> None:
@@ -283,3 +321,6 @@ def _report_crash(job: ScanJob) -> tuple[ScanFinding, ...]:
         f"{_MAX_SECONDS_PER_FILM / 60:.0f} minutes. Export it again, or leave it out."
     )
     return (ScanFinding(file_key(job.film), None, reason),)
+
+
+_WORK = Work(scan_film, __name__, _MAX_SECONDS_PER_FILM)
