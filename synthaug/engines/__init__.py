@@ -132,3 +132,10 @@ def read_outcomes(file: Path) -> list[Outcome]:
         except (ValueError, TypeError):
             continue  # the item is done again
     return outcomes
+
+
+def read_reason(report: str) -> str:
+    """What a traceback of another process ends with: its last line, as a sentence."""
+    lines = report.strip().splitlines() or ["no reason"]
+    reason = lines[-1].strip().removeprefix("ValueError: ")
+    return reason if reason.endswith(".") else f"{reason}."

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from synthaug.engines import Engine, EngineError, Job, Outcome, do_item
+from synthaug.engines import Engine, EngineError, Job, Outcome, do_item, read_reason
 
 if TYPE_CHECKING:
     import numpy as np
 
+_BLOCKS = 50  # for each worker
 _PATIENCE = 10.0  # seconds until something must listen at an address
 
 
@@ -86,7 +87,9 @@ class Ray(Engine):
             cores = int(ray.cluster_resources().get("CPU", 1))
             batches = -(-len(items) // self.batch)
             workers = max(1, min(self.processes or cores, cores, batches))
-            rows = ray.data.from_items([{"item": item} for item in items], override_num_blocks=batches)
+            # A block is what a lost worker begins again; each costs the cluster some bookkeeping.
+            blocks = min(batches, _BLOCKS * workers)
+            rows = ray.data.from_items([{"item": item} for item in items], override_num_blocks=blocks)
             done = rows.map_batches(
                 DoItems, fn_constructor_args=(job, Path.cwd()), batch_size=self.batch, num_cpus=1,
                 compute=ray.data.ActorPoolStrategy(size=workers),
@@ -95,7 +98,8 @@ class Ray(Engine):
                 yield Outcome(row["item"], row["seconds"], row["fault"], row["said"], row["machine"])
         except RayError as error:
             raise EngineError(
-                f"Expected Ray's workers to do all items, got {_first_line(error)} Start again: what is done is kept."
+                f"Expected Ray's workers to do all items, got {read_reason(str(error))} Start again: what is done is "
+                "kept."
             ) from error
         finally:
             if ours:
@@ -123,7 +127,7 @@ def _connect(ray: Any, address: str | None) -> None:
         ray.init(address=address, **options, **({} if address else {"include_dashboard": False}))
     except (OSError, ValueError, RuntimeError) as error:
         raise EngineError(
-            f"Expected a Ray cluster at {address or 'this machine'}, got {_first_line(error)} Start one with `ray "
+            f"Expected a Ray cluster at {address or 'this machine'}, got {read_reason(str(error))} Start one with `ray "
             "start --head`, or leave --address out for this machine alone."
         ) from error
 
@@ -133,8 +137,3 @@ def _knock(address: str | None) -> None:
     host, _, port = (address or "").rpartition("/")[2].rpartition(":")
     if host and port.isdecimal():
         socket.create_connection((host, int(port)), timeout=_PATIENCE).close()
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0] if lines[0].endswith(".") else f"{lines[0]}."

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from synthaug.engines import Engine, EngineError, Job, Outcome, add_outcome, do_item, read_outcomes
+from synthaug.engines import Engine, EngineError, Job, Outcome, add_outcome, do_item, read_outcomes, read_reason
 
 if TYPE_CHECKING:
     from submitit.helpers import DelayedSubmission
@@ -98,11 +98,11 @@ class Slurm(Engine):
         for task in submitit.helpers.as_completed(tasks, poll_frequency=_POLL[self.cluster]):
             yield from read_outcomes(by_task[task.job_id].done)
             if (error := task.exception()) is not None:
-                lost.append(f"{task.job_id} ({str(error).strip().splitlines()[-1]})")
+                lost.append(f"{task.job_id}: {_find_reason(error)}")
         if lost:
             raise EngineError(
-                f"Expected all {len(parts)} tasks to end, got {len(lost)} that failed: {', '.join(lost[:3])}. Read "
-                f"their logs in {self.logs}, and start again: what is done is kept."
+                f"Expected all {len(parts)} tasks to end, got {len(lost)} that failed, the first of them {lost[0]} "
+                f"Read its log in {self.logs}, and start again: what is done is kept."
             )
 
     def _make_executor(self, submitit: Any) -> Any:
@@ -137,6 +137,12 @@ def _import_submitit() -> Any:
             "'synthaug[launchers]'."
         ) from error
     return submitit
+
+
+def _find_reason(error: BaseException) -> str:
+    """What a task raised, which submitit reports between rules; one that was killed left nothing to report."""
+    report = str(error).split("-" * 22)
+    return read_reason(report[1]) if len(report) > 2 else "it was killed, or its machine was lost."
 
 
 def _make(folder: Path) -> Path:

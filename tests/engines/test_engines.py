@@ -83,6 +83,23 @@ def test_an_item_that_fails_has_its_reason_and_stops_no_other(engine, tmp_path):
     assert job.list_missing() == [ITEMS[2]]
 
 
+def test_a_job_that_cannot_begin_is_told(engine, tmp_path):
+    @dataclass(frozen=True)
+    class Broken(Job):
+        @property
+        def title(self):
+            return "Failing"
+
+        def list_missing(self):
+            return ITEMS
+
+        def open(self):
+            raise ValueError("Expected a folder of films, got none.")
+
+    with pytest.raises(EngineError, match="Expected a folder of films, got none"):
+        collect(engine, Broken(), tmp_path / "log")
+
+
 def test_a_killed_worker_of_ray_costs_no_item(cluster, tmp_path, tests_importable):
     job = make_job(tmp_path / "work", fatal=ITEMS[3])
     outcomes = collect(Ray(address=cluster.address), job, tmp_path / "log")
@@ -94,7 +111,7 @@ def test_a_killed_worker_of_ray_costs_no_item(cluster, tmp_path, tests_importabl
 def test_a_killed_task_of_slurm_is_told_and_the_next_start_does_the_rest(tmp_path, tests_importable):
     pytest.importorskip("submitit", reason="submitit (the extra launchers) is not installed")
     job, engine = make_job(tmp_path / "work", fatal=ITEMS[2]), Slurm(2, cluster="local", logs=tmp_path / "logs")
-    with pytest.raises(EngineError, match="1 that failed"):
+    with pytest.raises(EngineError, match="1 that failed, the first of them .* it was killed"):
         collect(engine, job, tmp_path / "log")
     # The first task's items: 0, 2, 4 and 6; what it had done stays done and told.
     assert job.list_missing() == [ITEMS[2], ITEMS[4], ITEMS[6]]
