@@ -20,6 +20,7 @@ from synthaug.cli.configs import compose_config, prepare_data, resolve_config
 from synthaug.cli.render import RenderRecipes
 from synthaug.engines import read_outcomes, run_job
 from synthaug.engines.ray import Ray
+from synthaug.runs.stores import Folder
 from synthaug.structures import Recipe
 from synthaug.video import probe
 
@@ -70,7 +71,10 @@ def main() -> None:
         recipes = make_run(folder / "run", chosen.clips)
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 100 * 2**20})
         cluster.add_node(num_cpus=1, object_store_memory=100 * 2**20)
-        job, engine = RenderRecipes(folder / "run" / "recipes.jsonl", folder / "clips"), Ray(address=cluster.address)
+        job, engine = (
+            RenderRecipes(folder / "run" / "recipes.jsonl", Folder(folder / "clips")),
+            Ray(address=cluster.address),
+        )
         log, killed = folder / "outcomes.jsonl", 0
         for count, _ in enumerate(run_job(engine, job, job.list_missing(), log=log), 1):
             if killed < chosen.kills and count >= (killed + 1) * len(recipes) / (chosen.kills + 1):

@@ -1,4 +1,4 @@
-"""Fixtures of all tests: one torch thread, a cache folder of their own, the folder of measured clips, and a browser."""
+"""Fixtures of all tests: one torch thread, own caches, measured clips, a browser, a bucket."""
 
 import os
 import shutil
@@ -71,3 +71,31 @@ def show(browser):
     for context in contexts:
         context.close()
     assert faults == []
+
+
+@pytest.fixture(scope="module")
+def server():
+    """Address of an S3 server."""
+    pytest.importorskip("s3fs", reason="s3fs is not installed")
+    moto = pytest.importorskip("moto.server", reason="moto is not installed")
+    running = moto.ThreadedMotoServer(port=0)
+    running.start()
+    host, port = running.get_host_and_port()
+    yield f"http://{host}:{port}"
+    running.stop()
+
+
+@pytest.fixture
+def bucket(server, monkeypatch, request):
+    """A bucket of the server that nobody has used."""
+    import boto3
+    import s3fs
+
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", server)
+    s3fs.S3FileSystem.clear_instance_cache()
+    name = f"b{abs(hash(request.node.name)) % 10**8}"
+    boto3.client("s3").create_bucket(Bucket=name)
+    return f"s3://{name}"

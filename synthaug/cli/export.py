@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from synthaug.exports import Export, Papers
+    from synthaug.runs.stores import Bucket
     from synthaug.structures import Recipe
 
 LAYOUTS = ("videofolder", "webdataset", "litdata")
@@ -25,6 +26,7 @@ def add_export(commands: "argparse._SubParsersAction") -> None:
     parser.add_argument("run", type=Path, help="the folder that training left, with recipes.jsonl and config.yaml")
     parser.add_argument("--to", required=True, choices=LAYOUTS, help="the library that is to read it")
     parser.add_argument("--folder", type=Path, metavar="DIR", help="the folder to make (RUN/exports/LAYOUT)")
+    parser.add_argument("--send", metavar="URL", help="send it to an object store once it is whole: s3://BUCKET/DIR")
     parser.add_argument("--mb", type=float, help="megabytes of a tar (1000) or a chunk (64)")
     parser.add_argument(
         "--forbidden", choices=("refuse", "leave-out", "own-use"), default="refuse",
@@ -48,11 +50,14 @@ def _export(chosen: argparse.Namespace) -> int:
     from synthaug import __version__
     from synthaug.cli.configs import build_stations, load_config, prepare_data
     from synthaug.cli.render import select_shard
+    from synthaug.exports import MANIFEST
     from synthaug.exports.parts.walk import Handover, export
     from synthaug.runs.papers import choose_recipes, gather_papers
+    from synthaug.runs.stores import send_folder
 
     layout, recipes = _choose_layout(chosen.to, chosen.mb), _read_run(chosen.run)
     select_shard([], chosen.shard)  # a mistake in it is told before anything is read
+    bucket = None if chosen.send is None else _open_bucket(chosen.send)
     tree, folder = load_config(chosen.run / "config.yaml"), chosen.folder or chosen.run / "exports" / chosen.to
     _refuse_pack(tree, chosen.run)
     _choose_renderer(tree, chosen.renderer)
@@ -72,7 +77,20 @@ def _export(chosen: argparse.Namespace) -> int:
     done = export(handover, layout, to, recipes=shard, num_workers=chosen.workers)
     _print_terms(papers, left_out)
     print(f"{done.rendered} clips rendered. " + _tell(done.missing, done.whole, len(kept), folder))
+    if done.whole and bucket is not None:
+        sent = send_folder(to, bucket, last=MANIFEST)
+        print(f"{sent} files sent to {bucket.url}.")
     return 0
+
+
+def _open_bucket(url: str) -> "Bucket":
+    from synthaug.runs.stores import Bucket, open_store
+
+    bucket = open_store(url)
+    if not isinstance(bucket, Bucket):
+        raise ValueError(f"Expected --send to be an address such as s3://bucket/folder, got {url}. Write it whole.")
+    bucket.list_sizes()  # what is wrong with it is told before anything is rendered
+    return bucket
 
 
 def _print_terms(papers: "Papers", left_out: dict[str, int]) -> None:

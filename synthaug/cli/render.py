@@ -12,6 +12,7 @@ from synthaug.cli.engines import add_engine, choose_engine, do_on
 from synthaug.engines import Doing, Job
 
 if TYPE_CHECKING:
+    from synthaug.runs.stores import Store
     from synthaug.structures import Recipe
 
 
@@ -19,7 +20,9 @@ def add_render(commands: "argparse._SubParsersAction") -> None:
     """Add the command."""
     parser = add_command(commands, "render", _render, "replay recipes into the cache, or into films that carry them")
     parser.add_argument("recipes", type=Path, help="a run's recipes.jsonl; its config.yaml must lie beside it")
-    parser.add_argument("--to", type=Path, metavar="DIR", help="write mp4 files there instead of filling the cache")
+    parser.add_argument(
+        "--to", metavar="DIR", help="write mp4 files there, or to s3://BUCKET/DIR, instead of filling the cache"
+    )
     parser.add_argument("--shard", default="0/1", metavar="I/N", help="render the I-th of N parts (0/1)")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="number of processes (one per core)")
     add_engine(parser)
@@ -28,6 +31,7 @@ def add_render(commands: "argparse._SubParsersAction") -> None:
 def _render(chosen: argparse.Namespace) -> int:
     from synthaug.cli.configs import load_config, prepare_data
     from synthaug.runs.replay import replay
+    from synthaug.runs.stores import open_store
     from synthaug.runs.withdrawals import read_recipes
 
     config = chosen.recipes.parent / "config.yaml"
@@ -36,14 +40,13 @@ def _render(chosen: argparse.Namespace) -> int:
             f"Expected a run's recipes.jsonl with its config.yaml beside it, got '{chosen.recipes}'. "
             "Give the file in the folder that training left."
         )
-    engine = choose_engine(chosen)
+    engine, store = choose_engine(chosen), None if chosen.to is None else open_store(chosen.to)
     if engine is not None:
-        to = None if chosen.to is None else chosen.to.absolute()
-        job = RenderRecipes(chosen.recipes.absolute(), to, chosen.shard)
+        job = RenderRecipes(chosen.recipes.absolute(), store, chosen.shard)
         return max((bool(outcome.fault) for outcome in do_on(engine, job, chosen.outcomes)), default=0)
     recipes = select_shard(read_recipes([chosen.recipes]), chosen.shard)
     data = prepare_data(load_config(config))
-    rendered = replay(data, recipes, folder=chosen.to, num_workers=chosen.workers)
+    rendered = replay(data, recipes, store=store, num_workers=chosen.workers)
     print(f"{rendered} of {len(recipes)} clips rendered, {len(recipes) - rendered} were there already.")
     return 0
 
@@ -66,12 +69,12 @@ class RenderRecipes(Job):
 
     Attributes:
         recipes: The run's recipes.jsonl, with its config.yaml beside it.
-        to: Where films are written; None fills the cache.
+        store: Where films are kept; None fills the cache.
         shard: Which of them, as of `select_shard`.
     """
 
     recipes: Path
-    to: Path | None = None
+    store: "Store | None" = None
     shard: str = "0/1"
 
     @property
@@ -83,7 +86,7 @@ class RenderRecipes(Job):
         """Digests of recipes without a film; with the cache all of them, since only who renders them knows its keys."""
         from synthaug.runs.withdrawals import read_recipes
 
-        there = set() if self.to is None else {film.stem for film in self.to.glob("*/*.mp4")}
+        there = {Path(name).stem for name in (self.store.list_sizes() if self.store is not None else ())}
         digests = [recipe.digest for recipe in select_shard(read_recipes([self.recipes]), self.shard)]
         return [digest for digest in digests if digest not in there]
 
@@ -94,7 +97,7 @@ class RenderRecipes(Job):
         from synthaug.runs.withdrawals import read_recipes
 
         data = prepare_data(load_config(self.recipes.parent / "config.yaml"))
-        jobs = RecipeJobs.of(data, read_recipes([self.recipes]), self.to)
+        jobs = RecipeJobs.of(data, read_recipes([self.recipes]), self.store)
         places = jobs.index_by_digest()
 
         def render(digest: str) -> str:

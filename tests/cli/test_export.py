@@ -14,6 +14,7 @@ from synthaug.avatars.pack.rig import AvatarRig
 from synthaug.cli.configs import load_config, prepare_data
 from synthaug.cli.main import main
 from synthaug.exports.parts.walk import check_whole
+from synthaug.runs.stores import Bucket
 from synthaug.structures import Motion, Recipe
 
 PEOPLE = {
@@ -163,3 +164,19 @@ def test_nobody_left_is_refused(run, tmp_path, capsys):
     (tmp_path / "config.yaml").write_text((run / "config.yaml").read_text())
     assert export(tmp_path, "--to", "litdata", "--forbidden", "leave-out") == 2
     assert "got none that is left" in capsys.readouterr().err
+
+
+def test_a_whole_export_is_sent_to_an_object_store(run, tmp_path, bucket, capsys):
+    words = ("--to", "videofolder", "--forbidden", "leave-out", "--folder", str(tmp_path / "x"), "--send", bucket)
+    recipes = [json.loads(line) for line in (run / "recipes.jsonl").read_text().splitlines()]
+    assert len(recipes) == 8
+    assert export(run, *words, "--shard", "0/1") == 0
+    assert "files sent to " + bucket in capsys.readouterr().out
+    sent = Bucket(bucket).list_sizes()
+    assert sent == {
+        file.relative_to(tmp_path / "x").as_posix(): file.stat().st_size
+        for file in (tmp_path / "x").rglob("*") if file.is_file()
+    }  # fmt: skip
+    assert export(run, *words[:-1], "no-address") == 2 and "such as s3://bucket/folder" in capsys.readouterr().err
+    assert export(run, *words[:-1], "s3://nobody-has-this") == 2
+    assert "Expected to read and write s3://nobody-has-this" in capsys.readouterr().err

@@ -1,6 +1,7 @@
 """Commands do the same with an engine as without."""
 
 import json
+from pathlib import Path
 
 import pytest
 from fakes import Films, camera, square, wave
@@ -8,8 +9,10 @@ from omegaconf import OmegaConf
 
 from synthaug.cli.configs import build_data, compose_config, load_config, prepare_data
 from synthaug.cli.main import main
+from synthaug.cli.render import RenderRecipes
 from synthaug.engines import read_outcomes
 from synthaug.files import write_reference
+from synthaug.runs.stores import Bucket
 from synthaug.structures import Recipe, Reference
 from synthaug.video import read_frames, write_video
 
@@ -70,6 +73,16 @@ def test_clips_rendered_elsewhere_are_those_rendered_here(run, on, tmp_path, cap
     next((tmp_path / "there").glob("*/*.mp4")).unlink()
     assert main(command) == 0 and capsys.readouterr().out.startswith("1 of 1 done now, 0 failed")
     assert main(command) == 0 and capsys.readouterr().out == "Nothing was missing.\n"
+
+
+def test_clips_may_go_to_an_object_store(run, tmp_path, bucket):
+    store = Bucket(f"{bucket}/clips")
+    command = ["render", str(run / "recipes.jsonl"), "--to", store.url, "--workers", "2"]
+    assert main(command) == 0
+    recipes = [Recipe.from_json(line) for line in (run / "recipes.jsonl").read_text().splitlines()]
+    assert sorted(Path(name).stem for name in store.list_sizes()) == sorted(recipe.digest for recipe in recipes)
+    assert RenderRecipes(run / "recipes.jsonl", store).list_missing() == []
+    assert main(command) == 0
 
 
 def test_films_read_elsewhere_are_found_here(tmp_path, capsys, tests_importable):
