@@ -19,7 +19,8 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from benchmarks.render import at, interleaved, performance, view
+from benchmarks.render import at, performance, view
+from benchmarks.timing import interleave
 from synthaug.body.skinning import pose_frame
 from synthaug.renderers import Splatting
 from synthaug.renderers import torch as specification
@@ -85,7 +86,7 @@ def main() -> None:
             "specification_ms": partial(_called, partial(differentiate_person, specification.splat, person, camera)),
             "posed_ms": partial(_called, partial(differentiate_posed, gradients.splat, posed, camera)),
         }
-        times = interleaved(tasks, rounds=options.rounds)
+        times = interleave(tasks, rounds=options.rounds)
         row = {name: statistics.median(values) for name, values in times.items()}
         # The ratio of each round, since other processes slow both.
         pairs = zip(times["specification_ms"], times["ms"], strict=True)
