@@ -8,6 +8,20 @@ _PACKAGE = Path(__file__).parents[1]
 _HANDED_OVER = re.compile(r"Original Traceback|terminated with the following error")
 _FRAME = re.compile(r'^  File "(?P<file>.+)", line \d+', re.MULTILINE)
 _RAISED = re.compile(r"^(?P<name>[A-Za-z_][\w.]*): (?P<words>.*)", re.MULTILINE | re.DOTALL)
+_GO_ON = (
+    "If memory ran out, start again with less loading.memory_mb or fewer loading.num_workers. ckpt_path=auto with the "
+    "same hydra.run.dir goes on from the last state that was saved."
+)
+_DEATHS = (
+    (re.compile(r"DataLoader worker \(pid\(?s?\)? [\d, ]+\) (is killed by signal|exited unexpectedly)"),
+     f"Expected the processes that load clips to live as long as training, got one that was killed. {_GO_ON}"),
+    (re.compile(r"process \d+ terminated with signal SIG(KILL|SEGV|BUS)"),
+     f"Expected the processes that train together to live until the end, got one that was killed. {_GO_ON}"),
+    (re.compile(r"Connection closed by peer|[Rr]emote (worker|process) (crashing|exited)|Connection reset by peer"),
+     f"Expected the processes that train together to live until the end, got one that ended; what it said is above. "
+     f"{_GO_ON}"),
+)  # fmt: skip
+"""What torch says when another process has died, and what it means."""
 _OURS = (ValueError, FileNotFoundError, KeyError, ImportError, ChildProcessError)
 
 
@@ -21,6 +35,9 @@ def plain_words(error: BaseException) -> str | None:
     while seen is not None:
         if (told := _told_by_process(str(seen))) is not None:
             return told
+        if isinstance(seen, RuntimeError) or type(seen).__name__ == "ProcessExitedException":
+            if (told := next((words for sign, words in _DEATHS if sign.search(str(seen))), None)) is not None:
+                return told
         ours = type(seen).__module__.startswith("synthaug.") or _raised_by_us(seen.__traceback__)
         if isinstance(seen, _OURS) and ours:
             return str(seen.args[0]) if isinstance(seen, KeyError) and seen.args else str(seen)

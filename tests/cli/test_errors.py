@@ -1,5 +1,9 @@
 """A mistake of the user's comes as its words alone, in whichever process it is met."""
 
+import os
+import signal
+import socket
+
 import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -45,3 +49,57 @@ def test_words_of_another_process_come_without_its_traceback(error, how):
         assert words == "Expected a film, got\n  two lines: of words. Leave it out."
     else:  # a bug of ours: the test itself is no part of the package
         assert words is None
+
+
+class Dying(Dataset):
+    """Its process is killed, as the system does when memory runs out."""
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die(rank):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("how", ["loader", "processes"])
+def test_a_process_that_was_killed_is_told_in_words(how):
+    with pytest.raises(Exception, match="signal|unexpectedly") as raised:
+        if how == "loader":
+            list(DataLoader(Dying(), num_workers=1))
+        else:
+            torch.multiprocessing.start_processes(die, nprocs=1, start_method="fork")
+    words = plain_words(raised.value)
+    assert words is not None and "got one that was killed" in words and "ckpt_path=auto" in words
+
+
+def lose_the_other(rank, port, said):
+    torch.distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
+    if rank == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    try:
+        torch.distributed.all_reduce(torch.zeros(1))
+    except RuntimeError as error:
+        said.put(plain_words(error))
+
+
+def test_a_process_whose_companion_is_gone_says_so():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    context = torch.multiprocessing.get_context("fork")
+    said = context.SimpleQueue()
+    both = [context.Process(target=lose_the_other, args=(rank, port, said)) for rank in range(2)]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join(60)
+    assert both[1].exitcode == -signal.SIGKILL and both[0].exitcode == 0
+    assert "got one that ended; what it said is above" in said.get()
+
+
+def test_other_runtime_errors_are_not_taken_for_deaths():
+    assert plain_words(RuntimeError("mat1 and mat2 shapes cannot be multiplied")) is None
