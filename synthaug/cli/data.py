@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from synthaug.cli.arguments import add_command, add_overrides
 from synthaug.cli.engines import add_engine, choose_engine, do_on
+from synthaug.cli.tables import add_plain_row
 from synthaug.engines import Doing, Engine, Job
 
 if TYPE_CHECKING:
@@ -125,17 +126,18 @@ def _copies(chosen: argparse.Namespace, *, root: str | None) -> "Copies | None":
 
 def _print_findings(findings: "Sequence[ScanFinding]", *, title: str) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from synthaug.datasets.indexing.summary import summarize_findings
     from synthaug.video import LOST
 
     known = summarize_findings(findings)
-    table = Table(title=title, title_justify="left", show_header=False)
+    table = Table(title=escape(title), title_justify="left", show_header=False)
     for row in known.rows:
-        table.add_row(*row)
+        add_plain_row(table, *row)
     for reason, number in known.broken.items():
-        table.add_row("broken", f"{number:,}: {reason}", style="bold yellow")
+        add_plain_row(table, "broken", f"{number:,}: {reason}", style="bold yellow")
     console = Console()
     console.print(table)
     broken = [finding for finding in findings if finding.fault]

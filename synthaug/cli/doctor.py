@@ -78,6 +78,7 @@ def print_checks(results: list[CheckResult], *, as_json: bool) -> None:
         print(json.dumps({"checks": [asdict(result) for result in results]}))
         return
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(title="synthaug doctor", title_justify="left")
@@ -85,7 +86,7 @@ def print_checks(results: list[CheckResult], *, as_json: bool) -> None:
         table.add_column(column)
     for result in results:
         mark = "[green]ok[/]" if result.well else "[red]FAILS[/]" if result.needed else "[yellow]missing[/]"
-        table.add_row(mark, result.name, result.said, result.mend)
+        table.add_row(mark, *map(escape, (result.name, result.said, result.mend)))
     Console().print(table)
 
 

@@ -20,6 +20,7 @@ def _licenses(chosen: argparse.Namespace) -> int:
     from rich.table import Table
 
     from synthaug.cli.configs import compose_config
+    from synthaug.cli.tables import add_plain_row
     from synthaug.reports.licences import TABLE, find_pack_roots, select_terms
 
     config = compose_config(chosen.overrides)
@@ -28,11 +29,11 @@ def _licenses(chosen: argparse.Namespace) -> int:
     for column in ("source", "licence", "keep", "share", "train", "where"):
         table.add_column(column, overflow="fold")
     for terms in TABLE if chosen.all else select_terms(tree):
-        table.add_row(terms.name, terms.licence, terms.keep, terms.share, terms.train, terms.source)
+        add_plain_row(table, terms.name, terms.licence, terms.keep, terms.share, terms.train, terms.source)
     for root in find_pack_roots(tree):
         from synthaug.avatars.pack.description import read_licences
 
         for name, licence in read_licences(Path(root)).items():
-            table.add_row(f"pack {name}", licence.name, "", "", licence.terms, licence.source)
+            add_plain_row(table, f"pack {name}", licence.name, "", "", licence.terms, licence.source)
     Console().print(table)
     return 0

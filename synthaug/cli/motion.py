@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from synthaug.cli.arguments import add_command, add_overrides
 from synthaug.cli.engines import add_engine, choose_engine, do_on
+from synthaug.cli.tables import add_plain_row
 from synthaug.engines import Doing, Job
 
 if TYPE_CHECKING:
@@ -61,11 +62,11 @@ def _extract(chosen: argparse.Namespace) -> int:
         reference = references.by_key[record.key]
         grade = "known" if reference.quality is None else f"{reference.quality:.2f}"
         notes = ", ".join(f"{name} {value:.3g}" for name, value in reference.notes.items())
-        table.add_row(record.key, f"{reference.motion.duration:.1f}", grade, notes)
+        add_plain_row(table, record.key, f"{reference.motion.duration:.1f}", grade, notes)
         if chosen.to is not None:
             write_reference(chosen.to / f"{record.key.replace('/', '_')}.npz", reference)
     for key, reason in references.dropped.items():
-        table.add_row(key, "-", "-", reason, style="dim")
+        add_plain_row(table, key, "-", "-", reason, style="dim")
     Console().print(table)
     return 0
 
@@ -150,7 +151,7 @@ def _inspect(chosen: argparse.Namespace) -> int:
     reference = source.load(whole_record(chosen.file))
     table = Table(show_header=False, box=None, pad_edge=False)
     for name, value in describe_motion(reference, kind=kind, path=chosen.file):
-        table.add_row(name, value, style="bold yellow" if name == "look at" else None)
+        add_plain_row(table, name, value, style="bold yellow" if name == "look at" else None)
     Console().print(table)
     (identity,) = avatars.sample(1, numpy.random.default_rng(0))
     strips = show_views(reference, avatars.load(identity), renderer, preview=preview, film=find_film(chosen.file))

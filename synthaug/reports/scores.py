@@ -8,6 +8,7 @@ from typing import TypeAlias
 import numpy as np
 from jaxtyping import Bool, Int
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from synthaug.files import write_lines
@@ -98,11 +99,11 @@ def metrics_of(scores: Scores, facts: Mapping[str, Plain]) -> dict[str, Plain]:
 
 def print_scores(scores: Scores, *, title: str) -> None:
     """The run's table in the terminal."""
-    table = Table(title=title, title_justify="left")
+    table = Table(title=escape(title), title_justify="left")
     table.add_column("class")
     table.add_column("recognised", justify="right")
     for name, share in scores.per_class.items():
-        table.add_row(name, f"{share:6.1%}")
+        table.add_row(escape(name), f"{share:6.1%}")
     table.add_section()
     low, high = scores.interval
     table.add_row("mean class accuracy", f"{scores.mean_class_accuracy:6.1%}", style="bold")
