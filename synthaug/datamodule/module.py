@@ -26,11 +26,13 @@ from synthaug.datamodule.order import (
     SampleIndex,
     rank_and_world_size,
 )
-from synthaug.datamodule.packed import PackedClips, open_pack
+from synthaug.datamodule.packed import PackedClips, open_clips
 from synthaug.datasets import ActionDataset, Protocol, Split
 from synthaug.datasets.leaks import check_split
 from synthaug.exports import Pack
 from synthaug.files import user_cache
+from synthaug.foreign import ForeignClips
+from synthaug.foreign.gathering import Training
 from synthaug.renderers import BatchRenderer
 from synthaug.structures import ClipFormat, Recipe, Record
 from synthaug.synthesis import Synthesis, Synthesizer
@@ -103,8 +105,8 @@ class SynthAugDataModule(lightning.LightningDataModule):
     Args:
         dataset: The filmed clips.
         protocol: Splits them into training, validation and test clips.
-        synth: What to synthesise, or an export of finished clips to read instead; None, like `identities=0`, gives
-            filmed clips alone.
+        synth: What to synthesise, or finished clips to read instead: an export's, or another generator's. None, like
+            `identities=0`, gives filmed clips alone.
         clip: How clips are cut.
         loading: How clips become batches.
         mixture: How filmed and synthetic clips share training batches.
@@ -117,7 +119,7 @@ class SynthAugDataModule(lightning.LightningDataModule):
         dataset: ActionDataset,
         protocol: Protocol,
         *,
-        synth: Synthesis | Pack | None = None,
+        synth: Synthesis | Pack | ForeignClips | None = None,
         clip: ClipFormat = ClipFormat(),  # noqa: B008 - frozen
         loading: Loading = Loading(),
         mixture: BatchMixture = BatchMixture(),  # noqa: B008 - frozen
@@ -127,8 +129,8 @@ class SynthAugDataModule(lightning.LightningDataModule):
         super().__init__()
         self.dataset = dataset
         self.protocol = protocol
-        self.synth = None if isinstance(synth, Pack) else synth
-        self.pack = synth if isinstance(synth, Pack) else None
+        self.synth = None if isinstance(synth, Pack | ForeignClips) else synth
+        self.pack = synth if isinstance(synth, Pack | ForeignClips) else None
         self.clip = clip
         self.loading = loading
         self.mixture = mixture
@@ -175,7 +177,7 @@ class SynthAugDataModule(lightning.LightningDataModule):
 
     @property
     def packed(self) -> PackedClips | None:
-        """The synthetic clips that are read from an export, after `setup`; None if `synth` is none."""
+        """The synthetic clips that are read, after `setup`; None if `synth` renders them, or is none."""
         return self._packed
 
     @property
@@ -191,7 +193,10 @@ class SynthAugDataModule(lightning.LightningDataModule):
     def prepare_data(self) -> None:
         """Prepare the data set, extract motions and compile GPU kernels, in one process; only files are kept."""
         self.dataset.prepare()
-        self._gather_references(self._split_dataset())
+        split = self._split_dataset()
+        self._gather_references(split)
+        if self.pack is not None:
+            open_clips(self.pack, self._describe_training(split))
         if self.synth is not None and isinstance(self.synth.renderer, BatchRenderer):
             self.synth.renderer.prepare()
 
@@ -235,7 +240,9 @@ class SynthAugDataModule(lightning.LightningDataModule):
         check_flips(self.augmentation, labels)
         self._mirror_labels = labels or {}
         if self.pack is not None:
-            self._packed = open_pack(self.pack, self.class_names, self.clip, split, self.protocol.separates)
+            self._packed = open_clips(self.pack, self._describe_training(split))
+            for words in self._packed.warnings:
+                logger.warning("%s", words)
         elif self.synth is not None:
             references = self._gather_references(split)
             check_exclusions(self.synth, self.dataset)
@@ -358,6 +365,12 @@ class SynthAugDataModule(lightning.LightningDataModule):
         dataset = self.dataset
         check_split(split, self.protocol.separates, dataset.unnamed, published=dataset.published)
         return split
+
+    def _describe_training(self, split: Split) -> Training:
+        return Training(
+            self.dataset.records, self.class_names, split, self.protocol.separates, self.clip, self.seed,
+            user_cache() / "motions", self.loading.num_workers,
+        )  # fmt: skip
 
     def _gather_references(self, split: Split) -> References:
         synth = self.synth

@@ -1,4 +1,7 @@
-"""Synthetic clips that are read from an export instead of rendered: checked first, then clips as all others are."""
+"""Synthetic clips that are read instead of rendered: checked first, then clips as all others are.
+
+They are of an export, or were made by another generator.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,15 +14,17 @@ from synthaug.datasets import Split
 from synthaug.datasets.leaks import assert_from_training, assert_strangers
 from synthaug.exports import ExportError, Pack
 from synthaug.files import normalize_name
-from synthaug.structures import ClipFormat, Recipe, Trait
+from synthaug.foreign import ForeignClips
+from synthaug.foreign.gathering import Training, gather_clips
+from synthaug.structures import ClipFormat, Recipe, Trait, Values
 
 
 @dataclass(frozen=True, eq=False)
 class PackedClips:
-    """The synthetic part of a training set, read from an export.
+    """The synthetic part of a training set, read from an export or from another generator's films.
 
     Attributes:
-        pack: The export.
+        pack: The finished clips.
         labels: Class of each clip in the data set that is trained on.
         sources: Keys of the training clips whose motions are performed.
         identities: Names of the people who perform.
@@ -36,6 +41,28 @@ class PackedClips:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is to be said about them before training."""
+        return _texts(self.pack.about.get("warnings"))
+
+    @property
+    def report(self) -> Values:
+        """What metrics.json says of another generator's clips; empty for an export."""
+        found = self.pack.about.get("report")
+        return dict(found) if isinstance(found, dict) else {}
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """Why films of another generator are left out, by name."""
+        found = self.pack.about.get("left_out")
+        return {str(name): str(words) for name, words in found.items()} if isinstance(found, dict) else {}
+
+    @property
+    def drifts(self) -> dict[str, float | None]:
+        """How far the pose of another generator's clips is from the reference's, by film; None if not measured."""
+        return {str(row["file"]): row["drift"] for row in self.pack.rows if "drift" in row}  # type: ignore[misc]
 
     def sample(self, place: int, *, epoch: int = 0) -> Recipe:
         """The recipe of the clip at this place, the same in every epoch; its label is the data set's."""
@@ -55,6 +82,17 @@ class PackedClips:
             if self.finished is not None:
                 self.finished.put(place, video)
         return video
+
+
+def open_clips(source: Pack | ForeignClips, training: Training) -> PackedClips:
+    """The finished clips of a source as clips of the data set that is trained on.
+
+    Raises:
+        ExportError: As for `open_pack`.
+        LeakError: As for `open_pack` and `gather_clips`.
+    """
+    pack = source if isinstance(source, Pack) else gather_clips(source, training)
+    return open_pack(pack, training.classes, training.clip, training.split, training.separates)
 
 
 def open_pack(pack: Pack, classes: Sequence[str], clip: ClipFormat, split: Split, separates: Trait) -> PackedClips:

@@ -130,6 +130,12 @@ def find_held_out(keys: Iterable[str], split: Split, by: Trait) -> list[str]:
     return [key for key in keys if key not in traits or traits[key] in tested]
 
 
+def name_held_out_people(split: Split) -> set[str]:
+    """Subjects of validation and test who are in no training clip, as `files.normalize_name` writes them."""
+    trained = {_trait(record, "subject") for record in split.train}
+    return {_trait(record, "subject") for record in (*split.val, *split.test)} - trained
+
+
 def assert_strangers(subjects: Mapping[str, str], split: Split) -> None:
     """Refuse synthetic people whose likeness is that of a held-out subject.
 
@@ -142,8 +148,7 @@ def assert_strangers(subjects: Mapping[str, str], split: Split) -> None:
     Raises:
         LeakError: If an identity looks like a held-out subject; the message names both.
     """
-    trained = {_trait(record, "subject") for record in split.train}
-    held_out = {_trait(record, "subject") for record in (*split.val, *split.test)} - trained
+    held_out = name_held_out_people(split)
     for identity, subject in subjects.items():
         if subject and normalize_name(subject) in held_out:
             raise LeakError(
