@@ -47,7 +47,7 @@ MAY: dict[str, set[str]] = {
     "reports": {"structures", "files"},
     "pseudoreal": PURE | {*STATIONS, "compositing"},
     "runs": PURE | {*STATIONS, "compositing", "datasets", "synthesis", "datamodule", "training", "reports",
-             "recognizers", "fewshot", "exports"},
+             "recognizers", "fewshot", "exports", "foreign"},
     "testing": PURE | {*STATIONS, "datasets", "recognizers"},
     "cli": PURE | {*STATIONS, "datasets", "synthesis", "datamodule", "recognizers", "training", "fewshot", "reports",
                    "runs", "pseudoreal", "compositing", "creation", "exports", "engines"},

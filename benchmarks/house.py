@@ -128,7 +128,7 @@ def measure(package: Path, conf: Path) -> dict[str, Figure]:
         "widest": Figure(widest.parameters, 8, widest.place),
         "longest_module": Figure(modules[module], 450, f"{module.relative_to(package)}; left out: {apart or 'none'}"),
         "wanted": Figure(sum(wanted.values()), 0, ", ".join(f"{name} {count}" for name, count in wanted.items())),
-        "yamls": Figure(len(list(conf.rglob("*.yaml"))), 125, ""),
+        "yamls": Figure(len(list(conf.rglob("*.yaml"))), 140, ""),
     }
 
 

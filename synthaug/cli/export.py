@@ -145,6 +145,11 @@ def _refuse_pack(config: "DictConfig", run: Path) -> None:
             f"Expected a run that rendered its synthetic clips, got '{run}', which read them from {config.pack.root}. "
             "Hand that folder on, or export the run that it was made of."
         )
+    if str((config.get("synth") or {}).get("_target_")).startswith("synthaug.foreign."):
+        raise ValueError(
+            f"Expected a run that rendered its synthetic clips, got '{run}', which read another generator's from "
+            f"{config.synth.root}. Hand that folder on, if its licence and the people allow it."
+        )
     if config.get("synth") is None:
         raise ValueError(f"Expected a run with synth, got '{run}' with synth=null. Give another run's folder.")
 

@@ -50,7 +50,10 @@ def _extract(chosen: argparse.Namespace) -> int:
             pass
     config = compose_config(chosen.overrides)
     if shard is None:
-        synthesizer = prepare_data(config).synthesizer
+        data = prepare_data(config)
+        synthesizer = data.synthesizer
+        if data.packed is not None:
+            raise ValueError("Expected synth to re-enact motions, got finished clips. Choose synth=default.")
         if synthesizer is None:
             raise ValueError("Expected a configuration with synth, got synth=null. Leave synth=null out.")
         references, part = synthesizer.references, ""

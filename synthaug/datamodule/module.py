@@ -196,7 +196,7 @@ class SynthAugDataModule(lightning.LightningDataModule):
         split = self._split_dataset()
         self._gather_references(split)
         if self.pack is not None:
-            open_clips(self.pack, self._describe_training(split))
+            open_clips(self.pack, self.describe_training(split))
         if self.synth is not None and isinstance(self.synth.renderer, BatchRenderer):
             self.synth.renderer.prepare()
 
@@ -221,6 +221,8 @@ class SynthAugDataModule(lightning.LightningDataModule):
         Raises:
             ValueError: If nothing is synthesised.
         """
+        if self.pack is not None:
+            raise ValueError("Expected synth to re-enact motions, got finished clips. Choose synth=default.")
         if self.synth is None:
             raise ValueError("Expected a configuration with synth, got synth=null. Leave synth=null out.")
         self.dataset.prepare()
@@ -240,7 +242,7 @@ class SynthAugDataModule(lightning.LightningDataModule):
         check_flips(self.augmentation, labels)
         self._mirror_labels = labels or {}
         if self.pack is not None:
-            self._packed = open_clips(self.pack, self._describe_training(split))
+            self._packed = open_clips(self.pack, self.describe_training(split))
             for words in self._packed.warnings:
                 logger.warning("%s", words)
         elif self.synth is not None:
@@ -366,10 +368,11 @@ class SynthAugDataModule(lightning.LightningDataModule):
         check_split(split, self.protocol.separates, dataset.unnamed, published=dataset.published)
         return split
 
-    def _describe_training(self, split: Split) -> Training:
+    def describe_training(self, split: Split) -> Training:
+        """What a choice of finished clips depends on, if these clips were trained on and tested."""
         return Training(
             self.dataset.records, self.class_names, split, self.protocol.separates, self.clip, self.seed,
-            user_cache() / "motions", self.loading.num_workers,
+            _motion_cache(), self.loading.num_workers,
         )  # fmt: skip
 
     def _gather_references(self, split: Split) -> References:

@@ -1,17 +1,22 @@
-"""Synthesises clips from the support of a few-shot task, and from nothing else."""
+"""Synthetic clips of the support of a few-shot task, and of nothing else: rendered, or another generator's."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 from synthaug.datamodule.guards import find_mirror_labels
 from synthaug.datasets import ActionDataset, LeakError, Split
-from synthaug.datasets.leaks import find_held_out
+from synthaug.datasets.leaks import assert_strangers, find_held_out
 from synthaug.fewshot.episodes import Task
 from synthaug.files import user_cache
+from synthaug.foreign import ForeignClips
+from synthaug.foreign.gathering import Training, gather_clips
 from synthaug.structures import Clip, ClipFormat, Record
 from synthaug.synthesis import Synthesis, Synthesizer
 from synthaug.synthesis.preparing import prepare_synthesis
 from synthaug.synthesis.references import extract_references, filter_references
 from synthaug.synthesis.strangers import add_strangers
+from synthaug.video.copies import find_copies
 
 
 class SupportSynthesis:
@@ -70,3 +75,55 @@ class SupportSynthesis:
                 "this as a bug, since no setting should lead here."
             )
         return [synthesizer.render(recipe) for recipe in recipes]
+
+
+class ForeignSupport:
+    """Takes another generator's clips of one task's support at a time.
+
+    Args:
+        foreign: Which folder, and what is asked of its clips.
+        training: The data set, whose training clips are the records in the support of any task, and whose test clips
+            are the queries of any task.
+        per_class: Clips of each class of a task, at most.
+
+    Raises:
+        LeakError: If a clip is a copy of a film of the tasks.
+    """
+
+    def __init__(self, foreign: ForeignClips, training: Training, *, per_class: int) -> None:
+        self.per_class = per_class
+        support = Split(training.split.train, (), ())  # a query of one task may be in the support of another
+        wanted = replace(foreign, per_class=None, identities=None)
+        self.pack = gather_clips(wanted, replace(training, split=support))
+        paths = {Path(str(row["path"])) for row in self.pack.rows}
+        if copies := find_copies(paths, {record.path for record in training.split.test}):
+            path, others = next(iter(copies.items()))
+            raise LeakError(
+                f"Expected another generator's clips, got '{path}', a copy of the tested '{others[0]}'. Remove it."
+            )
+
+    def render_clips(self, task: Task, number: int) -> list[Clip]:
+        """The clips that re-enact a task's support, evenly over it; nothing is rendered.
+
+        Args:
+            task: The task.
+            number: Number of the task, which changes nothing.
+
+        Raises:
+            LeakError: If a clip bears the name of somebody who is seen in the queries alone.
+        """
+        keys = {record.key for record in task.support}
+        taken: dict[int, list[int]] = {}
+        for place in range(len(self.pack.rows)):
+            recipe = self.pack.recipe(place)
+            if recipe.actors[0].motion in keys and recipe.label in task.classes:
+                taken.setdefault(recipe.label, []).append(place)
+        places = [place for found in taken.values() for place in found[: self.per_class]]
+        recipes = [self.pack.recipe(place) for place in places]
+        people = {recipe.actors[0].identity: recipe.actors[0].identity for recipe in recipes}
+        assert_strangers(people, Split(tuple(task.support), (), tuple(task.query)))
+        return [
+            Clip(recipe.key, self.pack.read(place), recipe.fps, recipe.label, recipe.actors[0].identity, "synthetic",
+                 recipe)
+            for place, recipe in zip(places, recipes, strict=True)
+        ]  # fmt: skip

@@ -63,7 +63,7 @@ def measure_drift(theirs: Reference, ours: Reference, *, ahead: float = 0.0, sam
 
 
 def find_lag(theirs: Reference, ours: Reference, *, ahead: float = 0.0, same_view: bool = True) -> tuple[float, float]:
-    """By how many seconds the clip is later than its reference where they fit best, and `Drift.pose` there.
+    """By how many seconds the clip is later than its reference where they fit best, and `Drift.limb` there.
 
     Arguments as for `measure_drift`, which must have found something. Negative if the clip is earlier.
     """
@@ -71,7 +71,7 @@ def find_lag(theirs: Reference, ours: Reference, *, ahead: float = 0.0, same_vie
     for step in range(-round(MAX_LAG * RATE), round(MAX_LAG * RATE) + 1):
         lag = step / RATE
         if (drift := measure_drift(theirs, ours, ahead=ahead - lag, same_view=same_view)) is not None:
-            found[lag] = drift.pose
+            found[lag] = drift.limb
     best = min(found, key=lambda lag: (found[lag], abs(lag)))
     return best, found[best]
 

@@ -221,7 +221,7 @@ def _describe(drift: Drift, late: tuple[float, float], max_drift: float, max_lim
         f"Expected a pose within {max_drift:.0%} of the person's height of its reference's, and each limb within "
         f"{max_limb:.0%}, got {drift.pose:.1%} and {drift.limb:.1%}."
     )
-    if lag and there < drift.pose / 2:
+    if lag and there < 0.75 * drift.limb:
         words += f" It fits best {abs(lag):.1f} s {'later' if lag > 0 else 'earlier'} ({there:.1%})."
     if abs(_seconds(film) - (ours := film.reference.end - film.reference.start - film.ahead)) > 0.1 * ours:
         words += f" It lasts {_seconds(film):.1f} s, its reference {ours:.1f} s: perhaps it has another frame rate."

@@ -11,5 +11,6 @@ from synthaug.reports.scores import metrics_of as metrics_of
 from synthaug.reports.scores import print_scores as print_scores
 from synthaug.reports.scores import score as score
 from synthaug.reports.scores import write_recipes as write_recipes
+from synthaug.reports.sweeps import find_present as find_present
 from synthaug.reports.sweeps import print_sweep as print_sweep
 from synthaug.reports.sweeps import report_sweep as report_sweep

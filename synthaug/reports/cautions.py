@@ -274,6 +274,35 @@ def _unmade(found: Results) -> Iterator[Caution]:
         )
 
 
+def _foreign(found: Results) -> Iterator[Caution]:
+    """What another generator's clips lack, and whether as many of them as of ours were trained on."""
+    told: dict[str, str] = {}
+    for run in found.study.runs:
+        if isinstance(report := run.metrics.get("foreign"), dict) and isinstance(kinds := report.get("left_out"), dict):
+            drift = report.get("median_drift")
+            measured = f"median drift of the pose {drift:.1%}" if isinstance(drift, float) else "drift was not measured"
+            told[str(report.get("generator"))] = (
+                f"{report.get('used')} of {report.get('films')} films were used"
+                + "".join(f"; {count} left out ({kind})" for kind, count in kinds.items())
+                + f"; {measured}; licence: {report.get('licence')}; consent: {report.get('consent')}"
+            )
+    if told:
+        yield Caution("Clips of another generator", ". ".join(f"{name}: {words}" for name, words in told.items()) + ".")
+    unequal = [
+        one for one in found.comparisons
+        if any(isinstance(run.metrics.get("foreign"), dict) for arm in (one.arm, one.control) for run in arm.every_run)
+        and all(fact(run, "synthetic_clips") for arm in (one.arm, one.control) for run in arm.every_run)
+        and _unlike(one, lambda run: fact(run, "synthetic_clips"))
+    ]  # fmt: skip
+    if unequal:
+        yield Caution(
+            "Unequal numbers of synthetic clips",
+            f"{_compared(found, unequal)}: one was given more synthetic clips than the other. Set synth.per_class to "
+            "what the smaller of both has.",
+            grave=True,
+        )
+
+
 def _last_checkpoint(found: Results) -> Iterator[Caution]:
     last = [run for run in found.study.runs if fact(run, "val_clips") == 0]
     if last:
@@ -299,7 +328,7 @@ def _no_control(found: Results) -> Iterator[Caution]:
 
 _REASONS: tuple[Callable[[Results], Iterator[Caution]], ...] = (
     _pseudo_real, _leaks, _broken, _unequal_tests, _unequal_steps, _unequal_film, _unfinished, _seeds, _no_control,
-    _guessing, _small_tests, _unmade, _last_checkpoint, _versions,
+    _guessing, _small_tests, _unmade, _foreign, _last_checkpoint, _versions,
 )  # fmt: skip
 
 

@@ -146,6 +146,15 @@ TABLE: tuple[LicenceTerms, ...] = (
         ("synthaug.datasets.folder",),
     ),
     LicenceTerms(
+        "clips of another generator",
+        "the generator's, and that of the people shown",
+        "as its terms say",
+        "as its terms say, with the consent of those shown",
+        "as its terms say, with the consent of those shown",
+        "state them as synth.licence and synth.consent: recipes and reports repeat them",
+        ("synthaug.foreign",),
+    ),
+    LicenceTerms(
         "AMASS and other SMPL-X motions",
         "MPI, non-commercial research, and each collection's own",
         "each user",

@@ -1,5 +1,6 @@
 """Report a sweep, from the folder of its runs to the report's files and the terminal."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from synthaug.reports.reading import read_sweep
 from synthaug.reports.results import Results, compute_results
 from synthaug.reports.studies import arrange_runs
 from synthaug.reports.tables import Table, latex, markdown, runs_csv, summary_table
+
+logger = logging.getLogger(__name__)
 
 
 def study_results(folder: Path, *, over: Sequence[str] = (), baselines: Sequence[str] = ()) -> Results:
@@ -63,6 +66,20 @@ def print_results(found: Results, *, title: str) -> None:
 def print_sweep(folder: Path, *, over: Sequence[str] = (), baselines: Sequence[str] = ()) -> None:
     """Print a sweep's tables in the terminal, from the runs that have finished."""
     print_results(study_results(folder, over=over, baselines=baselines), title=str(folder))
+
+
+def find_present(folder: Path, baselines: Sequence[str]) -> list[str]:
+    """Those baselines, as in `arm=none`, that are among the arms of a sweep that finished; the others are told."""
+    runs = read_sweep(folder).runs
+    present = []
+    for words in baselines:
+        name, _, value = words.partition("=")
+        values = {run.overrides.get(name) for run in runs}
+        if value in values and len(values) > 1:
+            present.append(words)
+        else:
+            logger.warning("Nothing is compared with %s: no such run has finished, or there is nothing else.", words)
+    return present
 
 
 def report_sweep(

@@ -10,9 +10,11 @@ from torch import Tensor
 from synthaug.datamodule.batches import normalize
 from synthaug.datamodule.clips import FilmedClips, HeldOutClips
 from synthaug.datamodule.module import SynthAugDataModule
-from synthaug.datamodule.support import SupportSynthesis
+from synthaug.datamodule.support import ForeignSupport, SupportSynthesis
+from synthaug.datasets import Split
 from synthaug.fewshot.episodes import Episodes, Task, sample_tasks
 from synthaug.fewshot.evaluation import LabelledFeatures, TaskOutcome, extract_features, score_task
+from synthaug.foreign import ForeignClips
 from synthaug.progress import track
 from synthaug.recognizers import Recognizer
 from synthaug.structures import Record
@@ -58,7 +60,13 @@ def evaluate_tasks(
     return outcomes
 
 
-def _make_synthesis(data: SynthAugDataModule, tasks: Sequence[Task], per_class: int) -> SupportSynthesis:
+def _make_synthesis(
+    data: SynthAugDataModule, tasks: Sequence[Task], per_class: int
+) -> SupportSynthesis | ForeignSupport:
+    support = tuple(dict.fromkeys(record for task in tasks for record in task.support))
+    if isinstance(data.pack, ForeignClips):
+        split = Split(support, (), data.split.test)
+        return ForeignSupport(data.pack, data.describe_training(split), per_class=per_class)
     if data.pack is not None:
         raise ValueError(
             f"Expected clips that are rendered for each task, got a pack of finished ones, with per_class={per_class}. "
@@ -69,14 +77,13 @@ def _make_synthesis(data: SynthAugDataModule, tasks: Sequence[Task], per_class: 
             f"Expected a data module with synth, got none, with per_class={per_class}. Give it a Synthesis, or set "
             "per_class=0."
         )
-    support = tuple(dict.fromkeys(record for task in tasks for record in task.support))
     return SupportSynthesis(
         replace(data.synth, per_class=per_class), data.dataset, data.clip, seed=data.seed, support=support
     )
 
 
 def _synthetic_features(
-    recognizer: Recognizer, synthesis: SupportSynthesis, task: Task, number: int
+    recognizer: Recognizer, synthesis: SupportSynthesis | ForeignSupport, task: Task, number: int
 ) -> LabelledFeatures:
     clips = synthesis.render_clips(task, number)
     labels = torch.tensor([task.classes.index(clip.label) for clip in clips], dtype=torch.int64)

@@ -14,7 +14,16 @@ from synthaug.datamodule.module import SynthAugDataModule
 from synthaug.datasets import LeakError
 from synthaug.datasets.leaks import check_split, find_held_out, find_overlaps
 from synthaug.files import digest_of, write_atomic
-from synthaug.reports import Prediction, Scores, metrics_of, print_scores, report_sweep, score, write_recipes
+from synthaug.reports import (
+    Prediction,
+    Scores,
+    find_present,
+    metrics_of,
+    print_scores,
+    report_sweep,
+    score,
+    write_recipes,
+)
 from synthaug.runs.previews import make_rows
 from synthaug.runs.sheets import encode_png, paint_sheet
 from synthaug.structures import Plain
@@ -139,6 +148,7 @@ def leave_after(
     }  # fmt: skip
     counted |= {"without_synthetic": list(data.classes_without_synthetic), "visibility": visibility_report(data)}
     counted["excluded"] = exclusion_report(data)
+    counted |= foreign_report(data)
     # Forked processes have ended by now, and only the trainer knows how many there were.
     processes = facts.get("processes")
     counted["synthetic_share"] = data.synthetic_share(processes=processes if isinstance(processes, int) else None)
@@ -179,8 +189,13 @@ def _write_json(path: Path, content: Mapping | Sequence) -> None:
 
 
 def motion_report(data: SynthAugDataModule) -> dict[str, dict[str, float | None] | dict[str, str]]:
-    """Grades of the references and the reasons for those dropped, by key: the content of motions.json."""
+    """Grades of the references and the reasons for those dropped, by key: the content of motions.json.
+
+    Of another generator's clips: how far their poses are from the reference's, and why films are left out.
+    """
     synthesizer = data.synthesizer
+    if data.packed is not None:
+        return {"quality": {}, "dropped": data.packed.left_out, "drift": data.packed.drifts}
     if synthesizer is None:
         return {"quality": {}, "dropped": {}}
     references = synthesizer.references
@@ -198,6 +213,19 @@ def visibility_report(data: SynthAugDataModule) -> dict[str, Plain]:
         "left_out": sum(one.left_out for one in shown.values()),
         "by_class": {data.class_names[label]: vars(one) for label, one in shown.items()},
     }
+
+
+def foreign_report(data: SynthAugDataModule) -> dict[str, Plain]:
+    """What is known of another generator's clips, whole and in the few figures that a report shows; else empty."""
+    report = {} if data.packed is None else data.packed.report
+    if not report:
+        return {}
+    left_out = report["left_out"]
+    return {
+        "foreign": report, "generator": report["generator"], "foreign_films": report["films"],
+        "foreign_left_out": sum(left_out.values()) if isinstance(left_out, dict) else 0,
+        "foreign_drift": report["median_drift"],
+    }  # fmt: skip
 
 
 def exclusion_report(data: SynthAugDataModule) -> dict[str, Plain]:
@@ -260,11 +288,11 @@ def _performed(data: SynthAugDataModule) -> set[str]:
     return {references.clip_of(actor.motion) for recipe in data.recipes() for actor in recipe.actors}
 
 
-def close_sweep(folder: Path, *, over: Sequence[str] = ()) -> bool:
+def close_sweep(folder: Path, *, over: Sequence[str] = (), baselines: Sequence[str] = ()) -> bool:
     """Report what the jobs of a sweep left; returns whether all succeeded and the report could be written."""
     failed = any(EARLIER not in path.parts for path in folder.rglob("failure.txt"))
     try:
-        report_sweep(folder, over=over)
+        report_sweep(folder, over=over, baselines=find_present(folder, baselines))
     except Exception:  # Hydra would turn it into a warning and exit with status 0
         logger.exception("The report on %s could not be written; its runs are whole.", folder)
         return False

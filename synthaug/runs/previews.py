@@ -1,12 +1,14 @@
 """Lay out references and their re-enactments: rows for contact sheets, strips for side-by-side films."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 
 import torch
 
 from synthaug.body.skeleton import joint_positions, mean_skeleton, resample
 from synthaug.datamodule.module import SynthAugDataModule
+from synthaug.datamodule.packed import PackedClips
 from synthaug.progress import track
 from synthaug.runs.sheets import SheetRow, Strip, paint_skeleton
 from synthaug.structures import Clip, ClipFormat, Recipe, Record, Reference
@@ -81,12 +83,48 @@ def make_strips(synthesizer: Synthesizer, record: Record, variants: int) -> tupl
 def make_rows(data: SynthAugDataModule, *, count: int = 8, variants: int = 3) -> list[SheetRow]:
     """Rows of a contact sheet: of training's synthetic clips, or of filmed ones alone where nothing is synthetic."""
     synthesizer = data.synthesizer
+    if data.packed is not None and len(data.packed):
+        return _packed_rows(data, data.packed, count=count, variants=variants)
     if synthesizer is None or len(synthesizer) == 0:
         return _film_rows(data.split.train, data.clip, data.class_names, count)
     return [
         SheetRow(_caption(record, data.class_names), make_strips(synthesizer, record, variants))
         for record in track(choose_references(synthesizer, count), "Rendering previews")
     ]
+
+
+def _packed_rows(data: SynthAugDataModule, packed: PackedClips, *, count: int, variants: int) -> list[SheetRow]:
+    """Finished clips beside the training clip that they re-enact: one of each class in turn."""
+    records = {record.key: record for record in data.split.train}
+    of: dict[str, list[tuple[int, Recipe]]] = {}
+    for place in range(len(packed)):
+        recipe = packed.sample(place)
+        key = recipe.actors[0].motion
+        if (key if key in records else key.partition("#")[0]) in records:
+            of.setdefault(key, []).append((place, recipe))
+    turns: dict[int, list[str]] = {}
+    for key, found in of.items():
+        turns.setdefault(found[0][1].label, []).append(key)
+    keys = [key for turn in zip_longest(*turns.values()) for key in turn if key is not None][:count]
+    return [_packed_row(packed, records, of[key][:variants], data.class_names) for key in keys]
+
+
+def _packed_row(
+    packed: PackedClips, records: Mapping[str, Record], clips: Sequence[tuple[int, Recipe]], classes: Sequence[str]
+) -> SheetRow:
+    """A training clip at the time of the first finished clip, and the finished ones at their own times."""
+    first = clips[0][1]
+    key = first.actors[0].motion
+    record = records[key] if key in records else records[key.partition("#")[0]]
+    offset = first.start % (record.end - record.start)
+    film = read_clip(record, offset=offset, fps=first.fps, num_frames=first.num_frames, size=first.size)
+    strips = [Strip(f"reference, from {offset:.1f} s", film.video)]
+    for place, recipe in clips:
+        title = f"{recipe.actors[0].identity}, from {recipe.start:.1f} s"
+        if isinstance(drift := packed.pack.rows[place].get("drift"), float):
+            title += f", drift {drift:.0%}"
+        strips.append(Strip(title, packed.render(recipe, place)))
+    return SheetRow(_caption(record, classes), tuple(strips))
 
 
 def _film_rows(records: Sequence[Record], clip: ClipFormat, classes: Sequence[str], count: int) -> list[SheetRow]:

@@ -61,6 +61,8 @@ class RecipeJobs(Dataset):
     def of(data: SynthAugDataModule, recipes: Sequence[Recipe], store: Store | None) -> "RecipeJobs":
         """The jobs of a data module; arguments and errors as for `replay`."""
         synthesizer = data.synthesizer
+        if data.packed is not None:
+            raise ValueError("Expected a run that rendered its clips, got finished ones that it read. Take those.")
         if synthesizer is None:
             raise ValueError("Expected recipes of a run with synthetic clips, got a run without. Give another run's.")
         if store is None and synthesizer.synthesis.cache is None:

@@ -42,6 +42,11 @@ def make_gallery(
         ValueError: If there is nothing to show, or a recipe is of other data.
     """
     synthesizer = data.synthesizer
+    if data.packed is not None:
+        raise ValueError(
+            "Expected a run that rendered its synthetic clips, got finished ones that it read. `synthaug preview` "
+            "shows them beside their references."
+        )
     if synthesizer is None or not recipes:
         raise ValueError("Expected a run with synthetic clips, got one without. Give another run's folder.")
     references = synthesizer.references
