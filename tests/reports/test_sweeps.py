@@ -23,7 +23,7 @@ from synthaug.reports.pages import build_page
 from synthaug.reports.reading import read_sweep
 from synthaug.reports.results import compute_results
 from synthaug.reports.studies import arrange_runs
-from synthaug.reports.sweeps import print_sweep, study_results, write_report
+from synthaug.reports.sweeps import find_present, print_sweep, study_results, write_report
 from synthaug.reports.tables import (
     arms_table,
     comparisons_table,
@@ -400,8 +400,43 @@ FLAWS = {
     "Different classes": {"per_class": {"bow": 0.5}},
     "No validation": {"val_clips": 0},
     "Classes without synthetic clips": {"without_synthetic": ["bow"]},
+    "Clips of another generator": {
+        "foreign": {
+            "generator": "Wan",
+            "films": 9,
+            "used": 7,
+            "left_out": {"drift": 2},
+            "median_drift": 0.021,
+            "licence": "research",
+            "consent": "not stated",
+        }
+    },
     "Files that contradict each other": {"mean_class_accuracy": 0.011},
 }
+
+
+@pytest.mark.parametrize(("clips", "told"), [(700, True), (1400, False)])
+def test_ours_against_theirs_is_told_to_be_unequal_where_it_is(tmp_path, clips, told):
+    for seed in range(3):
+        theirs = {**FLAWS["Clips of another generator"], "synthetic_clips": clips}
+        for arm, facts in {"none": {}, "full": {}, "classic": theirs}.items():
+            write(tmp_path / f"{arm}{seed}", run_files(arm, 1, seed, **facts))
+    found = study_results(tmp_path, baselines=["arm=none", "arm=classic"])
+    pairs = {(one.arm.values[-1], one.control.values[-1]) for one in found.comparisons}
+    assert pairs == {("full", "none"), ("classic", "none"), ("full", "classic")}
+    cautions = {one.about: one.words for one in find_cautions(found)}
+    assert ("Unequal numbers of synthetic clips" in cautions) == told
+    assert (
+        "Wan: 7 of 9 films were used; 2 left out (drift); median drift of the pose 2.1%; licence: research"
+        in (cautions["Clips of another generator"])
+    )
+
+
+def test_only_arms_that_finished_are_compared_with(tmp_path, caplog):
+    for arm in ("none", "full"):
+        write(tmp_path / arm, run_files(arm, 1, 0))
+    assert find_present(tmp_path, ["arm=none", "arm=foreign"]) == ["arm=none"]
+    assert "Nothing is compared with arm=foreign" in caplog.text
 
 
 @pytest.mark.parametrize("about", FLAWS)
