@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -66,7 +67,7 @@ def test_every_command_of_a_page_composes(page, command, tmp_path, monkeypatch):
     monkeypatch.setenv("SYNTHAUG_TARGETS", "mylab")
     for name in [name for name in sys.modules if name.split(".")[0] == "mylab"]:
         monkeypatch.delitem(sys.modules, name)
-    words = re.sub(r"'([^']*)'", r"\1", command).split()
+    words = shlex.split(command)
     overrides = [word for word in words if "=" in word and not word.startswith(("-", "SYNTHAUG_", "OMP_"))]
     single = [re.sub(r"=([^\[{,]+),.*", r"=\1", word) for word in overrides]  # the first value of each sweep
     single = [re.sub(r"=(\[[^\]]*\]),.*", r"=\1", word) for word in single]
