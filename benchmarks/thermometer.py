@@ -15,7 +15,7 @@ import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import combinations, islice
 from pathlib import Path
 
 import torch
@@ -73,16 +73,42 @@ def main() -> None:
 def measure_fold(chosen: argparse.Namespace, teach: Sequence[str]) -> dict[str, float]:
     """Accuracy on film of the other people, by what the head learns from."""
     film = collect(chosen, teach, "arm=classic")
-    tested = collect(chosen, teach, "arm=none", tested=True)
-    held = Bank(tested.features, tested.people)
-    own = held.select([place for place, person in enumerate(held.people) if person in teach])
-    others = held.select([place for place, person in enumerate(held.people) if person not in teach])
+    own, others = part_people(collect(chosen, teach, "arm=none", tested=True), teach)
     found = {"film": measure_head([film], own, others)}
     for arm in chosen.arm or ["paper", "full"]:
         clips = collect(chosen, teach, f"arm={arm}", "mixture.ratio=1.0")
         found[arm] = measure_head([clips], own, others)
         found[f"film+{arm}"] = measure_head([film, clips], own, others)
     return found
+
+
+def measure_chosen(chosen: argparse.Namespace, teach: Sequence[str]) -> tuple[float, float, tuple[str, ...]]:
+    """Accuracy of the film, and of film beside the arms that the people who teach choose; and these arms.
+
+    Every set of the arms is tried. That one is taken with which the head knows best the teaching person who is left out.
+    """
+    film = collect(chosen, teach, "arm=classic")
+    own, others = part_people(collect(chosen, teach, "arm=none", tested=True), teach)
+    arms = {arm: collect(chosen, teach, f"arm={arm}", "mixture.ratio=1.0") for arm in chosen.arm}
+    sets = [names for count in range(1, len(arms) + 1) for names in combinations(arms, count)]
+    classes = count_classes(others)
+    grades = {names: grade_head([film, *(arms[name] for name in names)], own, classes)[0] for names in sets}
+    best = max(sets, key=lambda names: grades[names])
+    both = measure_head([film, *(arms[name] for name in best)], own, others)
+    return measure_head([film], own, others), both, best
+
+
+def part_people(film: Bank, teach: Sequence[str]) -> tuple[Bank, Bank]:
+    """The film of the people who teach, and that of all others."""
+    own, others = [], []
+    for place, person in enumerate(film.people):
+        (own if person in teach else others).append(place)
+    return film.select(own), film.select(others)
+
+
+def count_classes(film: Bank) -> int:
+    """Number of classes in film that shows all of them."""
+    return int(film.features.labels.max()) + 1
 
 
 def measure_head(parts: Sequence[Bank], own: Bank, others: Bank) -> float:
@@ -93,9 +119,14 @@ def measure_head(parts: Sequence[Bank], own: Bank, others: Bank) -> float:
         own: Film of the people who teach, as it is, on which regularisation is chosen.
         others: Film of all others.
     """
-    classes = int(others.features.labels.max()) + 1
+    _, decay = grade_head(parts, own, count_classes(others))
+    return measure_accuracy(fit_head(parts, count_classes(others), decay), others.features)
 
-    def judge(decay: float) -> float:
+
+def grade_head(parts: Sequence[Bank], own: Bank, classes: int) -> tuple[float, float]:
+    """How well the head knows a teaching person whose clips it has not seen, and the regularisation for which."""
+
+    def grade(decay: float) -> float:
         accuracies = []
         for person in sorted(set(own.people)):
             rest = [part.select([k for k, who in enumerate(part.people) if who != person]) for part in parts]
@@ -103,8 +134,9 @@ def measure_head(parts: Sequence[Bank], own: Bank, others: Bank) -> float:
             accuracies.append(measure_accuracy(fit_head(rest, classes, decay), shown.features))
         return sum(accuracies) / len(accuracies)
 
-    best = max(DECAYS, key=judge)
-    return measure_accuracy(fit_head(parts, classes, best), others.features)
+    grades = {decay: grade(decay) for decay in DECAYS}
+    best = max(DECAYS, key=lambda decay: grades[decay])
+    return grades[best], best
 
 
 def fit_head(parts: Sequence[Bank], classes: int, decay: float) -> torch.nn.Linear:

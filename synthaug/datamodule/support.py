@@ -28,17 +28,21 @@ class SupportSynthesis:
         clip: How clips are cut.
         seed: Decides every recipe.
         support: Records in the support of any task, whose motions are extracted here.
+        num_workers: Number of processes that extract.
     """
 
     def __init__(
-        self, synth: Synthesis, dataset: ActionDataset, clip: ClipFormat, *, seed: int, support: Sequence[Record]
-    ) -> None:
+        self, synth: Synthesis, dataset: ActionDataset, clip: ClipFormat, *, seed: int, support: Sequence[Record],
+        num_workers: int = 0,
+    ) -> None:  # fmt: skip
         self.synth = synth
         self.dataset = dataset
         self.clip = clip
         self.seed = seed
         self.mirror_labels = find_mirror_labels(dataset)
-        self.references = extract_references(support, synth.motion, cache=user_cache() / "motions")
+        self.references = extract_references(
+            support, synth.motion, cache=user_cache() / "motions", num_workers=num_workers
+        )
 
     def render_clips(self, task: Task, number: int) -> list[Clip]:
         """Render the synthetic clips of a task; none for classes whose support gives no motion.

@@ -78,8 +78,9 @@ def _make_synthesis(
             "per_class=0."
         )
     return SupportSynthesis(
-        replace(data.synth, per_class=per_class), data.dataset, data.clip, seed=data.seed, support=support
-    )
+        replace(data.synth, per_class=per_class), data.dataset, data.clip, seed=data.seed, support=support,
+        num_workers=data.loading.num_workers,
+    )  # fmt: skip
 
 
 def _synthetic_features(
