@@ -85,7 +85,7 @@ def measure_fold(chosen: argparse.Namespace, teach: Sequence[str]) -> dict[str, 
 def measure_chosen(chosen: argparse.Namespace, teach: Sequence[str]) -> tuple[float, float, tuple[str, ...]]:
     """Accuracy of the film, and of film beside the arms that the people who teach choose; and these arms.
 
-    Every set of the arms is tried. That one is taken with which the head knows best the teaching person who is left out.
+    Every set of the arms is tried. The one is taken with which the head knows best the teaching person left out.
     """
     film = collect(chosen, teach, "arm=classic")
     own, others = part_people(collect(chosen, teach, "arm=none", tested=True), teach)
@@ -100,9 +100,8 @@ def measure_chosen(chosen: argparse.Namespace, teach: Sequence[str]) -> tuple[fl
 
 def part_people(film: Bank, teach: Sequence[str]) -> tuple[Bank, Bank]:
     """The film of the people who teach, and that of all others."""
-    own, others = [], []
-    for place, person in enumerate(film.people):
-        (own if person in teach else others).append(place)
+    own = [place for place, person in enumerate(film.people) if person in teach]
+    others = [place for place, person in enumerate(film.people) if person not in teach]
     return film.select(own), film.select(others)
 
 
