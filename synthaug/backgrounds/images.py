@@ -3,6 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import final
 
@@ -194,7 +195,11 @@ class Images(Background):
             while sum(one.nbytes for one in self._standing.values()) > KEPT_BYTES:
                 self._standing.pop(next(iter(self._standing)))
             self._standing[name] = read_standing(self.root / name, self.depths[name], ground)
-        return shoot(self._standing[name], ground, values, (camera.height, camera.width))
+        shot = shoot(self._standing[name], ground, values, (camera.height, camera.width))
+        count = len(camera.viewmats)
+        still = Camera(shot.camera.viewmats.repeat(count, 1, 1), shot.camera.Ks.repeat(count, 1, 1), camera.width,
+                       camera.height)  # fmt: skip
+        return replace(shot, camera=still)
 
     def _picture(self, name: str, height: int, width: int) -> UInt8[np.ndarray, "rows columns 3"]:
         """The picture, no larger than frames of this size can show, kept for the next time.
