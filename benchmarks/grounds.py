@@ -1,4 +1,4 @@
-"""Measure where people are put: floors of pictures, places that fit, floating people: `python -m benchmarks.grounds`."""
+"""Measure where people are put: floors of pictures, places that fit, who floats: `python -m benchmarks.grounds`."""
 
 import math
 from dataclasses import dataclass, replace

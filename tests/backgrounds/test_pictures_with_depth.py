@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from benchmarks.grounds import COARSE, FINE, aim, measure_pictures, photograph
 from PIL import Image
 
+from benchmarks.grounds import COARSE, FINE, aim, measure_pictures, photograph
 from synthaug.backgrounds.images import Images
 from synthaug.backgrounds.picture.depths import MAX_PIXELS, DepthError, read_depth
 from synthaug.backgrounds.picture.floors import NoFloorError, find_floor
