@@ -28,7 +28,7 @@ class SupportSynthesis:
     def __init__(
         self, synth: Synthesis, dataset: ActionDataset, clip: ClipFormat, *, seed: int, support: Sequence[Record]
     ) -> None:
-        self.synth = synth
+        self.synth = synth.name_classes(dataset.classes)
         self.dataset = dataset
         self.clip = clip
         self.seed = seed
