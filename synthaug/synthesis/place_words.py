@@ -30,8 +30,8 @@ _ILL = {"bedroom": 1.0, "living room": 0.9, "bathroom": 0.7, "office": 0.5, "kit
 
 ACTION_WORDS: Mapping[str, Mapping[str, float]] = {
     **dict.fromkeys(("drink", "eat", "meal", "snack", "coffee", "tea", "sip", "pour"), _FOOD),
-    **dict.fromkeys(("cook", "fry", "boil", "bake", "chop", "cut", "bread", "knead", "dish", "dishes", "stove", "peel", "kettle",
-                     "stir", "grill", "egg", "salad", "makecoffee", "maketea", "fridge"), _COOK),
+    **dict.fromkeys(("kettle", "cook", "fry", "boil", "bake", "chop", "cut", "bread", "knead", "dish", "dishes",
+                     "stove", "peel", "stir", "grill", "egg", "salad", "makecoffee", "maketea", "fridge"), _COOK),
     **dict.fromkeys(("teeth", "tooth", "shav", "shower", "bath", "makeup", "lipstick", "face", "toilet", "mouthwash"),
                     _WASH),
     **dict.fromkeys(("sleep", "nap", "bed", "laydown", "lie", "lying", "pillow", "massage"), _REST),

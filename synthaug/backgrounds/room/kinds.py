@@ -53,6 +53,8 @@ _DAY = (
     Lighting((7, 7.2, 7.4), (0.9, 0.94, 1.0), (0.28, 0.34, 0.24), (0, 0, 0), (4, 3.7, 3.2)),
 )
 
+WALL_BEARINGS = (-math.pi / 2, math.pi / 2, math.pi, 0.0)
+"""Direction of each wall from the origin, about the vertical, in the order in which walls are sampled."""
 KINDS: dict[str, Kind] = {
     "kitchen": Kind(
         replace(
@@ -111,13 +113,20 @@ def is_open(values: Values) -> bool:
 
 
 def choose_yaw(values: Values, camera: Float[np.ndarray, "3"]) -> float:
-    """How a room is turned, radians: by chance, but for corridors, along which the camera looks.
+    """How a room is turned, radians: by chance, but for rooms of a kind, so that the camera sees what they are.
+
+    The first piece stands about opposite the camera, and corridors lie along its view.
 
     Args:
         values: What `Rooms.sample` returned.
         camera: Its place, world frame, the person at the origin.
     """
     yaw = float(values["yaw_deg"])  # type: ignore[arg-type]
-    if values.get("kind") != "corridor":
+    kind = values.get("kind")
+    if kind is None:
         return math.radians(yaw)
-    return math.atan2(float(camera[0]), float(camera[2])) + math.radians(yaw / 360 * 16 - 8)
+    bearing = math.atan2(float(camera[0]), float(camera[2]))
+    if kind == "corridor":
+        return bearing + math.radians(yaw / 360 * 16 - 8)
+    wall = int(values["items"][0]["wall"])  # type: ignore[index,call-overload]
+    return bearing + math.pi - WALL_BEARINGS[wall] + math.radians(yaw / 360 * 70 - 35)
