@@ -6,7 +6,7 @@ from typing import final
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from synthaug.backgrounds import Background
 from synthaug.backgrounds.picture.captions import Caption, describe, read_captions
@@ -113,7 +113,7 @@ class Panoramas(Background):
         return self._kept[name]
 
 
-def _develop(light: Panorama, exposure: float) -> Float[np.ndarray, "3 height width"]:
+def _develop(light: Float[np.ndarray, "height width 3"], exposure: float) -> UInt8[np.ndarray, "3 height width"]:
     """SRGB pixels of linear light, with film's shoulder for what is brighter than white."""
     display = 255 * (-np.expm1(-exposure * light.astype(np.float64))) ** (1 / 2.2)
     return np.ascontiguousarray((display + 0.5).astype(np.uint8).transpose(2, 0, 1))

@@ -110,12 +110,18 @@ class Rooms(Background):
         (narrow, wide), (short, long) = kind.reach
         across, along = rng.uniform(narrow, wide, 2), rng.uniform(short, long, 2)
         items = [{**_sample_item(kind.family, rng), "kind": piece} for piece in kind.always]
+        if name != "corridor":
+            items[0]["wall"] = 2 + int(rng.integers(2))  # a far one, before which there is room
         values["kind"] = name
         values["reach"] = [float(part) for part in (*across, *along)]
         values["items"] = [*items, *values["items"][: kind.items]]  # type: ignore[index]
         values["hangings"] = [] if name == "yard" else values["hangings"]
         windows = 0 if rng.uniform() >= kind.windows else 1 + int(rng.uniform() < 0.5 * kind.windows)
-        values["windows"] = [_sample_window(kind.family, rng, k, kind) for k in range(windows)]
+        # Neither window nor door take the place of what tells the kind.
+        others = [wall for wall in range(4) if wall != items[0]["wall"]]
+        sampled = [_sample_window(kind.family, rng, k, kind) for k in range(windows)]
+        values["windows"] = [{**one, "wall": others[int(rng.integers(3))]} for one in sampled]
+        values["door"] = {**values["door"], "wall": others[int(rng.integers(3))]}  # type: ignore[dict-item]
         return values
 
     def describe(self, values: Values) -> str:

@@ -117,7 +117,7 @@ def _triple(color: Float[np.ndarray, "3"]) -> tuple[float, float, float]:
 
 def look(
     light: Panorama, camera: Camera, frame: int, *, height: float, radius: float
-) -> tuple[Panorama, Float[np.ndarray, "height width"]]:
+) -> tuple[Float[np.ndarray, "height width 3"], Float[np.ndarray, "height width"]]:
     """What a camera sees, linear light, and its depth in metres.
 
     The panorama is laid on the floor and on a wall around it, as its own camera saw both: so the floor stays under

@@ -69,12 +69,12 @@ KINDS: dict[str, Kind] = {
             STUDIO, floors=(_STONE,), walls=(_TILED,), rugs=0.3, curtains=0.0, hangings=("picture",),
             furniture=("towel_rail", "washbasin", "potted_plant"), occluders=("ottoman",), heights=(2.3, 2.6),
         ),
-        ("bathtub", "washbasin", "toilet", "towel_rail"), 2, ((1.2, 1.7), (1.4, 2.1)), (1.3, 1.5),
+        ("bathtub", "washbasin", "toilet", "towel_rail"), 2, ((1.2, 1.7), (1.8, 2.2)), (1.3, 1.5),
         ((0.5, 0.7), (0.5, 0.9)), 0.7,
     ),
     "bedroom": Kind(
         replace(STUDIO, floors=(_PLANKS, _CARPET), furniture=("nightstand", "bookcase", "armchair", "floor_lamp")),
-        ("bed", "wardrobe", "nightstand"), 4, ((1.7, 2.5), (2.0, 3.0)),
+        ("bed", "wardrobe", "nightstand"), 4, ((1.7, 2.5), (3.1, 3.6)),
     ),
     "living room": Kind(
         replace(STUDIO, floors=(_PLANKS, _CARPET), rugs=0.8,
@@ -84,7 +84,7 @@ KINDS: dict[str, Kind] = {
     "office": Kind(
         replace(STUDIO, floors=(_CARPET, _PLANKS), walls=(_PAINT,), rugs=0.0, curtains=0.1,
                 furniture=("desk", "filing_cabinet", "bookcase", "potted_plant"), occluders=("ottoman",)),
-        ("desk", "whiteboard", "filing_cabinet", "desk"), 5, ((1.9, 2.8), (2.2, 3.4)),
+        ("desk", "whiteboard", "filing_cabinet", "desk"), 5, ((1.9, 2.8), (2.5, 3.4)),
     ),
     "corridor": Kind(
         replace(STUDIO, rugs=0.3, furniture=("inner_door", "shoe_bench", "coat_rack"), occluders=("ottoman",)),
