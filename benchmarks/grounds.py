@@ -7,7 +7,8 @@ people in the room itself. The last line is one JSON object, of the worst of bot
   share, the feet's distance from the true floor as a share of the person's height, and the person's height in the
   picture as a share;
 - `occlusion`: share of the people's pixels that are hidden or shown as in the room;
-- `hidden`: share that is hidden there;
+- `hidden`: share that is hidden there, where people stand behind something if they can; `hidden_right`: share of these
+  that are hidden here too;
 - `refused`: pictures in which no place to stand was found;
 - `fit`, `fit_chance`: share of clips in a fitting kind of place, by `synth/fit=words` and by chance alone. Which kinds
   fit is written down here by hand (`PROPER`), not taken from the table that chooses;
@@ -33,7 +34,7 @@ from synthaug.backgrounds.rooms import Rooms
 from synthaug.body.grounding import lower
 from synthaug.body.skeleton import JOINT, joint_positions, lowest_heights, move_motion
 from synthaug.renderers.cpu import CpuRenderer
-from synthaug.structures import Camera, Motion, Rendering, Scene
+from synthaug.structures import Camera, Motion, Rendering, Scene, Values
 from synthaug.synthesis.fitting import PlaceFit
 from synthaug.testing.cameras import example_camera
 
@@ -41,6 +42,9 @@ TALL = 1.75
 """Metres of the person whose height in the picture is compared."""
 FRAME = 160
 """Height and width in pixels of the frames in which occlusion is compared."""
+FRAMED = example_camera(frames=1, height=FRAME, width=FRAME)
+SPOTS = [(k + 0.5) / 16 for k in range(16)]
+"""Spots that are tried for one behind something, as shares of all."""
 FINE, COARSE = (0.005, 0.003), (0.03, 0.015)
 """Noise of depth as a share of it: of each pixel, and of a smooth field over the picture; a depth camera, a network."""
 
@@ -155,6 +159,7 @@ class Placed:
     tall: float
     right: int
     hidden: int
+    hidden_right: int
     pixels: int
 
 
@@ -166,11 +171,27 @@ def measure_pictures(root: Path, shots: list[Photograph], *, noise: tuple[float,
     stage = _Stage()
     found = []
     for k, shot in enumerate(shots):
-        values = {"file": f"{k:03d}.png", "zoom": 1.0, "x": 0.5, "y": 0.5, "spot": (0.31 + 0.618 * k) % 1}
-        scene = images.scene(values, example_camera(frames=1, height=FRAME, width=FRAME))
-        if scene.camera is not None:
-            found.append(_compare(stage, scene, shot))
+        name = f"{k:03d}.png"
+        if name not in images.refused:
+            values = max((_stand(name, chance) for chance in SPOTS), key=lambda one: _count_hidden(images, one))
+            found.append(_compare(stage, images.scene(values, FRAMED), shot))
     return found, len(images.refused)
+
+
+def _stand(name: str, chance: float) -> Values:
+    """A person in the middle of a picture's part, at a share of its spots."""
+    return {"file": name, "zoom": 1.0, "x": 0.5, "y": 0.5, "spot": chance}
+
+
+def _count_hidden(images: Images, values: Values) -> int:
+    """How many points from a person's feet to the hips are behind something: most pictures have such a spot."""
+    outline = images.outline(values, FRAMED)
+    assert outline.camera is not None and outline.spot is not None and outline.depth_at is not None
+    heights = torch.linspace(0.1, 1.0, 10)
+    points = torch.tensor(outline.spot) + heights[:, None] * torch.tensor([0.0, 1.0, 0.0])
+    seen = points @ outline.camera.viewmats[0, :3, :3].mT + outline.camera.viewmats[0, :3, 3]
+    pixels = (seen @ outline.camera.Ks[0].mT)[:, :2] / seen[:, 2:]
+    return int((outline.depth_at(pixels) < seen[:, 2] - 0.1).sum())
 
 
 class _Stage:
@@ -218,6 +239,7 @@ def _compare(stage: _Stage, scene: Scene, shot: Photograph) -> Placed:
         tall=abs(tall[0] / tall[1] - 1),
         right=int((both & same).sum()),
         hidden=int((both & (b.depth[0, 0] > depth)).sum()),
+        hidden_right=int((both & same & (b.depth[0, 0] > depth)).sum()),
         pixels=int(both.sum()),
     )
 
@@ -293,6 +315,7 @@ def measure_grounds(
         **{name: max(getattr(one, name) for one in found) for name in ERRORS},
         "occlusion": sum(one.right for one in found) / pixels,
         "hidden": sum(one.hidden for one in found) / pixels,
+        "hidden_right": sum(one.hidden_right for one in found) / max(sum(one.hidden for one in found), 1),
         "refused": float(refused),
         "fit": fit,
         "fit_chance": chance,

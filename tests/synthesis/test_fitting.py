@@ -4,9 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from fakes import Films, Waves, plan
 
+from synthaug.backgrounds.rooms import Rooms
+from synthaug.structures import ClipFormat
+from synthaug.synthesis import Synthesizer
 from synthaug.synthesis.fitting import NEUTRAL, PlaceFit, find_kinds, kinds_of, rate, split_words
 from synthaug.synthesis.place_words import ACTION_WORDS, KIND_WORDS
+from synthaug.synthesis.references import gather
 
 KINDS = tuple(KIND_WORDS)
 
@@ -100,3 +105,25 @@ def test_settings_and_missing_names_are_told_in_words():
             replace(PlaceFit(), **changes)
     with pytest.raises(ValueError, match="names of 3 classes or more, got 1"):
         PlaceFit(chance=0.0).assign(["cook"]).choose(2, {}, sample, describe, np.random.default_rng(0))
+
+
+def test_recipes_change_their_places_alone_and_only_where_asked(tmp_path):
+    """Chance stays what it was: a stream of its own decides which place is taken."""
+    records = Films(tmp_path).records
+    references = gather(records, Waves())
+    names = ["cook"] * (1 + max(record.label for record in records))
+
+    def recipes(fit):
+        rooms = Rooms(kinds="all")
+        settings = plan(background=rooms, fit=fit, min_shown=0.0, min_shown_half_second=0.0).name_classes(names)
+        ours = Synthesizer(settings, references, ClipFormat(num_frames=4, fps=5.0, size=48), seed=0)
+        return [ours.sample(index) for index in range(len(ours))]
+
+    without, left = recipes(None), recipes(PlaceFit(chance=1.0))
+    assert [one.digest for one in left] == [one.digest for one in without]
+    fitted = recipes(PlaceFit(chance=0.0, places=60))
+    assert [replace(one, background={}) for one in fitted] == [replace(one, background={}) for one in without]
+    # Sixty rooms of seven kinds lack a kitchen once in ten thousand; another kind is e^-6.7 times as likely each.
+    kinds = [one.background["kind"] for one in fitted]
+    assert kinds.count("kitchen") >= 0.8 * len(kinds)
+    assert recipes(PlaceFit(chance=0.0, places=60)) == fitted

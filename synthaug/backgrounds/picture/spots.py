@@ -16,7 +16,7 @@ GAP = 5
 """Cells across that are taken for seen between seen ones."""
 STEP = 0.1
 """Metres above the floor from which things are in the way: thresholds, rugs and noise are below."""
-SEEN = 0.4
+SEEN = 0.25
 """Least share of the floor about a spot that is seen as floor: the rest may be behind something nearer."""
 PERSON = 1.75
 """Metres of a person from head to foot, for whom there must be room in the picture."""

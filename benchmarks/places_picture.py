@@ -1,4 +1,4 @@
-"""Paint the picture of the page on places: `python scripts/places_picture.py [--to docs/places.jpg]`.
+"""Paint the picture of the page on places: `python -m benchmarks.places_picture [--to docs/places.jpg]`.
 
 Rooms of each kind with somebody in them, and the same people in rendered rooms that are shown as photographs with
 depth. All of it is procedural.
