@@ -173,17 +173,17 @@ def measure_pictures(root: Path, shots: list[Photograph], *, noise: tuple[float,
     for k, shot in enumerate(shots):
         name = f"{k:03d}.png"
         if name not in images.refused:
-            values = max((_stand(name, chance) for chance in SPOTS), key=lambda one: _count_hidden(images, one))
+            values = max((stand(name, chance) for chance in SPOTS), key=lambda one: count_hidden(images, one))
             found.append(_compare(stage, images.scene(values, FRAMED), shot))
     return found, len(images.refused)
 
 
-def _stand(name: str, chance: float) -> Values:
+def stand(name: str, chance: float) -> Values:
     """A person in the middle of a picture's part, at a share of its spots."""
     return {"file": name, "zoom": 1.0, "x": 0.5, "y": 0.5, "spot": chance}
 
 
-def _count_hidden(images: Images, values: Values) -> int:
+def count_hidden(images: Images, values: Values) -> int:
     """How many points from a person's feet to the hips are behind something: most pictures have such a spot."""
     outline = images.outline(values, FRAMED)
     assert outline.camera is not None and outline.spot is not None and outline.depth_at is not None

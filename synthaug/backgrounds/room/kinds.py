@@ -45,7 +45,7 @@ _TILED = Covering(
 _PAINT = Covering("flat", (("#e8e6df", "#cfd6d3"), ("#e3e7ea", "#b4c2cc"), ("#efe9dd", "#d9c6a4")), (1, 1))
 _STONE = Covering("tiles", (("#c9c0b2", "#a59d91"), ("#9aa0a0", "#80878a"), ("#b3aaa0", "#8e867d")), (0.3, 0.45), 0.6)
 _PLANKS, _CARPET = STUDIO.floors[0], STUDIO.floors[1]
-_GRASS = Covering("leaves", (("#4f6b30", "#7f9a4c"), ("#56702f", "#93a658"), ("#486433", "#6f8d48")), (1, 1))
+_GRASS = Covering("carpet", (("#5c7a38", "#5c7a38"), ("#6b8442", "#6b8442"), ("#4f7036", "#4f7036")), (1, 1))
 _FENCE = Covering("ribs", (("#8d6b48", "#8d6b48"), ("#a88d6c", "#a88d6c"), ("#6f5a46", "#6f5a46")), (0.12, 0.16))
 _DAY = (
     Lighting((9, 9.4, 10), (0.93, 1.0, 1.08), (0.24, 0.33, 0.2), (0, 0, 0), (0, 0, 0)),
@@ -59,7 +59,7 @@ KINDS: dict[str, Kind] = {
     "kitchen": Kind(
         replace(
             STUDIO, floors=(_STONE, _PLANKS), walls=(_PAINT, _TILED), rugs=0.0, curtains=0.3,
-            furniture=("fridge", "dining_table", "potted_plant", "sideboard"), occluders=("ottoman",),
+            furniture=("dining_table", "potted_plant", "sideboard"), occluders=("ottoman",),
             cloths=("#d9cdb8", "#ece7dd", "#7c8794", "#51644f", "#a8503f", "#5f7f86"),
         ),
         ("kitchen_units", "fridge", "dining_table"), 4, ((1.5, 2.2), (1.8, 2.8)), (1.0, 1.1), ((0.8, 1.1), (0.8, 1.4)),
