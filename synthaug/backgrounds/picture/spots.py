@@ -61,7 +61,7 @@ def find_spots(
     blocked = 9 * things > 2.5
     clear = distance_transform_edt(~blocked) * CELL > free + 0.5 * CELL
     # A pixel of far floor is longer than a cell: what lies between two seen cells is seen.
-    closed = binary_closing(np.pad(seen, GAP), np.ones((GAP, GAP)))[GAP:-GAP, GAP:-GAP]
+    closed = binary_closing(np.pad(seen, GAP), np.ones((GAP, GAP), bool))[GAP:-GAP, GAP:-GAP]
     share = uniform_filter(closed.astype(float), size=max(int(2 * free / CELL), 3), mode="constant")
     i, j = np.nonzero(clear & (share >= SEEN))
     spots = np.stack([(i + 0.5) * CELL - REACH, -(j + 0.5) * CELL], axis=1)
