@@ -81,6 +81,14 @@ class Background(ABC):
         """
         return Outline.of(self.scene(values, camera))
 
+    def describe(self, values: Values) -> str:
+        """Words for what the place is, such as "kitchen", by which places that fit a class are found; none if unknown.
+
+        Args:
+            values: What `sample` returned.
+        """
+        return ""
+
     def frame(self, values: Values, camera: Camera, points: Float[Tensor, "point 3"]) -> Values:
         """The same values, framed so that these points are in the picture, as far as it reaches.
 

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Bool, UInt8
 
 from synthaug.backgrounds import Background, NoSceneError, Outline
+from synthaug.backgrounds.picture.lighting import light_of
 from synthaug.backgrounds.plate.extraction import Effort, Film, find_silhouettes
 from synthaug.backgrounds.plate.filling import spread
 from synthaug.backgrounds.plate.removal import Uncovered
@@ -26,7 +27,7 @@ from synthaug.backgrounds.plate.scenes import (
     sort_films,
 )
 from synthaug.backgrounds.plate.silhouettes import Segmenter
-from synthaug.backgrounds.plates import light_of, read_picture
+from synthaug.backgrounds.plates import read_picture
 from synthaug.files import digest_of, read_npz, user_cache, write_atomic
 from synthaug.progress import track
 from synthaug.structures import Camera, Record, Reference, Scene, Values

@@ -33,6 +33,10 @@ class Flat(Background):
         """Values of a picture."""
         return self.inner.sample(rng)
 
+    def describe(self, values: Values) -> str:
+        """What the picture shows."""
+        return self.inner.describe(values)
+
     def outline(self, values: Values, camera: Camera) -> Outline:
         """A picture without depth hides nobody."""
         return Outline()

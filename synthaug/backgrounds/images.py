@@ -1,41 +1,96 @@
-"""Pictures from a folder, cropped at random."""
+"""Pictures from a folder: cropped at random or, with depth beside them, places with a floor to stand on."""
 
 import hashlib
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import final
 
 import cv2
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
+from torch import Tensor
 
 from synthaug.backgrounds import Background, Outline
-from synthaug.structures import Camera, Scene, Values
+from synthaug.backgrounds.picture.captions import Caption, describe, read_captions
+from synthaug.backgrounds.picture.depths import find_depth, is_depth
+from synthaug.backgrounds.picture.grounds import VERSION, Ground, camera_of
+from synthaug.backgrounds.picture.lighting import light_of
+from synthaug.backgrounds.picture.standing import (
+    Look,
+    Shot,
+    StandingPicture,
+    choose_view,
+    look_at,
+    move_view,
+    read_standing,
+    shoot,
+)
+from synthaug.progress import track
+from synthaug.structures import Camera, Record, Reference, Scene, Values
+
+logger = logging.getLogger(__name__)
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """File endings of pictures, in either case."""
+DEPTHS = ("auto", "metric", "relative", "none")
+"""What depth maps may be said to hold."""
 KEPT_BYTES = 16 * 2**20
 """Memory for decoded pictures in each process: about a hundred at 112 px."""
 
 
 @final
 class Images(Background):
-    """Pictures from a folder and the folders in it, cropped at random, never stretched.
+    """Pictures from a folder and the folders in it, never stretched.
+
+    A picture with a depth map beside it (`x.depth.png` or `x.depth.npy` for `x.jpg`) is a place: its floor, the
+    camera's height, pitch and roll are found in the depth, people stand on free floor in true size, hidden by what is
+    nearer. What shows no floor, or has a map that says nothing, is shown flat, like all pictures without depth: cropped
+    at random, behind a person who stays where the reference's camera saw them. `refused` says why.
 
     Every file is opened once at construction; what cannot be read is left out and counted in `quarantine`.
+    A table `captions.csv` in the folder may say for each file what it shows, how wide it is, and what its depth map
+    holds, see `picture.captions`.
 
     Args:
         root: The folder.
         zoom: Largest magnification beyond the crop that just fills the frame.
+        depth: What depth maps hold: "metric" (16-bit PNG in millimetres, or .npy in metres), "relative" (inverse depth
+            of unknown scale and shift; sizes are then known to an eighth); "auto" recognises each; "none" leaves them
+            unread.
+        fov_deg: Degrees that the longer side of a picture is wide, where neither table nor camera say.
+        free: Metres around a spot in which nothing stands.
+        light: Whether people in pictures with depth take on their brightness and tint: 0 not at all, 1 fully.
     """
 
-    def __init__(self, root: str | Path, zoom: float | int = 1.5) -> None:
+    def __init__(
+        self,
+        root: str | Path,
+        zoom: float | int = 1.5,
+        depth: str = "auto",
+        fov_deg: float | int = 60,
+        free: float | int = 0.5,
+        light: float | int = 0.5,
+    ) -> None:
         if zoom < 1:
             raise ValueError(f"Expected zoom to be 1 or more, got {zoom}. zoom=1 shows as much of a picture as fits.")
+        if depth not in DEPTHS:
+            raise ValueError(f"Expected depth to be one of {DEPTHS}, got {depth!r}. Set synth.background.depth.")
+        if not 10 <= fov_deg <= 150 or not 0.1 <= free <= 3 or not 0 <= light <= 1:
+            raise ValueError(
+                "Expected fov_deg from 10 to 150, free from 0.1 to 3 metres and light in 0..1, got "
+                f"fov_deg={fov_deg}, free={free}, light={light}. Set them under synth.background."
+            )
         self.root = Path(root).expanduser()
         self.zoom = float(zoom)
+        self.look = Look(depth, float(fov_deg), float(free))
+        self.light = float(light)
         self.quarantine: dict[str, str] = {}
         self._kept: dict[tuple[str, int, int], np.ndarray] = {}
+        self._standing: dict[str, StandingPicture] = {}
+        self._grounds: dict[str, Ground | str] = {}
         found = self._list_files()
         self.files = [name for name in found if self._check_readable(name)]
         if not self.files:
@@ -43,36 +98,108 @@ class Images(Background):
                 f"Expected root='{self.root}' to hold a readable picture, got {len(found)} that cannot be read "
                 f"({next(iter(self.quarantine.items()))}). Copy them again."
             )
-        # Sizes and not contents: a cache key must not cost reading gigabytes.
-        listing = repr([(name, (self.root / name).stat().st_size) for name in self.files])
-        self._fingerprint = f"images/{hashlib.blake2b(listing.encode(), digest_size=16).hexdigest()}"
+        self.captions = read_captions(self.root)
+        maps = {name: find_depth(self.root / name) for name in self.files} if depth != "none" else {}
+        self.depths = {name: path for name, path in maps.items() if path is not None}
+        self._fingerprint = self._digest()
 
     @property
     def fingerprint(self) -> str:
-        """Changes with the names and sizes of the files."""
+        """Changes with the names and sizes of the files, and with how depth is read."""
         return self._fingerprint
 
+    @property
+    def refused(self) -> dict[str, str]:
+        """Pictures whose depth gives no ground, and why; all are known after `prepare`."""
+        return {name: found for name, found in self._grounds.items() if isinstance(found, str)}
+
     def sample(self, rng: np.random.Generator) -> Values:
-        """A file, and size and place of the crop: zoom, and x and y from 0 (left, top) to 1 (right, bottom)."""
+        """A file, and size and place of the crop: zoom, and x and y from 0 (left, top) to 1 (right, bottom).
+
+        Of pictures with depth also which free spot: a share of all.
+        """
         name = self.files[int(rng.integers(len(self.files)))]
         x, y = rng.uniform(size=2)
-        return {"file": name, "zoom": float(rng.uniform(1, self.zoom)), "x": float(x), "y": float(y)}
+        values: Values = {"file": name, "zoom": float(rng.uniform(1, self.zoom)), "x": float(x), "y": float(y)}
+        if name in self.depths:
+            values["spot"] = float(rng.uniform())
+        return values
+
+    def describe(self, values: Values) -> str:
+        """The picture's caption, or else the names of its folders."""
+        return describe(str(values["file"]), self.captions)
 
     def outline(self, values: Values, camera: Camera) -> Outline:
-        """A picture without depth hides nobody."""
-        return Outline()
+        """Camera, spot and depth of a picture with depth; a picture without hides nobody."""
+        ground = self._find_ground(values)
+        if ground is None:
+            return Outline()
+        shot = self._shoot(values, ground, camera)
+        return Outline.of(Scene(torch.empty(0, 3, camera.height, camera.width, dtype=torch.uint8), shot.camera,
+                                shot.spot, shot.depth))  # fmt: skip
+
+    def frame(self, values: Values, camera: Camera, points: Float[Tensor, "point 3"]) -> Values:
+        """A picture with depth has its crop moved as little as shows these points; all else is unchanged."""
+        ground = self._find_ground(values)
+        if ground is None:
+            return values
+        view = choose_view(ground, values, (camera.height, camera.width))
+        moved = move_view(view, camera_of(ground, view, (camera.height, camera.width)), points)
+        return values if moved is None else {**values, "window": list(moved)}
 
     def scene(self, values: Values, camera: Camera) -> Scene:
-        """The sampled crop, in every frame.
+        """The sampled crop, in every frame: with its camera, floor and depth where these are known.
 
         Raises:
             FileNotFoundError: If the file is missing or broken.
         """
+        ground = self._find_ground(values)
+        if ground is not None:
+            shot = self._shoot(values, ground, camera)
+            frame = torch.from_numpy(np.ascontiguousarray(shot.picture.transpose(2, 0, 1)))
+            light = None if self.light == 0 else light_of(shot.level, self.light)
+            frames = frame[None].repeat(len(camera.viewmats), 1, 1, 1)
+            return Scene(frames, shot.camera, shot.spot, shot.depth, light)
         picture = self._picture(str(values["file"]), camera.height, camera.width)
         zoom, x, y = (float(values[name]) for name in ("zoom", "x", "y"))  # type: ignore[arg-type]
         part = crop(picture, camera.height, camera.width, place=(zoom, x, y))
         frame = torch.from_numpy(np.ascontiguousarray(part[:, :, ::-1].transpose(2, 0, 1)))
         return Scene(frames=frame[None].repeat(len(camera.viewmats), 1, 1, 1))
+
+    def prepare(self, films: Sequence[tuple[Record, Reference]]) -> Background:
+        """The same pictures, whose floors are looked for before workers fork; a warning counts those without."""
+        for name in track(self.depths, "Finding floors"):
+            self._find_ground({"file": name})
+        if self.refused:
+            name, reason = next(iter(self.refused.items()))
+            logger.warning(
+                "%d of %d pictures with depth give no place to stand and are shown flat. The first, %s: %s",
+                len(self.refused), len(self.depths), name, reason,
+            )  # fmt: skip
+        return self
+
+    def _find_ground(self, values: Values) -> Ground | None:
+        """The ground of a picture with depth, found once; None where people stand before a flat picture."""
+        name = str(values["file"])
+        if name not in self.depths:
+            return None
+        if name not in self._grounds:
+            caption = self.captions.get(name, Caption())
+            self._grounds[name] = look_at(self.root / name, self.depths[name], caption, self.look)
+        found = self._grounds[name]
+        return None if isinstance(found, str) else found
+
+    def _shoot(self, values: Values, ground: Ground, camera: Camera) -> Shot:
+        name = str(values["file"])
+        if name not in self._standing:
+            while sum(one.nbytes for one in self._standing.values()) > KEPT_BYTES:
+                self._standing.pop(next(iter(self._standing)))
+            self._standing[name] = read_standing(self.root / name, self.depths[name], ground)
+        shot = shoot(self._standing[name], ground, values, (camera.height, camera.width))
+        count = len(camera.viewmats)
+        still = Camera(shot.camera.viewmats.repeat(count, 1, 1), shot.camera.Ks.repeat(count, 1, 1), camera.width,
+                       camera.height)  # fmt: skip
+        return replace(shot, camera=still)
 
     def _picture(self, name: str, height: int, width: int) -> UInt8[np.ndarray, "rows columns 3"]:
         """The picture, no larger than frames of this size can show, kept for the next time.
@@ -98,6 +225,14 @@ class Images(Background):
         self._kept[name, height, width] = picture
         return picture
 
+    def _digest(self) -> str:
+        # Sizes and not contents: a cache key must not cost reading gigabytes.
+        listing = repr([(name, (self.root / name).stat().st_size) for name in self.files])
+        if self.depths:
+            maps = [(name, path.name, path.stat().st_size) for name, path in self.depths.items()]
+            listing += repr((VERSION, self.look, self.light, maps, sorted(self.captions.items())))
+        return f"images/{hashlib.blake2b(listing.encode(), digest_size=16).hexdigest()}"
+
     def _list_files(self) -> list[str]:
         if not self.root.is_dir():
             raise FileNotFoundError(
@@ -105,7 +240,7 @@ class Images(Background):
                 f"{', '.join(SUFFIXES)}, or choose synth/background=rooms."
             )
         paths = (path for path in self.root.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-        found = sorted(path.relative_to(self.root).as_posix() for path in paths)
+        found = sorted(path.relative_to(self.root).as_posix() for path in paths if not is_depth(path))
         if not found:
             raise FileNotFoundError(
                 f"Expected root='{self.root}' to hold files ending in {', '.join(SUFFIXES)}, got none. "

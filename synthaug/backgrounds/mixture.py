@@ -47,6 +47,11 @@ class Mixture(Background):
         name = names[int(rng.choice(len(names), p=shares / shares.sum()))]
         return {"part": name, "values": self.parts[name].sample(rng)}
 
+    def describe(self, values: Values) -> str:
+        """What the sampled part says."""
+        part, own = self._find_part(values)
+        return part.describe(own)
+
     def scene(self, values: Values, camera: Camera) -> Scene:
         """The scene of the sampled part.
 

@@ -75,6 +75,10 @@ class Places(Background):
         """Values of what is built at a place; the place's number alone decides them."""
         return self.inner.sample(np.random.default_rng([self.seed, number, 1]))
 
+    def describe(self, values: Values) -> str:
+        """What is built at the place."""
+        return self.inner.describe(self.contents(_number_of(values)))
+
     def scene(self, values: Values, camera: Camera) -> Scene:
         """The place from its own view, with the frames and size of `camera`, which is otherwise ignored.
 

@@ -14,13 +14,14 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from synthaug.backgrounds import Background, NoSceneError, Outline
+from synthaug.backgrounds.picture.lighting import light_of
 from synthaug.backgrounds.plate.extraction import Effort, Film
 from synthaug.backgrounds.plate.scenes import VERSION, EmptyScene, EmptyScenes, choose_network, sort_films
 from synthaug.body.grounding import TOLERANCE, floor_offsets, stature
 from synthaug.body.skeleton import mean_skeleton
 from synthaug.cameras import find_shift
 from synthaug.files import digest_of, user_cache
-from synthaug.structures import Camera, Light, Motion, Record, Reference, Scene, Values
+from synthaug.structures import Camera, Motion, Record, Reference, Scene, Values
 
 logger = logging.getLogger(__name__)
 
@@ -311,17 +312,3 @@ def _window_of(values: Values) -> tuple[int, int] | None:
     assert isinstance(window, list)
     left, top = window
     return int(left), int(top)
-
-
-def light_of(level: tuple[float, float, float], share: float, *, darkest: float = 0.6) -> Light:
-    """An even light of a plate's brightness and tint: neutral where the plate's mean is a middle grey of 0.45.
-
-    Args:
-        level: The plate's mean colour.
-        share: How much of it people take on.
-        darkest: Least factor on their colours.
-    """
-    red, green, blue = (min(max((part / 0.45) ** share, darkest), 1.25) for part in level)
-    color = (red, green, blue)
-    ground = (0.8 * red, 0.8 * green, 0.8 * blue)
-    return Light(direction=(0.0, 1.0, 0.0), key=(0.12 * red, 0.12 * green, 0.12 * blue), sky=color, ground=ground)

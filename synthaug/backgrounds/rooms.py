@@ -17,6 +17,7 @@ from torch import Tensor
 
 from synthaug.backgrounds import Background, Outline
 from synthaug.backgrounds.room.families import FAMILIES, Covering, Family
+from synthaug.backgrounds.room.kinds import KINDS, Kind
 from synthaug.backgrounds.room.layout import RoomPlan, lay_out
 from synthaug.backgrounds.room.lights import RoomArray, light_room, stack_room
 from synthaug.backgrounds.room.raycasting import render_picture, trace_points, trace_surfaces
@@ -40,9 +41,19 @@ class Rooms(Background):
         occluders: Share of rooms with a low table or similar in front of the person.
         free: Radius in metres around the origin that stays empty.
         samples: Rays along each side of a pixel.
+        kinds: Of which kinds rooms are, all alike: kitchen, bathroom, bedroom, living room, office, corridor, yard.
+            They have what tells them apart; "all" takes every kind. None gives homes of no particular kind, or those of
+            the family `street`, which has no kinds.
     """
 
-    def __init__(self, family: str = "studio", occluders: float = 0.08, free: float = 1.0, samples: int = 2) -> None:
+    def __init__(
+        self,
+        family: str = "studio",
+        occluders: float = 0.08,
+        free: float = 1.0,
+        samples: int = 2,
+        kinds: str | Sequence[str] | None = None,
+    ) -> None:
         if family not in FAMILIES:
             raise ValueError(
                 f"Expected family to be one of {sorted(FAMILIES)}, got '{family}'. Set synth.background.family."
@@ -52,6 +63,7 @@ class Rooms(Background):
                 "Expected occluders to be a share in 0..1, free a radius of 0 or more and samples at least 1, got "
                 f"occluders={occluders}, free={free}, samples={samples}. Set them under synth.background."
             )
+        self.kinds = _check_kinds(kinds, family)
         self.family = family
         self.occluders = occluders
         self.free = free
@@ -64,7 +76,11 @@ class Rooms(Background):
 
     def sample(self, rng: np.random.Generator) -> Values:
         """The whole room, by name, colour and measure."""
-        family = FAMILIES[self.family]
+        if self.kinds:
+            return self._sample_kind(_choose(self.kinds, rng), rng)
+        return self._sample_room(FAMILIES[self.family], rng)
+
+    def _sample_room(self, family: Family, rng: np.random.Generator) -> Values:
         light = int(rng.integers(len(family.lights)))
         lamp: list[Plain] = [float(part) for part in rng.uniform(-0.5, 0.5, 2)]
         return {
@@ -86,6 +102,31 @@ class Rooms(Background):
             "occluder": _sample_occluder(family, rng) if rng.uniform() < self.occluders else None,
             "seed": int(rng.integers(1 << 16)),
         }
+
+    def _sample_kind(self, name: str, rng: np.random.Generator) -> Values:
+        """A room of one kind: one of no kind with its own tables, and then what is peculiar to it."""
+        kind = KINDS[name]
+        values = self._sample_room(kind.family, rng)
+        (narrow, wide), (short, long) = kind.reach
+        across, along = rng.uniform(narrow, wide, 2), rng.uniform(short, long, 2)
+        items = [{**_sample_item(kind.family, rng), "kind": piece} for piece in kind.always]
+        if name != "corridor":
+            items[0]["wall"] = 2 + int(rng.integers(2))  # a far one, before which there is room
+        values["kind"] = name
+        values["reach"] = [float(part) for part in (*across, *along)]
+        values["items"] = [*items, *values["items"][: kind.items]]  # type: ignore[index]
+        values["hangings"] = [] if name == "yard" else values["hangings"]
+        windows = 0 if rng.uniform() >= kind.windows else 1 + int(rng.uniform() < 0.5 * kind.windows)
+        # Neither window nor door take the place of what tells the kind.
+        others = [wall for wall in range(4) if wall != items[0]["wall"]]
+        sampled = [_sample_window(kind.family, rng, k, kind) for k in range(windows)]
+        values["windows"] = [{**one, "wall": others[int(rng.integers(3))]} for one in sampled]
+        values["door"] = {**values["door"], "wall": others[int(rng.integers(3))]}  # type: ignore[dict-item]
+        return values
+
+    def describe(self, values: Values) -> str:
+        """The kind of the room."""
+        return str(values.get("kind", ""))
 
     def scene(self, values: Values, camera: Camera) -> Scene:
         """The room through this camera, which comes back with it.
@@ -156,7 +197,7 @@ def _rotate_light(light: Light, yaw: float) -> Light:
     return Light((cos * x + sin * z, y, -sin * x + cos * z), light.key, light.sky, light.ground)
 
 
-_PARTS = ("layout", "lights", "families", "furniture", "textures", "raycasting")
+_PARTS = ("layout", "openings", "kinds", "fittings", "lights", "families", "furniture", "textures", "raycasting")
 
 
 @functools.cache
@@ -166,6 +207,19 @@ def _source_digest() -> str:
     for name in ("rooms", *(f"room/{part}" for part in _PARTS)):
         digest.update((Path(__file__).parent / f"{name}.py").read_bytes())
     return digest.hexdigest()
+
+
+def _check_kinds(kinds: str | Sequence[str] | None, family: str) -> tuple[str, ...]:
+    """The kinds that are asked for; none for rooms of no particular kind."""
+    if kinds is None:
+        return ()
+    wanted = tuple(KINDS) if kinds == "all" else (kinds,) if isinstance(kinds, str) else tuple(kinds)
+    if not wanted or not set(wanted) <= set(KINDS) or family != "studio":
+        raise ValueError(
+            f"Expected kinds to be null, all, or of {sorted(KINDS)}, with family=studio, got kinds={kinds!r} with "
+            f"family={family!r}. Set synth.background.kinds."
+        )
+    return wanted
 
 
 def _choose(options: Sequence[str], rng: np.random.Generator) -> str:
@@ -186,7 +240,17 @@ def _sample_covering(options: Sequence[Covering], rng: np.random.Generator) -> V
     }
 
 
-def _sample_window(family: Family, rng: np.random.Generator, turn: int) -> Values:
+def _sample_window(family: Family, rng: np.random.Generator, turn: int, kind: Kind | None = None) -> Values:
+    if kind is not None:
+        high, wide = kind.glass
+        return {
+            "wall": int(rng.integers(4)),
+            "along": float(rng.uniform()),
+            "width": float(rng.uniform(*wide)),
+            "sill": float(rng.uniform(*kind.sill)),
+            "height": float(rng.uniform(*high)),
+            "curtain": _choose(family.cloths, rng) if rng.uniform() < family.curtains else None,
+        }
     return {
         "wall": int(rng.integers(4)) if turn == 0 else int(rng.integers(4)),
         "along": float(rng.uniform()),

@@ -16,7 +16,7 @@ from synthaug.structures import Actor, ClipFormat, Recipe, Record, Values
 from synthaug.synthesis.performances import Performances
 from synthaug.synthesis.settings import Synthesis
 
-_SLOTS, _CAST, _RECIPES, _MIRROR, _SWAP = 1, 2, 3, 4, 5
+_SLOTS, _CAST, _RECIPES, _MIRROR, _SWAP, _FIT = 1, 2, 3, 4, 5, 9
 """Random streams: sampling from one never changes another."""
 MAX_BLEND_DISTANCE = 0.08
 """Metres between joints, root mean square, up to which two performances are similar enough to blend. More distant
@@ -229,8 +229,9 @@ class RecipeSampler:
         """Recipes of a slot, one after the other from one stream."""
         rng = np.random.default_rng([self.seed, _RECIPES, generation, slot.number])
         chance = np.random.default_rng([self.seed, _SWAP, generation, slot.number]).random()
+        fitting = np.random.default_rng([self.seed, _FIT, generation, slot.number])
         while True:
-            recipe = self._sample_recipe(slot, generation, rng)
+            recipe = self._fit_place(self._sample_recipe(slot, generation, rng), fitting)
             yield self._stay(recipe) if chance < self.synthesis.swap else recipe
 
     def _sample_recipe(self, slot: Slot, generation: int, rng: np.random.Generator) -> Recipe:
@@ -252,6 +253,14 @@ class RecipeSampler:
             size=(self.clip.size, self.clip.size),
             lineage={**self.lineage, "index": slot.number, "generation": generation, "subject": record.subject},
         )
+
+    def _fit_place(self, recipe: Recipe, rng: np.random.Generator) -> Recipe:
+        """The recipe in a place that fits its class; as it is where any place will do."""
+        fit, background = self.synthesis.fit, self.synthesis.background
+        if fit is None:
+            return recipe
+        place = fit.choose(recipe.label, recipe.background, background.sample, background.describe, rng)
+        return replace(recipe, background=place)
 
     def _stay(self, recipe: Recipe) -> Recipe:
         """The recipe in the film, place and view that its motion is from; as it is where that film cannot be emptied.

@@ -14,6 +14,7 @@ from synthaug.sensors import Sensor
 from synthaug.structures import Record, Reference
 from synthaug.synthesis.caching import RenderCache
 from synthaug.synthesis.exclusions import Exclusions, read_exclusions
+from synthaug.synthesis.fitting import PlaceFit
 from synthaug.synthesis.visibility import Threshold
 
 
@@ -49,6 +50,7 @@ class Synthesis:
             hidden neither by the place nor by other people. Recipes below are sampled again; 0 takes them all.
         min_shown_half_second: The same for any half second of a clip.
         max_tries: How often a recipe is sampled before its clip is left out.
+        fit: Takes places that fit the class; None takes any.
         exclude: File that names motions and clips to leave out, as `synthaug gallery` saves it; None leaves out none.
             No recipe performs a motion that it names; a clip that it names is sampled again. All other recipes stay as
             they are. A cap (`per_class`) is filled up with clips that it had left out.
@@ -77,6 +79,7 @@ class Synthesis:
     min_shown: float = 0.7
     min_shown_half_second: float = 0.5
     max_tries: int = 20
+    fit: PlaceFit | None = None
     exclude: str | None = None
     cache: RenderCache | None = field(default_factory=RenderCache)
 
@@ -132,6 +135,10 @@ class Synthesis:
         film = self.film if self.film is None or self.swap == 0 else self.film.prepare(films)
         avatar = self.avatar.prepare(films)
         return replace(self, background=self.background.prepare(films), avatar=avatar, film=film)
+
+    def name_classes(self, classes: Sequence[str]) -> "Synthesis":
+        """The same with what depends on the names of the classes, by label: the places that fit them."""
+        return self if self.fit is None else replace(self, fit=self.fit.assign(classes))
 
     @property
     def places(self) -> tuple[Background, ...]:

@@ -8,8 +8,11 @@ from typing import TypeAlias
 import numpy as np
 from jaxtyping import Float
 
-from synthaug.backgrounds.room.families import FAMILIES, Family, Lighting
+from synthaug.backgrounds.room.families import Lighting
+from synthaug.backgrounds.room.fittings import FITTINGS
 from synthaug.backgrounds.room.furniture import BUILDERS, TUBE, Material, PieceStyle, Solid, box
+from synthaug.backgrounds.room.kinds import choose_yaw, find_family, is_open
+from synthaug.backgrounds.room.openings import SIDES, Corner, Window, place_windows, span_of
 from synthaug.backgrounds.room.textures import MATERIAL_COLUMNS, PATTERNS
 from synthaug.structures import Camera, Values
 
@@ -17,15 +20,14 @@ MARGIN = 0.45
 """Least distance in metres between a camera and the nearest wall: an arm that holds it."""
 MAX_HIDDEN = 0.62
 """Height in metres up to which an occluder may hide the person: the lower thighs."""
+PIECES = {**BUILDERS, **FITTINGS}
+"""Builders of all rooms, by name."""
 TRIES = 7
 """Places along the walls that are tried before a piece is left out."""
-SIDES = (0, 1, 4, 5)
-"""Faces of the four walls in `raycasting`: -x, +x, -z, +z."""
 TURNS = {0: math.pi / 2, 1: -math.pi / 2, 4: 0.0, 5: math.pi}
 """Turn that makes a piece look into the room from each wall."""
 
 
-Corner: TypeAlias = tuple[float | int, float | int, float | int]
 Rectangle: TypeAlias = tuple[float, float, float, float]
 
 
@@ -62,17 +64,6 @@ class PlacedPiece:
         corners = [(cos * x + sin * z, cos * z - sin * x) for x in (low[0], high[0]) for z in (low[2], high[2])]
         xs, zs = zip(*corners, strict=True)
         return self.x + min(xs), self.z + min(zs), self.x + max(xs), self.z + max(zs)
-
-
-@dataclass(frozen=True)
-class Window:
-    """A window: face of its wall, left and right end along it, sill and top, metres."""
-
-    face: int
-    left: float
-    right: float
-    sill: float
-    top: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,13 +139,14 @@ def lay_out(values: Values, camera: Camera, *, free: float) -> RoomPlan:
     Raises:
         ValueError: If the camera is under the floor.
     """
-    family = FAMILIES[str(values["family"])]
-    yaw = math.radians(_f(values["yaw_deg"]))
+    family = find_family(values)
+    yaw = choose_yaw(values, _positions(camera)[0])
     cameras = _positions(camera) @ _about_y(-yaw).T
     low, high = _shell(values, cameras)
-    windows = _place_windows(values, low, high)
-    space = _FreeSpace(low, high, windows, cameras, free)
-    pieces = _furnish(values, family, space)
+    windows = place_windows(values, low, high)
+    # Trees may rise over a fence.
+    space = _FreeSpace(low, high, () if is_open(values) else windows, cameras, free)
+    pieces = _furnish(values, space)
     light: dict = values["light"]  # type: ignore[assignment]
     bearing, above = (math.radians(_f(part)) for part in light["sun"])
     lighting = family.lights[int(light["kind"])]
@@ -165,7 +157,7 @@ def lay_out(values: Values, camera: Camera, *, free: float) -> RoomPlan:
         high=high,
         materials=_material_rows(values),
         windows=windows,
-        pieces=(*pieces, _ceiling_lamp(light["lamp"], low, high)),
+        pieces=tuple(pieces) if is_open(values) else (*pieces, _ceiling_lamp(light["lamp"], low, high)),
         lamps=_list_lamps(light["lamp"], pieces, low, high),
         lighting=lighting,
         sun=(math.cos(above) * math.sin(bearing), math.sin(above), math.cos(above) * math.cos(bearing)),
@@ -198,27 +190,6 @@ def _shell(values: Values, cameras: Float[np.ndarray, "time 3"]) -> tuple[Corner
     low = (min(-reach[0], float(lows[0])), 0.0, min(-reach[2], float(lows[2])))
     top = max(_f(values["height"]), float(highs[1]))
     return low, (max(reach[1], float(highs[0])), top, max(reach[3], float(highs[2])))
-
-
-def _span(face: int, low: Corner, high: Corner) -> tuple[float, float]:
-    """Start and end of a wall along its axis."""
-    axis = 2 if face < 2 else 0
-    return low[axis], high[axis]
-
-
-def _place_windows(values: Values, low: Corner, high: Corner) -> tuple[Window, ...]:
-    found: list[Window] = []
-    for choice in values["windows"]:  # type: ignore[union-attr]
-        face = SIDES[int(choice["wall"])]  # type: ignore[index,call-overload]
-        start, end = _span(face, low, high)
-        width = min(_f(choice["width"]), end - start - 0.8)  # type: ignore[index,call-overload]
-        left = start + 0.4 + _f(choice["along"]) * (end - start - 0.8 - width)  # type: ignore[index,call-overload]
-        sill = _f(choice["sill"])  # type: ignore[index,call-overload]
-        top = min(sill + _f(choice["height"]), high[1] - 0.2)  # type: ignore[index,call-overload]
-        window = Window(face, left, left + width, sill, top)
-        if all(other.face != face for other in found):
-            found.append(window)
-    return tuple(found)
 
 
 def _material_rows(values: Values) -> Float[np.ndarray, "8 11"]:
@@ -311,7 +282,7 @@ def _stand_against(solids: list[Solid], face: int, along: float, low: Corner, hi
     return PlacedPiece(tuple(solids), x, z, TURNS[face])
 
 
-def _furnish(values: Values, family: Family, space: _FreeSpace) -> list[PlacedPiece]:
+def _furnish(values: Values, space: _FreeSpace) -> list[PlacedPiece]:
     """Place the door first, then furniture in the sampled order, then pictures, then the occluder."""
     door: dict = values["door"]  # type: ignore[assignment]
     items: list[dict] = values["items"]  # type: ignore[assignment]
@@ -322,9 +293,7 @@ def _furnish(values: Values, family: Family, space: _FreeSpace) -> list[PlacedPi
     swing = [_reserve_swing(piece) for piece in flat]
     standing: list[PlacedPiece] = []
     for choice in items:
-        standing += _place_along_wall(
-            BUILDERS[choice["kind"]](_piece_style(choice)), choice, space, [*swing, *standing]
-        )
+        standing += _place_along_wall(PIECES[choice["kind"]](_piece_style(choice)), choice, space, [*swing, *standing])
     for choice in hangings:
         flat += _hang(choice, space, [*flat, *standing])
     curtains = [piece for window in space.windows for piece in _hang_curtains(window, choices, space)]
@@ -341,7 +310,7 @@ def _place_along_wall(
     for k in range(TRIES):
         # From wall to wall in turn; the golden ratio spreads the tries along each.
         face = SIDES[(int(choice["wall"]) + k // 2) % 4]
-        start, end = _span(face, space.low, space.high)
+        start, end = span_of(face, space.low, space.high)
         room = end - start - (right - left) - 0.04
         if room <= 0:
             continue
@@ -354,7 +323,7 @@ def _place_along_wall(
 
 def _place_door(choice: dict, space: _FreeSpace) -> list[PlacedPiece]:
     face = SIDES[int(choice["wall"])]
-    start, end = _span(face, space.low, space.high)
+    start, end = span_of(face, space.low, space.high)
     place = start + 0.6 + _f(choice["along"]) * (end - start - 1.2)
     if space.covers_window(face, place - 0.5, place + 0.5, 2.1):
         return []
@@ -371,7 +340,7 @@ def _reserve_swing(door: PlacedPiece) -> PlacedPiece:
 
 def _hang(choice: dict, space: _FreeSpace, others: list[PlacedPiece]) -> list[PlacedPiece]:
     face = SIDES[int(choice["wall"])]
-    start, end = _span(face, space.low, space.high)
+    start, end = span_of(face, space.low, space.high)
     width, height, middle = _f(choice["width"]), _f(choice["height"]), _f(choice["middle"])
     place = start + 0.2 + width / 2 + _f(choice["along"]) * max(end - start - width - 0.4, 0)
     surface = Material(choice["pattern"], choice["color"], fitted=1, seed=int(choice["seed"]))
@@ -407,7 +376,7 @@ def _place_occluder(choice: dict, space: _FreeSpace, others: list[PlacedPiece]) 
     line = np.array([-eye[0], -eye[2]])
     distance = float(np.hypot(*line))
     share = _f(choice["share"])
-    solids = BUILDERS[choice["kind"]](_piece_style(choice))
+    solids = PIECES[choice["kind"]](_piece_style(choice))
     x, z = eye[[0, 2]] + share * line + _f(choice["beside"]) * np.array([-line[1], line[0]]) / max(distance, 1e-6)
     piece = PlacedPiece(tuple(solids), float(x), float(z), math.radians(_f(choice["turn_deg"])))
     top = piece.bounds[1][1]

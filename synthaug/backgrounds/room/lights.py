@@ -79,7 +79,7 @@ def stack_room(plan: RoomPlan, *, lit: bool = True) -> RoomArray:
         SOLIDS: solids,
         PIECES: pieces,
         MATERIALS: materials,
-        WINDOWS: [[w.face, w.left, w.right, w.sill, w.top] for w in plan.windows],
+        WINDOWS: np.reshape([[w.face, w.left, w.right, w.sill, w.top, w.open] for w in plan.windows], (-1, 6)),
         LAMPS: [[*lamp[:4], *(lamp[4] * part for part in lighting.lamp)] for lamp in plan.lamps],
         SKY: [
             [plan.strength * part for part in lighting.window],

@@ -27,8 +27,9 @@ BOX, BALL, TUBE = 0, 1, 2
 # Columns of pieces: place on the floor, turn, bounding box in the piece's frame, first and past-last solid, thinness.
 PX, PZ, COS, SIN, LOW, HIGH, START, STOP, THIN = 0, 1, 2, 3, 4, 7, 10, 11, 12
 """Thin pieces (pictures, doors) are seen, but cast no shadow worth tracing."""
-# Columns of windows: wall face, from and to along the wall, sill and top.
-WALL, LEFT, RIGHT, SILL, TOP = 0, 1, 2, 3, 4
+# Columns of windows: wall face, from and to along the wall, sill and top, 1 for one without a frame. Skies, in the
+# ceiling, go from LEFT to RIGHT along x and from SILL to TOP along z.
+WALL, LEFT, RIGHT, SILL, TOP, OPEN = 0, 1, 2, 3, 4, 5
 # Columns of lamps: place, radius of the bulb, light. Rows of the sky: what a pane sends in; what is seen behind it;
 # phases of the skyline; its colour. Rows of bounce: what each face of the shell reflects; what reaches furniture.
 # Columns of the sun: direction, whether it shines, light. Of the rug: middle x, z and half sizes. Of cells of light:
@@ -173,11 +174,13 @@ def _shell(room, o, d):
 @numba.njit(**_kernel)
 def _pane(room, face, p):
     """0 off the windows, 1 on a pane, 2 on a bar of its frame, at a point of a wall."""
-    along = p[2] if face < 2 else p[0]
+    along, up = p[2] if face < 2 else p[0], p[2] if face == 3 else p[1]
     for w in range(int(room[0, WINDOWS]), int(room[0, LAMPS])):
         left, right = along - room[w, LEFT], room[w, RIGHT] - along
-        low, high = p[1] - room[w, SILL], room[w, TOP] - p[1]
+        low, high = up - room[w, SILL], room[w, TOP] - up
         if room[w, WALL] == face and min(left, right, low, high) > 0:
+            if room[w, OPEN] > 0:
+                return 1
             bar = min(left, right, low, high) < FRAME or abs(left - right) < FRAME
             return 2 if bar or abs(low - 2 * high) < 1.5 * FRAME else 1
     return 0
@@ -195,11 +198,14 @@ def _window_light(room, p, n):
         wide, high = room[w, RIGHT] - room[w, LEFT], room[w, TOP] - room[w, SILL]
         for s in range(6):
             along = room[w, LEFT] + (s % 3 + 0.5) / 3 * wide
-            dy = room[w, SILL] + (s // 3 + 0.5) / 2 * high - p[1]
+            up = room[w, SILL] + (s // 3 + 0.5) / 2 * high
             dx, dz = (wall - p[0], along - p[2]) if axis == 0 else (along - p[0], wall - p[2])
+            dy = up - p[1]
+            if axis == 1:
+                dx, dy, dz = along - p[0], wall - p[1], up - p[2]
             square = max(dx * dx + dy * dy + dz * dz, 1e-6)
             facing = dx * n[0] + dy * n[1] + dz * n[2]
-            leaving = side * (dx if axis == 0 else dz)
+            leaving = side * (dx if axis == 0 else (dy if axis == 1 else dz))
             if facing > 0 and leaving > 0 and not _blocked(room, p, (dx, dy, dz), 1.0):
                 # What lies below the pane sees the sky, what lies above it the ground outside, which is darker.
                 total += facing * leaving / (square * max(square, 0.05)) * wide * high / 6 * (1.0 if dy > 0 else 0.6)

@@ -1,0 +1,1 @@
+"""Parts of pictures: their depth, their floor, free spots on it, and words for what they show."""
