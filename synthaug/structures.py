@@ -89,6 +89,7 @@ class Recipe:
         num_frames: Frames rendered; motions that end sooner are looped.
         size: Height and width in pixels.
         lineage: Where it comes from: data set, protocol, seed and names of the sources.
+        props: What `PropPool.sample` returned; empty without things, and then left out of the JSON.
     """
 
     label: int
@@ -101,10 +102,13 @@ class Recipe:
     num_frames: int
     size: tuple[int, int]
     lineage: Values = field(default_factory=dict)
+    props: Values = field(default_factory=dict)
 
     def to_json(self) -> str:
         """One line of `recipes.jsonl`: canonical JSON, keys sorted, no blanks."""
         plain = {**vars(self), "actors": [vars(actor) for actor in self.actors]}
+        if not self.props:
+            del plain["props"]
         return json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
     @staticmethod

@@ -249,7 +249,8 @@ class SynthAugDataModule(lightning.LightningDataModule):
             references = self._gather_references(split)
             check_exclusions(self.synth, self.dataset)
             _warn_of_dropped(references, len(split.train))
-            self._synthesizer = _make_synthesizer(self.synth, references, self.clip, self.seed, labels)
+            named = self.synth.name_classes(self.dataset.classes)
+            self._synthesizer = _make_synthesizer(named, references, self.clip, self.seed, labels)
             self._synthesizer.preload_avatars()
             check_leaks(self._synthesizer, split, self.protocol.separates)
         self._split = split

@@ -35,7 +35,7 @@ class SupportSynthesis:
         self, synth: Synthesis, dataset: ActionDataset, clip: ClipFormat, *, seed: int, support: Sequence[Record],
         num_workers: int = 0,
     ) -> None:  # fmt: skip
-        self.synth = synth
+        self.synth = synth.name_classes(dataset.classes)
         self.dataset = dataset
         self.clip = clip
         self.seed = seed

@@ -9,6 +9,7 @@ from synthaug.avatars import AvatarPool
 from synthaug.backgrounds import Background
 from synthaug.cameras import CameraPath
 from synthaug.motions import MotionPrior, MotionSource, MotionVariation
+from synthaug.props import PropPool
 from synthaug.renderers import Renderer
 from synthaug.sensors import Sensor
 from synthaug.structures import Record, Reference
@@ -43,6 +44,7 @@ class Synthesis:
         prior: Performs actions that no film shows; None where no strangers perform.
         strangers: People who perform beside each filmed one, as `prior` has it, in classes that it knows: 1 makes half
             of the clips theirs. Their motions are invented; places and views are the film's.
+        props: Things in people's hands, by class, and seats under those who sit; None shows none.
         blend: Share of clips in which two similar performances of one class are blended into one.
         resample_every: Epochs after which all recipes are sampled again; 0 keeps the finite set.
         min_shown: Least share of the acting person's joints (22, of the body) that a clip shows: in the picture, and
@@ -72,6 +74,7 @@ class Synthesis:
     film: Background | None = None
     prior: MotionPrior | None = None
     strangers: int = 0
+    props: PropPool | None = None
     blend: float = 0.0
     resample_every: int = 0
     min_shown: float = 0.7
@@ -132,6 +135,14 @@ class Synthesis:
         film = self.film if self.film is None or self.swap == 0 else self.film.prepare(films)
         avatar = self.avatar.prepare(films)
         return replace(self, background=self.background.prepare(films), avatar=avatar, film=film)
+
+    def name_classes(self, classes: Sequence[str]) -> "Synthesis":
+        """The same with the things that these classes hold, by label.
+
+        Raises:
+            ValueError: If the user's table of things names a class that is not among them.
+        """
+        return self if self.props is None else replace(self, props=self.props.assign(classes))
 
     @property
     def places(self) -> tuple[Background, ...]:
