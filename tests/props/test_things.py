@@ -17,7 +17,7 @@ from synthaug.props import Performer, Stage
 from synthaug.props.parts.reading import colour_of, length_of
 from synthaug.props.things import AWAY, KINDS, Things, close_fingers
 
-CARRIED = ("drink water", "eat meal", "phone call", "read", "open a box", "brushing teeth", "use laptop", "write")
+CARRIED = ("drink water", "eat meal", "phone call", "read", "open a box", "brushing teeth")
 
 
 def held_things(cls, *, seed=0, stature=1.65):
@@ -88,7 +88,7 @@ def test_a_mirrored_thing_is_in_the_other_hand():
 def test_the_hand_that_acts_holds():
     """A left-handed performer drinks with the left hand."""
     for seed in range(6):
-        style = dataclasses.replace(sample_style(np.random.default_rng(seed), "studio"), handedness="left")
+        style = {**sample_style(np.random.default_rng(seed), "studio"), "handedness": "left"}
         motion = perform("drink water", style, fps=10.0, seconds=4.0)
         values = Things().assign(("drink water",)).sample(0, [motion], np.random.default_rng(seed))
         assert values["things"][0]["hand"] == "left"

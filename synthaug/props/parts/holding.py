@@ -8,14 +8,14 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from synthaug.body.limbs import SIDES, apply, turn, vector
+from synthaug.body.limbs import SIDES, apply, vector
 from synthaug.body.rotations import axis_angle_to_matrix
 from synthaug.props import Hold
 from synthaug.props.parts.frames import BodyFrames
 
 ALLOWED = 0.003
 """Metres that a thing may be in the skull without being moved: lips give way."""
-MAX_PUSH = 0.03
+MAX_PUSH = 0.025
 """Metres by which a thing is moved in the hand at most to keep it out of the head."""
 TURNS_DEG = (0.0, 20.0, -20.0, 40.0, -40.0, 65.0, -65.0, 90.0, -90.0, 130.0, -130.0, 180.0)
 """Turns about the palm's normal that are tried, least first, to keep a thing out of the head."""
@@ -90,9 +90,7 @@ def _keep_out_of_head(hold: Hold, side: str, body: BodyFrames, points: Tensor) -
     grip = vector(*hold.grip)
     best: tuple[float, Held] | None = None
     for degrees in TURNS_DEG:
-        spin = turn(
-            hand.axes[..., 1], torch.full((len(goal),), SIDES[side] * math.radians(degrees), dtype=torch.float64)
-        )
+        spin = axis_angle_to_matrix(hand.axes[..., 1] * (SIDES[side] * math.radians(degrees)))
         R = _orient(spin @ hand.axes @ vector(*hold.up), spin @ hand.axes @ vector(*hold.front))
         R = _limit_tilt(R, hold.tilt_deg)
         held = Held(R, goal - apply(R, grip), {side: goal})
