@@ -105,14 +105,13 @@ def measure_things(seeds: Sequence[int], statures: Sequence[float]) -> dict[str,
                 motion, placed, values = place_things(cls, action, seed, body)
                 for one in (one for one in placed if one.top is None):
                     kind = Things().kinds[one.kind]
-                    looks = next(part["looks"] for part in values["things"] if part["kind"] == one.kind)  # type: ignore
-                    pinched = kind.hold(looks, "hand").place == "pinch"
+                    pinched = kind.hold(find_looks(values, one.kind), "hand").place == "pinch"
                     grips.setdefault(one.kind, []).extend(find_errors(motion, one, body, pinched=pinched))
                     heads[one.kind] = max(heads.get(one.kind, 0.0), measure_depth(motion, one, body))
-    for kind in heads:
-        errors = [100 * error for error in grips[kind]] or [0.0]
-        grip = f"grip {statistics.median(errors):5.1f} {max(errors):5.1f} cm" if grips[kind] else "worn"
-        print(f"{kind:12} {grip:20} head {100 * heads[kind]:4.1f} cm", flush=True)
+    for name, depth in heads.items():
+        errors = [100 * error for error in grips[name]] or [0.0]
+        grip = f"grip {statistics.median(errors):5.1f} {max(errors):5.1f} cm" if grips[name] else "worn"
+        print(f"{name:12} {grip:20} head {100 * depth:4.1f} cm", flush=True)
     every = [error for errors in grips.values() for error in errors]
     worn = ("hat", "glasses")
     return {
@@ -120,6 +119,13 @@ def measure_things(seeds: Sequence[int], statures: Sequence[float]) -> dict[str,
         "head_cm": round(100 * max(depth for kind, depth in heads.items() if kind not in worn), 2),
         **measure_seats(seeds, statures),
     }
+
+
+def find_looks(values: Values, kind: str) -> Values:
+    """What was sampled of a kind."""
+    things = values["things"]
+    assert isinstance(things, list)
+    return next(part["looks"] for part in things if part["kind"] == kind)
 
 
 def measure_depth(motion: Motion, one: Placed, body: Body) -> float:
@@ -143,8 +149,8 @@ def measure_seats(seeds: Sequence[int], statures: Sequence[float]) -> dict[str, 
                     idle += len(seats)
                     continue
                 found.append(bool(seats))
-                for one in seats:
-                    gap = (body.find_seat(motion) - one.top)[torch.tensor(one.frames)]
+                for top, frames in ((one.top, one.frames) for one in seats if one.top is not None):
+                    gap = (body.find_seat(motion) - top)[torch.tensor(frames)]
                     gaps += gap.abs().tolist()
     return {
         "supported": round(sum(found) / len(found), 3),
@@ -158,6 +164,7 @@ def measure_cost(clips: int = CLIPS) -> dict[str, object]:
     from synthaug.avatars.anny import AnnyPeople
     from synthaug.backgrounds.rooms import Rooms
     from synthaug.cameras.orbit import Orbit
+    from synthaug.levels import Pyramid
     from synthaug.motions.variation import Variation
     from synthaug.renderers.cpu import CpuRenderer
     from synthaug.sensors.camera import CameraSensor
@@ -165,10 +172,10 @@ def measure_cost(clips: int = CLIPS) -> dict[str, object]:
 
     classes = ("drink water", "phone call", "read", "sit down", "stand up", "lie down")
     records = [Record(f"{name}/studio/0", Path(name), label, "", "", 0.0, 4.0) for label, name in enumerate(classes)]
-    both = []
+    people, both = AnnyPeople(levels=Pyramid(refine=None)), []
     for pool in (None, Things()):
         synthesis = Synthesis(
-            motion=Actions(), variation=Variation(), avatar=AnnyPeople(), camera=Orbit(), background=Rooms(),
+            motion=Actions(), variation=Variation(), avatar=people, camera=Orbit(), background=Rooms(),
             renderer=CpuRenderer(), sensor=CameraSensor(), cache=None, identities=1, backgrounds=2, props=pool,
             min_shown=0.0, min_shown_half_second=0.0,
         ).name_classes(classes)  # fmt: skip

@@ -108,7 +108,8 @@ def render_shot(shot: Shot, people: AnnyPeople) -> np.ndarray:
     """One tile, [SIDE, SIDE, 3]."""
     motion = perform(shot.action, sample_style(np.random.default_rng(shot.seed), "studio"), fps=25.0, seconds=4.0)
     table = {} if shot.thing is None else {shot.action: [shot.thing]}
-    pool = Things(table=table).assign((shot.action,))
+    things = Things(table=table)
+    pool = things.assign((shot.action,))
     values = pool.sample(0, [motion], np.random.default_rng(shot.seed))
     if shot.seat in ("chair", "stool", "sofa"):
         values["seat"]["kind"] = shot.seat  # type: ignore[index, call-overload]
@@ -116,7 +117,7 @@ def render_shot(shot: Shot, people: AnnyPeople) -> np.ndarray:
     moments = torch.linspace(0, 1, motion.num_frames).double()
     fitted = reenact(motion, mean_skeleton(), person.skeleton)
     [gripping] = pool.fit(values, [Performer(fitted, person.skeleton, moments)])
-    at = round(shot.at * (motion.num_frames - 1)) if shot.at != NEAREST else find_nearest(pool, values, motion)
+    at = round(shot.at * (motion.num_frames - 1)) if shot.at != NEAREST else find_nearest(things, values, motion)
     frame = slice(at, at + 1)
     joints = joint_positions(gripping, person.skeleton)[frame][0].numpy()
     middle = joints[[JOINT["head"], JOINT["pelvis"]]].mean(axis=0)
@@ -131,11 +132,13 @@ def render_shot(shot: Shot, people: AnnyPeople) -> np.ndarray:
     return _lay_over(seen.rgb[0].numpy(), seen.alpha[0, 0].numpy(), view, shot.far)
 
 
-def find_nearest(pool: Things, values: Values, motion: Motion) -> int:
+def find_nearest(things: Things, values: Values, motion: Motion) -> int:
     """The frame in which the hand that holds the first thing is nearest to where its kind goes."""
-    thing = values["things"][0]  # type: ignore[index, call-overload]
+    held = values["things"]
+    assert isinstance(held, list)
+    thing = held[0]
     body, side = find_frames(motion, mean_skeleton()), str(thing["hand"])
-    goal = find_landmark(body, pool.kinds[str(thing["kind"])].near, side)
+    goal = find_landmark(body, things.kinds[str(thing["kind"])].near, side)
     return int((body.hands[side].palm - goal).norm(dim=-1).argmin())
 
 

@@ -95,7 +95,7 @@ def find_rests(motion: Motion, skeleton: Skeleton) -> list[Rest]:
     loose, away = _find_unsupported(joints, size)
     speed = _find_speed(pelvis, motion.fps)
     resting = low & (loose | (lying & (away | (under[:, 1] < FLOOR * size))))
-    found = []
+    found: list[Rest] = []
     for span in _find_spans(resting, round(0.5 * motion.fps)):
         rest = _describe(joints, under, span, (lying, speed), standing)
         if rest is not None and not any(_overlap(rest, other) for other in found):

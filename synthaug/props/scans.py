@@ -84,12 +84,17 @@ class Scan(Prop):
                 f"Expected '{path}' to have file, metres and grip, and of {', '.join(_KEYS[3:])} what differs, got "
                 f"{about!r}. Write it as the documentation of synthaug.props.scans.Scan shows."
             )
-        triples = {key: _read_triple(about[key], key, path) for key in ("grip", "up", "front") if key in about}
-        words = {key: str(about[key]) for key in ("hand", "shape") if key in about}
         tilt = about.get("tilt_deg")
-        metres = _read_number(about["metres"], "metres", path, SIZES)
-        tilt_deg = None if tilt is None else _read_number(tilt, "tilt_deg", path, (0.0, 180.0))
-        scan = Scan(path.parent / str(about["file"]), metres, **triples, **words, tilt_deg=tilt_deg)
+        scan = Scan(
+            path.parent / str(about["file"]),
+            _read_number(about["metres"], "metres", path, SIZES),
+            _read_triple(about["grip"], "grip", path),
+            hand=str(about.get("hand", "either")),
+            up=_read_triple(about.get("up", [0, 1, 0]), "up", path),
+            front=_read_triple(about.get("front", [0, 0, 1]), "front", path),
+            shape=str(about.get("shape", "hold")),
+            tilt_deg=None if tilt is None else _read_number(tilt, "tilt_deg", path, (0.0, 180.0)),
+        )
         scan.check(path)
         return scan
 

@@ -237,7 +237,7 @@ class Things(PropPool):
         return Placed(str(thing["kind"]), gaussians, person, hands, shown.tolist(), grips)
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=24)  # fewer than people that a renderer keeps prepared, which they must not displace
 def _build_once(kind: Prop, looks: str, spacing: float) -> Level:
     """A thing of these values (JSON), built once for as long as it is used: renderers keep what they prepared of it."""
     return kind.build(json.loads(looks), spacing=spacing)
@@ -253,8 +253,10 @@ def _list_things(values: Values) -> list[dict]:
 
 
 def _find_shown(thing: Mapping[str, Plain], moments: Float[Tensor, " time"]) -> Tensor:
-    first, last = thing["times"]  # type: ignore[misc]
-    return (moments >= float(first) - 1e-6) & (moments <= float(last) + 1e-6)  # type: ignore[arg-type]
+    times = thing["times"]
+    assert isinstance(times, list)
+    first, last = (float(part) for part in times)
+    return (moments >= first - 1e-6) & (moments <= last + 1e-6)
 
 
 def _find_side(thing: Mapping[str, Plain], performer: Performer) -> str:
@@ -277,11 +279,10 @@ def close_fingers(motion: Motion, side: str, shape: str, shown: Tensor) -> Motio
     """
     if shape not in SHAPES:
         raise ValueError(f"Expected the shape of a hand to be one of {', '.join(SHAPES)}, got {shape!r}. Choose one.")
-    name = f"{side}_hand_pose"
-    pose = getattr(motion, name)
+    pose = motion.left_hand_pose if side == "left" else motion.right_hand_pose
     flat = pose[:, :12].norm(dim=-1).mean(dim=-1) < FLAT_HAND
-    closed = hand_pose(shape, side).to(pose)
-    return replace(motion, **{name: torch.where((flat & shown.to(flat.device))[:, None, None], closed, pose)})
+    closed = torch.where((flat & shown.to(flat.device))[:, None, None], hand_pose(shape, side).to(pose), pose)
+    return replace(motion, left_hand_pose=closed) if side == "left" else replace(motion, right_hand_pose=closed)
 
 
 def find_spacing(performers: Sequence[Performer], camera: Camera) -> float:

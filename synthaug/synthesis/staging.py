@@ -342,7 +342,7 @@ class Stager:
         bodies = [part for avatar, motion in pairs for part in (avatar.digest, motion_digest(motion))]
         things = tuple(one.gaussians for one in self.place_things(recipe, placed, scene.light))
         if things and self.synthesis.props is not None:
-            shapes = [part for one in things for part in (one.means, one.colors, one.T_world_rest)]
+            shapes = (digest_of(one.means, one.colors, one.T_world_rest) for one in things)
             bodies += [self.synthesis.props.fingerprint, *shapes]
         picture = repr((FORMAT, camera.height, camera.width, scene.light, scene.depth is not None))
         key = digest_of(self.synthesis.renderer.fingerprint, picture, camera.viewmats, camera.Ks, *bodies)
