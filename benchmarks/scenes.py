@@ -160,9 +160,12 @@ def measure_seats(seeds: Sequence[int], statures: Sequence[float]) -> dict[str, 
 
 
 def measure_cost(clips: int = CLIPS) -> dict[str, object]:
-    """CPU time of clips with things and seats against the same clips without, in turn; medians."""
+    """CPU time of clips with things and seats against the same clips without, in turn; medians.
+
+    Before a plain background, where a clip costs least, so that things weigh most.
+    """
     from synthaug.avatars.anny import AnnyPeople
-    from synthaug.backgrounds.rooms import Rooms
+    from synthaug.backgrounds.plain import Plain
     from synthaug.cameras.orbit import Orbit
     from synthaug.levels import Pyramid
     from synthaug.motions.variation import Variation
@@ -175,7 +178,7 @@ def measure_cost(clips: int = CLIPS) -> dict[str, object]:
     people, both = AnnyPeople(levels=Pyramid(refine=None)), []
     for pool in (None, Things()):
         synthesis = Synthesis(
-            motion=Actions(), variation=Variation(), avatar=people, camera=Orbit(), background=Rooms(),
+            motion=Actions(), variation=Variation(), avatar=people, camera=Orbit(), background=Plain(),
             renderer=CpuRenderer(), sensor=CameraSensor(), cache=None, identities=1, backgrounds=2, props=pool,
             min_shown=0.0, min_shown_half_second=0.0,
         ).name_classes(classes)  # fmt: skip
