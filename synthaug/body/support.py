@@ -88,9 +88,11 @@ def find_rests(motion: Motion, skeleton: Skeleton) -> list[Rest]:
     joints, size = joint_positions(motion, skeleton).double(), skeleton.size
     standing = -float(skeleton.joints[:, 1].min()) + SUPPORTS["left_foot"] * size
     pelvis = joints[:, JOINT["pelvis"]]
+    low = pelvis[:, 1] < LOW * standing
+    if not bool(low.any()):  # most clips, which should cost nothing
+        return []
     under = pelvis.clone()
     under[:, 1] -= find_flesh(motion, size)
-    low = pelvis[:, 1] < LOW * standing
     lying = _find_flat(joints)
     loose, away = _find_unsupported(joints, size)
     speed = _find_speed(pelvis, motion.fps)

