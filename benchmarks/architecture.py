@@ -13,7 +13,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 PACKAGE = Path(__file__).resolve().parents[1] / "synthaug"
-STATIONS = ("motions", "avatars", "cameras", "backgrounds", "renderers", "sensors")
+STATIONS = ("motions", "avatars", "props", "cameras", "backgrounds", "renderers", "sensors")
 PURE = {"structures", "files", "levels", "workers", "progress", "body", "video"}
 """What every station may use."""
 
@@ -27,6 +27,7 @@ MAY: dict[str, set[str]] = {
     "video": {"structures", "files"},
     "motions": PURE,
     "avatars": PURE,
+    "props": PURE | {"avatars"},
     "cameras": PURE,
     "backgrounds": PURE | {"cameras"},
     "renderers": PURE,

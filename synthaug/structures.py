@@ -89,6 +89,7 @@ class Recipe:
         num_frames: Frames rendered; motions that end sooner are looped.
         size: Height and width in pixels.
         lineage: Where it comes from: data set, protocol, seed and names of the sources.
+        props: What `PropPool.sample` returned; empty without things, and then left out of the JSON.
     """
 
     label: int
@@ -101,10 +102,12 @@ class Recipe:
     num_frames: int
     size: tuple[int, int]
     lineage: Values = field(default_factory=dict)
+    props: Values = field(default_factory=dict)
 
     def to_json(self) -> str:
         """One line of `recipes.jsonl`: canonical JSON, keys sorted, no blanks."""
-        plain = {**vars(self), "actors": [vars(actor) for actor in self.actors]}
+        fields = {name: value for name, value in vars(self).items() if name != "props" or value}
+        plain = {**fields, "actors": [vars(actor) for actor in self.actors]}
         return json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
     @staticmethod
@@ -269,8 +272,7 @@ class Reference:
         quality: 0 (useless) to 1 (exact); None where the motion is ground truth.
         notes: Parts of the quality score and other figures for reports, by name.
         companions: Motions of others who take part in the action, not of bystanders: same world, same times.
-        others: Further performances that the clip shows at other times, each with its own camera and world, the longest
-            first: of somebody who walks out of the picture and comes back, say. They have no others of their own.
+        others: Further performances at other times, each with its own camera and world, longest first; without others.
     """
 
     motion: Motion
@@ -283,8 +285,7 @@ class Reference:
     def __post_init__(self) -> None:
         if any(other.others for other in self.others):
             raise ValueError(
-                "Expected further performances to have no others of their own, got nested ones. List all of them in "
-                "the others of the first."
+                "Expected further performances to have no others of their own, got nested ones. List all in the first."
             )
         shapes = {(motion.num_frames, motion.fps) for motion in self.people}
         if len(shapes) > 1:
@@ -416,8 +417,7 @@ class Rendering:
         rgb: sRGB, premultiplied by alpha.
         alpha: Coverage.
         depth: Alpha-weighted mean camera depth in metres, 0 where alpha is 0; None unless requested.
-        labels: Body part of the Gaussian that contributes most: 1 + its strongest joint, plus the joints of all people
-            before it in the list (55 each); 0 where there is nobody. None unless requested.
+        labels: 1 + joint of the Gaussian that contributes most, plus the joints of all before it; 0 for none; or None.
     """
 
     rgb: UInt8[Tensor, "time 3 height width"]

@@ -61,7 +61,6 @@ OLD_DEFAULTS: Mapping[str, Mapping[str, Plain]] = {
         "film": None,
         "prior": None,
         "strangers": 0,
-        "fit": None,
     },
     "synthaug.training.module.Training": {
         "scenes": {"_target_": "synthaug.training.scene_mixing.SceneMixing", "still": 0.0, "merge": 0.0, "seed": 0}

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from synthaug.body.hands import hand_pose
 from synthaug.body.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from synthaug.files import digest_of
 from synthaug.motions import MotionSource
@@ -37,7 +38,6 @@ from synthaug.motions.files.recordings import (
     reading,
 )
 from synthaug.motions.files.smplx_models import hand_means, rest_pelvis
-from synthaug.motions.procedural.hands import hand_pose
 from synthaug.structures import Camera, Motion, Record, Reference
 
 _VERSION = 2

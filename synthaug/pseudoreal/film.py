@@ -21,10 +21,11 @@ from synthaug.compositing.layers import darken, occlude, over
 from synthaug.compositing.shadows import contact_shadow
 from synthaug.files import digest_of, read_reference, shuffle_per_process, write_reference
 from synthaug.progress import track
+from synthaug.props import Performer, Stage
 from synthaug.pseudoreal import FilmMaker
 from synthaug.pseudoreal.camera import record_clip
 from synthaug.pseudoreal.sets import FilmSet
-from synthaug.structures import Camera, Motion, Record, Reference
+from synthaug.structures import Camera, Gaussians, Motion, Record, Reference
 from synthaug.video import write_video
 from synthaug.workers import use_single_thread
 
@@ -130,7 +131,8 @@ class PseudoReal(FilmMaker):
         paths = [repr(stage.camera.sample(self._rng(0))), repr(stage.sensor.sample(self._rng(0)))]
         paths += [f"{name} {path.sample(self._rng(0))!r}" for name, path in stage.views.items()]
         paired = [] if stage.pairing is None else [repr(stage.pairing)]
-        return digest_of(repr(choices), first, *parts, *paths, *paired)
+        held = [] if stage.things is None else [repr(stage.things), stage.things.fingerprint]
+        return digest_of(repr(choices), first, *parts, *paths, *paired, *held)
 
     def shoot(self, root: Path) -> list[Record]:
         """Make the missing films below `root`, and return the records of all of them."""
@@ -186,14 +188,24 @@ class PseudoReal(FilmMaker):
     def _render(self, motion: Motion, camera: Camera, job: FilmJob, rng: np.random.Generator) -> Tensor:
         stage = self._stage
         performer = stage.avatar.load(self.performers[job.performer])
-        motion = retarget(motion, mean_skeleton(), performer.skeleton)
+        whole, motion = motion, retarget(motion, mean_skeleton(), performer.skeleton)
         own, (_, room) = stage.background.sample(rng), self._assign_room(job)
         place = own if room is None else stage.background.sample(self._rng(5, room))
-        scene = stage.background.scene(place, camera.around(centre_of(motion)))
+        centre = centre_of(motion)
+        scene = stage.background.scene(place, camera.around(centre))
+        things: list[Gaussians] = []
+        if stage.things is not None:
+            pool = stage.things.assign(self._classes)
+            values = pool.sample(job.label, [whole], self._rng(6, job.label, job.performer))
+            moments = torch.linspace(0, 1, motion.num_frames, dtype=torch.float64)
+            [motion] = pool.fit(values, [Performer(motion, performer.skeleton, moments)])
+            where = Stage(camera, scene.light, centre=(float(centre[0]), float(centre[2]), 1.0))
+            placed = pool.place(values, [Performer(motion, performer.skeleton, moments)], where)
+            things = [one.gaussians for one in placed]
         people = performer.pose(motion)
         if scene.light is not None:
             people = replace(people, light=scene.light)
-        rendering = stage.renderer.render([people], camera, depth=scene.depth is not None)
+        rendering = stage.renderer.render([people, *things], camera, depth=scene.depth is not None)
         if scene.depth is not None:
             rendering = occlude(rendering, scene.depth)
         shadow = contact_shadow(joint_positions(motion, performer.skeleton), camera, scene.light, depth=scene.depth)

@@ -7,6 +7,7 @@ from synthaug.avatars import AvatarPool
 from synthaug.backgrounds import Background
 from synthaug.cameras import CameraPath
 from synthaug.motions import MotionSource
+from synthaug.props import PropPool
 from synthaug.renderers import Renderer
 from synthaug.sensors import Sensor
 
@@ -50,6 +51,7 @@ class FilmSet:
         sensor: Samples a camera's imperfections; `record_clip` applies them before the codec.
         views: Several cameras by name that all film every performance, instead of `camera`.
         pairing: Which actions go with which rooms; None films each in a room of its own.
+        things: What performers hold and sit on, of another family than synthesis has; None for empty hands.
     """
 
     motion: MotionSource
@@ -60,3 +62,4 @@ class FilmSet:
     sensor: Sensor
     views: Mapping[str, CameraPath] = field(default_factory=dict)
     pairing: Pairing | None = None
+    things: PropPool | None = None

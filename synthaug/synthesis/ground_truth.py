@@ -26,7 +26,7 @@ class GroundTruth:
     """Masks, parts and joints of a rendered clip.
 
     Attributes:
-        mask: Pixels that people cover by half or more.
+        mask: Pixels that people cover by half or more; things that they hold or sit on are not among them.
         labels: Which part of which person is seen, as in `Rendering.labels`: 1 + joint + 55 x person; 0 off the mask.
         joints_3d: Camera frame (x right, y down, z forward), metres.
         joints_2d: Pixels; meaningless where the joint is behind the camera.
@@ -69,7 +69,8 @@ def ground_truth(rendering: Rendering, joints: Sequence[Float[Tensor, "time 55 3
             f"Expected {times} frames, as the camera has, got a rendering of {len(rendering.alpha)} and joints of "
             f"{[len(one) for one in joints]}. Give what was rendered together."
         )
-    mask = rendering.alpha >= COVERED
+    # Things are rendered behind the people in the list, so that their labels are higher.
+    mask = (rendering.alpha >= COVERED) & (rendering.labels <= JOINTS * len(joints))
     labels = torch.where(mask, rendering.labels, torch.zeros_like(rendering.labels))
     world = torch.stack(list(joints)) if joints else camera.viewmats.new_zeros(0, times, JOINTS, 3)
     R, t = camera.viewmats[:, :3, :3], camera.viewmats[:, :3, 3]

@@ -16,7 +16,7 @@ from synthaug.structures import Actor, ClipFormat, Recipe, Record, Values
 from synthaug.synthesis.performances import Performances
 from synthaug.synthesis.settings import Synthesis
 
-_SLOTS, _CAST, _RECIPES, _MIRROR, _SWAP, _FIT = 1, 2, 3, 4, 5, 9
+_SLOTS, _CAST, _RECIPES, _MIRROR, _SWAP, _PROPS, _FIT = 1, 2, 3, 4, 5, 8, 9
 """Random streams: sampling from one never changes another."""
 MAX_BLEND_DISTANCE = 0.08
 """Metres between joints, root mean square, up to which two performances are similar enough to blend. More distant
@@ -230,8 +230,10 @@ class RecipeSampler:
         rng = np.random.default_rng([self.seed, _RECIPES, generation, slot.number])
         chance = np.random.default_rng([self.seed, _SWAP, generation, slot.number]).random()
         fitting = np.random.default_rng([self.seed, _FIT, generation, slot.number])
+        props = np.random.default_rng([self.seed, _PROPS, generation, slot.number])
         while True:
             recipe = self._fit_place(self._sample_recipe(slot, generation, rng), fitting)
+            recipe = self._add_props(recipe, slot, props)
             yield self._stay(recipe) if chance < self.synthesis.swap else recipe
 
     def _sample_recipe(self, slot: Slot, generation: int, rng: np.random.Generator) -> Recipe:
@@ -261,6 +263,13 @@ class RecipeSampler:
             return recipe
         place = fit.choose(recipe.label, recipe.background, background.sample, background.describe, rng)
         return replace(recipe, background=place)
+
+    def _add_props(self, recipe: Recipe, slot: Slot, rng: np.random.Generator) -> Recipe:
+        """The recipe with its things; as it is without any. They go by the performance, mirrored or not."""
+        pool, record = self.synthesis.props, self.references.records[slot.reference]
+        if pool is None:
+            return recipe
+        return replace(recipe, props=pool.sample(record.label, self.performances.find(record.key).people, rng))
 
     def _stay(self, recipe: Recipe) -> Recipe:
         """The recipe in the film, place and view that its motion is from; as it is where that film cannot be emptied.

@@ -9,6 +9,7 @@ from synthaug.avatars import AvatarPool
 from synthaug.backgrounds import Background
 from synthaug.cameras import CameraPath
 from synthaug.motions import MotionPrior, MotionSource, MotionVariation
+from synthaug.props import PropPool
 from synthaug.renderers import Renderer
 from synthaug.sensors import Sensor
 from synthaug.structures import Record, Reference
@@ -44,6 +45,7 @@ class Synthesis:
         prior: Performs actions that no film shows; None where no strangers perform.
         strangers: People who perform beside each filmed one, as `prior` has it, in classes that it knows: 1 makes half
             of the clips theirs. Their motions are invented; places and views are the film's.
+        props: Things in people's hands, by class, and seats under those who sit; None shows none.
         blend: Share of clips in which two similar performances of one class are blended into one.
         resample_every: Epochs after which all recipes are sampled again; 0 keeps the finite set.
         min_shown: Least share of the acting person's joints (22, of the body) that a clip shows: in the picture, and
@@ -74,6 +76,7 @@ class Synthesis:
     film: Background | None = None
     prior: MotionPrior | None = None
     strangers: int = 0
+    props: PropPool | None = None
     blend: float = 0.0
     resample_every: int = 0
     min_shown: float = 0.7
@@ -137,8 +140,14 @@ class Synthesis:
         return replace(self, background=self.background.prepare(films), avatar=avatar, film=film)
 
     def name_classes(self, classes: Sequence[str]) -> "Synthesis":
-        """The same with what depends on the names of the classes, by label: the places that fit them."""
-        return self if self.fit is None else replace(self, fit=self.fit.assign(classes))
+        """The same with what depends on the names of the classes, by label: fitting places, and things in hands.
+
+        Raises:
+            ValueError: If the user's table of things names a class that is not among them.
+        """
+        fit = None if self.fit is None else self.fit.assign(classes)
+        props = None if self.props is None else self.props.assign(classes)
+        return replace(self, fit=fit, props=props)
 
     @property
     def places(self) -> tuple[Background, ...]:

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -16,13 +16,17 @@ from synthaug.body.contacts import reenact_together
 from synthaug.body.grounding import OffFloorError, floor_offsets, ground, lower
 from synthaug.body.mirroring import mirror_in_place
 from synthaug.body.skeleton import JOINT_NAMES, Skeleton, centre_of, joint_positions, mean_skeleton, move_motion
+from synthaug.body.support import find_rests
 from synthaug.files import digest_of, motion_digest
-from synthaug.structures import Actor, Camera, Gaussians, Light, Motion, Recipe, Reference, Scene, Values
+from synthaug.props import Performer, Placed, Stage
+from synthaug.structures import Actor, Camera, Gaussians, Light, Motion, Plain, Recipe, Reference, Scene, Values
 from synthaug.synthesis.caching import FORMAT
 from synthaug.synthesis.performances import Performances, find_swapped
 from synthaug.synthesis.settings import Synthesis
 from synthaug.synthesis.visibility import BODY, find_filmed, find_visible
 
+FREE = 1.0
+"""Metres around the middle of a built room that its furniture leaves free; the default of `Rooms.free`."""
 _SIDES = {"left": "right", "right": "left"}
 _MIRRORED = [
     JOINT_NAMES.index("_".join(_SIDES.get(part, part) for part in name.split("_"))) for name in JOINT_NAMES[:BODY]
@@ -35,12 +39,13 @@ class RenderJob:
     """A staged recipe: all that a renderer and the compositing need.
 
     Attributes:
-        people: The performers, lit.
+        people: The performers, lit, and behind them the things.
         camera: The view.
         scene: The place.
         joints: World positions of the joints of each person.
         motions: What each person performs, fitted to their proportions.
         key: Names the rendering's pixels, whatever the background.
+        things: What they hold and sit on, lit.
     """
 
     people: tuple[Gaussians, ...]
@@ -49,6 +54,7 @@ class RenderJob:
     joints: tuple[Float[Tensor, "time 55 3"], ...]
     motions: tuple[Motion, ...]
     key: str
+    things: tuple[Gaussians, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +68,7 @@ class Placement:
         asked: The view that the place was asked for, in the place's own frame.
         background: Values of the place, framed around the people.
         outline: What of the place hides people.
+        free: x and z of the middle of the floor that a built place leaves free; None elsewhere.
     """
 
     motions: tuple[Motion, ...]
@@ -70,6 +77,7 @@ class Placement:
     asked: Camera
     background: Values
     outline: Outline
+    free: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +104,7 @@ class Stager:
         self._filmed: dict[str, Bool[Tensor, " 22"]] = {}
         self._in_own_film: dict[str, Bool[Tensor, " 22"]] = {}
         self._skeletons: dict[str, Skeleton] = {}
+        self._seated: dict[str, bool] = {}
 
     def stage(self, recipe: Recipe) -> RenderJob:
         """The render job that a recipe decides.
@@ -106,7 +115,7 @@ class Stager:
         """
         placed = self.place(recipe)
         scene = self._find_scene(self._choose_place(recipe), placed.background, placed.asked)
-        return self._make_job([self._load(actor) for actor in recipe.actors], placed, scene)
+        return self._make_job(recipe, placed, scene)
 
     def place(self, recipe: Recipe) -> Placement:
         """Who stands where in the clip that a recipe decides; errors as for `stage`."""
@@ -133,7 +142,7 @@ class Stager:
         motions, skeletons = [self._perform(actor, times) for actor in plain], [self._skeleton(who) for who in plain]
         fitted = reenact_together(motions, mean_skeleton(), skeletons)
         height = floor_offsets(fitted[0], skeletons[0])
-        lowered = tuple(lower(motion, height) for motion in fitted)
+        lowered = self._fit(recipe, [lower(motion, height) for motion in fitted], seats=False)
         viewmats = own.viewmats.clone()
         viewmats[:, :3, 3] += viewmats[:, :3, 1] * height[:, None].to(viewmats)
         camera = replace(own, viewmats=viewmats)
@@ -177,9 +186,13 @@ class Stager:
             assert outline.camera is not None, "framing a place leaves it its camera"
             camera = outline.camera
         skeletons = [self._skeleton(actor) for actor in recipe.actors]
-        fitted = tuple(reenact_together(motions, mean_skeleton(), skeletons))
+        seats = not self._shows_seat(recipe.background)
+        fitted = self._fit(recipe, reenact_together(motions, mean_skeleton(), skeletons), seats=seats)
         joints = tuple(joint_positions(motion, who) for motion, who in zip(fitted, skeletons, strict=True))
-        return Placement(fitted, joints, camera, view.asked, values, outline)
+        # Places that are built around people have their middle there, and show the view that was asked for.
+        built = filmed is not None and _same_view(filmed, view.asked)
+        free = (float(view.centre[0]), float(view.centre[2])) if built else None
+        return Placement(fitted, joints, camera, view.asked, values, outline, free)
 
     def shows_action(self, recipe: Recipe) -> bool:
         """Whether the clip that a recipe decides shows enough of its acting person: `Synthesis.min_shown`.
@@ -230,7 +243,7 @@ class Stager:
     def with_people(self, recipe: Recipe, job: RenderJob) -> RenderJob:
         """Add the people to a job that came without them: processes send each other motions, not avatars."""
         avatars = [self._load(actor) for actor in recipe.actors]
-        return replace(job, people=_pose_people(avatars, job.motions, job.scene.light))
+        return replace(job, people=(*_pose_people(avatars, job.motions, job.scene.light), *job.things))
 
     def _load(self, actor: Actor) -> Avatar:
         return self.synthesis.avatar.load(actor.identity)
@@ -271,14 +284,69 @@ class Stager:
         other = self.synthesis.variation.vary(partner, actor.variation, when)
         return blend(motion, other, actor.share, alignment)
 
-    def _make_job(self, avatars: list[Avatar], placed: Placement, scene: Scene) -> RenderJob:
-        camera = placed.camera
+    def _fit(self, recipe: Recipe, motions: Sequence[Motion], *, seats: bool) -> tuple[Motion, ...]:
+        """The motions, fitted to what people hold and lie on; as they are without things."""
+        pool = self.synthesis.props
+        if pool is None or not recipe.props:
+            return tuple(motions)
+        return tuple(pool.fit(recipe.props, self._list_performers(recipe, motions), seats=seats))
+
+    def _list_performers(self, recipe: Recipe, motions: Sequence[Motion]) -> list[Performer]:
+        """Who performs, and which share of the performance each frame shows."""
+        times = recipe.start + torch.arange(recipe.num_frames, dtype=torch.float64) / recipe.fps
+        flipped = find_swapped(recipe) is not None  # then the finished picture is mirrored, and not the motion
+        performers = []
+        for actor, motion in zip(recipe.actors, motions, strict=True):
+            lead = self.performances.find(actor.motion).motion
+            within = torch.remainder(times, lead.duration)
+            moments = self.synthesis.variation.seconds(lead, actor.variation, within) / lead.duration
+            performers.append(Performer(motion, self._skeleton(actor), moments, actor.mirrored and not flipped))
+        return performers
+
+    def place_things(self, recipe: Recipe, placed: Placement, light: Light | None) -> list[Placed]:
+        """What people hold and sit on in the clip of a recipe; nothing without things.
+
+        Where a film shows the seat that the filmed person sat on, none is built.
+
+        Raises:
+            ValueError: If the recipe has things that are not here.
+        """
+        pool = self.synthesis.props
+        if not recipe.props:
+            return []
+        if pool is None:
+            raise ValueError(
+                "Expected synth.props to have the things of a recipe, got none. Replay recipes with the settings that "
+                "they were made with: synth/props=things."
+            )
+        shown = find_swapped(recipe) is not None or self._shows_seat(recipe.background)
+        centre = None if placed.free is None else (*placed.free, FREE)
+        stage = Stage(placed.camera, light, seats=not shown, centre=centre)
+        return pool.place(recipe.props, self._list_performers(recipe, placed.motions), stage)
+
+    def _shows_seat(self, background: Values) -> bool:
+        """Whether a place is film of somebody who rests on something, so that the plate shows that."""
+        return self.synthesis.props is not None and any(
+            self._rests(key) for key in _list_words(background) if key in self.performances.references.by_key
+        )
+
+    def _rests(self, key: str) -> bool:
+        if key not in self._seated:
+            self._seated[key] = bool(find_rests(self.performances.find(key).motion, mean_skeleton()))
+        return self._seated[key]
+
+    def _make_job(self, recipe: Recipe, placed: Placement, scene: Scene) -> RenderJob:
+        camera, avatars = placed.camera, [self._load(actor) for actor in recipe.actors]
         pairs = list(zip(avatars, placed.motions, strict=True))
         people = _pose_people(avatars, placed.motions, scene.light)
         bodies = [part for avatar, motion in pairs for part in (avatar.digest, motion_digest(motion))]
+        things = tuple(one.gaussians for one in self.place_things(recipe, placed, scene.light))
+        if things and self.synthesis.props is not None:
+            shapes = (digest_of(one.means, one.colors, one.T_world_rest) for one in things)
+            bodies += [self.synthesis.props.fingerprint, *shapes]
         picture = repr((FORMAT, camera.height, camera.width, scene.light, scene.depth is not None))
         key = digest_of(self.synthesis.renderer.fingerprint, picture, camera.viewmats, camera.Ks, *bodies)
-        return RenderJob(people, camera, scene, placed.joints, placed.motions, key)
+        return RenderJob((*people, *things), camera, scene, placed.joints, placed.motions, key, things)
 
 
 def camera_at(reference: Reference, times: Float[Tensor, " time"], size: tuple[int, int]) -> Camera:
@@ -287,6 +355,15 @@ def camera_at(reference: Reference, times: Float[Tensor, " time"], size: tuple[i
     frames = torch.remainder(times * motion.fps, float(motion.num_frames)).long().clamp(max=motion.num_frames - 1)
     view = replace(camera, viewmats=camera.viewmats[frames], Ks=camera.Ks[frames])
     return view.scaled(height=size[0], width=size[1])
+
+
+def _list_words(values: Plain) -> Iterator[str]:
+    """All texts among plain values, however deep."""
+    if isinstance(values, str):
+        yield values
+    elif isinstance(values, dict | list):
+        for part in values.values() if isinstance(values, dict) else values:
+            yield from _list_words(part)
 
 
 def _pose_people(avatars: Sequence[Avatar], motions: Sequence[Motion], light: Light | None) -> tuple[Gaussians, ...]:

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from synthaug.body.hands import SHAPES, hand_pose
 from synthaug.body.skeleton import JOINT, forward_kinematics, joint_positions, mean_skeleton
 from synthaug.motions.fitting.landmarks import Landmarks
 from synthaug.motions.pose.fingers import Hands, add_knuckles, finger_poses
-from synthaug.motions.procedural.hands import SHAPES, hand_pose
 from synthaug.structures import Motion
 
 SKELETON = mean_skeleton()

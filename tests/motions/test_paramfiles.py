@@ -10,6 +10,7 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 from skeletonfiles import MEAN, aligned_mm, camera_before, performance, projected, seen
 
+from synthaug.body.hands import hand_pose
 from synthaug.body.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from synthaug.body.skeleton import JOINT, forward_kinematics, joint_positions, move_motion
 from synthaug.motions import UnusableClipError
@@ -20,7 +21,6 @@ from synthaug.motions.files.recordings import FlawError
 from synthaug.motions.files.smplx_models import NEUTRAL_PELVIS, hand_means, rest_pelvis
 from synthaug.motions.fitting.fit import project
 from synthaug.motions.lhm import Lhm
-from synthaug.motions.procedural.hands import hand_pose
 from synthaug.structures import Motion, Record
 from synthaug.testing.motions import check_motion_source
 from synthaug.video import write_video

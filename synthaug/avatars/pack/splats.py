@@ -98,6 +98,27 @@ def read_contents(path: Path) -> PlyContents:
         ) from error
 
 
+def read_size(path: Path) -> int:
+    """Number of Gaussians that the header of a .ply states; nothing else is read, and any number is answered.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        PlyError: If it is no .ply with a number of vertices.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"No such file: '{path}'. Give the path of a .ply of Gaussians.")
+    with path.open("rb") as file:
+        start = file.read(MAX_HEADER_BYTES)
+    for line in start.split(b"end_header")[0].splitlines():
+        words = line.split()
+        if start.startswith(b"ply") and words[:2] == [b"element", b"vertex"] and len(words) == 3 and words[2].isdigit():
+            return int(words[2])
+    raise PlyError(
+        f"Expected '{path}' to be a .ply with a number of vertices, got a file that begins with {start[:8]!r}. Export "
+        "it from your trainer or viewer in the layout of INRIA's 3D Gaussian Splatting."
+    )
+
+
 def write_ply(path: Path, splats: Splats) -> None:
     """Write INRIA's layout. Opacities of 1 become 0.9999, because 1 has no finite logit."""
     count, coefficients = len(splats.means), splats.sh.shape[1]

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from synthaug.body.hands import hand_pose
 from synthaug.body.limbs import (
     ELBOW_FLEXION_DEG,
     PRONATION_DEG,
@@ -28,7 +29,6 @@ from synthaug.body.limbs import (
 )
 from synthaug.body.rotations import axis_angle_to_matrix, matrix_to_quat, quat_to_axis_angle, quat_to_matrix, slerp
 from synthaug.body.skeleton import JOINT
-from synthaug.motions.procedural.hands import hand_pose
 from synthaug.motions.procedural.style import PerformerStyle
 from synthaug.motions.procedural.timing import Clock, drift, ease
 
