@@ -44,8 +44,9 @@ MOVED_KEYS: Mapping[str, str] = {
 
 ADDED_NODES: Mapping[str, Plain] = {
     "mixture": {"_target_": "synthaug.datamodule.BatchMixture", "ratio": 0.5, "balance": "none", "pretrain_batches": 0},
+    "rivals": None,
 }
-"""Nodes that version 0.1 did not have, with the values by which training mixes as it did."""
+"""What version 0.1 did not have, with the values by which it trains as it did."""
 
 OLD_DEFAULTS: Mapping[str, Mapping[str, Plain]] = {
     "synthaug.avatars.anny.AnnyPeople": {"people": 1_000_000},
