@@ -57,9 +57,9 @@ class ForeignClips:
     per_class: int | None = None
     windows: int = 1
     detector: MotionSource | None = None
-    max_drift: float | None = 0.1
-    max_limb: float = 0.15
-    tolerance: float = 0.1
+    max_drift: float | int | None = 0.1
+    max_limb: float | int = 0.15
+    tolerance: float | int = 0.1
     held_out: str = "refuse"
 
     def __post_init__(self) -> None:

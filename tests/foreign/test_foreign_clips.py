@@ -318,7 +318,7 @@ def test_bad_folders_and_settings_are_answered_in_words(films, made, tmp_path):
     )
     refused(films, made, "or synth.pattern, got both", pattern="{identity}/{reference}.mp4", table="x.csv")
     refused(films, made, "synth.windows to be a whole number of 1", windows=0)
-    refused(films, made, "synth.max_drift to be a share", max_drift="a lot")
+    refused(films, made, "synth.max_drift to be a share", max_drift=-0.1)
     refused(films, made, "one of refuse, leave_out", held_out="maybe")
     with pytest.raises(ValueError, match="Expected synth.root to be the folder of another"):
         settings("")
