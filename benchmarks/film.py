@@ -167,13 +167,12 @@ def measure_imagenet(chosen: argparse.Namespace, folder: Path) -> dict[str, obje
         root=chosen.root, csv=chosen.csv, arm=list(_IMAGENET_ARMS), clips=360, keep=folder / "imagenet",
         overrides=chosen.overrides,
     )  # fmt: skip
-    folds = {str(number): measure_chosen(settings, group) for number, group in enumerate(groups)}
-    for film, both, arms in folds.values():
-        print(
-            f"ImageNet features: film {100 * film:.1f} %, beside it {', '.join(arms)}: {100 * both:.1f} %", flush=True
-        )
-    theirs = {fold: [film] for fold, (film, _, _) in folds.items()}
-    ours = {fold: [both] for fold, (_, both, _) in folds.items()}
+    theirs: dict[str, list[float]] = {}
+    ours: dict[str, list[float]] = {}
+    for number, group in enumerate(groups):
+        film, both, arms = measure_chosen(settings, group)
+        theirs[str(number)], ours[str(number)] = [film], [both]
+        print(f"Frozen features: film {100 * film:.1f} %, with {', '.join(arms)} {100 * both:.1f} %", flush=True)
     delta = Delta.between(ours, theirs)
     return {"delta_pretrained": delta.difference, "ci_pretrained": delta.interval}
 
