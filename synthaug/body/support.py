@@ -99,9 +99,9 @@ def find_rests(motion: Motion, skeleton: Skeleton) -> list[Rest]:
     resting = low & (loose | (lying & (away | (under[:, 1] < FLOOR * size))))
     found: list[Rest] = []
     for span in _find_spans(resting, round(0.5 * motion.fps)):
-        rest = _describe(joints, under, span, (lying, speed), standing)
+        rest = _describe(joints, under, span, (lying, speed), standing, size)
         if rest is not None and not any(_overlap(rest, other) for other in found):
-            found.append(Rest(*rest, size=size))
+            found.append(rest)
     return sorted(found, key=lambda one: -int(one.frames.sum()))[:2]
 
 
@@ -205,8 +205,9 @@ def _describe(
     span: tuple[int, int],
     states: tuple[Bool[Tensor, " time"], Float[Tensor, " time"]],
     standing: float,
-) -> tuple[Posture, Tensor, Tensor, float, tuple, tuple, tuple] | None:
-    """The fields of a rest during a span, but for the size; None where somebody only passes."""
+    size: float,
+) -> Rest | None:
+    """The rest during a span of frames; None where somebody only passes."""
     flat, speed = states
     inside = torch.zeros(len(joints), dtype=torch.bool)
     inside[span[0] : span[1] + 1] = True
@@ -229,13 +230,11 @@ def _describe(
     cos, sin = np.cos(facing), np.sin(facing)
     to_local = joints.new_tensor([[cos, 0, -sin], [0, 1, 0], [sin, 0, cos]])
     local = (joints[shown] - hips) @ to_local.mT
-    back = local[:, JOINT["spine3"]].median(dim=0).values
+    left, up, ahead = local[:, JOINT["spine3"]].median(dim=0).values.tolist()
     low, high = local.amin(dim=(0, 1)), local.amax(dim=(0, 1))
     posture: Posture = "lying" if float(flat[shown].double().mean()) > 0.3 else "sitting"
-    return (
-        posture, frames, hips, facing, tuple(back.tolist()), (float(low[0]), float(low[2])),
-        (float(high[0]), float(high[2])),
-    )  # fmt: skip
+    first, second = ((float(corner[0]), float(corner[2])) for corner in (low, high))
+    return Rest(posture, frames, hips, facing, (left, up, ahead), first, second, size)
 
 
 def _find_heading(joints: Float[Tensor, "time 55 3"]) -> float:
@@ -248,5 +247,5 @@ def _find_heading(joints: Float[Tensor, "time 55 3"]) -> float:
     return float(torch.atan2(way[0], way[2]))
 
 
-def _overlap(rest: tuple, other: Rest) -> bool:
-    return bool((rest[2] - other.hips)[[0, 2]].norm() < 0.5)
+def _overlap(rest: Rest, other: Rest) -> bool:
+    return bool((rest.hips - other.hips)[[0, 2]].norm() < 0.5)

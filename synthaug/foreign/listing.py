@@ -1,12 +1,10 @@
 """List the films of another generator, by a table or by their names, with the clip that each re-enacts."""
 
-import csv
-import io
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from synthaug.datasets.indexing.tables import find_columns, parse_seconds, read_lines
 from synthaug.files import normalize_name
 from synthaug.foreign.names import ReferenceNames, UnclearError, split_name
 from synthaug.foreign.settings import TABLE, ForeignClips
@@ -120,28 +118,16 @@ def _list_by_table(
 
 def _read_cells(path: Path) -> list[tuple[int, dict[str, str]]]:
     """The rows of a table with their lines, by our column names."""
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"Expected '{path}' to be a CSV in UTF-8, got other bytes. Save it as UTF-8.") from error
-    header = text.splitlines()[0] if text.strip() else ""
-    reader = csv.DictReader(
-        io.StringIO(text, newline=""), delimiter=max(",;\t", key=header.count), skipinitialspace=True, strict=True
-    )
-    try:
-        rows = [(reader.line_num, row) for row in reader]
-    except csv.Error as error:
-        raise ValueError(f"Expected '{path}' to be a CSV, got an error ({error}). Close its quotes.") from error
-    plain = {name.strip().lower(): name for name in reversed(reader.fieldnames or ())}
-    columns = {ours: next((plain[one] for one in names if one in plain), None) for ours, names in COLUMNS.items()}
-    lacking = [name for name in ("file", "reference", "identity") if columns[name] is None]
+    header, rows = read_lines(path)
+    columns = find_columns(header, COLUMNS)
+    lacking = [name for name in ("file", "reference", "identity") if name not in columns]
     if lacking:
         raise ValueError(
-            f"Expected '{path}' to have the columns file, reference and identity, got {list(reader.fieldnames or ())} "
+            f"Expected '{path}' to have the columns file, reference and identity, got {header} "
             f"without {' and '.join(lacking)}. Name them in the first line."
         )
     return [
-        (line, {ours: (row[column] or "").strip() if column else "" for ours, column in columns.items()})
+        (line, {ours: str(row.get(columns.get(ours)) or "").strip() if ours in columns else "" for ours in COLUMNS})
         for line, row in rows
     ]
 
@@ -164,7 +150,7 @@ def _parse_row(
         raise ValueError(
             f"Expected the class of its reference {record.key} ({classes[record.label]}), got {label}. Correct the row."
         )
-    start, end, ahead = (_parse_seconds(cells[name]) for name in ("start", "end", "reference_start"))
+    start, end, ahead = (parse_seconds(cells[name]) for name in ("start", "end", "reference_start"))
     if (start or 0.0) < 0 or (end is not None and end <= (start or 0.0)):
         raise ValueError(
             f"Expected an interval that runs forwards from 0 or later, got {start} to {end} s. Correct it."
@@ -172,15 +158,3 @@ def _parse_row(
     name = cells["file"] if start is None and end is None else f"{cells['file']}#{start or 0:g}-{end or ''}"
     identity, view = normalize_name(cells["identity"]), normalize_name(cells["view"])
     return ForeignFilm(name, path, record, identity, start or 0.0, end, ahead or 0.0, view)
-
-
-def _parse_seconds(text: str) -> float | None:
-    if not text:
-        return None
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not math.isfinite(seconds):
-        raise ValueError(f"Expected a number of seconds with a point, got {text!r}. Correct it.")
-    return seconds

@@ -3,7 +3,7 @@
 import csv
 import io
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,16 +66,10 @@ def read_table(path: Path) -> tuple[list[TableRow], dict[str, str]]:
             f"No such table: dataset.csv={str(path)!r}. The path is relative to dataset.root: correct either of them, "
             "or leave dataset.csv out to use sub-folders as classes."
         )
-    text = _read_text(path)
-    header = text.splitlines()[0] if text.strip() else ""
-    # strict: otherwise an unclosed quote would join the rows that follow it into one label.
-    reader = csv.DictReader(
-        io.StringIO(text, newline=""), delimiter=max(",;\t", key=header.count), skipinitialspace=True, strict=True
-    )
     rows: list[TableRow] = []
     faults: dict[str, str] = {}
-    lines = list(_read_lines(reader, path))
-    columns = _find_columns(list(reader.fieldnames or ()), path)
+    header, lines = read_lines(path)
+    columns = _find_columns(header, path)
     for line, cells in lines:
         place = f"{path.name}, line {line}"
         try:
@@ -83,6 +77,32 @@ def read_table(path: Path) -> tuple[list[TableRow], dict[str, str]]:
         except ValueError as error:
             faults[place] = str(error)
     return rows, faults
+
+
+def read_lines(path: Path) -> tuple[list[str], list[tuple[int, dict[str | None, object]]]]:
+    """The header of a CSV, and each row by it, with the number of the line that it ends in.
+
+    Args:
+        path: UTF-8 text, separated by commas, semicolons or tabs, whichever the header has most of.
+
+    Raises:
+        ValueError: If it is not UTF-8 text or not CSV.
+    """
+    text = _read_text(path)
+    header = text.splitlines()[0] if text.strip() else ""
+    # strict: otherwise an unclosed quote would join the rows that follow it into one label.
+    reader = csv.DictReader(
+        io.StringIO(text, newline=""), delimiter=max(",;\t", key=header.count), skipinitialspace=True, strict=True
+    )
+    lines = list(_read_lines(reader, path))
+    return list(reader.fieldnames or ()), lines
+
+
+def find_columns(header: Sequence[str], aliases: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """The column of a header for each of our names that has one: the first of its aliases, whatever its case."""
+    plain = {column.strip().lower(): column for column in reversed(header)}
+    found = {name: next((plain[alias] for alias in known if alias in plain), None) for name, known in aliases.items()}
+    return {name: column for name, column in found.items() if column is not None}
 
 
 def _read_text(path: Path) -> str:
@@ -109,17 +129,14 @@ def _read_lines(reader: "csv.DictReader[str]", path: Path) -> Iterator[tuple[int
 
 
 def _find_columns(header: list[str], path: Path) -> dict[str, str]:
-    plain = {column.strip().lower(): column for column in reversed(header)}
-    columns = {}
-    for name, aliases in ALIASES.items():
-        found = next((plain[alias] for alias in aliases if alias in plain), None)
-        if found is not None:
-            columns[name] = found
-        elif name in ("file", "label"):
+    columns = find_columns(header, ALIASES)
+    for name in ("file", "label"):
+        if name not in columns:
             raise ValueError(
-                f"Expected {str(path)!r} to have a column for the {name}, named one of {list(aliases)}, got {header}. "
-                "Name it in the first line."
+                f"Expected {str(path)!r} to have a column for the {name}, named one of {list(ALIASES[name])}, got "
+                f"{header}. Name it in the first line."
             )
+    plain = {column.strip().lower(): column for column in reversed(header)}
     parts = next((plain[name] for name in _PART_COLUMNS if name in plain), None)
     if parts is not None:
         raise ValueError(
@@ -145,15 +162,20 @@ def _rename_cells(cells: Mapping[str | None, object], columns: Mapping[str, str]
 def _parse_row(place: str, cells: Mapping[str, str]) -> TableRow:
     if not cells["file"] or not cells["label"]:
         raise ValueError("the row names no file or no label")
-    start = _parse_seconds(cells.get("start", "")) or 0.0
-    end = _parse_seconds(cells.get("end", ""))
+    start = parse_seconds(cells.get("start", "")) or 0.0
+    end = parse_seconds(cells.get("end", ""))
     if start < 0 or (end is not None and end <= start):
         raise ValueError(f"{cells['file']}: the interval {start:g} to {end} s does not run forwards from 0 or later")
     label, subject, camera = (normalize_name(cells.get(name, "")) for name in ("label", "subject", "camera"))
     return TableRow(place, cells["file"], label, subject, camera, start, end)
 
 
-def _parse_seconds(text: str) -> float | None:
+def parse_seconds(text: str) -> float | None:
+    """The seconds in a cell; None where it is empty.
+
+    Raises:
+        ValueError: If it is no finite number.
+    """
     if not text:
         return None
     try:
