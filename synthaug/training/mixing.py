@@ -104,14 +104,18 @@ def mix_clips(video: Video, targets: Targets, synthetic: Synthetic, *, mix: Mix)
     partner = torch.arange(len(video), device=video.device)
     for kind in (synthetic, ~synthetic):
         partner[kind] = partner[kind].roll(1)
-    other = video[partner]
+    # Clip by clip: gathering the partners first would copy the whole batch, which costs as much as mixing it.
+    pairs = list(enumerate(partner.tolist()))
     if mix.box is None:
-        video = torch.lerp(video, other, mix.share)
+        mixed = torch.empty_like(video)
+        for place, other in pairs:
+            torch.lerp(video[place], video[other], mix.share, out=mixed[place])
     else:
         top, bottom, left, right = mix.box
-        video = video.clone()
-        video[..., top:bottom, left:right] = other[..., top:bottom, left:right]
-    return video, torch.lerp(targets, targets[partner], mix.share)
+        mixed = video.clone()
+        for place, other in pairs:
+            mixed[place, ..., top:bottom, left:right] = video[other, ..., top:bottom, left:right]
+    return mixed, torch.lerp(targets, targets[partner], mix.share)
 
 
 class AuxiliaryNorms(nn.Module):

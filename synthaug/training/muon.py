@@ -94,9 +94,10 @@ def orthogonalize(matrix: Float[Tensor, "row column"]) -> Float[Tensor, "row col
     gram = x @ x.T
     identity = torch.eye(len(gram), device=x.device)
     product = identity
-    for _ in range(ITERATIONS):
+    for left in reversed(range(ITERATIONS)):
         factor = a * identity + b * gram + c * gram @ gram
-        product = factor @ product
-        gram = factor @ gram @ factor
+        product = factor @ product if left < ITERATIONS - 1 else factor
+        if left:
+            gram = factor @ gram @ factor
     x = product @ x
     return (x.T if tall else x).to(matrix)
