@@ -31,7 +31,8 @@ from synthaug.backgrounds.plates import read_picture
 from synthaug.files import digest_of, read_npz, user_cache, write_atomic
 from synthaug.progress import track
 from synthaug.structures import Camera, Record, Reference, Scene, Values
-from synthaug.video import clip_times, indices_at, probe, read_frames, resize_frame
+from synthaug.video import clip_times, indices_at, probe, resize_frame
+from synthaug.video.recent import RecentFilms
 
 logger = logging.getLogger(__name__)
 
@@ -154,12 +155,12 @@ class EmptiedFilms(Background):
         """
         film, size = self._find(values), (camera.height, camera.width)
         start, end, at, fps = (float(values[name]) for name in ("start", "end", "at", "fps"))  # type: ignore[arg-type]
-        info = probe(film.path)
         times, _ = clip_times(start, end, offset=at, fps=fps, num_frames=len(camera.viewmats))
+        info = probe(film.path)
         indices = indices_at(info, times)
-        frames = read_frames(film.path, indices, info=info, size=size)
+        frames = _FILMS.read(film.path, indices, info=info, size=size)
         masks = read_masks(film.masks)
-        plate = resize_frame(read_picture(film.scene.picture), size)
+        plate = _read_small(film.scene.picture, size)
         empty = [
             take_out(frame, masks.at(index), plate)
             for frame, index in zip(frames.permute(0, 2, 3, 1).numpy(), indices, strict=True)
@@ -268,7 +269,8 @@ def take_out(
     size = (frame.shape[0], frame.shape[1])
     if mask is None or not mask.any():
         return frame
-    covered = resize_frame(np.repeat(mask[..., None].astype(np.uint8) * 255, 3, axis=2), size)[..., 0] > 5
+    white = np.where(mask, np.uint8(255), np.uint8(0))
+    covered = resize_frame(cv2.merge([white, white, white]), size)[..., 0] > 5
     if not covered.any():
         return frame
     soft = cv2.dilate(covered.astype(np.float32), np.ones((3, 3), np.uint8))
@@ -281,6 +283,7 @@ def take_out(
     return np.where(share > 0, mixed + 0.5, frame).clip(0, 255).astype(np.uint8)
 
 
+_FILMS = RecentFilms(limit_mb=256)
 _MAX_MASK_BYTES = 2**31
 _LEVELS = (-MAX_LEVELLED, MAX_LEVELLED)
 
@@ -308,7 +311,15 @@ class Masks:
         return flat.reshape(self.size).astype(np.bool_)
 
 
-@functools.lru_cache(maxsize=32)
+@functools.lru_cache(maxsize=512)
+def _read_small(path: Path, size: tuple[int, int]) -> UInt8[np.ndarray, "height width 3"]:
+    """An empty scene at the size of clips; not to be changed."""
+    small = np.array(resize_frame(read_picture(path), size))
+    small.setflags(write=False)
+    return small
+
+
+@functools.lru_cache(maxsize=128)
 def read_masks(path: Path) -> Masks:
     """The masks that `prepare` wrote.
 
