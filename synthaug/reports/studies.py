@@ -137,7 +137,8 @@ def seed_of(run: Run, folds: Sequence[str] = ()) -> tuple[str, ...]:
 def setting(run: Run, name: str) -> str:
     """A run's value of an override: from the command line, else from its configuration, else `default`."""
     if name in run.overrides:
-        return run.overrides[name]
+        continued = name == "ckpt_path" and run.overrides[name] == "auto"
+        return "null" if continued else run.overrides[name]  # a run that went on where it stopped is the same run
     node: Plain = run.config
     for part in name.replace("/", ".").split("."):
         if not isinstance(node, dict) or part not in node:

@@ -180,6 +180,18 @@ def test_a_seed_of_one_arm_alone_enters_its_mean_and_no_comparison(tmp_path):
     assert "Different seeds" in abouts(tmp_path)
 
 
+def test_a_run_that_went_on_where_it_stopped_is_the_same_run(tmp_path):
+    folder = sweep(tmp_path, shots=(1,), seeds=2)
+    for metrics in sorted(folder.glob("*/metrics.json"))[::2]:
+        facts = json.loads(metrics.read_text())
+        metrics.write_text(json.dumps({**facts, "overrides": [*facts["overrides"], "ckpt_path=auto"]}))
+        config = metrics.with_name("config.yaml")
+        config.write_text(f"{config.read_text()}ckpt_path: auto\n")
+    for config in sorted(folder.glob("*/config.yaml"))[1::2]:
+        config.write_text(f"{config.read_text()}ckpt_path: null\n")
+    assert set(study_results(folder).study.factors) == {"arm"}
+
+
 def test_a_seed_run_twice_counts_once(tmp_path):
     sweep(tmp_path, arms=("none", "full"), shots=(1,), seeds=3)
     before = arms_table(study_results(tmp_path))
