@@ -14,7 +14,6 @@ import argparse
 import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import combinations, islice
 from pathlib import Path
 
@@ -27,25 +26,20 @@ from synthaug.datasets import Protocol, Split
 from synthaug.files import digest_of
 from synthaug.recognizers.efficientnet import EfficientNetLite0
 from synthaug.structures import Batch, Record
-from synthaug.training.linear_probe import Features, collect_features, fit_classifier, measure_accuracy
+from synthaug.training.linear_probe import (
+    Features,
+    Part,
+    choose_decay,
+    collect_features,
+    fit_parts,
+    measure_accuracy,
+)
 
 DECAYS = (1e-3, 1e-2, 1e-1, 1.0)
 """Among which regularisation is chosen."""
 Clips = Batch | tuple[Tensor, Tensor]
 """A batch in either layout."""
 CLIP = ("clip.num_frames=8", "clip.fps=8", "clip.size=160")
-
-
-@dataclass(frozen=True)
-class Bank:
-    """Features of clips, and the person whose film or motion each shows."""
-
-    features: Features
-    people: tuple[str, ...]
-
-    def select(self, chosen: Sequence[int]) -> "Bank":
-        """The clips at these places."""
-        return Bank(self.features.select(chosen), tuple(self.people[place] for place in chosen))
 
 
 def main() -> None:
@@ -92,25 +86,25 @@ def measure_chosen(chosen: argparse.Namespace, teach: Sequence[str]) -> tuple[fl
     arms = {arm: collect(chosen, teach, f"arm={arm}", "mixture.ratio=1.0") for arm in chosen.arm}
     sets = [names for count in range(1, len(arms) + 1) for names in combinations(arms, count)]
     classes = count_classes(others)
-    grades = {names: grade_head([film, *(arms[name] for name in names)], own, classes)[0] for names in sets}
+    grades = {names: choose_decay([film, *(arms[name] for name in names)], own, classes, DECAYS)[0] for names in sets}
     best = max(sets, key=lambda names: grades[names])
     both = measure_head([film, *(arms[name] for name in best)], own, others)
     return measure_head([film], own, others), both, best
 
 
-def part_people(film: Bank, teach: Sequence[str]) -> tuple[Bank, Bank]:
+def part_people(film: Part, teach: Sequence[str]) -> tuple[Part, Part]:
     """The film of the people who teach, and that of all others."""
-    own = [place for place, person in enumerate(film.people) if person in teach]
-    others = [place for place, person in enumerate(film.people) if person not in teach]
+    own = [place for place, person in enumerate(film.groups) if person in teach]
+    others = [place for place, person in enumerate(film.groups) if person not in teach]
     return film.select(own), film.select(others)
 
 
-def count_classes(film: Bank) -> int:
+def count_classes(film: Part) -> int:
     """Number of classes in film that shows all of them."""
     return int(film.features.labels.max()) + 1
 
 
-def measure_head(parts: Sequence[Bank], own: Bank, others: Bank) -> float:
+def measure_head(parts: Sequence[Part], own: Part, others: Part) -> float:
     """Accuracy on the film of others of the head that learns from these clips, each part counting alike.
 
     Args:
@@ -118,40 +112,18 @@ def measure_head(parts: Sequence[Bank], own: Bank, others: Bank) -> float:
         own: Film of the people who teach, as it is, on which regularisation is chosen.
         others: Film of all others.
     """
-    _, decay = grade_head(parts, own, count_classes(others))
-    return measure_accuracy(fit_head(parts, count_classes(others), decay), others.features)
+    _, decay = choose_decay(parts, own, count_classes(others), DECAYS)
+    return measure_accuracy(fit_parts(parts, count_classes(others), decay=decay), others.features)
 
 
-def grade_head(parts: Sequence[Bank], own: Bank, classes: int) -> tuple[float, float]:
-    """How well the head knows a teaching person whose clips it has not seen, and the regularisation for which."""
-
-    def grade(decay: float) -> float:
-        accuracies = []
-        for person in sorted(set(own.people)):
-            rest = [part.select([k for k, who in enumerate(part.people) if who != person]) for part in parts]
-            shown = own.select([k for k, who in enumerate(own.people) if who == person])
-            accuracies.append(measure_accuracy(fit_head(rest, classes, decay), shown.features))
-        return sum(accuracies) / len(accuracies)
-
-    grades = {decay: grade(decay) for decay in DECAYS}
-    best = max(DECAYS, key=lambda decay: grades[decay])
-    return grades[best], best
-
-
-def fit_head(parts: Sequence[Bank], classes: int, decay: float) -> torch.nn.Linear:
-    """The head that learns from these clips."""
-    weights = torch.cat([torch.full((len(part.people),), 1 / max(len(part.people), 1)) for part in parts])
-    return fit_classifier(Features.join([part.features for part in parts]), classes, decay=decay, weights=weights)
-
-
-def collect(chosen: argparse.Namespace, teach: Sequence[str], *words: str, tested: bool = False) -> Bank:
+def collect(chosen: argparse.Namespace, teach: Sequence[str], *words: str, tested: bool = False) -> Part:
     """Features of the training clips of an arm, or of one window of every film, from --keep or computed now."""
     teachers = [] if tested else sorted(teach)
     name = digest_of(repr((teachers, words, chosen.clips, chosen.overrides, chosen.root, CLIP)))
     path = chosen.keep / f"{name[:16]}.pt"
     if path.exists():
         kept = torch.load(path, weights_only=True)
-        return Bank(Features(kept["vectors"], kept["labels"], tuple(kept["keys"])), tuple(kept["people"]))
+        return Part(Features(kept["vectors"], kept["labels"], tuple(kept["keys"])), tuple(kept["people"]))
     data = prepare(chosen, teachers, words)
     backbone = EfficientNetLite0(data.num_classes, weights="DEFAULT", trained_blocks=0, summary="moments")
     batches: Iterable[Clips] = data.test_dataloader() if tested else repeat_epochs(data, chosen.clips)
@@ -166,7 +138,7 @@ def collect(chosen: argparse.Namespace, teach: Sequence[str], *words: str, teste
     chosen.keep.mkdir(parents=True, exist_ok=True)
     torch.save(kept_values, path)
     print(f"{','.join(teachers) or 'everybody'} {' '.join(words)}: {len(features)} clips", flush=True)
-    return Bank(features, tuple(people[key] for key in features.keys))
+    return Part(features, tuple(people[key] for key in features.keys))
 
 
 def name_people(data: SynthAugDataModule) -> dict[str, str]:

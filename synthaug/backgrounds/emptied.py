@@ -283,7 +283,7 @@ def take_out(
     return np.where(share > 0, mixed + 0.5, frame).clip(0, 255).astype(np.uint8)
 
 
-_FILMS = RecentFilms(limit_mb=256)
+_FILMS = RecentFilms(limit_mb=256.0)
 _MAX_MASK_BYTES = 2**31
 _LEVELS = (-MAX_LEVELLED, MAX_LEVELLED)
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from synthaug.datasets import ActionDataset
     from synthaug.motions import MotionSource
     from synthaug.renderers import Renderer
+    from synthaug.runs.probing import LinearProbe
     from synthaug.training.module import Training
 
 DATA_PARTS = ("dataset", "protocol", "synth", "clip", "loading", "mixture", "augmentation", "pack")
@@ -261,11 +262,12 @@ def build_stations(config: "DictConfig") -> "tuple[MotionSource, AvatarPool, Ren
 
 @dataclass(frozen=True)
 class RunParts:
-    """What a configuration builds for a run: the data, the training module, and Lightning's Trainer."""
+    """What a configuration builds for a run: data, training module, Lightning's Trainer, and the probe in its place."""
 
     data: "SynthAugDataModule"
     training: "Training"
     trainer: "Trainer"
+    probe: "LinearProbe | None"
 
 
 def build_run(config: "DictConfig", folder: Path) -> RunParts:
@@ -285,7 +287,7 @@ def build_run(config: "DictConfig", folder: Path) -> RunParts:
     from synthaug.training import loops
     from synthaug.training.console import choose_progress, silence_tips
 
-    _refuse_foreign_targets(config, "recognizer", "training", "trainer")
+    _refuse_foreign_targets(config, "recognizer", "training", "trainer", "probe")
     silence_tips()
     data = prepare_data(config)
     torch.manual_seed(config.seed)
@@ -297,7 +299,8 @@ def build_run(config: "DictConfig", folder: Path) -> RunParts:
     callbacks = [best, loops.make_resume_checkpointing(folder), LoaderMonitor(), *lines]
     logger = CSVLogger(folder, name="", version="logs")
     trainer = instantiate(config.trainer, callbacks=callbacks, logger=logger, enable_progress_bar=bar)
-    return RunParts(data, instantiate(config.training, recognizer=recognizer), trainer)
+    training, probe = instantiate(config.training, recognizer=recognizer), config.get("probe")
+    return RunParts(data, training, trainer, None if probe is None else instantiate(probe, _convert_="all"))
 
 
 def _refuse_gaps(config: "DictConfig", *parts: str) -> None:

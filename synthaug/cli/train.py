@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from synthaug.cli.configs import RunParts
+    from synthaug.structures import Plain
+    from synthaug.training.loops import FitResult
+
 
 def add_train(commands: "argparse._SubParsersAction") -> None:
     """Add the command. All words after it are Hydra's: NAME=VALUE, -m, --cfg job, --config-dir, --help."""
@@ -79,6 +83,28 @@ def run_job(config: "DictConfig") -> float:
         raise SystemExit(f"\n{words}") from error
 
 
+def _fit(config: "DictConfig", run: "RunParts", folder: Path) -> "tuple[FitResult, dict[str, Plain]]":
+    """Train by steps or fit the classifier alone; what metrics.json says of the fit."""
+    from synthaug.runs.probing import fit_probe
+    from synthaug.training import loops
+
+    if run.probe is None:
+        start = loops.find_start(config.ckpt_path, folder)
+        return loops.fit(run.trainer, run.training, run.data, start), {}
+    if config.ckpt_path not in (None, "auto"):
+        raise ValueError(
+            f"Expected no checkpoint for probe=exact, which takes no steps, got ckpt_path={config.ckpt_path}. Set "
+            "recognizer.weights to what its backbone starts from."
+        )
+    loops.check_alone(run.trainer)
+    found = fit_probe(run.probe, run.training, run.data, device=run.trainer.strategy.root_device)
+    checkpoint = loops.leave_checkpoint(run.trainer, run.training, folder)
+    facts: dict[str, Plain] = {
+        "decay": found.decay, "grade": found.grade, "filmed_exposure": found.filmed_exposure,
+    }  # fmt: skip
+    return loops.FitResult(0, 0, 1, found.seconds, checkpoint), facts
+
+
 def _train_and_test(config: "DictConfig", folder: Path) -> float:
     from dataclasses import asdict
 
@@ -99,11 +125,11 @@ def _train_and_test(config: "DictConfig", folder: Path) -> float:
     loops.check_processes(run.trainer, val=len(run.data.split.val), test=len(run.data.split.test))
     if run.trainer.is_global_zero:
         leave_before(run.data, folder)
-    fitted = loops.fit(run.trainer, run.training, run.data, loops.find_start(config.ckpt_path, folder))
+    fitted, probed = _fit(config, run, folder)
     predictions = loops.test(run.trainer, run.training, run.data, fitted.checkpoint)
     if not run.trainer.is_global_zero:  # one of several processes writes
         return float("nan")
-    facts = {**asdict(fitted), "seed": config.seed, "overrides": list(HydraConfig.get().overrides.task)}
+    facts = {**asdict(fitted), **probed, "seed": config.seed, "overrides": list(HydraConfig.get().overrides.task)}
     facts["seconds_in_all"] = round(time.perf_counter() - start, 1)
     scores = leave_after(run.data, predictions, folder, facts)
     leave_weights(run.data, fitted.checkpoint, folder)

@@ -76,10 +76,9 @@ def judge_batch(
     video = normalize_clips(batch["video"])
     maps = recognizer.maps(video)
     found = heads(maps)
-    classify = find_classifier(recognizer)
     losses = {
         **measure_frames(found, batch, recognizer.window(video)),
-        "action": measure_action(classify(recognizer.pool(maps)), batch["action"]),
+        "action": measure_action(recognizer.classifier(recognizer.pool(maps)), batch["action"]),
     }
     total = sum((getattr(weights, name) * loss for name, loss in losses.items()), torch.zeros(()))
     return total, {name: float(loss.detach()) for name, loss in losses.items()}
@@ -111,19 +110,3 @@ def measure_action(logits: Float[Tensor, "batch action"], action: Tensor) -> Flo
     """Mean cross-entropy over the clips that show an action; 0 if none does."""
     losses = cross_entropy(logits, action, ignore_index=RANDOM, reduction="sum", label_smoothing=0.1)
     return losses / (action != RANDOM).sum().clamp(min=1)
-
-
-def find_classifier(recognizer: DenseRecognizer) -> nn.Linear:
-    """The linear layer from features to logits: the only one of that shape.
-
-    Raises:
-        ValueError: If there is none, or several.
-    """
-    shape = (recognizer.num_classes, recognizer.num_features)
-    found = [one for one in recognizer.modules() if isinstance(one, nn.Linear) and tuple(one.weight.shape) == shape]
-    if len(found) != 1:
-        raise ValueError(
-            f"Expected one linear layer from {shape[1]} features to {shape[0]} classes in "
-            f"{type(recognizer).__name__}, got {len(found)}. Pretrain another recognizer."
-        )
-    return found[0]

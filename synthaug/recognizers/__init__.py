@@ -26,6 +26,22 @@ class Recognizer(nn.Module, ABC):
     def num_features(self) -> int:
         """Width of the features."""
 
+    @property
+    def classifier(self) -> nn.Linear:
+        """The layer that makes logits of features: the only linear one of these two widths.
+
+        Raises:
+            ValueError: If there is none, or several; then the recognizer has to define which it is.
+        """
+        shape = (self.num_classes, self.num_features)
+        found = [one for one in self.modules() if isinstance(one, nn.Linear) and tuple(one.weight.shape) == shape]
+        if len(found) != 1:
+            raise ValueError(
+                f"Expected one linear layer from {shape[1]} features to {shape[0]} classes in {type(self).__name__}, "
+                f"got {len(found)}. Define its property `classifier`, or choose another recognizer."
+            )
+        return found[0]
+
     @abstractmethod
     def features(self, video: Float[Tensor, "batch 3 time height width"]) -> Float[Tensor, "batch feature"]:
         """The input of the classifier: one vector for each clip. Few-shot classification compares these."""

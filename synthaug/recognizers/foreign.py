@@ -58,15 +58,16 @@ class ForeignNetwork(Recognizer):
     @property
     def num_classes(self) -> int:
         """Width of the logits."""
-        return self._classifier.out_features
+        return self.classifier.out_features
 
     @property
     def num_features(self) -> int:
         """Width of the classifier's input."""
-        return self._classifier.in_features
+        return self.classifier.in_features
 
     @property
-    def _classifier(self) -> nn.Linear:
+    def classifier(self) -> nn.Linear:
+        """The layer called `head`."""
         classifier = self.net.get_submodule(self.head)
         if not isinstance(classifier, nn.Linear):
             raise ValueError(
@@ -82,7 +83,7 @@ class ForeignNetwork(Recognizer):
             RuntimeError: If the forward pass does not use it.
         """
         inputs: list[Tensor] = []
-        hook = self._classifier.register_forward_pre_hook(lambda _, arguments: inputs.append(arguments[0]))
+        hook = self.classifier.register_forward_pre_hook(lambda _, arguments: inputs.append(arguments[0]))
         try:
             self.forward(video)  # not self(...): compiled code ignores hooks that were registered later
         finally:

@@ -47,15 +47,16 @@ class VideoTransformer(Recognizer):
     @property
     def num_classes(self) -> int:
         """Width of the logits."""
-        return self._classifier.out_features
+        return self.classifier.out_features
 
     @property
     def num_features(self) -> int:
         """768."""
-        return self._classifier.in_features
+        return self.classifier.in_features
 
     @property
-    def _classifier(self) -> nn.Linear:
+    def classifier(self) -> nn.Linear:
+        """The last layer of its head."""
         classifier = self.net.get_submodule(self._head)
         assert isinstance(classifier, nn.Linear)
         return classifier

@@ -64,6 +64,8 @@ def _identity(config: str) -> Plain:
             below = at.get(parent)
             at = below if isinstance(below, dict) else {}
         at.pop(last, None)
+    # What is off is left out: a run of an earlier version does not have what came later.
+    tree = {name: value for name, value in tree.items() if value is not None}
     return tree if start in (None, "auto") else {**tree, "ckpt_path": start}
 
 

@@ -102,6 +102,9 @@ def fit_classifier(
     # A feature that never changes says nothing, whatever it is divided by.
     scale = torch.where(std > 1e-6 * std.max().clamp(min=1e-12), std, torch.ones_like(std))
     inputs = (vectors - mean) / scale
+    # The optimum is a sum of the clips' vectors: with fewer of them than features, it is looked for among these sums.
+    basis = torch.linalg.qr(inputs.T).Q if len(inputs) < inputs.shape[1] else None
+    inputs = inputs if basis is None else inputs @ basis
     shares = _balance(labels, num_classes, weights)
     matrix = torch.zeros(num_classes, inputs.shape[1], dtype=torch.float64, requires_grad=True)
     bias = torch.zeros(num_classes, dtype=torch.float64, requires_grad=True)
@@ -117,10 +120,11 @@ def fit_classifier(
         return loss
 
     optimizer.step(close)  # type: ignore[no-untyped-call]
-    classifier = nn.Linear(inputs.shape[1], num_classes)
+    classifier = nn.Linear(vectors.shape[1], num_classes)
     with torch.no_grad():
-        classifier.weight.copy_(matrix / scale)
-        classifier.bias.copy_(bias - (matrix / scale) @ mean)
+        weight = (matrix if basis is None else matrix @ basis.T) / scale
+        classifier.weight.copy_(weight)
+        classifier.bias.copy_(bias - weight @ mean)
     return classifier.requires_grad_(False)
 
 
@@ -141,3 +145,67 @@ def measure_accuracy(classifier: nn.Linear, features: Features) -> float:
     for one in predictions:
         by_class.setdefault(one["label"], []).append(one["prediction"] == one["label"])
     return sum(sum(right) / len(right) for right in by_class.values()) / len(by_class)
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Clips that a classifier learns from.
+
+    Attributes:
+        features: What the recognizer sees in them.
+        groups: What each clip belongs to, so that it can be left out: the person whose film or motion it shows.
+        share: How much all of them together count, against other parts.
+    """
+
+    features: Features
+    groups: tuple[str, ...]
+    share: float = 1.0
+
+    def select(self, chosen: Sequence[int]) -> "Part":
+        """The clips at these places; they count as much as all did."""
+        return Part(self.features.select(chosen), tuple(self.groups[place] for place in chosen), self.share)
+
+    def without(self, group: str) -> "Part":
+        """All clips but those of a group."""
+        return self.select([place for place, one in enumerate(self.groups) if one != group])
+
+    def only(self, group: str) -> "Part":
+        """The clips of a group."""
+        return self.select([place for place, one in enumerate(self.groups) if one == group])
+
+
+def fit_parts(parts: Sequence[Part], classes: int, *, decay: float) -> nn.Linear:
+    """The classifier that learns from these parts, each counting as much as its share, however many clips it has."""
+    weights = [torch.full((len(part.groups),), part.share / max(len(part.groups), 1)) for part in parts]
+    joined = Features.join([part.features for part in parts])
+    return fit_classifier(joined, classes, decay=decay, weights=torch.cat(weights))
+
+
+def choose_decay(
+    parts: Sequence[Part], shown: Part, classes: int, decays: Sequence[float], *, left_out: bool = True
+) -> tuple[float, float]:
+    """How well the classifier knows film that it has not learnt from, and the regularisation for which.
+
+    Args:
+        parts: What it learns from.
+        shown: The film on which it is graded.
+        classes: Width of the logits.
+        decays: To choose from; of equals the first.
+        left_out: Whether `shown` is of groups that teach: each is left out of the parts in turn. Otherwise it is film
+            that nothing was learnt from.
+    """
+
+    def grade(decay: float) -> float:
+        if not left_out:
+            return measure_accuracy(fit_parts(parts, classes, decay=decay), shown.features)
+        found = [
+            measure_accuracy(
+                fit_parts([part.without(group) for part in parts], classes, decay=decay), shown.only(group).features
+            )
+            for group in sorted(set(shown.groups))
+        ]
+        return sum(found) / len(found)
+
+    grades = {decay: grade(decay) for decay in decays}
+    best = max(decays, key=lambda decay: grades[decay])
+    return grades[best], best

@@ -197,6 +197,27 @@ def fit(trainer: Trainer, training: Training, data: LightningDataModule, ckpt_pa
     return FitResult(progress.steps, progress.batches, trainer.num_devices * trainer.num_nodes, seconds, path)
 
 
+def check_alone(trainer: Trainer) -> None:
+    """Refuse several processes, where something is fitted to all clips at once.
+
+    Raises:
+        ValueError: If there are more than one.
+    """
+    if trainer.world_size > 1:
+        raise ValueError(
+            f"Expected one process for probe=exact, which fits to all clips at once, got {trainer.world_size}. Set "
+            "trainer.devices=1 trainer.num_nodes=1."
+        )
+
+
+def leave_checkpoint(trainer: Trainer, training: Training, folder: Path) -> str:
+    """Write a module that was not trained by steps as `best.ckpt`; returns the file's path."""
+    path = str(folder / "best.ckpt")
+    trainer.strategy.connect(training)
+    trainer.save_checkpoint(path, weights_only=False)
+    return path
+
+
 def test(trainer: Trainer, training: Training, data: LightningDataModule, checkpoint: str) -> list[dict[str, Plain]]:
     """Predict every test clip with a checkpoint, which is read as tensors and plain values, never as code.
 

@@ -16,7 +16,6 @@ from synthaug.pretraining.loop import PretrainingSteps, export_weights, pretrain
 from synthaug.pretraining.tasks import (
     PretrainingHeads,
     TaskWeights,
-    find_classifier,
     judge_batch,
     measure_action,
     measure_frames,
@@ -151,7 +150,7 @@ def test_every_part_of_a_recognizer_learns(motions, recognizer):
     assert loss.item() == pytest.approx(sum(parts.values()), rel=1e-4)
     for module in (recognizer, heads):
         assert [name for name, value in module.named_parameters() if value.grad is None] == []
-    assert find_classifier(recognizer).out_features == 26
+    assert recognizer.classifier.out_features == 26
 
 
 def test_dense_features_are_the_pooled_maps():

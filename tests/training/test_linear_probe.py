@@ -38,6 +38,23 @@ def test_the_classifier_is_the_optimum_that_scipy_finds():
     np.testing.assert_allclose(found, wanted, atol=1e-4)
 
 
+def test_with_more_features_than_clips_the_optimum_is_the_same():
+    features = some_features(clips=12)
+    wide = torch.cat([features.vectors, torch.randn(12, 24)], 1)
+    found = fit_classifier(Features(wide, features.labels, features.keys), 3, decay=0.1)
+    x = wide.double().numpy()
+    x = (x - x.mean(0)) / x.std(0)
+
+    def loss(flat):
+        weight, bias = flat[:90].reshape(3, 30), flat[90:]
+        scores = log_softmax(x @ weight.T + bias, axis=1)
+        return -scores[np.arange(12), features.labels.numpy()].mean() + 0.05 * (weight**2).sum()
+
+    best = minimize(loss, np.zeros(93), method="BFGS", options={"gtol": 1e-9}).x
+    wanted = log_softmax(x @ best[:90].reshape(3, 30).T + best[90:], axis=1)
+    np.testing.assert_allclose(found(wide).log_softmax(1).numpy(), wanted, atol=1e-4)
+
+
 def test_repeating_the_clips_of_one_class_changes_nothing():
     features = some_features()
     twice = Features.join([features, features.select([k for k in range(60) if k % 3 == 0])])
