@@ -6,6 +6,10 @@ ImageNet features with an exact linear head, whose figures are those of `benchma
 over folds of the mean over seeds, its interval is over folds. Started again with the same folder, it continues where it
 stopped.
 
+Two more, which take long, run when they are asked for, with two teachers and from scratch: `--part parts` leaves out
+one part of the best arm at a time, and `--part curve` trains it with fewer and more synthetic clips and steps. They are
+compared with the first study's runs of the best arm with the same seeds, in the same folder.
+
 The last line is one JSON object, in fractions of 1; null where nothing was measured.
 """
 
@@ -29,6 +33,22 @@ _IMAGENET_ARMS = ("swap", "paper", "full")
 """Arms among which the people who teach choose."""
 _RATES = {"null": (), "synthetic": ("training.optimizer.lr=0.002",)}
 """A third of the step size for what was learnt before, as is usual for fine-tuning; the same for all arms."""
+PARTS = {
+    "strangers": ("synth.strangers=0",),
+    "other people in the film": ("synth.swap=0.0",),
+    "the film's sensor": ("synth/sensor=camera",),
+    "varied performances": ("synth/variation=none",),
+    "mirrored motions": ("synth.mirror=0.0",),
+    "speed of film": ("augmentation.speed=0.0",),
+}
+"""What `best` does without, by what it is called."""
+CURVE = {
+    "20 clips a class": ("synth.per_class=20",),
+    "320 clips a class": ("synth.per_class=320",),
+    "600 steps": ("trainer.max_steps=600", "trainer.val_check_interval=600"),
+    "4,000 steps": ("trainer.max_steps=4000", "trainer.val_check_interval=4000"),
+}
+"""Other amounts than the study's 80 clips a class and 1,500 steps."""
 ROOT = Path(__file__).resolve().parents[1]
 ByFold = Mapping[str, Sequence[float]]
 """Accuracies of the seeds of each fold."""
@@ -64,7 +84,9 @@ def main() -> None:
     parser.add_argument("--weights", default="synthetic", help="what pretrained recognizers start from (synthetic)")
     parser.add_argument("--best", default="best", help="arm that is compared with classic and paper (best)")
     parser.add_argument("--read", action="store_true", help="read finished runs without training")
-    parser.add_argument("--part", action="append", choices=["two", "one", "imagenet"], help="only these studies")
+    parser.add_argument(
+        "--part", action="append", choices=["two", "one", "imagenet", "parts", "curve"], help="only these"
+    )
     parser.add_argument("overrides", nargs="*", help="settings of every run, such as trainer.max_steps=800")
     chosen = parser.parse_args()
     if chosen.csv is None and (Path(chosen.root) / "clips.csv").is_file():
@@ -78,7 +100,13 @@ def main() -> None:
         for part in ("two", "one"):
             if part in parts:
                 train(chosen, folder / part, part)
-    figures = {**summarize(folder, chosen.best)}
+        for part, changes in (("parts", PARTS), ("curve", CURVE)):
+            if part in parts:
+                train_changes(chosen, folder / part, changes)
+    figures = summarize(folder, chosen.best)
+    for part, changes in (("parts", PARTS), ("curve", CURVE)):
+        if part in parts:
+            figures[part] = compare_changes(folder, part, changes, chosen)
     figures |= (
         measure_imagenet(chosen, folder) if "imagenet" in parts else {"delta_pretrained": None, "ci_pretrained": None}
     )
@@ -88,12 +116,6 @@ def main() -> None:
 
 def train(chosen: argparse.Namespace, folder: Path, part: str) -> None:
     """Train one study: from scratch all arms, from synthetic weights classic and the best."""
-    film = [
-        "dataset=folder",
-        "protocol=people_folds",
-        f"dataset.root='{chosen.root}'",
-        f"dataset.csv={chosen.csv or 'null'}",
-    ]
     folds = {"two": ["protocol.teach=2", "protocol.fold=0,1,2,3,4"],
              "one": ["protocol.teach=1", "protocol.fold=0,1,2,3,4,5,6,7,8,9"]}[part]  # fmt: skip
     arms = {"two": {"null": f"classic,paper,{chosen.best}", "synthetic": f"classic,{chosen.best}"},
@@ -101,15 +123,34 @@ def train(chosen: argparse.Namespace, folder: Path, part: str) -> None:
     shipped = chosen.weights == "synthetic"
     files = {"null": "null", "synthetic": chosen.weights if shipped else Path(chosen.weights).resolve()}
     for weights, names in arms.items():
-        words = ["experiment=film", *film, *folds, f"seed={chosen.seeds}", f"arm={names}",
-                 f"recognizer.weights={files[weights]}", *_RATES[weights], f"hydra.sweep.dir={folder / weights}",
-                 "trainer.enable_progress_bar=false", *chosen.overrides]  # fmt: skip
-        if _has_joblib():
-            # On two cores, two runs of one thread each finish sooner than one after the other.
-            words += ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "loading.num_workers=1"]
-        threads = {**os.environ, "OMP_NUM_THREADS": "1"}
-        subprocess.run([sys.executable, "train.py", "-m", *words], cwd=ROOT, env=threads, check=False)
+        words = [*folds, f"arm={names}", f"recognizer.weights={files[weights]}", *_RATES[weights]]
+        sweep(chosen, folder / weights, words)
         report_sweep(folder / weights, over=("protocol.fold",), baselines=("arm=classic",) if "," in names else ())
+
+
+def train_changes(chosen: argparse.Namespace, folder: Path, changes: Mapping[str, Sequence[str]]) -> None:
+    """Train the best arm with each of these changes, from scratch."""
+    for name, change in changes.items():
+        words = ["protocol.teach=2", "protocol.fold=0,1,2,3,4", f"arm={chosen.best}", "recognizer.weights=null"]
+        sweep(chosen, folder / _as_folder(name), [*words, *change])
+
+
+def sweep(chosen: argparse.Namespace, folder: Path, words: Sequence[str]) -> None:
+    """Train the runs of a sweep that the folder lacks."""
+    every = [
+        "experiment=film", "dataset=folder", "protocol=people_folds", f"dataset.root='{chosen.root}'",
+        f"dataset.csv={chosen.csv or 'null'}", f"seed={chosen.seeds}", f"hydra.sweep.dir={folder}",
+        "trainer.enable_progress_bar=false", *words, *chosen.overrides,
+    ]  # fmt: skip
+    if _has_joblib():
+        # On two cores, two runs of one thread each finish sooner than one after the other.
+        every += ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "loading.num_workers=1"]
+    threads = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, "train.py", "-m", *every], cwd=ROOT, env=threads, check=False)
+
+
+def _as_folder(name: str) -> str:
+    return "".join(letter if letter.isalnum() else "_" for letter in name)
 
 
 def _has_joblib() -> bool:
@@ -121,13 +162,28 @@ def _has_joblib() -> bool:
     return True
 
 
-def read_arms(folder: Path) -> dict[str, dict[str, list[float]]]:
-    """Accuracies of finished runs, by arm and fold."""
+def read_arms(folder: Path, seeds: Sequence[str] | None = None) -> dict[str, dict[str, list[float]]]:
+    """Accuracies of finished runs, by arm and fold; of all seeds, or of these."""
     found: dict[str, dict[str, list[float]]] = {}
     runs: Sequence[Run] = read_sweep(folder).runs if folder.is_dir() else ()
     for run in runs:
         fold, arm = run.overrides["protocol.fold"], run.overrides["arm"]
+        if seeds is not None and run.overrides["seed"] not in seeds:
+            continue
         found.setdefault(arm, {}).setdefault(fold, []).append(float(str(run.metrics["mean_class_accuracy"])))
+    return found
+
+
+def compare_changes(
+    folder: Path, part: str, changes: Mapping[str, Sequence[str]], chosen: argparse.Namespace
+) -> dict[str, tuple[float | None, tuple[float, float] | None]]:
+    """The best arm with each change minus the best arm as it is, and the interval."""
+    seeds = chosen.seeds.split(",")
+    whole = read_arms(folder / "two" / "null", seeds).get(chosen.best, {})
+    found = {}
+    for name in changes:
+        delta = Delta.between(read_arms(folder / part / _as_folder(name), seeds).get(chosen.best, {}), whole)
+        found[name] = (delta.difference, delta.interval)
     return found
 
 
