@@ -96,7 +96,7 @@ def fit_probe(probe: LinearProbe, training: Training, data: SynthAugDataModule, 
     if data.mixture.pretrain_batches:
         raise ValueError(
             "Expected mixture.pretrain_batches=0 for probe=exact, which sees all clips at once, got "
-            f"{data.mixture.pretrain_batches}. Leave it out, or set probe=null to train by steps."
+            f"{data.mixture.pretrain_batches}. Leave that out, or leave probe=exact out to train by steps."
         )
     if training.mixing.mixup_alpha or training.mixing.cutmix_alpha or training.scenes.still or training.scenes.merge:
         logger.info("The probe sees clips one by one: mixup, cutmix, StillMix and FAME are left out.")
