@@ -8,12 +8,12 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from synthaug.files import digest_of, read_reference, shuffle_per_process, write_atomic, write_reference
+from synthaug.files import read_reference, shuffle_per_process, write_atomic, write_reference
 from synthaug.motions import MotionSource, UnusableClipError
 from synthaug.progress import track
 from synthaug.structures import Record, Reference
 from synthaug.synthesis.gravity import align_gravity
-from synthaug.video import picture_notes
+from synthaug.synthesis.kept_motions import adopt_motion, forget_motion, is_kept, motion_path, offer_motion
 from synthaug.workers import find_unforkable, work_in_processes
 
 logger = logging.getLogger(__name__)
@@ -108,7 +108,7 @@ class Extraction:
 
     def list_missing(self) -> list[str]:
         """Keys of the clips of which neither a motion nor a refusal is kept."""
-        return [key for key, record in self.records.items() if not _is_kept(_path(record, self.source, self.cache))]
+        return [key for key, record in self.records.items() if not is_kept(_path(record, self.source, self.cache))]
 
     def extract(self, key: str) -> str:
         """Extract one motion, unless it is kept; returns why there is none, or nothing.
@@ -160,7 +160,7 @@ def extract_references(
 ) -> References:
     """Motion and camera of each record by itself; arguments and errors as for `gather`."""
     refuse_shared_recordings(records, source)
-    missing = shuffle_per_process([record for record in records if not _is_kept(_path(record, source, cache))])
+    missing = shuffle_per_process([record for record in records if not is_kept(_path(record, source, cache))])
     processes = min(num_workers, len(missing))
     used = find_unforkable()
     if processes > 1 and used:
@@ -228,7 +228,7 @@ def _extract_in_processes(
     """Fill the cache; yields the records for which a process met an error, which this process will meet again."""
 
     def extract(record: Record) -> None:
-        if not _is_kept(_path(record, source, cache)):
+        if not is_kept(_path(record, source, cache)):
             _extract(record, source, cache, {}, {})
 
     try:
@@ -252,7 +252,7 @@ def _extract_here(
     dropped: dict[str, str] = {}
     absent: dict[str, FileNotFoundError] = {}
     for record in missing:
-        if _is_kept(_path(record, source, cache)):
+        if is_kept(_path(record, source, cache)):
             continue  # another process extracted it meanwhile
         try:
             _extract(record, source, cache, by_key, dropped)
@@ -316,38 +316,14 @@ def _describe_worst_part(reference: Reference) -> str:
 
 
 def _path(record: Record, source: MotionSource, cache: Path | None) -> Path | None:
-    """Where a record's motion is kept: named after source, interval and state of all files that it is read from."""
-    if cache is None:
-        return None
-    states = [state for path in (record.path, *source.reads(record)) for state in _states(path)]
-    unusual = picture_notes(record.path)  # empty for most film, so that its motions keep the names they always had
-    states += [unusual] if unusual else []
-    name = digest_of(source.fingerprint, record.key, record.path.name, *states, repr((record.start, record.end)))
-    return cache / name[:2] / f"{name}.npz"
-
-
-def _states(path: Path) -> list[str]:
-    """Size and time of change of a file, or of every file below a folder."""
-    if path.is_dir():
-        return [f"{file.relative_to(path)} {_state(file)}" for file in sorted(path.rglob("*")) if file.is_file()]
-    return [_state(path)]
-
-
-def _state(file: Path) -> str:
-    try:
-        stat = file.stat()
-    except FileNotFoundError:
-        return "absent"
-    return f"{stat.st_size}:{stat.st_mtime_ns}"
-
-
-def _is_kept(path: Path | None) -> bool:
-    return path is not None and (path.exists() or path.with_suffix(".refused").exists())
+    return None if cache is None else motion_path(record, source, cache)
 
 
 def _extract(
     record: Record, source: MotionSource, cache: Path | None, by_key: dict[str, Reference], dropped: dict[str, str]
 ) -> None:
+    if cache is not None and adopt_motion(record, source, cache):
+        return  # `_read` reads it
     path = _path(record, source, cache)
     try:
         by_key[record.key] = source.load(record)
@@ -355,9 +331,11 @@ def _extract(
         dropped[record.key] = str(error)
         if path is not None:
             write_atomic(path.with_suffix(".refused"), str(error).encode())
-        return
-    if path is not None:
-        write_reference(path, by_key[record.key])
+    else:
+        if path is not None:
+            write_reference(path, by_key[record.key])
+    if cache is not None:
+        offer_motion(record, source, cache)
 
 
 def _read(
@@ -373,5 +351,6 @@ def _read(
         by_key[record.key] = read_reference(path)
     except ValueError as error:
         logger.warning("%s", error)
-        path.unlink(missing_ok=True)
+        assert cache is not None
+        forget_motion(record, source, cache)
         _extract(record, source, cache, by_key, dropped)

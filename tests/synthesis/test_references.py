@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -45,6 +46,16 @@ class Beside(MotionSource):
         return replace(Waves().load(record), motion=wave(record, fps=float(path.read_text())))
 
 
+class Sometimes(Beside):
+    """Finds nobody in the first film."""
+
+    def load(self, record):
+        if record.key == "0/s0":
+            self.loads += 1
+            raise UnusableClipError("Expected somebody, got nobody. Leave the clip out.")
+        return super().load(record)
+
+
 @pytest.fixture
 def records(tmp_path):
     found = Films(tmp_path / "films", subjects=2).records
@@ -64,6 +75,44 @@ def test_a_changed_recording_is_read_again_and_no_other(records, tmp_path):
     again = gather(records, source, cache=cache)
     assert source.loads == len(records) + 1
     assert [again.by_key[record.key].motion.fps for record in records] == [10, 20, 10, 10]
+
+
+@pytest.mark.parametrize("linked", [True, False])
+def test_motions_of_copied_films_are_not_extracted_again(records, tmp_path, linked, monkeypatch):
+    """As on a cluster, where each job copies the data to a disk of its own."""
+    if not linked:
+        monkeypatch.setattr(os, "link", refuse_links)
+    source, cache = Sometimes(), tmp_path / "kept"
+    before = gather(records, source, cache=cache)
+    shutil.copytree(tmp_path / "films", tmp_path / "scratch", copy_function=shutil.copy)
+    copies = [replace(record, path=tmp_path / "scratch" / record.path.name) for record in records]
+    for place, record in enumerate(copies):
+        os.utime(record.path, ns=(place + 1, place + 1))
+    after = gather(copies, source, cache=cache, num_workers=0)
+    assert source.loads == len(records)
+    assert after.dropped == before.dropped and len(after.dropped) == 1
+    for key, reference in before.by_key.items():
+        assert torch.equal(after.by_key[key].motion.pose, reference.motion.pose)
+    copies[1].path.with_suffix(".txt").write_text("20")
+    assert gather(copies, source, cache=cache).by_key[copies[1].key].motion.fps == 20
+    assert source.loads == len(records) + 1
+
+
+def refuse_links(old, new):
+    raise PermissionError(1, "Operation not permitted")
+
+
+def test_a_damaged_motion_is_extracted_again_under_both_of_its_names(records, tmp_path):
+    source, cache = Beside(), tmp_path / "kept"
+    gather(records, source, cache=cache)
+    for path in cache.rglob("*.npz"):
+        path.write_bytes(b"broken")
+    assert len(gather(records, source, cache=cache).records) == len(records)
+    assert source.loads == 2 * len(records)
+    for record in records:
+        os.utime(record.path, ns=(7, 7))
+    assert len(gather(records, source, cache=cache).records) == len(records)
+    assert source.loads == 2 * len(records)
 
 
 def test_motions_of_film_that_is_shown_in_another_way_are_found_again_and_no_others(records, tmp_path):
