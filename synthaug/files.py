@@ -7,6 +7,7 @@ import json
 import lzma
 import math
 import os
+import re
 import tempfile
 import tokenize
 import unicodedata
@@ -73,6 +74,9 @@ def find_in_any_form(path: Path) -> Path:
     return folder / names[0] if names else path
 
 
+_STATE = re.compile(r"\d{1,20}:-?\d{1,20}")
+
+
 class StorageError(OSError, ValueError):
     """A disk is full, or a folder cannot be written."""
 
@@ -112,6 +116,42 @@ def write_atomic(path: Path, content: bytes) -> None:
         except BaseException:
             Path(aside).unlink(missing_ok=True)
             raise
+
+
+def first_state(file: Path, folder: Path) -> str:
+    """Size and time of change of the first file with this name and content that was asked about.
+
+    What is kept under it is found again for copies, whose times of change are others: a cluster's jobs copy their data
+    to disks of their own. A file is read only if its size or time of change were not met before.
+
+    Args:
+        file: A file that exists.
+        folder: Remembers, in a small text for each state and each content. If it cannot be written, states are own.
+    """
+    stat = file.stat()
+    own = f"{stat.st_size}:{stat.st_mtime_ns}"
+    met = folder / digest_of("state", file.name, own)
+    if (known := _read_state(met)) is not None:
+        return known
+    with file.open("rb") as content:
+        digest = hashlib.file_digest(content, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+    same = folder / digest_of("content", file.name, digest)
+    first = _read_state(same)
+    try:
+        if first is None:
+            write_atomic(same, own.encode())
+        write_atomic(met, (first or own).encode())
+    except OSError:
+        return own
+    return first or own
+
+
+def _read_state(path: Path) -> str | None:
+    try:
+        text = path.read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError):
+        return None
+    return text if _STATE.fullmatch(text) else None
 
 
 def shuffle_per_process(items: Sequence[_Item]) -> list[_Item]:

@@ -1,10 +1,20 @@
 import dataclasses
+import os
+import shutil
 
 import numpy as np
 import pytest
 import torch
 
-from synthaug.files import digest_of, motion_digest, read_reference, shuffle_per_process, write_atomic, write_reference
+from synthaug.files import (
+    digest_of,
+    first_state,
+    motion_digest,
+    read_reference,
+    shuffle_per_process,
+    write_atomic,
+    write_reference,
+)
 from synthaug.structures import Camera, Motion, Reference
 
 
@@ -99,3 +109,47 @@ def test_processes_side_by_side_do_different_parts_of_the_work():
     orders = [shuffle_per_process(range(100)) for _ in range(4)]
     assert all(sorted(order) == list(range(100)) for order in orders)
     assert len({tuple(order) for order in orders}) == 4
+
+
+def test_a_copy_has_the_state_of_the_first_file_with_its_name_and_content(tmp_path):
+    film, memory = tmp_path / "film.mp4", tmp_path / "memory"
+    film.write_bytes(b"pictures")
+    os.utime(film, ns=(5, 5))
+    assert first_state(film, memory) == "8:5"
+    (tmp_path / "job").mkdir()
+    copy = shutil.copy(film, tmp_path / "job" / "film.mp4")
+    assert os.stat(copy).st_mtime_ns != 5
+    for _ in range(2):
+        assert first_state(tmp_path / "job" / "film.mp4", memory) == "8:5"
+    other = tmp_path / "other.mp4"  # another name: its motion may be read from another recording
+    other.write_bytes(b"pictures")
+    os.utime(other, ns=(9, 9))
+    assert first_state(other, memory) == "8:9"
+    film.write_bytes(b"changed!")
+    os.utime(film, ns=(7, 7))
+    assert first_state(film, memory) == "8:7"
+    film.write_bytes(b"pictures")
+    os.utime(film, ns=(8, 8))
+    assert first_state(film, memory) == "8:5"
+
+
+def test_a_file_is_read_for_its_state_once(tmp_path, monkeypatch):
+    film = tmp_path / "film.mp4"
+    film.write_bytes(b"pictures")
+    first = first_state(film, tmp_path / "memory")
+    monkeypatch.setattr("synthaug.files.hashlib.file_digest", None)
+    assert first_state(film, tmp_path / "memory") == first
+
+
+def test_states_that_cannot_be_remembered_are_the_files_own(tmp_path):
+    film = tmp_path / "film.mp4"
+    film.write_bytes(b"pictures")
+    os.utime(film, ns=(5, 5))
+    memory = tmp_path / "memory"
+    memory.write_text("a file where a folder was wanted")
+    assert first_state(film, memory / "states") == "8:5"
+    good = tmp_path / "good"
+    first_state(film, good)
+    for text in good.iterdir():
+        text.write_text("../../etc/passwd")
+    assert first_state(film, good) == "8:5"

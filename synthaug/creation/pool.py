@@ -20,7 +20,7 @@ from synthaug.creation.creating import Plan, create_person
 from synthaug.creation.cutting import Choice, cut_films
 from synthaug.creation.features.silhouettes import Silhouettes
 from synthaug.creation.rendering import splat_frame
-from synthaug.files import digest_of, motion_digest, user_cache, write_atomic
+from synthaug.files import digest_of, first_state, motion_digest, user_cache, write_atomic
 from synthaug.levels import Pyramid
 from synthaug.structures import Record, Reference
 from synthaug.video import picture_notes
@@ -124,7 +124,7 @@ class FilmedPeople(AvatarPool):
             )
         settings = (str(_VERSION), repr(self._levels), repr(self._choice), repr(self._plan), repr(self._min_db))
         for subject, own in sorted(by_subject.items()):
-            facts = [part for record, reference in own for part in _state(record, reference)]
+            facts = [part for record, reference in own for part in _facts(record, reference, self._cache / "states")]
             name = digest_of("filmed person", subject, *settings, *facts)
             yield _Person(subject, tuple(own), self._cache / name[:2] / f"{name}{SUFFIX}")
 
@@ -202,10 +202,9 @@ class FilmedPeople(AvatarPool):
         return None
 
 
-def _state(record: Record, reference: Reference) -> Iterator[str]:
+def _facts(record: Record, reference: Reference, states: Path) -> Iterator[str]:
     """What of a clip decides the person."""
-    stat = record.path.stat()
-    yield f"{record.path.name} {stat.st_size}:{stat.st_mtime_ns} {record.start!r} {record.end!r}"
+    yield f"{record.path.name} {first_state(record.path, states)} {record.start!r} {record.end!r}"
     yield picture_notes(record.path)
     for one in (reference, *reference.others):
         yield motion_digest(one.motion)

@@ -15,7 +15,7 @@ from synthaug.backgrounds.plate.extraction import MAX_SIDE, Effort, Film, perfor
 from synthaug.backgrounds.plate.pooling import MAX_DONORS, Thumbnail, choose_donors, pool
 from synthaug.backgrounds.plate.removal import PlateError, Uncovered, close_hole
 from synthaug.backgrounds.plate.silhouettes import MediapipeSegmenter, Segmenter, has_network
-from synthaug.files import digest_of, motion_digest, write_atomic
+from synthaug.files import digest_of, first_state, motion_digest, write_atomic
 from synthaug.progress import track
 from synthaug.structures import Record, Reference
 from synthaug.video import VideoError, picture_notes, probe
@@ -90,7 +90,7 @@ class EmptyScenes:
         self.cache = cache
         self.effort = effort
         self.max_hole = max_hole
-        self._names = {path: _name(path, film, effort) for path, film in files.items()}
+        self._names = {path: _name(path, film, effort, cache) for path, film in files.items()}
 
     def find(self) -> dict[Path, EmptyScene | str]:
         """The empty scene of each file, or why there is none; made where the cache lacks it."""
@@ -170,15 +170,14 @@ class EmptyScenes:
         return self.cache / name[:2] / f"{name}.json"
 
 
-def _name(path: Path, film: Film, effort: Effort) -> str:
+def _name(path: Path, film: Film, effort: Effort, cache: Path) -> str:
     """Names what a file uncovers: by its state, the intervals and motions in it, and how it is looked at."""
-    state = path.stat() if path.exists() else None
     settings = repr((VERSION, effort, MAX_SIDE))
     seen = [
         digest_of(*map(motion_digest, one.people), one.camera.viewmats, one.camera.Ks) for _, one in performances(film)
     ]
     times = repr([(record.start, record.end) for record, _ in film])
-    mark = "" if state is None else f"{state.st_size}:{state.st_mtime_ns}{picture_notes(path)}"
+    mark = f"{first_state(path, cache / 'states')}{picture_notes(path)}" if path.exists() else ""
     return digest_of(path.name, mark, settings, times, *seen)
 
 

@@ -13,7 +13,7 @@ from jaxtyping import Bool
 from synthaug.body.skeleton import joint_positions, mean_skeleton
 from synthaug.compositing.figures import Figures, measure, measure_blocks, to_luma
 from synthaug.compositing.silhouettes import mask_people
-from synthaug.files import digest_of, motion_digest, write_atomic
+from synthaug.files import digest_of, first_state, motion_digest, write_atomic
 from synthaug.progress import track
 from synthaug.structures import ClipFormat, Record, Reference
 from synthaug.video import VideoError, clip_times, indices_at, picture_notes, probe, read_frames
@@ -84,8 +84,8 @@ def near_people(reference: Reference, times: Sequence[float], size: int) -> Bool
 def _find_look(record: Record, reference: Reference, clip: ClipFormat, cache: Path) -> FilmLook | None:
     """The look of one film, from the cache or measured now; None if it cannot be read."""
     try:
-        state = record.path.stat()
-        what = repr((_VERSION, record.start, record.end, clip, state.st_size, state.st_mtime_ns))
+        size, changed = map(int, first_state(record.path, cache / "states").split(":"))
+        what = repr((_VERSION, record.start, record.end, clip, size, changed))
         what += picture_notes(record.path)
         name = digest_of(record.path.name, what, *map(motion_digest, reference.people), reference.camera.viewmats)
         note = cache / name[:2] / f"{name}.json"
