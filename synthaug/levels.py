@@ -123,20 +123,30 @@ def choose_level(person: Gaussians, camera: Camera, per_pixel: float | None) -> 
     """
     if per_pixel is None or not person.levels or not person.num_frames:
         return person
-    needed = per_pixel * _silhouette(person, camera)
-    enough = [level for level in person.levels if len(level.means) >= needed]
-    return person.at(enough[-1]) if enough else person
+    T, viewmats, Ks = person.T_world_rest, camera.viewmats, camera.Ks
+    needed = per_pixel * _silhouette(T.numpy(force=True), viewmats.numpy(force=True), Ks.numpy(force=True))
+    enough = None
+    for level in person.levels:
+        if level.means.shape[0] >= needed:
+            enough = level
+    return person if enough is None else person.at(enough)
 
 
-def _silhouette(person: Gaussians, camera: Camera) -> float:
+@no_type_check
+@_kernel
+def _silhouette(T, viewmats, Ks):
     """Pixels, approximately, that the person covers in the nearest frame if seen from the front.
 
     Parts outside the picture count too, since the density of Gaussians matters.
     """
-    pelvis = person.T_world_rest[:, 0, :3, 3]
-    depth = (camera.viewmats[:, 2, :3] * pelvis).sum(-1) + camera.viewmats[:, 2, 3]
-    nearest = depth.clamp(min=0.3)
-    return float((SILHOUETTE * camera.Ks[:, 0, 0] * camera.Ks[:, 1, 1] / nearest**2).max())
+    most = 0.0
+    for t in range(len(T)):
+        depth = np.float64(viewmats[t, 2, 3])
+        for c in range(3):
+            depth += viewmats[t, 2, c] * T[t, 0, c, 3]
+        nearest = max(depth, 0.3)
+        most = max(most, SILHOUETTE * Ks[t, 0, 0] * Ks[t, 1, 1] / (nearest * nearest))
+    return most
 
 
 def merge(level: Level, count: int) -> Level:

@@ -4,6 +4,7 @@ Frozen values with little behaviour beyond slicing and digests. CONVENTIONS.md f
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
 from dataclasses import dataclass, field
@@ -74,6 +75,9 @@ class Actor:
     person: int = 0
 
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
 @dataclass(frozen=True)
 class Recipe:
     """Everything that chance decided about one synthetic clip; rendering it samples nothing.
@@ -106,9 +110,10 @@ class Recipe:
 
     def to_json(self) -> str:
         """One line of `recipes.jsonl`: canonical JSON, keys sorted, no blanks."""
-        fields = {name: value for name, value in vars(self).items() if name != "props" or value}
-        plain = {**fields, "actors": [vars(actor) for actor in self.actors]}
-        return json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        plain: Values = {**vars(self), "actors": list(map(vars, self.actors))}
+        if not self.props:
+            del plain["props"]
+        return _CANONICAL.encode(plain)
 
     @staticmethod
     def from_json(line: str) -> "Recipe":
@@ -206,28 +211,43 @@ class Motion:
         """Length in seconds."""
         return self.num_frames / self.fps
 
-    @property
+    @functools.cached_property
     def pose(self) -> Float[Tensor, "time 55 3"]:
         """All 55 joints, axis-angle, in SMPL-X order: pelvis, body, jaw, eyes, left hand, right hand."""
         root, head = self.global_orient[:, None], torch.stack([self.jaw_pose, self.leye_pose, self.reye_pose], dim=1)
         return torch.cat([root, self.body_pose, head, self.left_hand_pose, self.right_hand_pose], dim=1)
 
+    def __getstate__(self) -> dict[str, object]:
+        """The fields alone: `pose` repeats them, and would be sent to other processes a second time."""
+        return {name: value for name, value in vars(self).items() if name != "pose"}
+
     @staticmethod
-    def from_pose(pose: Float[Tensor, "time 55 3"], transl: Float[Tensor, "time 3"], *, fps: float) -> "Motion":
-        """A motion with these 55 axis-angles, mean body shape and no expression."""
-        return Motion(
-            global_orient=pose[:, 0],
+    def from_pose(
+        pose: Float[Tensor, "time 55 3"],
+        transl: Float[Tensor, "time 3"],
+        *,
+        fps: float,
+        expression: Float[Tensor, "time expression"] | None = None,
+        betas: Float[Tensor, " beta"] | None = None,
+    ) -> "Motion":
+        """A motion with these 55 axis-angles; by default with mean body shape and no expression."""
+        root, body, jaw, left_eye, right_eye, left_hand, right_hand = pose.split_with_sizes((1, 21, 1, 1, 1, 15, 15), 1)
+        made = Motion(
+            global_orient=root.squeeze(1),
             transl=transl,
-            body_pose=pose[:, 1:22],
-            jaw_pose=pose[:, 22],
-            leye_pose=pose[:, 23],
-            reye_pose=pose[:, 24],
-            left_hand_pose=pose[:, 25:40],
-            right_hand_pose=pose[:, 40:55],
-            expression=pose.new_zeros(len(pose), 10),
-            betas=pose.new_zeros(10),
+            body_pose=body,
+            jaw_pose=jaw.squeeze(1),
+            leye_pose=left_eye.squeeze(1),
+            reye_pose=right_eye.squeeze(1),
+            left_hand_pose=left_hand,
+            right_hand_pose=right_hand,
+            expression=pose.new_zeros(pose.shape[0], 10) if expression is None else expression,
+            betas=pose.new_zeros(10) if betas is None else betas,
             fps=fps,
         )
+        # The property need not put together again what was just taken apart.
+        vars(made)["pose"] = pose
+        return made
 
 
 @dataclass(frozen=True, eq=False)

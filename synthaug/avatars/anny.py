@@ -127,7 +127,7 @@ class AnnyPeople(AvatarPool):
         Raises:
             KeyError: If the name is of another family, or not a name of this kind.
         """
-        return self._build(self._seed_of(identity))
+        return self._build(identity)
 
     def subject(self, identity: str) -> str:
         """Empty: procedural people look like no subject.
@@ -135,21 +135,22 @@ class AnnyPeople(AvatarPool):
         Raises:
             KeyError: If the name is of another family, or not a name of this kind.
         """
-        self._seed_of(identity)
+        _seed_of(self._family, identity)
         return ""
 
-    def _seed_of(self, identity: str) -> int:
-        match = re.fullmatch(rf"{re.escape(self._family)}-(\d{{6}})", identity)
-        if match is None:
-            raise KeyError(
-                f"Expected a name from '{self._family}-000000' to '{self._family}-{SEEDS - 1}', got {identity!r}. For "
-                "another family set synth.avatar.family."
-            )
-        return int(match.group(1))
+
+def _make_person(family: str, gaussians: int, levels: Pyramid | None, identity: str) -> AnnyPerson:
+    return AnnyPerson(family, _seed_of(family, identity), gaussians=gaussians, levels=levels)
 
 
-def _make_person(family: str, gaussians: int, levels: Pyramid | None, seed: int) -> AnnyPerson:
-    return AnnyPerson(family, seed, gaussians=gaussians, levels=levels)
+def _seed_of(family: str, identity: str) -> int:
+    match = re.fullmatch(rf"{re.escape(family)}-(\d{{6}})", identity)
+    if match is None:
+        raise KeyError(
+            f"Expected a name from '{family}-000000' to '{family}-{SEEDS - 1}', got {identity!r}. For another family "
+            "set synth.avatar.family."
+        )
+    return int(match.group(1))
 
 
 def _build_person(family: str, seed: int, gaussians: int) -> tuple[Skeleton, Gaussians]:

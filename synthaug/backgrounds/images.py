@@ -164,7 +164,7 @@ class Images(Background):
         zoom, x, y = (float(values[name]) for name in ("zoom", "x", "y"))  # type: ignore[arg-type]
         part = crop(picture, camera.height, camera.width, place=(zoom, x, y))
         frame = torch.from_numpy(np.ascontiguousarray(part[:, :, ::-1].transpose(2, 0, 1)))
-        return Scene(frames=frame[None].repeat(len(camera.viewmats), 1, 1, 1))
+        return Scene(frames=frame[None].expand(camera.viewmats.shape[0], -1, -1, -1))
 
     def prepare(self, films: Sequence[tuple[Record, Reference]]) -> Background:
         """The same pictures, whose floors are looked for before workers fork; a warning counts those without."""

@@ -1,37 +1,23 @@
 """Re-enact a motion on another body with feet that neither slide nor sink. Pure functions.
 
-`skeleton.retarget` transfers the angles; here the legs are corrected so that planted feet stay planted.
+`skeleton.retarget` transfers the angles; here the legs are corrected so that planted feet stay planted, by the compiled
+loops in `footing`.
 """
 
-from dataclasses import dataclass, replace
-from typing import no_type_check
+from dataclasses import dataclass
 
-import numba
-import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from numpy.typing import NDArray
 from torch import Tensor
 
-from synthaug.body.rotations import matrix_to_axis_angle, write_matrices
-from synthaug.body.skeleton import BEARING_JOINTS, JOINT, PARENTS, SUPPORTS, Skeleton
+from synthaug.body.footing import LEGS, find_standing, plant_feet
+from synthaug.body.skeleton import Skeleton
 from synthaug.structures import Motion
 
-_PARENTS = np.array(PARENTS)
-_SIDES = ("left", "right")
-_POINTS = ("ankle", "foot")
-_LEGS = np.array([[JOINT[f"{side}_{part}"] for part in ("hip", "knee", "ankle", "foot")] for side in _SIDES])
-_FLESH = np.array([SUPPORTS["left_ankle"], SUPPORTS["left_foot"]])
-_MAX_STANDING_SPEED = 0.3
-"""Metres per second; standing feet are slower in all captures, and swinging feet are ten times as fast."""
-_MAX_STANDING_CLEARANCE = 0.05
-"""Largest clearance of a standing foot, metres; captures leave this much under planted soles."""
 _RELEASE_SECONDS = 0.2
 """Seconds in which a foot that left the ground returns to its own path: half a swing."""
 _SETTLE_SECONDS = 0.2
 """Seconds in which a body that comes to rest on more than its feet settles."""
-_MAX_STRETCH = 0.999
-"""Share of its length to which a leg is stretched at most."""
 
 
 def find_contacts(joints: Float[Tensor, "time 55 3"], *, fps: float) -> Bool[Tensor, "time 2 2"]:
@@ -40,7 +26,8 @@ def find_contacts(joints: Float[Tensor, "time 55 3"], *, fps: float) -> Bool[Ten
     A point stands while it is low and slow, where the slower of the steps before and after counts. Use the source's own
     joints, since those of another body have been moved already.
     """
-    return torch.from_numpy(_find_standing(_foot_points(joints), fps))
+    feet = joints[:, torch.from_numpy(LEGS[:, 2:])].double().numpy()
+    return torch.from_numpy(find_standing(feet, float(fps)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,347 +59,21 @@ def reenact(motion: Motion, source: Skeleton, target: Skeleton, *, path_scaling:
         path_scaling: Scaling of the path; None scales it by leg length about its start.
     """
     size = target.leg / source.leg
-    pose = motion.pose
-    path = motion.transl.double().numpy()
-    stride, fixed = size, path[:1]
+    path, pose = motion.transl.detach().double().contiguous().numpy(), motion.pose.detach().contiguous()
+    stride, fixed = size, path[0]
     if path_scaling is not None:
-        stride, fixed = path_scaling.size, path_scaling.centre.double().numpy()
-    transl = path * (size * _UPRIGHT + stride * _LEVEL) + (1 - stride) * fixed * _LEVEL
-    skeletons = np.stack([source.joints.double().numpy(), target.joints.double().numpy()])
-    before, T, heights = _pose_both(pose.numpy(), np.stack([path, transl]), skeletons, size)
-    turned, rise = _keep_feet(T, before, heights, motion.fps, size)
-    transl[:, 1] += rise
-    body_pose = motion.body_pose.clone()
-    # The body's 21 joints leave the pelvis out.
-    body_pose[:, _LEG_JOINTS] = matrix_to_axis_angle(torch.from_numpy(turned)).to(body_pose)
-    return replace(motion, body_pose=body_pose, transl=torch.from_numpy(transl).to(motion.transl))
-
-
-_LEVEL = np.array([1.0, 0.0, 1.0])
-_UPRIGHT = np.array([0.0, 1.0, 0.0])
-_LEG_JOINTS = torch.from_numpy(_LEGS[:, :3] - 1)
-_RESTING = np.array([JOINT[name] for name in SUPPORTS])
-_THICKNESS = np.array(list(SUPPORTS.values()))
-_LEG_PART = np.array([int(np.flatnonzero(_LEGS[:, 1:].ravel() == k)[0]) if k in _LEGS[:, 1:] else -1 for k in _RESTING])
-"""Part of each resting joint: 0 to 2 for knee, ankle and ball of the left leg, 3 to 5 of the right, -1 for others."""
-_FOOT_PART = np.where(_LEG_PART % 3 > 0, _LEG_PART, -1)
-
-
-@no_type_check
-@numba.njit(nogil=True, cache=True)
-def _pose_both(pose, paths, skeletons, size):
-    """Pose two bodies at once, since all joints have the same rotations.
-
-    Returns ankle and ball on the first, [time, side, point, 3], joint to world on the second, for `BEARING_JOINTS`
-    alone, and heights over the floor, [time, 3]: of the first's lowest point, of its lowest without the feet, of the
-    second's.
-    """
-    time = len(pose)
-    feet, heights = np.empty((time, 2, 2, 3)), np.full((time, 3), np.inf)
-    T = np.zeros((time, pose.shape[1], 4, 4))
-    R, places = np.empty((1, 3, 3)), np.empty((pose.shape[1], 3))
-    for t in range(time):
-        for j in BEARING_JOINTS:
-            write_matrices(pose[t, j : j + 1], R)
-            p = _PARENTS[j]
-            T[t, j, 3, 3] = 1
-            if p < 0:
-                T[t, j, :3, :3], T[t, j, :3, 3], places[j] = R[0], paths[1, t], paths[0, t]
-                continue
-            for r in range(3):
-                ours, theirs = places[p, r], T[t, p, r, 3]
-                for c in range(3):
-                    ours += T[t, p, r, c] * (skeletons[0, j, c] - skeletons[0, p, c])
-                    theirs += T[t, p, r, c] * (skeletons[1, j, c] - skeletons[1, p, c])
-                    turned = T[t, p, r, 0] * R[0, 0, c] + T[t, p, r, 1] * R[0, 1, c]
-                    T[t, j, r, c] = turned + T[t, p, r, 2] * R[0, 2, c]
-                places[j, r], T[t, j, r, 3] = ours, theirs
-        for k in range(len(_RESTING)):
-            own = places[_RESTING[k], 1] - _THICKNESS[k]
-            heights[t, 0] = min(heights[t, 0], own)
-            if _FOOT_PART[k] < 0:
-                heights[t, 1] = min(heights[t, 1], own)
-            heights[t, 2] = min(heights[t, 2], T[t, _RESTING[k], 1, 3] - size * _THICKNESS[k])
-        for side in range(2):
-            for k in range(2):
-                feet[t, side, k] = places[_LEGS[side, 2 + k]]
-    return feet, T, heights
-
-
-def _keep_feet(
-    T: NDArray[np.float64], feet: NDArray[np.float64], heights: NDArray[np.float64], fps: float, size: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Rotations of hips, knees and ankles, [time, side, 3, 3, 3], and how far the body rises, [time]."""
-    points = _find_standing(feet, fps)
-    clearance = feet[..., 1] - _FLESH
-    # The floor of a capture is a few centimetres off: take the height of standing feet.
-    off = float(np.median(clearance[points])) if points.any() else 0.0
-    lift = heights[:, 0] - heights[:, 2] - off * size
-    T[:, :, 1, 3] += lift[:, None]
-    own = np.ascontiguousarray(T[..., :3, 3][:, _LEGS[:, 2:]])
-    stride = 2 * _MAX_STANDING_SPEED / fps + 0.05
-    clearance, resting = size * (clearance - off), heights[:, 1] - off * size < _MAX_STANDING_CLEARANCE
-    goals = _ankle_goals(
-        own, points, clearance, resting, size * _FLESH, (max(1, round(_RELEASE_SECONDS * fps)), stride)
+        stride, fixed = path_scaling.size, path_scaling.centre.detach().double().numpy()
+    changed, moved = pose.clone(), torch.empty_like(motion.transl, memory_format=torch.contiguous_format)
+    plant_feet(
+        (pose.numpy(), path, fixed),
+        (source.places, target.places),
+        (size, stride, float(motion.fps)),
+        _count_frames(motion.fps),
+        (changed.numpy(), moved.detach().numpy()),
     )
-    drop = _lower_pelvis(goals, T, max(1, round(0.1 * fps)))
-    T[:, :, 1, 3] -= drop[:, None]
-    rotations, legs = np.empty((len(T), 2, 3, 3, 3)), np.empty((len(T), 2, 3))
-    _bend_legs(T, _LEGS, goals, rotations, legs)
-    down = _settle_body(T, legs, heights - off * size, size, max(1, round(_SETTLE_SECONDS * fps)))
-    return rotations, lift - drop - down
+    return Motion.from_pose(changed, moved, fps=motion.fps, expression=motion.expression, betas=motion.betas)
 
 
-def _foot_points(joints: Float[Tensor, "time 55 3"]) -> NDArray[np.float64]:
-    """Ankle and ball of both feet, [time, side, point, 3]."""
-    return joints[:, torch.from_numpy(_LEGS[:, 2:])].double().numpy()
-
-
-@no_type_check
-@numba.njit(nogil=True, cache=True)
-def _find_standing(feet, fps):
-    """Find which points stand, [time, side, point]."""
-    time = len(feet)
-    standing, slow = np.zeros((time, 2, 2), np.bool_), np.zeros((time, 2, 2), np.bool_)
-    for side in range(2):
-        for k in range(2):
-            for t in range(time):
-                least = 0.0 if time == 1 else np.inf
-                for a, b in ((t - 1, t), (t, t + 1)):
-                    if a >= 0 and b < time:
-                        x = feet[b, side, k, 0] - feet[a, side, k, 0]
-                        z = feet[b, side, k, 2] - feet[a, side, k, 2]
-                        least = min(least, np.sqrt(x * x + z * z) * fps)
-                low = feet[t, side, k, 1] - _FLESH[k] < _MAX_STANDING_CLEARANCE
-                slow[t, side, k] = low and least < _MAX_STANDING_SPEED
-                standing[t, side, k] = slow[t, side, k]
-            for t in range(1, time - 1):
-                # A low point between two standing frames stands, too.
-                low = feet[t, side, k, 1] - _FLESH[k] < _MAX_STANDING_CLEARANCE
-                standing[t, side, k] |= slow[t - 1, side, k] and slow[t + 1, side, k] and low
-    return standing
-
-
-@no_type_check
-@numba.njit(nogil=True, cache=True)
-def _ankle_goals(own, standing, clearance, resting, flesh, steps):
-    """Goals of the ankles, [time, side, 3]: their own path, shifted so that standing points do not move.
-
-    `own` and `standing` hold heel and ball of both feet, `clearance` their original height above the floor, `resting`
-    the frames in which other parts than feet are on the floor. `steps` are the frames of a release, and a stride.
-    """
-    time, (release, stride) = len(own), steps
-    goals = own[:, :, 0].copy()
-    point = np.empty(time, np.int64)
-    for side in range(2):
-        for t in range(time):
-            # If both stand, the ball is held, since heels leave first.
-            point[t] = 1 if standing[t, side, 1] else (0 if standing[t, side, 0] else -1)
-            lowest = min(own[t, side, 0, 1] - flesh[0], own[t, side, 1, 1] - flesh[1])
-            if point[t] >= 0 and not resting[t]:
-                allowed = max(0.0, min(clearance[t, side, 0], clearance[t, side, 1]))
-                goals[t, side, 1] += min(allowed, _MAX_STANDING_CLEARANCE) - lowest
-            else:
-                goals[t, side, 1] += max(0.0, -lowest)
-        shift = _hold_in_place(own[:, side], point, stride)
-        _fade_holds(shift, point, release)
-        for t in range(time):
-            goals[t, side, 0] += shift[t, 0]
-            goals[t, side, 2] += shift[t, 1]
-    return goals
-
-
-@no_type_check
-@numba.njit(nogil=True, cache=True)
-def _has_stepped(path, t, point, stride):
-    """Whether a foot moved farther than a stride since the frame before."""
-    if t == 0 or point < 0:
-        return False
-    x, z = path[t, point, 0] - path[t - 1, point, 0], path[t, point, 2] - path[t - 1, point, 2]
-    return x * x + z * z > stride * stride
-
-
-@no_type_check
-@numba.njit(nogil=True, cache=True)
-def _hold_in_place(path, point, stride):
-    """Shifts of a foot's path, [time, 2], that hold it in place while it stands on one point.
-
-    A foot that moved farther than a stride between two frames has stepped, or the clip has started over.
-    """
-    time = len(point)
-    shift = np.zeros((time, 2))
-    first = 0
-    while first < time:
-        last = first + 1
-        while last < time and point[last] == point[first] and not _has_stepped(path, last, point[first], stride):
-            last += 1
-        k = point[first]
-        if k >= 0:
-            rolls = first > 0 and point[first - 1] >= 0 and not _has_stepped(path, first, k, stride)
-            for c in range(2):
-                if rolls:
-                    # From heel to ball, continue from where the heel held the foot, so that it does not jump.
-                    place = path[first, k, 2 * c] + shift[first - 1, c]
-                else:
-                    place = path[first:last, k, 2 * c].mean()
-                for t in range(first, last):
-                    shift[t, c] = place - path[t, k, 2 * c]
-        first = last
-    return shift
-
-
-@no_type_check
-@numba.njit(nogil=True, cache=True)
-def _fade_holds(shift, point, release):
-    """Fade a foot that leaves or approaches the ground between its own path and its held position."""
-    held, time = shift.copy(), len(point)
-    for t in range(time):
-        if point[t] >= 0:
-            continue
-        for k in range(1, release + 1):
-            share = 0.5 * (1 + np.cos(np.pi * k / (release + 1)))
-            for at, inner in ((t - k, t - k + 1), (t + k, t + k - 1)):
-                if 0 <= at < time and point[at] >= 0 and point[inner] < 0:
-                    shift[t] += share * held[at]
-
-
-@no_type_check
-@numba.njit(nogil=True, cache=True)
-def _lower_pelvis(goals, T, width):
-    """Metres by which the pelvis sinks in each frame so that both legs reach, smooth over time."""
-    time = len(goals)
-    need, peaks, drop = np.zeros(time), np.zeros(time), np.zeros(time)
-    for t in range(time):
-        for side in range(2):
-            reach = 0.0
-            for k in range(2):
-                bone = T[t, _LEGS[side, k + 1], :3, 3] - T[t, _LEGS[side, k], :3, 3]
-                reach += _MAX_STRETCH * np.sqrt((bone * bone).sum())
-            away = goals[t, side] - T[t, _LEGS[side, 0], :3, 3]
-            # The largest height of the hip above a goal at this horizontal distance.
-            highest = np.sqrt(max(reach * reach - away[0] * away[0] - away[2] * away[2], 0.0))
-            # Beyond 10 cm the foot is out of reach, and not only the knee a little too straight.
-            need[t] = max(need[t], min(-away[1] - highest, 0.1))
-    for t in range(time):
-        for s in range(max(0, t - width), min(time, t + width + 1)):
-            peaks[t] = max(peaks[t], need[s])
-    for t in range(time):
-        low, high = max(0, t - width), min(time, t + width + 1)
-        drop[t] = peaks[low:high].mean()
-    return drop
-
-
-@no_type_check
-@numba.njit(nogil=True, cache=True)
-def _settle_body(T, legs, heights, size, width):
-    """Metres by which a body that rests on more than its feet sinks, so that it regains its original clearance.
-
-    `legs` holds the heights of knee, ankle and ball of both legs after they were moved, `heights` those of the source.
-    """
-    time = len(T)
-    down, share, result = np.zeros(time), np.zeros(time), np.zeros(time)
-    for t in range(time):
-        low = np.inf
-        for k in range(len(_RESTING)):
-            at = T[t, _RESTING[k], 1, 3] if _LEG_PART[k] < 0 else legs[t, _LEG_PART[k] // 3, _LEG_PART[k] % 3]
-            low = min(low, at - size * _THICKNESS[k])
-        down[t] = low - max(heights[t, 0], 0.0)
-        share[t] = 1.0 if heights[t, 1] < _MAX_STANDING_CLEARANCE else 0.0
-    for t in range(time):
-        # Fade in and out where the body meets the floor.
-        for s in range(max(0, t - width), min(time, t + width + 1)):
-            result[t] = max(result[t], share[s] * (1 - abs(s - t) / (width + 1)))
-        result[t] *= down[t]
-    return result
-
-
-@no_type_check
-@numba.njit(nogil=True, cache=True)
-def _rotation_between(a, b, R):
-    """Write the smallest rotation from direction a to direction b."""
-    a, b = a / np.sqrt((a * a).sum()), b / np.sqrt((b * b).sum())
-    x, y, z = a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
-    c = max((a * b).sum(), -0.999)
-    f = 1 / (1 + c)
-    R[0, 0], R[0, 1], R[0, 2] = c + f * x * x, f * x * y - z, f * x * z + y
-    R[1, 0], R[1, 1], R[1, 2] = f * x * y + z, c + f * y * y, f * y * z - x
-    R[2, 0], R[2, 1], R[2, 2] = f * x * z - y, f * y * z + x, c + f * z * z
-
-
-@no_type_check
-@numba.njit(nogil=True, cache=True)
-def _rotation_about(axis, angle, R):
-    """Write the rotation about a unit axis."""
-    c, s = np.cos(angle), np.sin(angle)
-    x, y, z = axis[0], axis[1], axis[2]
-    f = 1 - c
-    R[0, 0], R[0, 1], R[0, 2] = c + f * x * x, f * x * y - s * z, f * x * z + s * y
-    R[1, 0], R[1, 1], R[1, 2] = f * x * y + s * z, c + f * y * y, f * y * z - s * x
-    R[2, 0], R[2, 1], R[2, 2] = f * x * z - s * y, f * y * z + s * x, c + f * z * z
-
-
-@no_type_check
-@numba.njit(nogil=True, cache=True)
-def _bend_legs(T, legs, goals, rotations, heights):
-    """Write local rotations of hip, knee and ankle that bring each ankle to its goal, and the resulting heights.
-
-    The knee bends about its own axis until the leg's length equals the distance to the goal; then the leg swings there.
-    """
-    swing, bend, upper = np.empty((3, 3)), np.empty((3, 3)), np.empty((3, 3))
-    lower, both = np.empty((3, 3)), np.empty((3, 3))
-    for t in range(T.shape[0]):
-        for side in range(2):
-            hip, knee, ankle = legs[side, 0], legs[side, 1], legs[side, 2]
-            start = T[t, hip, :3, 3]
-            thigh, shin = T[t, knee, :3, 3] - start, T[t, ankle, :3, 3] - T[t, knee, :3, 3]
-            a, b = np.sqrt((thigh * thigh).sum()), np.sqrt((shin * shin).sum())
-            way = goals[t, side] - start
-            far = min(max(np.sqrt((way * way).sum()), abs(a - b) + 1e-4), 0.9995 * (a + b))
-            axis = T[t, hip, :3, 0].copy()  # knees flex about x of the thigh
-            axis -= (axis * thigh).sum() / (a * a) * thigh
-            axis /= np.sqrt((axis * axis).sum())
-            flat = shin - (shin * axis).sum() * axis
-            now = np.arctan2((flat * np.cross(axis, thigh)).sum() / a, (flat * thigh).sum() / a)
-            aside = (shin * axis).sum()
-            inner = np.sqrt(max(b * b - aside * aside, 1e-12))
-            cosine = (far * far - aside * aside - a * a - inner * inner) / (2 * a * inner)
-            goal_bend = np.arccos(min(max(cosine, -1.0), 1.0))
-            _rotation_about(axis, goal_bend - now, bend)
-            _rotation_between(thigh + _apply(bend, shin), way, swing)
-            _multiply(swing, T[t, hip], upper)
-            _multiply(swing, bend, lower)
-            _multiply(lower, T[t, knee], both)
-            heights[t, side, 0] = start[1] + _apply(swing, thigh)[1]
-            heights[t, side, 1] = heights[t, side, 0] + _apply(swing, _apply(bend, shin))[1]
-            heights[t, side, 2] = heights[t, side, 1] + T[t, legs[side, 3], 1, 3] - T[t, ankle, 1, 3]
-            _multiply_transposed(T[t, 0], upper, rotations[t, side, 0])
-            _multiply_transposed(upper, both, rotations[t, side, 1])
-            _multiply_transposed(both, T[t, ankle], rotations[t, side, 2])
-
-
-@no_type_check
-@numba.njit(nogil=True, cache=True)
-def _apply(A, x):
-    """The product of a matrix and a vector."""
-    out = np.empty(3)
-    for r in range(3):
-        out[r] = A[r, 0] * x[0] + A[r, 1] * x[1] + A[r, 2] * x[2]
-    return out
-
-
-@no_type_check
-@numba.njit(nogil=True, cache=True)
-def _multiply(one, other, out):
-    """Write the product of the upper left 3 x 3 parts; a library call costs twenty times as much."""
-    for r in range(3):
-        for c in range(3):
-            out[r, c] = one[r, 0] * other[0, c] + one[r, 1] * other[1, c] + one[r, 2] * other[2, c]
-
-
-@no_type_check
-@numba.njit(nogil=True, cache=True)
-def _multiply_transposed(one, other, out):
-    """Write the product of one transposed and other."""
-    for r in range(3):
-        for c in range(3):
-            out[r, c] = one[0, r] * other[0, c] + one[1, r] * other[1, c] + one[2, r] * other[2, c]
+def _count_frames(fps: float) -> tuple[int, int, int]:
+    """Frames of a foot's release, of a pelvis that sinks, and of a body that settles."""
+    return max(1, round(_RELEASE_SECONDS * fps)), max(1, round(0.1 * fps)), max(1, round(_SETTLE_SECONDS * fps))

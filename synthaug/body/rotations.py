@@ -18,8 +18,12 @@ def can_compile(*tensors: Tensor) -> bool:
 
     A clip has a few thousand rotations, for which a chain of tensor operations costs thirty times the arithmetic.
     """
-    tracked = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
-    return not tracked and all(tensor.device.type == "cpu" and tensor.is_floating_point() for tensor in tensors)
+    tracking = torch.is_grad_enabled()
+    # No generator: each of its steps is a call, and clips ask this a dozen times.
+    for tensor in tensors:
+        if not tensor.is_cpu or not tensor.is_floating_point() or (tracking and tensor.requires_grad):
+            return False
+    return True
 
 
 def rows_of(tensor: Tensor, axes: int) -> NDArray[np.floating]:
@@ -56,7 +60,7 @@ def matrix_to_quat(R: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 4"]:
     if can_compile(R):
         rows = rows_of(R, 2)
         out = np.empty((len(rows), 4), rows.dtype)
-        _write_quats(rows, out)
+        write_quats(rows, out)
         return torch.from_numpy(out).reshape(*R.shape[:-2], 4)
     m = [[R[..., i, j] for j in range(3)] for i in range(3)]
     squares = torch.stack(
@@ -175,7 +179,7 @@ def write_matrices(axis_angles, out):
 
 @no_type_check
 @compile_loop
-def _write_quats(matrices, out):
+def write_quats(matrices, out):
     """See `matrix_to_quat`."""
     for n in range(len(matrices)):
         m = matrices[n]

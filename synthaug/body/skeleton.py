@@ -74,6 +74,11 @@ class Skeleton:
         return float(length) / 2
 
     @functools.cached_property
+    def places(self) -> NDArray[np.float64]:
+        """`joints` in double precision, [55, 3], as the compiled loops of re-enactment take them."""
+        return self.joints.double().numpy()
+
+    @functools.cached_property
     def size(self) -> float:
         """Length of the legs against the mean adult's; soles and flesh (SUPPORTS) are thicker or thinner by as much."""
         return self.leg / mean_skeleton().leg
@@ -88,7 +93,7 @@ def mean_skeleton() -> Skeleton:
 
 @no_type_check
 @compile_loop
-def _write_interpolation(pose, before, after, shares, out):
+def write_interpolation(pose, before, after, shares, out):
     """See `_interpolate_pose`; joints that do not rotate are copied."""
     ours, theirs, mixed = np.empty((1, 4)), np.empty((1, 4)), np.empty((1, 4))
     share, turn = np.empty((1, 1)), np.empty((1, 3))
@@ -177,14 +182,52 @@ def _make_rest_to_world(T, joints):
                     T[t, j, r, 3] -= T[t, j, r, c] * joints[j, c]
 
 
-def forward_kinematics(motion: Motion, skeleton: Skeleton) -> Float[Tensor, "time 55 4 4"]:
-    """Joint to world of a motion on a skeleton; the last column holds the joints' positions."""
-    return joint_transforms(axis_angle_to_matrix(motion.pose), motion.transl, skeleton)
+def forward_kinematics(
+    motion: Motion, skeleton: Skeleton, *, first: int = len(PARENTS)
+) -> Float[Tensor, "time joint 4 4"]:
+    """Joint to world of a motion on a skeleton; the last column holds the joints' positions.
+
+    Args:
+        motion: The motion.
+        skeleton: The skeleton.
+        first: How many joints, from the pelvis on: 22 are the body without face and fingers.
+    """
+    pose, transl = motion.pose, motion.transl
+    if not can_compile(pose, transl):
+        return joint_transforms(axis_angle_to_matrix(pose), transl, skeleton)[:, :first]
+    posed = pose.detach().numpy()
+    T = np.empty((len(posed), first, 4, 4), posed.dtype)
+    _write_transforms(posed, transl.detach().numpy(), skeleton.joints.to(pose.dtype).numpy(), T)
+    return torch.from_numpy(T)
 
 
-def joint_positions(motion: Motion, skeleton: Skeleton) -> Float[Tensor, "time 55 3"]:
-    """World positions of the joints of a motion on a skeleton."""
-    return forward_kinematics(motion, skeleton)[..., :3, 3]
+@no_type_check
+@compile_loop
+def _write_transforms(pose, transl, joints, T):
+    """`axis_angle_to_matrix` and `_chain_transforms` at once, for the first joints."""
+    R = np.empty((1, 3, 3), pose.dtype)
+    for t in range(T.shape[0]):
+        for j in range(T.shape[1]):
+            write_matrices(pose[t, j : j + 1], R)
+            T[t, j, 3, 0], T[t, j, 3, 1], T[t, j, 3, 2], T[t, j, 3, 3] = 0, 0, 0, 1
+            p = _PARENTS[j]
+            for r in range(3):
+                if p < 0:
+                    T[t, j, r, 0], T[t, j, r, 1], T[t, j, r, 2] = R[0, r, 0], R[0, r, 1], R[0, r, 2]
+                    T[t, j, r, 3] = transl[t, r]
+                    continue
+                place = T[t, p, r, 3]
+                for c in range(3):
+                    place += T[t, p, r, c] * (joints[j, c] - joints[p, c])
+                    turned = T[t, p, r, 0] * R[0, 0, c]
+                    turned += T[t, p, r, 1] * R[0, 1, c]
+                    T[t, j, r, c] = turned + T[t, p, r, 2] * R[0, 2, c]
+                T[t, j, r, 3] = place
+
+
+def joint_positions(motion: Motion, skeleton: Skeleton, *, first: int = len(PARENTS)) -> Float[Tensor, "time joint 3"]:
+    """World positions of the joints of a motion on a skeleton; `first` as for `forward_kinematics`."""
+    return forward_kinematics(motion, skeleton, first=first)[..., :3, 3]
 
 
 def rest_to_world(motion: Motion, skeleton: Skeleton) -> Float[Tensor, "time 55 4 4"]:
@@ -246,7 +289,7 @@ def _interpolate_pose(
     """Axis-angles between frames i and j, slerped."""
     if can_compile(pose, t):
         out = np.empty((len(i), *pose.shape[1:]), pose.detach().numpy().dtype)
-        _write_interpolation(pose.detach().numpy(), i.numpy(), j.numpy(), t.detach().numpy(), out)
+        write_interpolation(pose.detach().numpy(), i.numpy(), j.numpy(), t.detach().numpy(), out)
         return torch.from_numpy(out)
     quats = matrix_to_quat(axis_angle_to_matrix(pose))
     return quat_to_axis_angle(slerp(quats[i], quats[j], t[:, None].expand(-1, quats.shape[1], 1)))
@@ -287,7 +330,7 @@ def clearances(
         return lowest_heights(joint_transforms_plain(local, transl, skeleton.joints.to(local))[..., :3, 3])
     out = np.empty(len(pose), pose.detach().numpy().dtype)
     height = transl.detach()[:, 1].contiguous().numpy()
-    _lowest_points(pose.detach().numpy(), height, skeleton.joints.numpy(), out)
+    write_lowest(pose.detach().numpy(), height, skeleton.joints.numpy(), out)
     return torch.from_numpy(out)
 
 
@@ -311,7 +354,7 @@ BEARING_JOINTS = _bearing_joints()
 
 @no_type_check
 @compile_loop
-def _lowest_points(pose, height, joints, out):
+def write_lowest(pose, height, joints, out):
     """See `clearances`."""
     y, row = np.empty(len(joints)), np.empty((len(joints), 3))
     R = np.empty((1, 3, 3))

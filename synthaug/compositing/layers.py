@@ -39,9 +39,13 @@ def over(rendering: Rendering, frames: UInt8[Tensor, "time 3 height width"]) -> 
         )
     if frames.device.type != "cpu":
         return over_plain(rendering, frames)
-    out = torch.empty_like(frames, memory_format=torch.contiguous_format)
-    arrays = (rendering.rgb, rendering.alpha, frames)
-    _over(*(array.contiguous().numpy() for array in arrays), out.numpy())
+    out = torch.empty(frames.shape, dtype=torch.uint8)
+    # A still place is one frame, seen over and over.
+    behind = frames[:1] if frames.stride(0) == 0 else frames
+    _over(
+        rendering.rgb.contiguous().numpy(), rendering.alpha.contiguous().numpy(), behind.contiguous().numpy(),
+        out.numpy(),
+    )  # fmt: skip
     return out
 
 
@@ -60,9 +64,9 @@ def _over(rgb, alpha, frames, out):
     times, channels, height, width = rgb.shape
     size = height * width
     for t in range(times):
-        covered = alpha[t].reshape(size)
+        covered, place = alpha[t].reshape(size), t if len(frames) > 1 else 0
         for c in range(channels):
-            person, behind, laid = rgb[t, c].reshape(size), frames[t, c].reshape(size), out[t, c].reshape(size)
+            person, behind, laid = rgb[t, c].reshape(size), frames[place, c].reshape(size), out[t, c].reshape(size)
             for i in range(size):
                 product = np.uint16(np.uint16(behind[i]) * np.uint16(np.uint16(255) - covered[i]) + np.uint16(128))
                 share = np.uint16(np.uint16(product + np.uint16(product >> np.uint16(8))) >> np.uint16(8))

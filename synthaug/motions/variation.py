@@ -4,8 +4,8 @@ The length of the motion does not change, so the reference's camera still fits.
 """
 
 import math
+import operator
 import weakref
-from dataclasses import replace
 from typing import final, no_type_check
 
 import numba
@@ -15,8 +15,15 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from synthaug.body.rotations import axis_angle_to_matrix, matrix_to_quat, write_axis_angles, write_quat
-from synthaug.body.skeleton import JOINT, clearances, mean_skeleton, resample
+from synthaug.body.rotations import (
+    axis_angle_to_matrix,
+    can_compile,
+    compile_loop,
+    matrix_to_quat,
+    write_axis_angles,
+    write_quat,
+)
+from synthaug.body.skeleton import JOINT, clearances, mean_skeleton, resample, write_interpolation, write_lowest
 from synthaug.motions import MotionVariation
 from synthaug.motions.procedural.timing import drift
 from synthaug.structures import Motion, Values
@@ -125,25 +132,59 @@ class Variation(MotionVariation):
         if not values:
             return resample(motion, times)
         number = _check_numbers(values)
-        place = _frame_positions(motion, times)
-        warped = _warp_time(motion, place, number["speed"], number["timing"])
-        varied = resample(motion, torch.from_numpy(warped / motion.fps), loop=False)
-        pose, transl = varied.pose, varied.transl
-        changed = _change_pose(motion, pose, torch.from_numpy(place / motion.fps), number)
-        if changed is not pose:
-            rise = clearances(pose, transl, mean_skeleton()) - clearances(changed, transl, mean_skeleton())
-            transl = transl.clone()
-            transl[:, 1] += rise
-        fps = 1 / float(times[1] - times[0]) if len(times) > 1 else motion.fps
-        made = Motion.from_pose(changed, transl, fps=fps)
-        return replace(made, expression=varied.expression, betas=motion.betas)
+        own, path, face = motion.pose, motion.transl, motion.expression
+        if not can_compile(own, path, face) or not own.dtype == path.dtype == face.dtype == torch.float32:
+            return vary_plain(motion, number, times)
+        moments = np.ascontiguousarray(times.numpy(), np.float64)
+        count = moments.shape[0]
+        pose, transl = np.empty((count, own.shape[1], 3), np.float32), np.empty((count, 3), np.float32)
+        expression = np.empty((count, face.shape[1]), np.float32)
+        _perform(
+            (_rows(own), _rows(path), _rows(face)),
+            (_find_means(motion), mean_skeleton().joints.numpy(), moments, float(motion.fps)),
+            tuple(number.values()),
+            (pose, transl, expression),
+        )
+        return Motion.from_pose(
+            torch.from_numpy(pose),
+            torch.from_numpy(transl),
+            fps=1 / float(moments[1] - moments[0]) if count > 1 else motion.fps,
+            expression=torch.from_numpy(expression),
+            betas=motion.betas,
+        )
+
+
+def vary_plain(motion: Motion, number: dict[str, float], times: Float[Tensor, " sample"]) -> Motion:
+    """`Variation.vary` with checked values, step by step; the specification of the compiled loop.
+
+    Args:
+        motion: The motion.
+        number: The values by name.
+        times: Seconds of the performance.
+    """
+    place = _frame_positions(motion, times)
+    warped = _warp_time(motion, place, number["speed"], number["timing"])
+    varied = resample(motion, torch.from_numpy(warped / motion.fps), loop=False)
+    pose, transl = varied.pose, varied.transl
+    changed = _change_pose(motion, pose, torch.from_numpy(place / motion.fps), number)
+    if changed is not pose:
+        rise = clearances(pose, transl, mean_skeleton()) - clearances(changed, transl, mean_skeleton())
+        transl = transl.clone()
+        transl[:, 1] += rise
+    fps = 1 / float(times[1] - times[0]) if len(times) > 1 else motion.fps
+    return Motion.from_pose(changed, transl, fps=fps, expression=varied.expression, betas=motion.betas)
 
 
 _NAMES = ("speed", "timing", "amplitude", "noise_deg", "lean_deg", "roll_deg", "phase")
+_EXPECTED, _KINDS, _ALL = set(_NAMES), {int, float}, operator.itemgetter(*_NAMES)
 
 
 def _check_numbers(values: Values) -> dict[str, float]:
-    """Check that the sampled values are complete and numeric."""
+    """Check that the sampled values are complete and numeric; in the order of `_NAMES`."""
+    if values.keys() == _EXPECTED:
+        found = _ALL(values)
+        if set(map(type, found)) <= _KINDS:
+            return dict(zip(_NAMES, map(float, found), strict=True))
     numbers = {name: value for name, value in values.items() if isinstance(value, int | float)}
     missing = [name for name in _NAMES if name not in numbers]
     foreign = [name for name, value in values.items() if name not in _NAMES and value is not False]
@@ -196,18 +237,88 @@ def _change_pose(
     pitch, roll = math.radians(number["lean_deg"]), math.radians(number["roll_deg"])
     if not any((amplitude, noise, pitch, roll)):
         return pose
-    if motion not in _MEANS:
-        _MEANS[motion] = _mean_quats(axis_angle_to_matrix(motion.pose[:, torch.from_numpy(_IDS)])).numpy()
     phases = torch.from_numpy(number["phase"] + _PHASES)
     waves = drift(t[:, None, None], rate=0.5, phase=phases).numpy() * (noise * _NOISE_WEIGHTS)
     leans = _LEAN_WEIGHTS[:, None] * np.array([pitch, 0.0, roll])
     changed = pose.clone()
-    _rotate_joints(changed.numpy(), _IDS, _MEANS[motion], 1 + amplitude * _WEIGHTS, waves, leans)
+    _rotate_joints(changed.numpy(), _IDS, _find_means(motion), 1 + amplitude * _WEIGHTS, waves, leans)
     return changed
 
 
 _MEANS: "weakref.WeakKeyDictionary[Motion, NDArray[np.floating]]" = weakref.WeakKeyDictionary()
 """Mean quaternions of motions in use, since each motion is varied about thirty times."""
+
+
+def _find_means(motion: Motion) -> NDArray[np.floating]:
+    if motion not in _MEANS:
+        _MEANS[motion] = _mean_quats(axis_angle_to_matrix(motion.pose[:, torch.from_numpy(_IDS)])).numpy()
+    return _MEANS[motion]
+
+
+def _rows(tensor: Tensor) -> NDArray[np.floating]:
+    return tensor.detach().contiguous().numpy()
+
+
+@no_type_check
+@compile_loop
+def _perform(motion, source, numbers, out):
+    """`vary_plain` in one loop: write angles, path and expression of the shown frames."""
+    (own, path, face), (means, joints, moments, fps), (pose, transl, expression) = motion, source, out
+    speed, timing, amplitude, noise, lean, roll, phase = numbers
+    last, count = len(own) - 1, len(moments)
+    before, after, shares = np.empty(count, np.int64), np.empty(count, np.int64), np.empty((count, 1), np.float32)
+    for n in range(count):
+        shown = min(np.remainder(moments[n] * fps, float(last + 1)), float(last))
+        if last >= 2 and (speed != 0 or timing != 0):
+            x = shown / last
+            bend = speed * np.sin(2 * np.pi * x) - timing * (1 - np.cos(2 * np.pi * x))
+            shown = min(max(x - bend / (2 * np.pi), 0.0), 1.0) * last
+        at = min(max(shown / fps * fps, 0.0), float(last))
+        before[n] = min(int(np.floor(at)), max(last - 1, 0))
+        after[n] = min(before[n] + 1, last)
+        shares[n, 0] = at - before[n]
+    write_interpolation(own, before, after, shares, pose)
+    _mix(path, before, after, shares, transl)
+    _mix(face, before, after, shares, expression)
+    if amplitude == 0 and noise == 0 and lean == 0 and roll == 0:
+        return
+    waves, leans = np.empty((count, len(_IDS), 3)), np.empty((len(_IDS), 3))
+    for k in range(len(_IDS)):
+        leans[k, 0], leans[k, 1], leans[k, 2] = np.radians(lean), 0.0, np.radians(roll)
+        for c in range(3):
+            leans[k, c] *= _LEAN_WEIGHTS[k]
+            for n in range(count):
+                seconds = min(np.remainder(moments[n] * fps, float(last + 1)), float(last)) / fps
+                waves[n, k, c] = _drift(seconds, phase + _PHASES[k, c]) * (np.radians(noise) * _NOISE_WEIGHTS[k, c])
+    lowest, lower = np.empty(count, np.float32), np.empty(count, np.float32)
+    height = np.empty(count, np.float32)
+    height[:] = transl[:, 1]
+    write_lowest(pose, height, joints, lowest)
+    _rotate_joints(pose, _IDS, means, 1 + amplitude * _WEIGHTS, waves, leans)
+    write_lowest(pose, height, joints, lower)
+    for n in range(count):
+        transl[n, 1] += lowest[n] - lower[n]
+
+
+@no_type_check
+@compile_loop
+def _mix(values, before, after, shares, out):
+    """Rows between rows, from the nearer of the two as torch.lerp has it, rounded once."""
+    for n in range(len(out)):
+        share = np.float64(shares[n, 0])
+        for c in range(out.shape[1]):
+            a, b = np.float64(values[before[n], c]), np.float64(values[after[n], c])
+            way = np.float64(np.float32(b - a))
+            out[n, c] = a + share * way if share < 0.5 else b + np.float64(np.float32(shares[n, 0] - 1)) * way
+
+
+@no_type_check
+@compile_loop
+def _drift(seconds, phase):
+    """One wave of `procedural.timing.drift` at half a hertz."""
+    wave = 0.5 * np.sin(np.pi * seconds + phase)
+    wave += 0.2 * np.sin(np.pi * 1.618 * seconds + phase * 2 + 1.7)
+    return wave + 0.3 * np.sin(np.pi * 0.447 * seconds + phase * 3 + 3.4)
 
 
 @no_type_check

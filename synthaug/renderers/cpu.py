@@ -4,10 +4,14 @@ It runs in DataLoader workers and threads. It holds no interpreter lock and star
 over clips. This file brings people into the memory layout of the compiled loops in `splatting/kernels.py`.
 """
 
+import functools
+import operator
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import no_type_check
 
+import numba
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -17,7 +21,7 @@ from torch import Tensor
 from synthaug.body.rotations import quat_to_matrix
 from synthaug.levels import choose_level
 from synthaug.renderers import Renderer, Splatting
-from synthaug.renderers.splatting.checks import check_frames, check_rest
+from synthaug.renderers.splatting.checks import LARGEST, check_frames, check_rest
 from synthaug.renderers.splatting.kernels import (
     LANES,
     PITCH,
@@ -56,8 +60,7 @@ class CpuRenderer(Renderer):
         self, people: Sequence[Gaussians], camera: Camera, *, depth: bool = False, labels: bool = False
     ) -> Rendering:
         """Render people together; see `Renderer.render`."""
-        check_frames(people, camera)
-        shape = (len(camera.viewmats), 1, camera.height, camera.width)
+        shape = (_check_views(people, camera), 1, camera.height, camera.width)
         extras = (True, True) if labels else (True,) if depth else ()
         buffers = ClipBuffers(
             rgb=np.zeros((shape[0], 3, *shape[2:]), np.uint8),
@@ -67,10 +70,11 @@ class CpuRenderer(Renderer):
         )
         people = [choose_level(person, camera, self.splatting.per_pixel) for person in people]
         if people:
-            rest = _concatenate([_prepare_once(person) for person in people], [p.T_world_rest.shape[1] for p in people])
-            render_clip(
-                rest, _views(people, camera), _model(self.splatting, camera), buffers, _variant(camera.width, extras)
-            )
+            views, finite = _views(people, camera)
+            if not finite:
+                check_frames(people, camera)
+            model, variant = _model(self.splatting, camera.width, camera.height), _variant(camera.width, extras)
+            render_clip(_join(people), views, model, buffers, variant)
         return Rendering(
             rgb=torch.from_numpy(buffers.rgb),
             alpha=torch.from_numpy(buffers.alpha),
@@ -83,21 +87,23 @@ def render_framebuffer(
     people: Sequence[Gaussians], camera: Camera, splatting: Splatting
 ) -> Float[Tensor, "time 4 height width"]:
     """Premultiplied colour and alpha as float32, before they become uint8; for measurements and tests."""
-    rest = _concatenate([_prepare_once(person) for person in people], [p.T_world_rest.shape[1] for p in people])
     out = np.zeros((len(camera.viewmats), 4, camera.height, camera.width), np.float32)
-    render_clip_framebuffer(rest, _views(people, camera), _model(splatting, camera), out, _variant(camera.width, ()))
+    views, model = _views(people, camera)[0], _model(splatting, camera.width, camera.height)
+    render_clip_framebuffer(_join(people), views, model, out, _variant(camera.width, ()))
     return torch.from_numpy(out)
 
 
+@functools.cache
 def _variant(width: int, extras: tuple[bool, ...]) -> Variant:
     pitch = next(pitch for pitch in PITCHES if PITCH * pitch >= width + SPAN)
     return Variant(pitch=(True,) * pitch, extras=extras)
 
 
-def _model(splatting: Splatting, camera: Camera) -> Model:
+@functools.lru_cache(maxsize=16)
+def _model(splatting: Splatting, width: int, height: int) -> Model:
     return Model(
-        width=np.float32(camera.width),
-        height=np.float32(camera.height),
+        width=np.float32(width),
+        height=np.float32(height),
         eps2d=np.float32(splatting.eps2d),
         max_alpha=np.float32(splatting.max_alpha),
         near=np.float32(splatting.near),
@@ -106,24 +112,79 @@ def _model(splatting: Splatting, camera: Camera) -> Model:
     )
 
 
-def _views(people: Sequence[Gaussians], camera: Camera) -> Views:
-    """Bring all joints into the camera frame, in float64, since people may stand far from the world's origin.
+def _check_views(people: Sequence[Gaussians], camera: Camera) -> int:
+    """Number of frames, if shapes and sizes agree; whether all is finite is known when joints are in camera axes.
 
-    The camera's translation stays separate: blended with the joints, it would be wrong where weights do not sum to 1.
+    Raises:
+        ValueError: As `check_frames`, which is asked in every case of doubt.
     """
-    T = np.concatenate([person.T_world_rest.numpy(force=True)[:, :, :3] for person in people], axis=1)
-    viewmats, Ks = camera.viewmats.numpy(force=True).astype(np.float64), camera.Ks.numpy(force=True)
-    rotations = viewmats[:, :3, :3]
-    joints = rotations[:, None] @ T.astype(np.float64)
-    lenses = np.concatenate([Ks[:, [0, 1, 0, 1], [0, 1, 2, 2]], viewmats[:, :3, 3]], axis=1)
-    lights = [None if person.normals is None else person.light for person in people]
-    lamps = np.stack([_lamp(light, rotations) for light in lights], axis=1)
-    return Views(
-        joints=joints.reshape(len(T), 12 * T.shape[1]).astype(np.float32),
-        lenses=lenses.astype(np.float32),
-        lamps=lamps.astype(np.float32),
-        lit=np.array([light is not None for light in lights]),
-    )
+    frames = camera.viewmats.shape[0]
+    sound = camera.viewmats.shape == (frames, 4, 4) and camera.Ks.shape == (frames, 3, 3)
+    sound = sound and 0 < camera.width <= LARGEST and 0 < camera.height <= LARGEST
+    for person in people:
+        shape = person.T_world_rest.shape
+        sound = sound and len(shape) == 4 and shape[0] == frames and shape[2:] == (4, 4) and person.light is None
+    if not sound or not people:
+        check_frames(people, camera)
+    return frames
+
+
+def _views(people: Sequence[Gaussians], camera: Camera) -> tuple[Views, bool]:
+    """Bring all joints into the camera frame, and say whether all numbers are finite and focal lengths positive.
+
+    In float64, since people may stand far from the world's origin. The camera's translation stays separate: blended
+    with the joints, it would be wrong where weights do not sum to 1.
+    """
+    viewmats = np.ascontiguousarray(camera.viewmats.numpy(force=True), np.float64)
+    Ks, time = np.ascontiguousarray(camera.Ks.numpy(force=True), np.float64), viewmats.shape[0]
+    count = 0
+    for person in people:
+        count += person.T_world_rest.shape[1]
+    joints, lenses = np.empty((time, 12 * count), np.float32), np.empty((time, 7), np.float32)
+    lamps, lit = np.zeros((time, len(people), 15), np.float32), np.zeros(len(people), np.bool_)
+    finite, first = _write_lenses(viewmats, Ks, lenses), 0
+    for index, person in enumerate(people):
+        T = person.T_world_rest.numpy(force=True)
+        finite &= _turn_joints(T, viewmats, first, joints)
+        first += T.shape[1]
+        if person.light is not None and person.normals is not None:
+            lamps[:, index], lit[index] = _lamp(person.light, viewmats[:, :3, :3]), True
+    return Views(joints=joints, lenses=lenses, lamps=lamps, lit=lit), finite
+
+
+@no_type_check
+@numba.njit(nogil=True, cache=True)
+def _write_lenses(viewmats, Ks, lenses):
+    """Write focal lengths, principal points and translations; whether views and intrinsics can be rendered."""
+    total, shortest = 0.0, 1.0
+    for t in range(len(viewmats)):
+        lenses[t, 0], lenses[t, 1], lenses[t, 2], lenses[t, 3] = Ks[t, 0, 0], Ks[t, 1, 1], Ks[t, 0, 2], Ks[t, 1, 2]
+        lenses[t, 4], lenses[t, 5], lenses[t, 6] = viewmats[t, 0, 3], viewmats[t, 1, 3], viewmats[t, 2, 3]
+        shortest = min(shortest, min(Ks[t, 0, 0], Ks[t, 1, 1]))
+        for r in range(4):
+            for c in range(4):
+                total += viewmats[t, r, c] - viewmats[t, r, c] + (Ks[t, r, c] - Ks[t, r, c] if max(r, c) < 3 else 0.0)
+    return total == 0 and shortest > 0
+
+
+@no_type_check
+@numba.njit(nogil=True, cache=True)
+def _turn_joints(T, viewmats, first, joints):
+    """Write rest to world of all joints, rotated into camera axes, from a joint on; whether all is finite."""
+    total = np.float64(0)
+    for t in range(T.shape[0]):
+        for j in range(T.shape[1]):
+            at = 12 * (first + j)
+            for r in range(3):
+                for c in range(4):
+                    value = viewmats[t, r, 0] * T[t, j, 0, c] + viewmats[t, r, 1] * T[t, j, 1, c]
+                    value += viewmats[t, r, 2] * T[t, j, 2, c]
+                    joints[t, at + 4 * r + c] = value
+                    # A difference of what is not finite is NaN, which no sum gets rid of.
+                    total += value - value
+            for c in range(4):
+                total += T[t, j, 3, c] - T[t, j, 3, c]
+    return total == 0
 
 
 def _lamp(light: Light | None, rotations: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -137,6 +198,7 @@ def _lamp(light: Light | None, rotations: NDArray[np.float64]) -> NDArray[np.flo
     return lamp
 
 
+_VERSION, _referent = operator.attrgetter("_version"), operator.methodcaller("__call__")
 _MAX_PREPARED = 64
 """People that are kept prepared: more than a training run revisits. A person of 8,000 Gaussians takes 1 MB."""
 _prepared_people: dict[tuple[int, ...], tuple[tuple["weakref.ref[torch.Tensor]", ...], tuple[int, ...], Rest]] = {}
@@ -147,13 +209,13 @@ def _prepare_once(person: Gaussians) -> Rest:
 
     A tensor that was changed in place counts as another one (torch keeps a version number for autograd).
     """
-    shape = (person.means, person.quats, person.scales)
-    normals = () if person.normals is None else (person.normals,)
-    tensors = (*shape, person.opacities, person.colors, person.joint_ids, person.weights, *normals)
-    joints = person.T_world_rest.shape[1]
-    key, versions = (joints, *map(id, tensors)), tuple(tensor._version for tensor in tensors)
+    normals = person.means if person.normals is None else person.normals
+    tensors = (person.means, person.quats, person.scales, person.opacities, person.colors, person.joint_ids,
+               person.weights, normals)  # fmt: skip
+    key = (person.T_world_rest.shape[1], person.normals is None, *map(id, tensors))
+    versions = tuple(map(_VERSION, tensors))
     found = _prepared_people.get(key)
-    if found and found[1] == versions and all(ref() is tensor for ref, tensor in zip(found[0], tensors, strict=True)):
+    if found and found[1] == versions and all(map(operator.is_, map(_referent, found[0]), tensors)):
         return found[2]
     check_rest(person)
     rest = _prepare(person)
@@ -226,10 +288,15 @@ def _entries(
     return starts.astype(np.int64), joints, shares.astype(np.float32)
 
 
+def _join(people: Sequence[Gaussians]) -> Rest:
+    """The Gaussians of all people, prepared."""
+    if len(people) == 1:
+        return _prepare_once(people[0])
+    return _concatenate([_prepare_once(person) for person in people], [p.T_world_rest.shape[1] for p in people])
+
+
 def _concatenate(people: Sequence[Rest], joints: Sequence[int]) -> Rest:
     """Join several people into one set of Gaussians, so that one depth order decides who hides whom."""
-    if len(people) == 1:
-        return people[0]
     places = np.cumsum([0, *(len(person.labels) for person in people)])
     entries = np.cumsum([0, *(len(person.joints) for person in people)])
     moved = np.cumsum([0, *joints])

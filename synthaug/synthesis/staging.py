@@ -1,10 +1,12 @@
 """Stage recipes: who stands where, seen by which camera, in which place and light. Samples nothing."""
 
+import functools
 import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -42,19 +44,36 @@ class RenderJob:
         people: The performers, lit, and behind them the things.
         camera: The view.
         scene: The place.
-        joints: World positions of the joints of each person.
         motions: What each person performs, fitted to their proportions.
-        key: Names the rendering's pixels, whatever the background.
+        skeletons: Their proportions.
+        fingerprints: Of the renderer, of each person, and of the things if there are any.
         things: What they hold and sit on, lit.
     """
 
     people: tuple[Gaussians, ...]
     camera: Camera
     scene: Scene
-    joints: tuple[Float[Tensor, "time 55 3"], ...]
     motions: tuple[Motion, ...]
-    key: str
+    skeletons: tuple[Skeleton, ...]
+    fingerprints: tuple[str, ...]
     things: tuple[Gaussians, ...] = ()
+
+    @functools.cached_property
+    def joints(self) -> tuple[Float[Tensor, "time 55 3"], ...]:
+        """World positions of the joints of each person."""
+        return _find_joints(self.motions, self.skeletons)
+
+    @functools.cached_property
+    def key(self) -> str:
+        """Names the rendering's pixels, whatever the background."""
+        renderer, *others = self.fingerprints
+        avatars, props = others[: len(self.motions)], others[len(self.motions) :]
+        bodies = [part for name, motion in zip(avatars, self.motions, strict=True)
+                  for part in (name, motion_digest(motion))]  # fmt: skip
+        shapes = [digest_of(one.means, one.colors, one.T_world_rest) for one in self.things]
+        camera, scene = self.camera, self.scene
+        picture = repr((FORMAT, camera.height, camera.width, scene.light, scene.depth is not None))
+        return digest_of(renderer, picture, camera.viewmats, camera.Ks, *bodies, *props, *shapes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +82,7 @@ class Placement:
 
     Attributes:
         motions: What each person performs, fitted to their proportions.
-        joints: World positions of the joints of each person.
+        skeletons: Their proportions.
         camera: The view.
         asked: The view that the place was asked for, in the place's own frame.
         background: Values of the place, framed around the people.
@@ -72,12 +91,17 @@ class Placement:
     """
 
     motions: tuple[Motion, ...]
-    joints: tuple[Float[Tensor, "time 55 3"], ...]
+    skeletons: tuple[Skeleton, ...]
     camera: Camera
     asked: Camera
     background: Values
     outline: Outline
     free: tuple[float, float] | None = None
+
+    @functools.cached_property
+    def joints(self) -> tuple[Float[Tensor, "time 55 3"], ...]:
+        """World positions of the joints of each person."""
+        return _find_joints(self.motions, self.skeletons)
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +144,7 @@ class Stager:
     def place(self, recipe: Recipe) -> Placement:
         """Who stands where in the clip that a recipe decides; errors as for `stage`."""
         lead = self.performances.find(recipe.actors[0].motion)
-        times = recipe.start + torch.arange(recipe.num_frames, dtype=torch.float64) / recipe.fps
+        times = times_of(recipe)
         film = find_swapped(recipe)
         if film is not None:
             return self._stay(recipe, film, camera_at(lead, times, recipe.size), times)
@@ -146,9 +170,8 @@ class Stager:
         viewmats = own.viewmats.clone()
         viewmats[:, :3, 3] += viewmats[:, :3, 1] * height[:, None].to(viewmats)
         camera = replace(own, viewmats=viewmats)
-        joints = tuple(joint_positions(motion, who) for motion, who in zip(lowered, skeletons, strict=True))
         outline = self._choose_place(recipe).outline(values, camera)
-        return Placement(lowered, joints, camera, camera, values, outline)
+        return Placement(lowered, tuple(skeletons), camera, camera, values, outline)
 
     def _choose_place(self, recipe: Recipe) -> Background:
         """What shows the place of a recipe.
@@ -168,7 +191,9 @@ class Stager:
 
     def _look(self, recipe: Recipe, motions: Sequence[Motion], own: Camera) -> _View:
         """The view of people who move like this, and what its place is like."""
-        centre = torch.stack([centre_of(motion) for motion in motions]).mean(dim=0)
+        centre = centre_of(motions[0])
+        if len(motions) > 1:
+            centre = torch.stack([centre, *map(centre_of, motions[1:])]).mean(dim=0)
         path = self.synthesis.camera
         camera = path.aim(path.path(recipe.camera, own, centre), self._points(recipe, motions))
         asked = camera.around(centre)
@@ -188,11 +213,10 @@ class Stager:
         skeletons = [self._skeleton(actor) for actor in recipe.actors]
         seats = not self._shows_seat(recipe.background)
         fitted = self._fit(recipe, reenact_together(motions, mean_skeleton(), skeletons), seats=seats)
-        joints = tuple(joint_positions(motion, who) for motion, who in zip(fitted, skeletons, strict=True))
         # Places that are built around people have their middle there, and show the view that was asked for.
         built = filmed is not None and _same_view(filmed, view.asked)
         free = (float(view.centre[0]), float(view.centre[2])) if built else None
-        return Placement(fitted, joints, camera, view.asked, values, outline, free)
+        return Placement(fitted, tuple(skeletons), camera, view.asked, values, outline, free)
 
     def shows_action(self, recipe: Recipe) -> bool:
         """Whether the clip that a recipe decides shows enough of its acting person: `Synthesis.min_shown`.
@@ -232,7 +256,10 @@ class Stager:
     def _points(self, recipe: Recipe, motions: Sequence[Motion]) -> Float[Tensor, "time point 3"]:
         """Where the people of a clip go, as far as their films show them."""
         asked = self._asked_joints(recipe.actors[0])
-        return torch.cat([joint_positions(one, mean_skeleton())[:, :BODY][:, asked] for one in motions], dim=1)
+        points = [joint_positions(one, mean_skeleton(), first=BODY) for one in motions]
+        if not bool(asked.all()):
+            points = [one[:, asked] for one in points]
+        return points[0] if len(points) == 1 else torch.cat(points, dim=1)
 
     def _skeleton(self, actor: Actor) -> Skeleton:
         """Kept apart from the people, of whom a pool may hold few at a time."""
@@ -293,7 +320,7 @@ class Stager:
 
     def _list_performers(self, recipe: Recipe, motions: Sequence[Motion]) -> list[Performer]:
         """Who performs, and which share of the performance each frame shows."""
-        times = recipe.start + torch.arange(recipe.num_frames, dtype=torch.float64) / recipe.fps
+        times = times_of(recipe)
         flipped = find_swapped(recipe) is not None  # then the finished picture is mirrored, and not the motion
         performers = []
         for actor, motion in zip(recipe.actors, motions, strict=True):
@@ -336,24 +363,31 @@ class Stager:
         return self._seated[key]
 
     def _make_job(self, recipe: Recipe, placed: Placement, scene: Scene) -> RenderJob:
-        camera, avatars = placed.camera, [self._load(actor) for actor in recipe.actors]
-        pairs = list(zip(avatars, placed.motions, strict=True))
+        avatars = [self._load(actor) for actor in recipe.actors]
         people = _pose_people(avatars, placed.motions, scene.light)
-        bodies = [part for avatar, motion in pairs for part in (avatar.digest, motion_digest(motion))]
         things = tuple(one.gaussians for one in self.place_things(recipe, placed, scene.light))
+        names = [self.synthesis.renderer.fingerprint, *[avatar.digest for avatar in avatars]]
         if things and self.synthesis.props is not None:
-            shapes = (digest_of(one.means, one.colors, one.T_world_rest) for one in things)
-            bodies += [self.synthesis.props.fingerprint, *shapes]
-        picture = repr((FORMAT, camera.height, camera.width, scene.light, scene.depth is not None))
-        key = digest_of(self.synthesis.renderer.fingerprint, picture, camera.viewmats, camera.Ks, *bodies)
-        return RenderJob((*people, *things), camera, scene, placed.joints, placed.motions, key, things)
+            names.append(self.synthesis.props.fingerprint)
+        all_shown = (*people, *things)
+        return RenderJob(all_shown, placed.camera, scene, placed.motions, placed.skeletons, tuple(names), things)
+
+
+def times_of(recipe: Recipe) -> Float[Tensor, " time"]:
+    """Seconds into the performance that the frames of a recipe's clip show."""
+    return torch.from_numpy(recipe.start + np.arange(recipe.num_frames) / recipe.fps)
+
+
+def _find_joints(motions: Sequence[Motion], skeletons: Sequence[Skeleton]) -> tuple[Float[Tensor, "time 55 3"], ...]:
+    return tuple(joint_positions(motion, who) for motion, who in zip(motions, skeletons, strict=True))
 
 
 def camera_at(reference: Reference, times: Float[Tensor, " time"], size: tuple[int, int]) -> Camera:
     """The reference's own camera at these seconds, looped as the motion is, with a picture of this height and width."""
     motion, camera = reference.motion, reference.camera
-    frames = torch.remainder(times * motion.fps, float(motion.num_frames)).long().clamp(max=motion.num_frames - 1)
-    view = replace(camera, viewmats=camera.viewmats[frames], Ks=camera.Ks[frames])
+    last = motion.num_frames - 1
+    frames = torch.from_numpy(np.minimum(np.remainder(times.numpy() * motion.fps, last + 1.0).astype(np.int64), last))
+    view = Camera(camera.viewmats[frames], camera.Ks[frames], camera.width, camera.height)
     return view.scaled(height=size[0], width=size[1])
 
 

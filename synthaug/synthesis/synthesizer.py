@@ -188,7 +188,9 @@ class Synthesizer:
             video, people = video.flip(-1), people.flip(-1)
         if self.synthesis.sensor is not None:
             video = self.synthesis.sensor.record(video, recipe.sensor, people=people, filmed=job.scene.filmed)
-        duration = min(self._performances.find(actor.motion).motion.duration for actor in recipe.actors)
+        duration = math.inf
+        for actor in recipe.actors:
+            duration = min(duration, self._performances.find(actor.motion).motion.duration)
         looped = max(0, recipe.num_frames - math.ceil((duration - recipe.start) * recipe.fps))
         return Clip(
             key=recipe.key,

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from synthaug.body import footing
 from synthaug.body.retargeting import find_contacts, reenact
 from synthaug.body.skeleton import (
     JOINT,
@@ -23,6 +24,7 @@ from synthaug.body.skeleton import (
 from synthaug.motions.actions import perform
 from synthaug.motions.procedural.style import PerformerStyle
 from synthaug.structures import Motion
+from tests.uncompiled import uncompile
 
 MEAN = mean_skeleton()
 FEET = torch.tensor([[JOINT[f"{side}_{part}"] for part in ("ankle", "foot")] for side in ("left", "right")])
@@ -182,3 +184,15 @@ def test_soles_stay_on_the_floor_on_the_way_to_every_stature_and_back(stature: f
         assert lowest_heights(joint_positions(there, other), scale=stature / 1.7).abs().max() < 0.01
         back = retarget(there, other, MEAN)
         assert lowest_heights(joint_positions(back, MEAN)).abs().max() < 0.01
+
+
+@pytest.mark.parametrize("action", ["walk", "sit down"])
+def test_the_compiled_loops_do_what_they_say(action: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    motion = performance(action, 10.0)
+    compiled = reenact(motion, MEAN, BODIES[0])
+    uncompile(monkeypatch, footing)
+    monkeypatch.setattr("synthaug.body.retargeting.plant_feet", footing.plant_feet)
+    plain = reenact(motion, MEAN, BODIES[0])
+    # Compiled sums may have another order: a few units of float32's last place.
+    torch.testing.assert_close(compiled.pose, plain.pose, atol=2e-6, rtol=0)
+    torch.testing.assert_close(compiled.transl, plain.transl, atol=1e-6, rtol=0)

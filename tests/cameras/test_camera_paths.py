@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from synthaug.cameras import orbit
 from synthaug.cameras.handheld import Handheld
 from synthaug.cameras.orbit import MIN_HEIGHT, Orbit, position
 from synthaug.cameras.original import Original
 from synthaug.structures import Camera
 from synthaug.testing.cameras import check_camera_path, example_camera
+from tests.uncompiled import uncompile
 
 STILL = {"azimuth_deg": (0, 0), "elevation_deg": (0, 0), "distance": (1, 1), "focal": (1, 1)}
 CENTRE = torch.tensor([0.2, 0.9, -0.3])
@@ -140,3 +142,14 @@ def test_negative_amplitudes_are_refused():
         match="Expected rotation_deg and translation to be 0 or more, got -1.0 .* to 0 to hold the camera still",
     ):
         Handheld(Original(), rotation_deg=-1.0)
+
+
+def test_the_compiled_orbit_does_what_it_says(monkeypatch):
+    reference, points = example_camera(), torch.rand(len(example_camera().viewmats), 5, 3)
+    cases = [values(35.0, 10.0, 1.2, 0.9), values(-50.0, -60.0, 1.0, 1.2)]
+    compiled = [Orbit().aim(Orbit().path(case, reference, CENTRE), points) for case in cases]
+    uncompile(monkeypatch, orbit)
+    for case, camera in zip(cases, compiled, strict=True):
+        plain = Orbit().aim(Orbit().path(case, reference, CENTRE), points)
+        torch.testing.assert_close(camera.viewmats, plain.viewmats, atol=1e-6, rtol=0)
+        torch.testing.assert_close(camera.Ks, plain.Ks, atol=1e-4, rtol=0)

@@ -12,7 +12,8 @@ from synthaug.body.skeleton import JOINT, joint_positions, mean_skeleton
 from synthaug.motions.actions import perform
 from synthaug.motions.procedural.style import PerformerStyle
 from synthaug.motions.procedural.timing import drift
-from synthaug.motions.variation import SHARES, Unvaried, Variation
+from synthaug.motions.variation import SHARES, Unvaried, Variation, vary_plain
+from synthaug.structures import Motion
 from synthaug.testing.motions import check_motion_variation, frame_times, same_motion
 
 NOTHING = dict(speed=0.0, timing=0.0, amplitude=0.0, noise_deg=0.0, lean_deg=0.0, roll_deg=0.0, phase=1.0)
@@ -163,3 +164,24 @@ def test_the_compiled_loop_does_what_is_specified(wave):
     lean = torch.tensor([bending.get(name, 0.0) for name in SHARES])[:, None] * torch.tensor([5.0, 0.0, -3.0])
     wanted = axis_angle_to_matrix(lean.deg2rad().double()) @ scaled @ axis_angle_to_matrix(unrest)
     torch.testing.assert_close(axis_angle_to_matrix(varied.pose[:, ids].double()), wanted, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("change", [{}, {"noise_deg": 0.0, "lean_deg": 0.0, "roll_deg": 0.0, "amplitude": 0.0}])
+def test_the_compiled_loop_varies_as_its_specification_does(kick, change):
+    motion = Motion.from_pose(
+        kick.pose.float(), kick.transl.float(), fps=kick.fps, expression=torch.rand(kick.num_frames, 10)
+    )
+    times = torch.arange(16, dtype=torch.float64) / 7.5 + 0.3  # beyond the end, where it starts over
+    for seed in range(4):
+        values = {**Variation().sample(np.random.default_rng(seed)), **change}
+        compiled, plain = Variation().vary(motion, values, times), vary_plain(motion, values, times)
+        # Sines of two libraries differ in the last bit of float64, and a few values round to another float32.
+        torch.testing.assert_close(compiled.pose, plain.pose, atol=2e-6, rtol=0)
+        torch.testing.assert_close(compiled.transl, plain.transl, atol=1e-6, rtol=0)
+        torch.testing.assert_close(compiled.expression, plain.expression, atol=1e-6, rtol=0)
+        assert compiled.fps == plain.fps
+
+
+def test_a_single_frame_keeps_the_motion_s_rate(wave):
+    values = Variation().sample(np.random.default_rng(0))
+    assert Variation().vary(wave, values, torch.tensor([0.5], dtype=torch.float64)).fps == wave.fps
