@@ -3,7 +3,6 @@
 Frozen values with little behaviour beyond slicing and digests. CONVENTIONS.md fixes frames, units and axis orders.
 """
 
-import dataclasses
 import functools
 import hashlib
 import json
@@ -18,6 +17,7 @@ from torch import Tensor
 Plain: TypeAlias = str | int | float | bool | list | dict | None
 Values: TypeAlias = dict[str, Plain]
 """What a random stage samples: JSON-able, with string keys."""
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 VIDEO_MEAN, VIDEO_STD = (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)
 """Mean and deviation of RGB in 0..1 by which batches are normalised, those of Kinetics-400 in torchvision."""
 
@@ -73,9 +73,6 @@ class Actor:
     partner: str = ""
     share: float = 0.0
     person: int = 0
-
-
-_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 @dataclass(frozen=True)
@@ -222,31 +219,15 @@ class Motion:
         return {name: value for name, value in vars(self).items() if name != "pose"}
 
     @staticmethod
-    def from_pose(
-        pose: Float[Tensor, "time 55 3"],
-        transl: Float[Tensor, "time 3"],
-        *,
-        fps: float,
-        expression: Float[Tensor, "time expression"] | None = None,
-        betas: Float[Tensor, " beta"] | None = None,
-    ) -> "Motion":
+    def from_pose(pose: Float[Tensor, "time 55 3"], transl: Float[Tensor, "time 3"], *, fps: float,
+                  expression: Float[Tensor, "time expression"] | None = None,
+                  betas: Float[Tensor, " beta"] | None = None) -> "Motion":  # fmt: skip
         """A motion with these 55 axis-angles; by default with mean body shape and no expression."""
-        root, body, jaw, left_eye, right_eye, left_hand, right_hand = pose.split_with_sizes((1, 21, 1, 1, 1, 15, 15), 1)
-        made = Motion(
-            global_orient=root.squeeze(1),
-            transl=transl,
-            body_pose=body,
-            jaw_pose=jaw.squeeze(1),
-            leye_pose=left_eye.squeeze(1),
-            reye_pose=right_eye.squeeze(1),
-            left_hand_pose=left_hand,
-            right_hand_pose=right_hand,
-            expression=pose.new_zeros(pose.shape[0], 10) if expression is None else expression,
-            betas=pose.new_zeros(10) if betas is None else betas,
-            fps=fps,
-        )
-        # The property need not put together again what was just taken apart.
-        vars(made)["pose"] = pose
+        root, body, jaw, leye, reye, left, right = pose.split_with_sizes((1, 21, 1, 1, 1, 15, 15), 1)
+        made = Motion(root.squeeze(1), transl, body, left, right, jaw.squeeze(1), leye.squeeze(1), reye.squeeze(1),
+                      pose.new_zeros(pose.shape[0], 10) if expression is None else expression,
+                      pose.new_zeros(10) if betas is None else betas, fps)  # fmt: skip
+        vars(made)["pose"] = pose  # what was just taken apart need not be put together again
         return made
 
 
@@ -271,15 +252,14 @@ class Camera:
         scale = max(height / self.height, width / self.width)
         Ks = self.Ks.clone()
         Ks[:, :2] *= scale
-        Ks[:, 0, 2] += (width - self.width * scale) / 2
-        Ks[:, 1, 2] += (height - self.height * scale) / 2
+        Ks[:, :2, 2] += Ks.new_tensor([width - self.width * scale, height - self.height * scale]) / 2
         return Camera(viewmats=self.viewmats, Ks=Ks, width=width, height=height)
 
     def around(self, point: Float[Tensor, "3"]) -> "Camera":
         """The same view in a world whose origin is on the floor below this point, as built rooms have it."""
         T_world_local = torch.eye(4, dtype=self.viewmats.dtype)
         T_world_local[0, 3], T_world_local[2, 3] = point[0], point[2]
-        return dataclasses.replace(self, viewmats=self.viewmats @ T_world_local)
+        return Camera(self.viewmats @ T_world_local, self.Ks, self.width, self.height)
 
 
 @dataclass(frozen=True, eq=False)

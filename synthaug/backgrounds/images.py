@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import operator
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -37,6 +38,7 @@ SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """File endings of pictures, in either case."""
 DEPTHS = ("auto", "metric", "relative", "none")
 """What depth maps may be said to hold."""
+_PLACE = operator.itemgetter("zoom", "x", "y")
 KEPT_BYTES = 16 * 2**20
 """Memory for decoded pictures in each process: about a hundred at 112 px."""
 
@@ -161,7 +163,7 @@ class Images(Background):
             frames = frame[None].repeat(len(camera.viewmats), 1, 1, 1)
             return Scene(frames, shot.camera, shot.spot, shot.depth, light)
         picture = self._picture(str(values["file"]), camera.height, camera.width)
-        zoom, x, y = (float(values[name]) for name in ("zoom", "x", "y"))  # type: ignore[arg-type]
+        zoom, x, y = map(float, _PLACE(values))
         part = crop(picture, camera.height, camera.width, place=(zoom, x, y))
         frame = torch.from_numpy(np.ascontiguousarray(part[:, :, ::-1].transpose(2, 0, 1)))
         return Scene(frames=frame[None].expand(camera.viewmats.shape[0], -1, -1, -1))
@@ -273,9 +275,8 @@ def crop(
     zoom, x, y = place
     rows, columns = picture.shape[:2]
     scale = min(rows / height, columns / width) / zoom
-    part_rows, part_columns = (
-        max(min(round(side * scale), full), 1) for side, full in ((height, rows), (width, columns))
-    )
+    part_rows = max(min(round(height * scale), rows), 1)
+    part_columns = max(min(round(width * scale), columns), 1)
     top, left = round(y * (rows - part_rows)), round(x * (columns - part_columns))
     part = picture[top : top + part_rows, left : left + part_columns]
     taps = cv2.INTER_AREA if part_rows > height else cv2.INTER_LINEAR

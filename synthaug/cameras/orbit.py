@@ -73,7 +73,7 @@ class Orbit(CameraPath):
             ValueError: If the centre lies behind the reference camera in any frame.
         """
         azimuth, elevation, distance, focal = map(float, _NUMBERS(values))
-        viewmats, Ks = reference.viewmats.numpy(), reference.Ks.numpy()
+        viewmats, Ks = reference.viewmats.contiguous().numpy(), reference.Ks.contiguous().numpy()
         moved, lenses = np.empty(viewmats.shape, viewmats.dtype), np.empty(Ks.shape, Ks.dtype)
         middle, numbers = centre.double().numpy(), (math.radians(azimuth), math.radians(elevation), distance, focal)
         nearest = _orbit((viewmats, Ks), middle, numbers, (moved, lenses))
@@ -93,13 +93,12 @@ class Orbit(CameraPath):
         One shift for the whole clip: the camera does not follow. Nothing changes if all points are in the picture, or
         if one is behind the camera, which no lens shows.
         """
-        nearest, *bounds = _bound(camera.viewmats.numpy(), camera.Ks.numpy(), points.contiguous().numpy())
-        if not nearest > 0.1:
+        viewmats, Ks = camera.viewmats.contiguous().numpy(), camera.Ks.contiguous().numpy()
+        nearest, left, top, right, bottom = _bound(viewmats, Ks, points.contiguous().numpy())
+        if not nearest > 0.1 or (left >= 0 and top >= 0 and right <= camera.width and bottom <= camera.height):
             return camera
+        low, high = np.array([left, top]), np.array([right, bottom])
         size = np.array([camera.width, camera.height], float)
-        low, high = np.array(bounds[:2]), np.array(bounds[2:])
-        if (low >= 0).all() and (high <= size).all():
-            return camera
         factor = min(max(float(((1 - 2 * EDGE) * size / (high - low)).min()), WIDEST), 1.0)
         middle = (low + high) / 2
         low, high = middle + factor * (low - middle), middle + factor * (high - middle)
@@ -160,7 +159,9 @@ def _orbit(view, middle, numbers, out):
 @_kernel
 def _change_lens(K, seen, focal, out):
     """Multiply the focal length by `focal`, and shift the principal point so that the seen point keeps its pixel."""
-    out[:] = K
+    for r in range(3):
+        for c in range(3):
+            out[r, c] = K[r, c]
     for r in range(2):
         out[r, r], out[r, 2] = focal * K[r, r], K[r, 2] + (1 - focal) * K[r, r] * (seen[r] / seen[2])
 

@@ -140,7 +140,7 @@ class Variation(MotionVariation):
         pose, transl = np.empty((count, own.shape[1], 3), np.float32), np.empty((count, 3), np.float32)
         expression = np.empty((count, face.shape[1]), np.float32)
         _perform(
-            (_rows(own), _rows(path), _rows(face)),
+            (own.detach().contiguous().numpy(), path.detach().contiguous().numpy(), face.detach().contiguous().numpy()),
             (_find_means(motion), mean_skeleton().joints.numpy(), moments, float(motion.fps)),
             tuple(number.values()),
             (pose, transl, expression),
@@ -253,10 +253,6 @@ def _find_means(motion: Motion) -> NDArray[np.floating]:
     if motion not in _MEANS:
         _MEANS[motion] = _mean_quats(axis_angle_to_matrix(motion.pose[:, torch.from_numpy(_IDS)])).numpy()
     return _MEANS[motion]
-
-
-def _rows(tensor: Tensor) -> NDArray[np.floating]:
-    return tensor.detach().contiguous().numpy()
 
 
 @no_type_check

@@ -51,8 +51,8 @@ class CpuRenderer(Renderer):
 
     splatting: Splatting = Splatting()
 
-    @property
-    def fingerprint(self) -> str:
+    @functools.cached_property
+    def fingerprint(self) -> str:  # type: ignore[override]
         """Name of the renderer and its image model."""
         return f"cpu 2 {self.splatting}"
 
