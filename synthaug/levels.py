@@ -123,7 +123,7 @@ def choose_level(person: Gaussians, camera: Camera, per_pixel: float | None) -> 
     """
     if per_pixel is None or not person.levels or not person.num_frames:
         return person
-    T, viewmats, Ks = person.T_world_rest, camera.viewmats, camera.Ks
+    T, viewmats, Ks = person.T_world_rest.contiguous(), camera.viewmats.contiguous(), camera.Ks.contiguous()
     needed = per_pixel * _silhouette(T.numpy(force=True), viewmats.numpy(force=True), Ks.numpy(force=True))
     enough = None
     for level in person.levels:

@@ -52,7 +52,7 @@ class CpuRenderer(Renderer):
     splatting: Splatting = Splatting()
 
     @functools.cached_property
-    def fingerprint(self) -> str:  # type: ignore[override]
+    def fingerprint(self) -> str:
         """Name of the renderer and its image model."""
         return f"cpu 2 {self.splatting}"
 
@@ -144,7 +144,7 @@ def _views(people: Sequence[Gaussians], camera: Camera) -> tuple[Views, bool]:
     lamps, lit = np.zeros((time, len(people), 15), np.float32), np.zeros(len(people), np.bool_)
     finite, first = _write_lenses(viewmats, Ks, lenses), 0
     for index, person in enumerate(people):
-        T = person.T_world_rest.numpy(force=True)
+        T = person.T_world_rest.contiguous().numpy(force=True)
         finite &= _turn_joints(T, viewmats, first, joints)
         first += T.shape[1]
         if person.light is not None and person.normals is not None:

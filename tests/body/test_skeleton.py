@@ -1,4 +1,6 @@
 import math
+import pickle
+from dataclasses import replace
 
 import pytest
 import torch
@@ -233,3 +235,21 @@ def test_the_compiled_interpolation_is_that_of_quaternions():
     tracked = resample(Motion.from_pose(pose.clone().requires_grad_(), torch.zeros(7, 3), fps=10.0), times)
     ours, wanted = (axis_angle_to_matrix(one.pose.detach()) for one in (resample(motion, times), tracked))
     torch.testing.assert_close(ours, wanted, atol=2e-5, rtol=0)
+
+
+def test_a_motion_hands_back_the_angles_that_it_was_made_of_and_sends_them_once():
+    motion = random_motion(3)
+    pose = motion.pose
+    assert motion.pose is pose
+    turned = replace(motion, global_orient=torch.zeros_like(motion.global_orient))
+    assert not turned.pose[:, 0].any() and torch.equal(turned.pose[:, 1:], pose[:, 1:])
+    again = pickle.loads(pickle.dumps(motion))
+    assert "pose" not in vars(again) and torch.equal(again.pose, pose)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_first_joints_are_those_of_the_whole_body(dtype):
+    motion = random_motion(4, dtype=dtype)
+    whole = joint_transforms_plain(axis_angle_to_matrix(motion.pose), motion.transl, mean_skeleton().joints.to(dtype))
+    torch.testing.assert_close(forward_kinematics(motion, mean_skeleton(), first=22), whole[:, :22])
+    torch.testing.assert_close(forward_kinematics(motion, mean_skeleton()), whole)
