@@ -1,20 +1,23 @@
 """Find what carries a body where its feet do not: who sits, lies or leans, where, and how high. Pure functions."""
 
+import math
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, no_type_check
 
+import numba
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from synthaug.body.rotations import axis_angle_to_matrix
 from synthaug.body.skeleton import JOINT, SUPPORTS, Skeleton, joint_positions
 from synthaug.structures import Motion
 
 Posture: TypeAlias = Literal["sitting", "lying"]
+Points: TypeAlias = NDArray[np.float64]
+Flags: TypeAlias = NDArray[np.bool_]
 LOW = 0.8
 """Share of its standing height below which a pelvis is low: who bows or walks stays above."""
 BEHIND = 0.03
@@ -42,6 +45,10 @@ MASSES: dict[str, float] = {
 """Shares of the body's mass about each joint. Source: Winter, "Biomechanics and motor control of human movement", 2009,
 table 4.1: segments divided between their ends by their centres of mass."""
 _FEET = ("left_ankle", "left_foot", "left_knee", "right_ankle", "right_foot", "right_knee")
+_FEET_IDS = [JOINT[name] for name in _FEET]
+_FEET_FLESH = np.array([SUPPORTS[name] for name in _FEET])
+_MASS_IDS = [JOINT[name] for name in MASSES]
+_SHARES = np.array(list(MASSES.values())) / sum(MASSES.values())
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,14 +92,13 @@ def find_rests(motion: Motion, skeleton: Skeleton) -> list[Rest]:
         motion: World frame, floor at y = 0.
         skeleton: The proportions of the person who performs it.
     """
-    joints, size = joint_positions(motion, skeleton).double(), skeleton.size
+    joints, size = joint_positions(motion, skeleton).double().numpy(), skeleton.size
     standing = -float(skeleton.joints[:, 1].min()) + SUPPORTS["left_foot"] * size
     pelvis = joints[:, JOINT["pelvis"]]
     low = pelvis[:, 1] < LOW * standing
-    if not bool(low.any()):  # most clips, which should cost nothing
+    if not low.any():  # most clips, which should cost nothing
         return []
-    under = pelvis.clone()
-    under[:, 1] -= find_flesh(motion, size)
+    under = _find_undersides(pelvis, motion, size)
     lying = _find_flat(joints)
     loose, away = _find_unsupported(joints, size)
     speed = _find_speed(pelvis, motion.fps)
@@ -112,11 +118,18 @@ def find_flesh(motion: Motion, size: float) -> Float[Tensor, " time"]:
         motion: World frame.
         size: The skeleton's size against the mean adult's; flesh grows with its root.
     """
-    down = -axis_angle_to_matrix(motion.global_orient.double())[:, 1]
+    down = -axis_angle_to_matrix(motion.global_orient.double()).numpy()[:, 1]
     side, low, back, front = HIPS
-    across = torch.where(down[:, 2] < 0, back, front)
-    reach = torch.stack([side * down[:, 0], low * down[:, 1], across * down[:, 2]], dim=-1).norm(dim=-1)
-    return reach * size**0.5
+    across = np.where(down[:, 2] < 0, back, front)
+    reach = np.sqrt((side * down[:, 0]) ** 2 + (low * down[:, 1]) ** 2 + (across * down[:, 2]) ** 2)
+    return torch.from_numpy(reach * size**0.5)
+
+
+def _find_undersides(pelvis: Points, motion: Motion, size: float) -> Points:
+    """The lowest skin of the hips."""
+    under = pelvis.copy()
+    under[:, 1] -= find_flesh(motion, size).numpy()
+    return under
 
 
 def raise_from_floor(motion: Motion, skeleton: Skeleton, top: float) -> Motion:
@@ -130,6 +143,9 @@ def raise_from_floor(motion: Motion, skeleton: Skeleton, top: float) -> Motion:
         skeleton: Of the person who performs it.
         top: Height of the surface, metres.
     """
+    pelvis = joint_positions(motion, skeleton)[:, JOINT["pelvis"]].double().numpy()
+    if not bool((_find_undersides(pelvis, motion, skeleton.size)[:, 1] < FLOOR * skeleton.size).any()):
+        return motion  # most clips, which should cost nothing
     if not any(rest.on_floor for rest in find_rests(motion, skeleton)):
         return motion
     lowest = motion.transl[:, 1].double() - find_flesh(motion, skeleton.size)
@@ -138,60 +154,72 @@ def raise_from_floor(motion: Motion, skeleton: Skeleton, top: float) -> Motion:
     return replace(motion, transl=transl)
 
 
-def _find_flat(joints: Float[Tensor, "time 55 3"]) -> Bool[Tensor, " time"]:
-    trunk = normalize(joints[:, JOINT["spine3"]] - joints[:, JOINT["pelvis"]], dim=-1)
-    return trunk[:, 1].abs() < FLAT
+def _find_flat(joints: Points) -> Flags:
+    trunk = joints[:, JOINT["spine3"]] - joints[:, JOINT["pelvis"]]
+    return np.abs(trunk[:, 1]) < FLAT * np.linalg.norm(trunk, axis=-1)
 
 
-def _find_speed(points: Float[Tensor, "time 3"], fps: float) -> Float[Tensor, " time"]:
+def _find_speed(points: Points, fps: float) -> Points:
     """Metres a second, the slower of the steps before and after each frame."""
     if len(points) < 2:
-        return torch.zeros(len(points), dtype=points.dtype)
-    steps = points.diff(dim=0).norm(dim=-1) * fps
-    return torch.minimum(torch.cat([steps[:1], steps]), torch.cat([steps, steps[-1:]]))
+        return np.zeros(len(points))
+    steps = np.linalg.norm(points[1:] - points[:-1], axis=-1) * fps
+    return np.minimum(np.concatenate([steps[:1], steps]), np.concatenate([steps, steps[-1:]]))
 
 
-def _find_unsupported(
-    joints: Float[Tensor, "time 55 3"], size: float
-) -> tuple[Bool[Tensor, " time"], Bool[Tensor, " time"]]:
+def _find_unsupported(at: Points, size: float) -> tuple[Flags, Flags]:
     """Whether the centre of mass is outside of the feet and knees on the floor, and whether none of them is there."""
-    shares = joints.new_tensor(list(MASSES.values()))
-    mass = (joints[:, [JOINT[name] for name in MASSES]] * shares[:, None]).sum(dim=1) / shares.sum()
-    result = torch.zeros(len(joints), dtype=torch.bool)
-    flesh = torch.tensor([SUPPORTS[name] for name in _FEET], dtype=joints.dtype) * size
-    ids = [JOINT[name] for name in _FEET]
-    touching = joints[:, ids, 1] < flesh + TOUCHING * size
-    for frame in range(len(joints)):
-        bearing = joints[frame, ids][touching[frame]][:, [0, 2]]
-        if len(bearing):
-            # A sole is 11 cm longer than its joints, and 8 cm wide.
-            away = _distance_to_hull(mass[frame, [0, 2]].numpy(), bearing.numpy()) - 0.05 * size
-            result[frame] = bool(away > BEHIND)
-    return result, ~touching.any(dim=1)
+    mass = _SHARES @ at[:, _MASS_IDS]
+    bearing = at[:, _FEET_IDS]
+    touching = bearing[..., 1] < (_FEET_FLESH + TOUCHING) * size
+    away = np.empty(len(at))
+    _find_distances(mass, bearing, touching, away)
+    # A sole is 11 cm longer than its joints, and 8 cm wide.
+    return away - 0.05 * size > BEHIND, ~touching.any(axis=1)
 
 
-def _distance_to_hull(point: NDArray[np.floating], corners: NDArray[np.floating]) -> float:
-    """Metres from a point to the convex hull of corners in the plane; 0 inside.
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+@no_type_check
+def _find_distances(points, corners, used, away):
+    """Metres on the floor from each frame's point to the convex hull of the used corners; 0 inside, -1 without any.
 
-    The nearest point of the hull is on a segment between two corners unless the point is inside: then the corners
-    are seen all around it, with no gap of half a turn.
+    The nearest point of the hull is on a segment between two corners unless the point is inside: then the corners are
+    seen all around it, with no gap of half a turn.
     """
-    ways = corners - point
-    angles = np.sort(np.arctan2(ways[:, 1], ways[:, 0]))
-    gaps = np.diff(np.concatenate([angles, angles[:1] + 2 * np.pi]))
-    if len(corners) > 2 and gaps.max() < np.pi:
-        return 0.0
-    first, second = np.tril_indices(len(ways))
-    starts, ends = ways[first], ways[second]
-    sides = ends - starts
-    shares = np.clip(-(starts * sides).sum(1) / np.maximum((sides * sides).sum(1), 1e-12), 0, 1)
-    return float(np.linalg.norm(starts + shares[:, None] * sides, axis=1).min())
+    count = corners.shape[1]
+    angles, ways = np.empty(count), np.empty((count, 2))
+    for frame in range(len(points)):
+        n = 0
+        for k in range(count):
+            if used[frame, k]:
+                ways[n, 0] = corners[frame, k, 0] - points[frame, 0]
+                ways[n, 1] = corners[frame, k, 2] - points[frame, 2]
+                angles[n] = math.atan2(ways[n, 1], ways[n, 0])
+                n += 1
+        if n == 0:
+            away[frame] = -1.0
+            continue
+        order = np.sort(angles[:n])
+        gap = order[0] + 2 * math.pi - order[n - 1]
+        for k in range(n - 1):
+            gap = max(gap, order[k + 1] - order[k])
+        if n > 2 and gap < math.pi:
+            away[frame] = 0.0
+            continue
+        best = np.inf
+        for i in range(n):
+            for j in range(i + 1):
+                x, y = ways[j, 0] - ways[i, 0], ways[j, 1] - ways[i, 1]
+                share = -(ways[i, 0] * x + ways[i, 1] * y) / max(x * x + y * y, 1e-12)
+                share = min(max(share, 0.0), 1.0)
+                best = min(best, math.hypot(ways[i, 0] + share * x, ways[i, 1] + share * y))
+        away[frame] = best
 
 
-def _find_spans(flags: Bool[Tensor, " time"], gap: int) -> list[tuple[int, int]]:
+def _find_spans(flags: Flags, gap: int) -> list[tuple[int, int]]:
     """First and last frame of each run; runs that are fewer than `gap` frames apart are one."""
     spans: list[tuple[int, int]] = []
-    for frame in torch.nonzero(flags)[:, 0].tolist():
+    for frame in np.flatnonzero(flags).tolist():
         if spans and frame - spans[-1][1] <= max(gap, 1):
             spans[-1] = spans[-1][0], frame
         else:
@@ -200,51 +228,62 @@ def _find_spans(flags: Bool[Tensor, " time"], gap: int) -> list[tuple[int, int]]
 
 
 def _describe(
-    joints: Float[Tensor, "time 55 3"],
-    under: Float[Tensor, "time 3"],
-    span: tuple[int, int],
-    states: tuple[Bool[Tensor, " time"], Float[Tensor, " time"]],
-    standing: float,
-    size: float,
+    joints: Points, under: Points, span: tuple[int, int], states: tuple[Flags, Points], standing: float, size: float
 ) -> Rest | None:
     """The rest during a span of frames; None where somebody only passes."""
     flat, speed = states
-    inside = torch.zeros(len(joints), dtype=torch.bool)
+    inside = np.zeros(len(joints), dtype=bool)
     inside[span[0] : span[1] + 1] = True
     calm = inside & (speed < STILL)
     edge = span[0] == 0 or span[1] == len(joints) - 1
-    if bool(calm.any()):
-        level = float(under[calm, 1].quantile(0.3))
-        frames = inside & ((under[:, 1] - level).abs() < SETTLED)
-        hips = under[frames & calm if bool((frames & calm).any()) else frames].median(dim=0).values
+    if calm.any():
+        level = _find_quantile(under[calm, 1], 0.3)
+        frames = inside & (np.abs(under[:, 1] - level) < SETTLED)
+        hips = _find_median(under[frames & calm if (frames & calm).any() else frames])
     elif edge:  # cut in the middle of sitting down or getting up
-        frames = inside
         last = span[1] if span[1] == len(joints) - 1 else span[0]
-        hips = under[last].clone()
+        hips = under[last].copy()
         hips[1] = min(float(hips[1]), SEAT * 1.73 * standing)
-        frames = inside & ((under[:, 1] - hips[1]).abs() < SETTLED)
+        frames = inside & (np.abs(under[:, 1] - hips[1]) < SETTLED)
     else:
         return None
-    shown = frames if bool(frames.any()) else inside
-    facing = _find_heading(joints[shown])
+    shown = frames if frames.any() else inside
+    seen = joints[shown]
+    facing = _find_heading(seen)
     cos, sin = np.cos(facing), np.sin(facing)
-    to_local = joints.new_tensor([[cos, 0, -sin], [0, 1, 0], [sin, 0, cos]])
-    local = (joints[shown] - hips) @ to_local.mT
-    left, up, ahead = local[:, JOINT["spine3"]].median(dim=0).values.tolist()
-    low, high = local.amin(dim=(0, 1)), local.amax(dim=(0, 1))
-    posture: Posture = "lying" if float(flat[shown].double().mean()) > 0.3 else "sitting"
+    local = (seen - hips) @ np.array([[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]])
+    left, up, ahead = _find_median(local[:, JOINT["spine3"]]).tolist()
+    low, high = local.min(axis=(0, 1)), local.max(axis=(0, 1))
+    posture: Posture = "lying" if float(flat[shown].mean()) > 0.3 else "sitting"
     first, second = ((float(corner[0]), float(corner[2])) for corner in (low, high))
-    return Rest(posture, frames, hips, facing, (left, up, ahead), first, second, size)
+    return Rest(
+        posture, torch.from_numpy(frames), torch.from_numpy(hips), facing, (left, up, ahead), first, second, size
+    )
 
 
-def _find_heading(joints: Float[Tensor, "time 55 3"]) -> float:
+def _find_median(points: Points) -> Points:
+    """The median along each axis; of an even number, the lower one."""
+    return np.sort(points, axis=0)[(len(points) - 1) // 2]
+
+
+def _find_quantile(values: Points, share: float) -> float:
+    """Between the two values about this share of all; numpy's own takes ten times as long for few values."""
+    ordered = np.sort(values)
+    place = share * (len(ordered) - 1)
+    low = int(place)
+    return float(ordered[low] + (place - low) * (ordered[min(low + 1, len(ordered) - 1)] - ordered[low]))
+
+
+def _find_heading(joints: Points) -> float:
     """Angle about the vertical that the hips face; of somebody who lies, that the legs point from the head."""
     across = joints[:, JOINT["left_hip"]] - joints[:, JOINT["right_hip"]]
     trunk = joints[:, JOINT["spine3"]] - joints[:, JOINT["pelvis"]]
-    ahead = torch.linalg.cross(across, trunk)
-    flat = bool((normalize(trunk, dim=-1)[:, 1].abs() < FLAT).double().mean() > 0.5)
-    way = (-trunk if flat else ahead).mean(dim=0)
-    return float(torch.atan2(way[0], way[2]))
+    if _find_flat(joints).mean() > 0.5:
+        way = -trunk.mean(axis=0)
+        return float(np.arctan2(way[0], way[2]))
+    x = across[:, 1] * trunk[:, 2] - across[:, 2] * trunk[:, 1]
+    z = across[:, 0] * trunk[:, 1] - across[:, 1] * trunk[:, 0]
+    return float(np.arctan2(x.mean(), z.mean()))
 
 
 def _overlap(rest: Rest, other: Rest) -> bool:

@@ -29,6 +29,7 @@ from synthaug.motions.files.recordings import (
     recording_of,
     sort_by_frame,
 )
+from synthaug.motions.fitting.company import check_company
 from synthaug.motions.fitting.layouts import COCO_WHOLEBODY_133
 from synthaug.motions.pose.following import Detection
 from synthaug.motions.pose.keypoints import Choice, FilmFormat, film_format, lift_person, mask_missing
@@ -233,6 +234,8 @@ class CocoWholebody(MotionSource):
         person: 0 selects the person who moves most, 1 the next.
         present: Smallest share of the clip's frames that show the person.
         focal: Focal length over the longer side of the picture.
+        companions: Who else is re-enacted: "never" nobody, "near" the group about the acting person, "all" bystanders
+            too (`fitting.company`).
     """
 
     looks: ClassVar[str] = "a JSON with 133 keypoints for each person and frame, or a folder of such"
@@ -246,7 +249,9 @@ class CocoWholebody(MotionSource):
         person: int = 0,
         present: float = 0.5,
         focal: float = 1.0,
+        companions: str = "never",
     ) -> None:
+        check_company(companions)
         check_positive("fps", fps)
         if size is not None and (len(size) != 2 or min(size) < 1):
             raise ValueError(
@@ -255,6 +260,7 @@ class CocoWholebody(MotionSource):
         self._root = None if root is None else Path(root).expanduser()
         self._fps = fps
         self._size = None if size is None else (int(size[0]), int(size[1]))
+        self._companions = companions
         self._choice = Choice(person=person, present=float(present), focal=float(focal))
 
     @classmethod
@@ -274,7 +280,9 @@ class CocoWholebody(MotionSource):
     @property
     def fingerprint(self) -> str:
         """Version and settings that decide the motion."""
-        settings = (self._root, self._fps, self._size, self._choice)
+        # Without companions as before there were any, so that what was extracted then is still found.
+        company = () if self._companions == "never" else (self._companions,)
+        settings = (self._root, self._fps, self._size, self._choice, *company)
         return f"coco_wholebody-{_VERSION}-{digest_of(repr(settings))}"
 
     def reads(self, record: Record) -> tuple[Path, ...]:
@@ -298,7 +306,9 @@ class CocoWholebody(MotionSource):
             frames = _to_pixels(people, film)
             begin = people.skipped / people.stride / film.fps
             first, last = frames_between(record, len(frames), film.fps, begin=begin)
-            reference = lift_person(frames[first:last], COCO_WHOLEBODY_133, film, self._choice)
+            reference = lift_person(
+                frames[first:last], COCO_WHOLEBODY_133, film, self._choice, company=self._companions
+            )
         return replace(reference, notes={**reference.notes, "offset": begin + first / film.fps - record.start})
 
     def _find(self, record: Record) -> Path:

@@ -1,5 +1,6 @@
 """Read motions from `.skeleton` files of NTU RGB+D 60 and 120: Kinect's 25 joints, tracked by person."""
 
+import contextlib
 import math
 import re
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ from synthaug.motions.files.recordings import (
     reading,
     recording_of,
 )
+from synthaug.motions.fitting.company import COMPANY, choose_company
 from synthaug.motions.fitting.layouts import NTU_25
 from synthaug.motions.fitting.recovery import JointTrack, RecoveredMotion, recover
 from synthaug.motions.pose.following import Detection, PersonTrack, follow
@@ -212,7 +214,8 @@ class NtuSkeleton(MotionSource):
         camera: "colour" calibrates the colour camera from the file, "nominal" takes Kinect's nominal one.
         present: Smallest share of the clip's frames that show the person, and the companion.
         companions: "mutual" adds the companion in mutual actions and rejects such clips without one; "never" takes only
-            the acting person.
+            the acting person. "near" adds everybody of the acting person's group, in all actions, and "all" bystanders
+            too (`fitting.company`); both take the companion of mutual actions in any case.
     """
 
     looks: ClassVar[str] = "a text that ends in .skeleton"
@@ -228,9 +231,10 @@ class NtuSkeleton(MotionSource):
         companions: str = "mutual",
     ) -> None:
         check_positive("fps", fps)
-        if companions not in ("mutual", "never"):
+        if companions not in ("mutual", *COMPANY):
             raise ValueError(
-                f"Expected companions to be 'mutual' or 'never', got {companions!r}. Set synth.motion.companions."
+                f"Expected companions to be one of mutual, {', '.join(COMPANY)}, got {companions!r}. Set "
+                "synth.motion.companions."
             )
         if camera not in ("colour", "nominal") or person < 0 or not 0 <= present <= 1:
             raise ValueError(
@@ -276,10 +280,10 @@ class NtuSkeleton(MotionSource):
             frames = frames[first:last]
             everybody = find_people(frames, fps=self._fps)
             one = self._choose_person(everybody, len(frames))
-            other = self._find_companion(path, everybody, one)
+            others, sure = self._find_others(path, everybody, one)
             seen_by = calibrate_colour_camera(frames) if self._camera == "colour" else nominal_calibration(LENS)
             found = self._recover(one, "acting person")
-            beside = None if other is None else self._recover(other, "companion")
+            beside = self._recover_others(found, others, sure)
         T_camera_source = torch.from_numpy(seen_by.viewmat).float().expand(len(frames), 4, 4)
         camera = Camera(
             viewmats=found.viewmats(T_camera_source),
@@ -290,10 +294,11 @@ class NtuSkeleton(MotionSource):
         notes = {**found.notes, "people": float(len(everybody)), "present": one.present, "ids": float(len(one.names))}
         if self._camera == "colour":
             notes["camera_error"] = seen_by.error
-        if beside is None:
+        if not beside:
             return Reference(found.motion, camera, found.quality, notes)
-        notes["companion_quality"] = beside.quality
-        return Reference(found.motion, camera, min(found.quality, beside.quality), notes, (beside.beside(found),))
+        notes["companion_quality"] = min(other.quality for other in beside)
+        quality = min(found.quality, notes["companion_quality"])
+        return Reference(found.motion, camera, quality, notes, tuple(other.beside(found) for other in beside))
 
     def _choose_person(self, everybody: Sequence[PersonTrack], num_frames: int) -> PersonTrack:
         """The person that `person` selects."""
@@ -308,18 +313,35 @@ class NtuSkeleton(MotionSource):
             )
         return one
 
-    def _find_companion(self, path: Path, everybody: Sequence[PersonTrack], acting: PersonTrack) -> PersonTrack | None:
-        """The second person of a mutual action; None for other actions, and if companions are not asked for."""
+    def _find_others(
+        self, path: Path, everybody: Sequence[PersonTrack], acting: PersonTrack
+    ) -> tuple[list[PersonTrack], int]:
+        """Who may be re-enacted beside the acting person, and how many of them, the first, are in any case."""
         named = _ACTION.search(path.stem)
-        if self._companions == "never" or named is None or int(named[1]) not in MUTUAL:
-            return None
+        mutual = named is not None and int(named[1]) in MUTUAL
+        if self._companions == "never" or (self._companions == "mutual" and not mutual):
+            return [], 0
         others = [one for one in everybody if one is not acting and one.present >= self._present and _is_human(one)]
-        if not others:
+        if mutual and not others:
+            assert named is not None
             raise FlawError(
                 f"expected a companion, since A{named[1]} is done by two, found no second person in "
                 f"{self._present:.0%} of its frames; set synth.motion.companions=never to take one person alone"
             )
-        return others[0]
+        return (others[:1] if self._companions == "mutual" else others), int(mutual)
+
+    def _recover_others(
+        self, found: RecoveredMotion, others: Sequence[PersonTrack], sure: int
+    ) -> list[RecoveredMotion]:
+        """The companions. A bystander to whom no body can be fitted is left out; who must be there is not."""
+        beside = [self._recover(other, "companion") for other in others[:sure]]
+        for other in others[sure:]:
+            with contextlib.suppress(FlawError):
+                beside.append(self._recover(other, "companion"))
+        if self._companions == "mutual":
+            return beside
+        chosen = choose_company(found.motion, [one.beside(found) for one in beside], self._companions, sure=sure)
+        return [beside[place] for place in chosen]
 
     def _recover(self, one: PersonTrack, who: str) -> RecoveredMotion:
         track = JointTrack(

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from synthaug.files import digest_of
 from synthaug.motions import MotionSource
 from synthaug.motions.files.recordings import check_positive, reading
+from synthaug.motions.fitting.company import check_company
 from synthaug.motions.fitting.layouts import COCO_WHOLEBODY_133
 from synthaug.motions.pose.following import Detection
 from synthaug.motions.pose.keypoints import Choice, FilmFormat, lift_person, mask_missing
@@ -57,11 +58,13 @@ class OnnxWholebody(MotionSource):
         person: 0 selects the person who moves most, 1 the next.
         present: Smallest share of the clip's frames that show the person.
         focal: Focal length over the longer side of the picture.
+        companions: Who else is re-enacted: "never" nobody, "near" the group about the acting person, "all" bystanders
+            too (`fitting.company`).
     """
 
     looks: ClassVar[str] = ""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         *,
         model: str,
@@ -71,7 +74,9 @@ class OnnxWholebody(MotionSource):
         person: int = 0,
         present: float = 0.5,
         focal: float = 1.0,
+        companions: str = "never",
     ) -> None:
+        check_company(companions)
         check_positive("rate", rate)
         if device not in _DEVICES:
             raise ValueError(f"Expected device to be cpu or cuda, got {device!r}. Correct synth.motion.device.")
@@ -79,6 +84,7 @@ class OnnxWholebody(MotionSource):
         self._detector = None if detector is None else Path(detector).expanduser()
         self._device = device
         self._rate = float(rate)
+        self._companions = companions
         self._choice = Choice(person=person, present=float(present), focal=float(focal))
 
     @classmethod
@@ -94,7 +100,9 @@ class OnnxWholebody(MotionSource):
             FileNotFoundError: If a model is missing.
         """
         models = [_digest(path) for path in (self._model, self._detector) if path is not None]
-        return f"onnx_wholebody-{_VERSION}-{digest_of(*models, repr((self._rate, self._choice)))}"
+        # Without companions as before there were any, so that what was extracted then is still found.
+        company = () if self._companions == "never" else (self._companions,)
+        return f"onnx_wholebody-{_VERSION}-{digest_of(*models, repr((self._rate, self._choice, *company)))}"
 
     def reads(self, record: Record) -> tuple[Path, ...]:
         """No files besides the film."""
@@ -124,7 +132,7 @@ class OnnxWholebody(MotionSource):
         found = list(_detect_people(frames, pose, finder, every=max(1, round(_SEARCH_SECONDS * fps))))
         with reading(record.path):
             film = FilmFormat(fps, info.height, info.width)
-            return lift_person(found, COCO_WHOLEBODY_133, film, self._choice)
+            return lift_person(found, COCO_WHOLEBODY_133, film, self._choice, company=self._companions)
 
     def __getstate__(self) -> dict[str, object]:
         # Open models cannot be sent to another process, which opens its own.

@@ -36,6 +36,7 @@ from synthaug.renderers.splatting.kernels import (
     render_clip,
     render_clip_framebuffer,
 )
+from synthaug.renderers.splatting.rigid import fill_rigid
 from synthaug.structures import Camera, Gaussians, Light, Rendering
 
 
@@ -230,6 +231,8 @@ def _prepare_once(person: Gaussians) -> Rest:
 def _prepare(person: Gaussians) -> Rest:
     """Sort Gaussians by joints, pad to blocks of 16, and list each block's joints with the weights on them."""
     count, k = person.joint_ids.shape
+    if k == 1 and person.T_world_rest.shape[1] == 1:
+        return _prepare_rigid(person)
     ids = person.joint_ids.numpy(force=True).astype(np.int64)
     weights = person.weights.numpy(force=True).astype(np.float32)
     strongest = (
@@ -259,6 +262,30 @@ def _prepare(person: Gaussians) -> Rest:
         labels=pad(1.0 + strongest).ravel(),
         owners=np.zeros(blocks, np.int64),
         slots=np.argsort(order),
+    )
+
+
+def _prepare_rigid(person: Gaussians) -> Rest:
+    """The same of what one joint moves, a thing or a seat: it is in order as it comes."""
+    count = len(person.means)
+    blocks = -(-count // LANES)
+    floats, colors = np.empty((blocks, 13, LANES), np.float32), np.zeros((blocks, 3, LANES), np.float32)
+    weights = np.zeros((blocks, SLOTS, LANES), np.float32)
+    shape = (person.means, person.quats, person.scales, person.opacities, person.colors, person.weights)
+    normals = torch.zeros_like(person.means) if person.normals is None else person.normals
+    arrays = (np.ascontiguousarray(part.numpy(force=True), np.float32) for part in (*shape, normals))
+    fill_rigid(*arrays, floats, colors, weights)
+    labels = np.zeros(blocks * LANES, np.float32)
+    labels[:count] = 1.0
+    return Rest(
+        floats=floats.ravel(),
+        starts=np.arange(blocks + 1) * SLOTS,
+        joints=np.zeros(blocks * SLOTS, np.int64),
+        weights=weights.ravel(),
+        colors=colors.ravel(),
+        labels=labels,
+        owners=np.zeros(blocks, np.int64),
+        slots=np.arange(count),
     )
 
 

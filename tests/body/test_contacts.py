@@ -163,3 +163,36 @@ def test_a_place_out_of_reach_is_reached_for():
     target = move_motion(standing(), TURN, hand * torch.tensor([1.0, 0.0, 1.0]) + torch.tensor([0.0, 0.0, 0.15]))
     made = reenact_together([pointing, target], MEAN, [body(1.15), body(0.9)])
     assert all(motion.pose.isfinite().all() for motion in made)
+
+
+@pytest.mark.parametrize("sizes", [(0.9, 1.1, 1.0), (1.12, 0.92, 0.9)])
+def test_three_keep_their_places_and_their_touch(sizes):
+    """Two shake hands, and a third lays a hand on one of them: both go on at other sizes."""
+    pair = meeting()
+    third = move_motion(stretching(), TURN, torch.zeros(3))
+    hand, body_of = joint_positions(third, MEAN)[:, HAND].mean(0), joint_positions(pair[0], MEAN).mean(0)
+    # Beside the joint of the trunk or the free arm that is about as high as the hand.
+    held = min(
+        (JOINT[name] for name in ("spine2", "spine3", "left_shoulder", "left_elbow")),
+        key=lambda joint: abs(float(body_of[joint, 1] - hand[1])),
+    )
+    shift = (body_of[held] - hand) * torch.tensor([1.0, 0.0, 1.0]) + torch.tensor([0.06, 0.0, -0.06])
+    people = [*pair, move_motion(third, torch.eye(3), shift)]
+    bodies = [body(size) for size in sizes]
+    together = reenact_together(people, MEAN, bodies)
+    shaking = hands_apart(together[:2], bodies[:2]) - hands_apart(pair, [MEAN] * 2)
+    assert float(shaking.norm(dim=-1).max()) < 0.03
+
+    def touch(motions, skeletons):
+        places = [joint_positions(one, who) for one, who in zip(motions, skeletons, strict=True)]
+        return places[2][:, HAND] - places[0][:, held]
+
+    assert float((touch(together, bodies) - touch(people, [MEAN] * 3)).norm(dim=-1).median()) < 0.04
+    size = sum(sizes) / 3
+    for one in range(3):
+        for other in range(one):
+            before, after = (
+                (people[one].transl - people[other].transl)[:, [0, 2]],
+                (together[one].transl - together[other].transl)[:, [0, 2]],
+            )
+            assert torch.allclose(after, size * before, atol=0.03)

@@ -476,3 +476,31 @@ def test_mistakes_are_named():
         CocoWholebody(person=-1)
     with pytest.raises(FlawError, match="expected finite numbers in frame_id of frame 0, got nan"):
         parse_wholebody([{"frame_id": float("nan"), "instances": []}])
+
+
+def test_a_group_in_a_film_stands_where_the_film_shows_it(tmp_path, waving, keypoints):
+    """The second person of every frame, and nobody without being asked for; both lie over the film."""
+    moved = points_of(waving, COCO_WHOLEBODY_133) + np.array([0.8, 0.0, 0.3])
+    second = projected(seen(moved, VIEW), K_FILM)
+    path = written(tmp_path / "a.json", [instances(a) + instances(b) for a, b in zip(keypoints, second, strict=True)])
+    plain, group = CocoWholebody(fps=20.0, size=[360, 640]), CocoWholebody(fps=20.0, size=[360, 640], companions="near")
+    assert plain.fingerprint != group.fingerprint
+    alone, reference = plain.load(record(path)), group.load(record(path))
+    assert alone.companions == () and torch.equal(alone.motion.transl, reference.motion.transl)
+    (companion,) = reference.companions
+    assert reference.quality == min(alone.quality, reference.notes["companion_quality"])
+    errors = []
+    for motion in (reference.motion, companion):
+        pixels, _ = project(joint_positions(motion, MEAN), reference.camera)
+        found = pixels[:, [20, 21, 7, 8]].numpy()
+        errors.append(
+            min(np.median(np.linalg.norm(found - p[:, [9, 10, 15, 16]], axis=-1)) for p in (keypoints, second))
+        )
+    assert max(errors) < 20
+    away = float((companion.transl - reference.motion.transl).mean(0)[[0, 2]].norm())
+    assert away == pytest.approx(np.hypot(0.8, 0.3), abs=0.25)
+
+
+def test_a_wrong_word_for_companions_is_told():
+    with pytest.raises(ValueError, match="Expected companions to be one of never, near, all, got 'mutual'. Set"):
+        CocoWholebody(companions="mutual")

@@ -309,5 +309,21 @@ def test_mutual_actions_without_a_second_person_are_refused(tmp_path, waving, st
     passing = [pair if k < 14 else pair[:1] for k, pair in enumerate(two(waving, still))]
     with pytest.raises(UnusableClipError, match="found no second person in 50% of its frames"):
         NtuSkeleton().load(record(written(tmp_path / MUTUAL, passing)))
-    with pytest.raises(ValueError, match="Expected companions to be 'mutual' or 'never', got 'both'"):
+    with pytest.raises(ValueError, match="Expected companions to be one of mutual, never, near, all, got 'both'"):
         NtuSkeleton(companions="both")
+
+
+def test_groups_and_bystanders_keep_their_places(tmp_path, waving, still):
+    """Three people of one class: who stands within reach belongs to the group, who stands apart is a bystander."""
+    shifts = {"2": (0.9, 0.0, 0.2), "3": (-1.2, 0.0, 1.9)}
+    others = [bodies_of(still, name, shift) for name, shift in shifts.items()]
+    frames = [list(people) for people in zip(bodies_of(waving, "1"), *others, strict=True)]
+    path = written(tmp_path / "S001C001P001R001A023.skeleton", frames)
+    alone = NtuSkeleton().load(record(path))
+    group, everybody = (NtuSkeleton(companions=word).load(record(path)) for word in ("near", "all"))
+    assert [len(one.companions) for one in (alone, group, everybody)] == [0, 1, 2]
+    for one in (group, everybody):
+        assert torch.equal(one.motion.pose, alone.motion.pose) and torch.equal(one.motion.transl, alone.motion.transl)
+        assert one.quality == min(alone.quality, one.notes["companion_quality"])
+    away = sorted(float((other.transl - alone.motion.transl).mean(0)[[0, 2]].norm()) for other in everybody.companions)
+    assert away == pytest.approx(sorted(np.hypot(shift[0], shift[2]) for shift in shifts.values()), abs=0.08)

@@ -10,12 +10,16 @@ import torch
 from benchmarks.bodies import make_body
 from benchmarks.scenes import HOLDING, find_errors, make_view, measure_depth, perform_clip, place_things
 from synthaug.body.mirroring import mirror
+from synthaug.body.rotations import quat_to_matrix
 from synthaug.body.skeleton import mean_skeleton
 from synthaug.motions.actions import perform
 from synthaug.motions.procedural.style import sample_style
 from synthaug.props import Performer, Stage
 from synthaug.props.parts.reading import colour_of, length_of
+from synthaug.props.parts.surfaces import level_of, make_ellipsoid
 from synthaug.props.things import AWAY, KINDS, Things, close_fingers
+from synthaug.renderers.cpu import CpuRenderer
+from synthaug.structures import Gaussians, Light
 
 CARRIED = ("drink water", "eat meal", "phone call", "read", "open a box", "brushing teeth")
 
@@ -155,3 +159,36 @@ def test_edited_values_are_told():
         length_of({}, "radius")
     with pytest.raises(ValueError, match=r"to have a colour 'band' of three numbers, got \[\]"):
         colour_of({"band": []}, "band")
+
+
+def test_what_one_joint_moves_looks_as_if_two_could():
+    """The renderer's short way for rigid things gives the pictures of its way for bodies."""
+    kind = KINDS["ball"]
+    level = kind.build(kind.sample(np.random.default_rng(2), "studio"), spacing=0.01)
+    T = torch.eye(4).repeat(2, 1, 1, 1)
+    T[:, 0, :3, 3] = torch.tensor([[0.1, 1.0, 1.8], [-0.1, 0.9, 1.7]])
+    light = Light((0.3, 0.8, 0.4), (0.7, 0.6, 0.5), (0.3, 0.3, 0.4), (0.2, 0.2, 0.1))
+    rigid = Gaussians(**vars(level), T_world_rest=T, light=light)
+    spare = torch.zeros(len(level.means), 1)
+    body = dataclasses.replace(
+        rigid, T_world_rest=T.repeat(1, 2, 1, 1), joint_ids=torch.cat([rigid.joint_ids, spare.long()], dim=1),
+        weights=torch.cat([rigid.weights, spare], dim=1),
+    )  # fmt: skip
+    pictures = [CpuRenderer().render([one], make_view(2), depth=True) for one in (rigid, body)]
+    assert pictures[0].alpha.float().mean() > 1
+    for name in ("rgb", "alpha", "depth"):
+        one, other = (getattr(picture, name).float() for picture in pictures)
+        assert torch.allclose(one, other, atol=1 if name != "depth" else 1e-4)
+
+
+def test_tiles_are_where_a_plain_loop_puts_them():
+    """A stretched body of revolution against its formula: on the surface, normals along the gradient."""
+    radii = np.array([0.2, 0.05, 0.1])
+    level = level_of(make_ellipsoid(radii, (0.3, 0.2, 0.1), (0.5, 0.5, 0.5), 0.02))
+    local = level.means.double().numpy() - [0.3, 0.2, 0.1]
+    assert np.allclose(((local / radii) ** 2).sum(axis=1), 1, atol=0.06)
+    gradient = local / radii**2
+    gradient /= np.linalg.norm(gradient, axis=1, keepdims=True)
+    assert ((gradient * level.normals.numpy()).sum(axis=1) > 0.97).all()
+    across = quat_to_matrix(level.quats)[:, :, 2]
+    assert torch.allclose((across * level.normals).sum(dim=1), torch.ones(len(across)), atol=1e-4)

@@ -56,6 +56,12 @@ class PlacedPiece:
         high = tuple(max(solid.high[axis] for solid in self.solids) for axis in range(3))
         return low, high  # type: ignore[return-value]
 
+    def moved(self, x: float, z: float, turn: float) -> "PlacedPiece":
+        """The piece elsewhere; its bounds, which take a while for pieces of many solids, are found once."""
+        piece = replace(self, x=x, z=z, turn=turn)
+        vars(piece)["bounds"] = self.bounds
+        return piece
+
     @functools.cached_property
     def ground(self) -> Rectangle:
         """The upright box around it on the floor: low x, low z, high x, high z, room frame."""
@@ -111,6 +117,7 @@ def _about_y(angle: float) -> Float[np.ndarray, "3 3"]:
     return np.array([[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]])
 
 
+@functools.lru_cache(maxsize=4096)  # rooms share their colours
 def linear(color: str, tone: float = 1.0) -> tuple[float, float, float]:
     """Linear reflectance of an sRGB colour such as `#a0b0c0`, times a tone."""
     display = np.array([int(color[k : k + 2], 16) for k in (1, 3, 5)]) / 255
@@ -229,7 +236,10 @@ class _FreeSpace:
             return False
         if _distance(0.0, 0.0, piece) < self.free or any(_overlap(piece, other) for other in others):
             return False
-        return not any(_distance(x, z, piece) < radius for x, z, radius in self.sight)
+        for x, z, radius in self.sight:
+            if math.hypot(max(left - x, x - right, 0.0), max(back - z, z - front, 0.0)) < radius:
+                return False
+        return True
 
     @functools.cached_property
     def sight(self) -> list[tuple[float, float, float]]:
@@ -273,13 +283,18 @@ def _piece_style(choice: dict) -> PieceStyle:
     )
 
 
-def _stand_against(solids: list[Solid], face: int, along: float, low: Corner, high: Corner) -> PlacedPiece:
+def _start(solids: list[Solid]) -> PlacedPiece:
+    """A piece in its own frame."""
+    return PlacedPiece(tuple(solids), 0.0, 0.0, 0.0)
+
+
+def _stand_against(piece: PlacedPiece, face: int, along: float, low: Corner, high: Corner) -> PlacedPiece:
     """A piece with its back a centimetre off a wall, its middle at this place along it."""
     gap = 0.01
     x, z = {0: (low[0] + gap, along), 1: (high[0] - gap, along), 4: (along, low[2] + gap), 5: (along, high[2] - gap)}[
         face
     ]
-    return PlacedPiece(tuple(solids), x, z, TURNS[face])
+    return piece.moved(x, z, TURNS[face])
 
 
 def _furnish(values: Values, space: _FreeSpace) -> list[PlacedPiece]:
@@ -305,7 +320,7 @@ def _place_along_wall(
     solids: list[Solid], choice: dict, space: _FreeSpace, others: list[PlacedPiece]
 ) -> list[PlacedPiece]:
     """The piece along its wall, at its sampled place or the first other that is free; nothing if there is none."""
-    trial = PlacedPiece(tuple(solids), 0.0, 0.0, 0.0)
+    trial = _start(solids)
     (left, _, _), (right, top, _) = trial.bounds
     for k in range(TRIES):
         # From wall to wall in turn; the golden ratio spreads the tries along each.
@@ -315,7 +330,7 @@ def _place_along_wall(
         if room <= 0:
             continue
         place = start + 0.02 + (right - left) / 2 + (_f(choice["along"]) + 0.618 * k) % 1 * room
-        piece = _stand_against(solids, face, place, space.low, space.high)
+        piece = _stand_against(trial, face, place, space.low, space.high)
         if space.allows(piece, others) and not space.covers_window(face, place + left, place + right, top):
             return [piece]
     return []
@@ -329,7 +344,7 @@ def _place_door(choice: dict, space: _FreeSpace) -> list[PlacedPiece]:
         return []
     frame, leaf = Material("flat", choice["color"]), Material("door", choice["color"], "#b8a878", fitted=1)
     solids = [box((-0.5, 0, 0), (0.5, 2.1, 0.02), frame), box((-0.43, 0.01, 0.005), (0.43, 2.03, 0.035), leaf)]
-    return [replace(_stand_against(solids, face, place, space.low, space.high), thin=True)]
+    return [replace(_stand_against(_start(solids), face, place, space.low, space.high), thin=True)]
 
 
 def _reserve_swing(door: PlacedPiece) -> PlacedPiece:
@@ -346,7 +361,7 @@ def _hang(choice: dict, space: _FreeSpace, others: list[PlacedPiece]) -> list[Pl
     surface = Material(choice["pattern"], choice["color"], fitted=1, seed=int(choice["seed"]))
     low, top = middle - height / 2, middle + height / 2
     solid = box((-width / 2, low, 0), (width / 2, top, 0.025), surface, bevel=0.0)
-    piece = replace(_stand_against([solid], face, place, space.low, space.high), thin=True)
+    piece = replace(_stand_against(_start([solid]), face, place, space.low, space.high), thin=True)
     taller = (other for other in others if other.bounds[1][1] > low - 0.03 and other.bounds[0][1] < top + 0.03)
     blocked = any(_overlap(piece, other) for other in taller)
     blocked = blocked or space.covers_window(face, place - width / 2, place + width / 2, top)
@@ -367,7 +382,7 @@ def _hang_curtains(window: Window, choices: list[dict], space: _FreeSpace) -> li
         box((half - 0.06, 0.03, 0.03), (half + 0.28, top, 0.10), cloth, bevel=0.02),
         box((-half - 0.34, top, 0.05), (half + 0.34, top + 0.025, 0.075), rod),
     ]
-    return [_stand_against(solids, window.face, middle, space.low, space.high)]
+    return [_stand_against(_start(solids), window.face, middle, space.low, space.high)]
 
 
 def _place_occluder(choice: dict, space: _FreeSpace, others: list[PlacedPiece]) -> list[PlacedPiece]:

@@ -30,6 +30,7 @@ from synthaug.backgrounds.room.raycasting import (
     PIECES,
     PX,
     PZ,
+    RADIUS,
     RUG_PLACE,
     SIN,
     SKY,
@@ -134,7 +135,9 @@ def _stack_solids(
         low, high = piece.bounds
         pieces[k, [PX, PZ, COS, SIN]] = piece.x, piece.z, math.cos(piece.turn), math.sin(piece.turn)
         pieces[k, LOW : LOW + 3], pieces[k, HIGH : HIGH + 3] = low, high
-        pieces[k, [START, STOP, THIN]] = start, len(rows), piece.thin
+        reach = math.hypot(max(-low[0], high[0]), max(-low[2], high[2]))
+        # A little more than the box, so that rounding leaves no ray out that grazes it.
+        pieces[k, [START, STOP, THIN, RADIUS]] = start, len(rows), piece.thin, reach + 1e-6
     return np.array(rows), pieces, materials
 
 

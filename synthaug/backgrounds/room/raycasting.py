@@ -24,8 +24,9 @@ SOLIDS, PIECES, MATERIALS, WINDOWS, LAMPS, SKY, BOUNCE, SUN, RUG_PLACE, LIGHT_CE
 KIND, CENTRE, HALF, MATERIAL, GLOW, BEVEL, FIRST, CELLS, PIECE = 0, 1, 4, 7, 8, 9, 10, 11, 14
 BOX, BALL, TUBE = 0, 1, 2
 """Kinds: a box, an ellipsoid, an upright elliptic cylinder, each filling centre +- half."""
-# Columns of pieces: place on the floor, turn, bounding box in the piece's frame, first and past-last solid, thinness.
-PX, PZ, COS, SIN, LOW, HIGH, START, STOP, THIN = 0, 1, 2, 3, 4, 7, 10, 11, 12
+# Columns of pieces: place on the floor, turn, bounding box in the piece's frame, first and past-last solid, thinness,
+# radius about its place that holds the box, seen from above.
+PX, PZ, COS, SIN, LOW, HIGH, START, STOP, THIN, RADIUS = 0, 1, 2, 3, 4, 7, 10, 11, 12, 13
 """Thin pieces (pictures, doors) are seen, but cast no shadow worth tracing."""
 # Columns of windows: wall face, from and to along the wall, sill and top, 1 for one without a frame. Skies, in the
 # ceiling, go from LEFT to RIGHT along x and from SILL to TOP along z.
@@ -114,12 +115,27 @@ def _out_of(room, piece, v):
 
 
 @no_type_check
+@numba.njit(inline="always", **_kernel)
+def _passes(room, piece, o, d, reach, square):
+    """Whether a ray passes the upright cylinder around a piece, up to `reach`: most do, and this costs no division."""
+    high, end = o[1], o[1] + reach * d[1]
+    if min(high, end) > room[piece, HIGH + 1] or max(high, end) < room[piece, LOW + 1]:
+        return True
+    x, z = room[piece, PX] - o[0], room[piece, PZ] - o[2]
+    limit = room[piece, RADIUS] * room[piece, RADIUS] * square
+    across, along = x * d[2] - z * d[0], x * d[0] + z * d[2]
+    beyond = along - reach * square
+    return across * across > limit or (along < 0 and along * along > limit) or (beyond > 0 and beyond * beyond > limit)
+
+
+@no_type_check
 @numba.njit(**_kernel)
 def _nearest(room, o, d, reach, shadow):
     """(parameter, row) of the nearest solid within reach; row -1 for none. Shadow rays stop at any, past thin ones."""
     best, found = reach, -1
+    square = d[0] * d[0] + d[2] * d[2]
     for piece in range(int(room[0, PIECES]), int(room[0, MATERIALS])):
-        if shadow and room[piece, THIN] > 0:
+        if (shadow and room[piece, THIN] > 0) or _passes(room, piece, o, d, best, square):
             continue
         p = _into(room, piece, (o[0] - room[piece, PX], o[1], o[2] - room[piece, PZ]))
         e = _into(room, piece, d)

@@ -1,5 +1,6 @@
 """Turn 2D keypoints read from files into a reference: track the people, choose one, and lift the motion to 3D."""
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -7,6 +8,7 @@ import numpy as np
 import torch
 
 from synthaug.motions.files.recordings import FlawError
+from synthaug.motions.fitting.company import choose_company
 from synthaug.motions.fitting.layouts import Layout
 from synthaug.motions.fitting.placement import intrinsics
 from synthaug.motions.fitting.recovery import KeypointTrack, RecoveredMotion, lift
@@ -89,6 +91,14 @@ def choose_person(frames: Sequence[Sequence[Detection]], *, fps: float, choice: 
     Raises:
         FlawError: If there are too few people, or the person is in too few frames.
     """
+    one, everybody = _follow_people(frames, fps=fps, choice=choice)
+    return one, len(everybody)
+
+
+def _follow_people(
+    frames: Sequence[Sequence[Detection]], *, fps: float, choice: Choice
+) -> tuple[PersonTrack, list[PersonTrack]]:
+    """The chosen person, and everybody; errors as for `choose_person`."""
     if not any(len(one.seen) for people in frames for one in people):
         raise FlawError(f"expected a person, found nobody in any of its {len(frames)} frames")
     everybody = follow(frames, fps=fps)
@@ -99,33 +109,66 @@ def choose_person(frames: Sequence[Sequence[Detection]], *, fps: float, choice: 
         raise FlawError(
             f"expected its person in at least {choice.present:.0%} of {len(frames)} frames, got {one.present:.0%}"
         )
-    return one, len(everybody)
+    return one, everybody
 
 
-def lift_person(frames: Sequence[Sequence[Detection]], layout: Layout, film: FilmFormat, choice: Choice) -> Reference:
-    """Lift the motion of the chosen person, seen by a camera with the assumed lens.
+def lift_person(
+    frames: Sequence[Sequence[Detection]], layout: Layout, film: FilmFormat, choice: Choice, *, company: str = "never"
+) -> Reference:
+    """Lift the motion of the chosen person, and of those beside, seen by a camera with the assumed lens.
+
+    One view tells how far people are from it by their size alone: who is small is put farther away. Those to whom no
+    body can be fitted, or who are in too few frames, are left out.
+
+    Args:
+        frames: The people of each frame.
+        layout: Of their points.
+        film: What the points were detected in.
+        choice: Whom to take.
+        company: Who else is taken: one of `fitting.company.COMPANY`.
 
     Notes: `people`, `present` (share of frames with the person), and those of `fitting.recovery.lift`.
 
     Raises:
         FlawError: If too little of the person is seen, or the points are not in the film's pixels.
     """
-    one, people = choose_person(frames, fps=film.fps, choice=choice)
+    one, everybody = _follow_people(frames, fps=film.fps, choice=choice)
+    found, upright = _lift_track(one, layout, film, choice)
+    notes = {"people": float(len(everybody)), "present": one.present}
+    if company == "never":
+        return reference_of(found, upright, choice, notes)
+    beside: list[RecoveredMotion] = []
+    for other in everybody:
+        if other is not one and other.present >= choice.present:
+            with contextlib.suppress(FlawError, ValueError):
+                beside.append(_lift_track(other, layout, film, choice)[0])
+    motions = [other.beside(found) for other in beside]
+    chosen = choose_company(found.motion, motions, company)
+    reference = reference_of(found, upright, choice, notes)
+    if not chosen:
+        return reference
+    notes = {**reference.notes, "companion_quality": min(beside[place].quality for place in chosen)}
+    quality = min(found.quality, notes["companion_quality"])
+    return replace(reference, companions=tuple(motions[place] for place in chosen), quality=quality, notes=notes)
+
+
+def _lift_track(
+    one: PersonTrack, layout: Layout, film: FilmFormat, choice: Choice
+) -> tuple[RecoveredMotion, FilmFormat]:
+    """The motion of a track, and the film with square pixels."""
     _check_extent(one, film)
     points = one.points * [film.stretch, 1.0]
     film = replace(film, width=round(film.width * film.stretch), stretch=1.0)
     K = intrinsics(film.width, film.height, choice.focal)
-    found = lift(
-        KeypointTrack(
-            pixels=torch.from_numpy(points).float(),
-            confidence=torch.from_numpy(one.confidence).float(),
-            fps=film.fps,
-            layout=layout,
-            K=K,
-            size=(film.height, film.width),
-        )
+    track = KeypointTrack(
+        pixels=torch.from_numpy(points).float(),
+        confidence=torch.from_numpy(one.confidence).float(),
+        fps=film.fps,
+        layout=layout,
+        K=K,
+        size=(film.height, film.width),
     )
-    return reference_of(found, film, choice, {"people": float(people), "present": one.present})
+    return lift(track), film
 
 
 def _check_extent(one: PersonTrack, film: FilmFormat) -> None:

@@ -1,6 +1,7 @@
 """Put things into hands, between hands and on heads, so that they follow the body. Pure functions, float64."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -11,7 +12,7 @@ from torch.nn.functional import normalize
 from synthaug.body.limbs import SIDES, apply, vector
 from synthaug.body.rotations import axis_angle_to_matrix
 from synthaug.props import Hold
-from synthaug.props.parts.frames import BodyFrames
+from synthaug.props.parts.frames import BodyFrames, HandFrame
 
 ALLOWED = 0.003
 """Metres that a thing may be in the skull without being moved: lips give way."""
@@ -64,7 +65,7 @@ def hold_thing(hold: Hold, side: str, body: BodyFrames, points: Float[Tensor, "p
     return _push_out_of_head(held, body, points)
 
 
-def _orient(up: Tensor, front: Tensor) -> Float[Tensor, "time 3 3"]:
+def _orient(up: Tensor, front: Tensor) -> Float[Tensor, "*batch 3 3"]:
     """Rotation whose second column is `up`, and whose third is `front` as far as it is across."""
     y = normalize(up, dim=-1)
     z = normalize(front - (front * y).sum(-1, keepdim=True) * y, dim=-1)
@@ -76,11 +77,11 @@ def _limit_tilt(R: Tensor, most_deg: float | None) -> Tensor:
     if most_deg is None:
         return R
     y, up = R[..., 1], vector(0, 1, 0)
-    angle = y[:, 1].clamp(-1, 1).arccos()
+    angle = y[..., 1].clamp(-1, 1).arccos()
     axis = torch.linalg.cross(y, up.expand_as(y))
     axis = torch.where(axis.norm(dim=-1, keepdim=True) < 1e-4, R[..., 2], axis)
     over = (angle - math.radians(most_deg)).clamp(min=0)
-    return axis_angle_to_matrix(normalize(axis, dim=-1) * over[:, None]) @ R
+    return axis_angle_to_matrix(normalize(axis, dim=-1) * over[..., None]) @ R
 
 
 def _keep_out_of_head(hold: Hold, side: str, body: BodyFrames, points: Tensor) -> Held:
@@ -89,12 +90,9 @@ def _keep_out_of_head(hold: Hold, side: str, body: BodyFrames, points: Tensor) -
     goal = hand.palm if hold.place == "palm" else hand.pinch
     grip = vector(*hold.grip)
     best: tuple[float, Held] | None = None
-    for degrees in TURNS_DEG:
-        spin = axis_angle_to_matrix(hand.axes[..., 1] * (SIDES[side] * math.radians(degrees)))
-        R = _orient(spin @ hand.axes @ vector(*hold.up), spin @ hand.axes @ vector(*hold.front))
-        R = _limit_tilt(R, hold.tilt_deg)
+    for R in _try_turns(hold, side, hand):
         held = Held(R, goal - apply(R, grip), {side: goal})
-        depth = float(body.find_depth(_move(points, held))[0].max())
+        depth = float(body.find_depth(points, R, held.at)[0].max())
         if best is None or depth < best[0] - 0.005:
             best = depth, held
         if best[0] <= ALLOWED + 0.7 * MAX_PUSH:
@@ -103,17 +101,26 @@ def _keep_out_of_head(hold: Hold, side: str, body: BodyFrames, points: Tensor) -
     return best[1]
 
 
-def _move(points: Tensor, held: Held) -> Float[Tensor, "time point 3"]:
-    """Points of a thing in the world."""
-    return torch.einsum("tij,pj->tpi", held.R, held.scale * points) + held.at[:, None]
+def _try_turns(hold: Hold, side: str, hand: HandFrame) -> Iterator[Float[Tensor, "time 3 3"]]:
+    """Thing to world, turned by each of TURNS_DEG; the first, which mostly does, alone, and the others together."""
+    up, front = (hand.axes @ vector(*way) for way in (hold.up, hold.front))
+    for degrees in (TURNS_DEG[:1], TURNS_DEG[1:]):
+        angles = SIDES[side] * torch.tensor(degrees, dtype=torch.float64).deg2rad()
+        spin = axis_angle_to_matrix(hand.axes[None, ..., 1] * angles[:, None, None])
+        yield from _limit_tilt(_orient(apply(spin, up[None]), apply(spin, front[None])), hold.tilt_deg)
 
 
 def _push_out_of_head(held: Held, body: BodyFrames, points: Tensor) -> Held:
     """Move a thing out of the head, in each frame by what it needs, up to MAX_PUSH; its grip points move along."""
     shift = torch.zeros_like(held.at)
+    scaled = held.scale * points
     for _ in range(3):
-        depth, way = body.find_depth(_move(points, replace(held, at=held.at + shift)))
+        depth, way = body.find_depth(scaled, held.R, held.at + shift)
+        if float(depth.max()) <= ALLOWED:
+            break
         shift = shift + way * (depth - ALLOWED).clamp(min=0)[:, None]
+    if not bool(shift.any()):
+        return held
     shift = shift * (MAX_PUSH / shift.norm(dim=-1, keepdim=True).clamp(min=1e-9)).clamp(max=1)
     grips = {side: grip + shift for side, grip in held.grips.items()}
     return replace(held, at=held.at + shift, grips=grips)

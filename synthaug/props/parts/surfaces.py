@@ -1,6 +1,7 @@
 """Cover surfaces with Gaussians: boxes, bodies of revolution, rods. Pure functions; y up, metres.
 
-Each function tiles its surface evenly, whatever the spacing, so that a coarse thing has no holes.
+Each function covers its surface evenly, whatever the spacing, so that a coarse thing has no holes. Surfaces are lists
+of patches until `level_of` lays their tiles.
 """
 
 import math
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from synthaug.body.rotations import matrix_to_quat
+from synthaug.props.parts.tiling import GRID, LEAST, NEEDLES, NOTHING, RING, Patch, Triple, lay_tiles
 from synthaug.structures import Level
 
 Floats: TypeAlias = NDArray[np.floating]
@@ -20,82 +21,128 @@ Colour: TypeAlias = Sequence[float | int] | Callable[[Floats], Floats]
 """One sRGB colour, or the colours of these points: [N, 3] to [N, 3]."""
 Point: TypeAlias = Sequence[float | int] | Floats
 
-OPACITY = 0.96
-WIDTH = 0.58
-"""Standard deviation of a Gaussian, as a share of the spacing: tiles of such Gaussians are even to 3 % and closed."""
-THIN = 0.12
-"""Thickness, as a share of the spacing."""
-LEAST = 0.0015
-"""Metres: no Gaussian is thinner."""
 FACES = {"-x": (0, -1), "+x": (0, 1), "-y": (1, -1), "+y": (1, 1), "-z": (2, -1), "+z": (2, 1)}
 
 
 @dataclass(frozen=True, eq=False)
-class Surface:
-    """Tiles of a surface, each of which becomes a Gaussian.
+class Paint:
+    """Colours of patches by place: of points in the frame in which the patches were made.
 
     Attributes:
-        means: Their middles, [N, 3].
-        axes: Rows are two directions along the surface and the outward normal, [N, 3, 3].
-        scales: Standard deviations along these, [N, 3].
-        colors: sRGB, [N, 3].
-        opacities: 0..1, [N].
+        colour: Points, [N, 3], to sRGB, [N, 3].
+        R: From that frame to the surface's, [3, 3]; orthogonal.
+        shift: Its origin in the surface's frame, metres.
     """
 
-    means: Floats
-    axes: Floats
-    scales: Floats
-    colors: Floats
-    opacities: Floats
+    colour: Callable[[Floats], Floats]
+    R: Floats
+    shift: Floats
 
-    def moved(self, shift: Point = (0.0, 0.0, 0.0), R: Floats | None = None) -> "Surface":
-        """The surface turned by R, then moved."""
-        turned = self if R is None else replace(self, means=self.means @ R.T, axes=self.axes @ R.T)
-        return replace(turned, means=turned.means + np.asarray(shift, float))
+
+@dataclass(frozen=True, eq=False)
+class Surface:
+    """Patches of a surface, whose tiles become Gaussians.
+
+    Attributes:
+        patches: In the order of their tiles.
+        paints: What colours each patch by place; None where it has one colour.
+    """
+
+    patches: list[Patch]
+    paints: list[Paint | None]
+
+    def moved(self, shift: Point = NOTHING, R: Floats | None = None) -> "Surface":
+        """The surface turned by R, or mirrored by it, then moved."""
+        x, y, z = (float(part) for part in shift)
+        turn = np.eye(3) if R is None else R
+        rows = [(float(row[0]), float(row[1]), float(row[2])) for row in turn]
+
+        def apply(v: Triple) -> Triple:
+            a, b, c = v
+            return (
+                rows[0][0] * a + rows[0][1] * b + rows[0][2] * c,
+                rows[1][0] * a + rows[1][1] * b + rows[1][2] * c,
+                rows[2][0] * a + rows[2][1] * b + rows[2][2] * c,
+            )
+
+        patches = []
+        for patch in self.patches:
+            o = apply(patch.origin)
+            patches.append(
+                patch._replace(
+                    origin=(o[0] + x, o[1] + y, o[2] + z),
+                    first=apply(patch.first), second=apply(patch.second), third=apply(patch.third),
+                )
+            )  # fmt: skip
+        at = np.array([x, y, z])
+        paints = [paint and replace(paint, R=turn @ paint.R, shift=turn @ paint.shift + at) for paint in self.paints]
+        return Surface(patches, paints)
 
     def clear(self, opacity: float) -> "Surface":
         """The surface made transparent."""
-        return replace(self, opacities=np.full(len(self.means), opacity))
+        return replace(self, patches=[patch._replace(opacity=opacity) for patch in self.patches])
 
 
 def join(*surfaces: Surface) -> Surface:
-    """All tiles of several surfaces."""
-    return Surface(*(np.concatenate([getattr(one, name) for one in surfaces]) for name in Surface.__dataclass_fields__))
+    """All patches of several surfaces."""
+    return Surface([p for one in surfaces for p in one.patches], [p for one in surfaces for p in one.paints])
 
 
 def level_of(surface: Surface) -> Level:
     """The Gaussians of a surface, moved by one joint."""
-    count = len(surface.means)
-    axes = surface.axes.copy()
-    axes[np.linalg.det(axes) < 0, 0] *= -1
-    quats = matrix_to_quat(torch.from_numpy(np.ascontiguousarray(axes.transpose(0, 2, 1), np.float32)))
+    tiles = lay_tiles(surface.patches)
+    _apply_paints(surface, tiles.means, tiles.colors)
+    count = len(tiles.means)
     return Level(
-        means=_tensor(surface.means),
-        quats=torch.nn.functional.normalize(quats, dim=-1),
-        scales=_tensor(np.maximum(surface.scales, LEAST / 2)),
-        opacities=_tensor(surface.opacities),
-        colors=_tensor(surface.colors).clamp(0, 1),
+        means=torch.from_numpy(tiles.means),
+        quats=torch.from_numpy(tiles.quats),
+        scales=torch.from_numpy(tiles.scales),
+        opacities=torch.from_numpy(tiles.opacities),
+        colors=torch.from_numpy(tiles.colors).clamp_(0, 1),
         joint_ids=torch.zeros(count, 1, dtype=torch.int64),
         weights=torch.ones(count, 1),
-        normals=_tensor(surface.axes[:, 2]),
+        normals=torch.from_numpy(tiles.normals),
     )
 
 
-def _tensor(values: Floats) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(values, np.float32))
+def _apply_paints(surface: Surface, means: Floats, colors: Floats) -> None:
+    """Colour the tiles of patches with a paint; those that follow each other with the same one at once."""
+    first = start = 0
+    for index, (patch, paint) in enumerate(zip(surface.patches, surface.paints, strict=True)):
+        end = first + patch.rows * patch.columns
+        after = surface.paints[index + 1] if index + 1 < len(surface.paints) else None
+        if paint is not None and paint is not after:
+            colors[start:end] = paint.colour((means[start:end] - paint.shift) @ paint.R)
+        first = end
+        if paint is not after:
+            start = end
 
 
-def _paint(colour: Colour, points: Floats) -> Floats:
-    return colour(points) if callable(colour) else np.broadcast_to(np.asarray(colour, float), points.shape).copy()
+def _color(patches: list[Patch], colour: Colour) -> Surface:
+    """Patches with a colour."""
+    if callable(colour):
+        return Surface(patches, [Paint(colour, np.eye(3), np.zeros(3))] * len(patches))
+    r, g, b = colour
+    color = (float(r), float(g), float(b))
+    return Surface([patch._replace(color=color) for patch in patches], [None] * len(patches))
 
 
-def _tiles(means: Floats, along: tuple[Floats, Floats, Floats], sizes: tuple[float, float], colour: Colour) -> Surface:
-    """Tiles with these directions and spacings along the surface."""
-    count = len(means)
-    axes = np.stack([np.broadcast_to(direction, (count, 3)) for direction in along], axis=1)
-    thin = max(LEAST / 2, THIN * min(sizes))
-    scales = np.tile([WIDTH * sizes[0], WIDTH * sizes[1], thin], (count, 1))
-    return Surface(means, axes.copy(), scales, _paint(colour, means), np.full(count, OPACITY))
+def _cross(a: Triple, b: Triple) -> Triple:
+    return (a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0])
+
+
+def _scale(a: Triple, factor: float) -> Triple:
+    return (a[0] * factor, a[1] * factor, a[2] * factor)
+
+
+def _triple(point: Point) -> Triple:
+    return (float(point[0]), float(point[1]), float(point[2]))
+
+
+def _make_grid(corner: Triple, u: Triple, v: Triple, spacing: float) -> Patch:
+    normal = _cross(u, v)
+    rows, columns = (max(1, round(math.hypot(*side) / spacing)) for side in (u, v))
+    return Patch(GRID, rows, columns, corner, u, v, _scale(normal, 1 / math.hypot(*normal)), (0, 0, 0, 0, 0, 0))
 
 
 def make_face(corner: Point, u: Point, v: Point, colour: Colour, spacing: float) -> Surface:
@@ -103,15 +150,7 @@ def make_face(corner: Point, u: Point, v: Point, colour: Colour, spacing: float)
 
     Tiles at its border reach over it by half of what a Gaussian spreads, so that edges stay where they are.
     """
-    origin, first, second = (np.asarray(part, float) for part in (corner, u, v))
-    lengths = [float(np.linalg.norm(side)) for side in (first, second)]
-    counts = [max(1, round(length / spacing)) for length in lengths]
-    shares = [(np.arange(count) + 0.5) / count for count in counts]
-    grid = np.stack(np.meshgrid(*shares, indexing="ij"), axis=-1).reshape(-1, 2)
-    means = origin + grid[:, :1] * first + grid[:, 1:] * second
-    normal = np.cross(first, second)
-    directions = (first / lengths[0], second / lengths[1], normal / np.linalg.norm(normal))
-    return _tiles(means, directions, (lengths[0] / counts[0], lengths[1] / counts[1]), colour)
+    return _color([_make_grid(_triple(corner), _triple(u), _triple(v), spacing)], colour)
 
 
 def make_box(size: Point, at: Point, colour: Colour, spacing: float, *, faces: Sequence[str] = tuple(FACES)) -> Surface:
@@ -124,17 +163,17 @@ def make_box(size: Point, at: Point, colour: Colour, spacing: float, *, faces: S
         spacing: Metres between Gaussians.
         faces: The faces that are built.
     """
-    half = np.asarray(size, float) / 2
-    found = []
+    whole, middle = _triple(size), _triple(at)
+    patches = []
     for name in faces:
         axis, sign = FACES[name]
         first, second = ((axis + 1) % 3, (axis + 2) % 3) if sign > 0 else ((axis + 2) % 3, (axis + 1) % 3)
-        corner = -half.copy()
-        corner[axis] = sign * half[axis]
-        u, v = np.zeros(3), np.zeros(3)
-        u[first], v[second] = 2 * half[first], 2 * half[second]
-        found.append(make_face(corner + np.asarray(at, float), u, v, colour, spacing))
-    return join(*found)
+        corner = [place - side / 2 for place, side in zip(middle, whole, strict=True)]
+        corner[axis] = middle[axis] + sign * whole[axis] / 2
+        u, v = [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]
+        u[first], v[second] = whole[first], whole[second]
+        patches.append(_make_grid(_triple(corner), _triple(u), _triple(v), spacing))
+    return _color(patches, colour)
 
 
 def make_lathe(profile: Sequence[tuple[float, float]], colour: Colour, spacing: float) -> Surface:
@@ -146,62 +185,54 @@ def make_lathe(profile: Sequence[tuple[float, float]], colour: Colour, spacing: 
         colour: Of its points.
         spacing: Metres between Gaussians.
     """
+    return _color(_make_rings(profile, spacing), colour)
+
+
+def _make_rings(profile: Sequence[tuple[float, float]], spacing: float) -> list[Patch]:
     found = []
     for (r0, y0), (r1, y1) in zip(profile[:-1], profile[1:], strict=True):
         length = math.hypot(r1 - r0, y1 - y0)
         if length < 1e-9:
             continue
         rows = max(1, round(length / spacing))
+        slope = ((r1 - r0) / length, (y1 - y0) / length)
         for row in range(rows):
             share = (row + 0.5) / rows
             radius, height = r0 + share * (r1 - r0), y0 + share * (y1 - y0)
-            found.append(
-                _make_ring(radius, height, ((r1 - r0) / length, (y1 - y0) / length), (length / rows, spacing), colour)
-            )
-    return join(*found)
-
-
-def _make_ring(
-    radius: float, height: float, slope: tuple[float, float], sizes: tuple[float, float], colour: Colour
-) -> Surface:
-    count = max(5 if radius > sizes[1] / 2 else 3, round(2 * math.pi * radius / sizes[1]))
-    angle = 2 * np.pi * (np.arange(count) + 0.5) / count
-    out = np.stack([np.cos(angle), np.zeros(count), np.sin(angle)], axis=1)
-    around = np.stack([-np.sin(angle), np.zeros(count), np.cos(angle)], axis=1)
-    up = np.array([0.0, 1.0, 0.0])
-    along = slope[0] * out + slope[1] * up
-    normal = slope[1] * out - slope[0] * up
-    means = radius * out + height * up
-    return _tiles(means, (along, around, normal), (sizes[0], max(2 * math.pi * radius / count, LEAST)), colour)
+            count = max(5 if radius > spacing / 2 else 3, round(2 * math.pi * radius / spacing))
+            around = max(2 * math.pi * radius / count, LEAST)
+            shape = (radius, height, *slope, length / rows, around)
+            found.append(Patch(RING, 1, count, NOTHING, (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), shape))
+    return found
 
 
 def make_rod(points: Sequence[Point], radius: float, colour: Colour, spacing: float) -> Surface:
     """A round rod along a line of points; one that is thin against the spacing is a row of long Gaussians."""
-    found = []
+    found: list[Patch] = []
     for start, end in zip(points[:-1], points[1:], strict=True):
-        a, b = np.asarray(start, float), np.asarray(end, float)
-        length = float(np.linalg.norm(b - a))
+        a, b = _triple(start), _triple(end)
+        way = (b[0] - a[0], b[1] - a[1], b[2] - a[2])
+        length = math.hypot(*way)
         if length < 1e-9:
             continue
-        along = (b - a) / length
-        side = np.cross(along, [0.0, 0.0, 1.0] if abs(along[2]) < 0.9 else [1.0, 0.0, 0.0])
-        side /= np.linalg.norm(side)
-        across = np.cross(side, along)
+        along = _scale(way, 1 / length)
+        side = _cross(along, (0.0, 0.0, 1.0) if abs(along[2]) < 0.9 else (1.0, 0.0, 0.0))
+        side = _scale(side, 1 / math.hypot(*side))
+        across = _cross(side, along)
         thin = 2 * math.pi * radius < 3 * spacing
-        step = max(spacing, 2 * radius) if thin else spacing
-        rows = max(1, round(length / step))
-        middles = a + (np.arange(rows)[:, None] + 0.5) / rows * (b - a)
+        rows = max(1, round(length / (max(spacing, 2 * radius) if thin else spacing)))
         if thin:
-            one = _tiles(middles, (along, side, across), (length / rows, 1.2 * radius), colour)
-            found.append(replace(one, scales=np.tile([WIDTH * length / rows, 0.7 * radius, 0.7 * radius], (rows, 1))))
+            found.append(Patch(NEEDLES, rows, 1, a, way, side, across, (0.7 * radius, 0, 0, 0, 0, 0)))
             continue
         count = max(6, round(2 * math.pi * radius / spacing))
-        for angle in 2 * np.pi * np.arange(count) / count:
-            normal = math.cos(angle) * side + math.sin(angle) * across
-            tangent = np.cross(normal, along)
-            sizes = (length / rows, 2 * math.pi * radius / count)
-            found.append(_tiles(middles + radius * normal, (along, tangent, normal), sizes, colour))
-    return join(*found)
+        width = 2 * math.pi * radius / count
+        for strip in range(count):
+            cos, sin = math.cos(2 * math.pi * strip / count), math.sin(2 * math.pi * strip / count)
+            normal = tuple(cos * s + sin * c for s, c in zip(side, across, strict=True))
+            tangent = _scale(_cross(_triple(normal), along), width)
+            corner = tuple(o + radius * n - t / 2 for o, n, t in zip(a, normal, tangent, strict=True))
+            found.append(Patch(GRID, rows, 1, _triple(corner), way, tangent, _triple(normal), (0, 0, 0, 0, 0, 0)))
+    return _color(found, colour)
 
 
 def make_ellipsoid(
@@ -217,26 +248,16 @@ def make_ellipsoid(
         low: Lower end as a share of the half axis along y.
         high: Upper end.
     """
-    size = np.asarray(radii, float)
-    mean = float(size.mean())
+    x, y, z = _triple(radii)
+    mean = (x + y + z) / 3
     first, last = math.asin(low), math.asin(high)
     steps = max(4, round((last - first) * mean / spacing))
-    angles = np.linspace(first, last, steps + 1)
-    profile = [(mean * math.cos(a), mean * math.sin(a)) for a in angles]
-    ball = make_lathe(profile, (0.0, 0.0, 0.0), spacing)
-    stretch = size / mean
-    normals = ball.axes[:, 2] / stretch
-    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
-    first_axis = ball.axes[:, 0] * stretch
-    first_axis -= (first_axis * normals).sum(1, keepdims=True) * normals
-    first_axis /= np.linalg.norm(first_axis, axis=1, keepdims=True)
-    axes = np.stack([first_axis, np.cross(normals, first_axis), normals], axis=1)
-    means = ball.means * stretch
-    scales = ball.scales * np.array([stretch.max(), stretch.max(), 1.0])
-    return Surface(means + np.asarray(at, float), axes, scales, _paint(colour, means), ball.opacities)
+    angles = [first + (last - first) * step / steps for step in range(steps + 1)]
+    rings = _make_rings([(mean * math.cos(angle), mean * math.sin(angle)) for angle in angles], spacing)
+    axes = {"first": (x / mean, 0.0, 0.0), "second": (0.0, y / mean, 0.0), "third": (0.0, 0.0, z / mean)}
+    return _color([ring._replace(**axes) for ring in rings], colour).moved(at)
 
 
 def make_band(radii: tuple[float, float], at: Point, colour: Colour, spacing: float) -> Surface:
     """A flat ring around y between two radii, seen from above."""
-    rings = make_lathe([(radii[1], 0.0), (radii[0], 0.0)], colour, spacing)
-    return rings.moved(at)
+    return make_lathe([(radii[1], 0.0), (radii[0], 0.0)], colour, spacing).moved(at)

@@ -1,0 +1,44 @@
+"""Bring what one joint moves into the layout of `kernels`: the Gaussians of things and seats, new in every clip."""
+
+import math
+from typing import no_type_check
+
+import numba
+
+LANES = 16
+"""As in `kernels`."""
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+@no_type_check
+def fill_rigid(means, quats, scales, opacities, colors, weights, normals, floats, planes, shares):  # noqa: PLR0913
+    """Fill [block, column, lane] arrays: mean, covariance, opacity and normal; colour; weight on the one joint.
+
+    Lanes without a Gaussian are zeros in `floats`; the other arrays have to be zeros before.
+    """
+    count = len(means)
+    for i in range(len(floats) * LANES):
+        block, lane = i // LANES, i % LANES
+        if i >= count:
+            floats[block, :, lane] = 0
+            continue
+        w, x, y, z = quats[i, 0], quats[i, 1], quats[i, 2], quats[i, 3]
+        size = math.sqrt(w * w + x * x + y * y + z * z)
+        size = 1 / max(size, 1e-12)
+        w, x, y, z = w * size, x * size, y * size, z * size
+        a, b, c = scales[i, 0], scales[i, 1], scales[i, 2]
+        m00, m01, m02 = (1 - 2 * (y * y + z * z)) * a, 2 * (x * y - w * z) * b, 2 * (x * z + w * y) * c
+        m10, m11, m12 = 2 * (x * y + w * z) * a, (1 - 2 * (x * x + z * z)) * b, 2 * (y * z - w * x) * c
+        m20, m21, m22 = 2 * (x * z - w * y) * a, 2 * (y * z + w * x) * b, (1 - 2 * (x * x + y * y)) * c
+        floats[block, 3, lane] = m00 * m00 + m01 * m01 + m02 * m02
+        floats[block, 4, lane] = m00 * m10 + m01 * m11 + m02 * m12
+        floats[block, 5, lane] = m00 * m20 + m01 * m21 + m02 * m22
+        floats[block, 6, lane] = m10 * m10 + m11 * m11 + m12 * m12
+        floats[block, 7, lane] = m10 * m20 + m11 * m21 + m12 * m22
+        floats[block, 8, lane] = m20 * m20 + m21 * m21 + m22 * m22
+        floats[block, 9, lane] = opacities[i]
+        for k in range(3):
+            floats[block, k, lane] = means[i, k]
+            floats[block, 10 + k, lane] = normals[i, k]
+            planes[block, k, lane] = colors[i, k]
+        shares[block, 0, lane] = weights[i, 0]
