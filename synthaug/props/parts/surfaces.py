@@ -250,12 +250,12 @@ def make_ellipsoid(
     """
     x, y, z = _triple(radii)
     mean = (x + y + z) / 3
-    first, last = math.asin(low), math.asin(high)
-    steps = max(4, round((last - first) * mean / spacing))
-    angles = [first + (last - first) * step / steps for step in range(steps + 1)]
+    bottom, top = math.asin(low), math.asin(high)
+    steps = max(4, round((top - bottom) * mean / spacing))
+    angles = [bottom + (top - bottom) * step / steps for step in range(steps + 1)]
     rings = _make_rings([(mean * math.cos(angle), mean * math.sin(angle)) for angle in angles], spacing)
-    axes = {"first": (x / mean, 0.0, 0.0), "second": (0.0, y / mean, 0.0), "third": (0.0, 0.0, z / mean)}
-    return _color([ring._replace(**axes) for ring in rings], colour).moved(at)
+    first, second, third = (x / mean, 0.0, 0.0), (0.0, y / mean, 0.0), (0.0, 0.0, z / mean)
+    return _color([ring._replace(first=first, second=second, third=third) for ring in rings], colour).moved(at)
 
 
 def make_band(radii: tuple[float, float], at: Point, colour: Colour, spacing: float) -> Surface:

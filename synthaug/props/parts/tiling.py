@@ -85,7 +85,8 @@ def lay_tiles(patches: list[Patch]) -> Tiles:
         for kind, rows, columns, origin, first, second, third, shape, color, opacity in patches
     ]
     count = sum(patch.rows * patch.columns for patch in patches)
-    tiles = Tiles(*(np.empty((count, width), np.float32) for width in (3, 4, 3, 3, 3)), np.empty(count, np.float32))
+    means, quats, scales, normals, colors = (np.empty((count, width), np.float32) for width in (3, 4, 3, 3, 3))
+    tiles = Tiles(means, quats, scales, normals, colors, np.empty(count, np.float32))
     _lay(np.array(rows, np.float64).reshape(len(rows), -1), *tiles)
     return tiles
 
