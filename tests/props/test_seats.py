@@ -1,5 +1,7 @@
 """Laws of seats: under who sits or lies, and under nobody else."""
 
+from dataclasses import fields, replace
+
 import numpy as np
 import pytest
 import torch
@@ -61,15 +63,10 @@ def test_who_lies_on_the_floor_has_a_mat_and_higher_a_bed():
     values = sample_seat(np.random.default_rng(0), "studio")
     [rest] = find_rests(clip, mean_skeleton())
     assert name_seat(values, rest) == "mat"
-    lifted = type(clip)(**{**vars(clip), "transl": clip.transl + torch.tensor([0.0, 0.5, 0.0])})
+    named = {one.name: getattr(clip, one.name) for one in fields(clip)}
+    end = {name: value[-4:] for name, value in named.items() if isinstance(value, torch.Tensor) and value.ndim > 1}
     [above] = find_rests(
-        type(clip)(
-            **{
-                name: value[-4:] if isinstance(value, torch.Tensor) and value.ndim > 1 else value
-                for name, value in vars(lifted).items()
-            }
-        ),
-        mean_skeleton(),
+        replace(clip, **{**end, "transl": end["transl"] + torch.tensor([0.0, 0.5, 0.0])}), mean_skeleton()
     )
     assert name_seat(values, above) == "bed"
 
