@@ -33,6 +33,7 @@ KINDS: Mapping[str, Sequence[str]] = {
     ),
     "one damaged packet": (
         "video/test_times.py::test_a_damaged_packet_costs_its_own_picture_alone",
+        "video/test_times.py::test_a_spoiled_packet_that_the_decoder_passes_over_is_counted",
         "video/test_times.py::test_training_clips_of_a_damaged_film_are_read",
     ),
     "a display matrix with a mirror": (
@@ -45,10 +46,12 @@ KINDS: Mapping[str, Sequence[str]] = {
     "suffixes that vanish": (
         "datasets/test_finding.py::test_a_class_of_any_usual_suffix_is_read",
         "datasets/test_finding.py::test_folders_of_numbered_pictures_are_counted_with_what_to_do",
+        "video/test_series.py",
     ),
     "linked folders": (
         "datasets/test_finding.py::test_linked_classes_people_and_films_are_followed",
         "datasets/test_finding.py::test_loops_of_links_end",
+        "test_files.py::test_files_behind_links_are_found_once_and_loops_end",
     ),
     "one recording of two films, and copies": (
         "synthesis/test_references.py::test_one_recording_of_two_films_is_refused_and_folders_tell_them_apart",
@@ -84,6 +87,7 @@ KINDS: Mapping[str, Sequence[str]] = {
         "motions/test_bvh.py::test_a_few_rows_more_than_announced_are_left_out_with_a_note",
         "motions/test_bvh.py::test_rigs_with_prefixes_are_matched_whole",
         "motions/test_bvh.py::test_joints_may_be_called_like_keywords",
+        "motions/test_bvh.py::test_lines_may_end_as_on_any_system",
     ),
     "what Hydra reads otherwise": (
         "cli/test_overrides.py::test_a_name_is_never_read_as_a_number_that_is_written_otherwise",
