@@ -160,9 +160,14 @@ def _other(module: str, option: str, *names: str) -> Part:
     return Part(names, measure, option and f"{module}_{option}")
 
 
-def _mutate(asked: str, folder: Path) -> Figures:
-    found = read_last_line("mutations", "--count", asked, "--log", str(folder / "mutations.jsonl"))
-    return {name: found[name] for name in ("mutated", "crashes")}
+def _resumed(module: str, *names: str) -> Part:
+    """A part that another benchmark measures with a log, and goes on with where it was stopped."""
+
+    def measure(asked: str, folder: Path) -> Figures:
+        found = read_last_line(module, "--count", asked, "--log", str(folder / f"{module}.jsonl"))
+        return {name: found[name] for name in names}
+
+    return Part(names, measure, f"{module}_count")
 
 
 def _read_exports(asked: str, folder: Path) -> Figures:
@@ -171,9 +176,9 @@ def _read_exports(asked: str, folder: Path) -> Figures:
 
 PARTS: Mapping[str, Part] = {
     "kinds": Part(("kinds", "kinds_all"), lambda asked, folder: count_kinds()),
-    "kills": _other("kills", "count", "kills", "lost", "torn"),
+    "kills": _resumed("kills", "kills", "lost", "torn"),
     "soak": _other("soak", "minutes", "soak_growth"),
-    "mutations": Part(("mutated", "crashes"), _mutate, "mutations_count"),
+    "mutations": _resumed("mutations", "mutated", "crashes"),
     "exports": Part(("exports_read_back",), _read_exports),
     "gallery": _other("gallery", "clips", "gallery_clips"),
     "ray": _other("machines", "clips", "ray_clips"),
