@@ -4,11 +4,13 @@ A mirror has every file of the store in its place, of its size and with its time
 yet are placeholders: sparse files that take no room. So whatever looks at names, sizes and times needs no network.
 """
 
+import contextlib
 import datetime
 import hashlib
 import json
 import logging
 import os
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -27,6 +29,10 @@ _LIMIT_GB = 100.0
 _SMALL = 2**16
 """Bytes below which a file is fetched at once: asking for it later costs as much, and some disks store so few bytes
 without a block, as if it were a placeholder."""
+_PASSING = ".passing"
+"""Suffix of files that are being written."""
+_STALE = 86_400.0
+"""Seconds after which nobody writes such a file any more."""
 _SOME_DAY = 1_000_000_000
 """Seconds since 1970 from which times of change are made up where a store has none."""
 
@@ -74,8 +80,11 @@ def open_root(root: Path | str, *, lazy: Callable[[str], bool]) -> Path:
     return mirror
 
 
-def fetch(path: Path) -> None:
+def fetch(path: Path) -> bool:
     """Fetch the content of a placeholder; of any other file, and of what is missing, nothing.
+
+    Returns:
+        Whether it was a placeholder.
 
     Raises:
         RemoteError: If it cannot be fetched.
@@ -83,13 +92,13 @@ def fetch(path: Path) -> None:
     try:
         state = path.stat()
     except OSError:
-        return
+        return False
     if state.st_blocks or not state.st_size or path.is_dir():
-        return
+        return False
     path = path.absolute()
     mirror = next((folder for folder in path.parents if (folder / _ABOUT).is_file()), None)
     if mirror is None:
-        return  # a film of zeros, or of a file system that counts no blocks
+        return False  # a film of zeros, or of a file system that counts no blocks
     about = json.loads((mirror / _ABOUT).read_text("utf-8"))
     name = path.relative_to(mirror).as_posix()
     if name not in about["paths"]:
@@ -99,6 +108,7 @@ def fetch(path: Path) -> None:
     _copy(about["url"], about["paths"][name], path)
     append_line(mirror / _FETCHED, json.dumps([name, state.st_size]))
     _drop_beyond(mirror, _limit(), spared=name)
+    return True
 
 
 def _limit() -> float:
@@ -191,7 +201,7 @@ def _copy(url: str, remote: str, path: Path) -> None:
 
 
 def _replace(path: Path, fill: Callable[[Path], object], changed: int) -> None:
-    aside = path.with_name(f".{uuid.uuid4().hex}.passing")
+    aside = path.with_name(f".{uuid.uuid4().hex}{_PASSING}")
     with storing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -204,10 +214,12 @@ def _replace(path: Path, fill: Callable[[Path], object], changed: int) -> None:
 
 
 def _forget_others(mirror: Path, found: Mapping[str, _Remote]) -> None:
-    """Remove what the store no longer has."""
+    """Remove what the store no longer has, and what killed processes left; others may be fetching just now."""
     for path in sorted(mirror.rglob("*"), reverse=True):
+        if path.name.endswith(_PASSING) and time.time() - path.stat().st_mtime < _STALE:
+            continue
         if path.is_dir():
-            if not any(path.iterdir()):
+            with contextlib.suppress(OSError):  # it is not empty
                 path.rmdir()
         elif path.name not in (_ABOUT, _FETCHED) and path.relative_to(mirror).as_posix() not in found:
             path.unlink()

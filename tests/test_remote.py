@@ -1,6 +1,7 @@
 """A data set in an object store is the one on the disk: films are fetched when they are read, and not all are kept."""
 
 import http.server
+import os
 import threading
 from functools import partial
 from pathlib import Path
@@ -10,12 +11,13 @@ import pytest
 import torch
 from fakes import square
 
+from synthaug import remote
 from synthaug.datasets import DatasetNotFoundError
 from synthaug.datasets.folder import Folder
 from synthaug.datasets.ucf101 import Ucf101
 from synthaug.remote import RemoteError, fetch, open_root
 from synthaug.testing.datasets import check_dataset
-from synthaug.video import read_clip, write_video
+from synthaug.video import frames_in_order, read_clip, write_video
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +92,33 @@ def test_no_more_is_kept_than_is_allowed(memory, films, monkeypatch):
     assert torch.equal(read_all(folder), before)
     monkeypatch.setenv("SYNTHAUG_STORE_GB", "1e-9")  # less than one film: the one that is read is there nevertheless
     assert torch.equal(read_all(Folder(memory)), before)
+
+
+def test_what_another_process_is_fetching_is_left_to_it(memory):
+    folder = Folder(memory)
+    passing, torn = (folder.root / "wave" / f".{name}.passing" for name in ("now", "killed"))
+    passing.touch()
+    torn.touch()
+    os.utime(torn, (0, 0))
+    Folder(memory)
+    assert passing.exists() and not torn.exists()
+
+
+def test_a_film_that_is_dropped_between_being_fetched_and_opened_is_fetched_again(memory, monkeypatch):
+    folder = Folder(memory)
+    wanted, fetched = read_all(folder), []
+
+    def fetch_and_lose(path):
+        done = fetch(path)
+        fetched.append(path)
+        if len(fetched) == 1:
+            remote._drop_beyond(folder.root, 0)
+        return done
+
+    monkeypatch.setattr("synthaug.video.decoding.fetch", fetch_and_lose)
+    film = folder.films[0]
+    list(frames_in_order(film))
+    assert fetched[:1] == [film] and torch.equal(read_all(folder), wanted)
 
 
 def test_what_was_fetched_stays_and_what_changed_is_fetched_again(memory, films):

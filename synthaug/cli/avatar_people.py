@@ -2,13 +2,13 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from synthaug.cli.avatar_making import Making, digest_films, make_avatar, name_person
 from synthaug.cli.engines import choose_engine, do_on
-from synthaug.engines import Doing, Job
+from synthaug.engines import Doing, Job, Outcome
 
 PAPERS, MASKS = "papers.json", "masks"
 """In a person's folder: their licence and consent, and the silhouettes of their film."""
@@ -123,7 +123,7 @@ def run_people(chosen: argparse.Namespace, making: Making) -> int:
         return 0
     if engine is None:
         doing = job.open()
-        outcomes = (do_item(doing, name) for name in missing)
+        outcomes: Iterator[Outcome] = (do_item(doing, name) for name in missing)
     else:
         outcomes = do_on(engine, job, chosen.outcomes)
     failed = 0

@@ -19,7 +19,7 @@ from synthaug.datasets.indexing.roots import find_root
 from synthaug.datasets.indexing.tables import TableRow, read_table
 from synthaug.files import find_in_any_form, normalize_name, user_cache
 from synthaug.structures import Record
-from synthaug.video import FileKey, VideoInfo, file_key, remember
+from synthaug.video import FileKey, VideoInfo, file_key, is_series, remember
 
 logger = logging.getLogger(__name__)
 
@@ -227,7 +227,7 @@ class Folder(ActionDataset):
         """Numbers a second of each folder of pictures."""
         rates: dict[Path, float] = {}
         for path, ours in rows.items():
-            if path.is_dir():
+            if is_series(path):
                 stated = {row.fps for row in ours if row.fps is not None} or {self.fps} - {None}
                 if len(stated) != 1:
                     raise ValueError(

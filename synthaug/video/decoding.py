@@ -19,6 +19,7 @@ SUFFIXES = (
 )  # fmt: skip
 """Suffixes of film when a folder is searched."""
 
+_TRIES = 5
 _CHUNK = 16  # frames held at full size at once: 100 MB at 1080p
 
 
@@ -45,10 +46,8 @@ def file_key(path: Path | str) -> FileKey:
 @contextmanager
 def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     """Open a file and its best video stream; errors of the libraries become a VideoError."""
-    fetch(path)
     try:
-        # The metadata of one HMDB51 file are not text.
-        with av.open(str(path), metadata_errors="ignore") as container:
+        with _open_whole(path) as container:
             stream = container.streams.best("video")
             # FFmpeg opens text files as film of letters (tty), and cover pictures of music as video streams.
             if (
@@ -73,6 +72,17 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
             f"Expected {str(path)!r} to be a whole film (mp4, mkv, avi, webm ...), got an error: {_reason(error)}. "
             "Copy or export it again, or leave it out."
         ) from error
+
+
+def _open_whole(path: Path) -> InputContainer:
+    """Open a file; one of an object store once its content is here, which other processes may take away meanwhile."""
+    for _ in range(_TRIES):
+        fetch(path)
+        container = av.open(str(path), metadata_errors="ignore")  # the metadata of one HMDB51 file are not text
+        if not fetch(path):
+            break
+        container.close()  # it was a placeholder again, perhaps already when it was opened
+    return container
 
 
 def holds_film(path: Path) -> bool:

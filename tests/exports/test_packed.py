@@ -17,7 +17,7 @@ from synthaug.exports import ExportError
 from synthaug.exports.litdata import LitData, LitDataPack
 from synthaug.exports.parts.walk import export
 from synthaug.exports.videofolder import VideoFolder
-from synthaug.exports.webdataset import INDEX, WebDataset, WebDatasetPack
+from synthaug.exports.webdataset import INDEX, WebDatasetPack
 from synthaug.runs.folder import leak_report
 from synthaug.structures import ClipFormat
 from synthaug.synthesis.synthesizer import Synthesizer
@@ -26,10 +26,8 @@ CLIP = ClipFormat(num_frames=4, fps=5.0, size=49)
 
 
 @pytest.fixture(scope="module")
-def root(handover, tmp_path_factory):
-    to = tmp_path_factory.mktemp("packs") / "chunks"
-    assert export(handover, LitData(megabytes=0.05), to).whole
-    return str(to)
+def root(exported):
+    return str(exported["litdata"])
 
 
 def module(films, pack, *, workers=0, clip=CLIP, protocol=None, memory_mb=512.0, ratio=0.5):
@@ -85,10 +83,9 @@ def test_neither_processes_nor_memory_nor_an_address_change_a_pixel(films, root,
 
 
 @pytest.fixture(scope="module")
-def tars(handover, tmp_path_factory):
-    to = tmp_path_factory.mktemp("packs") / "tars"
-    assert export(handover, WebDataset(megabytes=0.05), to).whole and len(list(to.glob("train/*.tar"))) > 1
-    return to
+def tars(exported):
+    assert len(list(exported["webdataset"].glob("train/*.tar"))) > 1
+    return exported["webdataset"]
 
 
 def test_tars_take_the_place_of_rendered_clips_as_chunks_do(films, root, tars, unrendered):

@@ -159,6 +159,9 @@ def test_pictures_whose_rate_nobody_states_are_asked_about(tmp_path):
     (tmp_path / "set" / "clips.csv").write_text("file,label\nwave/ann,wave\n")
     with pytest.raises(ValueError, match=r"one rate of the numbered pictures in 'wave/ann' \(clips.csv, line 2\)"):
         assert Folder(tmp_path / "set", csv="clips.csv", cache=tmp_path / "cache").records
+    (tmp_path / "set" / "clips.csv").write_text("file,label\nwave,wave\n")
+    with pytest.raises(ValueError, match=r"Expected a film, got the folder .*set/wave'. Name a file in it"):
+        assert Folder(tmp_path / "set", csv="clips.csv", cache=tmp_path / "cache").records
     with pytest.raises(ValueError, match=r"set dataset.fps|Or set dataset.fps to that rate"):
         Folder(tmp_path / "set", cache=tmp_path / "cache")
     with pytest.raises(ValueError, match=r"Expected dataset.fps to be a rate above 0, got -1"):
