@@ -78,11 +78,19 @@ def _open_whole(path: Path) -> InputContainer:
     """Open a file; one of an object store once its content is here, which other processes may take away meanwhile."""
     for _ in range(_TRIES):
         fetch(path)
-        container = av.open(str(path), metadata_errors="ignore")  # the metadata of one HMDB51 file are not text
+        try:
+            container = av.open(str(path), metadata_errors="ignore")  # the metadata of one HMDB51 file are not text
+        except av.error.FFmpegError:
+            if not fetch(path):
+                raise
+            continue  # it was a placeholder again
         if not fetch(path):
-            break
-        container.close()  # it was a placeholder again, perhaps already when it was opened
-    return container
+            return container
+        container.close()
+    raise VideoError(
+        f"Expected {str(path)!r} to stay while it is read, got it dropped {_TRIES} times to make room. Raise "
+        "SYNTHAUG_STORE_GB."
+    )
 
 
 def holds_film(path: Path) -> bool:
