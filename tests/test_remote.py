@@ -112,7 +112,7 @@ def test_a_film_that_is_dropped_between_being_fetched_and_opened_is_fetched_agai
         done = fetch(path)
         fetched.append(path)
         if len(fetched) == 1:
-            remote._drop_beyond(folder.root, 0)
+            remote._drop_beyond(folder.root, 0.0)
         return done
 
     monkeypatch.setattr("synthaug.video.decoding.fetch", fetch_and_lose)
