@@ -147,11 +147,13 @@ def first_state(file: Path, folder: Path) -> str:
     to disks of their own. A file is read only if its size or time of change were not met before.
 
     Args:
-        file: A file that exists.
+        file: A file that exists; a folder has its own state.
         folder: Remembers, in a small text for each state and each content. If it cannot be written, states are own.
     """
     stat = file.stat()
     own = f"{stat.st_size}:{stat.st_mtime_ns}"
+    if file.is_dir() or not stat.st_blocks:
+        return own  # numbered pictures; or a film of an object store, which has its time of change and is not here yet
     met = folder / digest_of("state", file.name, own)
     if (known := _read_state(met)) is not None:
         return known

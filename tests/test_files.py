@@ -142,6 +142,16 @@ def test_a_file_is_read_for_its_state_once(tmp_path, monkeypatch):
     assert first_state(film, tmp_path / "memory") == first
 
 
+def test_folders_and_files_without_content_have_their_own_states(tmp_path):
+    sparse = tmp_path / "film.mp4"
+    sparse.touch()
+    os.truncate(sparse, 100_000)
+    for path in (tmp_path, sparse):
+        os.utime(path, ns=(5, 5))
+        assert first_state(path, tmp_path / "memory").endswith(":5")
+    assert not (tmp_path / "memory").exists()
+
+
 def test_states_that_cannot_be_remembered_are_the_files_own(tmp_path):
     film = tmp_path / "film.mp4"
     film.write_bytes(b"pictures")
