@@ -14,17 +14,18 @@ from scipy.sparse.csgraph import connected_components
 
 PACKAGE = Path(__file__).resolve().parents[1] / "synthaug"
 STATIONS = ("motions", "avatars", "props", "cameras", "backgrounds", "renderers", "sensors")
-PURE = {"structures", "files", "levels", "workers", "progress", "body", "video"}
+PURE = {"structures", "files", "remote", "levels", "workers", "progress", "body", "video"}
 """What every station may use."""
 
 MAY: dict[str, set[str]] = {
     "structures": set(),
     "files": {"structures"},
+    "remote": {"files"},
     "levels": {"structures", "body"},
     "workers": set(),
     "progress": set(),
     "body": {"structures"},
-    "video": {"structures", "files"},
+    "video": {"structures", "files", "remote"},
     "motions": PURE,
     "avatars": PURE,
     "props": PURE | {"avatars"},
@@ -36,7 +37,7 @@ MAY: dict[str, set[str]] = {
     "synthesis": PURE | {*STATIONS, "compositing"},
     "exports": {"structures", "files", "video", "workers", "progress", "synthesis"},
     "engines": {"files", "workers"},
-    "datasets": {"structures", "files", "video", "workers", "progress", "pseudoreal"},
+    "datasets": {"structures", "files", "remote", "video", "workers", "progress", "pseudoreal"},
     "foreign": PURE | {"motions", "datasets", "synthesis", "exports"},
     "datamodule": {"structures", "files", "video", "workers", "datasets", "synthesis", "backgrounds", "renderers",
                    "fewshot", "exports", "foreign"},

@@ -25,7 +25,7 @@ from torch import Tensor
 from benchmarks.identity_film import FOOTAGE, FilmedIdentity, film_people
 from synthaug.avatars import Avatar
 from synthaug.body.skeleton import mean_skeleton, resample, retarget
-from synthaug.cli.avatar_create import find_person
+from synthaug.cli.avatar_making import find_person
 from synthaug.creation.creating import Created, Plan, create_person, settle
 from synthaug.creation.cutting import Choice, cut_films
 from synthaug.creation.features.silhouettes import Silhouettes

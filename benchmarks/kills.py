@@ -9,7 +9,9 @@ a folder without permission in words.
 """
 
 import argparse
+import contextlib
 import errno
+import functools
 import itertools
 import json
 import os
@@ -18,7 +20,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from unittest.mock import patch
 
@@ -30,12 +32,14 @@ from synthaug.avatars.pack.about import About, Provenance
 from synthaug.avatars.pack.format import Pack, read_pack, write_pack
 from synthaug.avatars.pack.rig import AvatarRig
 from synthaug.datasets.indexing.findings import ScanFinding, ScanLog
-from synthaug.files import StorageError, read_reference, write_lines, write_reference
+from synthaug.files import StorageError, append_line, read_reference, write_lines, write_reference
 from synthaug.structures import Motion, Recipe, Reference, Rendering
 from synthaug.synthesis.caching import RenderCache
 from synthaug.testing.cameras import example_camera
 from synthaug.video import VideoError, probe, read_frames, write_video
 
+_PART = 30
+"""Processes killed, at least, before the log is written."""
 _THINGS = 24
 """Numbers of different things that are written, again and again, so that files are replaced too."""
 
@@ -162,6 +166,7 @@ def _holds_recipes(folder: Path, number: int) -> bool:
     return True
 
 
+@functools.cache
 def stores() -> Mapping[str, Store]:
     """Every kind of thing that is written more than once in a run."""
     return {
@@ -293,24 +298,70 @@ def _look_after(store: Store, folder: Path, kept: set[int]) -> str:
     return f"left {left}" if left else ""
 
 
+def measure(name: str, count: int, log: Path | None) -> Outcome:
+    """Kill writers of one kind of thing, some at a time.
+
+    Args:
+        name: Of the kind.
+        count: Processes to kill.
+        log: Keeps what was found of each part, so that a stopped run goes on where it was; None keeps nothing.
+    """
+    done = [one for one in read_log(log) if one.get("kind") == name and "part" in one]
+    known = {int(one["part"]): Outcome(one["kills"], one["lost"], tuple(one["torn"])) for one in done}
+    parts = range(-(-count // _PART))
+    for part in (part for part in parts if part not in known):
+        with tempfile.TemporaryDirectory() as folder:
+            outcome = kill_writers(stores()[name], Path(folder), rounds=_PART * 2 // 3, seed=part)
+        known[part] = outcome
+        if log is not None:
+            append_line(log, json.dumps({"kind": name, "part": part, **asdict(outcome)}))
+    found = [known[part] for part in parts]
+    torn = tuple(words for one in found for words in one.torn)
+    return Outcome(sum(one.kills for one in found), sum(one.lost for one in found), torn)
+
+
+def judge_answers(name: str, log: Path | None) -> str:
+    """What is wrong with the answers to full disks; `log` as for `measure`."""
+    for one in read_log(log):
+        if one.get("kind") == name and "wrong" in one:
+            return str(one["wrong"])
+    store = stores()[name]
+    with tempfile.TemporaryDirectory() as folder:
+        wrong = refuses(store, Path(folder)) or _try_small_disk(store, Path(folder) / "disk")
+    if log is not None:
+        append_line(log, json.dumps({"kind": name, "wrong": wrong}))
+    return wrong
+
+
+def read_log(log: Path | None) -> list[dict]:
+    """What a log holds; a line that was cut off is left out."""
+    found = []
+    for line in log.read_text().splitlines() if log is not None and log.exists() else ():
+        with contextlib.suppress(ValueError):
+            found.append(json.loads(line))
+    return found
+
+
 def main() -> None:
     """Kill, read, count."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=1000, help="processes killed, over all kinds (1000)")
+    parser.add_argument("--log", type=Path, help="keeps what was found: the same command goes on where it was stopped")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
-    kinds = stores()
-    kills = lost = torn = refused = 0
-    for name, store in kinds.items():
-        with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as other:
-            outcome = kill_writers(store, Path(folder), rounds=-(-chosen.count * 2 // (3 * len(kinds))))
-            wrong = refuses(store, Path(other)) or _try_small_disk(store, Path(other) / "disk")
-        print(f"{name}: {outcome.kills} kills, {outcome.lost} lost, {len(outcome.torn)} torn. {wrong}", flush=True)
+    names = list(stores())
+    outcomes = {name: measure(name, -(-chosen.count // len(names)), chosen.log) for name in names}
+    wrong = {name: judge_answers(name, chosen.log) for name in names}
+    for name, outcome in outcomes.items():
+        print(f"{name}: {outcome.kills} kills, {outcome.lost} lost, {len(outcome.torn)} torn. {wrong[name]}")
         for words in sorted(set(outcome.torn))[:3]:
             print(f"    {words[:200]}")
-        kills, lost, torn = kills + outcome.kills, lost + outcome.lost, torn + len(outcome.torn)
-        refused += not wrong
-    print(json.dumps({"kills": kills, "lost": lost, "torn": torn, "refused": refused, "kinds": len(kinds)}))
+    figures = {
+        "kills": sum(one.kills for one in outcomes.values()), "lost": sum(one.lost for one in outcomes.values()),
+        "torn": sum(len(one.torn) for one in outcomes.values()), "refused": sum(not words for words in wrong.values()),
+        "kinds": len(names),
+    }  # fmt: skip
+    print(json.dumps(figures))
 
 
 def _try_small_disk(store: Store, folder: Path) -> str:

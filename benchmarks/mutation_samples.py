@@ -42,7 +42,7 @@ from synthaug.structures import Actor, Motion, Recipe, Record, Reference, Render
 from synthaug.synthesis.caching import RenderCache
 from synthaug.synthesis.exclusions import read_exclusions
 from synthaug.testing.cameras import example_camera
-from synthaug.video import VideoError, probe, read_frames, write_video
+from synthaug.video import VideoError, probe, probe_pictures, read_frames, write_video
 
 
 @dataclass(frozen=True)
@@ -241,6 +241,17 @@ def _read_picture(path: Path) -> None:
     images.scene(images.sample(np.random.default_rng(0)), example_camera(frames=1))
 
 
+def _make_series(path: Path) -> None:
+    """Four pictures, of which the first is changed."""
+    for number in range(4):
+        _make_picture(path.with_name(f"{number:04d}.png"))
+
+
+def _read_series(path: Path) -> None:
+    info = probe_pictures(path.parent, fps=10)
+    read_frames(path.parent, range(info.num_frames), info=info)
+
+
 def _make_table(path: Path) -> None:
     rows = [f"film{number}.mp4,wave,person{number % 3},cam{number % 2},{number}.5,{number + 2}" for number in range(12)]
     path.write_text("\n".join(["file,label,subject,camera,start,end", *rows]) + "\n")
@@ -310,6 +321,7 @@ SAMPLES: Mapping[str, Sample] = {
     "film, WebM with VP9": Sample("a.webm", lambda path: _make_film(path, codec="libvpx-vp9"), _read_film),
     "picture, JPEG": Sample("a.jpg", _make_picture, _read_picture),
     "picture, PNG": Sample("a.png", _make_picture, _read_picture),
+    "numbered pictures": Sample("film/0000.png", _make_series, _read_series),
     "table of clips": Sample("clips.csv", _make_table, read_table),
     "published list": Sample("trainlist01.txt", lambda path: path.write_text("A/v_A_g01_c01.avi 1\n" * 5), read_list),
     "index of films": Sample("video-index.json", _make_index, lambda path: VideoIndex(path.parent)._load()),

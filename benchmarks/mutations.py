@@ -12,6 +12,7 @@ The last line is one JSON object: `mutated`, inputs of each reader; `crashes`, o
 """
 
 import argparse
+import contextlib
 import io
 import json
 import math
@@ -32,9 +33,12 @@ import numpy as np
 import torch
 
 from benchmarks.mutation_samples import SAMPLES, Sample
+from synthaug.files import append_line
 
 _BATCH = 250
 """Inputs for each process: a new one takes milliseconds, since it is forked from one that has loaded everything."""
+_CHUNK = 500
+"""Inputs of a reader after which the log is written."""
 _SECONDS = 10
 _PATIENCE = 20
 """How many times as long a process may take by the clock: it may wait for others on a busy machine."""
@@ -215,13 +219,42 @@ def try_one(sample: Sample, content: bytes, folder: Path, number: int) -> str:
     return ""
 
 
-def measure(samples: Mapping[str, Sample], numbers: range) -> Iterator[tuple[str, list[Crash]]]:
-    """The crashes of each reader."""
+def measure(sample: Sample, numbers: range) -> list[Crash]:
+    """The crashes of a reader."""
     with tempfile.TemporaryDirectory() as folder:
+        return find_crashes(sample, Path(folder), numbers)
+
+
+def measure_all(samples: Mapping[str, Sample], numbers: range, log: Path | None) -> dict[str, dict[int, str]]:
+    """Reasons of the crashes of each reader, by number of the input; all readers advance together.
+
+    Args:
+        samples: The readers.
+        numbers: Inputs of each.
+        log: Keeps what was found, so that a stopped run goes on where it was; None keeps nothing.
+    """
+    found: dict[str, dict[int, str]] = {name: {} for name in samples}
+    done = {(name, first): crashes for name, first, crashes in _read_log(log)}
+    for first in range(numbers.start, numbers.stop, _CHUNK):
         for name, sample in samples.items():
-            place = Path(folder) / name.replace(" ", "_")
-            place.mkdir()
-            yield name, find_crashes(sample, place, numbers)
+            chunk = range(first, min(first + _CHUNK, numbers.stop))
+            if len(chunk) == _CHUNK and (name, first) in done:
+                found[name] |= done[name, first]
+                continue
+            crashes = {crash.number: crash.reason for crash in measure(sample, chunk)}
+            found[name] |= crashes
+            if log is not None and len(chunk) == _CHUNK:
+                append_line(log, json.dumps({"reader": name, "first": first, "crashes": crashes}))
+        total = sum(map(len, found.values()))
+        print(f"{chunk.stop - numbers.start} of each of {len(samples)} readers: {total} crashes", flush=True)
+    return found
+
+
+def _read_log(log: Path | None) -> Iterator[tuple[str, int, dict[int, str]]]:
+    for line in log.read_text().splitlines() if log is not None and log.exists() else ():
+        with contextlib.suppress(ValueError):  # cut off
+            one = json.loads(line)
+            yield one["reader"], one["first"], {int(number): reason for number, reason in one["crashes"].items()}
 
 
 def main() -> None:
@@ -230,21 +263,22 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=10_000, help="inputs of each reader (10000)")
     parser.add_argument("--first", type=int, default=0, help="number of the first input (0)")
     parser.add_argument("--only", action="append", choices=sorted(SAMPLES), help="only this reader")
+    parser.add_argument("--log", type=Path, help="keeps what was found: the same command goes on where it was stopped")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     samples = {name: SAMPLES[name] for name in chosen.only or SAMPLES}
     if chosen.count == 1:
         _show(samples, chosen.first)
-    crashes = 0
-    for name, found in measure(samples, range(chosen.first, chosen.first + chosen.count)):
-        crashes += len(found)
-        print(f"{name}: {len(found)} of {chosen.count}", flush=True)
+    found = measure_all(samples, range(chosen.first, chosen.first + chosen.count), chosen.log)
+    for name, crashes in found.items():
+        print(f"{name}: {len(crashes)} of {chosen.count}")
         kinds: dict[str, list[int]] = {}
-        for crash in found:
-            kinds.setdefault(re.sub(r"\d+", "N", crash.reason)[:160], []).append(crash.number)
+        for number, reason in crashes.items():
+            kinds.setdefault(re.sub(r"\d+", "N", reason)[:160], []).append(number)
         for reason, numbers in sorted(kinds.items(), key=lambda item: -len(item[1])):
-            print(f"    {len(numbers)} x {reason} (input {numbers[0]})", flush=True)
-    print(json.dumps({"readers": len(samples), "mutated": chosen.count, "crashes": crashes}))
+            print(f"    {len(numbers)} x {reason} (input {numbers[0]})")
+    total = sum(map(len, found.values()))
+    print(json.dumps({"readers": len(samples), "mutated": chosen.count, "crashes": total}))
 
 
 def _show(samples: Mapping[str, Sample], number: int) -> None:

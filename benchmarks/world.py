@@ -2,7 +2,8 @@
 
 Kinds of files that public bug reports tell of, each with the tests that hold it; killed writers, full disks and damaged
 files in thousands; hours of loading; a cluster whose workers die; exports read back by the libraries that they are for;
-and the GPU path over gsplat's own reference. Parts run one after the other and may be chosen; what was not run is null.
+and the GPU path over gsplat's own reference. Parts run one after the other and may be chosen. What each found is kept
+in a folder: a part that was measured as asked is not measured again, and what never ran is null.
 
 The last line is one JSON object: `kinds` of the table whose tests pass, and `kinds_all`; `kills`, `lost`, `torn`;
 `soak_growth`; `mutated` inputs of each reader and `crashes`; `ray_clips`, of 200 those that a cluster rendered exactly
@@ -15,7 +16,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+
+from synthaug.files import write_atomic
 
 ROOT = Path(__file__).resolve().parents[1]
 KINDS: Mapping[str, Sequence[str]] = {
@@ -29,6 +33,7 @@ KINDS: Mapping[str, Sequence[str]] = {
     ),
     "one damaged packet": (
         "video/test_times.py::test_a_damaged_packet_costs_its_own_picture_alone",
+        "video/test_times.py::test_a_spoiled_packet_that_the_decoder_passes_over_is_counted",
         "video/test_times.py::test_training_clips_of_a_damaged_film_are_read",
     ),
     "a display matrix with a mirror": (
@@ -41,10 +46,12 @@ KINDS: Mapping[str, Sequence[str]] = {
     "suffixes that vanish": (
         "datasets/test_finding.py::test_a_class_of_any_usual_suffix_is_read",
         "datasets/test_finding.py::test_folders_of_numbered_pictures_are_counted_with_what_to_do",
+        "video/test_series.py",
     ),
     "linked folders": (
         "datasets/test_finding.py::test_linked_classes_people_and_films_are_followed",
         "datasets/test_finding.py::test_loops_of_links_end",
+        "test_files.py::test_files_behind_links_are_found_once_and_loops_end",
     ),
     "one recording of two films, and copies": (
         "synthesis/test_references.py::test_one_recording_of_two_films_is_refused_and_folders_tell_them_apart",
@@ -80,6 +87,7 @@ KINDS: Mapping[str, Sequence[str]] = {
         "motions/test_bvh.py::test_a_few_rows_more_than_announced_are_left_out_with_a_note",
         "motions/test_bvh.py::test_rigs_with_prefixes_are_matched_whole",
         "motions/test_bvh.py::test_joints_may_be_called_like_keywords",
+        "motions/test_bvh.py::test_lines_may_end_as_on_any_system",
     ),
     "what Hydra reads otherwise": (
         "cli/test_overrides.py::test_a_name_is_never_read_as_a_number_that_is_written_otherwise",
@@ -127,35 +135,98 @@ def _one_thread() -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
-def _take(figures: Mapping[str, float], *names: str) -> Figures:
-    return {name: figures[name] for name in names}
+@dataclass(frozen=True)
+class Part:
+    """What is measured by itself.
+
+    Attributes:
+        figures: Names of what it finds.
+        measure: Measures it, given what was asked and a folder for what it keeps on the way.
+        asked: Name of the option that says how much; empty if there is none.
+    """
+
+    figures: tuple[str, ...]
+    measure: Callable[[str, Path], Figures]
+    asked: str = ""
+
+
+def _other(module: str, option: str, *names: str) -> Part:
+    """A part that another benchmark measures; its option says how much."""
+
+    def measure(asked: str, folder: Path) -> Figures:
+        found = read_last_line(module, *([f"--{option}", asked] if option else []))
+        return {name: found[name] for name in names}
+
+    return Part(names, measure, option and f"{module}_{option}")
+
+
+def _resumed(module: str, *names: str) -> Part:
+    """A part that another benchmark measures with a log, and goes on with where it was stopped."""
+
+    def measure(asked: str, folder: Path) -> Figures:
+        found = read_last_line(module, "--count", asked, "--log", str(folder / f"{module}.jsonl"))
+        return {name: found[name] for name in names}
+
+    return Part(names, measure, f"{module}_count")
+
+
+def _read_exports(asked: str, folder: Path) -> Figures:
+    return {"exports_read_back": sum(passes([f"{_EXPORTS}[{name}]"]) for name in LAYOUTS)}
+
+
+PARTS: Mapping[str, Part] = {
+    "kinds": Part(("kinds", "kinds_all"), lambda asked, folder: count_kinds()),
+    "kills": _resumed("kills", "kills", "lost", "torn"),
+    "soak": _other("soak", "minutes", "soak_growth"),
+    "mutations": _resumed("mutations", "mutated", "crashes"),
+    "exports": Part(("exports_read_back",), _read_exports),
+    "gallery": _other("gallery", "clips", "gallery_clips"),
+    "ray": _other("machines", "clips", "ray_clips"),
+    "gsplat": _other("gsplat_reference", "", "gsplat_reference_db"),
+}
+
+
+def measure_part(name: str, asked: str, folder: Path, *, again: bool = False) -> Figures:
+    """What a part found as it is kept in the folder, or finds now."""
+    kept = folder / f"{name}.json"
+    if not again and kept.exists():
+        found = json.loads(kept.read_text())
+        if found["asked"] == asked:
+            print(f"{name}: kept in {kept}")
+            return dict(found["figures"])
+    figures = PARTS[name].measure(asked, folder)
+    write_atomic(kept, json.dumps({"asked": asked, "figures": figures}).encode())
+    return figures
+
+
+def merge_parts(folder: Path) -> Figures:
+    """The figures of all parts that are kept in a folder; null for what is not."""
+    figures: Figures = {figure: None for part in PARTS.values() for figure in part.figures}
+    for name in PARTS:
+        if (kept := folder / f"{name}.json").exists():
+            figures |= json.loads(kept.read_text())["figures"]
+    return figures
 
 
 def main() -> None:
     """Run the parts and print what they found."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", default="1000", help="processes killed (1000)")
-    parser.add_argument("--mutated", default="10000", help="damaged files of each reader (10000)")
-    parser.add_argument("--minutes", default="120", help="of loading (120)")
-    parts: dict[str, Callable[[argparse.Namespace], Figures]] = {
-        "kinds": lambda chosen: count_kinds(),
-        "kills": lambda chosen: _take(read_last_line("kills", "--count", chosen.kills), "kills", "lost", "torn"),
-        "soak": lambda chosen: _take(read_last_line("soak", "--minutes", chosen.minutes), "soak_growth"),
-        "mutations": lambda chosen: _take(read_last_line("mutations", "--count", chosen.mutated), "mutated", "crashes"),
-        "exports": lambda chosen: {"exports_read_back": sum(passes([f"{_EXPORTS}[{name}]"]) for name in LAYOUTS)},
-        "gallery": lambda chosen: _take(read_last_line("gallery", "--clips", "5000"), "gallery_clips"),
-        "ray": lambda chosen: _take(read_last_line("machines"), "ray_clips"),
-        "gsplat": lambda chosen: _take(read_last_line("gsplat_reference"), "gsplat_reference_db"),
-    }
-    parser.add_argument("--part", action="append", choices=list(parts), help="only this part")
+    for option, usual, what in (
+        ("kills-count", "1000", "processes killed"),
+        ("mutations-count", "10000", "damaged files of each reader"),
+        ("soak-minutes", "120", "minutes of loading"),
+        ("gallery-clips", "5000", "clips of a gallery"),
+        ("machines-clips", "200", "clips that a cluster renders"),
+    ):
+        parser.add_argument(f"--{option}", default=usual, metavar="NUMBER", help=f"{what} ({usual})")
+    parser.add_argument("--part", action="append", choices=list(PARTS), help="only this part")
+    parser.add_argument("--folder", type=Path, default=Path("runs/world"), help="keeps what was found (runs/world)")
+    parser.add_argument("--again", action="store_true", help="measure again what the folder has")
     chosen = parser.parse_args()
-    figures: Figures = dict.fromkeys(
-        ("kinds", "kinds_all", "kills", "lost", "torn", "soak_growth", "mutated", "crashes", "ray_clips",
-         "exports_read_back", "gallery_clips", "gsplat_reference_db")
-    )  # fmt: skip
-    for name in chosen.part or parts:
-        figures |= parts[name](chosen)
-    print(json.dumps(figures))
+    for name in chosen.part or PARTS:
+        asked = getattr(chosen, PARTS[name].asked) if PARTS[name].asked else ""
+        measure_part(name, asked, chosen.folder, again=chosen.again)
+    print(json.dumps(merge_parts(chosen.folder)))
 
 
 if __name__ == "__main__":

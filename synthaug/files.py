@@ -74,6 +74,28 @@ def find_in_any_form(path: Path) -> Path:
     return folder / names[0] if names else path
 
 
+def walk_files(folder: Path) -> Iterator[Path]:
+    """Every file below a folder, through links to folders too, but not back to one that a link lies in.
+
+    Folders that cannot be opened, and links that lead nowhere, hold none.
+    """
+    yield from _walk(folder, frozenset())
+
+
+def _walk(folder: Path, above: frozenset[tuple[int, int]]) -> Iterator[Path]:
+    try:
+        state = folder.stat()
+        place = (state.st_dev, state.st_ino)
+        entries = [] if place in above else sorted(folder.iterdir())
+    except OSError:
+        return
+    for entry in entries:
+        if entry.is_dir():
+            yield from _walk(entry, above | {place})
+        elif entry.is_file():
+            yield entry
+
+
 _STATE = re.compile(r"\d{1,20}:-?\d{1,20}")
 
 
@@ -125,11 +147,13 @@ def first_state(file: Path, folder: Path) -> str:
     to disks of their own. A file is read only if its size or time of change were not met before.
 
     Args:
-        file: A file that exists.
+        file: A file that exists; a folder has its own state.
         folder: Remembers, in a small text for each state and each content. If it cannot be written, states are own.
     """
     stat = file.stat()
     own = f"{stat.st_size}:{stat.st_mtime_ns}"
+    if file.is_dir() or not stat.st_blocks:
+        return own  # numbered pictures; or a film of an object store, which has its time of change and is not here yet
     met = folder / digest_of("state", file.name, own)
     if (known := _read_state(met)) is not None:
         return known

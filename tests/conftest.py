@@ -73,7 +73,7 @@ def show(browser):
     assert faults == []
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server():
     """Address of an S3 server."""
     pytest.importorskip("s3fs", reason="s3fs is not installed")

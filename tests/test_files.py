@@ -12,6 +12,7 @@ from synthaug.files import (
     motion_digest,
     read_reference,
     shuffle_per_process,
+    walk_files,
     write_atomic,
     write_reference,
 )
@@ -141,6 +142,16 @@ def test_a_file_is_read_for_its_state_once(tmp_path, monkeypatch):
     assert first_state(film, tmp_path / "memory") == first
 
 
+def test_folders_and_files_without_content_have_their_own_states(tmp_path):
+    sparse = tmp_path / "film.mp4"
+    sparse.touch()
+    os.truncate(sparse, 100_000)
+    for path in (tmp_path, sparse):
+        os.utime(path, ns=(5, 5))
+        assert first_state(path, tmp_path / "memory").endswith(":5")
+    assert not (tmp_path / "memory").exists()
+
+
 def test_states_that_cannot_be_remembered_are_the_files_own(tmp_path):
     film = tmp_path / "film.mp4"
     film.write_bytes(b"pictures")
@@ -153,3 +164,17 @@ def test_states_that_cannot_be_remembered_are_the_files_own(tmp_path):
     for text in good.iterdir():
         text.write_text("../../etc/passwd")
     assert first_state(film, good) == "8:5"
+
+
+def test_files_behind_links_are_found_once_and_loops_end(tmp_path):
+    store, root = tmp_path / "store", tmp_path / "root"
+    for place in (store / "a" / "1.txt", root / "b" / "2.txt"):
+        place.parent.mkdir(parents=True)
+        place.write_text("x")
+    (root / "linked").symlink_to(store, target_is_directory=True)
+    (root / "b" / "back").symlink_to(root, target_is_directory=True)
+    (store / "a" / "self").symlink_to(store / "a" / "self")
+    (root / "gone").symlink_to(tmp_path / "nowhere")
+    found = [path.relative_to(root).as_posix() for path in walk_files(root)]
+    assert found == ["b/2.txt", "linked/a/1.txt"]
+    assert list(walk_files(tmp_path / "nowhere")) == []

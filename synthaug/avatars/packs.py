@@ -15,6 +15,7 @@ from synthaug.avatars import Avatar, AvatarPool
 from synthaug.avatars.pack.about import ConsentError
 from synthaug.avatars.pack.format import SUFFIX, PackFile, PackHeader, read_header
 from synthaug.body.skeleton import Skeleton
+from synthaug.files import walk_files
 from synthaug.structures import Gaussians, Motion
 
 logger = logging.getLogger(__name__)
@@ -92,7 +93,7 @@ class Packs(AvatarPool):
             FileNotFoundError: If the folder does not exist or has no pack.
             PackError: If one of them is damaged.
         """
-        paths = sorted(self.root.rglob(f"*{SUFFIX}")) if self.root.is_dir() else []
+        paths = sorted(path for path in walk_files(self.root) if path.name.endswith(SUFFIX))
         if not paths:
             raise FileNotFoundError(
                 f"Expected synth.avatar.root to be a folder with *{SUFFIX}, found none in '{self.root}'. Make packs "

@@ -29,8 +29,10 @@ from synthaug.backgrounds.picture.standing import (
     read_standing,
     shoot,
 )
+from synthaug.files import walk_files
 from synthaug.progress import track
 from synthaug.structures import Camera, Record, Reference, Scene, Values
+from synthaug.video import decode_still
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +47,7 @@ KEPT_BYTES = 16 * 2**20
 
 @final
 class Images(Background):
-    """Pictures from a folder and the folders in it, never stretched.
+    """Pictures from a folder and the folders in it, linked ones too, never stretched. Transparent parts are white.
 
     A picture with a depth map beside it (`x.depth.png` or `x.depth.npy` for `x.jpg`) is a place: its floor, the
     camera's height, pitch and roll are found in the depth, people stand on free floor in true size, hidden by what is
@@ -165,7 +167,7 @@ class Images(Background):
         picture = self._picture(str(values["file"]), camera.height, camera.width)
         zoom, x, y = map(float, _PLACE(values))
         part = crop(picture, camera.height, camera.width, place=(zoom, x, y))
-        frame = torch.from_numpy(np.ascontiguousarray(part[:, :, ::-1].transpose(2, 0, 1)))
+        frame = torch.from_numpy(np.ascontiguousarray(part.transpose(2, 0, 1)))
         return Scene(frames=frame[None].expand(camera.viewmats.shape[0], -1, -1, -1))
 
     def prepare(self, films: Sequence[tuple[Record, Reference]]) -> Background:
@@ -211,7 +213,10 @@ class Images(Background):
         kept = self._kept.get((name, height, width))
         if kept is not None:
             return kept
-        picture = cv2.imread(str(self.root / name), cv2.IMREAD_COLOR)
+        try:
+            picture = decode_still((self.root / name).read_bytes())
+        except OSError:
+            picture = None
         if picture is None:
             raise FileNotFoundError(
                 f"Expected the recipe's picture '{name}' in root='{self.root}', got none that can be read. "
@@ -241,7 +246,7 @@ class Images(Background):
                 f"No such folder: root='{self.root}'. Set synth.background.root to a folder with files ending in "
                 f"{', '.join(SUFFIXES)}, or choose synth/background=rooms."
             )
-        paths = (path for path in self.root.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+        paths = (path for path in walk_files(self.root) if path.suffix.lower() in SUFFIXES)
         found = sorted(path.relative_to(self.root).as_posix() for path in paths if not is_depth(path))
         if not found:
             raise FileNotFoundError(

@@ -11,7 +11,7 @@ from jaxtyping import Float, UInt8
 from synthaug.backgrounds import Background
 from synthaug.backgrounds.picture.captions import Caption, describe, read_captions
 from synthaug.backgrounds.picture.radiance import Panorama, find_light, look, read_panorama
-from synthaug.files import digest_of
+from synthaug.files import digest_of, walk_files
 from synthaug.structures import Camera, Light, Scene, Values
 
 SUFFIXES = (".exr", ".hdr")
@@ -42,7 +42,7 @@ class Panoramas(Background):
         self.root = Path(root).expanduser()
         self.height = float(height)
         self.radius = float(radius)
-        found = [path for path in sorted(self.root.rglob("*")) if path.suffix.lower() in SUFFIXES and path.is_file()]
+        found = sorted(path for path in walk_files(self.root) if path.suffix.lower() in SUFFIXES)
         self.files = [path.relative_to(self.root).as_posix() for path in found]
         if not self.files:
             raise FileNotFoundError(

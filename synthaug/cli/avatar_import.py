@@ -228,14 +228,15 @@ def _import_person(name: str, source: Path, out: Path, read: Callable[[Path, str
 def _is_there(source: Path, out: Path) -> bool:
     from synthaug.avatars.importers.files.checkpoints import content_digest
 
-    return out.exists() and _source_digest(out) == content_digest(source)
+    return out.exists() and read_source_digest(out) == content_digest(source)
 
 
-def _source_digest(pack: Path) -> str:
+def read_source_digest(pack: Path) -> str:
+    """The digest of what a pack was made of; empty if there is no such pack."""
     from synthaug.avatars.pack.about import PackError
     from synthaug.avatars.pack.format import read_header
 
     try:
         return read_header(pack).about.provenance.digest
-    except PackError:
+    except (PackError, FileNotFoundError):
         return ""

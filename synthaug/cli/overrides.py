@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _QUOTED = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*\"""")
 _NUMBER = re.compile(r"[+-]?(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9][0-9_]*)(?:[eE][+-]?[0-9_]+)?")
+_WORD = re.compile(r"true|false|[+-]?(?:nan|inf)", re.IGNORECASE)
+"""What Hydra reads as a truth value or a number, and what people and classes are called too: Nan, True."""
 _STRUCTURE = r"[\[\]{},:()]"
 """What stands between the items of lists, dictionaries, sweeps and functions."""
 _BARE = re.compile(r"[\w.,:/@%+~=\[\]-]*", re.ASCII)
@@ -166,8 +168,13 @@ def spread_sweep(word: str) -> Iterator[str]:
 
 
 def has_respelt_numbers(words: Sequence[str]) -> bool:
-    """Whether Hydra reads something in the words as a number that is written in another way."""
-    return any(_is_respelt(token) for word in words for token in _tokens(word.partition("=")[2]))
+    """Whether Hydra reads something in the words as a number, or a truth value, that is written in another way."""
+    values = [word.partition("=")[2] for word in words]
+    return any(
+        _is_respelt(token) and (value[:1] == "[" or not _WORD.fullmatch(token))
+        for value in values
+        for token in _tokens(value)
+    )
 
 
 def explain_respelt(words: Sequence[str], before: "DictConfig") -> str | None:
@@ -187,15 +194,15 @@ def explain_respelt(words: Sequence[str], before: "DictConfig") -> str | None:
         there = OmegaConf.select(before, name, default=None, throw_on_missing=False) if "/" not in name else None
         inside = value[:1] in ("[", "{")
         for token in _tokens(value):
-            if _expects_numbers(there) or not (
-                _is_respelt(token) and ("_" in token or inside or isinstance(there, str))
-            ):
+            named = value[:1] == "[" if _WORD.fullmatch(token) else "_" in token or inside or isinstance(there, str)
+            if _expects_numbers(there) or not named or not _is_respelt(token):
                 continue
             read = _parse(f"x={token}").value()  # type: ignore[union-attr]
+            what = "truth value" if isinstance(read, bool) else "number"
             quoted = _quote_for_shell(f"{name}={_quote_items(value, _STRUCTURE)}")
             return (
-                f"Expected {word} to be read as it is written, got the number {read} for {token}. Write {quoted} for "
-                f"the name, with both kinds of quotes since the shell takes the outer ones, or {read} for the number."
+                f"Expected {word} to be read as it is written, got the {what} {read} for {token}. Write {quoted} for "
+                f"the name, with both kinds of quotes since the shell takes the outer ones, or {read} for the {what}."
             )
     return None
 
@@ -206,8 +213,8 @@ def _tokens(value: str) -> Iterator[str]:
 
 
 def _is_respelt(token: str) -> bool:
-    """Whether Hydra reads a token as a number that is written in another way."""
-    if not _NUMBER.fullmatch(token):
+    """Whether Hydra reads a token as a number, or a truth value, that is written in another way."""
+    if not _NUMBER.fullmatch(token) and not _WORD.fullmatch(token):
         return False
     override = _parse(f"x={token}")
     if isinstance(override, str):

@@ -15,10 +15,11 @@ from synthaug.datasets.indexing.index import VideoIndex
 from synthaug.datasets.indexing.intervals import MAX_OVERLAP, Interval, join_intervals, trim_overlaps
 from synthaug.datasets.indexing.keys import sort_by_key
 from synthaug.datasets.indexing.named_films import advise, choose_classes, count_unusual
+from synthaug.datasets.indexing.roots import find_root
 from synthaug.datasets.indexing.tables import TableRow, read_table
 from synthaug.files import find_in_any_form, normalize_name, user_cache
 from synthaug.structures import Record
-from synthaug.video import FileKey, VideoInfo, file_key, remember
+from synthaug.video import FileKey, VideoInfo, file_key, is_series, remember
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +49,10 @@ class Folder(ActionDataset):
             kitchen/1.mp4,drink,ann,left,0.5,3.2
             kitchen/1.mp4,sit down,ann,left,3.2,5.0
 
+        In the place of a file may stand a folder of numbered pictures (`wave/ann/1/000001.jpg` and so on), if `fps`, or
+        a column fps of the table, states their rate. Their numbers are the clock: a missing number is a gap, and
+        pictures that begin with number 60 begin 60 / fps seconds late, as the film does that they were taken from.
+
     Dataset classes:
         The sub-folders or the labels of the table, sorted; `classes` selects and orders them. Names that differ only in
         their form of Unicode (é as one letter, or as e and an accent) are one class, person, camera or file.
@@ -68,15 +73,16 @@ class Folder(ActionDataset):
 
     Unusable entries:
         Unreadable films, rows that cannot be parsed and intervals of which nothing is left go into `quarantine` with
-        the reason; so do folders of numbered pictures, films with unknown suffixes, folders whose files are all of
-        unknown kinds, and links that lead nowhere. A table that names a missing file is an error.
+        the reason; so do folders of numbered pictures without a rate, films with unknown suffixes, folders whose files
+        are all of unknown kinds, and links that lead nowhere. A table that names a missing file is an error.
 
     Protocols:
         `CrossSubject` (the default, if subjects are known), `CrossView`, `Holdout`, `Predefined` (for folders that are
         divided already) and `ListSplit`, all in `synthaug.datasets.protocols`.
 
     Args:
-        root: The folder.
+        root: The folder, or its address in an object store (s3://bucket/films), of which films are fetched when they
+            are read; SYNTHAUG_STORE_GB limits how many are kept.
         csv: Path of the table, relative to root; None uses sub-folders as classes.
         classes: Class names to use, in the order of their labels; None takes all, sorted.
         cache: Folder of the film index; None uses the user's cache.
@@ -85,13 +91,15 @@ class Folder(ActionDataset):
         mirrored_classes: The class that the mirror image of a class belongs to, or None for a class whose mirror image
             has none; {} if left and right mean nothing. None: handedness is unknown, and nothing is mirrored.
         min_seconds: Shortest remainder of an overlapping interval to keep; 0.25 s is eight frames at 30 fps.
+        fps: Numbers a second in folders of numbered pictures; None reads no such folder but those whose rate the
+            table states.
 
     Raises:
         DatasetNotFoundError: If root or the table is missing, or holds no labelled film.
         ValueError: If the table cannot be read, names files that are missing or outside root, or a class is unknown.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one argument for each choice of a user
         self,
         root: Path | str,
         *,
@@ -101,9 +109,13 @@ class Folder(ActionDataset):
         subject_pattern: str | None = None,
         mirrored_classes: Mapping[str, str | None] | None = None,
         min_seconds: float = 0.25,
+        fps: float | int | None = None,
     ) -> None:
-        self.root = find_in_any_form(Path(root).expanduser().absolute())
+        self.root = find_in_any_form(find_root(root))
+        if fps is not None and not 0 < fps < float("inf"):
+            raise ValueError(f"Expected dataset.fps to be a rate above 0, got {fps}. Give the rate of the pictures.")
         self.min_seconds = min_seconds
+        self.fps = fps
         self._mirrored_classes = None if mirrored_classes is None else _normalize_pairs(mirrored_classes)
         self.cache = Path(cache).expanduser() if cache else user_cache()
         if not self.root.is_dir():
@@ -113,8 +125,7 @@ class Folder(ActionDataset):
             )
         self._faults: dict[str, str] = {}
         if csv is None:
-            found = search_films(self.root)
-            rows, self._faults = _list_rows(self.root, found.films), found.faults
+            rows, self._faults = _search_rows(self.root, fps)
         else:
             rows, self._faults = read_table(find_in_any_form(self.root / csv))
         if self._faults and not rows:
@@ -187,7 +198,7 @@ class Folder(ActionDataset):
         for row in self._rows:
             rows.setdefault(self.root / row.file, []).append(row)
         index = VideoIndex(self.cache)
-        infos, faults = index.probe_all(sorted(rows), title="Probing films")
+        infos, faults = index.probe_all(sorted(rows), title="Probing films", rates=self._find_rates(rows))
         found = _FolderContents(
             quarantine=self._faults | {rows[path][0].file: reason for path, reason in faults.items()}
         )
@@ -211,6 +222,21 @@ class Folder(ActionDataset):
             left_out = f"{len(found.quarantine)} entries left out{f', {counts}' if counts else ''}"
             logger.warning("%s: %d clips; %s.%s", self.root, len(records), left_out, advise(found.notes))
         return found
+
+    def _find_rates(self, rows: Mapping[Path, Sequence[TableRow]]) -> dict[Path, float]:
+        """Numbers a second of each folder of pictures."""
+        rates: dict[Path, float] = {}
+        for path, ours in rows.items():
+            if is_series(path):
+                stated = {row.fps for row in ours if row.fps is not None} or {self.fps} - {None}
+                if len(stated) != 1:
+                    raise ValueError(
+                        f"Expected one rate of the numbered pictures in {ours[0].file!r} ({ours[0].place}), got "
+                        f"{sorted(filter(None, stated)) or 'none'}. State it in the table's column fps, or set "
+                        "dataset.fps."
+                    )
+                rates[path] = float(stated.pop() or 0)
+        return rates
 
     def _find_unnamed(self, records: Sequence[Record]) -> dict[str, frozenset[str]]:
         anonymous = {(self.root / file, subject) for file, subject in self._anonymous}
@@ -283,6 +309,21 @@ def _normalize_pairs(pairs: Mapping[str, str | None]) -> dict[str, str | None]:
 def _record_key(file: str, interval: Interval, info: VideoInfo) -> str:
     whole = interval.start == 0 and interval.end >= info.duration
     return file if whole else f"{file}#{info.start + interval.start:.2f}-{info.start + interval.end:.2f}"
+
+
+def _search_rows(root: Path, fps: float | int | None) -> tuple[list[TableRow], dict[str, str]]:
+    """The films, and folders of pictures if their rate is known, in folders of classes; and what cannot be read."""
+    found = search_films(root)
+    films, faults = list(found.films), dict(found.faults)
+    for name in found.series:
+        if len(PurePosixPath(name).parts) < 2:
+            faults[name] += " Or put its pictures into a folder in the folder of their class, and set dataset.fps."
+        elif fps is None:
+            faults[name] += " Or set dataset.fps to that rate, such as dataset.fps=30, to read it as it is."
+        else:
+            films.append(root / name)
+            del faults[name]
+    return _list_rows(root, films), faults
 
 
 def _list_rows(root: Path, films: Sequence[Path]) -> list[TableRow]:

@@ -8,6 +8,7 @@ from typing import final
 from synthaug.datasets import DatasetNotFoundError
 from synthaug.datasets.indexing.finding import search_films
 from synthaug.datasets.indexing.named_films import NamedFilm, NamedFilms, OtherClassError, choose_classes
+from synthaug.datasets.indexing.roots import find_root
 from synthaug.files import normalize_name
 
 _NAME = re.compile(r"(?P<source>.+)_[fuhl]_(?:cm|nm)_np[0-9]_(?P<view>fr|ba|le|ri)_(?:goo|med|bad)_[0-9]+")
@@ -57,7 +58,7 @@ class Hmdb51(NamedFilms):
     def __init__(
         self, root: Path | str, *, classes: Sequence[str] | None = None, cache: Path | str | None = None
     ) -> None:
-        folder = Path(root).expanduser().absolute()
+        folder = find_root(root)
         place = folder / "hmdb51_org" if (folder / "hmdb51_org").is_dir() else folder
         found = search_films(place, base=folder)
         films = [path for path in found.films if path.parent != place]

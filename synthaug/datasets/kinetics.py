@@ -16,6 +16,7 @@ from synthaug.datasets.indexing.named_films import (
     UnknownNameError,
     choose_classes,
 )
+from synthaug.datasets.indexing.roots import find_root
 
 _NAME = re.compile(r"(.+)_[0-9]{6}_[0-9]{6}")
 
@@ -71,7 +72,7 @@ class Kinetics(NamedFilms):
         classes: Sequence[str] | None = None,
         cache: Path | str | None = None,
     ) -> None:
-        folder = Path(root).expanduser().absolute()
+        folder = find_root(root)
         self._labels = _read_labels(
             sorted({path for pattern in require_list(tables, "dataset.tables") for path in folder.glob(pattern)})
         )

@@ -14,6 +14,7 @@ from synthaug.datasets.indexing.named_films import (
     UnknownNameError,
     choose_classes,
 )
+from synthaug.datasets.indexing.roots import find_root
 from synthaug.files import normalize_name
 
 _NAME = re.compile(r"v_[A-Za-z]+_g([0-9]{2})_c[0-9]{2}")
@@ -66,7 +67,7 @@ class Ucf101(NamedFilms):
     def __init__(
         self, root: Path | str, *, classes: Sequence[str] | None = None, cache: Path | str | None = None
     ) -> None:
-        folder = Path(root).expanduser().absolute()
+        folder = find_root(root)
         place = folder / "UCF-101" if (folder / "UCF-101").is_dir() else folder
         found = search_films(place, base=folder)
         films = [path for path in found.films if path.parent != place]

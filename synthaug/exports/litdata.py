@@ -12,7 +12,7 @@ from torch import Tensor
 
 from synthaug.exports import ROWS, ClipFiles, Export, ExportError, Pack
 from synthaug.exports.parts.clips import decode_film, read_arrays, read_row
-from synthaug.exports.parts.rows import Rows, is_address, read_about, read_rows
+from synthaug.exports.parts.rows import Rows, is_address, read_layout, read_rows
 from synthaug.structures import Values
 
 if TYPE_CHECKING:
@@ -94,13 +94,7 @@ class LitDataPack(Pack):
     @cached_property
     def about(self) -> Values:
         """See `Pack.about`."""
-        about = read_about(self.root)
-        if about.get("layout") != LitData.__name__:
-            raise ExportError(
-                f"Expected '{self.root}' to be an export for litdata, got {about.get('layout')}. Give another folder, "
-                "or export with --to litdata."
-            )
-        return about
+        return read_layout(self.root, LitData.__name__, "litdata")
 
     @cached_property
     def rows(self) -> Rows:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synthaug.datasets.indexing.tables import find_columns, parse_seconds, read_lines
-from synthaug.files import normalize_name
+from synthaug.files import normalize_name, walk_files
 from synthaug.foreign.names import ReferenceNames, UnclearError, split_name
 from synthaug.foreign.settings import TABLE, ForeignClips
 from synthaug.structures import Record
@@ -81,9 +81,9 @@ def list_films(
 
 def _list_by_name(folder: Path, pattern: str, references: ReferenceNames) -> tuple[list[ForeignFilm], dict[str, str]]:
     films, faults = [], {}
-    for path in sorted(folder.rglob("*")):
+    for path in sorted(walk_files(folder)):
         name = path.relative_to(folder).as_posix()
-        if path.suffix.lower() not in SUFFIXES or not path.is_file() or any(p[:1] == "." for p in name.split("/")):
+        if path.suffix.lower() not in SUFFIXES or any(p[:1] == "." for p in name.split("/")):
             continue
         try:
             identity, record = split_name(name, pattern, references)

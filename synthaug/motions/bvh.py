@@ -86,6 +86,7 @@ def parse_bvh(text: str) -> Bvh:
     Raises:
         FlawError: If it is not a BVH file; the line is named.
     """
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
     mark = _MOTION.search(text)
     if not mark:
         raise FlawError("expected HIERARCHY and then a line MOTION, found no MOTION")

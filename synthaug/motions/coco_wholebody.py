@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from synthaug.files import digest_of
 from synthaug.motions import MotionSource
-from synthaug.motions.files.recognition import first_frame, json_document
+from synthaug.motions.files.recognition import first_frame, is_film, json_document
 from synthaug.motions.files.recordings import (
     FlawError,
     check_positive,
@@ -313,7 +313,7 @@ class CocoWholebody(MotionSource):
 
     def _find(self, record: Record) -> Path:
         """The file or folder of keypoints, or the first of OpenPose's files."""
-        if record.path.is_dir():
+        if record.path.is_dir() and not is_film(record.path):
             return record.path
         try:
             return recording_of(record, [".json", "/"], root=self._root)

@@ -13,7 +13,7 @@ from synthaug.datamodule.guards import check_leaks
 from synthaug.datamodule.module import SynthAugDataModule
 from synthaug.datasets import LeakError
 from synthaug.datasets.leaks import check_split, find_held_out, find_overlaps
-from synthaug.files import digest_of, write_atomic
+from synthaug.files import digest_of, write_atomic, write_lines
 from synthaug.reports import (
     Prediction,
     Scores,
@@ -27,6 +27,7 @@ from synthaug.reports import (
 from synthaug.runs.previews import make_rows
 from synthaug.runs.sheets import encode_png, paint_sheet
 from synthaug.structures import Plain
+from synthaug.synthesis.exclusions import Exclusions, read_exclusions
 from synthaug.training.loops import export_recognizer
 
 logger = logging.getLogger(__name__)
@@ -34,9 +35,11 @@ logger = logging.getLogger(__name__)
 LEFT = (
     "config.yaml", "metrics.json", "predictions.json", "failure.txt", "recipes.jsonl", "motions.json", "leakage.json",
     "contact_sheet.png", "best.ckpt", "last.ckpt", "resume.ckpt", "best.safetensors", "logs", "evaluation",
-    "episodes.json", "gallery",
+    "episodes.json", "gallery", "exclude.jsonl",
 )  # fmt: skip
 """All that a run leaves. Nothing else in its folder is touched: it may be somebody's working folder."""
+_EXCLUDED = "exclude.jsonl"
+"""What `synth.exclude` named when the run began: the list itself may be written anew."""
 EARLIER = "earlier"
 """Folder within a run's, for what a run of another configuration left in the same place."""
 IGNORED_SETTINGS = ("ckpt_path", "loading.num_workers", "loading.memory_mb", "loading.ahead", "loading.start_method",
@@ -72,15 +75,15 @@ def _identity(config: str) -> Plain:
 def find_finished(folder: Path, config: str) -> float | None:
     """Mean class accuracy of the run in a folder, if it has finished with this configuration (`same_run`).
 
-    So an interrupted sweep continues where it stopped when it is started again in its folder. Prints that it found a
-    finished run.
+    A list of what is excluded counts by what it names, not by its own name. So an interrupted sweep continues where it
+    stopped when it is started again in its folder. Prints that it found a finished run.
 
     Args:
         folder: Folder of a run.
         config: Resolved, as YAML.
     """
     written, metrics = folder / "config.yaml", folder / "metrics.json"
-    if not (written.is_file() and metrics.is_file()) or not same_run(written.read_text(), config):
+    if not (written.is_file() and metrics.is_file()) or not _same_in(folder, config):
         return None
     done = float(json.loads(metrics.read_text())["mean_class_accuracy"])
     print(f"{folder} holds this run, finished: {done:.1%}. Choose another folder to repeat it.")
@@ -93,8 +96,8 @@ def begin_run(folder: Path, config: str) -> None:
     So nothing of that run is mistaken for a result of this one, even if this one is interrupted: neither its scores nor
     its checkpoint. A run that is resumed keeps what it has; its learning curve so far stays beside the new one.
     """
-    written = folder / "config.yaml"
-    if written.is_file() and not same_run(written.read_text(), config):
+    written, excluded = folder / "config.yaml", folder / _EXCLUDED
+    if written.is_file() and not _same_in(folder, config):
         place = _next_free(folder / EARLIER, "")
         place.mkdir(parents=True)
         for path in (folder / name for name in LEFT):
@@ -102,7 +105,46 @@ def begin_run(folder: Path, config: str) -> None:
                 path.rename(place / path.name)
     elif (curve := folder / "logs" / "metrics.csv").is_file():
         curve.rename(_next_free(folder / "logs", "metrics-", ".csv"))
+    if (listed := _read_excluded(config)) is not None:
+        write_lines(excluded, _list_names(listed))  # never missing meanwhile: processes of one run begin it together
+    else:
+        excluded.unlink(missing_ok=True)
     write_atomic(written, config.encode())
+
+
+def _same_in(folder: Path, config: str) -> bool:
+    """Whether the run that a folder has is one of this configuration, and leaves out the same motions and clips."""
+    written = (folder / "config.yaml").read_text()
+    if not same_run(_without_exclude(written), _without_exclude(config)):
+        return False
+    kept, listed = folder / _EXCLUDED, _read_excluded(config)
+    if _read_setting(written) is None or listed is None:
+        return _read_setting(written) is None and listed is None
+    return kept.is_file() and read_exclusions(kept) == listed
+
+
+def _read_excluded(config: str) -> Exclusions | None:
+    """What `synth.exclude` of a configuration names; None if it is null."""
+    path = _read_setting(config)
+    return None if path is None else read_exclusions(Path(path).expanduser())
+
+
+def _read_setting(config: str) -> str | None:
+    tree = yaml.safe_load(config)
+    synth = tree.get("synth") if isinstance(tree, dict) else None
+    return synth.get("exclude") if isinstance(synth, dict) else None
+
+
+def _without_exclude(config: str) -> str:
+    tree = yaml.safe_load(config)
+    if isinstance(tree, dict) and isinstance(tree.get("synth"), dict):
+        tree["synth"].pop("exclude", None)
+    return yaml.safe_dump(tree)
+
+
+def _list_names(listed: Exclusions) -> list[str]:
+    names = [("motion", name) for name in sorted(listed.motions)] + [("clip", name) for name in sorted(listed.clips)]
+    return [json.dumps({kind: name}) for kind, name in names]
 
 
 def _next_free(folder: Path, start: str, end: str = "") -> Path:

@@ -3,13 +3,15 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeAlias
 
 import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from synthaug.remote import fetch
+from synthaug.video.info import FileKey, VideoError
 from synthaug.video.pictures import Frame, make_square
+from synthaug.video.series import series_key
 
 SUFFIXES = (
     ".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".mts", ".m2ts", ".m2t", ".ts", ".3gp",
@@ -17,29 +19,23 @@ SUFFIXES = (
 )  # fmt: skip
 """Suffixes of film when a folder is searched."""
 
-FileKey: TypeAlias = tuple[str, int, int]
-"""Absolute path, size in bytes and time of change in ns: identify a file's content without reading it."""
-
+_TRIES = 5
 _CHUNK = 16  # frames held at full size at once: 100 MB at 1080p
 
 
-class VideoError(ValueError):
-    """A file cannot be read or written as film; the message names the file, what is wrong, and what to do."""
-
-
 def file_key(path: Path | str) -> FileKey:
-    """The key by which `probe` remembers a file.
+    """The key by which `probe` remembers a file, or a folder of numbered pictures.
 
     Raises:
-        VideoError: If the file is missing, empty, or a folder.
+        VideoError: If the file is missing or empty, or a folder of something else.
     """
     path = Path(path)
     try:
         stat = path.stat()
     except OSError as error:
         raise VideoError(f"No such file: {str(path)!r} ({error.strerror}). Check the path.") from error
-    if not path.is_file():
-        raise VideoError(f"Expected a film, got the folder {str(path)!r}. Name a file in it.")
+    if path.is_dir():
+        return series_key(path)
     if stat.st_size == 0:
         raise VideoError(
             f"Expected {str(path)!r} to be a film, got an empty file (0 bytes). Copy it again: it was probably cut off."
@@ -51,8 +47,7 @@ def file_key(path: Path | str) -> FileKey:
 def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     """Open a file and its best video stream; errors of the libraries become a VideoError."""
     try:
-        # The metadata of one HMDB51 file are not text.
-        with av.open(str(path), metadata_errors="ignore") as container:
+        with _open_whole(path) as container:
             stream = container.streams.best("video")
             # FFmpeg opens text files as film of letters (tty), and cover pictures of music as video streams.
             if (
@@ -77,6 +72,25 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
             f"Expected {str(path)!r} to be a whole film (mp4, mkv, avi, webm ...), got an error: {_reason(error)}. "
             "Copy or export it again, or leave it out."
         ) from error
+
+
+def _open_whole(path: Path) -> InputContainer:
+    """Open a file; one of an object store once its content is here, which other processes may take away meanwhile."""
+    for _ in range(_TRIES):
+        fetch(path)
+        try:
+            container = av.open(str(path), metadata_errors="ignore")  # the metadata of one HMDB51 file are not text
+        except av.error.FFmpegError:
+            if not fetch(path):
+                raise
+            continue  # it was a placeholder again
+        if not fetch(path):
+            return container
+        container.close()
+    raise VideoError(
+        f"Expected {str(path)!r} to stay while it is read, got it dropped {_TRIES} times to make room. Raise "
+        "SYNTHAUG_STORE_GB."
+    )
 
 
 def holds_film(path: Path) -> bool:
@@ -143,6 +157,7 @@ def read_with_decord(path: Path, indices: Sequence[int], pixel_aspect: float = 1
     import decord
     from decord._ffi.base import DECORDError
 
+    fetch(path)
     try:
         reader = decord.VideoReader(str(path), num_threads=1)
         for first in range(0, len(indices), _CHUNK):

@@ -14,9 +14,11 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from synthaug.structures import Clip, Record
-from synthaug.video.decoding import VideoError, decode_or_none, open_video, read_with_decord
+from synthaug.video.decoding import decode_or_none, open_video, read_with_decord
+from synthaug.video.info import LOST, VideoError, VideoInfo
 from synthaug.video.pictures import Frame, to_picture
-from synthaug.video.probing import LOST, VideoInfo, probe, stamp_of
+from synthaug.video.probing import probe, stamp_of
+from synthaug.video.series import READER, read_series
 
 _ROUNDING = 1e-6  # of seconds and of frames: the rounding error of k / fps, far below one frame
 
@@ -111,6 +113,9 @@ def _decode_some(
 def _read(path: Path, needed: Sequence[int], info: VideoInfo) -> Iterator[tuple[int, Frame]]:
     """Read frames with the reader that `probe` chose; with PyAV after a picture that decord cannot decode."""
     done = 0
+    if info.reader == READER:
+        yield from read_series(path, needed)
+        return
     if info.reader == "decord":
         try:
             for pair in read_with_decord(path, needed, info.pixel_aspect):

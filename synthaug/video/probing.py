@@ -4,7 +4,7 @@ import importlib.util
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import av
@@ -14,70 +14,25 @@ from av.video.stream import VideoStream
 
 from synthaug.video.decoding import (
     SUFFIXES,
-    FileKey,
-    VideoError,
     decode_frames,
     decode_or_none,
     file_key,
     open_video,
     read_with_decord,
 )
+from synthaug.video.info import LOST, MENDED, FileKey, VideoError, VideoInfo
 from synthaug.video.packets import begins_well, is_in_order, length_size_of
 from synthaug.video.pictures import Frame, orientation_of, pixel_aspect_of, to_picture
+from synthaug.video.series import is_series, probe_series, set_rate
 from synthaug.video.timing import find_timing
 from synthaug.video.tones import is_bright
 
 _HEAD = 64  # frames to decode in order before trusting seeks: several GOPs of ordinary encoders
 _SHORT = 96  # packets up to which decoding everything costs no more than a head and a tail
 _MAX_LOST = 0.1  # share of packets that may fail at the end before a film counts as broken
-LOST, MENDED = "lost_pictures", "mended_timestamps"
-"""Names of notes."""
 PICTURE_FROM = ", picture from {seconds:.6f} s"
 """Part of the `comment` tag of a copy without sound: `VideoInfo.start` of its original."""
 _LATE = 0.05  # seconds; sound that is encoded ahead of time (2112 samples of AAC) makes no picture late
-
-
-@dataclass(frozen=True)
-class VideoInfo:
-    """What a film holds, as found by decoding, not as its container announces.
-
-    Attributes:
-        width: Pixels as shown: upright, and square whatever the stored ones are.
-        height: Pixels as shown.
-        fps: Mean frames per second.
-        num_frames: Frames that can be decoded. Some containers announce one too many, or even a third too many.
-        seek_ok: Whether decord's random access gives the same pixels as decoding in order.
-        reader: What reads the film: `decord` if `seek_ok`, else `pyav`, forwards from the first frame.
-        times: Seconds of each frame since the first; empty if `index / fps` gives the same.
-        announced: Duration in seconds that the container announces; 0 if it announces none.
-        start: Seconds from the start of the file, where sound may begin, to the first picture. Players count from
-            there, and so do tables made with them; all else counts from the first picture.
-        pixel_aspect: Width of a stored pixel over its height, upright; 1 if they are square.
-        notes: What makes the film unusual, by name, and how often: `lost_pictures`, `mended_timestamps`,
-            `mirrored_pictures`, `oblong_pixels`, `hdr_light`.
-    """
-
-    width: int
-    height: int
-    fps: float
-    num_frames: int
-    seek_ok: bool
-    reader: str
-    times: tuple[float, ...] = field(default=(), repr=False)
-    announced: float = 0.0
-    start: float = 0.0
-    pixel_aspect: float = 1.0
-    notes: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def duration(self) -> float:
-        """Seconds from the first frame to the end of the last."""
-        return self.times[-1] + 1 / self.fps if self.times else self.num_frames / self.fps
-
-    @property
-    def cut_short(self) -> bool:
-        """Whether the film ends well before the end that its container announces."""
-        return self.start + self.duration < 0.9 * self.announced
 
 
 _KNOWN: dict[FileKey, VideoInfo] = {}  # probed files; a pure function of the file, so sharing it is harmless
@@ -103,8 +58,32 @@ def probe(path: Path | str) -> VideoInfo:
     path = Path(path)
     key = file_key(path)
     if key not in _KNOWN:
+        if path.is_dir():
+            raise VideoError(
+                f"Expected to be told the rate of the numbered pictures in {str(path)!r}, got none. Set dataset.fps, a "
+                "column fps of the table, or --fps, to the rate that they were filmed with."
+            )
         _KNOWN[key] = _probe(path)
     return _KNOWN[key]
+
+
+def probe_pictures(folder: Path | str, *, fps: float | int) -> VideoInfo:
+    """Probe a folder of numbered pictures as a film of this rate, which `probe` then knows too.
+
+    Numbers are a clock: a number that is missing is a gap, and every n-th number a film of an n-th of the rate. They
+    count from 0, or from 1 where the first picture is number 1; a film that begins with a later one starts that late.
+
+    Args:
+        folder: The folder.
+        fps: Numbers a second.
+
+    Raises:
+        VideoError: If it holds no such pictures, or the rate is not above 0.
+    """
+    folder = Path(folder)
+    info = set_rate(probe_series(folder), fps)
+    remember({file_key(folder): info})
+    return info
 
 
 def picture_notes(path: Path) -> str:
@@ -112,13 +91,15 @@ def picture_notes(path: Path) -> str:
 
     It is empty for ordinary film too.
     """
-    if path.suffix.lower() not in SUFFIXES:
+    series = is_series(path)
+    if path.suffix.lower() not in SUFFIXES and not series:
         return ""
     try:
-        notes = probe(path).notes
+        info = probe(path)
     except VideoError:
         return ""
-    return ",".join(f"{name}={number}" for name, number in sorted(notes.items()))
+    rate = [f"fps={info.fps:.9g}"] if series else []  # of no file's content
+    return ",".join([*rate, *(f"{name}={number}" for name, number in sorted(info.notes.items()))])
 
 
 def correct_timing(info: VideoInfo, stamps: Sequence[float | None], *, failed: int) -> VideoInfo:
@@ -149,7 +130,7 @@ def correct_timing(info: VideoInfo, stamps: Sequence[float | None], *, failed: i
 def _probe(path: Path) -> VideoInfo:
     packets = _read_packets(path)
     scan = None if len(packets.pts) <= _SHORT or not packets.ordered else _scan_ends(path, packets)
-    scan = scan or _scan_whole(path, len(packets.pts))
+    scan = scan or _scan_whole(path, len(packets.pts), packets.spoiled)
     timing = find_timing(scan.stamps, packets.rate, gaps=scan.lost > 0)
     whole = not scan.lost and not timing.mended
     seek_ok = whole and packets.plausible and _test_decord(path, scan)
@@ -176,6 +157,7 @@ class _Packets:
     """Timestamps of the compressed pictures, sorted, and what the container says.
 
     `plausible` is whether it announces at most a few times as many pictures as it has: decord takes memory for those.
+    `spoiled` is how many of them do not begin as packets do.
     """
 
     pts: tuple[int, ...]
@@ -186,6 +168,7 @@ class _Packets:
     begins: float
     late: float
     plausible: bool
+    spoiled: int
 
 
 @dataclass(frozen=True)
@@ -219,11 +202,11 @@ def _read_packets(path: Path) -> _Packets:
         codec, length_size = stream.codec_context.name, length_size_of(stream.codec_context)
         pts: list[int | None] = []
         keys: list[int] = []
-        sound = True
+        spoiled = 0
         for packet in container.demux(stream):
             if packet.size and not packet.is_discard:
                 pts.append(packet.pts)
-                sound = sound and not packet.is_corrupt and begins_well(memoryview(packet), codec, length_size)
+                spoiled += packet.is_corrupt or not begins_well(memoryview(packet), codec, length_size)
                 if packet.is_keyframe and packet.pts is not None:
                     keys.append(packet.pts)
         reordered = bool(stream.codec_context.has_b_frames)
@@ -235,8 +218,8 @@ def _read_packets(path: Path) -> _Packets:
     given = [stamp for stamp in pts if stamp is not None]
     ordered = len(set(given)) == len(pts) and bool(keys) and is_in_order(given, reordered=reordered)
     return _Packets(
-        tuple(sorted(given)) if ordered else (0,) * len(pts), max(keys, default=0), ordered and sound, rate, announced,
-        begins, late, plausible,
+        tuple(sorted(given)) if ordered else (0,) * len(pts), max(keys, default=0), ordered and not spoiled, rate,
+        announced, begins, late, plausible, spoiled,
     )  # fmt: skip
 
 
@@ -267,7 +250,7 @@ def _frames_to_seek(count: int) -> tuple[int, ...]:
     return tuple(dict.fromkeys(round(share * (count - 1)) for share in (0.0, 0.15, 0.3, 0.5, 0.7, 0.85)))
 
 
-def _scan_whole(path: Path, expected: int) -> _Scan:
+def _scan_whole(path: Path, expected: int, spoiled: int) -> _Scan:
     chosen = set(_frames_to_seek(min(expected, _HEAD)))
     shown: dict[int, Frame] = {}
     stamps: list[float | None] = []
@@ -283,18 +266,24 @@ def _scan_whole(path: Path, expected: int) -> _Scan:
             stamps.append(stamp_of(frame))
             last = frame
     count = len(stamps)
+    if not failed and not spoiled and last is not None and last.interlaced_frame and 2 * count + 1 >= expected:
+        expected = count  # coded field by field: two packets make a picture
     if last is None or first is None or count < expected * (1 - _MAX_LOST) - 1:
         raise VideoError(
             f"Expected {str(path)!r} to be a whole film, got {count} readable frames of {expected}. Copy or export it "
             "again, or leave it out."
         )
     shown.setdefault(count - 1, to_picture(last, pixel_aspect=first.pixel_aspect))
-    return _Scan(tuple(stamps), shown, first, _count_lost(expected, count, failed))
+    return _Scan(tuple(stamps), shown, first, _count_lost(expected, count, failed, spoiled))
 
 
-def _count_lost(expected: int, count: int, failed: int) -> int:
-    """Pictures that are missing because packets failed: more than these, where others were built on their pictures."""
-    return max(failed, expected - count) if failed else 0
+def _count_lost(expected: int, count: int, failed: int, spoiled: int = 0) -> int:
+    """Pictures that are missing because packets failed: more than these, where others were built on their pictures.
+
+    Decoders pass over some spoiled packets without a word. Sound packets without a picture are no loss: some formats
+    have them.
+    """
+    return max(failed, expected - count, 0) if failed or spoiled else 0
 
 
 def stamp_of(frame: av.VideoFrame) -> float | None:

@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from synthaug.video.frames import read_frames
-from synthaug.video.probing import VideoInfo
+from synthaug.video.info import VideoInfo
 
 LONGEST = 300
 """Frames of the longest film that is read as a whole; of a longer one, most would be read in vain."""

@@ -13,8 +13,8 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from synthaug.files import storing
-from synthaug.video.decoding import VideoError, file_key, open_video
-from synthaug.video.probing import VideoInfo
+from synthaug.video.decoding import file_key, open_video
+from synthaug.video.info import VideoError, VideoInfo
 
 FILMED = "filmed at {width}x{height}"
 """The `comment` tag of a smaller copy: the size of the original, in whose pixels its annotations are measured.
@@ -105,10 +105,14 @@ def filmed_size(path: Path | str, info: VideoInfo) -> tuple[int, int]:
 def read_metadata(path: Path | str) -> dict[str, str]:
     """Read the tags of a film, the container's own (`encoder`) included; names are in lower case, also of Matroska.
 
+    A folder of numbered pictures has none.
+
     Raises:
         VideoError: If the file cannot be read as film.
     """
     path = Path(path)
     file_key(path)
+    if path.is_dir():
+        return {}
     with open_video(path) as (container, _):
         return {name.lower(): value for name, value in container.metadata.items()}

@@ -97,6 +97,22 @@ def test_a_picture_that_went_away_is_an_error(folder):
         images.scene({"file": "gone.png", "zoom": 1.0, "x": 0.0, "y": 0.0}, example_camera())
 
 
+def test_images_in_linked_folders_are_seen_once(tmp_path, folder):
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "linked").symlink_to(folder, target_is_directory=True)
+    (tmp_path / "own" / "back").symlink_to(tmp_path / "own", target_is_directory=True)
+    assert Images(tmp_path / "own").files == [f"linked/{name}" for name in Images(folder).files]
+
+
+def test_what_is_behind_transparent_parts_of_a_picture_is_not_shown(tmp_path):
+    picture = np.zeros((8, 8, 4), np.uint16)
+    picture[..., 1], picture[:4, :, 3] = 65535, 65535  # green behind all, shown in the upper half
+    cv2.imwrite(str(tmp_path / "cut out.png"), picture)
+    images = Images(tmp_path, zoom=1)
+    frame = images.scene({"file": "cut out.png", "zoom": 1.0, "x": 0.0, "y": 0.0}, example_camera()).frames[0]
+    assert frame[:, 0, 0].tolist() == [0, 255, 0] and frame[:, -1, -1].tolist() == [255, 255, 255]
+
+
 def test_images_do_not_magnify_below_one(folder):
     with pytest.raises(ValueError, match=r"Expected zoom to be 1 or more, got 0\.5"):
         Images(folder, zoom=0.5)

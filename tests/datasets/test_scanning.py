@@ -238,6 +238,22 @@ def test_a_copy_shows_the_same_frames_at_the_same_seconds(tmp_path, name, option
     assert error.diagonal().mean() < 5  # levels of 255: colours of half the size, at 80 by 60, and compression
 
 
+def test_a_copy_of_film_that_changes_its_shape_stretches_nothing(tmp_path):
+    """The second half is upright: its middle is cut out, in the copy as where frames are read."""
+    parts = [
+        encoded(tmp_path / f"{side}.m2v", example_film(6, height=side, width=280 - side), codec="mpeg2video", rate=25)
+        for side in (120, 160)
+    ]
+    path = tmp_path / "both.m2v"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    info = probe(path)
+    copy = shrink(path, tmp_path / "small.m2v", info=info, short_side=60)
+    assert (copy.width, copy.height, copy.num_frames) == (80, 60, info.num_frames) and info.num_frames >= 11
+    large = read_frames(path, range(info.num_frames), size=(60, 80)).float()
+    small = read_frames(tmp_path / "small.m2v", range(copy.num_frames)).float()
+    assert (small - large).abs().mean(dim=(1, 2, 3)).max() < 8  # two codecs
+
+
 @pytest.mark.parametrize("colours", [1, 5])
 def test_a_copy_keeps_the_colours(tmp_path, colours):
     """Of BT.709 and BT.601 film, which say what they are."""

@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import shutil
 import sys
 import tarfile
 
@@ -18,19 +19,7 @@ from synthaug.exports.parts.walk import check_whole, export
 from synthaug.exports.videofolder import VideoFolder
 from synthaug.exports.webdataset import WebDataset
 
-LAYOUTS = {"videofolder": VideoFolder(), "webdataset": WebDataset(megabytes=0.05), "litdata": LitData(megabytes=0.05)}
-
-
-@pytest.fixture(scope="module")
-def exported(handover, tmp_path_factory):
-    """Every layout of the same clips."""
-    folder = tmp_path_factory.mktemp("exports")
-    return {name: _export(handover, layout, folder / name) for name, layout in LAYOUTS.items()}
-
-
-def _export(handover, layout, to):
-    assert export(handover, layout, to).whole
-    return to
+LAYOUTS = ("videofolder", "webdataset", "litdata")
 
 
 def read_videofolder(folder):
@@ -143,7 +132,7 @@ def test_a_killed_export_is_no_export_and_goes_on(handover, exported, tmp_path, 
 
     monkeypatch.setattr(walk, "write_clip", write_some)
     with pytest.raises(TornError):
-        export(handover, LAYOUTS["webdataset"], to)
+        export(handover, WebDataset(megabytes=0.05), to)
     assert not to.exists() and len(list(work.rglob("*.json"))) == 3
     with pytest.raises(ExportError, match="An unfinished one lies beside it"):
         check_whole(to)
@@ -154,12 +143,12 @@ def test_a_killed_export_is_no_export_and_goes_on(handover, exported, tmp_path, 
     monkeypatch.setattr(walk, "write_clip", lambda *args, **more: (written.append(args[0].key), whole(*args, **more)))
     monkeypatch.setattr(walk.os, "rename", lambda *_: (_ for _ in ()).throw(TornError()))
     with pytest.raises(TornError):
-        export(handover, LAYOUTS["webdataset"], to)
+        export(handover, WebDataset(megabytes=0.05), to)
     assert not to.exists() and len(written) == 3 + 4 and written.count(written[0]) == 2
     monkeypatch.undo()
-    done = export(handover, LAYOUTS["webdataset"], to)
+    done = export(handover, WebDataset(megabytes=0.05), to)
     assert (done.rendered, done.missing, done.whole) == (0, 0, True) and not work.exists()
-    assert export(handover, LAYOUTS["webdataset"], to) == dataclasses.replace(done, rendered=0)
+    assert export(handover, WebDataset(megabytes=0.05), to) == dataclasses.replace(done, rendered=0)
     assert content(to).keys() == content(exported["webdataset"]).keys()
 
 
@@ -206,8 +195,8 @@ def test_a_folder_of_something_else_is_left_alone(handover, exported, tmp_path):
         export(handover, VideoFolder(), tmp_path / "new")
 
 
-def test_an_export_that_lost_a_file_says_so(handover, tmp_path):
-    to = _export(handover, VideoFolder(), tmp_path / "films")
+def test_an_export_that_lost_a_file_says_so(handover, exported, tmp_path):
+    to = shutil.copytree(exported["videofolder"], tmp_path / "films")
     next(to.rglob("*.npz")).unlink()
     with pytest.raises(ExportError, match="Expected 20 files of .* got 19 of"):
         export(handover, VideoFolder(), to)

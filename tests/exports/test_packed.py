@@ -1,7 +1,10 @@
 """Clips of an export train as rendered ones do: the same clips in the same batches, and no leak."""
 
 import dataclasses
+import json
+import shutil
 
+import fsspec
 import lightning
 import pytest
 import torch
@@ -14,6 +17,7 @@ from synthaug.exports import ExportError
 from synthaug.exports.litdata import LitData, LitDataPack
 from synthaug.exports.parts.walk import export
 from synthaug.exports.videofolder import VideoFolder
+from synthaug.exports.webdataset import INDEX, WebDatasetPack
 from synthaug.runs.folder import leak_report
 from synthaug.structures import ClipFormat
 from synthaug.synthesis.synthesizer import Synthesizer
@@ -22,10 +26,8 @@ CLIP = ClipFormat(num_frames=4, fps=5.0, size=49)
 
 
 @pytest.fixture(scope="module")
-def root(handover, tmp_path_factory):
-    to = tmp_path_factory.mktemp("packs") / "chunks"
-    assert export(handover, LitData(megabytes=0.05), to).whole
-    return str(to)
+def root(exported):
+    return str(exported["litdata"])
 
 
 def module(films, pack, *, workers=0, clip=CLIP, protocol=None, memory_mb=512.0, ratio=0.5):
@@ -78,6 +80,41 @@ def test_neither_processes_nor_memory_nor_an_address_change_a_pixel(films, root,
     for one, two in zip(near, other, strict=True):
         assert one["key"] == two["key"] and torch.equal(one["video"], two["video"])
     assert list((tmp_path / "cache").rglob("chunk-*.bin"))
+
+
+@pytest.fixture(scope="module")
+def tars(exported):
+    assert len(list(exported["webdataset"].glob("train/*.tar"))) > 1
+    return exported["webdataset"]
+
+
+def test_tars_take_the_place_of_rendered_clips_as_chunks_do(films, root, tars, unrendered):
+    """From a disk, in other processes, and from a store of which only parts of files are read."""
+    store = fsspec.filesystem("memory")
+    store.put(str(tars), "/packed", recursive=True)
+    expected = list(module(films, LitDataPack(root)).train_dataloader())
+    for place, workers in ((str(tars), 0), (str(tars), 2), ("memory://packed", 0)):
+        found = list(module(films, WebDatasetPack(place), workers=workers, memory_mb=0.0).train_dataloader())
+        assert len(found) == len(expected) > 0
+        for one, two in zip(expected, found, strict=True):
+            assert one["key"] == two["key"] and torch.equal(one["video"], two["video"])
+
+
+def test_tars_of_another_export_are_refused(tars, tmp_path):
+    shutil.copytree(tars, tmp_path / "mixed")
+    index = json.loads((tmp_path / "mixed" / INDEX).read_text())
+    index["films"] = index["films"][::-1]
+    (tmp_path / "mixed" / INDEX).write_text(json.dumps(index))
+    with pytest.raises(ExportError, match=f"and {INDEX} are of different exports"):
+        WebDatasetPack(str(tmp_path / "mixed")).read(0)
+    (tmp_path / "mixed" / INDEX).unlink()
+    with pytest.raises(ExportError, match="Older exports lack it: export again"):
+        WebDatasetPack(str(tmp_path / "mixed")).read(0)
+    about = json.loads((tmp_path / "mixed" / "export.json").read_text())
+    (tmp_path / "mixed" / INDEX).write_text(json.dumps(index))
+    (tmp_path / "mixed" / "export.json").write_text(json.dumps({**about, "layout": "VideoFolder"}))
+    with pytest.raises(ExportError, match="got VideoFolder. Give another folder, or export with --to webdataset"):
+        WebDatasetPack(str(tmp_path / "mixed")).about  # noqa: B018 - read when it is first needed
 
 
 class Mean(lightning.LightningModule):

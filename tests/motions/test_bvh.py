@@ -163,6 +163,16 @@ def test_interval_is_cut_out_in_seconds_and_rates_are_whole(tmp_path, kicking):
 
 
 BODY = {name: theirs for name, theirs in MIXAMO.items() if JOINT[name] < 22}
+
+
+@pytest.mark.parametrize("ending", ["\r\n", "\r"])
+def test_lines_may_end_as_on_any_system(tmp_path, kicking, ending):
+    text = bvh_file(kicking, MIXAMO)
+    wanted, path = load(tmp_path / "a.bvh", text), tmp_path / "b.bvh"
+    path.write_bytes(text.replace("\n", ending).encode())
+    assert torch.equal(BvhMotion().load(record(path)).motion.pose, wanted.motion.pose)
+
+
 DIALECTS = {
     "mixamorigHips": lambda name: name.replace("mixamorig:", "mixamorig"),
     "Character1_Hips": lambda name: name.replace("mixamorig:", "Character1_"),

@@ -1,6 +1,7 @@
 import json
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -16,7 +17,7 @@ from synthaug.motions.fitting.layouts import COCO_WHOLEBODY_133, TOYOTA_13
 from synthaug.motions.toyota_skeleton import ToyotaSkeleton, parse_toyota
 from synthaug.structures import Record
 from synthaug.testing.motions import check_motion_source
-from synthaug.video import write_video
+from synthaug.video import probe, probe_pictures, write_video
 
 VIEW = camera_before(distance=3.4)
 K_TOYOTA = np.array([[531.2, 0, 320], [0, 531.2, 240], [0, 0, 1]])
@@ -362,6 +363,18 @@ def test_keypoints_in_other_units_land_on_the_film(tmp_path, keypoints, layout):
     found = CocoWholebody().load(clip)
     assert off_the_film(found, keypoints) < 8
     assert (found.camera.width, found.camera.height) == (640, 360)
+
+
+def test_keypoints_beside_numbered_pictures_land_on_them(tmp_path, keypoints):
+    clip = film_of(tmp_path / "clip.mp4")
+    (tmp_path / "shots").mkdir()
+    for number in range(1, len(keypoints) + 1):
+        cv2.imwrite(str(tmp_path / "shots" / f"{number:04d}.jpg"), np.zeros((360, 640, 3), np.uint8))
+    for name in ("clip", "shots"):
+        written(tmp_path / f"{name}.json", as_shares(keypoints))
+    probe_pictures(tmp_path / "shots", fps=probe(clip.path).fps)
+    wanted, found = (CocoWholebody().load(one) for one in (clip, replace(clip, path=tmp_path / "shots")))
+    assert found.motion.fps == wanted.motion.fps and off_the_film(found, keypoints) < 8
 
 
 def test_units_that_cannot_be_told_are_refused(tmp_path, keypoints):

@@ -1,6 +1,7 @@
 import json
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -23,7 +24,7 @@ from synthaug.motions.fitting.fit import project
 from synthaug.motions.lhm import Lhm
 from synthaug.structures import Motion, Record
 from synthaug.testing.motions import check_motion_source
-from synthaug.video import write_video
+from synthaug.video import probe_pictures, write_video
 
 VIEW = camera_before()
 PARTS = {"root_pose": "global_orient", "body_pose": "body_pose", "jaw_pose": "jaw_pose", "leye_pose": "leye_pose",
@@ -229,6 +230,21 @@ def test_numbers_count_the_frames_of_the_film(tmp_path, waving, kind):
     assert found.notes["offset"] == pytest.approx(0.0, abs=1e-9)
     # Who took 40 frames a second out of the film says so.
     assert reader(fps=40.0).load(replace(film, start=0.0)).notes["offset"] == pytest.approx(1.5)
+
+
+@pytest.mark.parametrize("kind", READERS)
+def test_numbered_pictures_are_the_film_of_a_motion(tmp_path, waving, kind):
+    write_folder, reader = READERS[kind]
+    short = Motion.from_pose(waving.pose[:12], waving.transl[:12], fps=30.0)
+    write_folder(tmp_path / "motions" / "clip", short, first=60, step=2)
+    film = tmp_path / "films" / "clip"
+    film.mkdir(parents=True)
+    for number in range(100):
+        cv2.imwrite(str(film / f"{number:05d}.jpg"), np.zeros((16, 16, 3), np.uint8))
+    probe_pictures(film, fps=20)
+    found = reader(root=str(tmp_path / "motions")).load(record(film, 3.0, 60.0))
+    assert (found.motion.fps, found.motion.num_frames) == (10.0, 12)
+    assert found.notes["offset"] == pytest.approx(0.0, abs=1e-9)
 
 
 def test_names_with_words_and_zeros_are_frames_too(tmp_path, waving):

@@ -50,6 +50,26 @@ def test_what_comes_of_a_run_decides_which_run_it_is(one, other, same):
     assert same_run(one, other) is same and same_run(other, one) is same
 
 
+def test_a_list_of_what_is_excluded_counts_by_what_it_names(tmp_path):
+    listed, run = tmp_path / "bad.jsonl", tmp_path / "run"
+    config = f"seed: 0\nsynth: {{exclude: {listed}, share: 1}}\n"
+    listed.write_text('{"motion": "wave/1"}\n{"clip": "0123456789abcdef0123456789abcdef"}\n')
+    begin_run(run, config)
+    (run / "metrics.json").write_text('{"mean_class_accuracy": 0.5}')
+    assert find_finished(run, config) == 0.5
+    other = tmp_path / "renamed.jsonl"
+    other.write_text('{"clip": "0123456789abcdef0123456789abcdef"}\n\n{"motion": "wave/1", "note": "no wave"}\n')
+    assert find_finished(run, config.replace("bad.jsonl", "renamed.jsonl")) == 0.5
+    assert find_finished(run, config.replace(str(listed), "null")) is None
+    listed.write_text('{"motion": "wave/2"}\n')
+    assert find_finished(run, config) is None
+    begin_run(run, config)
+    assert (run / EARLIER / "1" / "metrics.json").exists() and not (run / "metrics.json").exists()
+    listed.unlink()
+    with pytest.raises(FileNotFoundError, match=r"Expected synth.exclude to be a list"):
+        begin_run(run, config)
+
+
 def test_nothing_of_another_run_passes_for_this_ones(tmp_path):
     """Cut off before its figures, a run must not show those of whoever was in its folder before."""
     begin_run(tmp_path, "seed: 0\n")

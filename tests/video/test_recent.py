@@ -10,7 +10,7 @@ from torch import Tensor
 
 from synthaug.video import probe, read_frames, write_video
 from synthaug.video import recent as module
-from synthaug.video.probing import VideoInfo
+from synthaug.video.info import VideoInfo
 from synthaug.video.recent import RecentFilms
 
 

@@ -224,6 +224,19 @@ def test_a_damaged_packet_costs_its_own_picture_alone(tmp_path, name, fill):
     assert finding.info == info and finding.notes["lost_pictures"] == 1
 
 
+@pytest.mark.parametrize("file", ["a.mp4", "a.mkv"])
+@pytest.mark.parametrize("codec", ["libx264", "libx265"])
+def test_a_spoiled_packet_that_the_decoder_passes_over_is_counted(tmp_path, file, codec):
+    """Of film of keyframes alone, decoders leave such a picture out without a word."""
+    options = {"libx264": {"g": "1"}, "libx265": {"x265-params": "keyint=1:log-level=none"}}[codec]
+    sound = encode(tmp_path / f"sound_{file}", example_film(60), np.arange(60) / 30, codec=codec, options=options)
+    path = spoil(sound, tmp_path / file, 30)
+    info = probe(path)
+    assert info.num_frames == 59 and info.notes == {"lost_pictures": 1}
+    assert indices_at(info, [29 / 30, 31 / 30]) == [29, 30]
+    assert examine(path).notes == {"lost_pictures": 1}
+
+
 @pytest.mark.parametrize("number", [0, 30, 299], ids=["first", "keyframe", "last"])
 @pytest.mark.parametrize("name", ["h264 in mkv", "h265", "mpeg4 in avi"])
 def test_pictures_that_were_built_on_a_lost_one_are_counted_and_keep_their_times(tmp_path, name, number):

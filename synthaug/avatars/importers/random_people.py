@@ -11,6 +11,7 @@ from synthaug.avatars.importers import Importer
 from synthaug.avatars.importers.exavatar import ExAvatarImporter
 from synthaug.avatars.pack.about import Licence
 from synthaug.avatars.pack.format import Pack
+from synthaug.files import walk_files
 
 LICENCE = Licence(
     name="RANDOM People: not stated; derived from SMPL-X and FLAME (MPI, non-commercial)",
@@ -44,7 +45,8 @@ class RandomPeopleImporter(Importer):
             FileNotFoundError: If there is no checkpoint below the folder.
         """
         latest: dict[str, Path] = {}
-        for path in sorted(source.rglob("snapshot_*.pth"), key=lambda path: (path.parent, _epoch(path))):
+        found = (path for path in walk_files(source) if path.match("snapshot_*.pth"))
+        for path in sorted(found, key=lambda path: (path.parent, _epoch(path))):
             latest[path.parent.name] = path
         if not latest:
             raise FileNotFoundError(

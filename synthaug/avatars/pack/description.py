@@ -6,6 +6,7 @@ from pathlib import Path
 
 from synthaug.avatars.pack.about import Consent, Licence, PackError
 from synthaug.avatars.pack.format import SUFFIX, PackFile, read_header, read_pack
+from synthaug.files import walk_files
 
 
 def find_packs(paths: Sequence[Path]) -> list[Path]:
@@ -14,7 +15,9 @@ def find_packs(paths: Sequence[Path]) -> list[Path]:
     Raises:
         FileNotFoundError: If there is none.
     """
-    packs = [pack for path in paths for pack in (sorted(path.rglob(f"*{SUFFIX}")) if path.is_dir() else [path])]
+    packs = []
+    for path in paths:
+        packs += sorted(one for one in walk_files(path) if one.name.endswith(SUFFIX)) if path.is_dir() else [path]
     if not packs:
         raise FileNotFoundError(f"No avatar pack (*{SUFFIX}) in {', '.join(map(str, paths))}. Check the path.")
     return packs

@@ -18,6 +18,7 @@ from synthaug.backgrounds.picture.lens import find_intrinsics
 from synthaug.backgrounds.picture.spots import PERSON, project_height
 from synthaug.cameras import find_shift
 from synthaug.structures import Camera, Plain, Values
+from synthaug.video import decode_still
 
 SMALL, LARGE = 0.45, 0.9
 """Shares of a frame's height between which a person is tall there, as far as the picture has the pixels."""
@@ -87,13 +88,13 @@ def read_picture(path: Path) -> UInt8[np.ndarray, "rows columns 3"]:
     Raises:
         FileNotFoundError: If it is missing or broken.
     """
-    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    picture = decode_still(path.read_bytes()) if path.is_file() else None
     if picture is None:
         raise FileNotFoundError(
             f"Expected the picture {str(path)!r}, which was there when the run began, got none that can be read. "
             "Bring it back, or sample new recipes."
         )
-    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
+    return picture
 
 
 def read_size(path: Path) -> tuple[int, int]:

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
-from synthaug.video import SUFFIXES, holds_film
+from synthaug.video import PICTURES, SUFFIXES, holds_film, is_series
 
-_PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".exr", ".heic")
+_PICTURES = (*PICTURES, ".exr", ".heic")
 _BESIDE = (
     ".json", ".jsonl", ".csv", ".tsv", ".txt", ".md", ".xml", ".yaml", ".yml", ".npz", ".npy", ".pkl", ".pickle", ".pt",
     ".pth", ".h5", ".hdf5", ".mat", ".parquet", ".skeleton", ".bvh", ".fbx", ".c3d", ".srt", ".vtt", ".eaf", ".wav",
@@ -29,10 +29,12 @@ class FoundFilms:
     Attributes:
         films: Every file with a film's suffix, folder by folder, in sorted order; links that lead nowhere are not.
         faults: Why other things are not read that may well be film, by path relative to the folder that names them.
+        series: Those of `faults` that are folders of numbered pictures, which are film at a rate that somebody states.
     """
 
     films: tuple[Path, ...]
     faults: dict[str, str]
+    series: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,9 +82,15 @@ def search_films(root: Path, *, base: Path | None = None) -> FoundFilms:
             series |= _find_series(folder)
     # Pictures of a film that lies beside them under their folder's name are no film of their own.
     shown = {path.with_suffix("") for path in films}
-    faults |= {path: why for path, why in series.items() if path not in shown}
+    series = {path: why for path, why in series.items() if path not in shown}
+    faults |= series
     faults |= _name_strangers(strange, {path.parent for path in films})
-    return FoundFilms(tuple(films), {path.relative_to(base or root).as_posix(): why for path, why in faults.items()})
+    named = {path: path.relative_to(base or root).as_posix() for path in faults}
+    return FoundFilms(
+        tuple(films),
+        {named[path]: why for path, why in faults.items()},
+        tuple(named[path] for path in series if is_series(path)),
+    )
 
 
 def _without_previews(films: Sequence[Path]) -> list[Path]:

@@ -15,7 +15,7 @@ from synthaug.datasets.indexing.findings import ScanLog
 from synthaug.files import write_atomic
 from synthaug.progress import track
 from synthaug.structures import Plain
-from synthaug.video import FileKey, VideoError, VideoInfo, file_key, probe, remember
+from synthaug.video import FileKey, VideoError, VideoInfo, file_key, probe, probe_series, remember, set_rate
 
 _NAME = "video-index.json"
 _LAYOUT = 2  # version of the file; raised whenever what `probe` finds or how it is written changes
@@ -38,12 +38,15 @@ class VideoIndex:
         self.ignored = 0
         self.scans = None if folder is None else ScanLog(Path(folder), readers())
 
-    def probe_all(self, paths: Sequence[Path], *, title: str) -> tuple[dict[Path, VideoInfo], dict[Path, str]]:
+    def probe_all(
+        self, paths: Sequence[Path], *, title: str, rates: Mapping[Path, float] | None = None
+    ) -> tuple[dict[Path, VideoInfo], dict[Path, str]]:
         """Probe films that the index does not hold, and say how far that is if it takes long.
 
         Args:
             paths: Films, each once.
             title: What the lines or the bar about it say.
+            rates: Numbers a second of those that are folders of numbered pictures, which `probe` then knows too.
 
         Returns:
             What each readable film holds, and the error message of each of the others.
@@ -56,7 +59,6 @@ class VideoIndex:
         faults |= broken
         keys = {path: key for path, key in keys.items() if path not in broken}
         known = {path: stored[key] for path, key in keys.items() if key in stored}
-        remember({keys[path]: info for path, info in known.items()})
         fresh = [path for path in keys if path not in known]
         found: dict[Path, VideoInfo] = {}
         try:
@@ -70,6 +72,10 @@ class VideoIndex:
             if found:
                 self._save({keys[path]: info for path, info in found.items()})
         both = known | found
+        for path, rate in (rates or {}).items():
+            if path in both:
+                both[path] = set_rate(both[path], rate)
+        remember({keys[path]: info for path, info in both.items()})
         return {path: both[path] for path in paths if path in both}, faults
 
     def _load(self) -> dict[FileKey, VideoInfo]:
@@ -135,7 +141,8 @@ def _file_keys(paths: Sequence[Path]) -> tuple[dict[Path, FileKey], dict[Path, s
 
 def _try_probe(path: Path) -> VideoInfo | str:
     try:
-        return probe(path)
+        # The index holds pictures at one a second: a data set states their rate.
+        return probe_series(path) if path.is_dir() else probe(path)
     except VideoError as error:
         return str(error)
 

@@ -26,6 +26,7 @@ from synthaug.video import (
     fill_size,
     frames_in_order,
     probe,
+    probe_series,
     read_frames,
     stamp_of,
     to_picture,
@@ -60,6 +61,9 @@ def examine(path: Path) -> ScanFinding:
     except VideoError as error:
         return ScanFinding((str(path.absolute()), 0, 0), None, str(error))
     try:
+        if path.is_dir():
+            info = probe_series(path)  # which reads every picture; the data set states their rate
+            return ScanFinding(key, info, notes=dict(info.notes))
         return _read_whole(path, key, probe(path))
     except VideoError as error:
         return ScanFinding(key, None, str(error))
@@ -296,7 +300,7 @@ def scan_film(job: ScanJob) -> tuple[ScanFinding, ...]:
     if job.copy is None or not found.film[1]:
         return (found,)
     info = found.info
-    if info is None or min(info.width, info.height) <= job.short_side:
+    if info is None or min(info.width, info.height) <= job.short_side or job.film.is_dir():
         return found, _link_original(job, found)
     try:
         timed = not {_UNTIMED, MENDED} & found.notes.keys()
@@ -308,7 +312,7 @@ def scan_film(job: ScanJob) -> tuple[ScanFinding, ...]:
 
 
 def _link_original(job: ScanJob, found: ScanFinding) -> ScanFinding:
-    """Link to the original in place of a copy: the film is small already, or broken and stays in quarantine."""
+    """Link to the original in place of a copy: small already, numbered pictures, or broken: it stays in quarantine."""
     assert job.copy is not None
     job.copy.unlink(missing_ok=True)
     link(job.film, job.copy)

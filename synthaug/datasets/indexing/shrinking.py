@@ -16,6 +16,7 @@ from synthaug.video import (
     PICTURE_FROM,
     VideoError,
     VideoInfo,
+    fill_size,
     filmed_size,
     frames_in_order,
     indices_at,
@@ -87,6 +88,7 @@ def _encode(source: Path, aside: Path, info: VideoInfo, short_side: int, timed: 
     readable = (frame for frame in frames_in_order(source) if frame is not None)
     frames = itertools.islice(readable, info.num_frames)
     first = next(frames)
+    stored = first.width, first.height
     rate = Fraction(info.fps).limit_denominator(100_000)
     base = first.time_base if timed and first.time_base else _FINE if info.times else 1 / rate
     container_name = _CONTAINERS.get(aside.suffix.lower(), "matroska")
@@ -101,7 +103,7 @@ def _encode(source: Path, aside: Path, info: VideoInfo, short_side: int, timed: 
         context.time_base, context.gop_size, context.thread_count = base, 12, 1
         _tag_colours(stream, first)
         for index, frame in enumerate(itertools.chain([first], frames)):
-            small = _scale_frame(frame, height, width, info.pixel_aspect)
+            small = _scale_frame(frame, (height, width), info, alike=(frame.width, frame.height) == stored)
             small.pts = _ticks_since(frame, first) if timed else _ticks_of(index, info)
             small.time_base = base
             container.mux(stream.encode(small))
@@ -126,9 +128,12 @@ def _tag_colours(stream: VideoStream, first: av.VideoFrame) -> None:
         context.color_trc, context.color_range = first.color_trc, 1  # limited range, as `_scale_frame` converts to
 
 
-def _scale_frame(frame: av.VideoFrame, height: int, width: int, pixel_aspect: float) -> av.VideoFrame:
-    if not is_plain(frame):
-        frame = av.VideoFrame.from_ndarray(to_picture(frame, pixel_aspect=pixel_aspect), format="rgb24")
+def _scale_frame(frame: av.VideoFrame, size: tuple[int, int], info: VideoInfo, *, alike: bool) -> av.VideoFrame:
+    """A frame in the copy's height and width; one that is not stored `alike` fills them as `read_frames` has it do."""
+    if not alike or not is_plain(frame):
+        picture = fill_size(to_picture(frame, pixel_aspect=info.pixel_aspect), (info.height, info.width))
+        frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+    height, width = size
     return frame.reformat(
         width=width, height=height, format="yuv420p", interpolation=Interpolation.AREA, dst_color_range=1
     )

@@ -39,12 +39,13 @@ def summarize_findings(findings: Sequence[ScanFinding]) -> ScanSummary:
 
 def _count_part(findings: Sequence[ScanFinding]) -> Iterator[tuple[str, str]]:
     infos = [finding.info for finding in findings if finding.info]
-    hours = sum(info.duration for info in infos) / 3600
+    timed = [info for info in infos if info.reader != "pictures"]  # a scan knows no rate of numbered pictures
+    hours = sum(info.duration for info in timed) / 3600
     yield "films", f"{len(infos):,} sound, {len(findings) - len(infos):,} broken"
     yield "hours", f"{hours:,.2f} in {sum(info.num_frames for info in infos):,} frames"
     yield "bytes", f"{sum(finding.film[1] for finding in findings) / 1e9:,.3f} GB"
     yield "size", _tally(f"{info.width} x {info.height}" for info in infos)
-    yield "rate", _tally(f"{info.fps:.4g} a second" for info in infos)
+    yield "rate", _tally(f"{info.fps:.4g} a second" for info in timed)
     yield "read by", _tally(info.reader for info in infos)
     shorter = sum(info.cut_short for info in infos)
     yield from (("shorter than announced", f"{shorter:,}"),) if shorter else ()

@@ -17,6 +17,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "camera": ("camera", "view", "setup"),
     "start": ("start", "t0"),
     "end": ("end", "t1"),
+    "fps": ("fps", "frame_rate", "framerate"),
 }
 """Accepted column names; the first that is present counts. Case and spaces do not matter; other columns are ignored."""
 
@@ -36,6 +37,7 @@ class TableRow:
         camera: The camera; empty where the table does not state it.
         start: Seconds into the file.
         end: Seconds into the file; None is the end of the file.
+        fps: Pictures a second, where the file is a folder of numbered pictures; None where the table does not state it.
     """
 
     place: str
@@ -45,6 +47,7 @@ class TableRow:
     camera: str
     start: float = 0.0
     end: float | None = None
+    fps: float | None = None
 
 
 def read_table(path: Path) -> tuple[list[TableRow], dict[str, str]]:
@@ -167,7 +170,17 @@ def _parse_row(place: str, cells: Mapping[str, str]) -> TableRow:
     if start < 0 or (end is not None and end <= start):
         raise ValueError(f"{cells['file']}: the interval {start:g} to {end} s does not run forwards from 0 or later")
     label, subject, camera = (normalize_name(cells.get(name, "")) for name in ("label", "subject", "camera"))
-    return TableRow(place, cells["file"], label, subject, camera, start, end)
+    return TableRow(place, cells["file"], label, subject, camera, start, end, _parse_rate(cells.get("fps", "")))
+
+
+def _parse_rate(text: str) -> float | None:
+    try:
+        rate = float(text) if text else None
+    except ValueError:
+        rate = math.nan
+    if rate is not None and not 0 < rate < math.inf:
+        raise ValueError(f"{text!r} is not a rate of pictures a second")
+    return rate
 
 
 def parse_seconds(text: str) -> float | None:

@@ -16,6 +16,7 @@ from synthaug.datasets.indexing.named_films import (
     OtherClassError,
     UnknownNameError,
 )
+from synthaug.datasets.indexing.roots import find_root
 from synthaug.datasets.ntu.actions import ACTIONS, INCOMPLETE_120
 
 NOVEL = tuple(range(1, 116, 6))
@@ -146,7 +147,7 @@ class Ntu(NamedFilms):
             )
         self._drops = incomplete == "drop"
         self._actions = _choose_actions(actions)
-        folder = Path(root).expanduser().absolute()
+        folder = find_root(root)
         super().__init__(folder, _find_own_films(folder), title="NTU RGB+D", cache=cache)
         if not self._listing.films:
             raise DatasetNotFoundError(_explain_missing(self.root, self._listing))

@@ -16,6 +16,7 @@ from synthaug.datasets.indexing.named_films import (
     OtherClassError,
     UnknownNameError,
 )
+from synthaug.datasets.indexing.roots import find_root
 
 CLASSES = (
     "Cook.Cleandishes", "Cook.Cleanup", "Cook.Cut", "Cook.Stir", "Cook.Usestove", "Cutbread", "Drink.Frombottle",
@@ -159,7 +160,7 @@ class Toyota(NamedFilms):
         self, root: Path | str, *, classes: str | Sequence[str] = "official", cache: Path | str | None = None
     ) -> None:
         self._classes = _choose_own_classes(classes)
-        folder = Path(root).expanduser().absolute()
+        folder = find_root(root)
         super().__init__(folder, _find_own_films(folder), title="Toyota Smarthome", cache=cache)
         if not self._listing.films:
             raise DatasetNotFoundError(_explain_missing(self.root, self._listing))

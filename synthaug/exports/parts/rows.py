@@ -55,10 +55,27 @@ def read_about(root: str) -> Values:
     """
     if not is_address(root):
         return check_whole(Path(root).expanduser())
-    about = json.loads(_read(root, MANIFEST))
+    about = json.loads(read_file(root, MANIFEST))
     if not isinstance(about, dict) or about.get("format") != FORMAT:
         raise ExportError(
             f"Expected an export of format {FORMAT} at {root}, got another. Use the synthaug that made it."
+        )
+    return about
+
+
+def read_layout(root: str, layout: str, option: str) -> Values:
+    """The manifest of an export of one layout; arguments and errors as for `read_about`.
+
+    Args:
+        root: The folder, or its address.
+        layout: Name of the class of the layout.
+        option: What `synthaug export --to` calls it.
+    """
+    about = read_about(root)
+    if about.get("layout") != layout:
+        raise ExportError(
+            f"Expected '{root}' to be an export for {option}, got {about.get('layout')}. Give another folder, or "
+            f"export with --to {option}."
         )
     return about
 
@@ -69,16 +86,30 @@ def read_rows(root: str) -> Rows:
     Raises:
         ExportError: If they cannot be read.
     """
-    return Rows(_read(root, ROWS))
+    return Rows(read_file(root, ROWS))
 
 
-def _read(root: str, name: str) -> bytes:
+def read_file(root: str, name: str, *, start: int = 0, size: int | None = None) -> bytes:
+    """A file of an export, or a part of it, of which no more is fetched.
+
+    Args:
+        root: The folder, or its address.
+        name: Path of the file below it.
+        start: First byte.
+        size: Number of bytes; None reads to the end.
+
+    Raises:
+        ExportError: If it cannot be read, or is shorter.
+    """
     import fsspec
 
     place = root.removeprefix("local:") if is_address(root) else str(Path(root).expanduser())
     try:
-        with fsspec.open(f"{place.rstrip('/')}/{name}", "rb") as file:
-            return bytes(file.read())
+        files, path = fsspec.core.url_to_fs(f"{place.rstrip('/')}/{name}")
+        content = bytes(files.cat_file(path, start=start or None, end=None if size is None else start + size))
+        if size is not None and len(content) < size:
+            raise ValueError(f"it ends {size - len(content)} bytes early")
+        return content
     except (OSError, ValueError, ImportError) as error:
         raise ExportError(
             f"Expected {name} of an export at '{root}', but reading it failed: {error}. Check the address; `synthaug "

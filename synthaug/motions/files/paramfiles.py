@@ -96,7 +96,7 @@ def folder_of(record: Record, inside: str, *, root: Path | None = None) -> Path:
     path = record.path
     beside = [path.parent] if root is None else places_below(root, path)
     named = [find_in_any_form(folder / path.stem) for folder in beside]
-    places = [path] if path.is_dir() or not path.suffix else [*named, path.parent]
+    places = [path] if not is_film(path) and (path.is_dir() or not path.suffix) else [*named, path.parent]
     for place in places:
         if (place / inside).is_dir() or (place.is_dir() and place.name == Path(inside).name):
             return place

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from synthaug.motions.files.recordings import FlawError, read_json
 from synthaug.structures import Plain
-from synthaug.video import SUFFIXES
+from synthaug.video import SUFFIXES, is_series
 
 _TELLING = (".npz", ".json", ".skeleton", ".bvh", *SUFFIXES)
 """Suffixes that determine the format; files with others are recognized by their first bytes."""
@@ -14,8 +14,8 @@ _SUBJECT_FOLDERS = ("smplx_optimized/smplx_params_smoothed", "smplx_params", "ke
 
 
 def is_film(path: Path) -> bool:
-    """Whether a file has a video's suffix."""
-    return path.suffix.lower() in SUFFIXES and not path.is_dir()
+    """Whether a file has a video's suffix, or a folder holds numbered pictures."""
+    return is_series(path) if path.is_dir() else path.suffix.lower() in SUFFIXES
 
 
 def is_film_beside(path: Path, ending: str) -> bool:

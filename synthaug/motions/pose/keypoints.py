@@ -14,7 +14,7 @@ from synthaug.motions.fitting.placement import intrinsics
 from synthaug.motions.fitting.recovery import KeypointTrack, RecoveredMotion, lift
 from synthaug.motions.pose.following import Detection, PersonTrack, follow
 from synthaug.structures import Camera, Record, Reference
-from synthaug.video import SUFFIXES, filmed_size, probe
+from synthaug.video import SUFFIXES, filmed_size, is_series, probe
 
 _LEAST_SPAN = 4.0
 """Pixels: the longer side of the smallest person whose pose can be told at all."""
@@ -72,7 +72,7 @@ def film_format(record: Record, *, fps: float | None, size: tuple[int, int] | No
         FlawError: If the film is missing and a value is not given.
         VideoError: If the film exists but cannot be read.
     """
-    if record.path.suffix.lower() in SUFFIXES and record.path.exists():
+    if (record.path.suffix.lower() in SUFFIXES and record.path.exists()) or is_series(record.path):
         info = probe(record.path)
         height, width = filmed_size(record.path, info)
         stretch = (info.width * height) / (info.height * width)

@@ -1,0 +1,203 @@
+"""Make an avatar of one person out of films of them: what `synthaug avatar create` does for each."""
+
+import logging
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from synthaug.avatars.pack.about import About
+    from synthaug.creation import Feature
+    from synthaug.creation.creating import Created
+    from synthaug.structures import Record, Reference
+
+logger = logging.getLogger(__name__)
+USES = ("training", "display", "redistribution")
+"""What somebody can agree to; see `Consent`."""
+
+
+@dataclass(frozen=True)
+class Making:
+    """How avatars are made: the options of the command.
+
+    Attributes:
+        frames: Frames that are used.
+        side: Side of the pictures learnt from, pixels.
+        gaussians: Of the finest level.
+        levels: Whether levels of detail are added.
+        fps: Numbers a second of films that are folders of numbered pictures.
+    """
+
+    frames: int = 320
+    side: int = 256
+    gaussians: int = 16_000
+    levels: bool = True
+    fps: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 16 <= self.frames or not 64 <= self.side <= 512:
+            raise ValueError(
+                f"Expected --frames of 16 or more and --side of 64 to 512, got {self.frames} and {self.side}. Leave "
+                "them out for 320 frames of 256 pixels."
+            )
+
+
+def make_avatar(
+    paths: "Sequence[Path]", about: "About", out: Path, *, making: Making, masks: Path | None = None
+) -> tuple[list[str], str]:
+    """Make an avatar out of films of one person, and write its pack and a picture of it.
+
+    Args:
+        paths: The films.
+        about: Who it is, and what they agreed to.
+        out: The pack.
+        making: How.
+        masks: Folder of silhouettes; None has the network find them.
+
+    Returns:
+        What the films lack, and what was made, in words.
+
+    Raises:
+        ValueError: If a film cannot be read, or shows nobody well enough.
+    """
+    from synthaug.avatars.pack.format import SUFFIX, write_pack
+    from synthaug.cli.avatar_import import finish_pack
+    from synthaug.creation.creating import Plan, create_person
+    from synthaug.creation.cutting import Choice, cut_films
+    from synthaug.creation.rendering import splat_frame
+
+    films = [find_person(path, making.fps) for path in paths]
+    cutouts = cut_films(films, Choice(making.frames, making.side))
+    started, kept = time.perf_counter(), out.with_name(f".{out.name.removesuffix(SUFFIX)}.learning.safetensors")
+    created = create_person(cutouts, choose_features(masks), splat_frame, plan=Plan(making.gaussians), keep=kept)
+    pack = finish_pack(created.pack(about), papers=None, levels=making.levels)
+    sheet = write_sheet(out, created)
+    write_pack(out, pack)
+    kept.unlink(missing_ok=True)
+    held, minutes = created.heldout, (time.perf_counter() - started) / 60
+    return judge_film(created), (
+        f"{out}: {len(pack.levels[0].means):,} Gaussians out of {len(cutouts)} frames in {minutes:.1f} min. Held-out "
+        f"frames: {held.psnr:.1f} dB, {held.psnr_refitted:.1f} dB with their poses refitted, overlap of "
+        f"silhouettes {held.overlap:.3f}. Look at {sheet}."
+    )
+
+
+def name_person(
+    films: "Sequence[Path]", name: str, *, papers: Path | None = None, likeness: str = "", agreed: str | None = None
+) -> "About":
+    """Who somebody is and what they agreed to, by their papers, or else by name and uses.
+
+    Raises:
+        ValueError: If the papers or the uses are none.
+    """
+    from importlib.metadata import version
+
+    from synthaug.avatars.pack.about import About, Consent, Provenance
+    from synthaug.avatars.pack.papers import apply_papers
+
+    names = ", ".join(path.name for path in films)
+    about = About(name, Provenance("film", names, digest_films(films), f"synthaug {version('synthaug')}"))
+    if papers is not None:
+        return apply_papers(about, papers)
+    uses = [] if agreed in (None, "none") else str(agreed).split(",")
+    if not set(uses) <= set(USES):
+        raise ValueError(
+            f"Expected --agreed to be none, or some of {','.join(USES)}, got {agreed!r}. Separate uses by "
+            "commas, without blanks."
+        )
+    consent = Consent(training="training" in uses, display="display" in uses, redistribution="redistribution" in uses)
+    return replace(about, subject=likeness, consent=consent)
+
+
+def digest_films(films: "Sequence[Path]") -> str:
+    """A digest of the content of films; of one film that is a file, that of the file."""
+    from synthaug.avatars.importers.files.checkpoints import content_digest
+    from synthaug.files import digest_of
+    from synthaug.video import find_series
+
+    parts = [
+        digest_of(*map(content_digest, find_series(film).files)) if film.is_dir() else content_digest(film)
+        for film in films
+    ]
+    return parts[0] if len(parts) == 1 else digest_of(*parts)
+
+
+def find_person(path: Path, fps: float | None = None) -> "tuple[Record, Reference]":
+    """The film as one record, and the motion of the person in it.
+
+    Args:
+        path: The film.
+        fps: Its rate, where it is a folder of numbered pictures.
+
+    Raises:
+        CreationError: If it shows several people or none.
+    """
+    from synthaug.creation import CreationError
+    from synthaug.motions import UnusableClipError
+    from synthaug.motions.video import VideoMotion
+    from synthaug.structures import Record
+    from synthaug.video import probe, probe_pictures
+
+    info = probe(path) if fps is None or not path.is_dir() else probe_pictures(path, fps=fps)
+    record = Record(path.stem, path, 0, "", "", 0.0, info.duration)
+    try:
+        reference = VideoMotion().load(record)
+    except UnusableClipError as error:
+        raise CreationError(f"'{path.name}' shows nobody well enough for an avatar. {error}") from error
+    people = round(reference.notes.get("people", 1.0))
+    if people > 1:
+        logger.warning(
+            "'%s' shows %d people; the one who moves most is taken. Cut the film to one person if it is another.",
+            path.name, people,
+        )  # fmt: skip
+    return record, reference
+
+
+def choose_features(masks: Path | None) -> "list[Feature]":
+    """What says where the person is: a folder of masks if one is given, else the network."""
+    from synthaug.creation.features.masks import MaskFolder
+    from synthaug.creation.features.silhouettes import Silhouettes
+
+    return [Silhouettes()] if masks is None else [MaskFolder(masks)]
+
+
+def judge_film(created: "Created") -> list[str]:
+    """What the film lacks, in words."""
+    names = ("front", "right side", "back", "left side")
+    missing = [name for name, share in zip(names, created.views, strict=True) if share < 0.02]
+    cautions = []
+    if missing:
+        cautions.append(
+            f"the film never shows the person's {' and '.join(missing)}: these were coloured from what lies nearest. "
+            "Film the person turning around once."
+        )
+    seen = float(created.seen.float().mean())
+    if seen < 0.6:
+        cautions.append(f"the film shows {seen:.0%} of the surface. Film arms away from the body, and all sides.")
+    if created.heldout.psnr_refitted < 22:
+        cautions.append(
+            f"held-out frames are met by {created.heldout.psnr_refitted:.1f} dB; 22 or more look alike. Film sharper, "
+            "slower, and before a background of another colour."
+        )
+    return cautions
+
+
+def write_sheet(out: Path, created: "Created") -> Path:
+    """Held-out frames beside the avatar in them; returns the file."""
+    from synthaug.avatars.pack.format import SUFFIX
+    from synthaug.files import write_atomic
+    from synthaug.runs.sheets import SheetRow, Strip, encode_png, paint_sheet
+
+    name = out.name.removesuffix(SUFFIX)
+    film, ours, free = created.heldout.pictures
+    rows = [
+        SheetRow("held-out frames", (Strip("film", film),)),
+        SheetRow("the avatar, poses of the film", (Strip("", free),)),
+        SheetRow("the avatar, poses refitted", (Strip("", ours),)),
+    ]
+    path = out.with_name(f"{name}.png")
+    write_atomic(path, encode_png(paint_sheet(rows, title=name, frames=min(6, len(film)), side=192)))
+    return path

@@ -1,0 +1,111 @@
+"""`synthaug avatar create` of a folder of people: each once, and nobody without a word of theirs."""
+
+import json
+import pickle
+
+import pytest
+import torch
+from fakes import square
+
+from synthaug.avatars.anny import AnnyPerson
+from synthaug.avatars.pack.about import About, Provenance
+from synthaug.avatars.pack.format import SUFFIX, Pack, read_header, with_about, write_pack
+from synthaug.avatars.pack.rig import AvatarRig
+from synthaug.cli.avatar_making import Making
+from synthaug.cli.avatar_people import CreatePeople
+from synthaug.cli.main import main
+from synthaug.structures import Motion
+from synthaug.video import write_video
+
+
+@pytest.fixture(scope="module")
+def pack():
+    person = AnnyPerson("studio", 7, gaussians=2500)
+    rest = person.pose(Motion.from_pose(torch.zeros(1, 55, 3), torch.zeros(1, 3), fps=1.0))
+    return Pack(About("x", Provenance("film")), AvatarRig(person.skeleton.joints, torch.zeros(55, 3)), (rest,))
+
+
+@pytest.fixture
+def made(pack, monkeypatch):
+    """Names of the people who were made; making them takes no network here, and fails for those who are `bad`."""
+    names = []
+
+    def make_avatar(paths, about, out, *, making, masks=None):
+        names.append(about.name)
+        if about.name == "bad":
+            raise ValueError("Expected somebody, got nobody. Film them.")
+        write_pack(out, with_about(pack, about))
+        return ["too dark"], f"{out}: made of {len(paths)}"
+
+    monkeypatch.setattr("synthaug.cli.avatar_people.make_avatar", make_avatar)
+    return names
+
+
+@pytest.fixture
+def people(tmp_path):
+    for person, takes in (("anna", 2), ("bob", 1)):
+        for take in range(takes):
+            path = tmp_path / "people" / person / f"{take}.mp4"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_video(path, square(takes, take, 4), fps=10.0)
+    return tmp_path / "people"
+
+
+def test_everybody_is_made_once_with_their_own_papers(people, made, tmp_path, capsys):
+    licence = {"name": "CC-BY-4.0", "terms": "Name Anna.", "source": "the contract"}
+    (people / "anna" / "papers.json").write_text(json.dumps({"subject": "s7", "licence": licence}))
+    command = ["avatar", "create", str(people), "--out", str(tmp_path / "packs"), "--agreed", "training"]
+    assert main(command) == 0 and made == ["anna", "bob"]
+    assert "anna: " in (said := capsys.readouterr().out) and "made of 2 Note: too dark" in said
+    anna, bob = (read_header(tmp_path / "packs" / f"{name}{SUFFIX}").about for name in ("anna", "bob"))
+    assert (anna.subject, anna.licence.name) == ("s7", "CC-BY-4.0")
+    assert bob.subject == "bob" and bob.consent.training and not bob.consent.display
+    assert main(command) == 0 and made == ["anna", "bob"]
+    write_video(people / "bob" / "0.mp4", square(1, 7, 6), fps=10.0)  # other film
+    assert main(command) == 0 and made == ["anna", "bob", "bob"]
+
+
+def test_whoever_cannot_be_made_stops_nobody(people, made, tmp_path, capsys):
+    (people / "anna").rename(people / "bad")
+    command = ["avatar", "create", str(people), "--out", str(tmp_path / "packs"), "--agreed", "none"]
+    assert main(command) == 1 and made == ["bad", "bob"]
+    assert "bad: Expected somebody, got nobody. Film them." in capsys.readouterr().err
+    assert main(command) == 1 and made == ["bad", "bob", "bad"]
+
+
+def test_another_process_is_given_the_same_job(people, tmp_path):
+    job = CreatePeople(people, tmp_path / "packs", Making(frames=40, fps=25.0), "none")
+    assert pickle.loads(pickle.dumps(job)) == job and job.list_missing() == ["anna", "bob"]
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ([], r"papers.json' to say what anna agreed to, got no such file"),
+        (["--agreed", "none", "--likeness", "x"], r"Expected no --likeness for a folder of people, got 'x'"),
+        (["--agreed", "none", "--frames", "3"], r"Expected --frames of 16 or more"),
+        (["--agreed", "none", "--machines", "2"], r"Expected --machines with --engine slurm alone"),
+    ],
+)
+def test_what_is_missing_is_told_before_anything_is_made(people, made, words, reason, tmp_path, capsys):
+    assert main(["avatar", "create", str(people), "--out", str(tmp_path / "packs"), *words]) == 2
+    assert reason.replace("\\", "") in capsys.readouterr().err and not made
+
+
+def test_an_engine_makes_no_single_person(people, tmp_path, capsys):
+    film = people / "bob" / "0.mp4"
+    words = ["avatar", "create", str(film), "--out", str(tmp_path / "bob"), "--engine", "ray"]
+    assert main(words) == 2 and "Expected a folder with a folder of films for each person" in capsys.readouterr().err
+
+
+def test_folders_of_numbered_pictures_are_films_of_a_person(people, made, tmp_path):
+    import cv2
+    import numpy as np
+
+    (people / "eva" / "shots").mkdir(parents=True)
+    for number in range(4):
+        cv2.imwrite(str(people / "eva" / "shots" / f"{number:03d}.png"), np.full((8, 8, 3), number, np.uint8))
+    command = ["avatar", "create", str(people), "--out", str(tmp_path / "packs"), "--agreed", "none"]
+    assert main(command) == 2 and not made
+    assert main([*command, "--fps", "25"]) == 0 and made == ["anna", "bob", "eva"]
+    assert main([*command, "--fps", "25"]) == 0 and made == ["anna", "bob", "eva"]
