@@ -98,6 +98,20 @@ def test_motions_of_copied_films_are_not_extracted_again(records, tmp_path, link
     assert source.loads == len(records) + 1
 
 
+def test_films_that_are_not_here_yet_are_not_taken_for_equal(records, tmp_path):
+    """Those of an object store: of the right size, and empty."""
+    cache, path = tmp_path / "kept", records[0].path
+    size = path.stat().st_size
+    for changed in (1, 2):
+        path.unlink()
+        with path.open("wb") as hollow:
+            hollow.truncate(size)
+        os.utime(path, ns=(changed, changed))
+        assert path.stat().st_blocks == 0
+        gather(records[:1], Waves(), cache=cache)
+    assert len({kept.stat().st_ino for kept in cache.rglob("*.npz")}) == 2
+
+
 def refuse_links(old, new):
     raise PermissionError(1, "Operation not permitted")
 
