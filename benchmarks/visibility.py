@@ -5,7 +5,7 @@ is shown if it lies in the picture and its own person is seen there, within a pi
 
 - `shown`: share of clips whose acting person shows `synth.min_shown` of 22 joints over the clip, and
   `synth.min_shown_half_second` in any half second;
-- `classes_without`: classes without a synthetic clip;
+- `classes_without`: classes of which there is film and no synthetic clip;
 - `floating`: share of clips on plates whose lowest point is off the floor by more than 5 % of the person's height where
   the film's person is on the ground; jumps may leave it;
 - `sharpness_ratio`, `people_sharpness_ratio`, `noise_ratio`: medians of synthetic to filmed, see `benchmarks.likeness`;
@@ -106,11 +106,12 @@ def main() -> None:
     print(f"Share of joints shown: {sum(found.visible) / max(len(found.visible), 1):.3f}")
     likeness = measure_likeness(synthesizer)
     present = {synthesizer.label(index) for index in range(count)}
+    filmed = {record.label for record in data.split.train}
     print(
         json.dumps(
             {
                 "shown": _share(found.shown),
-                "classes_without": [name for label, name in enumerate(data.class_names) if label not in present],
+                "classes_without": [data.class_names[label] for label in sorted(filmed - present)],
                 "floating": _share(found.floating),
                 **likeness,
                 "plates": _share([share is not None for share in filled]),

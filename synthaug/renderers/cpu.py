@@ -273,8 +273,8 @@ def _prepare_rigid(person: Gaussians) -> Rest:
     weights = np.zeros((blocks, SLOTS, LANES), np.float32)
     shape = (person.means, person.quats, person.scales, person.opacities, person.colors, person.weights)
     normals = torch.zeros_like(person.means) if person.normals is None else person.normals
-    arrays = (np.ascontiguousarray(part.numpy(force=True), np.float32) for part in (*shape, normals))
-    fill_rigid(*arrays, floats, colors, weights)
+    arrays = tuple(np.ascontiguousarray(part.numpy(force=True), np.float32) for part in (*shape, normals))
+    fill_rigid(arrays, (floats, colors, weights))
     labels = np.zeros(blocks * LANES, np.float32)
     labels[:count] = 1.0
     return Rest(

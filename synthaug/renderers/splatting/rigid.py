@@ -5,17 +5,22 @@ from typing import no_type_check
 
 import numba
 
-LANES = 16
-"""As in `kernels`."""
+from synthaug.renderers.splatting.kernels import LANES
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
-def fill_rigid(means, quats, scales, opacities, colors, weights, normals, floats, planes, shares):  # noqa: PLR0913
+def fill_rigid(gaussians, out):
     """Fill [block, column, lane] arrays: mean, covariance, opacity and normal; colour; weight on the one joint.
 
-    Lanes without a Gaussian are zeros in `floats`; the other arrays have to be zeros before.
+    Lanes without a Gaussian are zeros in the first; the other arrays have to be zeros before.
+
+    Args:
+        gaussians: Means, quaternions, scales, opacities, colours, weights and normals, as in `Gaussians`.
+        out: The three arrays.
     """
+    means, quats, scales, opacities, colors, weights, normals = gaussians
+    floats, planes, shares = out
     count = len(means)
     for i in range(len(floats) * LANES):
         block, lane = i // LANES, i % LANES
