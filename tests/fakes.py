@@ -205,3 +205,15 @@ def plan(**changes):
 
 def generator(seed=0):
     return np.random.default_rng(seed)
+
+
+def small_pack(name, source):
+    """The pack of a small procedural person at rest, with this name and source of its papers."""
+    from synthaug.avatars.anny import AnnyPerson
+    from synthaug.avatars.pack.about import About, Provenance
+    from synthaug.avatars.pack.format import Pack
+    from synthaug.avatars.pack.rig import AvatarRig
+
+    person = AnnyPerson("studio", 7, gaussians=2500)
+    rest = person.pose(Motion.from_pose(torch.zeros(1, 55, 3), torch.zeros(1, 3), fps=1.0))
+    return Pack(About(name, Provenance(source)), AvatarRig(person.skeleton.joints, torch.zeros(55, 3)), (rest,))

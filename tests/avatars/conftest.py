@@ -1,13 +1,9 @@
 import numpy as np
 import pytest
-import torch
+from fakes import small_pack
 
-from synthaug.avatars.anny import AnnyPerson
-from synthaug.avatars.pack.about import About, Provenance
-from synthaug.avatars.pack.format import SUFFIX, Pack, write_pack
-from synthaug.avatars.pack.rig import AvatarRig
+from synthaug.avatars.pack.format import SUFFIX, write_pack
 from synthaug.avatars.pack.splats import Splats
-from synthaug.structures import Motion
 from synthaug.testing.exavatar import write_checkpoint
 
 
@@ -32,9 +28,7 @@ def random_splats(count, *, coefficients=0, seed=0):
 
 @pytest.fixture(scope="module")
 def pack():
-    person = AnnyPerson("studio", 7, gaussians=2500)
-    rest = person.pose(Motion.from_pose(torch.zeros(1, 55, 3), torch.zeros(1, 3), fps=1.0))
-    return Pack(About("anna", Provenance("anny")), AvatarRig(person.skeleton.joints, torch.zeros(55, 3)), (rest,))
+    return small_pack("anna", "anny")
 
 
 @pytest.fixture

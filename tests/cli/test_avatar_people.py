@@ -4,25 +4,18 @@ import json
 import pickle
 
 import pytest
-import torch
-from fakes import square
+from fakes import small_pack, square
 
-from synthaug.avatars.anny import AnnyPerson
-from synthaug.avatars.pack.about import About, Provenance
-from synthaug.avatars.pack.format import SUFFIX, Pack, read_header, with_about, write_pack
-from synthaug.avatars.pack.rig import AvatarRig
+from synthaug.avatars.pack.format import SUFFIX, read_header, with_about, write_pack
 from synthaug.cli.avatar_making import Making
 from synthaug.cli.avatar_people import CreatePeople
 from synthaug.cli.main import main
-from synthaug.structures import Motion
 from synthaug.video import write_video
 
 
 @pytest.fixture(scope="module")
 def pack():
-    person = AnnyPerson("studio", 7, gaussians=2500)
-    rest = person.pose(Motion.from_pose(torch.zeros(1, 55, 3), torch.zeros(1, 3), fps=1.0))
-    return Pack(About("x", Provenance("film")), AvatarRig(person.skeleton.joints, torch.zeros(55, 3)), (rest,))
+    return small_pack("x", "film")
 
 
 @pytest.fixture
