@@ -14,6 +14,7 @@ def cluster():
     """A Ray cluster of two nodes, of one core each."""
     pytest.importorskip("ray", reason="Ray (the extra ray) is not installed")
     os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
+    os.environ["RAY_worker_niceness"] = "0"  # Ray's 15 gives its workers nothing beside the other processes that test
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 100 * 2**20})
