@@ -49,6 +49,8 @@ CURVE = {
     "4,000 steps": ("trainer.max_steps=4000", "trainer.val_check_interval=4000"),
 }
 """Other amounts than the study's 80 clips a class and 1,500 steps."""
+_SUBFOLDER = "${hydra:runtime.choices.arm}_fold${protocol.fold}_seed${seed}"
+"""Of a run. By what it is, not by its number: with other seeds or arms later on, each keeps its own."""
 ROOT = Path(__file__).resolve().parents[1]
 ByFold = Mapping[str, Sequence[float]]
 """Accuracies of the seeds of each fold."""
@@ -140,7 +142,7 @@ def sweep(chosen: argparse.Namespace, folder: Path, words: Sequence[str]) -> Non
     every = [
         "experiment=film", "dataset=folder", "protocol=people_folds", f"dataset.root='{chosen.root}'",
         f"dataset.csv={chosen.csv or 'null'}", f"seed={chosen.seeds}", f"hydra.sweep.dir={folder}",
-        "trainer.enable_progress_bar=false", *words, *chosen.overrides,
+        f"hydra.sweep.subdir={_SUBFOLDER}", "trainer.enable_progress_bar=false", *words, *chosen.overrides,
     ]  # fmt: skip
     if _has_joblib():
         # On two cores, two runs of one thread each finish sooner than one after the other.
