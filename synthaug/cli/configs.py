@@ -7,7 +7,7 @@ that it needs, so that a command that needs none starts at once.
 import contextlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from synthaug.datasets import ActionDataset
     from synthaug.motions import MotionSource
     from synthaug.renderers import Renderer
+    from synthaug.runs.convergence import Doubling
     from synthaug.runs.probing import LinearProbe
     from synthaug.training.module import Training
 
@@ -229,14 +230,22 @@ def build_data(config: "DictConfig") -> "SynthAugDataModule":
     return SynthAugDataModule(parts.pop("dataset"), parts.pop("protocol"), **parts, seed=config.seed)
 
 
-def prepare_data(config: "DictConfig") -> "SynthAugDataModule":
-    """The data module that a configuration describes, ready to give training clips. Says first what it will do."""
+def prepare_data(config: "DictConfig", left_out: Collection[str] = ()) -> "SynthAugDataModule":
+    """The data module that a configuration describes, ready to give training clips. Says first what it will do.
+
+    Args:
+        config: Composed, or loaded from a run.
+        left_out: Keys of training clips that the validation shows instead, with nobody tested; none changes nothing.
+    """
+    from synthaug.datasets.protocols import LeftOut
     from synthaug.progress import say
 
     _refuse_gaps(config, *DATA_PARTS)
     name, root = config.dataset._target_.rpartition(".")[2], config.dataset.get("root")
     say(f"Preparing films, motions and people of {name}{'' if root is None else f' in {root}'}.")
     data = build_data(config)
+    if left_out:
+        data.protocol = LeftOut(data.protocol, left_out)
     data.prepare_data()
     data.setup("fit")
     return data
@@ -260,6 +269,26 @@ def build_stations(config: "DictConfig") -> "tuple[MotionSource, AvatarPool, Ren
     return tuple(instantiate(config.synth[name], _convert_="all") for name in ("motion", "avatar", "renderer"))
 
 
+def build_convergence(config: "DictConfig") -> "Doubling | None":
+    """How the number of steps is chosen; None if `trainer.max_steps` is that number.
+
+    Raises:
+        ValueError: If there are no steps to choose.
+    """
+    from hydra.utils import instantiate
+
+    if config.get("convergence") is None:
+        return None
+    _refuse_foreign_targets(config, "convergence")
+    if config.get("probe") is not None or config.trainer.max_steps < 1:
+        raise ValueError(
+            f"Expected steps to choose below trainer.max_steps, got trainer.max_steps={config.trainer.max_steps}"
+            f"{' and probe=exact, which takes none' if config.get('probe') is not None else ''}. Leave convergence "
+            "out, or set trainer.max_steps to the most steps that a run may take."
+        )
+    return instantiate(config.convergence, _convert_="all")
+
+
 @dataclass(frozen=True)
 class RunParts:
     """What a configuration builds for a run: data, training module, Lightning's Trainer, and the probe in its place."""
@@ -270,12 +299,13 @@ class RunParts:
     probe: "LinearProbe | None"
 
 
-def build_run(config: "DictConfig", folder: Path) -> RunParts:
+def build_run(config: "DictConfig", folder: Path, data: "SynthAugDataModule | None" = None) -> RunParts:
     """Prepare the data, then build the recognizer for its classes, with weights that the seed alone decides.
 
     Args:
         config: Composed, or loaded from a run.
         folder: Where checkpoints and logs go.
+        data: Data that is ready; None prepares what the configuration describes.
     """
     import sys
 
@@ -289,7 +319,7 @@ def build_run(config: "DictConfig", folder: Path) -> RunParts:
 
     _refuse_foreign_targets(config, "recognizer", "training", "trainer", "probe")
     silence_tips()
-    data = prepare_data(config)
+    data = prepare_data(config) if data is None else data
     torch.manual_seed(config.seed)
     recognizer = instantiate(config.recognizer, num_classes=data.num_classes, _convert_="all")
     loops.compile_forward(recognizer, config.get("compile"))

@@ -3,12 +3,14 @@
 import argparse
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from synthaug.cli.configs import RunParts
+    from synthaug.runs.convergence import Trials
     from synthaug.structures import Plain
     from synthaug.training.loops import FitResult
 
@@ -96,13 +98,48 @@ def _fit(config: "DictConfig", run: "RunParts", folder: Path) -> "tuple[FitResul
             f"Expected no checkpoint for probe=exact, which takes no steps, got ckpt_path={config.ckpt_path}. Set "
             "recognizer.weights to what its backbone starts from."
         )
-    loops.check_alone(run.trainer)
+    loops.check_alone(run.trainer, "probe=exact, which fits to all clips at once")
     found = fit_probe(run.probe, run.training, run.data, device=run.trainer.strategy.root_device)
     checkpoint = loops.leave_checkpoint(run.trainer, run.training, folder)
     facts: dict[str, Plain] = {
         "decay": found.decay, "grade": found.grade, "filmed_exposure": found.filmed_exposure,
     }  # fmt: skip
     return loops.FitResult(0, 0, 1, found.seconds, checkpoint), facts
+
+
+def _find_steps(config: "DictConfig", folder: Path) -> "Trials | None":
+    """How many steps training takes, as training people who are left out tell; None leaves trainer.max_steps."""
+    from synthaug.cli.configs import build_convergence, build_run, prepare_data
+    from synthaug.runs.convergence import choose_steps, list_groups
+    from synthaug.runs.probing import group_records
+    from synthaug.training import loops
+
+    doubling = build_convergence(config)
+    if doubling is None:
+        return None
+    data = prepare_data(config)
+    group_of = group_records(data.split.train)
+
+    def measure(steps: int, group: str | None) -> float:
+        held = [key for key, one in group_of.items() if one == group]
+        with TemporaryDirectory(prefix="synthaug-convergence-") as away:
+            run = build_run(_with_steps(config, steps), Path(away), prepare_data(config, held))
+            loops.check_alone(run.trainer, "convergence, whose trials are run one after the other")
+            return loops.fit_and_validate(run.trainer, run.training, run.data)
+
+    groups = list_groups(doubling, data.split.train, data.split.val)
+    return choose_steps(doubling, config.trainer.max_steps, groups, measure, kept=folder / "convergence.json")
+
+
+def _with_steps(config: "DictConfig", steps: int) -> "DictConfig":
+    """The same with this many steps, and one validation at their end."""
+    from omegaconf import open_dict
+
+    changed = config.copy()
+    with open_dict(changed):
+        changed.trainer.max_steps = steps
+        changed.trainer.val_check_interval = steps * changed.trainer.get("accumulate_grad_batches", 1)
+    return changed
 
 
 def _train_and_test(config: "DictConfig", folder: Path) -> float:
@@ -120,7 +157,8 @@ def _train_and_test(config: "DictConfig", folder: Path) -> float:
     if (accuracy := find_finished(folder, resolved)) is not None:
         return accuracy
     begin_run(folder, resolved)
-    run = build_run(config, folder)
+    trials = _find_steps(config, folder)
+    run = build_run(config if trials is None else _with_steps(config, trials.steps), folder)
     loops.check_launch(run.trainer, sweeping=HydraConfig.get().mode == RunMode.MULTIRUN)
     loops.check_processes(run.trainer, val=len(run.data.split.val), test=len(run.data.split.test))
     if run.trainer.is_global_zero:
@@ -130,6 +168,7 @@ def _train_and_test(config: "DictConfig", folder: Path) -> float:
     if not run.trainer.is_global_zero:  # one of several processes writes
         return float("nan")
     facts = {**asdict(fitted), **probed, "seed": config.seed, "overrides": list(HydraConfig.get().overrides.task)}
+    facts["convergence"] = None if trials is None else asdict(trials)
     facts["seconds_in_all"] = round(time.perf_counter() - start, 1)
     scores = leave_after(run.data, predictions, folder, facts)
     leave_weights(run.data, fitted.checkpoint, folder)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from synthaug.reports.reading import Run
-from synthaug.reports.results import Comparison, Results, fact
+from synthaug.reports.results import Comparison, Results, allowed_steps, fact
 from synthaug.reports.studies import Study, StudyArm
 from synthaug.structures import Plain
 
@@ -154,12 +154,12 @@ def _seeds(found: Results) -> Iterator[Caution]:
 
 
 def _unequal_steps(found: Results) -> Iterator[Caution]:
-    unlike = [one for one in found.comparisons if _unlike(one, lambda run: fact(run, "steps"))]
+    unlike = [one for one in found.comparisons if _unlike(one, allowed_steps)]
     if unlike:
         yield Caution(
             "Unequal training",
-            f"{_compared(found, unlike)}: arm and control took different numbers of optimizer steps. The difference "
-            "may partly come from that.",
+            f"{_compared(found, unlike)}: arm and control took different numbers of optimizer steps, or chose them "
+            "under different bounds. The difference may partly come from that.",
             grave=True,
         )
 

@@ -118,6 +118,14 @@ def fact(run: Run, name: str) -> float | None:
     return _float(run.metrics.get(name))
 
 
+def allowed_steps(run: Run) -> str | None:
+    """What was given equally to arms that were trained fairly: the steps, or the bound below which they were chosen."""
+    chosen, steps = run.metrics.get("convergence"), fact(run, "steps")
+    if isinstance(chosen, dict):
+        return f"those of convergence, at most {chosen.get('bound')}"
+    return None if steps is None else f"{steps:g}"
+
+
 def class_share(run: Run, name: str) -> float | None:
     """The share of a class's clips that a run recognised; None where it tested none."""
     per_class = run.metrics.get("per_class")

@@ -57,8 +57,13 @@ class Table:
 
 
 def arms_table(found: Results) -> Table:
-    """Every arm's accuracies, with their intervals over seeds or folds."""
-    return _measures_table(found, SHARES)
+    """Every arm's accuracies, with their intervals over seeds or folds, and the steps if each run chose its own."""
+    table = _measures_table(found, SHARES)
+    if not any(run.metrics.get("convergence") for run in found.study.runs):
+        return table
+    steps = [_range(result.arm.every_run, "steps") for result in found.arms]
+    rows = tuple((*row, cell) for row, cell in zip(table.rows, steps, strict=True))
+    return Table((*table.columns, "steps"), rows, table.words, table.groups)
 
 
 def calibration_table(found: Results) -> Table:

@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 LEFT = (
     "config.yaml", "metrics.json", "predictions.json", "failure.txt", "recipes.jsonl", "motions.json", "leakage.json",
     "contact_sheet.png", "best.ckpt", "last.ckpt", "resume.ckpt", "best.safetensors", "logs", "evaluation",
-    "episodes.json", "gallery", "exclude.jsonl",
+    "episodes.json", "gallery", "exclude.jsonl", "convergence.json",
 )  # fmt: skip
 """All that a run leaves. Nothing else in its folder is touched: it may be somebody's working folder."""
 _EXCLUDED = "exclude.jsonl"

@@ -118,7 +118,7 @@ def fit_probe(probe: LinearProbe, training: Training, data: SynthAugDataModule, 
 def _collect_parts(probe: LinearProbe, training: Training, data: SynthAugDataModule, store: FeatureStore) -> list[Part]:
     """What the classifier learns from: views of the film, and synthetic clips."""
     clips, ratio = data.training_clips(), data.mixture.ratio
-    group = _group_records(data.split.train)
+    group = group_records(data.split.train)
     filmed = [SampleIndex(view, place) for view in range(probe.views) for place in range(clips.num_filmed)]
     made = [SampleIndex(0, clips.num_filmed + place) for place in range(clips.num_synthetic)]
     weight = training.synthetic_weight
@@ -149,7 +149,7 @@ def _choose(
     records = data.split.val if validated else data.split.train
     filmed = data.training_clips().filmed
     held = HeldOutClips(type(filmed)(tuple(records), filmed.clip, filmed.films))
-    group = _group_records(records)
+    group = group_records(records)
     indices = [SampleIndex(0, place) for place in range(len(held))]
     found = _look_at(held, indices, data, store, title="Looking at film as it is")
     shown = Part(found, tuple(group[key] for key in found.keys))
@@ -167,7 +167,7 @@ def find_sources(data: SynthAugDataModule) -> list[str]:
     return [synthesizer.references.clip_of(recipe.actors[0].motion) for recipe in data.recipes()]
 
 
-def _group_records(records: Sequence[Record]) -> dict[str, str]:
+def group_records(records: Sequence[Record]) -> dict[str, str]:
     """What a clip is left out with: its person or, if only one teaches, a fifth of each class."""
     people = {record.subject for record in records}
     if len(people) > 1:

@@ -197,17 +197,26 @@ def fit(trainer: Trainer, training: Training, data: LightningDataModule, ckpt_pa
     return FitResult(progress.steps, progress.batches, trainer.num_devices * trainer.num_nodes, seconds, path)
 
 
-def check_alone(trainer: Trainer) -> None:
-    """Refuse several processes, where something is fitted to all clips at once.
+def check_alone(trainer: Trainer, what: str) -> None:
+    """Refuse several processes.
+
+    Args:
+        trainer: Has them.
+        what: What needs one process, and why: "probe=exact, which fits to all clips at once".
 
     Raises:
         ValueError: If there are more than one.
     """
     if trainer.world_size > 1:
         raise ValueError(
-            f"Expected one process for probe=exact, which fits to all clips at once, got {trainer.world_size}. Set "
-            "trainer.devices=1 trainer.num_nodes=1."
+            f"Expected one process for {what}, got {trainer.world_size}. Set trainer.devices=1 trainer.num_nodes=1."
         )
+
+
+def fit_and_validate(trainer: Trainer, training: Training, data: LightningDataModule) -> float:
+    """Train from the beginning; the mean class accuracy on the validation part at the last validation."""
+    trainer.fit(training, datamodule=data)
+    return float(trainer.callback_metrics["val/mean_class_accuracy"])
 
 
 def leave_checkpoint(trainer: Trainer, training: Training, folder: Path) -> str:

@@ -404,6 +404,29 @@ def test_a_sound_sweep_raises_no_doubt(found):
     assert find_cautions(found) == ()
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs", "told"),
+    [
+        ({"steps": 250, "convergence": {"bound": 1500}}, {"steps": 1500, "convergence": {"bound": 1500}}, False),
+        ({"steps": 250, "convergence": {"bound": 1500}}, {"steps": 250, "convergence": {"bound": 500}}, True),
+        ({"steps": 250, "convergence": {"bound": 1500}}, {"steps": 250}, True),
+        ({"steps": 250}, {"steps": 250, "convergence": None}, False),
+    ],
+)
+def test_steps_that_arms_chose_below_one_bound_are_fair_and_shown(tmp_path, ours, theirs, told):
+    for seed in range(3):
+        for arm, facts in {"none": theirs, "full": ours}.items():
+            write(tmp_path / f"{arm}{seed}", run_files(arm, 1, seed, **facts))
+    found = study_results(tmp_path, baselines=["arm=none"])
+    assert ("Unequal training" in {one.about for one in find_cautions(found)}) == told
+    table = arms_table(found)
+    if theirs.get("convergence") or ours.get("convergence"):
+        column = table.columns.index("steps")
+        assert [row[column] for row in table.rows] == [f"{facts['steps']:,}" for facts in (ours, theirs)]
+    else:
+        assert "steps" not in table.columns
+
+
 FLAWS = {
     "One seed": {},
     "Unequal training": {"steps": 300},

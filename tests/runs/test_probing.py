@@ -200,7 +200,7 @@ def test_what_cannot_be_fitted_at_once_is_refused(films, tmp_path):
     with pytest.raises(ValueError, match=r"Expected mixture\.pretrain_batches=0 for probe=exact.* got 5"):
         fit(data, tmp_path)
     with pytest.raises(ValueError, match=r"Expected one process for probe=exact.* got 2. Set trainer\.devices=1"):
-        loops.check_alone(trainer(devices=2, strategy="ddp"))
+        loops.check_alone(trainer(devices=2, strategy="ddp"), "probe=exact")
     for wrong in ({"views": 0}, {"decays": ()}, {"decays": (0.0,)}, {"decays": (float("nan"),)}):
         with pytest.raises(ValueError, match=r"Expected probe\.views of 1 or more and positive probe\.decays"):
             LinearProbe(**wrong)

@@ -8,5 +8,6 @@ from synthaug.datasets.protocols.generic import CrossSubject as CrossSubject
 from synthaug.datasets.protocols.generic import CrossView as CrossView
 from synthaug.datasets.protocols.generic import Holdout as Holdout
 from synthaug.datasets.protocols.generic import Predefined as Predefined
+from synthaug.datasets.protocols.left_out import LeftOut as LeftOut
 from synthaug.datasets.protocols.lists import ListSplit as ListSplit
 from synthaug.datasets.protocols.people_folds import PeopleFolds as PeopleFolds
