@@ -33,6 +33,7 @@ from synthaug.creation.person import dress_surface
 from synthaug.creation.rendering import splat_frame
 from synthaug.files import read_reference
 from synthaug.motions.actions import Actions
+from synthaug.motions.video import VideoMotion
 from synthaug.renderers import Splatting
 from synthaug.renderers.cpu import CpuRenderer
 from synthaug.structures import Camera, Gaussians, Motion, Record, Reference
@@ -82,7 +83,11 @@ def main() -> None:
 
 def make(one: FilmedIdentity, chosen: argparse.Namespace) -> Created:
     """The person out of their film."""
-    found = (one.record, true_reference(one.record.path)) if chosen.true_poses else find_person(one.record.path)
+    found = (
+        (one.record, true_reference(one.record.path))
+        if chosen.true_poses
+        else find_person(one.record.path, VideoMotion())
+    )
     cutouts = cut_films([found], Choice(chosen.frames, chosen.side))
     return create_person(cutouts, [Silhouettes()], splat_frame, plan=Plan(chosen.gaussians))
 

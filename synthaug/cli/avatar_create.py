@@ -35,6 +35,10 @@ def add_create(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--side", type=int, default=256, help="side of the pictures learnt from, pixels (256)")
     parser.add_argument("--gaussians", type=int, default=16_000, help="of the finest level, 500 to 40960 (16000)")
     parser.add_argument("--no-levels", action="store_true", help="full detail only")
+    parser.add_argument(
+        "--motion", nargs="+", default=["video"], metavar=("NAME", "KEY=VALUE"),
+        help="where poses come from: an option of synth/motion and its settings, such as exavatar root=fits (video)",
+    )  # fmt: skip
     parser.add_argument("--fps", type=float, help="rate of films that are folders of numbered pictures")
     add_engine(parser)
 
@@ -43,7 +47,9 @@ def run_create(chosen: argparse.Namespace) -> int:
     """Make one avatar, or one of every person in a folder; returns the exit status."""
     from synthaug.avatars.pack.format import SUFFIX
 
-    making = Making(chosen.frames, chosen.side, chosen.gaussians, not chosen.no_levels, chosen.fps)
+    making = Making(
+        chosen.frames, chosen.side, chosen.gaussians, not chosen.no_levels, chosen.fps, tuple(chosen.motion)
+    )
     if is_collection(chosen.films):
         return run_people(chosen, making)
     if choose_engine(chosen) is not None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from synthaug.avatars.pack.about import About
     from synthaug.creation import Feature
     from synthaug.creation.creating import Created
+    from synthaug.motions import MotionSource
     from synthaug.structures import Record, Reference
 
 logger = logging.getLogger(__name__)
@@ -29,6 +30,8 @@ class Making:
         gaussians: Of the finest level.
         levels: Whether levels of detail are added.
         fps: Numbers a second of films that are folders of numbered pictures.
+        motion: Where the person's poses come from: an option of synth/motion and perhaps its settings, such as
+            ("exavatar", "root=fits"). They have to be those of the very film, with its camera.
     """
 
     frames: int = 320
@@ -36,6 +39,7 @@ class Making:
     gaussians: int = 16_000
     levels: bool = True
     fps: float | None = None
+    motion: tuple[str, ...] = ("video",)
 
     def __post_init__(self) -> None:
         if not 16 <= self.frames or not 64 <= self.side <= 512:
@@ -43,6 +47,18 @@ class Making:
                 f"Expected --frames of 16 or more and --side of 64 to 512, got {self.frames} and {self.side}. Leave "
                 "them out for 320 frames of 256 pixels."
             )
+        if wrong := [word for word in self.motion[1:] if "=" not in word]:
+            raise ValueError(
+                f"Expected settings such as root=fits after --motion {self.motion[0]}, got {wrong[0]!r}. Give films "
+                "before --motion."
+            )
+
+    def build_motion(self) -> "MotionSource":
+        """What finds the person's poses."""
+        from synthaug.cli.configs import build_motion, compose_config
+
+        name, *settings = self.motion
+        return build_motion(compose_config([f"synth/motion={name}", *(f"synth.motion.{word}" for word in settings)]))
 
 
 def make_avatar(
@@ -69,7 +85,8 @@ def make_avatar(
     from synthaug.creation.cutting import Choice, cut_films
     from synthaug.creation.rendering import splat_frame
 
-    films = [find_person(path, making.fps) for path in paths]
+    source = making.build_motion()
+    films = [find_person(path, source, making.fps) for path in paths]
     cutouts = cut_films(films, Choice(making.frames, making.side))
     started, kept = time.perf_counter(), out.with_name(f".{out.name.removesuffix(SUFFIX)}.learning.safetensors")
     created = create_person(cutouts, choose_features(masks), splat_frame, plan=Plan(making.gaussians), keep=kept)
@@ -125,11 +142,12 @@ def digest_films(films: "Sequence[Path]") -> str:
     return parts[0] if len(parts) == 1 else digest_of(*parts)
 
 
-def find_person(path: Path, fps: float | None = None) -> "tuple[Record, Reference]":
+def find_person(path: Path, source: "MotionSource", fps: float | None = None) -> "tuple[Record, Reference]":
     """The film as one record, and the motion of the person in it.
 
     Args:
         path: The film.
+        source: Finds it, with the camera that saw it.
         fps: Its rate, where it is a folder of numbered pictures.
 
     Raises:
@@ -137,14 +155,13 @@ def find_person(path: Path, fps: float | None = None) -> "tuple[Record, Referenc
     """
     from synthaug.creation import CreationError
     from synthaug.motions import UnusableClipError
-    from synthaug.motions.video import VideoMotion
     from synthaug.structures import Record
     from synthaug.video import probe, probe_pictures
 
     info = probe(path) if fps is None or not path.is_dir() else probe_pictures(path, fps=fps)
     record = Record(path.stem, path, 0, "", "", 0.0, info.duration)
     try:
-        reference = VideoMotion().load(record)
+        reference = source.load(record)
     except UnusableClipError as error:
         raise CreationError(f"'{path.name}' shows nobody well enough for an avatar. {error}") from error
     people = round(reference.notes.get("people", 1.0))

@@ -260,6 +260,15 @@ def build_dataset(config: "DictConfig") -> "ActionDataset":
     return instantiate(config.dataset, _convert_="all")
 
 
+def build_motion(config: "DictConfig") -> "MotionSource":
+    """The motion source of a configuration. Foreign targets are refused first."""
+    from hydra.utils import instantiate
+
+    _refuse_gaps(config, "synth")
+    _refuse_foreign_targets(config, "synth")
+    return instantiate(config.synth.motion, _convert_="all")
+
+
 def build_stations(config: "DictConfig") -> "tuple[MotionSource, AvatarPool, Renderer]":
     """The motion source, the people and the renderer of a configuration. Foreign targets are refused first."""
     from hydra.utils import instantiate

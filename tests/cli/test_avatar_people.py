@@ -4,12 +4,16 @@ import json
 import pickle
 
 import pytest
-from fakes import small_pack, square
+import torch
+from fakes import camera, small_pack, square, wave
 
 from synthaug.avatars.pack.format import SUFFIX, read_header, with_about, write_pack
 from synthaug.cli.avatar_making import Making
 from synthaug.cli.avatar_people import CreatePeople
 from synthaug.cli.main import main
+from synthaug.creation import CreationError
+from synthaug.files import write_reference
+from synthaug.structures import Record, Reference
 from synthaug.video import write_video
 
 
@@ -102,3 +106,41 @@ def test_folders_of_numbered_pictures_are_films_of_a_person(people, made, tmp_pa
     assert main(command) == 2 and not made
     assert main([*command, "--fps", "25"]) == 0 and made == ["anna", "bob", "eva"]
     assert main([*command, "--fps", "25"]) == 0 and made == ["anna", "bob", "eva"]
+
+
+def create_with(film, *motion):
+    words = ["avatar", "create", str(film), "--out", str(film.parent / "out"), "--likeness", "x", "--agreed", "none"]
+    return main([*words, "--motion", *motion])
+
+
+def test_poses_come_from_the_source_that_is_named(people, tmp_path, monkeypatch):
+    film = people / "bob" / "0.mp4"
+    given = Reference(wave(Record("0", film, 0, "", "", 0.0, 0.4)), camera(8))
+    write_reference(film.with_suffix(".npz"), given)
+    met = []
+
+    def cut_films(films, choice):
+        met.extend(films)
+        raise CreationError("Expected no more than this.")
+
+    monkeypatch.setattr("synthaug.creation.cutting.cut_films", cut_films)
+    assert create_with(film, "sidecar") == 2
+    ((record, found),) = met
+    assert record.path == film and torch.equal(found.motion.pose, given.motion.pose)
+    assert torch.equal(found.camera.viewmats, given.camera.viewmats)
+
+
+@pytest.mark.parametrize(
+    ("motion", "reason"),
+    [
+        (["sidecar"], "the motion of '0'. Make it with `synthaug motion extract`"),
+        (["exavatar", "other.mp4"], "Expected settings such as root=fits after --motion exavatar, got 'other.mp4'"),
+        (["magic"], "synth/motion=magic"),
+        (["exavatar", "roof=fits"], "synth.motion.roof"),
+        (["exavatar", "fps=-1"], "Expected fps"),
+        (["onnx_wholebody"], "Expected a value for synth.motion.model"),
+    ],
+)
+def test_a_source_without_the_poses_is_told(people, motion, reason, capsys):
+    assert create_with(people / "bob" / "0.mp4", *motion) == 2
+    assert reason in capsys.readouterr().err
