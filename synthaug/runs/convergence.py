@@ -26,7 +26,8 @@ class Doubling:
     """Tries twice the steps until they no longer help.
 
     Each number of steps is a training of its own, whose learning rate falls to zero at its end: what an interrupted
-    longer one knows says little of it. All of them together cost a little more than twice the bound for each person left out.
+    longer one knows says little of it. All of them together cost a little more than twice the bound for each person
+    left out.
 
     Attributes:
         first: Steps of the first trial.

@@ -137,7 +137,7 @@ def test_poses_come_from_the_source_that_is_named(people, tmp_path, monkeypatch)
         (["exavatar", "other.mp4"], "Expected settings such as root=fits after --motion exavatar, got 'other.mp4'"),
         (["magic"], "synth/motion=magic"),
         (["exavatar", "roof=fits"], "synth.motion.roof"),
-        (["exavatar", "fps=-1"], "Expected fps"),
+        (["exavatar", "fps=-1.0"], "Expected fps"),
         (["onnx_wholebody"], "Expected a value for synth.motion.model"),
     ],
 )
