@@ -1,6 +1,7 @@
 """`synthaug train`: compose, build, fit, test and report; one run, or with -m a sweep of them."""
 
 import argparse
+import contextlib
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -32,6 +33,7 @@ def _train(chosen: argparse.Namespace) -> int:
     from synthaug.cli.configs import check_training_words, config_folder
     from synthaug.cli.renames import modernize_overrides
     from synthaug.cli.stopping import stop_by_signals
+    from synthaug.cli.warming import compile_beside
 
     parser = get_args_parser()
     words = parser.parse_args(chosen.words)
@@ -40,7 +42,8 @@ def _train(chosen: argparse.Namespace) -> int:
     if not (words.help or words.hydra_help or words.shell_completion or words.config_name or words.config_path):
         check_training_words(words.overrides, multirun=words.multirun, folder=words.config_dir)
     version.setbase("1.3")
-    with stop_by_signals():
+    told = words.help or words.hydra_help or words.shell_completion or words.cfg or words.info
+    with stop_by_signals(), contextlib.nullcontext() if told else compile_beside():
         _run_hydra(words, parser, run_job, str(config_folder()), "config")
     return 0
 
