@@ -25,7 +25,7 @@ from synthaug.structures import Actor, Camera, Gaussians, Light, Motion, Plain, 
 from synthaug.synthesis.caching import FORMAT
 from synthaug.synthesis.performances import Performances, find_swapped
 from synthaug.synthesis.settings import Synthesis
-from synthaug.synthesis.visibility import BODY, find_filmed, find_visible
+from synthaug.synthesis.visibility import BODY, find_filmed, find_visible, see_past
 
 FREE = 1.0
 """Metres around the middle of a built room that its furniture leaves free; the default of `Rooms.free`."""
@@ -222,7 +222,7 @@ class Stager:
         """Whether the clip that a recipe decides shows enough of its acting person: `Synthesis.min_shown`.
 
         Of a film that shows only part of a body, such as signs before a desk, that part is asked for. What cannot be
-        put on the floor of its place shows nothing.
+        put on the floor of its place shows nothing. Things hide as furniture does.
         """
         threshold = self.synthesis.threshold
         try:
@@ -233,7 +233,12 @@ class Stager:
         lead = recipe.actors[0]
         # In its own film a person shows what the film shows.
         asked = self._asked_joints(lead) if find_swapped(recipe) is None else self._filmed_joints(lead.motion)
-        return threshold.accepts(visible[:, asked], recipe.fps)
+        shows = threshold.accepts(visible[:, asked], recipe.fps)
+        if shows and recipe.props:
+            things = [one.gaussians for one in self.place_things(recipe, placed, None)]
+            visible &= see_past(placed.joints[0], placed.camera, things)
+            shows = threshold.accepts(visible[:, asked], recipe.fps)
+        return shows
 
     def _filmed_joints(self, key: str) -> Bool[Tensor, " 22"]:
         """Which joints the film of a motion shows; all if it shows none."""
