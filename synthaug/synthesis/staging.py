@@ -23,6 +23,7 @@ from synthaug.files import digest_of, motion_digest
 from synthaug.props import Performer, Placed, Stage
 from synthaug.structures import Actor, Camera, Gaussians, Light, Motion, Plain, Recipe, Reference, Scene, Values
 from synthaug.synthesis.caching import FORMAT
+from synthaug.synthesis.covering import cover_hair
 from synthaug.synthesis.performances import Performances, find_swapped
 from synthaug.synthesis.settings import Synthesis
 from synthaug.synthesis.visibility import BODY, find_filmed, find_visible, see_past
@@ -48,6 +49,7 @@ class RenderJob:
         skeletons: Their proportions.
         fingerprints: Of the renderer, of each person, and of the things if there are any.
         things: What they hold and sit on, lit.
+        worn: Those of the things that are on heads, in the place of hair.
     """
 
     people: tuple[Gaussians, ...]
@@ -57,6 +59,7 @@ class RenderJob:
     skeletons: tuple[Skeleton, ...]
     fingerprints: tuple[str, ...]
     things: tuple[Gaussians, ...] = ()
+    worn: tuple[Placed, ...] = ()
 
     @functools.cached_property
     def joints(self) -> tuple[Float[Tensor, "time 55 3"], ...]:
@@ -275,7 +278,8 @@ class Stager:
     def with_people(self, recipe: Recipe, job: RenderJob) -> RenderJob:
         """Add the people to a job that came without them: processes send each other motions, not avatars."""
         avatars = [self._load(actor) for actor in recipe.actors]
-        return replace(job, people=(*_pose_people(avatars, job.motions, job.scene.light), *job.things))
+        people = cover_hair(_pose_people(avatars, job.motions, job.scene.light), job.worn, job.camera)
+        return replace(job, people=(*people, *job.things))
 
     def _load(self, actor: Actor) -> Avatar:
         return self.synthesis.avatar.load(actor.identity)
@@ -369,13 +373,15 @@ class Stager:
 
     def _make_job(self, recipe: Recipe, placed: Placement, scene: Scene) -> RenderJob:
         avatars = [self._load(actor) for actor in recipe.actors]
-        people = _pose_people(avatars, placed.motions, scene.light)
-        things = tuple(one.gaussians for one in self.place_things(recipe, placed, scene.light))
+        placed_things = self.place_things(recipe, placed, scene.light)
+        worn = tuple(one for one in placed_things if one.dome is not None)
+        people = cover_hair(_pose_people(avatars, placed.motions, scene.light), worn, placed.camera)
+        things = tuple(one.gaussians for one in placed_things)
         names = [self.synthesis.renderer.fingerprint, *[avatar.digest for avatar in avatars]]
         if things and self.synthesis.props is not None:
             names.append(self.synthesis.props.fingerprint)
         all_shown = (*people, *things)
-        return RenderJob(all_shown, placed.camera, scene, placed.motions, placed.skeletons, tuple(names), things)
+        return RenderJob(all_shown, placed.camera, scene, placed.motions, placed.skeletons, tuple(names), things, worn)
 
 
 def times_of(recipe: Recipe) -> Float[Tensor, " time"]:

@@ -4,6 +4,7 @@ import math
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from jaxtyping import UInt8
 from torch import Tensor
@@ -12,6 +13,7 @@ from synthaug.compositing.layers import darken, occlude, over
 from synthaug.compositing.shadows import contact_shadow
 from synthaug.progress import track
 from synthaug.structures import Clip, ClipFormat, Recipe, Rendering, Values
+from synthaug.synthesis.covering import name_parts
 from synthaug.synthesis.ground_truth import GroundTruth, ground_truth, mirror_truth
 from synthaug.synthesis.performances import Performances, find_swapped
 from synthaug.synthesis.recipes import Excluded, RecipeSampler, Shown
@@ -158,7 +160,10 @@ class Synthesizer:
             ValueError: If the renderer cannot label parts.
         """
         depth = job.scene.depth is not None
-        return self.synthesis.renderer.render(job.people, job.camera, depth=depth, labels=True)
+        rendering = self.synthesis.renderer.render(job.people, job.camera, depth=depth, labels=True)
+        if not job.worn or rendering.labels is None:
+            return rendering
+        return replace(rendering, labels=name_parts(rendering.labels, job.people, count=len(job.motions)))
 
     def find_truth(self, recipe: Recipe, job: RenderJob, rendering: Rendering) -> GroundTruth:
         """Exact masks, parts and joints of the finished picture of a job.
