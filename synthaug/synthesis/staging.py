@@ -19,6 +19,7 @@ from synthaug.body.grounding import OffFloorError, floor_offsets, ground, lower
 from synthaug.body.mirroring import mirror_in_place
 from synthaug.body.skeleton import JOINT_NAMES, Skeleton, centre_of, joint_positions, mean_skeleton, move_motion
 from synthaug.body.support import find_rests
+from synthaug.compositing.shadows import shade_seat
 from synthaug.files import digest_of, motion_digest
 from synthaug.props import Performer, Placed, Stage
 from synthaug.structures import Actor, Camera, Gaussians, Light, Motion, Plain, Recipe, Reference, Scene, Values
@@ -48,8 +49,7 @@ class RenderJob:
         motions: What each person performs, fitted to their proportions.
         skeletons: Their proportions.
         fingerprints: Of the renderer, of each person, and of the things if there are any.
-        things: What they hold and sit on, lit.
-        worn: Those of the things that are on heads, in the place of hair.
+        placed: What they hold, wear and sit on, lit.
     """
 
     people: tuple[Gaussians, ...]
@@ -58,8 +58,17 @@ class RenderJob:
     motions: tuple[Motion, ...]
     skeletons: tuple[Skeleton, ...]
     fingerprints: tuple[str, ...]
-    things: tuple[Gaussians, ...] = ()
-    worn: tuple[Placed, ...] = ()
+    placed: tuple[Placed, ...] = ()
+
+    @property
+    def things(self) -> tuple[Gaussians, ...]:
+        """What is placed, as it is rendered."""
+        return tuple(one.gaussians for one in self.placed)
+
+    @property
+    def seats(self) -> tuple[Gaussians, ...]:
+        """What people sit and lie on."""
+        return tuple(one.gaussians for one in self.placed if one.top is not None)
 
     @functools.cached_property
     def joints(self) -> tuple[Float[Tensor, "time 55 3"], ...]:
@@ -278,7 +287,7 @@ class Stager:
     def with_people(self, recipe: Recipe, job: RenderJob) -> RenderJob:
         """Add the people to a job that came without them: processes send each other motions, not avatars."""
         avatars = [self._load(actor) for actor in recipe.actors]
-        people = cover_hair(_pose_people(avatars, job.motions, job.scene.light), job.worn, job.camera)
+        people = cover_hair(_pose_people(avatars, job.motions, job.scene.light), job.placed, job.camera)
         return replace(job, people=(*people, *job.things))
 
     def _load(self, actor: Actor) -> Avatar:
@@ -373,15 +382,16 @@ class Stager:
 
     def _make_job(self, recipe: Recipe, placed: Placement, scene: Scene) -> RenderJob:
         avatars = [self._load(actor) for actor in recipe.actors]
-        placed_things = self.place_things(recipe, placed, scene.light)
-        worn = tuple(one for one in placed_things if one.dome is not None)
-        people = cover_hair(_pose_people(avatars, placed.motions, scene.light), worn, placed.camera)
-        things = tuple(one.gaussians for one in placed_things)
+        props = tuple(
+            one if one.top is None else replace(one, gaussians=shade_seat(one.gaussians, placed.joints))
+            for one in self.place_things(recipe, placed, scene.light)
+        )
+        people = cover_hair(_pose_people(avatars, placed.motions, scene.light), props, placed.camera)
         names = [self.synthesis.renderer.fingerprint, *[avatar.digest for avatar in avatars]]
-        if things and self.synthesis.props is not None:
+        if props and self.synthesis.props is not None:
             names.append(self.synthesis.props.fingerprint)
-        all_shown = (*people, *things)
-        return RenderJob(all_shown, placed.camera, scene, placed.motions, placed.skeletons, tuple(names), things, worn)
+        all_shown = (*people, *(one.gaussians for one in props))
+        return RenderJob(all_shown, placed.camera, scene, placed.motions, placed.skeletons, tuple(names), props)
 
 
 def times_of(recipe: Recipe) -> Float[Tensor, " time"]:

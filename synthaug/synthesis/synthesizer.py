@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from synthaug.compositing.layers import darken, occlude, over
-from synthaug.compositing.shadows import contact_shadow
+from synthaug.compositing.shadows import contact_shadow, seat_shadow
 from synthaug.progress import track
 from synthaug.structures import Clip, ClipFormat, Recipe, Rendering, Values
 from synthaug.synthesis.covering import name_parts
@@ -31,8 +31,11 @@ def composite(
         rendering = occlude(rendering, scene.depth)
     frames = scene.frames
     if scene.spot is not None:
-        for joints in job.joints:
-            frames = darken(frames, contact_shadow(joints, job.camera, scene.light, depth=scene.depth))
+        shadows = [contact_shadow(joints, job.camera, scene.light, depth=scene.depth) for joints in job.joints]
+        for seat in job.seats:
+            shadows[0] = shadows[0] * seat_shadow(seat, job.camera, scene.light, depth=scene.depth)
+        for kept in shadows:
+            frames = darken(frames, kept)
     return over(rendering, frames), rendering.alpha
 
 
@@ -161,7 +164,7 @@ class Synthesizer:
         """
         depth = job.scene.depth is not None
         rendering = self.synthesis.renderer.render(job.people, job.camera, depth=depth, labels=True)
-        if not job.worn or rendering.labels is None:
+        if not job.placed or rendering.labels is None:
             return rendering
         return replace(rendering, labels=name_parts(rendering.labels, job.people, count=len(job.motions)))
 

@@ -118,7 +118,7 @@ def test_a_whole_synthesis_covers_hair(tmp_path):
     ours = Synthesizer(plan(props=pool).name_classes(CLASSES), found, ClipFormat(4, 5.0, 48), seed=0)
     recipe = ours.sample(0)
     job = ours.stage(recipe)
-    assert len(job.worn) == 1 and job.people[0].T_world_rest.shape[1] == JOINTS + 1
+    assert len(job.placed) == 1 and job.people[0].T_world_rest.shape[1] == JOINTS + 1
     whole = ours.with_people(recipe, replace(job, people=()))
     assert torch.equal(whole.people[0].joint_ids, job.people[0].joint_ids)
     truth = ours.find_truth(recipe, job, ours.render_labelled(job))
