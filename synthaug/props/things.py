@@ -299,10 +299,10 @@ def find_spacing(performers: Sequence[Performer], camera: Camera) -> float:
     """Metres that a pixel covers at the nearest person, on a ladder of steps of 1.41, so that things are built once."""
     if not performers:
         return 0.02
-    places = torch.cat([one.motion.transl for one in performers]).double()
-    views = camera.viewmats.double().repeat(len(performers), 1, 1)
-    depth = (torch.einsum("ti,ti->t", views[:, 2, :3], places) + views[:, 2, 3]).clamp(min=0.3)
-    size = float(depth.min()) / float(camera.Ks[:, 0, 0].max())
+    ways, shifts = (camera.viewmats[:, 2, columns].double().numpy(force=True) for columns in (slice(3), 3))
+    places = [one.motion.transl.double().numpy(force=True) for one in performers]
+    depth = max(min(float(((ways * place).sum(axis=1) + shifts).min()) for place in places), 0.3)
+    size = depth / float(camera.Ks[:, 0, 0].max())
     return float(2.0 ** (round(2 * math.log2(size)) / 2))
 
 
