@@ -140,7 +140,7 @@ def _cast(
     views = (places, turned @ np.linalg.inv(Ks), Ks @ viewmats[:, :3])
     scene = np.zeros((1, 1), np.float32) if depth is None else depth.cpu().float().contiguous().numpy()
     _shadow(
-        (centres.astype(np.float32), radii.astype(np.float32)),
+        (np.ascontiguousarray(centres, np.float32), np.ascontiguousarray(radii, np.float32)),
         tuple(np.ascontiguousarray(view, np.float32) for view in views),
         (direction, np.float32(shares[0] * strength), np.float32(shares[1] * strength)),
         scene,
