@@ -67,6 +67,20 @@ class Pairs(Waves):
         return Reference(one.motion, one.camera, 0.9, {}, (Motion.from_pose(still, beside, fps=one.motion.fps),))
 
 
+class Sitting(Waves):
+    """Everybody sits upright on a seat that is not there, facing the camera, hands in the lap."""
+
+    fingerprint = "sitting"
+
+    def load(self, record):
+        pose = torch.zeros(20, 55, 3)
+        for side in ("left", "right"):
+            pose[:, JOINT[f"{side}_hip"], 0], pose[:, JOINT[f"{side}_knee"], 0] = -1.5, 1.5
+        pose[:, JOINT["left_shoulder"], 2], pose[:, JOINT["right_shoulder"], 2] = -1.2, 1.2
+        motion = Motion.from_pose(pose, torch.tensor([[0.0, 0.55, 0.0]]).repeat(20, 1), fps=10.0)
+        return Reference(motion, camera(20), 0.9, {})
+
+
 class Slower(MotionVariation):
     """Bends the spine a little: a variation with a visible effect."""
 

@@ -238,6 +238,9 @@ def _describe(
     edge = span[0] == 0 or span[1] == len(joints) - 1
     if calm.any():
         level = _find_quantile(under[calm, 1], 0.3)
+        # Between two of few calm frames that are apart, as of somebody who slides off a seat: the nearer one.
+        apart = np.abs(under[calm, 1] - level)
+        level = float(under[calm, 1][apart.argmin()]) if apart.min() >= SETTLED else level
         frames = inside & (np.abs(under[:, 1] - level) < SETTLED)
         hips = _find_median(under[frames & calm if (frames & calm).any() else frames])
     elif edge:  # cut in the middle of sitting down or getting up

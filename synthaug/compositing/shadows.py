@@ -1,6 +1,8 @@
-"""Contact shadows of people on the floor, from spheres along their limbs. Pure functions, compiled."""
+"""Contact shadows on the floor: of people, from spheres along their limbs, and of seats. Pure functions, compiled."""
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import no_type_check
 
 import numba
@@ -10,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from synthaug.body.skeleton import JOINT
-from synthaug.structures import Camera, Light
+from synthaug.structures import Camera, Gaussians, Light
 
 # Fast maths without nnan and ninf: rays along the horizon divide by zero and must stay infinite.
 _FAST = {"contract", "reassoc", "arcp", "nsz", "afn"}
@@ -43,6 +45,13 @@ NEAR = (0.7, 1.6)
 """The distant light's shadow fades over these metres from the body: farther off it would cross walls and furniture
 that the floor plane knows nothing of."""
 
+CELL = 0.14
+"""Size of the cells of a seat's surface that cast a shadow as one sphere each, metres."""
+TILE = 0.58
+"""Standard deviation of a seat's Gaussians as a share of their spacing, as `synthaug.props.parts.tiling` has it."""
+SHADED = 4
+"""Frames of a clip in which it is looked how people darken their seat, about."""
+
 
 def contact_shadow(
     joints_world: Float[Tensor, "time 55 3"],
@@ -67,8 +76,63 @@ def contact_shadow(
     Source:
         Quilez, "Sphere ambient occlusion" (share r^2 h / d^3 of the sky above a floor), iquilezles.org.
     """
-    centres, radii = _place_spheres(joints_world.numpy(force=True).astype(np.float64))
-    direction, shares = _shares(light)
+    spheres = _place_spheres(joints_world.numpy(force=True).astype(np.float64))
+    out = _cast(spheres, camera, _shares(light), depth=depth, strength=strength)
+    return torch.from_numpy(out)[:, None].to(joints_world.device)
+
+
+def seat_shadow(
+    seat: Gaussians, camera: Camera, light: Light | None, *, depth: Float[Tensor, "height width"] | None = None
+) -> Float[Tensor, "view 1 height width"]:
+    """How much of the floor's light each pixel keeps beside and under a seat; one view for all if the camera is still.
+
+    Args:
+        seat: A rigid thing that does not move, made of flat Gaussians with normals.
+        camera: The camera of the frames that will be darkened.
+        light: As in `contact_shadow`.
+        depth: As in `contact_shadow`.
+    """
+    if bool((camera.viewmats == camera.viewmats[:1]).all()) and bool((camera.Ks == camera.Ks[:1]).all()):
+        camera = Camera(camera.viewmats[:1], camera.Ks[:1], camera.width, camera.height)
+    centres, radii = find_spheres(seat)
+    every = np.broadcast_to(centres, (len(camera.viewmats), *centres.shape))
+    return torch.from_numpy(_cast((every, radii), camera, _shares(light), depth=depth))[:, None]
+
+
+def find_spheres(
+    seat: Gaussians,
+) -> tuple[Float[np.ndarray, "blob 3"], Float[np.ndarray, " blob"]]:
+    """Spheres that hide as much of a floor's sky as the surface of a seat: one for each CELL that it goes through.
+
+    What stands upright counts half, since the floor sees it from the side. Both faces of a part count, because FAINT
+    takes about half from spheres as small as these: so they agree best with rays.
+    """
+    T, normals = seat.T_world_rest[0, 0].double(), seat.normals
+    assert normals is not None, "what is built here has normals"
+    points = (seat.means.double() @ T[:3, :3].mT + T[:3, 3]).numpy(force=True)
+    steep = (normals.double() @ T[:3, :3].mT)[:, 1].abs().clamp(max=1)
+    spread = seat.scales.double().sort(dim=1).values[:, 1:].prod(dim=1) / TILE**2
+    areas = (spread * (steep + 0.5 * (1 - steep**2).sqrt())).numpy(force=True)
+    places = np.floor((points - points.min(axis=0)) / CELL).astype(np.int64)
+    _, cells = np.unique(places @ [1, 1 << 20, 1 << 40], return_inverse=True)
+    whole = np.bincount(cells, areas)
+    centres = np.stack([np.bincount(cells, areas * points[:, axis]) for axis in range(3)], axis=1) / whole[:, None]
+    radii = np.minimum(np.sqrt(whole / (math.pi * DENSITY)), 0.7 * CELL)
+    centres[:, 1] = np.maximum(centres[:, 1], 0.5 * radii)
+    return centres, radii
+
+
+def _cast(
+    spheres: tuple[np.ndarray, np.ndarray],
+    camera: Camera,
+    light: tuple[np.ndarray, tuple[float, float]],
+    *,
+    depth: Float[Tensor, "height width"] | None,
+    strength: float = 1.0,
+) -> Float[np.ndarray, "time height width"]:
+    """What each pixel keeps of the floor's light before these spheres: [time, blob, 3] and [blob]."""
+    centres, radii = spheres
+    direction, shares = light
     out = np.ones((len(centres), camera.height, camera.width), np.float32)
     viewmats, Ks = (array.numpy(force=True).astype(np.float64) for array in (camera.viewmats, camera.Ks))
     turned = viewmats[:, :3, :3].swapaxes(1, 2)
@@ -76,13 +140,63 @@ def contact_shadow(
     views = (places, turned @ np.linalg.inv(Ks), Ks @ viewmats[:, :3])
     scene = np.zeros((1, 1), np.float32) if depth is None else depth.cpu().float().contiguous().numpy()
     _shadow(
-        (centres.astype(np.float32), radii.astype(np.float32)),
+        (np.ascontiguousarray(centres, np.float32), np.ascontiguousarray(radii, np.float32)),
         tuple(np.ascontiguousarray(view, np.float32) for view in views),
         (direction, np.float32(shares[0] * strength), np.float32(shares[1] * strength)),
         scene,
         out,
     )
-    return torch.from_numpy(out)[:, None].to(joints_world.device)
+    return out
+
+
+def shade_seat(seat: Gaussians, joints: Sequence[Float[Tensor, "time 55 3"]]) -> Gaussians:
+    """A seat darkened where people keep the surroundings' light from it: about hips, thighs and back, over the clip.
+
+    The mean over the frames, since a seat's colours do not change: who sits down half way darkens it by half. The
+    distant light is left as it is.
+
+    Args:
+        seat: A rigid thing that does not move, made of flat Gaussians with normals.
+        joints: Joints of each person, world frame.
+
+    Source:
+        Quilez, "Sphere ambient occlusion", iquilezles.org: r^2 cos / d^2 of a surface's sky.
+    """
+    T, normals = seat.T_world_rest[0, 0].double(), seat.normals
+    assert normals is not None, "what is built here has normals"
+    points = (seat.means.double() @ T[:3, :3].mT + T[:3, 3]).numpy(force=True)
+    facing = (normals.double() @ T[:3, :3].mT).numpy(force=True)
+    kept = np.ones(len(points))
+    for one in joints:
+        few = one[:: max(1, len(one) // SHADED)].numpy(force=True).astype(np.float64)
+        kept *= _keep_light(points, facing, *_place_spheres(few))
+    sky = _shares(seat.light)[1][0]
+    factor = torch.from_numpy((1 - sky * (1 - kept)) ** (1 / 2.2)).to(seat.colors)
+    return replace(seat, colors=seat.colors * factor[:, None])
+
+
+@no_type_check
+@numba.njit(nogil=True, cache=True, error_model="numpy", fastmath=_FAST)
+def _keep_light(points, facing, centres, radii):
+    """Share of the surroundings' light that points of a surface keep: the mean over frames."""
+    kept = np.zeros(len(points))
+    for n in range(len(points)):
+        for t in range(len(centres)):
+            left = 1.0
+            for k in range(len(radii)):
+                x, y, z = (
+                    centres[t, k, 0] - points[n, 0],
+                    centres[t, k, 1] - points[n, 1],
+                    centres[t, k, 2] - points[n, 2],
+                )
+                ahead = x * facing[n, 0] + y * facing[n, 1] + z * facing[n, 2]
+                if ahead > 0:
+                    square = max(x * x + y * y + z * z, radii[k] * radii[k])
+                    left *= 1 - min(radii[k] * radii[k] * ahead / (square * math.sqrt(square)), 0.9)
+            # To the power of 2.5, which is DENSITY.
+            kept[n] += left * left * math.sqrt(left)
+        kept[n] /= len(centres)
+    return kept
 
 
 _LIMBS = [

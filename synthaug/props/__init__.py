@@ -21,6 +21,21 @@ Carrier: TypeAlias = Literal["hand", "hands", "head"]
 
 
 @dataclass(frozen=True)
+class Dome:
+    """What a hat is in place of: all of a head that is above a plane and outside of an ellipsoid, in the hat's frame.
+
+    Attributes:
+        rim: Height of the plane, metres.
+        middle: Of the ellipsoid.
+        axes: Its half axes, metres.
+    """
+
+    rim: float
+    middle: Triple
+    axes: Triple
+
+
+@dataclass(frozen=True)
 class Hold:
     """How a thing lies in a hand, between both hands, or on the head.
 
@@ -39,6 +54,7 @@ class Hold:
         spread: Least and most metres between the palms, for things that both hands hold.
         stretch: Whether such a thing is made as wide as the palms are apart.
         floor: Length of a stick whose end is on the floor, metres: hands slide along it. 0 for none.
+        dome: What of a head, hair mostly, is not there while it is worn; None takes nothing away.
     """
 
     carrier: Carrier = "hand"
@@ -52,6 +68,7 @@ class Hold:
     spread: tuple[float, float] = (0.0, 0.0)
     stretch: bool = False
     floor: float = 0.0
+    dome: Dome | None = None
 
 
 class Prop(ABC):
@@ -130,6 +147,7 @@ class Placed:
         grips: World positions of its grip points, one for each of `hands`.
         top: Height of the surface of a seat above the floor, metres; None for what is held.
         frames: Frames in which somebody rests on a seat.
+        dome: What of the person's head is not there while it is worn, in its own frame; None for nothing.
     """
 
     kind: str
@@ -140,6 +158,7 @@ class Placed:
     grips: Float[Tensor, "hand time 3"]
     top: float | None = None
     frames: Sequence[bool] = field(default_factory=tuple)
+    dome: Dome | None = None
 
 
 class PropPool(ABC):

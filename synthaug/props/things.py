@@ -19,7 +19,7 @@ from synthaug.body.limbs import SIDES
 from synthaug.body.skeleton import mean_skeleton
 from synthaug.body.support import Rest, find_rests, raise_from_floor
 from synthaug.files import digest_of
-from synthaug.props import Carrier, Hold, Performer, Placed, Prop, PropPool, Stage, slabs, sticks, vessels, worn
+from synthaug.props import Carrier, Dome, Hold, Performer, Placed, Prop, PropPool, Stage, slabs, sticks, vessels, worn
 from synthaug.props.parts.choosing import read_holdings, read_own
 from synthaug.props.parts.frames import BodyFrames, find_frames
 from synthaug.props.parts.holding import Held, hold_thing
@@ -31,7 +31,7 @@ from synthaug.structures import Camera, Gaussians, Level, Motion, Plain, Values
 
 logger = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 """Raised whenever the same values would give other Gaussians."""
 KINDS: Mapping[str, Prop] = {
     "cup": vessels.Cup(), "bottle": vessels.Bottle(), "glass": vessels.Glass(), "bowl": vessels.Bowl(),
@@ -220,7 +220,8 @@ class Things(PropPool):
         assert isinstance(looks, dict)
         level = _build_once(kind, json.dumps(looks), spacing)
         some = level.means[:: max(1, len(level.means) // 150)].double()
-        held = hold_thing(self._find_hold(thing), side, body, some)
+        hold = self._find_hold(thing)
+        held = hold_thing(hold, side, body, some)
         if held.width is not None:
             looks = {**looks, "width": held.width}
             level = _build_once(kind, json.dumps(looks), spacing)
@@ -234,13 +235,22 @@ class Things(PropPool):
         person = int(thing["person"])  # type: ignore[arg-type]
         hands = tuple(held.grips)
         grips = torch.stack([held.grips[hand] for hand in hands]) if hands else torch.zeros(0, len(shown), 3).double()
-        return Placed(str(thing["kind"]), gaussians, person, hands, shown.tolist(), grips)
+        dome = _scale_dome(hold.dome, held.scale)
+        return Placed(str(thing["kind"]), gaussians, person, hands, shown.tolist(), grips, dome=dome)
 
 
 @functools.lru_cache(maxsize=24)  # fewer than people that a renderer keeps prepared, which they must not displace
 def _build_once(kind: Prop, looks: str, spacing: float) -> Level:
     """A thing of these values (JSON), built once for as long as it is used: renderers keep what they prepared of it."""
     return kind.build(json.loads(looks), spacing=spacing)
+
+
+def _scale_dome(dome: Dome | None, scale: float) -> Dome | None:
+    """What a hat of this size is in place of."""
+    if dome is None:
+        return None
+    (x, y, z), (a, b, c) = dome.middle, dome.axes
+    return Dome(scale * dome.rim, (scale * x, scale * y, scale * z), (scale * a, scale * b, scale * c))
 
 
 def _say(held: Sequence[Holding]) -> str:
@@ -289,10 +299,10 @@ def find_spacing(performers: Sequence[Performer], camera: Camera) -> float:
     """Metres that a pixel covers at the nearest person, on a ladder of steps of 1.41, so that things are built once."""
     if not performers:
         return 0.02
-    places = torch.cat([one.motion.transl for one in performers]).double()
-    views = camera.viewmats.double().repeat(len(performers), 1, 1)
-    depth = (torch.einsum("ti,ti->t", views[:, 2, :3], places) + views[:, 2, 3]).clamp(min=0.3)
-    size = float(depth.min()) / float(camera.Ks[:, 0, 0].max())
+    ways, shifts = (camera.viewmats[:, 2, columns].double().numpy(force=True) for columns in (slice(3), 3))
+    places = [one.motion.transl.double().numpy(force=True) for one in performers]
+    depth = max(min(float(((ways * place).sum(axis=1) + shifts).min()) for place in places), 0.3)
+    size = depth / float(camera.Ks[:, 0, 0].max())
     return float(2.0 ** (round(2 * math.log2(size)) / 2))
 
 

@@ -4,7 +4,7 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from synthaug.props import Carrier, Hold, Prop
+from synthaug.props import Carrier, Dome, Hold, Prop
 from synthaug.props.parts.palettes import darken, sample_colour, sample_size
 from synthaug.props.parts.reading import colour_of, length_of
 from synthaug.props.parts.surfaces import (
@@ -23,6 +23,10 @@ FINEST = 0.012
 """Largest spacing of small things, metres."""
 SKULL = (0.0, 0.02, -0.07)
 """Middle of the skull from the middle between the eyes of the mean head, metres."""
+RIM = 0.055
+"""Height of a hat's rim above the middle between the eyes, metres."""
+CROWN = (0.095, 0.092, 0.118)
+"""Half axes of a hat's crown, metres."""
 
 
 @final
@@ -45,19 +49,18 @@ class Hat(Prop):
         if carrier == "hand":
             # By the brim's side, the crown's top to the back of the hand.
             return Hold(up=(0.3, -0.9, 0.3), front=(1.0, 0.0, 0.0), grip=(0.11, 0.055, -0.07), shape="hold")
-        return Hold("head", up=(0, 1, 0), front=(0, 0, 1))
+        return Hold("head", up=(0, 1, 0), front=(0, 0, 1), dome=Dome(RIM, (SKULL[0], RIM, SKULL[2]), CROWN))
 
     def build(self, values: Values, *, spacing: float) -> Level:
         """See `Prop.build`."""
         s, brim = min(spacing, FINEST), length_of(values, "brim")
         colour, band = np.asarray(colour_of(values, "colour")), np.asarray(colour_of(values, "band"))
-        rim = 0.055
-        wide, deep = 0.095, 0.118
+        rim, wide = RIM, CROWN[0]
 
         def paint(points: Floats) -> Floats:
             return np.where(points[:, 1:2] < rim - 0.02 + 0.022, band, colour)
 
-        crown = make_ellipsoid((wide, 0.092, deep), (0.0, 0.0, 0.0), paint, s, low=0.0)
+        crown = make_ellipsoid(CROWN, (0.0, 0.0, 0.0), paint, s, low=0.0)
         dome = crown.moved((SKULL[0], rim, SKULL[2]))
         if values["peak"]:
             shade = make_ellipsoid(

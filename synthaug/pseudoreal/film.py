@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from synthaug.body.skeleton import centre_of, joint_positions, mean_skeleton, resample, retarget
 from synthaug.compositing.layers import darken, occlude, over
-from synthaug.compositing.shadows import contact_shadow
+from synthaug.compositing.shadows import contact_shadow, seat_shadow, shade_seat
 from synthaug.files import digest_of, read_reference, shuffle_per_process, write_reference
 from synthaug.progress import track
 from synthaug.props import Performer, Stage
@@ -193,7 +193,7 @@ class PseudoReal(FilmMaker):
         place = own if room is None else stage.background.sample(self._rng(5, room))
         centre = centre_of(motion)
         scene = stage.background.scene(place, camera.around(centre))
-        things: list[Gaussians] = []
+        things, seats = list[Gaussians](), list[Gaussians]()
         if stage.things is not None:
             pool = stage.things.assign(self._classes)
             values = pool.sample(job.label, [whole], self._rng(6, job.label, job.performer))
@@ -201,7 +201,9 @@ class PseudoReal(FilmMaker):
             [motion] = pool.fit(values, [Performer(motion, performer.skeleton, moments)])
             where = Stage(camera, scene.light, centre=(float(centre[0]), float(centre[2]), 1.0))
             placed = pool.place(values, [Performer(motion, performer.skeleton, moments)], where)
-            things = [one.gaussians for one in placed]
+            joints = joint_positions(motion, performer.skeleton)
+            seats = [shade_seat(one.gaussians, [joints]) for one in placed if one.top is not None]
+            things = [*(one.gaussians for one in placed if one.top is None), *seats]
         people = performer.pose(motion)
         if scene.light is not None:
             people = replace(people, light=scene.light)
@@ -209,6 +211,8 @@ class PseudoReal(FilmMaker):
         if scene.depth is not None:
             rendering = occlude(rendering, scene.depth)
         shadow = contact_shadow(joint_positions(motion, performer.skeleton), camera, scene.light, depth=scene.depth)
+        for seat in seats:
+            shadow = shadow * seat_shadow(seat, camera, scene.light, depth=scene.depth)
         return over(rendering, darken(scene.frames, shadow))
 
     def _assign_room(self, job: FilmJob) -> tuple[str, int | None]:

@@ -49,7 +49,7 @@ class Synthesis:
         blend: Share of clips in which two similar performances of one class are blended into one.
         resample_every: Epochs after which all recipes are sampled again; 0 keeps the finite set.
         min_shown: Least share of the acting person's joints (22, of the body) that a clip shows: in the picture, and
-            hidden neither by the place nor by other people. Recipes below are sampled again; 0 takes them all.
+            hidden by neither place, things nor other people. Recipes below are sampled again; 0 takes them all.
         min_shown_half_second: The same for any half second of a clip.
         max_tries: How often a recipe is sampled before its clip is left out.
         fit: Takes places that fit the class; None takes any.

@@ -2,7 +2,6 @@
 
 import functools
 import json
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -17,15 +16,18 @@ from synthaug.body.blending import blend
 from synthaug.body.contacts import reenact_together
 from synthaug.body.grounding import OffFloorError, floor_offsets, ground, lower
 from synthaug.body.mirroring import mirror_in_place
-from synthaug.body.skeleton import JOINT_NAMES, Skeleton, centre_of, joint_positions, mean_skeleton, move_motion
+from synthaug.body.skeleton import JOINT_NAMES, Skeleton, centre_of, joint_positions, mean_skeleton
 from synthaug.body.support import find_rests
+from synthaug.compositing.shadows import shade_seat
 from synthaug.files import digest_of, motion_digest
 from synthaug.props import Performer, Placed, Stage
 from synthaug.structures import Actor, Camera, Gaussians, Light, Motion, Plain, Recipe, Reference, Scene, Values
 from synthaug.synthesis.caching import FORMAT
+from synthaug.synthesis.covering import cover_hair
 from synthaug.synthesis.performances import Performances, find_swapped
 from synthaug.synthesis.settings import Synthesis
-from synthaug.synthesis.visibility import BODY, find_filmed, find_visible
+from synthaug.synthesis.spots import move_to_spot
+from synthaug.synthesis.visibility import BODY, find_filmed, find_visible, see_past
 
 FREE = 1.0
 """Metres around the middle of a built room that its furniture leaves free; the default of `Rooms.free`."""
@@ -47,7 +49,7 @@ class RenderJob:
         motions: What each person performs, fitted to their proportions.
         skeletons: Their proportions.
         fingerprints: Of the renderer, of each person, and of the things if there are any.
-        things: What they hold and sit on, lit.
+        placed: What they hold, wear and sit on, lit.
     """
 
     people: tuple[Gaussians, ...]
@@ -56,7 +58,17 @@ class RenderJob:
     motions: tuple[Motion, ...]
     skeletons: tuple[Skeleton, ...]
     fingerprints: tuple[str, ...]
-    things: tuple[Gaussians, ...] = ()
+    placed: tuple[Placed, ...] = ()
+
+    @property
+    def things(self) -> tuple[Gaussians, ...]:
+        """What is placed, as it is rendered."""
+        return tuple(one.gaussians for one in self.placed)
+
+    @property
+    def seats(self) -> tuple[Gaussians, ...]:
+        """What people sit and lie on."""
+        return tuple(one.gaussians for one in self.placed if one.top is not None)
 
     @functools.cached_property
     def joints(self) -> tuple[Float[Tensor, "time 55 3"], ...]:
@@ -88,6 +100,7 @@ class Placement:
         background: Values of the place, framed around the people.
         outline: What of the place hides people.
         free: x and z of the middle of the floor that a built place leaves free; None elsewhere.
+        performers: The people as things are put in their hands; nobody without things.
     """
 
     motions: tuple[Motion, ...]
@@ -97,6 +110,7 @@ class Placement:
     background: Values
     outline: Outline
     free: tuple[float, float] | None = None
+    performers: tuple[Performer, ...] = ()
 
     @functools.cached_property
     def joints(self) -> tuple[Float[Tensor, "time 55 3"], ...]:
@@ -166,12 +180,14 @@ class Stager:
         motions, skeletons = [self._perform(actor, times) for actor in plain], [self._skeleton(who) for who in plain]
         fitted = reenact_together(motions, mean_skeleton(), skeletons)
         height = floor_offsets(fitted[0], skeletons[0])
-        lowered = self._fit(recipe, [lower(motion, height) for motion in fitted], seats=False)
+        lowered = [lower(motion, height) for motion in fitted]
+        performers = self._fit(recipe, lowered, seats=False)
+        shown = tuple(one.motion for one in performers) or tuple(lowered)
         viewmats = own.viewmats.clone()
         viewmats[:, :3, 3] += viewmats[:, :3, 1] * height[:, None].to(viewmats)
         camera = replace(own, viewmats=viewmats)
         outline = self._choose_place(recipe).outline(values, camera)
-        return Placement(lowered, tuple(skeletons), camera, camera, values, outline)
+        return Placement(shown, tuple(skeletons), camera, camera, values, outline, performers=performers)
 
     def _choose_place(self, recipe: Recipe) -> Background:
         """What shows the place of a recipe.
@@ -205,24 +221,26 @@ class Stager:
         camera, outline = view.camera, view.outline
         filmed = outline.camera
         if filmed is not None and not _same_view(filmed, camera) and not _same_view(filmed, view.asked):
-            motions = [_move_to_spot(motion, view.centre, camera, outline) for motion in motions]
+            motions = [move_to_spot(motion, view.centre, camera, outline) for motion in motions]
             values = background.frame(values, view.asked, self._points(recipe, motions).flatten(0, 1))
             outline = outline if values == recipe.background else background.outline(values, view.asked)
             assert outline.camera is not None, "framing a place leaves it its camera"
             camera = outline.camera
         skeletons = [self._skeleton(actor) for actor in recipe.actors]
         seats = not self._shows_seat(recipe.background)
-        fitted = self._fit(recipe, reenact_together(motions, mean_skeleton(), skeletons), seats=seats)
+        fitted = reenact_together(motions, mean_skeleton(), skeletons)
+        performers = self._fit(recipe, fitted, seats=seats)
+        shown = tuple(one.motion for one in performers) or tuple(fitted)
         # Places that are built around people have their middle there, and show the view that was asked for.
         built = filmed is not None and _same_view(filmed, view.asked)
         free = (float(view.centre[0]), float(view.centre[2])) if built else None
-        return Placement(fitted, tuple(skeletons), camera, view.asked, values, outline, free)
+        return Placement(shown, tuple(skeletons), camera, view.asked, values, outline, free, performers)
 
     def shows_action(self, recipe: Recipe) -> bool:
         """Whether the clip that a recipe decides shows enough of its acting person: `Synthesis.min_shown`.
 
         Of a film that shows only part of a body, such as signs before a desk, that part is asked for. What cannot be
-        put on the floor of its place shows nothing.
+        put on the floor of its place shows nothing. Things hide as furniture does.
         """
         threshold = self.synthesis.threshold
         try:
@@ -233,7 +251,12 @@ class Stager:
         lead = recipe.actors[0]
         # In its own film a person shows what the film shows.
         asked = self._asked_joints(lead) if find_swapped(recipe) is None else self._filmed_joints(lead.motion)
-        return threshold.accepts(visible[:, asked], recipe.fps)
+        shows = threshold.accepts(visible[:, asked], recipe.fps)
+        if shows and recipe.props:
+            things = [one.gaussians for one in self.place_things(recipe, placed, None)]
+            visible &= see_past(placed.joints[0], placed.camera, things)
+            shows = threshold.accepts(visible[:, asked], recipe.fps)
+        return shows
 
     def _filmed_joints(self, key: str) -> Bool[Tensor, " 22"]:
         """Which joints the film of a motion shows; all if it shows none."""
@@ -270,7 +293,8 @@ class Stager:
     def with_people(self, recipe: Recipe, job: RenderJob) -> RenderJob:
         """Add the people to a job that came without them: processes send each other motions, not avatars."""
         avatars = [self._load(actor) for actor in recipe.actors]
-        return replace(job, people=(*_pose_people(avatars, job.motions, job.scene.light), *job.things))
+        people = cover_hair(_pose_people(avatars, job.motions, job.scene.light), job.placed, job.camera)
+        return replace(job, people=(*people, *job.things))
 
     def _load(self, actor: Actor) -> Avatar:
         return self.synthesis.avatar.load(actor.identity)
@@ -311,12 +335,14 @@ class Stager:
         other = self.synthesis.variation.vary(partner, actor.variation, when)
         return blend(motion, other, actor.share, alignment)
 
-    def _fit(self, recipe: Recipe, motions: Sequence[Motion], *, seats: bool) -> tuple[Motion, ...]:
-        """The motions, fitted to what people hold and lie on; as they are without things."""
+    def _fit(self, recipe: Recipe, motions: Sequence[Motion], *, seats: bool) -> tuple[Performer, ...]:
+        """The people, their motions fitted to what they hold and lie on; nobody without things."""
         pool = self.synthesis.props
         if pool is None or not recipe.props:
-            return tuple(motions)
-        return tuple(pool.fit(recipe.props, self._list_performers(recipe, motions), seats=seats))
+            return ()
+        performers = self._list_performers(recipe, motions)
+        fitted = pool.fit(recipe.props, performers, seats=seats)
+        return tuple(replace(who, motion=motion) for who, motion in zip(performers, fitted, strict=True))
 
     def _list_performers(self, recipe: Recipe, motions: Sequence[Motion]) -> list[Performer]:
         """Who performs, and which share of the performance each frame shows."""
@@ -349,7 +375,7 @@ class Stager:
         shown = find_swapped(recipe) is not None or self._shows_seat(recipe.background)
         centre = None if placed.free is None else (*placed.free, FREE)
         stage = Stage(placed.camera, light, seats=not shown, centre=centre)
-        return pool.place(recipe.props, self._list_performers(recipe, placed.motions), stage)
+        return pool.place(recipe.props, placed.performers, stage)
 
     def _shows_seat(self, background: Values) -> bool:
         """Whether a place is film of somebody who rests on something, so that the plate shows that."""
@@ -364,13 +390,16 @@ class Stager:
 
     def _make_job(self, recipe: Recipe, placed: Placement, scene: Scene) -> RenderJob:
         avatars = [self._load(actor) for actor in recipe.actors]
-        people = _pose_people(avatars, placed.motions, scene.light)
-        things = tuple(one.gaussians for one in self.place_things(recipe, placed, scene.light))
+        props = tuple(
+            one if one.top is None else replace(one, gaussians=shade_seat(one.gaussians, placed.joints))
+            for one in self.place_things(recipe, placed, scene.light)
+        )
+        people = cover_hair(_pose_people(avatars, placed.motions, scene.light), props, placed.camera)
         names = [self.synthesis.renderer.fingerprint, *[avatar.digest for avatar in avatars]]
-        if things and self.synthesis.props is not None:
+        if props and self.synthesis.props is not None:
             names.append(self.synthesis.props.fingerprint)
-        all_shown = (*people, *things)
-        return RenderJob(all_shown, placed.camera, scene, placed.motions, placed.skeletons, tuple(names), things)
+        all_shown = (*people, *(one.gaussians for one in props))
+        return RenderJob(all_shown, placed.camera, scene, placed.motions, placed.skeletons, tuple(names), props)
 
 
 def times_of(recipe: Recipe) -> Float[Tensor, " time"]:
@@ -407,27 +436,3 @@ def _pose_people(avatars: Sequence[Avatar], motions: Sequence[Motion], light: Li
 
 def _same_view(a: Camera, b: Camera) -> bool:
     return torch.allclose(a.viewmats, b.viewmats, atol=1e-5) and torch.allclose(a.Ks, b.Ks, atol=1e-3)
-
-
-def _azimuth(camera: Camera, point: Float[Tensor, "3"]) -> float:
-    """Direction from a point to the camera's first position, about the vertical axis, radians."""
-    viewmat = camera.viewmats[0]
-    position = -viewmat[:3, :3].mT @ viewmat[:3, 3]
-    away = position - point
-    return math.atan2(float(away[0]), float(away[2]))
-
-
-def _move_to_spot(motion: Motion, centre: Float[Tensor, "3"], camera: Camera, scene: Outline) -> Motion:
-    """The motion on the spot of a filmed place, turned so that its camera sees the side that ours would have seen."""
-    assert scene.camera is not None
-    if scene.spot is None:
-        raise ValueError(
-            "Expected a scene with a camera to have a spot to stand on, got none. Return Scene(camera=..., spot=...) "
-            "from the background, or neither of them for a flat picture."
-        )
-    spot = motion.transl.new_tensor(scene.spot)
-    turn = _azimuth(scene.camera, spot) - _azimuth(camera, centre)
-    cos, sin = math.cos(turn), math.sin(turn)
-    R = motion.transl.new_tensor([[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]])
-    floor = centre * centre.new_tensor([1.0, 0.0, 1.0])
-    return move_motion(motion, R, spot - R @ floor)

@@ -4,14 +4,16 @@ import math
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from jaxtyping import UInt8
 from torch import Tensor
 
 from synthaug.compositing.layers import darken, occlude, over
-from synthaug.compositing.shadows import contact_shadow
+from synthaug.compositing.shadows import contact_shadow, seat_shadow
 from synthaug.progress import track
 from synthaug.structures import Clip, ClipFormat, Recipe, Rendering, Values
+from synthaug.synthesis.covering import name_parts
 from synthaug.synthesis.ground_truth import GroundTruth, ground_truth, mirror_truth
 from synthaug.synthesis.performances import Performances, find_swapped
 from synthaug.synthesis.recipes import Excluded, RecipeSampler, Shown
@@ -29,8 +31,11 @@ def composite(
         rendering = occlude(rendering, scene.depth)
     frames = scene.frames
     if scene.spot is not None:
-        for joints in job.joints:
-            frames = darken(frames, contact_shadow(joints, job.camera, scene.light, depth=scene.depth))
+        shadows = [contact_shadow(joints, job.camera, scene.light, depth=scene.depth) for joints in job.joints]
+        for seat in job.seats:
+            shadows[0] = shadows[0] * seat_shadow(seat, job.camera, scene.light, depth=scene.depth)
+        for kept in shadows:
+            frames = darken(frames, kept)
     return over(rendering, frames), rendering.alpha
 
 
@@ -158,7 +163,10 @@ class Synthesizer:
             ValueError: If the renderer cannot label parts.
         """
         depth = job.scene.depth is not None
-        return self.synthesis.renderer.render(job.people, job.camera, depth=depth, labels=True)
+        rendering = self.synthesis.renderer.render(job.people, job.camera, depth=depth, labels=True)
+        if not job.placed or rendering.labels is None:
+            return rendering
+        return replace(rendering, labels=name_parts(rendering.labels, job.people, count=len(job.motions)))
 
     def find_truth(self, recipe: Recipe, job: RenderJob, rendering: Rendering) -> GroundTruth:
         """Exact masks, parts and joints of the finished picture of a job.

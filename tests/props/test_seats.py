@@ -13,6 +13,7 @@ from synthaug.body.support import find_rests
 from synthaug.props import Performer, Stage
 from synthaug.props.seats import SEATS, SITTING, build_seat, name_seat, sample_seat
 from synthaug.props.things import Things
+from synthaug.structures import Motion
 
 
 def seats_of(action, *, seed=0, stature=1.65):
@@ -35,6 +36,18 @@ def test_hips_are_on_a_seat(action, stature):
 def test_who_stands_walks_or_jumps_has_no_seat(action):
     for seed in range(3):
         assert find_rests(perform_clip(action, seed)[1], mean_skeleton()) == []
+
+
+def test_few_frames_at_different_heights_are_no_error():
+    """Somebody who slides down, still before and after: the usual height is between both."""
+    _, clip, _ = perform_clip("sit down", 0)
+    seated = find_rests(clip, mean_skeleton())[0].frames.nonzero()[-1]
+    drops = torch.tensor([[0.0, drop, 0.0] for drop in (0.0, 0.0, 0.0, 0.12, 0.12)])
+    one = Motion.from_pose(clip.pose[seated].repeat(5, 1, 1), clip.transl[seated] - drops, fps=25.0)
+    [rest] = find_rests(one, mean_skeleton())
+    assert int(rest.frames.sum()) >= 1
+    heights = one.transl[rest.frames, 1] - float(rest.hips[1])
+    assert float(heights.max() - heights.min()) < 0.03 and float(heights.min()) > 0.08
 
 
 def test_a_seat_stands_on_the_floor_under_the_hips_and_does_not_move():

@@ -5,35 +5,17 @@ import json
 import numpy as np
 import pytest
 import torch
-from fakes import CLASSES, Films, Waves, camera, plan
+from fakes import CLASSES, Films, Sitting, Waves, plan
 
 from synthaug.body.skeleton import JOINT
-from synthaug.motions import MotionSource
 from synthaug.props.things import Things
-from synthaug.structures import Actor, ClipFormat, Motion, Recipe, Reference
+from synthaug.structures import Actor, ClipFormat, Recipe
 from synthaug.synthesis import Synthesizer
 from synthaug.synthesis.ground_truth import JOINTS
 from synthaug.synthesis.references import gather
 
 CLIP = ClipFormat(num_frames=4, fps=5.0, size=48)
 TABLE = {"wave left": "broom", "wave right": "box"}
-
-
-class Sitting(MotionSource):
-    """Everybody sits upright on a seat that is not there, facing the camera, hands in the lap."""
-
-    fingerprint = "sitting"
-
-    def reads(self, record):
-        return ()
-
-    def load(self, record):
-        pose = torch.zeros(20, 55, 3)
-        for side in ("left", "right"):
-            pose[:, JOINT[f"{side}_hip"], 0], pose[:, JOINT[f"{side}_knee"], 0] = -1.5, 1.5
-        pose[:, JOINT["left_shoulder"], 2], pose[:, JOINT["right_shoulder"], 2] = -1.2, 1.2
-        motion = Motion.from_pose(pose, torch.tensor([[0.0, 0.55, 0.0]]).repeat(20, 1), fps=10.0)
-        return Reference(motion, camera(20), 0.9, {})
 
 
 @pytest.fixture(scope="module")

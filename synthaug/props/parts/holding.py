@@ -1,9 +1,9 @@
 """Put things into hands, between hands and on heads, so that they follow the body. Pure functions, float64."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -12,7 +12,8 @@ from torch.nn.functional import normalize
 from synthaug.body.limbs import SIDES, apply, vector
 from synthaug.body.rotations import axis_angle_to_matrix
 from synthaug.props import Hold
-from synthaug.props.parts.frames import BodyFrames, HandFrame
+from synthaug.props.parts.frames import BodyFrames
+from synthaug.props.parts.skulls import Grip, choose_turn
 
 ALLOWED = 0.003
 """Metres that a thing may be in the skull without being moved: lips give way."""
@@ -20,6 +21,8 @@ MAX_PUSH = 0.025
 """Metres by which a thing is moved in the hand at most to keep it out of the head."""
 TURNS_DEG = (0.0, 20.0, -20.0, 40.0, -40.0, 65.0, -65.0, 90.0, -90.0, 130.0, -130.0, 180.0)
 """Turns about the palm's normal that are tried, least first, to keep a thing out of the head."""
+BETTER = 0.005
+"""Metres by which a turn must keep a thing farther out of the head than one that was tried before it."""
 SLIDE = 0.018
 """Metres by which a palm may be off its place on a thing that both hold: it slides along the edge."""
 APART = 0.04
@@ -88,26 +91,12 @@ def _keep_out_of_head(hold: Hold, side: str, body: BodyFrames, points: Tensor) -
     """In one hand, turned about the grip by the least angle that keeps it out of the head best."""
     hand = body.hands[side]
     goal = hand.palm if hold.place == "palm" else hand.pinch
-    grip = vector(*hold.grip)
-    best: tuple[float, Held] | None = None
-    for R in _try_turns(hold, side, hand):
-        held = Held(R, goal - apply(R, grip), {side: goal})
-        depth = float(body.find_depth(points, R, held.at)[0].max())
-        if best is None or depth < best[0] - 0.005:
-            best = depth, held
-        if best[0] <= ALLOWED + 0.7 * MAX_PUSH:
-            break
-    assert best is not None
-    return best[1]
-
-
-def _try_turns(hold: Hold, side: str, hand: HandFrame) -> Iterator[Float[Tensor, "time 3 3"]]:
-    """Thing to world, turned by each of TURNS_DEG; the first, which mostly does, alone, and the others together."""
-    up, front = (hand.axes @ vector(*way) for way in (hold.up, hold.front))
-    for degrees in (TURNS_DEG[:1], TURNS_DEG[1:]):
-        angles = SIDES[side] * torch.tensor(degrees, dtype=torch.float64).deg2rad()
-        spin = axis_angle_to_matrix(hand.axes[None, ..., 1] * angles[:, None, None])
-        yield from _limit_tilt(_orient(apply(spin, up[None]), apply(spin, front[None])), hold.tilt_deg)
+    tilt = -1.0 if hold.tilt_deg is None else math.radians(hold.tilt_deg)
+    up, front, point = (np.array(part, dtype=np.float64) for part in (hold.up, hold.front, hold.grip))
+    grip = Grip(goal.contiguous().numpy(), hand.axes.contiguous().numpy(), up, front, point, tilt)
+    angles = SIDES[side] * np.radians(TURNS_DEG)
+    R, at = choose_turn(grip, angles, points.contiguous().numpy(), body.skull, (ALLOWED + 0.7 * MAX_PUSH, BETTER))
+    return Held(torch.from_numpy(R), torch.from_numpy(at), {side: goal})
 
 
 def _push_out_of_head(held: Held, body: BodyFrames, points: Tensor) -> Held:
