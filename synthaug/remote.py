@@ -71,11 +71,13 @@ def open_root(root: Path | str, *, lazy: Callable[[str], bool]) -> Path:
     found = _list_files(url)
     write_atomic(mirror / _ABOUT, json.dumps({"url": url, "paths": {n: one.path for n, one in found.items()}}).encode())
     _forget_others(mirror, found)
-    now = [name for name, one in found.items() if not _is_same(mirror / name, one) and _place(mirror / name, one)]
-    now = [name for name in now if found[name].size < _SMALL or not lazy(name)]
+    new = [name for name, one in found.items() if not _is_same(mirror / name, one)]
+    now = [name for name in new if found[name].size < _SMALL or not lazy(name)]
     logger.info("%s: %d files, %d of them fetched now.", url, len(found), len(now))
-    for name in now:
-        _copy(url, found[name].path, mirror / name)
+    for name in set(new) - set(now):
+        _place(mirror / name, found[name])
+    for name in now:  # never a placeholder, which the next start would take for the file if this one is stopped
+        _copy(url, found[name], mirror / name)
     _drop_beyond(mirror, _limit())
     return mirror
 
@@ -105,7 +107,7 @@ def fetch(path: Path) -> bool:
         raise RemoteError(
             f"Expected {name} to be in {about['url']}, got none. It was deleted there: start again to see what is left."
         )
-    _copy(about["url"], about["paths"][name], path)
+    _copy(about["url"], _Remote(about["paths"][name], state.st_size, int(state.st_mtime)), path)
     append_line(mirror / _FETCHED, json.dumps([name, state.st_size]))
     _drop_beyond(mirror, _limit(), spared=name)
     return True
@@ -173,31 +175,28 @@ def _is_same(path: Path, one: _Remote) -> bool:
     return (state.st_size, int(state.st_mtime)) == (one.size, one.changed)
 
 
-def _place(path: Path, one: _Remote) -> bool:
-    """Put a placeholder; True."""
+def _place(path: Path, one: _Remote) -> None:
+    """Put a placeholder."""
     _replace(path, lambda aside: os.truncate(aside, one.size), one.changed)
-    return True
 
 
-def _copy(url: str, remote: str, path: Path) -> None:
-    """Fetch a file into the place of its placeholder, whose size and time of change it keeps."""
+def _copy(url: str, one: _Remote, path: Path) -> None:
+    """Fetch a file into its place; it has the size and time of change that it was listed with."""
     from fsspec.core import url_to_fs
-
-    state = path.stat()
 
     def get(aside: Path) -> None:
         try:
             files, _ = url_to_fs(url)
-            files.get_file(remote, str(aside))
+            files.get_file(one.path, str(aside))
         except Exception as error:  # every package behind fsspec has errors of its own
             raise _explain(url, error) from error
-        if aside.stat().st_size != state.st_size:
+        if aside.stat().st_size != one.size:
             raise RemoteError(
-                f"Expected {state.st_size} bytes of {remote}, got {aside.stat().st_size}: it was changed since. Start "
+                f"Expected {one.size} bytes of {one.path}, got {aside.stat().st_size}: it was changed since. Start "
                 "again."
             )
 
-    _replace(path, get, int(state.st_mtime))
+    _replace(path, get, one.changed)
 
 
 def _replace(path: Path, fill: Callable[[Path], object], changed: int) -> None:
@@ -216,13 +215,18 @@ def _replace(path: Path, fill: Callable[[Path], object], changed: int) -> None:
 def _forget_others(mirror: Path, found: Mapping[str, _Remote]) -> None:
     """Remove what the store no longer has, and what killed processes left; others may be fetching just now."""
     for path in sorted(mirror.rglob("*"), reverse=True):
-        if path.name.endswith(_PASSING) and time.time() - path.stat().st_mtime < _STALE:
+        if path.relative_to(mirror).as_posix() in found or path.name in (_ABOUT, _FETCHED):
             continue
-        if path.is_dir():
-            with contextlib.suppress(OSError):  # it is not empty
+        with contextlib.suppress(OSError):  # a folder that is not empty; what another process took away meanwhile
+            if path.is_dir():
                 path.rmdir()
-        elif path.name not in (_ABOUT, _FETCHED) and path.relative_to(mirror).as_posix() not in found:
-            path.unlink()
+            elif not _is_passing(path) or time.time() - path.stat().st_mtime > _STALE:
+                path.unlink()
+
+
+def _is_passing(path: Path) -> bool:
+    """Whether somebody may be writing a file just now: a film, or a new list of files."""
+    return path.name.endswith(_PASSING) or path.name.startswith((f".{_ABOUT}.", f".{_FETCHED}."))
 
 
 def _drop_beyond(mirror: Path, limit: float, *, spared: str = "") -> None:

@@ -172,3 +172,41 @@ def test_a_folder_of_this_machine_is_no_store(tmp_path):
     (Path(tmp_path) / "sparse.mp4").write_bytes(b"")
     fetch(tmp_path / "sparse.mp4")
     fetch(tmp_path / "missing.mp4")
+
+
+def test_a_start_that_was_stopped_is_made_up_for_by_the_next(memory, monkeypatch):
+    def lose_connection(*_):
+        raise RemoteError("Expected to read it, got ConnectionError: reset.")
+
+    with monkeypatch.context() as offline:
+        offline.setattr("synthaug.remote._copy", lose_connection)
+        with pytest.raises(DatasetNotFoundError, match="ConnectionError"):
+            Folder(memory)
+    assert (Folder(memory).root / "wave" / "s0" / "1.npz").read_bytes() == b"not film"
+
+
+def test_two_processes_that_start_at_once_leave_each_other_s_files(memory, monkeypatch):
+    folder = Folder(memory)
+    folder.films[0].unlink()
+    asides, forget = [], remote._forget_others
+
+    def start_meanwhile(mirror, found):
+        """Another process is about to put its list, and takes away a torn file, while this one looks for such."""
+        torn = mirror / ".torn.passing"
+        torn.touch()
+        os.utime(torn, (0, 0))
+        asides.append(mirror / "..synthaug-store.json.k2j3")
+        asides[0].touch()
+        rglob = Path.rglob
+
+        def list_and_lose(path, pattern):
+            listed = list(rglob(path, pattern))
+            torn.unlink()
+            return listed
+
+        with monkeypatch.context() as other:
+            other.setattr(Path, "rglob", list_and_lose)
+            forget(mirror, found)
+
+    monkeypatch.setattr("synthaug.remote._forget_others", start_meanwhile)
+    assert torch.equal(read_all(Folder(memory)), read_all(folder)) and asides[0].exists()

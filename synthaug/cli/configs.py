@@ -360,6 +360,8 @@ def _explain_folder(config: "DictConfig") -> str:
     """What is wrong with dataset.root, if it is set; a folder that is not there is explained by the data set itself."""
     from omegaconf import OmegaConf
 
+    from synthaug.remote import MARK
+
     root = OmegaConf.select(config, "dataset.root", default=None, throw_on_missing=False)
     if root is None:
         return ""
@@ -368,7 +370,11 @@ def _explain_folder(config: "DictConfig") -> str:
             f"Expected dataset.root to be a folder, got {f'the number {root}' if root != '' else 'an empty text'}. "
             f"Write dataset.root=./{root}, or the whole path. "
         )
-    return "" if Path(root).expanduser().is_dir() else f"No such folder: dataset.root={root!r}. Correct it. "
+    return (
+        ""
+        if MARK in root or Path(root).expanduser().is_dir()
+        else f"No such folder: dataset.root={root!r}. Correct it. "
+    )
 
 
 def _find_gaps(config: "DictConfig") -> list[str]:

@@ -113,7 +113,7 @@ def _fit(config: "DictConfig", run: "RunParts", folder: Path) -> "tuple[FitResul
 def _find_steps(config: "DictConfig", folder: Path) -> "Trials | None":
     """How many steps training takes, as training people who are left out tell; None leaves trainer.max_steps."""
     from synthaug.cli.configs import build_convergence, build_run, prepare_data
-    from synthaug.runs.convergence import choose_steps, list_groups
+    from synthaug.runs.convergence import check_trials, choose_steps, list_groups
     from synthaug.runs.probing import group_records
     from synthaug.training import loops
 
@@ -131,6 +131,7 @@ def _find_steps(config: "DictConfig", folder: Path) -> "Trials | None":
             return loops.fit_and_validate(run.trainer, run.training, run.data)
 
     groups = list_groups(doubling, data.split.train, data.split.val)
+    check_trials(groups, ckpt_path=config.ckpt_path, packed=config.get("pack") is not None)
     return choose_steps(doubling, config.trainer.max_steps, groups, measure, kept=folder / "convergence.json")
 
 

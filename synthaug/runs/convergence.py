@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synthaug.files import write_atomic
-from synthaug.runs.probing import group_records
+from synthaug.runs.probing import find_testable
 from synthaug.structures import Record
 
 logger = logging.getLogger(__name__)
@@ -68,17 +68,42 @@ def list_groups(doubling: Doubling, train: Sequence[Record], val: Sequence[Recor
     """Who is left out, one after the other; None alone where a validation part decides.
 
     Raises:
-        ValueError: If there is one clip to learn from, so that nothing can be left out.
+        ValueError: If nobody can be left out, since no class is shown by two of them.
     """
     if val:
         return [None]
-    groups = sorted(set(group_records(train).values()))
-    if len(groups) < 2:
+    groups = find_testable(train)
+    if not groups:
         raise ValueError(
-            f"Expected several training clips for convergence, of which some can be left out, got {len(train)}. Leave "
-            "convergence out and set trainer.max_steps."
+            "Expected several training clips for convergence in some class, of two people if more than one teaches, so "
+            f"that one can be left out, got {len(train)} clips and no such class. Give more, as with protocol.n_shot, "
+            "or leave convergence out and set trainer.max_steps."
         )
     return list(groups[: doubling.people])
+
+
+def check_trials(groups: Sequence[str | None], *, ckpt_path: str | None, packed: bool) -> None:
+    """Refuse what would make trials another training than the one that follows them.
+
+    Args:
+        groups: Who is left out.
+        ckpt_path: The checkpoint that training continues from; auto is the run's own.
+        packed: Whether synthetic clips are finished ones, of everybody who teaches.
+
+    Raises:
+        ValueError: If training does not start at the beginning, or clips show who is left out.
+    """
+    if ckpt_path not in (None, "auto"):
+        raise ValueError(
+            f"Expected no checkpoint for convergence, whose trials begin anew, got ckpt_path={ckpt_path}. Set "
+            "recognizer.weights to what training starts from, or leave convergence out."
+        )
+    if packed and groups[0] is not None:
+        raise ValueError(
+            "Expected clips that are made for each trial of convergence, got those of pack, which show everybody who "
+            "teaches. Use a protocol with a validation part, as with protocol.val_fraction, or leave convergence out "
+            "and set trainer.max_steps."
+        )
 
 
 def choose_steps(
@@ -97,11 +122,13 @@ def choose_steps(
 
     def try_steps(steps: int) -> float:
         for group in groups:
+            logger.info("Trial: %s.", _name_trial(steps, group))
             if (name := _name_trial(steps, group)) not in found:
                 found[name] = measure(steps, group)
                 write_atomic(kept, (json.dumps(found, indent=1) + "\n").encode())
         mean = sum(found[_name_trial(steps, group)] for group in groups) / len(groups)
-        logger.info("%d steps: %.1f %% on training people who were left out.", steps, 100 * mean)
+        graded = "the validation part" if groups[0] is None else "training people who were left out"
+        logger.info("%d steps: %.1f %% on %s.", steps, 100 * mean, graded)
         return mean
 
     steps = best = min(doubling.first, bound)

@@ -146,13 +146,20 @@ def _choose(
     if len(probe.decays) == 1:
         return probe.decays[0], None
     validated = bool(data.split.val)
-    records = data.split.val if validated else data.split.train
+    testable = find_testable(data.split.train)
+    if not validated and not testable:
+        raise ValueError(
+            "Expected some class that two who teach show, so that leaving one out can choose among "
+            f"{len(probe.decays)} values of probe.decays, got none in {len(data.split.train)} training clips. Give "
+            "one, as in 'probe.decays=[0.01]', or more clips, as with protocol.n_shot."
+        )
+    group = group_records(data.split.train)
+    records = data.split.val or [record for record in data.split.train if group[record.key] in testable]
     filmed = data.training_clips().filmed
     held = HeldOutClips(type(filmed)(tuple(records), filmed.clip, filmed.films))
-    group = group_records(records)
     indices = [SampleIndex(0, place) for place in range(len(held))]
     found = _look_at(held, indices, data, store, title="Looking at film as it is")
-    shown = Part(found, tuple(group[key] for key in found.keys))
+    shown = Part(found, tuple(group.get(key, "") for key in found.keys))
     grade, decay = choose_decay(parts, shown, data.num_classes, probe.decays, left_out=not validated)
     return decay, round(grade, 4)
 
@@ -174,6 +181,18 @@ def group_records(records: Sequence[Record]) -> dict[str, str]:
         return {record.key: record.subject for record in records}
     in_order = sorted(records, key=lambda record: (record.label, record.key))
     return {record.key: f"part {place % FOLDS}" for place, record in enumerate(in_order)}
+
+
+def find_testable(records: Sequence[Record]) -> list[str]:
+    """The groups of `group_records`, sorted, that show a class that others show too.
+
+    Whoever is the only one to show each of their classes cannot be graded when they are left out: nothing else teaches
+    these. With one shot of each class that is everybody.
+    """
+    group, showing = group_records(records), dict[int, set[str]]()
+    for record in records:
+        showing.setdefault(record.label, set()).add(group[record.key])
+    return sorted({one for groups in showing.values() if len(groups) > 1 for one in groups})
 
 
 def _look_at(

@@ -214,9 +214,20 @@ def check_alone(trainer: Trainer, what: str) -> None:
 
 
 def fit_and_validate(trainer: Trainer, training: Training, data: LightningDataModule) -> float:
-    """Train from the beginning; the mean class accuracy on the validation part at the last validation."""
+    """Train from the beginning; the mean class accuracy on the validation part at the last validation.
+
+    Raises:
+        ValueError: If something else than the steps ended the training.
+    """
     trainer.fit(training, datamodule=data)
-    return float(trainer.callback_metrics["val/mean_class_accuracy"])
+    found = trainer.callback_metrics.get("val/mean_class_accuracy")
+    if trainer.global_step != trainer.max_steps or found is None:
+        raise ValueError(
+            f"Expected trials of convergence to end after {trainer.max_steps} steps and with a validation, got one "
+            f"that ended after {trainer.global_step}{' without' if found is None else ''}. Leave out what ends "
+            "training earlier or validates less, such as trainer.max_epochs, max_time and limit_val_batches."
+        )
+    return float(found)
 
 
 def leave_checkpoint(trainer: Trainer, training: Training, folder: Path) -> str:

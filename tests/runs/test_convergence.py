@@ -1,6 +1,7 @@
 """Steps are chosen on training people alone, and cost what they say."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from fakes import CLASSES, BySubject, Films
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from synthaug.cli.main import main
 from synthaug.datasets.protocols import LeftOut
 from synthaug.files import write_atomic
-from synthaug.runs.convergence import Doubling, choose_steps, list_groups
+from synthaug.runs.convergence import Doubling, check_trials, choose_steps, list_groups
 from synthaug.runs.probing import group_records
 
 GROUPS = ("anna", "ben")
@@ -93,10 +94,21 @@ def test_a_validation_part_decides_where_there_is_one(tmp_path):
     assert list_groups(Doubling(), train, val) == [None]
     assert list_groups(Doubling(), train, ()) == ["s0", "s1", "s2"]
     assert list_groups(Doubling(people=1), train, ()) == ["s0"]
-    of_one = [record for record in train if record.subject == "s1"]
-    assert list_groups(Doubling(), of_one, ()) == ["part 0", "part 1"]
+    of_one = [replace(record, subject="s1") for record in train if record.subject != "s0"]  # two clips of each class
+    assert list_groups(Doubling(), of_one, ()) == ["part 0", "part 1", "part 2", "part 3"]
     with pytest.raises(ValueError, match="Expected several training clips for convergence.* got 1"):
         list_groups(Doubling(), of_one[:1], ())
+
+
+def test_only_those_are_left_out_whose_classes_others_teach(tmp_path):
+    one = Films(tmp_path).records  # both classes by each of s0 to s3
+    only_s2 = [record for record in one if record.label == 0 or record.subject == "s2"]
+    assert list_groups(Doubling(), only_s2, ()) == ["s0", "s1", "s2", "s3"]
+    apart = [record for record in one if (record.label == 1) == (record.subject == "s2")]
+    assert list_groups(Doubling(), apart, ()) == ["s0", "s1", "s3"]
+    one_shot = [record for record in one if record.key in ("0/s0", "1/s1")]
+    with pytest.raises(ValueError, match="two people if more than one teaches.* got 2 clips and no such class"):
+        list_groups(Doubling(), one_shot, ())
 
 
 @pytest.mark.parametrize("wrong", [{"first": 0}, {"people": 0}, {"patience": 0}])
@@ -137,3 +149,26 @@ def test_a_run_takes_the_steps_that_were_chosen(films, tmp_path, val):
 def test_what_takes_no_steps_has_none_to_choose(films, tmp_path):
     with pytest.raises(SystemExit, match="probe=exact, which takes none. Leave convergence out"):
         main(words(films, tmp_path / "run", "probe=exact"))
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (["trainer.max_epochs=1", "trainer.max_steps=50", "convergence.first=30"],
+         "to end after 30 steps and with a validation, got one that ended after 1 without. Leave out what ends"),
+        (["+trainer.limit_val_batches=0"], "got one that ended after 1 without. Leave out .*limit_val_batches"),
+        (["ckpt_path=started.ckpt"], "Expected no checkpoint for convergence, .* got ckpt_path=started.ckpt"),
+        (["protocol.n_shot=1"], "got 2 clips and no such class. Give more, as with protocol.n_shot"),
+    ],
+    ids=["epochs end it", "no validation", "checkpoint", "one shot"],
+)  # fmt: skip
+def test_what_makes_trials_another_training_is_told(films, tmp_path, more, told):
+    with pytest.raises(SystemExit, match=told):
+        main(words(films, tmp_path / "run", *more))
+
+
+def test_finished_clips_of_everybody_need_a_validation_part():
+    check_trials([None], ckpt_path="auto", packed=True)
+    check_trials(["anna", "ben"], ckpt_path=None, packed=False)
+    with pytest.raises(ValueError, match="got those of pack, which show everybody who teaches. Use a protocol"):
+        check_trials(["anna", "ben"], ckpt_path=None, packed=True)

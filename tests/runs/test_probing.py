@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from synthaug.recognizers.resnet import ResNet2D
 from synthaug.recognizers.slowfast import SlowFast
 from synthaug.recognizers.small import SmallResNet
 from synthaug.runs.feature_store import FeatureStore, digest_network
-from synthaug.runs.probing import LinearProbe, find_sources, fit_probe
+from synthaug.runs.probing import LinearProbe, find_sources, find_testable, fit_probe
 from synthaug.structures import ClipFormat
 from synthaug.training import loops
 from synthaug.training.linear_probe import Features, Part, choose_decay, fit_parts, measure_accuracy
@@ -181,10 +182,13 @@ def test_a_fit_is_that_of_its_clips_and_is_what_the_checkpoint_holds(films, tmp_
     assert all(not parameter.isnan().any() for parameter in training.parameters())
 
 
-@pytest.mark.parametrize(("val", "test"), [((), ("s3",)), (("s2",), ("s3",)), ((), ("s1", "s2", "s3"))])
-def test_the_decay_is_chosen_without_the_test(films, tmp_path, val, test):
+@pytest.mark.parametrize(("val", "alone"), [((), False), (("s2",), False), ((), True)])
+def test_the_decay_is_chosen_without_the_test(films, tmp_path, val, alone):
     """By the people who teach, by the validation part, and of one person by parts of their clips."""
-    data = prepared(films, val=val, test=test)
+    if alone:
+        records, films = films.records, Films(films.records[0].path.parent)
+        films._records = [record if record.subject == "s3" else replace(record, subject="s0") for record in records]
+    data = prepared(films, val=val)
     found, _ = fit(data, tmp_path)
     assert found.decay in (0.01, 1.0) and 0 <= found.grade <= 1
 
@@ -225,3 +229,23 @@ def test_the_command_fits_and_a_second_run_computes_nothing_again(tmp_path):
     one, two = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("one", "two"))
     assert one["decay"] == two["decay"] and one["top1"] == two["top1"] and one["filmed_exposure"] == 2.0
     assert (tmp_path / "one" / "best.safetensors").is_file()
+
+
+def test_where_nobody_can_be_left_out_the_regularisation_is_not_chosen_by_chance(tmp_path):
+    """One shot of each class: whoever is left out, nobody else teaches what they show."""
+    films = Films(tmp_path / "films", subjects=2)
+    films._records = [record for record in films.records if record.key in ("0/s0", "1/s1")] + [
+        record for record in Films(tmp_path / "films").records if record.subject == "s3"
+    ]
+    data = prepared(films)
+    with pytest.raises(ValueError, match=r"choose among 2 values of probe.decays, got none in 2 .*'probe.decays="):
+        fit(data, tmp_path)
+    assert fit(data, tmp_path, decays=(0.01,))[0].grade is None
+
+
+def test_whoever_alone_shows_their_classes_does_not_lower_the_grade(tmp_path):
+    films = Films(tmp_path / "films", subjects=4)
+    films._records = [r for r in films.records if r.subject == "s3" or (r.label == 1) == (r.subject == "s2")]
+    data = prepared(films)
+    assert find_testable(data.split.train) == ["s0", "s1"]
+    assert fit(data, tmp_path, decays=(0.01, 1.0))[0].grade == 1.0  # class 1 is not asked of those who do not show it
