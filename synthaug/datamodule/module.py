@@ -37,6 +37,7 @@ from synthaug.renderers import BatchRenderer
 from synthaug.structures import ClipFormat, Recipe, Record
 from synthaug.synthesis import Synthesis, Synthesizer
 from synthaug.synthesis.preparing import prepare_synthesis
+from synthaug.synthesis.recipes import check_mirroring
 from synthaug.synthesis.references import (
     Extraction,
     References,
@@ -194,11 +195,20 @@ class SynthAugDataModule(lightning.LightningDataModule):
         """Prepare the data set, extract motions and compile GPU kernels, in one process; only files are kept."""
         self.dataset.prepare()
         split = self._split_dataset()
+        self._check_mirroring()  # before minutes of extraction
         self._gather_references(split)
         if self.pack is not None:
             open_clips(self.pack, self.describe_training(split))
         if self.synth is not None and isinstance(self.synth.renderer, BatchRenderer):
             self.synth.renderer.prepare()
+
+    def _check_mirroring(self) -> dict[int, int] | None:
+        """Labels of mirror images; None if the data set does not say, and nobody asks for them."""
+        labels = find_mirror_labels(self.dataset)
+        check_flips(self.augmentation, labels)
+        if self.synth is not None and self.pack is None:
+            check_mirroring(self.synth.mirror, labels)
+        return labels
 
     def extract_motions(self, shard: tuple[int, int] = (1, 1)) -> References:
         """Extract the motions of one part of the training clips into the cache, where `setup` finds them.
@@ -238,8 +248,7 @@ class SynthAugDataModule(lightning.LightningDataModule):
         if self._split is not None:
             return
         split = self._split_dataset()
-        labels = find_mirror_labels(self.dataset)
-        check_flips(self.augmentation, labels)
+        labels = self._check_mirroring()
         self._mirror_labels = labels or {}
         if self.pack is not None:
             self._packed = open_clips(self.pack, self.describe_training(split))

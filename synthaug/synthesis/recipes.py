@@ -77,6 +77,24 @@ class Excluded:
     clips: frozenset[str] = frozenset()
 
 
+def check_mirroring(share: float, mirror_labels: Mapping[int, int] | None) -> None:
+    """Refuse mirror images of which nobody says what they show.
+
+    Args:
+        share: Of clips that are mirror images.
+        mirror_labels: Label of the mirror image, by label; None if the data set does not say.
+
+    Raises:
+        ValueError: If there are some.
+    """
+    if share > 0 and mirror_labels is None:
+        raise ValueError(
+            f"Expected synth.mirror to be 0, got {share}: the data set does not say which class the mirror image of "
+            "each class belongs to. Set dataset.mirrored_classes ({} if left and right mean nothing), or "
+            "synth.mirror=0."
+        )
+
+
 class RecipeSampler:
     """The synthetic data set as a finite list of recipes, fixed by the seed.
 
@@ -106,12 +124,7 @@ class RecipeSampler:
         lineage: Values | None = None,
         mirror_labels: Mapping[int, int] | None = None,
     ) -> None:
-        if synthesis.mirror > 0 and mirror_labels is None:
-            raise ValueError(
-                f"Expected synth.mirror to be 0, got {synthesis.mirror}: the data set does not say which class the "
-                "mirror image of each class belongs to. Set dataset.mirrored_classes ({} if left and right mean "
-                "nothing), or synth.mirror=0."
-            )
+        check_mirroring(synthesis.mirror, mirror_labels)
         self.synthesis = synthesis
         self.performances = performances
         self.references = performances.references

@@ -4,7 +4,7 @@ import lightning
 import numpy as np
 import pytest
 import torch
-from fakes import CLASSES, BeadPeople, BySubject, Films, plan
+from fakes import CLASSES, BeadPeople, BySubject, Films, Waves, plan
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from synthaug.datamodule import module as datamodule
@@ -436,6 +436,24 @@ def test_a_flipped_clip_bears_the_label_of_its_mirror_image(tmp_path, pairs, lab
 def test_flips_need_to_know_what_a_mirror_image_shows(tmp_path):
     with pytest.raises(ValueError, match=r"Set dataset\.mirrored_classes.*augmentation\.flip=0"):
         flipped(tmp_path, None, 0.5)
+
+
+class Untouched(Waves):
+    """Motions that nobody may ask for."""
+
+    def load(self, record):
+        pytest.fail("a motion was extracted before the settings were checked")
+
+
+@pytest.mark.parametrize(("mirror", "flip", "told"), [(0.5, 0.0, "synth.mirror=0"), (0.0, 0.5, "augmentation.flip=0")])
+def test_unknown_mirror_images_are_told_before_minutes_of_extraction(tmp_path, mirror, flip, told):
+    films = type("Handed", (Films,), {"mirrored_classes": None})(tmp_path)
+    data = SynthAugDataModule(
+        films, BySubject(), synth=plan(motion=Untouched(), mirror=mirror), clip=CLIP,
+        augmentation=Augmentation(crop=1.0, flip=flip, color=0.0), loading=Loading(num_workers=0),
+    )  # fmt: skip
+    with pytest.raises(ValueError, match=rf"mirrored_classes.*{told}"):
+        data.prepare_data()
 
 
 @pytest.mark.parametrize("megabytes", [0.0, 256.0])
