@@ -108,7 +108,7 @@ class _Buffers(NamedTuple):
     planes: NDArray[np.float32]  # [3, broad, tall]: R, G, B, later Y, Cb, Cr
     halves: NDArray[np.float32]  # [2, broad / 2, tall / 2] chroma
     wide: NDArray[np.float32]  # [3, tall, width]
-    lines: NDArray[np.float32]  # [3, width]
+    lines: NDArray[np.float32]  # [width]
     work: NDArray[np.float32]  # 16 blocks, then both tables
 
 
@@ -149,21 +149,30 @@ def _transpose(source, at, rows, columns, pitch, out):
 @_kernel
 @no_type_check
 def _mix_rows(source, lanes, rows, out, start, pitch):
-    """Each new row from four or more old ones."""
+    """Each new row from four or more old ones; the first eight in one pass, so that it is not read again."""
     lanes, start, pitch = np.uint64(lanes), np.uint64(start), np.uint64(pitch)
     places, shares = rows.places, rows.shares
+    taps = np.uint64(places.shape[1])
     for i in range(np.uint64(places.shape[0])):
         to = start + i * pitch
-        for k in range(_0, np.uint64(places.shape[1]), _4):
+        a, b, c, d = places[i, _0] * lanes, places[i, _1] * lanes, places[i, _2] * lanes, places[i, _3] * lanes
+        p, q, r, s = shares[i, _0], shares[i, _1], shares[i, _2], shares[i, _3]
+        if taps == _4:
+            for x in range(lanes):
+                out[to + x] = p * source[a + x] + q * source[b + x] + r * source[c + x] + s * source[d + x]
+            continue
+        e, f, g, h = places[i, _4] * lanes, places[i, _5] * lanes, places[i, _6] * lanes, places[i, _7] * lanes
+        t, u, v, w = shares[i, _4], shares[i, _5], shares[i, _6], shares[i, _7]
+        for x in range(lanes):
+            # Four and four, as further passes add them: other brackets would round otherwise.
+            first = p * source[a + x] + q * source[b + x] + r * source[c + x] + s * source[d + x]
+            out[to + x] = first + (t * source[e + x] + u * source[f + x] + v * source[g + x] + w * source[h + x])
+        for k in range(_4 + _4, taps, _4):
             a, b = places[i, k] * lanes, places[i, k + _1] * lanes
             c, d = places[i, k + _2] * lanes, places[i, k + _3] * lanes
             p, q, r, s = shares[i, k], shares[i, k + _1], shares[i, k + _2], shares[i, k + _3]
-            if k == _0:
-                for x in range(lanes):
-                    out[to + x] = p * source[a + x] + q * source[b + x] + r * source[c + x] + s * source[d + x]
-            else:
-                for x in range(lanes):
-                    out[to + x] += p * source[a + x] + q * source[b + x] + r * source[c + x] + s * source[d + x]
+            for x in range(lanes):
+                out[to + x] += p * source[a + x] + q * source[b + x] + r * source[c + x] + s * source[d + x]
 
 
 @_kernel
@@ -373,23 +382,33 @@ def _show(lines, at, out, to, width):
 
 @_kernel
 @no_type_check
-def _show_colors(lines, width, out, to, area):
-    """Y, Cb, Cr to a row of RGB."""
-    cb, cr = width, width + width
+def _between(source, a, b, share):
+    return source[a] + share * (source[b] - source[a])
+
+
+@_kernel
+@no_type_check
+def _to_shown(value):
+    value = value if value > _ZERO else _ZERO
+    return np.uint8(value if value < _255 else _255)
+
+
+@_kernel
+@no_type_check
+def _show_colors(wide, bright, tinted, y, sizes, out, to):
+    """A row of RGB from Y, Cb, Cr, each between two of its own rows, in one loop: nothing passes through memory."""
+    width, area = np.uint64(sizes.width), np.uint64(sizes.height * sizes.width)
+    plane = np.uint64(sizes.tall) * width
+    a, b, share = bright.places[y, _0] * width, bright.places[y, _1] * width, bright.shares[y, _1]
+    c, d, part = tinted.places[y, _0] * width + plane, tinted.places[y, _1] * width + plane, tinted.shares[y, _1]
+    green, blue = to + area, to + area + area
     for x in range(width):
-        value = lines[x] + _CR_TO_RED * lines[cr + x] + (_128 + _HALF)
-        value = value if value > _ZERO else _ZERO
-        out[to + x] = np.uint8(value if value < _255 else _255)
-    to += area
-    for x in range(width):
-        value = lines[x] + _CB_TO_GREEN * lines[cb + x] + _CR_TO_GREEN * lines[cr + x] + (_128 + _HALF)
-        value = value if value > _ZERO else _ZERO
-        out[to + x] = np.uint8(value if value < _255 else _255)
-    to += area
-    for x in range(width):
-        value = lines[x] + _CB_TO_BLUE * lines[cb + x] + (_128 + _HALF)
-        value = value if value > _ZERO else _ZERO
-        out[to + x] = np.uint8(value if value < _255 else _255)
+        luma = _between(wide, a + x, b + x, share)
+        cb = _between(wide, c + x, d + x, part)
+        cr = _between(wide, c + plane + x, d + plane + x, part)
+        out[to + x] = _to_shown(luma + _CR_TO_RED * cr + (_128 + _HALF))
+        out[green + x] = _to_shown(luma + _CB_TO_GREEN * cb + _CR_TO_GREEN * cr + (_128 + _HALF))
+        out[blue + x] = _to_shown(luma + _CB_TO_BLUE * cb + (_128 + _HALF))
 
 
 @_kernel
@@ -405,16 +424,14 @@ def _play(buffers, players, compressed, sizes, out, at):
         start = (c - 1) * (plane // 4) if halved else c * plane
         _widen(values, start, sizes.tall // (1 + halved), players[halved], sizes, buffers, c)
     for y in range(np.uint64(sizes.height)):
-        for c in range(3):
-            first = np.uint64(c * sizes.tall) * width
-            down = players[1 if compressed and c > 0 else 0].down
-            _interpolate_row(buffers.wide, first, width, down, y, width, buffers.lines, np.uint64(c) * width)
         to = np.uint64(at) + y * width
         if compressed:
-            _show_colors(buffers.lines, width, out, to, area)
+            _show_colors(buffers.wide, players[0].down, players[1].down, y, sizes, out, to)
         else:
             for c in range(_3):
-                _show(buffers.lines, c * width, out, to + c * area, width)
+                first = c * np.uint64(sizes.tall) * width
+                _interpolate_row(buffers.wide, first, width, players[0].down, y, width, buffers.lines, _0)
+                _show(buffers.lines, _0, out, to + c * area, width)
 
 
 @_kernel
@@ -426,7 +443,7 @@ def record(video, lens, tone, codec, players, sizes, out):
         np.empty(area, np.float32), np.empty(max(sizes.rows, sizes.tall) * sizes.width, np.float32),
         np.empty(sizes.rows * sizes.width, np.float32), np.empty(3 * plane, np.float32),
         np.empty(plane // 2, np.float32), np.empty(3 * sizes.tall * sizes.width, np.float32),
-        np.empty(3 * sizes.width, np.float32), np.empty(3 * SIDE * SIDE * LANES, np.float32),
+        np.empty(sizes.width, np.float32), np.empty(3 * SIDE * SIDE * LANES, np.float32),
     )  # fmt: skip
     # Lanes that no block ever fills are transformed with the others.
     buffers.work[:] = _ZERO
