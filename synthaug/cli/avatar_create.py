@@ -58,7 +58,7 @@ def run_create(chosen: argparse.Namespace) -> int:
             "--engine out."
         )
     out = chosen.out if chosen.out.name.endswith(SUFFIX) else chosen.out.with_name(f"{chosen.out.name}{SUFFIX}")
-    about = describe(chosen, chosen.name or out.name.removesuffix(SUFFIX))
+    about = describe(chosen, making, chosen.name or out.name.removesuffix(SUFFIX))
     cautions, words = make_avatar(chosen.films, about, out, making=making, masks=chosen.masks)
     for caution in cautions:
         print(f"note: {caution}", file=sys.stderr)
@@ -66,7 +66,7 @@ def run_create(chosen: argparse.Namespace) -> int:
     return 0
 
 
-def describe(chosen: argparse.Namespace, name: str) -> "About":
+def describe(chosen: argparse.Namespace, making: Making, name: str) -> "About":
     """Who it is and what they agreed to.
 
     Raises:
@@ -80,4 +80,6 @@ def describe(chosen: argparse.Namespace, name: str) -> "About":
             "Expected to be told whose likeness this is and what they agreed to, got neither --papers nor both "
             "--likeness and --agreed. Give for example: --likeness anna --agreed training,display (or --agreed none)."
         )
-    return name_person(chosen.films, name, papers=chosen.papers, likeness=chosen.likeness, agreed=chosen.agreed)
+    papers, likeness, agreed = chosen.papers, chosen.likeness, chosen.agreed
+    made_of = making.digest(chosen.films)
+    return name_person(made_of, chosen.films, name, papers=papers, likeness=likeness, agreed=agreed)

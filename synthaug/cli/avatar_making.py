@@ -53,6 +53,12 @@ class Making:
                 "before --motion."
             )
 
+    def digest(self, films: "Sequence[Path]") -> str:
+        """What an avatar is made of: the films, and where poses come from if not from these alone."""
+        from synthaug.files import digest_of
+
+        return digest_films(films) if self.motion == ("video",) else digest_of(digest_films(films), *self.motion)
+
     def build_motion(self) -> "MotionSource":
         """What finds the person's poses."""
         from synthaug.cli.configs import build_motion, compose_config
@@ -103,9 +109,17 @@ def make_avatar(
 
 
 def name_person(
-    films: "Sequence[Path]", name: str, *, papers: Path | None = None, likeness: str = "", agreed: str | None = None
+    made_of: str, films: "Sequence[Path]", name: str, *, papers: Path | None, likeness: str, agreed: str | None
 ) -> "About":
     """Who somebody is and what they agreed to, by their papers, or else by name and uses.
+
+    Args:
+        made_of: Digest of what the avatar is made of: `Making.digest`.
+        films: The films, which are named.
+        name: Of the identity.
+        papers: A file with papers; None has none.
+        likeness: Whose it is.
+        agreed: Uses, with commas, or none; None if papers say it.
 
     Raises:
         ValueError: If the papers or the uses are none.
@@ -116,7 +130,7 @@ def name_person(
     from synthaug.avatars.pack.papers import apply_papers
 
     names = ", ".join(path.name for path in films)
-    about = About(name, Provenance("film", names, digest_films(films), f"synthaug {version('synthaug')}"))
+    about = About(name, Provenance("film", names, made_of, f"synthaug {version('synthaug')}"))
     if papers is not None:
         return apply_papers(about, papers)
     uses = [] if agreed in (None, "none") else str(agreed).split(",")

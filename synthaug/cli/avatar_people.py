@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from synthaug.cli.avatar_making import Making, digest_films, make_avatar, name_person
+from synthaug.cli.avatar_making import Making, make_avatar, name_person
 from synthaug.cli.engines import choose_engine, do_on
 from synthaug.engines import Doing, Job, Outcome
 
@@ -78,11 +78,11 @@ class CreatePeople(Job):
         return films
 
     def list_missing(self) -> list[str]:
-        """Names of the people without a pack of these very films."""
+        """Names of the people without a pack of these very films and poses."""
         from synthaug.cli.avatar_import import read_source_digest
 
         found = self.find_people()
-        return [name for name in found if read_source_digest(self.locate(name)) != digest_films(found[name])]
+        return [name for name in found if read_source_digest(self.locate(name)) != self.making.digest(found[name])]
 
     def open(self) -> Doing:
         """Look for the people once; then each name's pack is written."""
@@ -91,7 +91,8 @@ class CreatePeople(Job):
         def make_one(name: str) -> str:
             papers, masks = self.source / name / PAPERS, self.source / name / MASKS
             given = papers if papers.is_file() else None
-            about = name_person(people[name], name, papers=given, likeness=name, agreed=self.agreed)
+            made_of = self.making.digest(people[name])
+            about = name_person(made_of, people[name], name, papers=given, likeness=name, agreed=self.agreed)
             cautions, words = make_avatar(
                 people[name], about, self.locate(name), making=self.making, masks=masks if masks.is_dir() else None
             )

@@ -370,11 +370,9 @@ def _explain_folder(config: "DictConfig") -> str:
             f"Expected dataset.root to be a folder, got {f'the number {root}' if root != '' else 'an empty text'}. "
             f"Write dataset.root=./{root}, or the whole path. "
         )
-    return (
-        ""
-        if MARK in root or Path(root).expanduser().is_dir()
-        else f"No such folder: dataset.root={root!r}. Correct it. "
-    )
+    if MARK in root or Path(root).expanduser().is_dir():
+        return ""
+    return f"No such folder: dataset.root={root!r}. Correct it. "
 
 
 def _find_gaps(config: "DictConfig") -> list[str]:

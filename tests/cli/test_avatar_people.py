@@ -62,6 +62,13 @@ def test_everybody_is_made_once_with_their_own_papers(people, made, tmp_path, ca
     assert main(command) == 0 and made == ["anna", "bob", "bob"]
 
 
+def test_other_poses_make_everybody_anew(people, made, tmp_path):
+    command = ["avatar", "create", str(people), "--out", str(tmp_path / "packs"), "--agreed", "none"]
+    for motion in ([], ["--motion", "video"], ["--motion", "sidecar"], ["--motion", "sidecar"]):
+        assert main([*command, *motion]) == 0
+    assert made == ["anna", "bob", "anna", "bob"]
+
+
 def test_whoever_cannot_be_made_stops_nobody(people, made, tmp_path, capsys):
     (people / "anna").rename(people / "bad")
     command = ["avatar", "create", str(people), "--out", str(tmp_path / "packs"), "--agreed", "none"]
