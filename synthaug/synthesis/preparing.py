@@ -11,7 +11,7 @@ from synthaug.synthesis.references import References
 from synthaug.synthesis.settings import Synthesis
 from synthaug.synthesis.synthesizer import Synthesizer, composite
 
-TRIALS = 24
+TRIALS = 48
 """Synthetic clips that a sensor may look at, about."""
 TRIAL_PEOPLE = 10
 """People in them."""

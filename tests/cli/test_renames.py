@@ -13,7 +13,7 @@ from synthaug.cli.targets import check_targets
 WRITTEN = Path(__file__).parent / "written_by_0_1"
 """The config.yaml of three runs, and every `_target_` of conf/, as commit 454b34c wrote them."""
 RUNS = {"demo": [], "toyota": ["dataset=toyota"], "full": ["arm=full"]}
-STATED = {"toyota": ["synth.background.parts.plates.max_hole=0.12"]}
+STATED = {"toyota": ["synth.background.parts.plates.max_hole=0.12"], "full": ["synth/sensor=camera"]}
 """What they state and today's defaults have otherwise."""
 
 

@@ -88,6 +88,29 @@ def _over_film(one, camera):
     return torch.where(one.people > 0, one.video, place), one.people, one.near
 
 
+def test_people_are_as_sharp_before_rooms_as_over_film_however_few_clips_of_either_there_are():
+    films = filmed_by({"blur": 0.8, "noise": 0.01}, range(100, 104))
+    one = trial(7)
+    # The only clip before a room shows nobody with detail: alone it would tell a blur of its own.
+    plain = Unrecorded(torch.where(one.people > 0, torch.tensor(150, dtype=torch.uint8), one.video), *_rest_of(one))
+    over = [Unrecorded(*_over_film(trial(n), {"blur": 0.8}), "still") for n in range(4)]
+    looks = fit_looks(films, [plain, *over], fps=5.0, spread=0.5, tone=0.5, noise=noise_bank())
+    for look in looks:
+        assert {key: look["people"][key] for key in ("blur", "sharpen")} == {
+            key: look["guest"][key] for key in ("blur", "sharpen")
+        }
+    found = [
+        measure(apply_look(t.video, t.people, t.filmed, {**looks[0], "seed": 1}, noise=noise_bank()), t.near)
+        for t in over
+    ]
+    aim = medians([film.figures for film in films])["people"]
+    assert medians(found)["people"] == pytest.approx(aim, rel=0.15)
+
+
+def _rest_of(one):
+    return one.people, one.near, one.filmed
+
+
 def test_film_sharper_than_rendering_sharpens_people_over_it():
     crisp = [FilmLook("", measure(trial(n).video, trial(n).near), 0.0, 0.3, 25.0) for n in range(100, 104)]
     soft = []

@@ -30,6 +30,8 @@ MAX_STOPS, GAMMAS, MAX_GAIN = 1.0, (0.8, 1.4), 1.3
 _GAMMA_OF_DISPLAYS = 2.2
 _CONTRAST = 0.25
 """How much a place's contrast counts for its level."""
+_EVEN = 1e-3
+"""Level or contrast of what is black or even, so that ratios are known."""
 _FRAMES = 3
 """Frames of a trial that are looked at."""
 
@@ -85,12 +87,12 @@ def fit_looks(
     base: Values = {**tones[middle], "quality": int(np.median([target.quality for target in targets]))}
     place = _tabulate(trials, STRENGTHS, _read_place(base, noise))
     base = _sharpen(base, {"place": _invert(place, _median([target.place for target in targets]))})
-    own = {name: _tabulate(trials, STRENGTHS, _read_people(base, noise, name)) for name in ("people", "guest")}
+    own = _tabulate(trials, STRENGTHS, _read_people(base, noise))
     noises = _tabulate(trials, NOISES, _read_noise(base, noise))
     looks: list[Values] = []
     for toned, target in zip(tones, targets, strict=True):
-        strengths = {name: _invert(table, target.people) for name, table in own.items()}
-        look = _sharpen(toned, {**strengths, "place": _invert(place, target.place)})
+        people = _invert(own, target.people)
+        look = _sharpen(toned, {"people": people, "guest": people, "place": _invert(place, target.place)})
         level = round(_invert(noises, target.noise), 5)
         looks.append({**look, "noise": level, "quality": target.quality, "rate": round(target.rate, 4)})
     return tuple(looks)
@@ -167,13 +169,15 @@ def _read_place(base: Values, noise: Noise) -> _Reader:
     return read
 
 
-def _read_people(base: Values, noise: Noise, name: str) -> _Reader:
-    """Sharpness around people by the strength of their blur or sharpening: `people` in rendered places, or `guest`."""
+def _read_people(base: Values, noise: Noise) -> _Reader:
+    """Sharpness around people by the strength of their blur or sharpening.
+
+    People before rendered places and over film are read together: they are rendered alike, and each alone are too few
+    clips, whose clothes then decide.
+    """
 
     def read(trial: Unrecorded, strength: float) -> float | None:
-        if bool(trial.filmed) != (name == "guest"):
-            return None
-        values = _sharpen(base, {name: strength})
+        values = _sharpen(base, {"guest" if trial.filmed else "people": strength})
         video = apply_look(trial.video, trial.people, trial.filmed, values, noise=noise)
         people = measure(video, trial.near).people
         return None if people is None else people.sharpness
@@ -242,9 +246,9 @@ class _Toner:
         if not self.regions or self.luma.size == 0:
             return {}
         have = self.usual()
-        aim = (level, have.contrast if contrast is None else contrast)
+        aim = (max(level, _EVEN), max(have.contrast if contrast is None else contrast, _EVEN))
         weights = (1.0, 0.0) if contrast is None else (1.0, _CONTRAST)
-        bias = float(self.luma.mean()) / have.level
+        bias = _ratio(float(self.luma.mean()), have.level)
         exposure, gamma = _search_curve(self.luma, bias, aim, have.contrast, weights=weights)
         return {"exposure": round(exposure, 4), "gamma": round(gamma, 4)}
 
@@ -270,7 +274,7 @@ def _fit_tones(films: Sequence[FilmLook], trials: Sequence[Unrecorded], share: f
             parts["people"] = {"balance": _balance(rest.cast, here.cast, share)}
         if own is not None and people.regions:
             have = people.usual()
-            parts["people"] |= people.fit(have.level * (own.level / have.level) ** share)
+            parts["people"] |= people.fit(have.level * _ratio(own.level, have.level) ** share)
         tones.append({**parts})
     return tones
 
@@ -281,6 +285,11 @@ def _balance(wanted: tuple[float, float], have: tuple[float, float], share: floa
     red, blue = (float(np.clip(ratio ** (_GAMMA_OF_DISPLAYS * share), 1 / MAX_GAIN, MAX_GAIN)) for ratio in ratios)
     mean = 0.299 * red + 0.587 + 0.114 * blue
     return [round(gain / mean, 4) for gain in (red, 1.0, blue)]
+
+
+def _ratio(level: float, other: float) -> float:
+    """One level for another; what is black counts as almost black."""
+    return max(level, _EVEN) / max(other, _EVEN)
 
 
 def _usual(regions: Sequence[Region]) -> Region:
@@ -299,8 +308,8 @@ def _fit_guest(films: Sequence[FilmLook], trials: Sequence[Unrecorded], share: f
     if not both or not guests.regions or not places.regions:
         return {}
     have, around = guests.usual().level, places.usual().level
-    wanted = around * float(np.median([people.level / rest.level for people, rest in both]))
-    return guests.fit(have * (wanted / have) ** share)
+    wanted = around * float(np.median([_ratio(people.level, rest.level) for people, rest in both]))
+    return guests.fit(have * _ratio(wanted, have) ** share)
 
 
 def _search_curve(
@@ -322,14 +331,14 @@ def _search_curve(
     """
     steps = np.round(luma * 255).astype(int)
     counts = np.bincount(steps, minlength=256) / len(steps)
-    spread = max(float(luma.std()), 1e-3)
+    spread = max(float(luma.std()), _EVEN)
     best = (np.inf, 0.0, 1.0)
     for exposure in np.linspace(-MAX_STOPS, MAX_STOPS, 41):
         for gamma in np.linspace(*GAMMAS, 25) if weights[1] > 0 else (1.0,):
             curve = tone_curve({"exposure": float(exposure), "gamma": float(gamma)})[1] / 255
             mean = float(counts @ curve)
             deviation = float(np.sqrt(max(counts @ curve**2 - mean**2, 1e-9)))
-            level, strength = mean / bias, deviation / spread * contrast
+            level, strength = max(mean / bias, _EVEN), deviation / spread * max(contrast, _EVEN)
             # A little reluctance: of equal curves the plainest.
             error = weights[0] * np.log(level / aim[0]) ** 2 + weights[1] * np.log(strength / aim[1]) ** 2
             error += 0.01 * (exposure**2 + np.log(gamma) ** 2)
