@@ -1,4 +1,4 @@
-"""Pictures from a folder: cropped at random or, with depth beside them, places with a floor to stand on."""
+"""Pictures from a folder: cropped at random or, with depth beside them or straight lines, places with a floor."""
 
 import hashlib
 import logging
@@ -40,6 +40,8 @@ SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """File endings of pictures, in either case."""
 DEPTHS = ("auto", "metric", "relative", "none")
 """What depth maps may be said to hold."""
+FEW = 100
+"""Pictures without depth whose straight lines are looked at before training, to say how many of them have a floor."""
 _PLACE = operator.itemgetter("zoom", "x", "y")
 KEPT_BYTES = 16 * 2**20
 """Memory for decoded pictures in each process: about a hundred at 112 px."""
@@ -51,8 +53,11 @@ class Images(Background):
 
     A picture with a depth map beside it (`x.depth.png` or `x.depth.npy` for `x.jpg`) is a place: its floor, the
     camera's height, pitch and roll are found in the depth, people stand on free floor in true size, hidden by what is
-    nearer. What shows no floor, or has a map that says nothing, is shown flat, like all pictures without depth: cropped
-    at random, behind a person who stays where the reference's camera saw them. `refused` says why.
+    nearer. With `lines`, pictures without depth are places too where their straight lines say how the camera is pitched
+    and rolled: people stand in the lower part of the picture, upright in its perspective and with a shadow, as tall as
+    a camera at 1.5 m sees them, and in front of all that it shows. What shows no floor is shown flat, like pictures
+    without depth otherwise: cropped at random, behind a person who stays where the reference's camera saw them.
+    `refused` says why.
 
     Every file is opened once at construction; what cannot be read is left out and counted in `quarantine`.
     A table `captions.csv` in the folder may say for each file what it shows, how wide it is, and what its depth map
@@ -66,7 +71,8 @@ class Images(Background):
             unread.
         fov_deg: Degrees that the longer side of a picture is wide, where neither table nor camera say.
         free: Metres around a spot in which nothing stands.
-        light: Whether people in pictures with depth take on their brightness and tint: 0 not at all, 1 fully.
+        lines: Whether the floor of pictures without depth is looked for in their straight lines.
+        light: Whether people in pictures with a floor take on their brightness and tint: 0 not at all, 1 fully.
     """
 
     def __init__(
@@ -76,6 +82,7 @@ class Images(Background):
         depth: str = "auto",
         fov_deg: float | int = 60,
         free: float | int = 0.5,
+        lines: bool = False,
         light: float | int = 0.5,
     ) -> None:
         if zoom < 1:
@@ -90,6 +97,7 @@ class Images(Background):
         self.root = Path(root).expanduser()
         self.zoom = float(zoom)
         self.look = Look(depth, float(fov_deg), float(free))
+        self.lines = lines
         self.light = float(light)
         self.quarantine: dict[str, str] = {}
         self._kept: dict[tuple[str, int, int], np.ndarray] = {}
@@ -114,18 +122,18 @@ class Images(Background):
 
     @property
     def refused(self) -> dict[str, str]:
-        """Pictures whose depth gives no ground, and why; all are known after `prepare`."""
+        """Pictures that were looked at and give no ground, and why; those with depth are known after `prepare`."""
         return {name: found for name, found in self._grounds.items() if isinstance(found, str)}
 
     def sample(self, rng: np.random.Generator) -> Values:
         """A file, and size and place of the crop: zoom, and x and y from 0 (left, top) to 1 (right, bottom).
 
-        Of pictures with depth also which free spot: a share of all.
+        Of pictures that may have a floor also which free spot: a share of all.
         """
         name = self.files[int(rng.integers(len(self.files)))]
         x, y = rng.uniform(size=2)
         values: Values = {"file": name, "zoom": float(rng.uniform(1, self.zoom)), "x": float(x), "y": float(y)}
-        if name in self.depths:
+        if name in self.depths or self.lines:
             values["spot"] = float(rng.uniform())
         return values
 
@@ -134,7 +142,7 @@ class Images(Background):
         return describe(str(values["file"]), self.captions)
 
     def outline(self, values: Values, camera: Camera) -> Outline:
-        """Camera, spot and depth of a picture with depth; a picture without hides nobody."""
+        """Camera, spot and depth of a picture with a floor; a flat picture hides nobody."""
         ground = self._find_ground(values)
         if ground is None:
             return Outline()
@@ -143,7 +151,7 @@ class Images(Background):
                                 shot.spot, shot.depth))  # fmt: skip
 
     def frame(self, values: Values, camera: Camera, points: Float[Tensor, "point 3"]) -> Values:
-        """A picture with depth has its crop moved as little as shows these points; all else is unchanged."""
+        """A picture with a floor has its crop moved as little as shows these points; all else is unchanged."""
         ground = self._find_ground(values)
         if ground is None:
             return values
@@ -171,34 +179,57 @@ class Images(Background):
         return Scene(frames=frame[None].expand(camera.viewmats.shape[0], -1, -1, -1))
 
     def prepare(self, films: Sequence[tuple[Record, Reference]]) -> Background:
-        """The same pictures, whose floors are looked for before workers fork; a warning counts those without."""
-        for name in track(self.depths, "Finding floors"):
-            self._find_ground({"file": name})
-        if self.refused:
-            name, reason = next(iter(self.refused.items()))
-            logger.warning(
-                "%d of %d pictures with depth give no place to stand and are shown flat. The first, %s: %s",
-                len(self.refused), len(self.depths), name, reason,
-            )  # fmt: skip
+        """The same pictures, whose floors are looked for before workers fork; a warning counts those without.
+
+        Straight lines are looked for in the first pictures only, to say how many have a floor: a stock may hold
+        thousands, and most of them are never shown.
+        """
+        others = [name for name in self.files if name not in self.depths][:FEW] if self.lines else []
+        for name in track([*self.depths, *others], "Finding floors"):
+            self._look_for_ground(name)
+        for kind, names in (("depth", list(self.depths)), ("straight lines", others)):
+            self._tell(kind, names)
         return self
 
+    def _tell(self, kind: str, names: Sequence[str]) -> None:
+        """Say how many of the pictures that were looked at have a floor, and how sure that is."""
+        flat = {name: self.refused[name] for name in names if name in self.refused}
+        if flat:
+            name, reason = next(iter(flat.items()))
+            logger.warning(
+                "%d of %d pictures looked at for %s give no place to stand and are shown flat. The first, %s: %s",
+                len(flat), len(names), kind, name, reason,
+            )  # fmt: skip
+        grounds = [found for name in names if isinstance(found := self._grounds[name], Ground)]
+        doubts = [ground.doubt_deg for ground in grounds if ground.doubt_deg is not None]
+        if doubts:
+            pitch, roll = np.median(doubts, axis=0).tolist()
+            logger.info(
+                "Straight lines give the floor of %d of %d pictures, with a median doubt of %.1f degrees in pitch and "
+                "%.1f in roll.", len(doubts), len(names), pitch, roll,
+            )  # fmt: skip
+
     def _find_ground(self, values: Values) -> Ground | None:
-        """The ground of a picture with depth, found once; None where people stand before a flat picture."""
-        name = str(values["file"])
-        if name not in self.depths:
-            return None
-        if name not in self._grounds:
-            caption = self.captions.get(name, Caption())
-            self._grounds[name] = look_at(self.root / name, self.depths[name], caption, self.look)
-        found = self._grounds[name]
+        """The ground of a picture, found once; None where people stand before a flat picture."""
+        # Recipes without a spot are of a flat picture, whatever is looked for today.
+        found = self._look_for_ground(str(values["file"])) if "spot" in values else ""
         return None if isinstance(found, str) else found
+
+    def _look_for_ground(self, name: str) -> Ground | str:
+        """The ground of a picture, or why it has none."""
+        depth = self.depths.get(name)
+        if depth is None and not self.lines:
+            return "nothing was looked for"
+        if name not in self._grounds:
+            self._grounds[name] = look_at(self.root / name, depth, self.captions.get(name, Caption()), self.look)
+        return self._grounds[name]
 
     def _shoot(self, values: Values, ground: Ground, camera: Camera) -> Shot:
         name = str(values["file"])
         if name not in self._standing:
             while sum(one.nbytes for one in self._standing.values()) > KEPT_BYTES:
                 self._standing.pop(next(iter(self._standing)))
-            self._standing[name] = read_standing(self.root / name, self.depths[name], ground)
+            self._standing[name] = read_standing(self.root / name, self.depths.get(name), ground)
         shot = shoot(self._standing[name], ground, values, (camera.height, camera.width))
         count = len(camera.viewmats)
         still = Camera(shot.camera.viewmats.repeat(count, 1, 1), shot.camera.Ks.repeat(count, 1, 1), camera.width,
@@ -238,6 +269,8 @@ class Images(Background):
         if self.depths:
             maps = [(name, path.name, path.stat().st_size) for name, path in self.depths.items()]
             listing += repr((VERSION, self.look, self.light, maps, sorted(self.captions.items())))
+        if self.lines:
+            listing += repr(("lines", VERSION, self.look, self.light, sorted(self.captions.items())))
         return f"images/{hashlib.blake2b(listing.encode(), digest_size=16).hexdigest()}"
 
     def _list_files(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""The ground of a picture with depth: its camera, its floor, and where somebody can stand there."""
+"""The ground of a picture: its camera, its floor, and where somebody can stand there."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,12 +6,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from synthaug.backgrounds.picture.depths import FAR, DepthMap, Meaning, read_depth
 from synthaug.backgrounds.picture.floors import HEIGHTS, Floor, NoFloorError, Rays, find_floor
-from synthaug.backgrounds.picture.relative import Scaling, find_scaling
-from synthaug.backgrounds.picture.spots import find_spots
+from synthaug.backgrounds.picture.lines import find_horizon
+from synthaug.backgrounds.picture.relative import EYE_HEIGHT, Scaling, find_scaling
+from synthaug.backgrounds.picture.spots import find_spots, suppose_spots
 from synthaug.structures import Camera
 
 VERSION = 1
@@ -22,7 +23,7 @@ SIDE = 200
 
 @dataclass(frozen=True, eq=False)
 class Ground:
-    """What a picture's depth says about where to stand.
+    """What a picture, or its depth, says about where to stand.
 
     Attributes:
         K: Intrinsics of the picture.
@@ -30,6 +31,8 @@ class Ground:
         floor: Its floor.
         spots: World x and z of free places on it; at least one.
         scaling: Metres from relative depth; None for metric depth.
+        doubt_deg: Standard deviations of pitch and roll, degrees, where straight lines gave them and nothing is known
+            of depth: all is taken to be behind the people. None where depth gave the ground.
     """
 
     K: Float[np.ndarray, "3 3"]
@@ -37,6 +40,7 @@ class Ground:
     floor: Floor
     spots: Float[np.ndarray, "spot 2"]
     scaling: Scaling | None = None
+    doubt_deg: tuple[float, float] | None = None
 
     def choose_spot(self, chance: float) -> tuple[float, float, float]:
         """The spot at a share of the list, on the floor."""
@@ -81,6 +85,31 @@ def find_ground(
     return Ground(K, size, floor, spots, scaling)
 
 
+def suppose_ground(
+    picture: UInt8[np.ndarray, "rows columns 3"], K: Float[np.ndarray, "3 3"], *, focal_doubt: float
+) -> Ground:
+    """The ground of a picture without depth: up by its straight lines, at a usual height of the camera.
+
+    Args:
+        picture: sRGB.
+        K: Its intrinsics.
+        focal_doubt: Standard deviation of its focal length, as a share.
+
+    Raises:
+        NoFloorError: If its lines do not tell, or nobody fits into the lower part of the picture.
+    """
+    size = picture.shape[0], picture.shape[1]
+    horizon = find_horizon(picture, K, focal_doubt=focal_doubt)
+    floor = Floor(horizon.up, EYE_HEIGHT, spread=0.0, share=0.0)
+    spots = suppose_spots(floor, K, size=size)
+    if not len(spots):
+        raise NoFloorError(
+            "Expected a floor in the lower part of the picture, with room for a person from head to foot, got a camera "
+            f"that looks down by {floor.pitch_deg:.0f} degrees. It is shown flat."
+        )
+    return Ground(K, size, floor, spots, doubt_deg=horizon.doubt_deg)
+
+
 def soften(values: Float[np.ndarray, "rows columns"]) -> Float[np.ndarray, "rows columns"]:
     """Depth without the noise of single pixels; edges stay, and so does what is unknown."""
     known = np.isfinite(values)
@@ -110,6 +139,8 @@ def lay_floor(
     """Depth of a frame with its floor exactly where the plane is: noise would cut off feet and break shadows."""
     rays = pixel_rays(camera)
     plane = ground.floor.depth_of(rays).reshape(depth.shape)
+    if ground.doubt_deg is not None:
+        return np.minimum(depth, plane).astype(np.float32)
     near = np.abs(depth / np.where(np.isfinite(plane), plane, 1e9) - 1) < min(max(3 * ground.floor.spread, 0.03), 0.08)
     return np.where(near, plane, depth).astype(np.float32)
 

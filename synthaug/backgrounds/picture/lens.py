@@ -9,6 +9,8 @@ from PIL import Image
 
 DIAGONAL = 43.27
 """Millimetres of the diagonal of 35 mm film, to which equivalent focal lengths refer."""
+USUAL_SPREAD = 0.15
+"""One standard deviation of the focal length, as a share, where nothing but a usual lens is known."""
 EXIF, EQUIVALENT = 0x8769, 41989
 """Tags of the EXIF block, and in it of the focal length in millimetres of 35 mm film (0 for unknown)."""
 

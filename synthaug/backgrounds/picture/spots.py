@@ -18,6 +18,9 @@ STEP = 0.1
 """Metres above the floor from which things are in the way: thresholds, rugs and noise are below."""
 SEEN = 0.25
 """Least share of the floor about a spot that is seen as floor: the rest may be behind something nearer."""
+LOW = 0.6
+"""Rows from the top, as a share of the picture, below which feet are put where floors are only supposed: there is floor
+in most pictures, and further up it is hidden by what stands on it."""
 PERSON = 1.75
 """Metres of a person from head to foot, for whom there must be room in the picture."""
 SMALLEST, TALLEST = 0.18, 0.92
@@ -66,6 +69,22 @@ def find_spots(
     i, j = np.nonzero(clear & (share >= SEEN))
     spots = np.stack([(i + 0.5) * CELL - REACH, -(j + 0.5) * CELL], axis=1)
     kept = spots[_fits(spots, floor, K, size)]
+    return kept[np.lexsort((kept[:, 0], -kept[:, 1]))]
+
+
+def suppose_spots(floor: Floor, K: Float[np.ndarray, "3 3"], *, size: tuple[int, int]) -> Float[np.ndarray, "spot 2"]:
+    """Places on a floor of which nothing but the plane is known: where feet are in the lower part of the picture.
+
+    Args:
+        floor: The floor.
+        K: Intrinsics of the picture.
+        size: Rows and columns of the picture.
+    """
+    side = 3 * CELL
+    x, z = np.meshgrid(np.arange(-REACH, REACH, side), -np.arange(side, REACH, side), indexing="ij")
+    spots = np.stack([x.ravel(), z.ravel()], axis=1)
+    low = project_height(spots, 0.0, floor, K)[:, 1] > LOW * size[0]
+    kept = spots[low & _fits(spots, floor, K, size)]
     return kept[np.lexsort((kept[:, 0], -kept[:, 1]))]
 
 

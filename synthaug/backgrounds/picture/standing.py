@@ -1,4 +1,4 @@
-"""Show a person's place in a picture with depth: which part of the picture, its camera, and what is nearer."""
+"""Show a person's place in a picture whose floor is known: which part of it, its camera, and what is nearer."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +11,18 @@ from jaxtyping import Float, Num, UInt8
 from torch import Tensor
 
 from synthaug.backgrounds.picture.captions import Caption
-from synthaug.backgrounds.picture.depths import DepthError, DepthMap, Meaning, read_depth
+from synthaug.backgrounds.picture.depths import FAR, DepthError, DepthMap, Meaning, read_depth
 from synthaug.backgrounds.picture.floors import NoFloorError
-from synthaug.backgrounds.picture.grounds import Ground, camera_of, find_ground, lay_floor, metres_of, soften
-from synthaug.backgrounds.picture.lens import find_intrinsics
+from synthaug.backgrounds.picture.grounds import (
+    Ground,
+    camera_of,
+    find_ground,
+    lay_floor,
+    metres_of,
+    soften,
+    suppose_ground,
+)
+from synthaug.backgrounds.picture.lens import USUAL_SPREAD, find_intrinsics, read_equivalent_focal
 from synthaug.backgrounds.picture.spots import PERSON, project_height
 from synthaug.cameras import find_shift
 from synthaug.structures import Camera, Plain, Values
@@ -32,7 +40,7 @@ KEPT_DEPTH = 640
 
 @dataclass(frozen=True)
 class Look:
-    """How pictures with depth are looked at; fields as the parameters of `Images`."""
+    """How pictures are looked at; fields as the parameters of `Images`."""
 
     depth: str = "auto"
     fov_deg: float = 60.0
@@ -41,7 +49,7 @@ class Look:
 
 @dataclass(frozen=True, eq=False)
 class StandingPicture:
-    """A picture and its depth in metres, no larger than needed; not of one size."""
+    """A picture and its depth in metres (a few pixels of FAR if unknown), no larger than needed; not of one size."""
 
     picture: UInt8[np.ndarray, "rows columns 3"]
     depth: Float[np.ndarray, "deep_rows deep_columns"]
@@ -54,7 +62,7 @@ class StandingPicture:
 
 @dataclass(frozen=True, eq=False)
 class Shot:
-    """A frame of a picture with depth: sRGB pixels, one view, the spot, depth, and the mean colour in 0..1."""
+    """A frame of a picture with a floor: sRGB pixels, one view, the spot, depth, and the mean colour in 0..1."""
 
     picture: UInt8[np.ndarray, "height width 3"]
     camera: Camera
@@ -67,11 +75,15 @@ View = tuple[int, int, int, int]
 """Rows and columns of the whole picture in a frame's pixels, and top and left of the frame in it."""
 
 
-def look_at(picture: Path, depth: Path, caption: Caption, look: Look) -> Ground | str:
-    """The ground of a picture, or why it has none."""
+def look_at(picture: Path, depth: Path | None, caption: Caption, look: Look) -> Ground | str:
+    """The ground of a picture, by its depth or, without, by its straight lines; or why it has none."""
     try:
-        size = read_size(picture)
+        shown = read_picture(picture)
+        size = shown.shape[0], shown.shape[1]
         K = find_intrinsics(picture, size, fov_deg=caption.fov_deg, usual_deg=look.fov_deg)
+        if depth is None:
+            known = caption.fov_deg is not None or read_equivalent_focal(picture) is not None
+            return suppose_ground(shown, K, focal_doubt=0.0 if known else USUAL_SPREAD)
         return find_ground(depth, K, size=size, meaning=_choose_meaning(caption, look), free=look.free)
     except (DepthError, NoFloorError) as error:
         return str(error)
@@ -97,15 +109,11 @@ def read_picture(path: Path) -> UInt8[np.ndarray, "rows columns 3"]:
     return picture
 
 
-def read_size(path: Path) -> tuple[int, int]:
-    """Rows and columns of a picture; errors as for `read_picture`."""
-    rows, columns, _ = read_picture(path).shape
-    return rows, columns
-
-
-def read_standing(path: Path, depth: Path, ground: Ground) -> StandingPicture:
+def read_standing(path: Path, depth: Path | None, ground: Ground) -> StandingPicture:
     """A picture and its depth, as large as frames need them."""
     picture = _shrink(read_picture(path), KEPT_SIDE, cv2.INTER_AREA)
+    if depth is None:
+        return StandingPicture(picture, np.full((2, 2), FAR, np.float32))
     found = read_depth(depth, ground.size, meaning="metric" if ground.scaling is None else "relative")
     metres = metres_of(DepthMap(soften(found.values), found.meaning), ground)
     return StandingPicture(picture, _shrink(metres, KEPT_DEPTH, cv2.INTER_NEAREST_EXACT))
