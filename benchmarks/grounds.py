@@ -10,6 +10,8 @@ people in the room itself. The last line is one JSON object, of the worst of bot
 - `hidden`: share that is hidden there, where people stand behind something if they can; `hidden_right`: share of these
   that are hidden here too;
 - `refused`: pictures in which no place to stand was found;
+- `lines_deg`, `lines_refused`: the largest error of pitch or roll that straight lines alone give, without depth, in the
+  pictures at 640x480; and pictures that they do not tell;
 - `fit`, `fit_chance`: share of clips in a fitting kind of place, by `synth/fit=words` and by chance alone. Which kinds
   fit is written down here by hand (`PROPER`), not taken from the table that chooses;
 - `floating`: share of clips on plates of film whose lowest point is off the floor by more than 5 % of the person's
@@ -30,6 +32,8 @@ from jaxtyping import Float, UInt8
 
 from synthaug.avatars.anny import AnnyPeople
 from synthaug.backgrounds.images import Images
+from synthaug.backgrounds.picture.floors import NoFloorError
+from synthaug.backgrounds.picture.lines import find_horizon, pitch_and_roll
 from synthaug.backgrounds.rooms import Rooms
 from synthaug.body.grounding import lower
 from synthaug.body.skeleton import JOINT, joint_positions, lowest_heights, move_motion
@@ -260,6 +264,19 @@ def _true_depth(shot: Photograph, frame: Camera) -> Float[torch.Tensor, "height 
     return torch.from_numpy(shot.depth)[row, column]
 
 
+def measure_lines(shots: list[Photograph]) -> tuple[float, int]:
+    """Largest error of pitch or roll by straight lines, degrees; and how many pictures do not tell."""
+    errors = []
+    for shot in shots:
+        up = shot.camera.viewmats[0, :3, 1].double().numpy()
+        try:
+            found = find_horizon(shot.picture, shot.camera.Ks[0].double().numpy())
+        except NoFloorError:
+            continue
+        errors.append(np.abs(np.subtract(pitch_and_roll(found.up), pitch_and_roll(up))).max())
+    return float(max(errors, default=math.nan)), len(shots) - len(errors)
+
+
 def measure_fit(count: int = 60) -> tuple[float, float]:
     """Share of clips in a fitting kind of room: by words, and by chance."""
     rooms, names = Rooms(kinds="all"), list(PROPER)
@@ -310,6 +327,7 @@ def measure_grounds(
         }
         print(f"Noise {noise[0]:.1%} a pixel, {noise[1]:.1%} smooth: {len(placed)} pictures, worst {worst}")
     fit, chance = measure_fit()
+    lines_deg, untold = measure_lines([photograph(seed, size=(480, 640)) for seed in range(pictures)])
     pixels = sum(one.pixels for one in found)
     figures = {
         **{name: max(getattr(one, name) for one in found) for name in ERRORS},
@@ -317,6 +335,8 @@ def measure_grounds(
         "hidden": sum(one.hidden for one in found) / pixels,
         "hidden_right": sum(one.hidden_right for one in found) / max(sum(one.hidden for one in found), 1),
         "refused": float(refused),
+        "lines_deg": lines_deg,
+        "lines_refused": float(untold),
         "fit": fit,
         "fit_chance": chance,
     }

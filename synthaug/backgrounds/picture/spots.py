@@ -18,7 +18,7 @@ STEP = 0.1
 """Metres above the floor from which things are in the way: thresholds, rugs and noise are below."""
 SEEN = 0.25
 """Least share of the floor about a spot that is seen as floor: the rest may be behind something nearer."""
-LOW = 0.6
+LOW = 0.8
 """Rows from the top, as a share of the picture, below which feet are put where floors are only supposed: there is floor
 in most pictures, and further up it is hidden by what stands on it."""
 PERSON = 1.75
