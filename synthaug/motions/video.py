@@ -20,6 +20,7 @@ from torch import Tensor
 from synthaug.body.skeleton import mean_skeleton
 from synthaug.motions import MotionSource, UnusableClipError
 from synthaug.motions.files.recognition import is_film
+from synthaug.motions.fitting.company import check_company
 from synthaug.motions.fitting.landmarks import Landmarks
 from synthaug.motions.pose.camera_motion import Background, BackgroundFollower
 from synthaug.motions.pose.crowd import boxes_of, choose_lead, track_people
@@ -27,7 +28,13 @@ from synthaug.motions.pose.fingers import Hands
 from synthaug.motions.pose.mouth import FACE_POINTS, jaw_pose
 from synthaug.motions.pose.network import HAND_POINTS, MediapipeNetwork, PersonLandmarks, Region, mediapipe_version
 from synthaug.motions.pose.pacing import fill_hands, frames_between_looks
-from synthaug.motions.pose.reconstruction import FILM_BELIEFS, Gate, pixel_height, reference_from_landmarks
+from synthaug.motions.pose.reconstruction import (
+    FILM_BELIEFS,
+    Gate,
+    pixel_height,
+    reconstruct_beside,
+    reference_from_landmarks,
+)
 from synthaug.motions.pose.scenes import WatchedPerson
 from synthaug.motions.pose.shots import Thumbnail, find_cuts, make_thumbnail, split_shots
 from synthaug.progress import track
@@ -90,6 +97,9 @@ class VideoMotion(MotionSource):
         warm_up: Seconds of film before the interval in which the tracker may find the person.
         gate: What a usable clip must show.
         iterations: Descent steps of the fit.
+        companions: Who else is re-enacted: "never" nobody, "near" the group about the acting person, "all" bystanders
+            too; those who are seen in at least `gate.detection` of the motion's frames. Their depth is as far off as
+            they are not as tall as the acting person; hands and faces are at rest.
     """
 
     looks: ClassVar[str] = f"a film ({', '.join(SUFFIXES[:4])}, ...)"
@@ -102,7 +112,9 @@ class VideoMotion(MotionSource):
         warm_up: float = 1.0,
         gate: Gate | None = None,
         iterations: int = 40,
+        companions: str = "never",
     ) -> None:
+        check_company(companions)
         if not (focal is None or 0.3 <= focal <= 10) or warm_up < 0 or iterations < 1 or person < 0:
             raise ValueError(
                 "Expected focal between 0.3 and 10 longer sides or None, person from 0, warm_up of 0 s or more and at "
@@ -112,6 +124,7 @@ class VideoMotion(MotionSource):
         self._focal = focal
         self._person = person
         self._warm_up = warm_up
+        self._companions = companions
         self._gate = gate or Gate()
         self._beliefs = dataclasses.replace(FILM_BELIEFS, iterations=iterations)
 
@@ -134,7 +147,9 @@ class VideoMotion(MotionSource):
             "beliefs": dataclasses.asdict(self._beliefs),
             "body": hashlib.blake2b(mean_skeleton().joints.numpy().tobytes(), digest_size=8).hexdigest(),
         }
-        return json.dumps(settings, sort_keys=True)
+        # Without companions as before there were any, so that what was extracted then is still found.
+        company = {} if self._companions == "never" else {"companions": self._companions}
+        return json.dumps(settings | company, sort_keys=True)
 
     def reads(self, record: Record) -> tuple[Path, ...]:
         """No files besides the film."""
@@ -167,9 +182,12 @@ class VideoMotion(MotionSource):
             spans = split_shots(find_cuts(thumbnails[before:]), len(people))
             background = Background(follower.links, boxes_of(everybody), follower.size).between(before, len(everybody))
             acting = choose_lead(people, spans, fps=info.fps, person=self._person, background=background)
-            watched = WatchedPerson(
-                _scale_pixels(acting.seen, film.size, _shrink_size(film.size, _BODY_ROWS)), info.fps, film.size,
-                background.between(acting.first, acting.first + len(acting.seen.found)),
+            watched, *beside = (
+                WatchedPerson(
+                    _scale_pixels(seen, film.size, _shrink_size(film.size, _BODY_ROWS)), info.fps, film.size,
+                    background.between(acting.first, acting.first + len(acting.seen.found)),
+                )
+                for seen in (acting.seen, *(acting.beside if self._companions != "never" else ()))
             )  # fmt: skip
             watched = _look_closer(network, film, watched, before + acting.first, acting.regions)
             details = _detect_details(network, film, watched, first=before + acting.first)
@@ -181,7 +199,8 @@ class VideoMotion(MotionSource):
             )
         notes = {"people": float(acting.people), "shots": float(len(spans)), "shot": acting.share}
         found = reference_from_landmarks(
-            watched, name=record.key, hands=details.hands, focal=self._focal, gate=self._gate, beliefs=self._beliefs
+            watched, name=record.key, hands=details.hands, focal=self._focal, gate=self._gate, beliefs=self._beliefs,
+            beside=beside,
         )  # fmt: skip
         step = frames_between_looks(info.fps)
         jaw = jaw_pose(details.face, step=step)
@@ -192,7 +211,10 @@ class VideoMotion(MotionSource):
                 others=(),
                 notes=notes | take.notes | {"offset": take.notes["offset"] + acting.first / info.fps},
             )
-            for take in (found, *found.others)
+            for take in (
+                reconstruct_beside(beside, one, self._companions, gate=self._gate, beliefs=self._beliefs)
+                for one in (found, *found.others)
+            )
         ]
         return dataclasses.replace(takes[0], others=tuple(takes[1:]))
 

@@ -186,7 +186,12 @@ def test_who_moves_and_is_large_acts() -> None:
         found, there = watch(order, 40)
         assert len(there) == 3
         assert place_of(found, there[0])[0] == pytest.approx([60.0, 60.0], abs=0.01)
-        assert choose_lead(found, [(0, 40)], fps=FPS, person=0).people == 3
+        lead = choose_lead(found, [(0, 40)], fps=FPS, person=0)
+        assert lead.people == 3
+        # The others, those who move most first, and not the acting person again.
+        middles = [np.nanmean(one.pixels.numpy()[:20], axis=(0, 1)) for one in lead.beside]
+        assert len(middles) == 2 and not any(np.allclose(middle, [60.0, 60.0], atol=5) for middle in middles)
+        assert [int(one.found.sum()) for one in lead.beside] == [40 if middle[0] < 140 else 20 for middle in middles]
         assert choose_lead(found, [(0, 40)], fps=FPS, person=3).seen.found.sum() == 0
 
 

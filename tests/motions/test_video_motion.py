@@ -19,7 +19,13 @@ from synthaug.motions.fitting.landmarks import LIMBS, USED, Landmarks, body_shap
 from synthaug.motions.fitting.markers import NUM_BODY
 from synthaug.motions.fitting.placement import estimate_tilt, intrinsics, level_camera, leveling_rotation, place_shapes
 from synthaug.motions.pose.network import MediapipeNetwork
-from synthaug.motions.pose.reconstruction import FILM_BELIEFS, Gate, find_runs, reference_from_landmarks
+from synthaug.motions.pose.reconstruction import (
+    FILM_BELIEFS,
+    Gate,
+    find_runs,
+    reconstruct_beside,
+    reference_from_landmarks,
+)
 from synthaug.motions.pose.scenes import WatchedPerson
 from synthaug.motions.video import VideoMotion
 from synthaug.structures import Camera, Motion, Record
@@ -146,6 +152,53 @@ def test_a_jump_to_somebody_else_ends_the_run() -> None:
     pixels = seen.pixels.clone()
     pixels[25:, :, 0] += 150
     assert find_runs(replace(seen, pixels=pixels), fps=30.0, gate=Gate()) == [(0, 25)]
+
+
+def crowd_of(*places, time=30):
+    """People who walk in one room before one level camera, each seen as a perfect network would; metres from it."""
+    camera = level_camera(intrinsics(SIZE[1], SIZE[0], 1.0), SIZE[1], SIZE[0], time)
+    motions = [replace(walking(time), transl=walking(time).transl + torch.tensor(place)) for place in places]
+    return motions, [WatchedPerson(landmarks_of(motion, camera), 30.0, SIZE) for motion in motions]
+
+
+def test_others_stand_beside_the_acting_person_as_the_film_shows_them() -> None:
+    motions, watched = crowd_of((0.0, 0.0, 0.0), (0.9, 0.0, -0.4), (-1.5, 0.0, -5.0))
+    lead = reference_from_landmarks(watched[0], name="x", focal=1.0, beliefs=QUICK, beside=watched[1:])
+    alone, near, everybody = (
+        reconstruct_beside(watched[1:], lead, word, beliefs=QUICK) for word in ("never", "near", "all")
+    )
+    assert alone is lead and [len(one.companions) for one in (near, everybody)] == [1, 2]
+    assert near.quality == min(lead.quality, near.notes["companion_quality"])
+    assert torch.equal(near.motion.transl, lead.motion.transl)
+    for companion, true, tolerance in zip(everybody.companions, motions[1:], (0.15, 0.6), strict=True):
+        # Where they are to the acting person, and in the picture.
+        away = (companion.transl - lead.motion.transl).mean(0)[[0, 2]]
+        assert away.tolist() == pytest.approx((true.transl - motions[0].transl).mean(0)[[0, 2]].tolist(), abs=tolerance)
+        pixels, _ = project(joint_positions(companion, SKELETON), lead.camera)
+        straight = level_camera(intrinsics(SIZE[1], SIZE[0], 1.0), SIZE[1], SIZE[0], 30)
+        wanted, _ = project(joint_positions(true, SKELETON), straight)
+        assert float((pixels - wanted)[:, :NUM_BODY].norm(dim=-1).median()) < 8
+        assert float(lowest_heights(joint_positions(companion, SKELETON)).abs().median()) < 0.05
+
+
+def test_who_is_there_for_less_than_the_gate_asks_is_no_companion() -> None:
+    _, watched = crowd_of((0.0, 0.0, 0.0), (0.9, 0.0, 0.0))
+    lead = reference_from_landmarks(watched[0], name="x", focal=1.0, beliefs=QUICK)
+    brief = replace(watched[1], seen=without(watched[1].seen, slice(0, 16)))
+    assert reconstruct_beside([brief], lead, "all", beliefs=QUICK).companions == ()
+    assert len(reconstruct_beside([brief], lead, "all", gate=Gate(detection=0.4), beliefs=QUICK).companions) == 1
+
+
+def test_who_performs_again_has_company_each_time_from_the_same_frames() -> None:
+    _, watched = crowd_of((0.0, 0.0, 0.0), (0.9, 0.0, 0.0), time=90)
+    gone = replace(watched[0], seen=without(watched[0].seen, slice(35, 55)))
+    lead = reference_from_landmarks(gone, name="x", focal=1.0, beliefs=QUICK)
+    (second,) = lead.others
+    for take in (lead, second):
+        (companion,) = reconstruct_beside(watched[1:], take, "all", beliefs=QUICK).companions
+        assert companion.num_frames == take.motion.num_frames
+        away = (companion.transl - take.motion.transl)[:, [0, 2]].norm(dim=-1)
+        assert away.tolist() == pytest.approx([0.9] * len(away), abs=0.25)
 
 
 def test_a_cut_beginning_is_told() -> None:

@@ -4,7 +4,6 @@ Sources read points and name their layout and frame of reference. Everything els
 direction, happens here. Hands, jaw and eyes stay at rest.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -12,8 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from synthaug.body.rotations import axis_angle_to_matrix
 from synthaug.body.skeleton import Skeleton, joint_positions, lowest_heights, mean_skeleton, move_motion
+from synthaug.motions.fitting.company import place_beside
 from synthaug.motions.fitting.energy import project
 from synthaug.motions.fitting.fit import Beliefs, Subject, fit_each
 from synthaug.motions.fitting.layouts import Layout
@@ -132,19 +131,9 @@ class RecoveredMotion:
     def beside(self, lead: "RecoveredMotion") -> Motion:
         """The motion in the world of another person whom the same source saw at the same time.
 
-        Each world was levelled and scaled to the mean body separately. The motion is only turned about the vertical and
-        shifted along the floor, so that it stays upright and on its feet, and the middle of its path is where the other
-        person's world has it.
+        See `fitting.company.place_beside`; both worlds were scaled to the mean body separately.
         """
-        T = torch.linalg.inv(lead.T_source_world)
-        # The rotation between both worlds is about the vertical, except for the difference of two estimates of it.
-        R = T[:3, :3] @ self.T_source_world[:3, :3]
-        angle = math.atan2(float(R[0, 2] - R[2, 0]), float(R[0, 0] + R[2, 2]))
-        turn = axis_angle_to_matrix(torch.tensor([0.0, angle, 0.0]))
-        middle = self.motion.transl.mean(dim=0)
-        seen = (self.T_source_world[:3, :3] @ middle + self.T_source_world[:3, 3]) * (lead.scale / self.scale)
-        shift = T[:3, :3] @ seen + T[:3, 3] - turn @ middle
-        return move_motion(self.motion, turn, shift * shift.new_tensor([1.0, 0.0, 1.0]))
+        return place_beside(self.motion, self.T_source_world, lead.T_source_world, scale=lead.scale / self.scale)
 
 
 def recover(tracks: Sequence[JointTrack], *, beliefs: Beliefs | None = None) -> list[RecoveredMotion]:

@@ -315,6 +315,7 @@ class LeadPerson:
         share: Share of the film's frames that lie in the shot.
         people: Number of people in the shot.
         regions: Where the person is in each frame; None where absent.
+        beside: Landmarks of everybody else in the shot, those who move most first.
     """
 
     seen: Landmarks
@@ -322,6 +323,7 @@ class LeadPerson:
     share: float
     people: int
     regions: Sequence[Region | None] = ()
+    beside: Sequence[Landmarks] = ()
 
 
 def choose_lead(
@@ -352,7 +354,9 @@ def choose_lead(
         seen = _no_landmarks(last - first) if one is None else landmarks_of(inside, one)
         which = [-1] * (last - first) if one is None else one.which.tolist()
         regions = [people[first + k][n].sight.region if n >= 0 else None for k, n in enumerate(which)]
-        candidate = LeadPerson(seen, first, (last - first) / max(len(people), 1), len(there), regions)
+        others = [] if one is None else [track for track in there if not _is_part(track, one)]
+        beside = [landmarks_of(inside, track) for track in others]
+        candidate = LeadPerson(seen, first, (last - first) / max(len(people), 1), len(there), regions, beside)
         if best is None or int(seen.found.sum()) > int(best.seen.found.sum()):
             best = candidate
     return best if best is not None else LeadPerson(_no_landmarks(0), 0, 0.0, 0)
@@ -373,6 +377,11 @@ def _add_returns(acting: PersonTrack, everybody: Sequence[PersonTrack]) -> Perso
                 which[free] = other.which[free]
                 names.extend(other.names)
     return replace(acting, which=which, names=tuple(names))
+
+
+def _is_part(track: PersonTrack, acting: PersonTrack) -> bool:
+    """Whether a track is the acting person's own, or became a part of it."""
+    return bool(((acting.which == track.which) & (track.which >= 0)).any())
 
 
 def _no_landmarks(time: int) -> Landmarks:

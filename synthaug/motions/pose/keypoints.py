@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from synthaug.motions.files.recordings import FlawError
-from synthaug.motions.fitting.company import choose_company
+from synthaug.motions.fitting.company import add_company
 from synthaug.motions.fitting.layouts import Layout
 from synthaug.motions.fitting.placement import intrinsics
 from synthaug.motions.fitting.recovery import KeypointTrack, RecoveredMotion, lift
@@ -142,14 +142,8 @@ def lift_person(
         if other is not one and other.present >= choice.present:
             with contextlib.suppress(FlawError, ValueError):
                 beside.append(_lift_track(other, layout, film, choice)[0])
-    motions = [other.beside(found) for other in beside]
-    chosen = choose_company(found.motion, motions, company)
-    reference = reference_of(found, upright, choice, notes)
-    if not chosen:
-        return reference
-    notes = {**reference.notes, "companion_quality": min(beside[place].quality for place in chosen)}
-    quality = min(found.quality, notes["companion_quality"])
-    return replace(reference, companions=tuple(motions[place] for place in chosen), quality=quality, notes=notes)
+    others = [(other.beside(found), other.quality) for other in beside]
+    return add_company(reference_of(found, upright, choice, notes), others, company)
 
 
 def _lift_track(

@@ -1,6 +1,8 @@
 """Reconstruct the motion and camera of a clip from mediapipe's landmarks, or say why the clip is unusable."""
 
+import contextlib
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +11,7 @@ from torch import Tensor
 
 from synthaug.body.skeleton import Skeleton, joint_positions, lowest_heights, mean_skeleton
 from synthaug.motions import UnusableClipError
+from synthaug.motions.fitting.company import add_company, place_beside
 from synthaug.motions.fitting.energy import project
 from synthaug.motions.fitting.fit import Beliefs, fit
 from synthaug.motions.fitting.landmarks import (
@@ -73,6 +76,7 @@ def reference_from_landmarks(
     focal: float | None = None,
     gate: Gate | None = None,
     beliefs: Beliefs = FILM_BELIEFS,
+    beside: Sequence[WatchedPerson] = (),
 ) -> Reference:
     """Recover the motion and camera of a clip from its landmarks: of its longest usable run, and its other runs.
 
@@ -83,6 +87,7 @@ def reference_from_landmarks(
         focal: Focal length in longer sides of the picture; None estimates it, from pans and people.
         gate: What a usable clip must show.
         beliefs: Weights of the fit.
+        beside: Others in the same frames, whose feet tell where the floor is, too.
 
     Raises:
         UnusableClipError: If the clip does not pass the gate.
@@ -95,13 +100,51 @@ def reference_from_landmarks(
     held, _ = hold_camera(watched, focal=focal)
     for first, last in find_runs(held.seen, fps=watched.fps, gate=gate):
         try:
-            setup = _Setup(name, gate, focal, beliefs)
+            setup = _Setup(name, gate, focal, beliefs, beside=tuple(beside))
             found.append(_reconstruct_run(watched, hands, (first, last), setup))
         except UnusableClipError as error:
             refusals.append(error)
     if not found:
         raise refusals[0]
     return dataclasses.replace(found[0], others=tuple(found[1:]))
+
+
+def reconstruct_beside(
+    watched: Sequence[WatchedPerson],
+    lead: Reference,
+    company: str,
+    *,
+    gate: Gate | None = None,
+    beliefs: Beliefs = FILM_BELIEFS,
+) -> Reference:
+    """A run of the acting person with the motions of others in the same frames, in the acting person's world.
+
+    Others are seen by the acting person's camera and put farther away the smaller they are. Who is found in too few of
+    the frames, or cannot be recovered, is left out. Hands and faces of others are at rest.
+
+    Args:
+        watched: Everybody else, one row of landmarks for each frame of the shot, those who move most first.
+        lead: A run of the acting person, as `reference_from_landmarks` returned it.
+        company: One of `fitting.company.COMPANY`.
+        gate: What a usable clip must show.
+        beliefs: Weights of the fit.
+    """
+    gate = gate or Gate()
+    stand = Standpoint.from_notes(lead.notes)
+    setup = _Setup("a companion", dataclasses.replace(gate, detection=0.0), stand.focal, beliefs, stand)
+    others: list[tuple[Motion, float]] = []
+    for person in watched if company != "never" else ():
+        first = round(lead.notes["offset"] * person.fps)
+        run = first, first + lead.motion.num_frames
+        if float(person.seen.between(*run).found.float().mean()) < gate.detection:
+            continue
+        with contextlib.suppress(UnusableClipError):
+            found = _reconstruct_run(person, None, run, setup)
+            middle = lead.motion.num_frames // 2
+            own, other = found.camera.viewmats[middle], lead.camera.viewmats[middle]
+            assert found.quality is not None, "film is graded"
+            others.append((place_beside(found.motion, own, other), found.quality))
+    return add_company(lead, others, company)
 
 
 @dataclass(frozen=True)
@@ -112,6 +155,8 @@ class _Setup:
     gate: Gate
     focal: float | None
     beliefs: Beliefs
+    stand: Standpoint | None = None
+    beside: tuple[WatchedPerson, ...] = ()
 
 
 def _reconstruct_run(watched: WatchedPerson, hands: Hands | None, run: tuple[int, int], setup: _Setup) -> Reference:
@@ -121,7 +166,8 @@ def _reconstruct_run(watched: WatchedPerson, hands: Hands | None, run: tuple[int
     _check_gate(notes, gate, name, run=(last - first) / watched.fps)
     skeleton = mean_skeleton()
     shown, moved = hold_camera(watched, run, focal=setup.focal)
-    stand = estimate_standpoint([shown], skeleton, focal=setup.focal)
+    crowd = [hold_camera(other, run, focal=setup.focal)[0] for other in setup.beside]
+    stand = setup.stand or estimate_standpoint([shown, *crowd], skeleton, focal=setup.focal)
     shown, moved = hold_camera(watched, run, focal=stand.focal)
     grasp = Hands(
         torch.full((last - first, 2, HAND_POINTS, 3), torch.nan) if hands is None else hands.points[first:last]

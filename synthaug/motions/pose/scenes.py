@@ -7,8 +7,8 @@ clips determine only a part of it).
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 
 import torch
 from jaxtyping import Bool, Float
@@ -92,6 +92,10 @@ def hold_camera(
     return WatchedPerson(seen, watched.fps, watched.size), moved
 
 
+_RENAMED = {"height": "camera_height", "height_sd": "camera_height_sd", "evidence": "pitch_evidence"}
+"""Names of a standpoint's fields among the notes of a reference, where they differ."""
+
+
 @dataclass(frozen=True)
 class Standpoint:
     """Position and lens of a camera; `_sd` are standard deviations.
@@ -120,8 +124,12 @@ class Standpoint:
 
     def notes(self) -> dict[str, float]:
         """The fields for `Reference.notes`, with `height` as `camera_height` and `evidence` as `pitch_evidence`."""
-        renamed = {"height": "camera_height", "height_sd": "camera_height_sd", "evidence": "pitch_evidence"}
-        return {renamed.get(name, name): float(value) for name, value in vars(self).items()}
+        return {_RENAMED.get(name, name): float(value) for name, value in vars(self).items()}
+
+    @staticmethod
+    def from_notes(notes: Mapping[str, float]) -> "Standpoint":
+        """The standpoint that wrote these notes of a reference."""
+        return Standpoint(**{field.name: notes[_RENAMED.get(field.name, field.name)] for field in fields(Standpoint)})
 
 
 @dataclass(frozen=True, eq=False)
