@@ -191,12 +191,7 @@ class VideoMotion(MotionSource):
             )  # fmt: skip
             watched = _look_closer(network, film, watched, before + acting.first, acting.regions)
             details = _detect_details(network, film, watched, first=before + acting.first)
-        if acting.share < self._gate.shot:
-            raise UnusableClipError(
-                f"Expected one shot to fill at least {self._gate.shot:.0%} of {record.key!r}, got {len(spans)} shots, "
-                f"and the one with most of the person fills {acting.share:.0%}. Choose an interval without cuts, or "
-                "lower gate.shot."
-            )
+        self._check_shot(acting.share, len(spans), record.key)
         notes = {"people": float(acting.people), "shots": float(len(spans)), "shot": acting.share}
         found = reference_from_landmarks(
             watched, name=record.key, hands=details.hands, focal=self._focal, gate=self._gate, beliefs=self._beliefs,
@@ -217,6 +212,14 @@ class VideoMotion(MotionSource):
             )
         ]
         return dataclasses.replace(takes[0], others=tuple(takes[1:]))
+
+    def _check_shot(self, share: float, shots: int, name: str) -> None:
+        """Raise unless the shot with the person fills enough of the interval."""
+        if share < self._gate.shot:
+            raise UnusableClipError(
+                f"Expected one shot to fill at least {self._gate.shot:.0%} of {name!r}, got {shots} shots, and the one "
+                f"with most of the person fills {share:.0%}. Choose an interval without cuts, or lower gate.shot."
+            )
 
 
 @dataclass(frozen=True, eq=False)
