@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from synthaug.cli.avatar_making import USES, Making, make_avatar, name_person
+from synthaug.cli.avatar_making import USES, Clues, Making, make_avatar, name_person
 from synthaug.cli.avatar_people import is_collection, run_people
 from synthaug.cli.engines import add_engine, choose_engine
 
@@ -31,6 +31,11 @@ def add_create(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--papers", type=Path, help="JSON file with licence, consent, subject, attributes instead")
     parser.add_argument("--masks", type=Path, metavar="DIR", help="silhouettes of every frame, white on black")
+    parser.add_argument(
+        "--place", type=Path, metavar="FILE", help="picture or film of the place without anybody, camera unmoved"
+    )  # fmt: skip
+    parser.add_argument("--depth", type=Path, metavar="DIR", help="depth maps of every frame: 16-bit PNG or .npy")
+    parser.add_argument("--keypoints", type=Path, metavar="FILE", help="JSON of whole-body keypoints of every frame")
     parser.add_argument("--frames", type=int, default=320, help="frames that are used, the most different (320)")
     parser.add_argument("--side", type=int, default=256, help="side of the pictures learnt from, pixels (256)")
     parser.add_argument("--gaussians", type=int, default=16_000, help="of the finest level, 500 to 40960 (16000)")
@@ -59,11 +64,16 @@ def run_create(chosen: argparse.Namespace) -> int:
         )
     out = chosen.out if chosen.out.name.endswith(SUFFIX) else chosen.out.with_name(f"{chosen.out.name}{SUFFIX}")
     about = describe(chosen, making, chosen.name or out.name.removesuffix(SUFFIX))
-    cautions, words = make_avatar(chosen.films, about, out, making=making, masks=chosen.masks)
+    cautions, words = make_avatar(chosen.films, about, out, making=making, clues=clues_of(chosen))
     for caution in cautions:
         print(f"note: {caution}", file=sys.stderr)
     print(words)
     return 0
+
+
+def clues_of(chosen: argparse.Namespace) -> Clues:
+    """What else is known of where the person is."""
+    return Clues(chosen.masks, chosen.place, chosen.depth, chosen.keypoints)
 
 
 def describe(chosen: argparse.Namespace, making: Making, name: str) -> "About":
@@ -81,5 +91,5 @@ def describe(chosen: argparse.Namespace, making: Making, name: str) -> "About":
             "--likeness and --agreed. Give for example: --likeness anna --agreed training,display (or --agreed none)."
         )
     papers, likeness, agreed = chosen.papers, chosen.likeness, chosen.agreed
-    made_of = making.digest(chosen.films)
+    made_of = making.digest(chosen.films, clues_of(chosen))
     return name_person(made_of, chosen.films, name, papers=papers, likeness=likeness, agreed=agreed)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from synthaug.structures import Record, Reference
 
 logger = logging.getLogger(__name__)
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+"""Endings of a picture of an empty place."""
 USES = ("training", "display", "redistribution")
 """What somebody can agree to; see `Consent`."""
 
@@ -53,11 +55,12 @@ class Making:
                 "before --motion."
             )
 
-    def digest(self, films: "Sequence[Path]") -> str:
-        """What an avatar is made of: the films, and where poses come from if not from these alone."""
+    def digest(self, films: "Sequence[Path]", clues: "Clues") -> str:
+        """What an avatar is made of: the films, clues, and where poses come from if not from the films alone."""
         from synthaug.files import digest_of
 
-        return digest_films(films) if self.motion == ("video",) else digest_of(digest_films(films), *self.motion)
+        more = (*(() if self.motion == ("video",) else self.motion), *clues.list_files())
+        return digest_of(digest_films(films), *more) if more else digest_films(films)
 
     def build_motion(self) -> "MotionSource":
         """What finds the person's poses."""
@@ -67,8 +70,54 @@ class Making:
         return build_motion(compose_config([f"synth/motion={name}", *(f"synth.motion.{word}" for word in settings)]))
 
 
+@dataclass(frozen=True)
+class Clues:
+    """Files that say more of where a person is in a film; None where there are none.
+
+    Attributes:
+        masks: Folder of silhouettes, in place of those that the network finds.
+        place: Picture or film of the place without anybody, by the same unmoved camera.
+        depth: Folder of depth maps, one for each frame.
+        keypoints: JSON file of whole-body keypoints, which say which poses to trust.
+    """
+
+    masks: Path | None = None
+    place: Path | None = None
+    depth: Path | None = None
+    keypoints: Path | None = None
+
+    @staticmethod
+    def beside(films: Path) -> "Clues":
+        """Those that lie in a person's folder: `masks/`, `place.*`, `depth/` and `keypoints.json`."""
+        place = next((path for path in sorted(films.glob("place.*")) if path.suffix.lower() in PICTURES), None)
+        masks, depth, keypoints = films / "masks", films / "depth", films / "keypoints.json"
+        return Clues(
+            masks if masks.is_dir() else None, place, depth if depth.is_dir() else None,
+            keypoints if keypoints.is_file() else None,
+        )  # fmt: skip
+
+    def list_files(self) -> list[str]:
+        """Names and sizes of all files, by which other clues are known; none if there are no clues."""
+        given = [path for path in (self.masks, self.place, self.depth, self.keypoints) if path is not None]
+        files = [one for path in given for one in (sorted(path.iterdir()) if path.is_dir() else [path])]
+        return [f"{one.parent.name}/{one.name} {one.stat().st_size}" for one in files]
+
+    def features(self) -> "list[Feature]":
+        """What says where the person is: masks or else the network, and what else is given."""
+        from synthaug.creation.features.depths import DepthFolder
+        from synthaug.creation.features.keypoints import KeypointFile
+        from synthaug.creation.features.masks import MaskFolder
+        from synthaug.creation.features.plate import EmptyPlace
+        from synthaug.creation.features.silhouettes import Silhouettes
+
+        found: list[Feature] = [Silhouettes() if self.masks is None else MaskFolder(self.masks)]
+        found += [] if self.place is None else [EmptyPlace(self.place)]
+        found += [] if self.depth is None else [DepthFolder(self.depth)]
+        return found if self.keypoints is None else [*found, KeypointFile(self.keypoints)]
+
+
 def make_avatar(
-    paths: "Sequence[Path]", about: "About", out: Path, *, making: Making, masks: Path | None = None
+    paths: "Sequence[Path]", about: "About", out: Path, *, making: Making, clues: Clues = Clues()
 ) -> tuple[list[str], str]:
     """Make an avatar out of films of one person, and write its pack and a picture of it.
 
@@ -77,7 +126,7 @@ def make_avatar(
         about: Who it is, and what they agreed to.
         out: The pack.
         making: How.
-        masks: Folder of silhouettes; None has the network find them.
+        clues: What else is known of where the person is.
 
     Returns:
         What the films lack, and what was made, in words.
@@ -95,7 +144,7 @@ def make_avatar(
     films = [find_person(path, source, making.fps) for path in paths]
     cutouts = cut_films(films, Choice(making.frames, making.side))
     started, kept = time.perf_counter(), out.with_name(f".{out.name.removesuffix(SUFFIX)}.learning.safetensors")
-    created = create_person(cutouts, choose_features(masks), splat_frame, plan=Plan(making.gaussians), keep=kept)
+    created = create_person(cutouts, clues.features(), splat_frame, plan=Plan(making.gaussians), keep=kept)
     pack = finish_pack(created.pack(about), papers=None, levels=making.levels)
     sheet = write_sheet(out, created)
     write_pack(out, pack)
@@ -185,14 +234,6 @@ def find_person(path: Path, source: "MotionSource", fps: float | None = None) ->
             path.name, people,
         )  # fmt: skip
     return record, reference
-
-
-def choose_features(masks: Path | None) -> "list[Feature]":
-    """What says where the person is: a folder of masks if one is given, else the network."""
-    from synthaug.creation.features.masks import MaskFolder
-    from synthaug.creation.features.silhouettes import Silhouettes
-
-    return [Silhouettes()] if masks is None else [MaskFolder(masks)]
 
 
 def judge_film(created: "Created") -> list[str]:

@@ -6,12 +6,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from synthaug.cli.avatar_making import Making, make_avatar, name_person
+from synthaug.cli.avatar_making import Clues, Making, make_avatar, name_person
 from synthaug.cli.engines import choose_engine, do_on
 from synthaug.engines import Doing, Job, Outcome
 
-PAPERS, MASKS = "papers.json", "masks"
-"""In a person's folder: their licence and consent, and the silhouettes of their film."""
+PAPERS = "papers.json"
+"""In a person's folder: their licence and consent."""
+CLUES = ("masks", "depth")
+"""Folders of pictures in it that are no film: silhouettes, and depth maps."""
 
 
 def is_collection(paths: Sequence[Path]) -> bool:
@@ -26,7 +28,8 @@ class CreatePeople(Job):
     """Avatars of the people of a folder to be made, perhaps by many machines.
 
     Attributes:
-        source: Folder with a folder for each person: films, and perhaps `papers.json` and a folder `masks`.
+        source: Folder with a folder for each person: films, and perhaps `papers.json` and what
+            `avatar_making.Clues.beside` finds.
         out: Folder of packs.
         making: How.
         agreed: What everybody without papers agreed to; None if everybody has papers.
@@ -69,7 +72,9 @@ class CreatePeople(Job):
 
         films = list(find_films(folder))
         if self.making.fps is not None:
-            films += [path for path in (folder, *sorted(folder.iterdir())) if path.name != MASKS and is_series(path)]
+            films += [
+                path for path in (folder, *sorted(folder.iterdir())) if path.name not in CLUES and is_series(path)
+            ]
         if not films:
             raise ValueError(
                 f"Expected films of {folder.name} in '{folder}', got none. Add some, such as 1.mp4; for folders of "
@@ -82,23 +87,27 @@ class CreatePeople(Job):
         from synthaug.cli.avatar_import import read_source_digest
 
         found = self.find_people()
-        return [name for name in found if read_source_digest(self.locate(name)) != self.making.digest(found[name])]
+        return [name for name in found if read_source_digest(self.locate(name)) != self.digest(name, found[name])]
 
     def open(self) -> Doing:
         """Look for the people once; then each name's pack is written."""
         people = self.find_people()
 
         def make_one(name: str) -> str:
-            papers, masks = self.source / name / PAPERS, self.source / name / MASKS
+            papers = self.source / name / PAPERS
             given = papers if papers.is_file() else None
-            made_of = self.making.digest(people[name])
+            made_of = self.digest(name, people[name])
             about = name_person(made_of, people[name], name, papers=given, likeness=name, agreed=self.agreed)
             cautions, words = make_avatar(
-                people[name], about, self.locate(name), making=self.making, masks=masks if masks.is_dir() else None
+                people[name], about, self.locate(name), making=self.making, clues=Clues.beside(self.source / name)
             )
             return " ".join([words, *(f"Note: {caution}" for caution in cautions)])
 
         return make_one
+
+    def digest(self, name: str, films: Sequence[Path]) -> str:
+        """What somebody's avatar is made of."""
+        return self.making.digest(films, Clues.beside(self.source / name))
 
     def locate(self, name: str) -> Path:
         """Where a person's pack is, or will be."""
@@ -111,11 +120,11 @@ def run_people(chosen: argparse.Namespace, making: Making) -> int:
     """Make the avatars that are missing; returns the exit status."""
     from synthaug.engines import do_item
 
-    for name in ("name", "likeness", "papers", "masks"):
+    for name in ("name", "likeness", "papers", "masks", "place", "depth", "keypoints"):
         if getattr(chosen, name):
             raise ValueError(
                 f"Expected no --{name} for a folder of people, got {str(getattr(chosen, name))!r}. Folders are named "
-                f"after their people; put {PAPERS} and {MASKS}/ into them."
+                f"after their people; put {PAPERS}, masks/, place.png, depth/ or keypoints.json into them."
             )
     job = CreatePeople(chosen.films[0].absolute(), chosen.out.absolute(), making, chosen.agreed)
     missing, engine = job.list_missing(), choose_engine(chosen)

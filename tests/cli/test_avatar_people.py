@@ -8,7 +8,7 @@ import torch
 from fakes import camera, small_pack, square, wave
 
 from synthaug.avatars.pack.format import SUFFIX, read_header, with_about, write_pack
-from synthaug.cli.avatar_making import Making
+from synthaug.cli.avatar_making import Clues, Making
 from synthaug.cli.avatar_people import CreatePeople
 from synthaug.cli.main import main
 from synthaug.creation import CreationError
@@ -27,7 +27,7 @@ def made(pack, monkeypatch):
     """Names of the people who were made; making them takes no network here, and fails for those who are `bad`."""
     names = []
 
-    def make_avatar(paths, about, out, *, making, masks=None):
+    def make_avatar(paths, about, out, *, making, clues):
         names.append(about.name)
         if about.name == "bad":
             raise ValueError("Expected somebody, got nobody. Film them.")
@@ -67,6 +67,21 @@ def test_other_poses_make_everybody_anew(people, made, tmp_path):
     for motion in ([], ["--motion", "video"], ["--motion", "sidecar"], ["--motion", "sidecar"]):
         assert main([*command, *motion]) == 0
     assert made == ["anna", "bob", "anna", "bob"]
+
+
+def test_clues_in_a_person_s_folder_are_found_and_make_them_anew(people, made, tmp_path):
+    command = ["avatar", "create", str(people), "--out", str(tmp_path / "packs"), "--agreed", "none"]
+    assert main(command) == 0 and made == ["anna", "bob"]
+    (people / "bob" / "keypoints.json").write_text("[]")
+    (people / "bob" / "place.jpg").write_bytes(b"x")
+    (people / "bob" / "depth").mkdir()
+    (people / "bob" / "depth" / "0.png").write_bytes(b"x")
+    found = Clues.beside(people / "bob")
+    assert found.masks is None and found.depth == people / "bob" / "depth"
+    assert [path.name for path in (found.place, found.keypoints)] == ["place.jpg", "keypoints.json"]
+    assert main(command) == 0 and made == ["anna", "bob", "bob"]
+    (people / "bob" / "depth" / "0.png").write_bytes(b"another")
+    assert main(command) == 0 and main(command) == 0 and made == ["anna", "bob", "bob", "bob"]
 
 
 def test_whoever_cannot_be_made_stops_nobody(people, made, tmp_path, capsys):

@@ -9,6 +9,7 @@ import torch
 
 from synthaug.creation import CreationError, Cutouts, Evidence, Feature
 from synthaug.creation.cutting import cut_square
+from synthaug.creation.features.files import list_by_frame
 from synthaug.creation.features.silhouettes import outline
 from synthaug.video import probe
 
@@ -28,7 +29,7 @@ class MaskFolder(Feature):
 
     def observe(self, cutouts: Cutouts) -> Evidence:
         """The mask of each cutout."""
-        files = self._list(cutouts)
+        files = list_by_frame(self._folder, cutouts, _SUFFIXES, "mask")
         info = probe(cutouts.films[0])
         masks, known = [], []
         for index, corner, scale in zip(cutouts.indices, cutouts.corners, cutouts.scales, strict=True):
@@ -42,22 +43,6 @@ class MaskFolder(Feature):
             torch.from_numpy(np.stack(known)) & cutouts.inside,
             torch.tensor([float(mask.mean() > 1e-3) for mask in masks]),
         )
-
-    def _list(self, cutouts: Cutouts) -> list[Path]:
-        if len(cutouts.films) > 1:
-            raise CreationError(
-                f"Expected one film with a folder of masks, got {len(cutouts.films)}. Make the avatar from one film, "
-                "or leave the masks out."
-            )
-        found = sorted(self._folder.iterdir()) if self._folder.is_dir() else []
-        files = [path for path in found if path.suffix.lower() in _SUFFIXES]
-        frames = probe(cutouts.films[0]).num_frames
-        if len(files) != frames:
-            raise CreationError(
-                f"Expected one mask for each of the {frames} frames of '{cutouts.films[0].name}' in '{self._folder}', "
-                f"got {len(files)}. Export all frames of this very film, or leave the masks out."
-            )
-        return files
 
 
 def _read(path: Path, height: int, width: int) -> np.ndarray:

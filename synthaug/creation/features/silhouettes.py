@@ -44,7 +44,7 @@ class Silhouettes(Feature):
                 mask, sure = outline(likely)
                 masks.append(mask)
                 known.append(sure)
-                trust.append(_trust(mask, where))
+                trust.append(judge_trust(mask, where))
         return Evidence(
             torch.from_numpy(np.stack(masks)),
             torch.from_numpy(np.stack(known)) & cutouts.inside,
@@ -69,7 +69,7 @@ def _largest(mask: np.ndarray) -> np.ndarray:
     return np.asarray(parts == 1 + np.bincount(parts.ravel())[1:].argmax())
 
 
-def _trust(mask: np.ndarray, joints: np.ndarray) -> float:
+def judge_trust(mask: np.ndarray, joints: np.ndarray) -> float:
     """1 if nearly all joints lie in the silhouette, 0 if the silhouette is of somebody else or lacks limbs."""
     side = len(mask)
     wide = binary_dilation(mask > 0.5, iterations=max(1, round(_REACH * side)))
