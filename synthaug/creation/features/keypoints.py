@@ -17,12 +17,12 @@ from synthaug.motions.files.recordings import FlawError
 from synthaug.motions.pose.following import Detection
 from synthaug.video import probe
 
-_PAIRS = {
+MARKED = {
     5: "left_shoulder", 6: "right_shoulder", 7: "left_elbow", 8: "right_elbow", 9: "left_wrist", 10: "right_wrist",
     11: "left_hip", 12: "right_hip", 13: "left_knee", 14: "right_knee", 15: "left_ankle", 16: "right_ankle",
 }  # fmt: skip
 """Keypoints of COCO and the joints that they mark."""
-_POINTS, _JOINTS = list(_PAIRS), [JOINT[name] for name in _PAIRS.values()]
+_POINTS, _JOINTS = list(MARKED), [JOINT[name] for name in MARKED.values()]
 _GOOD, _BAD = 0.04, 0.1
 """Median distance between joints and keypoints, as a share of a stature of 1.7 m, up to which poses are trusted, and
 from which they are not."""
