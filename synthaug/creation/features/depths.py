@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from synthaug.backgrounds.picture.depths import DepthError, DepthMap, read_depth
 from synthaug.body.skeleton import JOINT
 from synthaug.creation import CreationError, Cutouts, Evidence, Feature
-from synthaug.creation.features.around import find_joints, mark_far
-from synthaug.creation.features.files import list_by_frame
+from synthaug.creation.around import find_joints, mark_far
 from synthaug.creation.features.silhouettes import judge_trust, outline
+from synthaug.creation.listing import list_by_frame
 from synthaug.video import probe
 
 _SUFFIXES = (".png", ".npy")

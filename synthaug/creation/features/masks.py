@@ -9,8 +9,8 @@ import torch
 
 from synthaug.creation import CreationError, Cutouts, Evidence, Feature
 from synthaug.creation.cutting import cut_square
-from synthaug.creation.features.files import list_by_frame
 from synthaug.creation.features.silhouettes import outline
+from synthaug.creation.listing import list_by_frame
 from synthaug.video import probe
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")

@@ -10,8 +10,8 @@ from jaxtyping import Bool, Float, UInt8
 from scipy.ndimage import binary_fill_holes
 
 from synthaug.creation import CreationError, Cutouts, Evidence, Feature
+from synthaug.creation.around import find_joints, mark_far
 from synthaug.creation.cutting import cut_square
-from synthaug.creation.features.around import find_joints, mark_far
 from synthaug.creation.features.silhouettes import judge_trust, outline
 from synthaug.video import SUFFIXES, decode_still, probe, read_frames
 
