@@ -89,7 +89,7 @@ def test_a_bare_name_is_told_with_what_was_expected_and_where(how):
 def test_words_of_a_key_error_are_not_shown_as_a_literal(how):
     class Unknown(Bare):
         def __getitem__(self, index):
-            return AnnyPeople().subject("no\nbody's")
+            return AnnyPeople(levels=None).subject("no\nbody's")
 
     with pytest.raises(KeyError) as raised:
         Unknown([])[0] if how == "here" else list(DataLoader(Unknown([]), num_workers=1))
