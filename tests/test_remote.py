@@ -24,13 +24,13 @@ from synthaug.testing.datasets import check_dataset
 from synthaug.video import (
     VideoError,
     file_key,
-    find_copies,
     frames_in_order,
     picture_notes,
     probe_series,
     read_clip,
     write_video,
 )
+from synthaug.video.copies import find_copies
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -116,26 +117,19 @@ def probe_series(folder: Path) -> VideoInfo:
             f"Expected the numbers of the pictures in {str(folder)!r} to count them, got {len(series.numbers)} "
             f"pictures over {spread:.0f} numbers, as of timestamps. Number the frames, or make a film of them."
         )
-    lost, size = 0, None
-    for file in series.files:
-        picture = decode_still(_read_bytes(file))
-        lost += picture is None
-        size = size or (None if picture is None else picture.shape[:2])
-    if size is None or lost > _most_lost(len(series.files)):
+    sizes = _count_sizes(series)
+    lost = len(series.files) - sizes.total()
+    if not sizes or lost > _most_lost(len(series.files)):
         raise VideoError(
             f"Expected {str(folder)!r} to hold the pictures of a film, got {lost} of {len(series.files)} that cannot "
             "be read. Copy or export them again, or leave the folder out."
         )
-    if is_depth_map(_read_bytes(series.files[0])):
-        raise VideoError(
-            f"Expected {str(folder)!r} to hold the pictures of a film, got depth maps: one channel of more than eight "
-            "bits. Give the folder of the colour pictures, or move this one away."
-        )
+    height, width = sizes.most_common(1)[0][0]
     steps = np.diff(np.array(series.numbers))
     even = bool((steps == stride).all())
     return VideoInfo(
-        width=size[1],
-        height=size[0],
+        width=width,
+        height=height,
         fps=1 / stride,
         num_frames=len(series.files),
         seek_ok=True,
@@ -146,6 +140,28 @@ def probe_series(folder: Path) -> VideoInfo:
         first_number=first,
         stride=stride,
     )
+
+
+def _count_sizes(series: Series) -> "Counter[tuple[int, int]]":
+    """How many of the pictures that can be read have each height and width; the others are lost.
+
+    The size of most is the film's, whichever comes first: a thumbnail may have a number too.
+
+    Raises:
+        VideoError: If the first that can be read is a depth map.
+    """
+    sizes: Counter[tuple[int, int]] = Counter()
+    for file in series.files:
+        content = _read_bytes(file)
+        if (picture := decode_still(content)) is None:
+            continue
+        if not sizes and is_depth_map(content):
+            raise VideoError(
+                f"Expected {str(file.parent)!r} to hold the pictures of a film, got depth maps: one channel of more "
+                "than eight bits. Give the folder of the colour pictures, or move this one away."
+            )
+        sizes[picture.shape[0], picture.shape[1]] += 1
+    return sizes
 
 
 def set_rate(info: VideoInfo, rate: float | int) -> VideoInfo:

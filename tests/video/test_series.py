@@ -168,6 +168,20 @@ def test_pictures_of_other_sizes_fill_that_of_the_first(tmp_path):
     assert read_frames(tmp_path / "one", range(10)).shape[2:] == (32, 40)
 
 
+def test_the_size_is_that_of_most_pictures_and_depth_is_told_behind_a_damaged_one(tmp_path):
+    write_series(tmp_path / "one", range(1, 10))
+    write_picture(tmp_path / "one" / "000000.png", 0, side=8)  # a thumbnail with a number
+    info = probe_pictures(tmp_path / "one", fps=10)
+    assert (info.height, info.width) == (32, 40)
+    for number in range(12):
+        path = tmp_path / "depth" / f"{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(path), np.full((8, 8), 3000, np.uint16))
+    (tmp_path / "depth" / "0.png").write_bytes(b"damaged")
+    with pytest.raises(VideoError, match=r"/depth' to hold the pictures of a film, got depth maps"):
+        probe_pictures(tmp_path / "depth", fps=10)
+
+
 @pytest.mark.parametrize("stated", ["option", "table"])
 def test_a_data_set_of_numbered_pictures_is_read_at_the_rate_that_is_stated(tmp_path, stated):
     root = tmp_path / "set"
