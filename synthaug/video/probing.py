@@ -37,7 +37,7 @@ _LATE = 0.05  # seconds; sound that is encoded ahead of time (2112 samples of AA
 
 _KNOWN: dict[FileKey, VideoInfo] = {}  # probed files; a pure function of the file, so sharing it is harmless
 _STATED: dict[str, VideoInfo] = {}
-"""Folders of pictures whose rate was stated, by path: one may change meanwhile, and `read_series` finds what is left."""
+"""Folders of pictures whose rate was stated, by path: one may change, and `read_series` finds what is left."""
 
 
 def remember(known: Mapping[FileKey, VideoInfo]) -> None:

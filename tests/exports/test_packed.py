@@ -189,11 +189,11 @@ def test_a_pack_at_an_address_that_was_cut_off_is_told(films, root, tars, tmp_pa
         shutil.copytree(source, tmp_path / name)
     rows = (tmp_path / "litdata" / "rows.jsonl").read_bytes()
     (tmp_path / "litdata" / "rows.jsonl").write_bytes(rows[:-30])
-    with pytest.raises(ExportError, match=r"Expected 6 clips, as the export says of itself, got the columns of 5: it w"):
+    with pytest.raises(ExportError, match=r"Expected 6 clips, as the export says of itself, got the columns of 5"):
         module(films, LitDataPack(f"local:{tmp_path / 'litdata'}"))
     far = LitDataPack(f"local:{root}", cache=str(tmp_path / "cache"))
     monkeypatch.setattr(far, "_open", dict)  # as litdata fails whose chunk is gone: with an error of its own
-    with pytest.raises(ExportError, match=r"hold clip .* at place 2, but reading it failed: KeyError: 2. A chunk is mi"):
+    with pytest.raises(ExportError, match=r"hold clip .* at place 2, but reading it failed: KeyError: 2. A chunk"):
         far.read(2)
     tar = sorted((tmp_path / "webdataset").rglob("*.tar"))[-1]
     tar.write_bytes(tar.read_bytes()[:700])

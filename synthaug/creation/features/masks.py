@@ -10,17 +10,20 @@ import torch
 from synthaug.creation import CreationError, Cutouts, Evidence, Feature
 from synthaug.creation.cutting import cut_square
 from synthaug.creation.features.silhouettes import outline
-from synthaug.video import probe
+from synthaug.video import find_series, probe
+from synthaug.video.series import parse_number
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+_WHITE = 128
+"""Value from which a mask's pixel says that the person is there."""
 
 
 @final
 class MaskFolder(Feature):
-    """Masks in files, in the order of their names: white is the person.
+    """Masks in files, in the order of their numbers, or else of their names: white is the person, or what is opaque.
 
     Args:
-        folder: As many pictures as the film has frames, of its size or its shape.
+        folder: As many pictures as the film has frames, of its size or its shape. Numbers have no gaps but the film's.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -30,13 +33,19 @@ class MaskFolder(Feature):
         """The mask of each cutout."""
         files = self._list(cutouts)
         info = probe(cutouts.films[0])
-        masks, known = [], []
+        masks, known, brightest = [], [], 0
         for index, corner, scale in zip(cutouts.indices, cutouts.corners, cutouts.scales, strict=True):
             picture = _read(files[int(index)], info.height, info.width)
+            brightest = max(brightest, int(picture.max()))
             cut = cut_square(picture, corner.double().numpy(), float(scale), cutouts.side)
             mask, sure = outline(cut.astype(np.float32) / 255)
             masks.append(mask)
             known.append(sure)
+        if brightest < _WHITE:
+            raise CreationError(
+                f"Expected masks with a white person in '{self._folder}', got none above {brightest} of 255. Where "
+                "labels are numbers, multiply them by 255; or leave the masks out."
+            )
         return Evidence(
             torch.from_numpy(np.stack(masks)),
             torch.from_numpy(np.stack(known)) & cutouts.inside,
@@ -50,18 +59,43 @@ class MaskFolder(Feature):
                 "or leave the masks out."
             )
         found = sorted(self._folder.iterdir()) if self._folder.is_dir() else []
-        files = [path for path in found if path.suffix.lower() in _SUFFIXES]
+        files = [path for path in found if path.suffix.lower() in _SUFFIXES and path.name[0] != "."]
         frames = probe(cutouts.films[0]).num_frames
         if len(files) != frames:
             raise CreationError(
                 f"Expected one mask for each of the {frames} frames of '{cutouts.films[0].name}' in '{self._folder}', "
                 f"got {len(files)}. Export all frames of this very film, or leave the masks out."
             )
+        return _put_in_order(files, cutouts.films[0])
+
+
+def _put_in_order(files: list[Path], film: Path) -> list[Path]:
+    """Sort by number, since 10.png comes before 2.png by name. A gap where the film has none is a mask that is missing.
+
+    Raises:
+        CreationError: If there is such a gap, or two masks have one number.
+    """
+    parsed = [parse_number(file) for file in files]
+    if len({one[0] for one in parsed if one is not None}) != 1 or None in parsed:
         return files
+    ranked = sorted((one[1], file) for one, file in zip(parsed, files, strict=True) if one is not None)
+    steps = np.diff([number for number, _ in ranked])
+    like_film = film.is_dir() and np.array_equal(steps, np.diff(find_series(film).numbers))
+    if len(steps) and not like_film and (steps.min() < 1 or steps.min() != steps.max()):
+        worst = int(steps.argmin() if steps.min() < 1 else steps.argmax())
+        raise CreationError(
+            f"Expected masks whose numbers have no gaps but the film's, got {ranked[worst][1].name} and then "
+            f"{ranked[worst + 1][1].name} in '{ranked[worst][1].parent}'. Export one mask for each frame."
+        )
+    return [file for _, file in ranked]
 
 
 def _read(path: Path, height: int, width: int) -> np.ndarray:
+    whole = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    cut_out = whole is not None and whole.ndim == 3 and whole.shape[2] == 4 and int(whole[:, :, 3].min()) == 0
     picture = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    if whole is not None and cut_out:  # a person on nothing: what is opaque, however dark
+        picture = (whole[:, :, 3] >> (8 if whole.dtype == np.uint16 else 0)).astype(np.uint8)
     if picture is None:
         raise CreationError(f"Expected a picture in '{path}', got something else. Export this mask again.")
     if abs(picture.shape[1] * height - picture.shape[0] * width) > 0.02 * height * picture.shape[1]:

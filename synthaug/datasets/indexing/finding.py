@@ -62,8 +62,8 @@ def find_films(root: Path) -> Iterator[Path]:
 def search_films(root: Path, *, base: Path | None = None) -> FoundFilms:
     """Find every film below a folder as `find_films` does, and what may be film but cannot be read as one.
 
-    These are folders of pictures, numbered or not, films with unknown suffixes, folders in which all files are of unknown
-    kinds, links that lead nowhere, and folders that may not be opened.
+    These are folders of pictures, numbered or not, films with unknown suffixes, folders in which all files are of
+    unknown kinds, links that lead nowhere, and folders that may not be opened.
 
     Args:
         root: The folder. Its own files are not searched for faults.
