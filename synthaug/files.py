@@ -146,20 +146,21 @@ def first_state(file: Path, folder: Path) -> str:
     What is kept under it is found again for copies, whose times of change are others: a cluster's jobs copy their data
     to disks of their own. A file is read only if its size or time of change were not met before.
 
+    A folder, which holds a film's numbered pictures, is known by its files: its own time of change tells only that one
+    came or went, which those of an object store do whenever they are read.
+
     Args:
-        file: A file that exists; a folder has its own state.
+        file: A file or folder that exists.
         folder: Remembers, in a small text for each state and each content. If it cannot be written, states are own.
     """
-    stat = file.stat()
-    own = f"{stat.st_size}:{stat.st_mtime_ns}"
-    if file.is_dir() or not stat.st_blocks:
-        return own  # numbered pictures; or a film of an object store, which has its time of change and is not here yet
+    own = state_of_files(list_visible(file)) if file.is_dir() else "{0.st_size}:{0.st_mtime_ns}".format(file.stat())
     met = folder / digest_of("state", file.name, own)
     if (known := _read_state(met)) is not None:
         return known
-    with file.open("rb") as content:
-        digest = hashlib.file_digest(content, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-    same = folder / digest_of("content", file.name, digest)
+    content = _digest_content(file)
+    if content is None:
+        return own  # of an object store, which has its time of change and is not here yet
+    same = folder / digest_of("content", file.name, content)
     first = _read_state(same)
     try:
         if first is None:
@@ -168,6 +169,33 @@ def first_state(file: Path, folder: Path) -> str:
     except OSError:
         return own
     return first or own
+
+
+def list_visible(folder: Path) -> list[Path]:
+    """The files in a folder, sorted; hidden ones, such as those that are being written, are left out."""
+    return sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.is_file())
+
+
+def state_of_files(files: Iterable[Path]) -> str:
+    """All bytes of some files, and a number made of their names, sizes and times of change; written like a state."""
+    states = [(file.name, file.stat()) for file in files]
+    text = repr([(name, state.st_size, state.st_mtime_ns) for name, state in states])
+    number = int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=7).digest(), "big")
+    return f"{sum(state.st_size for _, state in states)}:{number}"
+
+
+def _digest_content(path: Path) -> str | None:
+    """Digest of the content of a file, or of the files of a folder and their names; None if not all of it is here."""
+    digests = []
+    for file in list_visible(path) if path.is_dir() else [path]:
+        with file.open("rb") as content:
+            state = os.fstat(content.fileno())
+            if not state.st_blocks and (state.st_size or not path.is_dir()):
+                return None
+            digests.append(hashlib.file_digest(content, lambda: hashlib.blake2b(digest_size=16)).hexdigest())
+        if path.is_dir():
+            digests.append(file.name)
+    return digest_of(*digests) if path.is_dir() else digests[0]
 
 
 def _read_state(path: Path) -> str | None:

@@ -12,9 +12,10 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 from urllib.parse import unquote
 
 from synthaug.files import append_line, storing, user_cache, write_atomic, write_lines
@@ -33,6 +34,8 @@ _PASSING = ".passing"
 """Suffix of files that are being written."""
 _STALE = 86_400.0
 """Seconds after which nobody writes such a file any more."""
+_TRIES = 5
+"""How often a file is opened that others drop meanwhile."""
 _SOME_DAY = 1_000_000_000
 """Seconds since 1970 from which times of change are made up where a store has none."""
 
@@ -98,7 +101,7 @@ def fetch(path: Path) -> bool:
     if state.st_blocks or not state.st_size or path.is_dir():
         return False
     path = path.absolute()
-    mirror = next((folder for folder in path.parents if (folder / _ABOUT).is_file()), None)
+    mirror = _find_mirror(path)
     if mirror is None:
         return False  # a film of zeros, or of a file system that counts no blocks
     about = json.loads((mirror / _ABOUT).read_text("utf-8"))
@@ -111,6 +114,39 @@ def fetch(path: Path) -> bool:
     append_line(mirror / _FETCHED, json.dumps([name, state.st_size]))
     _drop_beyond(mirror, _limit(), spared=name)
     return True
+
+
+@contextlib.contextmanager
+def open_fetched(path: Path) -> Iterator[BinaryIO]:
+    """Open a file to read its bytes: of an object store, its content, which others may drop at any moment.
+
+    A file that is open keeps its content, so what matters is what was opened, not what lies there before or after.
+
+    Raises:
+        RemoteError: If it cannot be fetched, or is dropped each time before it is opened.
+        OSError: If it cannot be opened.
+    """
+    for _ in range(_TRIES):
+        fetch(path)
+        with path.open("rb") as file:
+            state = os.fstat(file.fileno())
+            if state.st_blocks or not state.st_size or _find_mirror(path.absolute()) is None:
+                yield file
+                return
+    raise RemoteError(told_of_drops(path, _TRIES))
+
+
+def told_of_drops(path: Path, times: int) -> str:
+    """What to say of a file that others dropped as often as it was fetched."""
+    return (
+        f"Expected {str(path)!r} to stay while it is read, got it dropped {times} times to make room. Raise "
+        "SYNTHAUG_STORE_GB."
+    )
+
+
+def _find_mirror(path: Path) -> Path | None:
+    """The mirror of a store that a file lies in."""
+    return next((folder for folder in path.parents if (folder / _ABOUT).is_file()), None)
 
 
 def _limit() -> float:

@@ -142,14 +142,29 @@ def test_a_file_is_read_for_its_state_once(tmp_path, monkeypatch):
     assert first_state(film, tmp_path / "memory") == first
 
 
-def test_folders_and_files_without_content_have_their_own_states(tmp_path):
+def test_files_without_content_have_their_own_states(tmp_path):
     sparse = tmp_path / "film.mp4"
     sparse.touch()
     os.truncate(sparse, 100_000)
-    for path in (tmp_path, sparse):
-        os.utime(path, ns=(5, 5))
-        assert first_state(path, tmp_path / "memory").endswith(":5")
+    os.utime(sparse, ns=(5, 5))
+    assert first_state(sparse, tmp_path / "memory") == "100000:5"
+    assert first_state(tmp_path, tmp_path / "memory").startswith("100000:")
     assert not (tmp_path / "memory").exists()
+
+
+def test_a_copied_folder_has_the_state_of_the_first_with_its_name_and_content(tmp_path):
+    folder, memory = tmp_path / "ann", tmp_path / "memory"
+    folder.mkdir()
+    for number in range(3):
+        (folder / f"{number}.png").write_bytes(bytes([number]) * 4096)
+    first = first_state(folder, memory)
+    shutil.copytree(folder, tmp_path / "job" / "ann", copy_function=shutil.copyfile)
+    (tmp_path / "job" / "ann" / ".DS_Store").write_bytes(b"hidden")
+    os.utime(folder, (0, 0))  # as if a file had come and gone
+    for path in (folder, tmp_path / "job" / "ann"):
+        assert first_state(path, memory) == first
+    (tmp_path / "job" / "ann" / "2.png").rename(tmp_path / "job" / "ann" / "3.png")
+    assert first_state(tmp_path / "job" / "ann", memory) != first
 
 
 def test_states_that_cannot_be_remembered_are_the_files_own(tmp_path):

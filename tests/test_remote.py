@@ -6,6 +6,7 @@ import threading
 from functools import partial
 from pathlib import Path
 
+import cv2
 import fsspec
 import pytest
 import torch
@@ -15,9 +16,21 @@ from synthaug import remote
 from synthaug.datasets import DatasetNotFoundError
 from synthaug.datasets.folder import Folder
 from synthaug.datasets.ucf101 import Ucf101
+from synthaug.files import first_state
+from synthaug.motions.sidecar import Sidecar
 from synthaug.remote import RemoteError, fetch, open_root
+from synthaug.synthesis.kept_motions import motion_path
 from synthaug.testing.datasets import check_dataset
-from synthaug.video import frames_in_order, read_clip, write_video
+from synthaug.video import (
+    VideoError,
+    file_key,
+    frames_in_order,
+    picture_notes,
+    probe_series,
+    read_clip,
+    write_video,
+)
+from synthaug.video.copies import find_copies
 
 
 @pytest.fixture(scope="module")
@@ -210,3 +223,57 @@ def test_two_processes_that_start_at_once_leave_each_other_s_files(memory, monke
 
     monkeypatch.setattr("synthaug.remote._forget_others", start_meanwhile)
     assert torch.equal(read_all(Folder(memory)), read_all(folder)) and asides[0].exists()
+
+
+@pytest.fixture
+def pictures(tmp_path, request):
+    """Two films of numbered pictures in a store."""
+    for label, name in enumerate(("bow down", "wave")):
+        folder = tmp_path / "pictures" / name / "ann"
+        folder.mkdir(parents=True)
+        for number, frame in enumerate(square(label, 0, 20)):
+            cv2.imwrite(str(folder / f"{number:06d}.png"), frame.numpy().transpose(1, 2, 0))
+    fsspec.filesystem("memory").put(str(tmp_path / "pictures"), f"/{request.node.name}", recursive=True)
+    return f"memory://{request.node.name}"
+
+
+def test_numbered_pictures_of_a_store_keep_their_names_however_often_they_are_fetched(pictures, tmp_path, monkeypatch):
+    def names():
+        folder = Folder(pictures, fps=10)
+        source = Sidecar()
+        found = []
+        for record in folder.records:
+            read_clip(record, offset=0.3, fps=5.0, num_frames=4)
+            found += [file_key(record.path), first_state(record.path, tmp_path / "states"), picture_notes(record.path)]
+            found += [motion_path(record, source, tmp_path)]
+        return found
+
+    first = names()
+    probed = []
+    monkeypatch.setattr("synthaug.datasets.indexing.index.probe_series", probed.append)
+    assert names() == first and not probed
+    for record in Folder(pictures, fps=10).records:
+        remote._drop_beyond(record.path.parents[1], 0.0)
+    assert names() == first and not probed
+
+
+def test_pictures_that_are_dropped_before_they_are_opened_are_fetched_again(pictures, monkeypatch):
+    folder = Folder(pictures, fps=10)
+    wanted, fetched = read_all(folder), []
+    monkeypatch.setattr("synthaug.video.series._MAX_LOST", 1.0)
+
+    def fetch_and_lose(path):
+        done = fetch(path)
+        fetched.append(path)
+        if len(fetched) % 2:
+            remote._drop_beyond(folder.root, 0.0)
+        return done
+
+    monkeypatch.setattr("synthaug.remote.fetch", fetch_and_lose)
+    assert torch.equal(read_all(folder), wanted)
+    assert not probe_series(folder.films[0]).notes
+    assert not find_copies(folder.films, folder.films)
+    monkeypatch.setattr("synthaug.remote.fetch", lambda path: remote._drop_beyond(folder.root, 0.0))
+    remote._drop_beyond(folder.root, 0.0)
+    with pytest.raises(VideoError, match=r"got it dropped 5 times to make room. Raise SYNTHAUG_STORE_GB"):
+        read_all(folder)

@@ -295,7 +295,16 @@ def build_convergence(config: "DictConfig") -> "Doubling | None":
             f"{' and probe=exact, which takes none' if config.get('probe') is not None else ''}. Leave convergence "
             "out, or set trainer.max_steps to the most steps that a run may take."
         )
-    return instantiate(config.convergence, _convert_="all")
+    doubling: Doubling = instantiate(config.convergence, _convert_="all")
+    first = min(doubling.first, config.trainer.max_steps)
+    before, batches = config.mixture.pretrain_batches, first * config.trainer.get("accumulate_grad_batches", 1)
+    if before >= batches:
+        raise ValueError(
+            "Expected every trial of convergence to see film after the synthetic batches of mixture.pretrain_batches, "
+            f"got pretrain_batches={before} and a first trial of {batches} batches. Lower mixture.pretrain_batches, or "
+            "raise convergence.first and trainer.max_steps."
+        )
+    return doubling
 
 
 @dataclass(frozen=True)

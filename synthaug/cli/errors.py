@@ -1,12 +1,14 @@
 """Distinguish a user's mistake, which gets a plain message, from ours, which needs a traceback."""
 
+import ast
 import re
+import traceback
 from pathlib import Path
 from types import TracebackType
 
 _PACKAGE = Path(__file__).parents[1]
 _HANDED_OVER = re.compile(r"Original Traceback|terminated with the following error")
-_FRAME = re.compile(r'^  File "(?P<file>.+)", line \d+', re.MULTILINE)
+_FRAME = re.compile(r'^  File "(?P<file>.+)", line (?P<line>\d+)(?:, in (?P<name>\S+))?', re.MULTILINE)
 _RAISED = re.compile(r"^(?P<name>[A-Za-z_][\w.]*): (?P<words>.*)", re.MULTILINE | re.DOTALL)
 _GO_ON = (
     "If memory ran out, start again with less loading.memory_mb or fewer loading.num_workers. ckpt_path=auto with the "
@@ -40,9 +42,29 @@ def plain_words(error: BaseException) -> str | None:
                 return told
         ours = type(seen).__module__.startswith("synthaug.") or _raised_by_us(seen.__traceback__)
         if isinstance(seen, _OURS) and ours:
-            return str(seen.args[0]) if isinstance(seen, KeyError) and seen.args else str(seen)
+            return _explain_key(seen) if isinstance(seen, KeyError) else str(seen)
         seen = seen.__cause__ or seen.__context__
     return None
+
+
+def _explain_key(error: KeyError) -> str:
+    """The message of a KeyError: its own words; of a bare name that was looked up, where that was."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = frames[-1] if frames else None
+    key = error.args[0] if error.args else ""
+    return _describe_key(key, place.filename, place.lineno, place.name) if place else str(key)
+
+
+def _describe_key(key: object, file: str, line: int | str | None, name: str | None) -> str:
+    if isinstance(key, str) and len(key.split()) > 2:
+        return key  # words that were meant for people
+    inside = Path(file).is_relative_to(_PACKAGE)
+    place = Path(file).relative_to(_PACKAGE.parent).as_posix() if inside else Path(file).name
+    return (
+        f"Expected {key!r} among the names that {place}, line {line}{f' ({name})' if name else ''} looks up, got none "
+        "of that name. If they come from a file (a table, an export, a cache), it is damaged or of another version: "
+        "make it anew. Else this is a fault of synthaug: please report it with these words."
+    )
 
 
 def _told_by_process(text: str) -> str | None:
@@ -61,6 +83,12 @@ def _told_by_process(text: str) -> str | None:
     name, words = last["name"], last["words"].strip()
     kinds = tuple(kind.__name__ for kind in _OURS)
     ours = Path(frames[-1]["file"]).is_relative_to(_PACKAGE) and name in kinds
+    if ours and name == KeyError.__name__:  # Python shows its words as a literal
+        try:
+            key = ast.literal_eval(words)
+        except (ValueError, SyntaxError):
+            key = words
+        return _describe_key(key, frames[-1]["file"], frames[-1]["line"], frames[-1]["name"])
     return words if ours or name.startswith("synthaug.") else None
 
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from synthaug.cli.configs import RunParts
+    from synthaug.datamodule.module import SynthAugDataModule
     from synthaug.runs.convergence import Trials
     from synthaug.structures import Plain
     from synthaug.training.loops import FitResult
@@ -131,8 +132,21 @@ def _find_steps(config: "DictConfig", folder: Path) -> "Trials | None":
             return loops.fit_and_validate(run.trainer, run.training, run.data)
 
     groups = list_groups(doubling, data.split.train, data.split.val)
-    check_trials(groups, ckpt_path=config.ckpt_path, packed=config.get("pack") is not None)
+    check_trials(
+        groups, ckpt_path=config.ckpt_path, packed=config.get("pack") is not None, likenesses=_list_likenesses(data)
+    )
     return choose_steps(doubling, config.trainer.max_steps, groups, measure, kept=folder / "convergence.json")
+
+
+def _list_likenesses(data: "SynthAugDataModule") -> dict[str, str]:
+    """Who of the data set each synthetic person looks like, of those who are not made anew for each trial's film."""
+    found: dict[str, str] = {}
+    if data.synth is None or data.synthesizer is None:
+        return found
+    for identity in data.synthesizer.identities:
+        with contextlib.suppress(KeyError):  # made of the training film, which the pool has not seen
+            found[identity] = data.synth.avatar.subject(identity)
+    return found
 
 
 def _with_steps(config: "DictConfig", steps: int) -> "DictConfig":
@@ -142,6 +156,8 @@ def _with_steps(config: "DictConfig", steps: int) -> "DictConfig":
     changed = config.copy()
     with open_dict(changed):
         changed.trainer.max_steps = steps
+        # Lightning takes an interval as one of an epoch, which may be shorter, unless epochs are told not to matter.
+        changed.trainer.check_val_every_n_epoch = None
         changed.trainer.val_check_interval = steps * changed.trainer.get("accumulate_grad_batches", 1)
     return changed
 

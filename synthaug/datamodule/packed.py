@@ -117,6 +117,11 @@ def open_pack(pack: Pack, classes: Sequence[str], clip: ClipFormat, split: Split
             f"got an export of {given[0]} at {given[1]} and {given[2]}. Set clip.num_frames={given[0]} "
             f"clip.fps={given[1]} clip.size={given[2]}, or export another run."
         )
+    if about.get("clips", len(pack.rows)) != len(pack.rows):
+        raise ExportError(
+            f"Expected {about.get('clips')} clips, as the export says of itself, got the columns of {len(pack.rows)}: "
+            "it was cut off when it was copied. Copy the export again."
+        )
     numbers = {normalize_name(name): label for label, name in enumerate(classes)}
     labels, sources, people = [], dict[str, None](), dict[str, str]()
     for row in pack.rows:

@@ -103,8 +103,14 @@ class LitDataPack(Pack):
 
     def read(self, place: int) -> UInt8[Tensor, "time 3 height width"]:
         """See `Pack.read`."""
-        sample = self._open()[place]
         row = self.rows[place]
+        try:
+            sample = self._open()[place]
+        except Exception as error:  # litdata and what it reads stores with have errors of their own
+            raise ExportError(
+                f"Expected the chunks of '{self.root}' to hold clip {row['key']} at place {place}, but reading it "
+                f"failed: {type(error).__name__}: {error}. A chunk is missing or cut off: copy the export again."
+            ) from error
         if sample["key"] != row["key"]:
             raise ExportError(
                 f"Expected clip {row['key']} at place {place} of '{self.root}', got {sample['key']}: chunks and {ROWS} "

@@ -6,11 +6,11 @@ all arms favours some. Here each arm takes the steps that it needs, under one bo
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from synthaug.files import write_atomic
+from synthaug.files import normalize_name, write_atomic
 from synthaug.runs.probing import find_testable
 from synthaug.structures import Record
 
@@ -82,13 +82,16 @@ def list_groups(doubling: Doubling, train: Sequence[Record], val: Sequence[Recor
     return list(groups[: doubling.people])
 
 
-def check_trials(groups: Sequence[str | None], *, ckpt_path: str | None, packed: bool) -> None:
+def check_trials(
+    groups: Sequence[str | None], *, ckpt_path: str | None, packed: bool, likenesses: Mapping[str, str] | None = None
+) -> None:
     """Refuse what would make trials another training than the one that follows them.
 
     Args:
         groups: Who is left out.
         ckpt_path: The checkpoint that training continues from; auto is the run's own.
         packed: Whether synthetic clips are finished ones, of everybody who teaches.
+        likenesses: The subject that each synthetic person looks like, by identity; empty if it looks like none.
 
     Raises:
         ValueError: If training does not start at the beginning, or clips show who is left out.
@@ -104,6 +107,15 @@ def check_trials(groups: Sequence[str | None], *, ckpt_path: str | None, packed:
             "teaches. Use a protocol with a validation part, as with protocol.val_fraction, or leave convergence out "
             "and set trainer.max_steps."
         )
+    left_out = {normalize_name(group) for group in groups if group is not None}
+    for identity, subject in (likenesses or {}).items():
+        if subject and normalize_name(subject) in left_out:
+            raise ValueError(
+                f"Expected avatars of nobody whom convergence leaves out, got {identity!r}, which shows the subject "
+                f"{subject!r}: a trial without that person would still show them. Move the avatar away; use a protocol "
+                "with a validation part, as with protocol.val_fraction; or leave convergence out and set "
+                "trainer.max_steps."
+            )
 
 
 def choose_steps(

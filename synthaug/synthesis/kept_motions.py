@@ -59,7 +59,8 @@ def _name(record: Record, source: MotionSource, describe: Callable[[Path], str])
 def _describe_files(path: Path, describe: Callable[[Path], str]) -> list[str]:
     """A file, or every file below a folder."""
     if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.is_file())
+        # Hidden files come and go: of an object store while others fetch, of a desktop while somebody looks.
+        files = sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
         return [f"{file.relative_to(path)} {describe(file)}" for file in files]
     return [describe(path)]
 

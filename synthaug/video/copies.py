@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from synthaug.remote import fetch
+from synthaug.remote import open_fetched
 
 _SAMPLE = 2**16
 """Bytes that are read at the beginning, in the middle and at the end before a film is read whole."""
@@ -87,8 +87,7 @@ def _state(file: Path) -> tuple[str, int, int]:
 def _digest(file: str, size: int, changed: int, *, samples: bool) -> bytes:
     """Digest of a file's content, or of samples of it. Size and time of change keep it from growing stale."""
     digest = hashlib.blake2b(digest_size=16)
-    fetch(Path(file))
-    with Path(file).open("rb") as content:
+    with open_fetched(Path(file)) as content:
         if not samples:
             return hashlib.file_digest(content, lambda: digest).digest()
         for place in (0, size // 2, max(0, size - _SAMPLE)):

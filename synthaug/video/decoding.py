@@ -8,7 +8,7 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from synthaug.remote import fetch
+from synthaug.remote import fetch, told_of_drops
 from synthaug.video.info import FileKey, VideoError
 from synthaug.video.pictures import Frame, make_square
 from synthaug.video.series import series_key
@@ -87,10 +87,7 @@ def _open_whole(path: Path) -> InputContainer:
         if not fetch(path):
             return container
         container.close()
-    raise VideoError(
-        f"Expected {str(path)!r} to stay while it is read, got it dropped {_TRIES} times to make room. Raise "
-        "SYNTHAUG_STORE_GB."
-    )
+    raise VideoError(told_of_drops(path, _TRIES))
 
 
 def holds_film(path: Path) -> bool:

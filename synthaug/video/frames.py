@@ -114,7 +114,7 @@ def _read(path: Path, needed: Sequence[int], info: VideoInfo) -> Iterator[tuple[
     """Read frames with the reader that `probe` chose; with PyAV after a picture that decord cannot decode."""
     done = 0
     if info.reader == READER:
-        yield from read_series(path, needed)
+        yield from read_series(path, needed, info)
         return
     if info.reader == "decord":
         try:

@@ -4,7 +4,10 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 FileKey: TypeAlias = tuple[str, int, int]
-"""Absolute path, size in bytes and time of change in ns: identify a file's content without reading it."""
+"""Absolute path, size in bytes and time of change in ns: identify a file's content without reading it.
+
+Of a folder of numbered pictures, all bytes, and a number made of the names, sizes and times of change of its pictures.
+"""
 LOST, MENDED = "lost_pictures", "mended_timestamps"
 """Names of notes."""
 
@@ -32,6 +35,8 @@ class VideoInfo:
         pixel_aspect: Width of a stored pixel over its height, upright; 1 if they are square.
         notes: What makes the film unusual, by name, and how often: `lost_pictures`, `mended_timestamps`,
             `mirrored_pictures`, `oblong_pixels`, `hdr_light`.
+        first_number: Number of the first picture of a folder of numbered pictures.
+        stride: Numbers from one of its pictures to the next, where none is missing.
     """
 
     width: int
@@ -45,6 +50,8 @@ class VideoInfo:
     start: float = 0.0
     pixel_aspect: float = 1.0
     notes: dict[str, int] = field(default_factory=dict)
+    first_number: int = 0
+    stride: int = 1
 
     @property
     def duration(self) -> float:

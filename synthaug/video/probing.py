@@ -23,7 +23,7 @@ from synthaug.video.decoding import (
 from synthaug.video.info import LOST, MENDED, FileKey, VideoError, VideoInfo
 from synthaug.video.packets import begins_well, is_in_order, length_size_of
 from synthaug.video.pictures import Frame, orientation_of, pixel_aspect_of, to_picture
-from synthaug.video.series import is_series, probe_series, set_rate
+from synthaug.video.series import READER, is_series, probe_series, set_rate
 from synthaug.video.timing import find_timing
 from synthaug.video.tones import is_bright
 
@@ -36,11 +36,14 @@ _LATE = 0.05  # seconds; sound that is encoded ahead of time (2112 samples of AA
 
 
 _KNOWN: dict[FileKey, VideoInfo] = {}  # probed files; a pure function of the file, so sharing it is harmless
+_STATED: dict[str, VideoInfo] = {}
+"""Folders of pictures whose rate was stated, by path: one may change, and `read_series` finds what is left."""
 
 
 def remember(known: Mapping[FileKey, VideoInfo]) -> None:
     """Give `probe` the results of an index, so that this process does not probe unchanged files again."""
     _KNOWN.update(known)
+    _STATED.update({key[0]: info for key, info in known.items() if info.reader == READER})
 
 
 def probe(path: Path | str) -> VideoInfo:
@@ -50,7 +53,8 @@ def probe(path: Path | str) -> VideoInfo:
     and the packets in between are counted; if one does not begin as packets do, or their timestamps are not in order,
     the film is decoded whole. decord is trusted only if six seeks and the last frame have the same pixels as PyAV's
     decoding in order, because it silently returns other frames of AVI with B-frames (dmlc/decord#195); and only if all
-    pictures can be decoded and no timestamp is wrong. A process probes an unchanged file once.
+    pictures can be decoded and no timestamp is wrong. A process probes an unchanged file once. A folder of pictures
+    stays what it was when its rate was stated.
 
     Raises:
         VideoError: If the file is missing, empty or broken, or has no pictures.
@@ -58,6 +62,8 @@ def probe(path: Path | str) -> VideoInfo:
     path = Path(path)
     key = file_key(path)
     if key not in _KNOWN:
+        if path.is_dir() and key[0] in _STATED:
+            return _STATED[key[0]]
         if path.is_dir():
             raise VideoError(
                 f"Expected to be told the rate of the numbered pictures in {str(path)!r}, got none. Set dataset.fps, a "

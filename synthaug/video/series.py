@@ -1,13 +1,16 @@
 """Read a folder of numbered pictures as a film: its numbers are the clock, at a rate that somebody states."""
 
 import re
+import warnings
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from synthaug.remote import fetch
+from synthaug.files import state_of_files
+from synthaug.remote import RemoteError, open_fetched
 from synthaug.video.info import LOST, FileKey, VideoError, VideoInfo
 from synthaug.video.pictures import Frame
 from synthaug.video.stills import decode_still, is_depth_map
@@ -87,17 +90,15 @@ def find_series(folder: Path) -> Series:
 
 
 def series_key(folder: Path) -> FileKey:
-    """Path, bytes and latest time of change of a folder's numbered pictures.
+    """Path and bytes of a folder's numbered pictures, and a number made of all their names, sizes and times of change.
+
+    The folder's own time of change would not do: it changes whenever a picture is fetched from a store, or dropped.
 
     Raises:
         VideoError: As for `find_series`.
     """
-    states = [file.stat() for file in find_series(folder).files]
-    return (
-        str(folder.absolute()),
-        sum(state.st_size for state in states),
-        max(state.st_mtime_ns for state in (*states, folder.stat())),
-    )
+    size, number = state_of_files(find_series(folder).files).split(":")
+    return str(folder.absolute()), int(size), int(number)
 
 
 def probe_series(folder: Path) -> VideoInfo:
@@ -116,27 +117,19 @@ def probe_series(folder: Path) -> VideoInfo:
             f"Expected the numbers of the pictures in {str(folder)!r} to count them, got {len(series.numbers)} "
             f"pictures over {spread:.0f} numbers, as of timestamps. Number the frames, or make a film of them."
         )
-    lost, size = 0, None
-    for file in series.files:
-        fetch(file)
-        picture = decode_still(file.read_bytes())
-        lost += picture is None
-        size = size or (None if picture is None else picture.shape[:2])
-    if size is None or lost > max(1, _MAX_LOST * len(series.files)):
+    sizes = _count_sizes(series)
+    lost = len(series.files) - sizes.total()
+    if not sizes or lost > _most_lost(len(series.files)):
         raise VideoError(
             f"Expected {str(folder)!r} to hold the pictures of a film, got {lost} of {len(series.files)} that cannot "
             "be read. Copy or export them again, or leave the folder out."
         )
-    if is_depth_map(series.files[0].read_bytes()):
-        raise VideoError(
-            f"Expected {str(folder)!r} to hold the pictures of a film, got depth maps: one channel of more than eight "
-            "bits. Give the folder of the colour pictures, or move this one away."
-        )
+    height, width = sizes.most_common(1)[0][0]
     steps = np.diff(np.array(series.numbers))
     even = bool((steps == stride).all())
     return VideoInfo(
-        width=size[1],
-        height=size[0],
+        width=width,
+        height=height,
         fps=1 / stride,
         num_frames=len(series.files),
         seek_ok=True,
@@ -144,7 +137,31 @@ def probe_series(folder: Path) -> VideoInfo:
         times=() if even else tuple(float(number - first) for number in series.numbers),
         start=float(first - (1 if first == 1 else 0)),
         notes={LOST: lost} if lost else {},
+        first_number=first,
+        stride=stride,
     )
+
+
+def _count_sizes(series: Series) -> "Counter[tuple[int, int]]":
+    """How many of the pictures that can be read have each height and width; the others are lost.
+
+    The size of most is the film's, whichever comes first: a thumbnail may have a number too.
+
+    Raises:
+        VideoError: If the first that can be read is a depth map.
+    """
+    sizes: Counter[tuple[int, int]] = Counter()
+    for file in series.files:
+        content = _read_bytes(file)
+        if (picture := decode_still(content)) is None:
+            continue
+        if not sizes and is_depth_map(content):
+            raise VideoError(
+                f"Expected {str(file.parent)!r} to hold the pictures of a film, got depth maps: one channel of more "
+                "than eight bits. Give the folder of the colour pictures, or move this one away."
+            )
+        sizes[picture.shape[0], picture.shape[1]] += 1
+    return sizes
 
 
 def set_rate(info: VideoInfo, rate: float | int) -> VideoInfo:
@@ -159,18 +176,78 @@ def set_rate(info: VideoInfo, rate: float | int) -> VideoInfo:
     return replace(info, fps=info.fps * rate, times=times, start=round(info.start / rate, 6))
 
 
-def read_series(folder: Path, indices: Sequence[int]) -> Iterator[tuple[int, Frame]]:
+def read_series(folder: Path, indices: Sequence[int], info: VideoInfo) -> Iterator[tuple[int, Frame]]:
     """The pictures of these places, one by one; in place of a damaged one the nearest before it, or else after it.
 
+    Pictures are found by their numbers, so one that was deleted since the folder was probed moves no other. It is
+    replaced like a damaged one, with a warning.
+
+    Args:
+        folder: The folder.
+        indices: Places, in any order.
+        info: What the folder held when it was probed.
+
     Raises:
-        VideoError: If the pictures are gone.
+        VideoError: If more than a tenth of the pictures are gone, or so many around one of the places are damaged.
     """
-    files = find_series(folder).files
+    numbers = _list_numbers(info)
+    series = find_series(folder)
+    left = dict(zip(series.numbers, series.files, strict=True))
+    gone, most = [number for number in numbers if number not in left], _most_lost(len(numbers))
+    if len(gone) > most:
+        raise VideoError(_told_of_change(folder, f"{len(gone)} of {len(numbers)} that are gone"))
     for index in indices:
-        for place in (*range(index, -1, -1), *range(index + 1, len(files))):
-            if place < len(files):
-                fetch(files[place])
-            picture = decode_still(files[place].read_bytes()) if place < len(files) else None
+        near = (*range(index, max(-1, index - most - 1), -1), *range(index + 1, min(len(numbers), index + most + 1)))
+        for place in near:
+            picture = decode_still(_read_bytes(left[numbers[place]])) if numbers[place] in left else None
             if picture is not None:
+                if place != index and (numbers[index] in gone or not info.notes.get(LOST)):
+                    _warn_of_loss(folder, numbers[index], numbers[place])
                 yield index, picture
                 break
+        else:
+            raise VideoError(_told_of_change(folder, f"none that can be read around number {numbers[index]}"))
+
+
+def _list_numbers(info: VideoInfo) -> list[int]:
+    """The numbers of a folder's pictures when it was probed."""
+    if not info.times:
+        return [info.first_number + info.stride * place for place in range(info.num_frames)]
+    rate = info.fps * info.stride  # numbers a second
+    return [info.first_number + round(time * rate) for time in info.times]
+
+
+def _most_lost(count: int) -> int:
+    """Pictures of so many that may be lost."""
+    return int(max(1, _MAX_LOST * count))
+
+
+def _read_bytes(file: Path) -> bytes:
+    """The content of a picture; nothing if it was deleted meanwhile or cannot be opened.
+
+    Raises:
+        VideoError: If it is in a store from which it cannot be fetched.
+    """
+    try:
+        with open_fetched(file) as content:
+            return content.read()
+    except RemoteError as error:
+        raise VideoError(str(error)) from error
+    except OSError:
+        return b""
+
+
+def _warn_of_loss(folder: Path, lost: int, shown: int) -> None:
+    warnings.warn(
+        f"Expected a readable picture of number {lost} in {str(folder)!r}, got one that was deleted or damaged since "
+        f"the folder was probed. Number {shown} is shown in its place. Copy the picture again, or run `synthaug data "
+        "scan` to count such pictures.",
+        stacklevel=3,
+    )
+
+
+def _told_of_change(folder: Path, what: str) -> str:
+    return (
+        f"Expected {str(folder)!r} to hold the pictures that it had when it was probed, got {what}. Copy or export "
+        "them again, and start again."
+    )

@@ -3,14 +3,18 @@
 import os
 import signal
 import socket
+from pathlib import Path
 
 import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from synthaug.avatars.anny import AnnyPeople
 from synthaug.cli.errors import plain_words
 from synthaug.datasets import LeakError
 from synthaug.datasets.protocols.choosing import ShotChoice
+from synthaug.structures import Record
+from synthaug.synthesis.references import References
 from synthaug.video import VideoError
 
 
@@ -49,6 +53,48 @@ def test_words_of_another_process_come_without_its_traceback(error, how):
         assert words == "Expected a film, got\n  two lines: of words. Leave it out."
     else:  # a bug of ours: the test itself is no part of the package
         assert words is None
+
+
+class Bare(Dataset):
+    """Looks a name up, in our package, that is not there: a bug, or a file that is damaged."""
+
+    def __init__(self, names):
+        self.names = names
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        return References((), {}, {}).select(self.names)
+
+
+@pytest.mark.parametrize("how", ["here", "loader"])
+def test_a_bare_name_is_told_with_what_was_expected_and_where(how):
+    def look_up():
+        record = Record("file", Path("file.mp4"), 0, "ann", "", 0.0, 1.0)
+        return References((record,), {}, {}).select(["file"])  # by_key["file"]
+
+    class Here(Bare):
+        def __getitem__(self, index):
+            return look_up()
+
+    with pytest.raises(KeyError) as raised:
+        look_up() if how == "here" else list(DataLoader(Here([]), num_workers=1))
+    words = plain_words(raised.value)
+    assert words is not None and words.startswith("Expected 'file' among the names that synthaug/synthesis/references")
+    assert ", line " in words and words.endswith("please report it with these words.")
+
+
+@pytest.mark.parametrize("how", ["here", "loader"])
+def test_words_of_a_key_error_are_not_shown_as_a_literal(how):
+    class Unknown(Bare):
+        def __getitem__(self, index):
+            return AnnyPeople(levels=None).subject("no\nbody's")
+
+    with pytest.raises(KeyError) as raised:
+        Unknown([])[0] if how == "here" else list(DataLoader(Unknown([]), num_workers=1))
+    words = plain_words(raised.value)
+    assert words is not None and words.startswith("Expected") and words.endswith(".") and "\\'" not in words
 
 
 class Dying(Dataset):

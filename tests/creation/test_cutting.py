@@ -71,13 +71,19 @@ def test_a_cutouts_camera_sees_the_person_where_the_picture_does(tmp_path, shape
     check_aligned(cutouts, cutouts.pictures[:, 0])
 
 
-def test_masks_are_cut_as_frames_are(tmp_path):
+@pytest.mark.parametrize("name", ["{:04d}.png", "{}.png", "frame {}.png"])  # by name, 10.png comes before 2.png
+@pytest.mark.parametrize("opaque", [False, True])
+def test_masks_are_cut_as_frames_are(tmp_path, name, opaque):
     reference = person()
     record = film(tmp_path, reference)
     (tmp_path / "masks").mkdir()
     for number, mask in enumerate(mark(reference, HEIGHT, WIDTH)):
         small = cv2.resize(mask, (WIDTH // 2, HEIGHT // 2), interpolation=cv2.INTER_AREA)
-        cv2.imwrite(str(tmp_path / "masks" / f"{number:04d}.png"), mask if number % 2 else small)
+        shown = mask if number % 2 else small
+        if opaque:  # a dark person, cut out
+            shown = np.dstack([np.full((*shown.shape, 3), 30, np.uint8), shown])
+        cv2.imwrite(str(tmp_path / "masks" / name.format(number)), shown)
+    (tmp_path / "masks" / "._0.png").write_bytes(b"what a Mac leaves beside files")
     cutouts = cut_films([(record, reference)], Choice(12, 96))
     found = MaskFolder(tmp_path / "masks").observe(cutouts)
     check_aligned(cutouts, found.masks)
@@ -96,9 +102,14 @@ def test_masks_are_cut_as_frames_are(tmp_path):
             lambda folder: [cv2.imwrite(str(path), np.zeros((100, 100), np.uint8)) for path in folder.iterdir()],
             r"a mask of the film's shape, 136x240, in .* got 100x100",
         ),
+        (lambda folder: (folder / "0003.png").rename(folder / "0020.png"), r"got 0002.png and then 0004.png"),
+        (
+            lambda folder: [cv2.imwrite(str(path), cv2.imread(str(path)) // 255) for path in folder.iterdir()],
+            r"got none above 1 of 255. Where labels are numbers, multiply them by 255",
+        ),
         (lambda folder: folder.rename(folder.with_name("elsewhere")), r"each of the 12 frames.* got 0"),
     ],
-    ids=["one lacks", "one too many", "no picture", "another shape", "no folder"],
+    ids=["one lacks", "one too many", "no picture", "another shape", "a gap", "labels", "no folder"],
 )
 def test_masks_of_another_film_are_told_by_name(tmp_path, spoil, reason):
     reference = person()

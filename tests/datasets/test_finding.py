@@ -226,3 +226,17 @@ def test_only_moving_pictures_are_film(tmp_path):
     names = ("picture", "text", "film")
     assert [holds_film(tmp_path / f"{name}.unknown") for name in names] == [False, False, True]
     assert all(suffix == suffix.lower() for suffix in SUFFIXES)
+
+
+@pytest.mark.parametrize("names", [["1.jpg"], ["frame (1).jpg", "frame (2).jpg", "frame (3).jpg"], ["a.png", "b.png"]])
+def test_pictures_that_are_no_film_are_told_unless_they_lie_beside_film(tmp_path, names):
+    for folder in ("wave/ann/1", "bow/thumbnails", "sit"):
+        (tmp_path / folder).mkdir(parents=True)
+        for name in names:
+            (tmp_path / folder / name).write_bytes(b"picture")
+    (tmp_path / "bow" / "1.mp4").write_bytes(b"film")
+    (tmp_path / "sit" / "ann").mkdir()
+    (tmp_path / "sit" / "ann" / "1.mp4").write_bytes(b"film")
+    faults = search_films(tmp_path).faults
+    assert [*faults] == ["wave/ann/1"]
+    assert f"got {len(names)} picture" in faults["wave/ann/1"] and f"such as {names[0]}." in faults["wave/ann/1"]

@@ -15,6 +15,7 @@ from synthaug.datamodule.augmentation import Augmentation
 from synthaug.datasets import LeakError
 from synthaug.exports import ExportError
 from synthaug.exports.litdata import LitData, LitDataPack
+from synthaug.exports.parts.clips import decode_film, read_row
 from synthaug.exports.parts.walk import export
 from synthaug.exports.videofolder import VideoFolder
 from synthaug.exports.webdataset import INDEX, WebDatasetPack
@@ -181,3 +182,36 @@ def test_a_pack_without_its_library_says_what_to_install(root, monkeypatch):
     monkeypatch.setattr("synthaug.exports.litdata.find_spec", lambda _: None)
     with pytest.raises(ExportError, match=r"Expected litdata, which reads .*pip install 'synthaug\[export\]'"):
         LitDataPack(root)
+
+
+def test_a_pack_at_an_address_that_was_cut_off_is_told(films, root, tars, tmp_path, monkeypatch):
+    for name, source in (("litdata", root), ("webdataset", tars)):
+        shutil.copytree(source, tmp_path / name)
+    rows = (tmp_path / "litdata" / "rows.jsonl").read_bytes()
+    (tmp_path / "litdata" / "rows.jsonl").write_bytes(rows[:-30])
+    with pytest.raises(ExportError, match=r"Expected 6 clips, as the export says of itself, got the columns of 5"):
+        module(films, LitDataPack(f"local:{tmp_path / 'litdata'}"))
+    far = LitDataPack(f"local:{root}", cache=str(tmp_path / "cache"))
+    monkeypatch.setattr(far, "_open", dict)  # as litdata fails whose chunk is gone: with an error of its own
+    with pytest.raises(ExportError, match=r"hold clip .* at place 2, but reading it failed: KeyError: 2. A chunk"):
+        far.read(2)
+    tar = sorted((tmp_path / "webdataset").rglob("*.tar"))[-1]
+    tar.write_bytes(tar.read_bytes()[:700])
+    pack = WebDatasetPack(f"file://{tmp_path / 'webdataset'}")
+    with pytest.raises(ExportError, match=r"bytes early"):
+        [pack.read(place) for place in range(6)]
+    tar.unlink()
+    with pytest.raises(ExportError, match=r"reading it failed"):
+        [pack.read(place) for place in range(6)]
+    (tmp_path / "webdataset" / "export.json").write_text("{")
+    with pytest.raises(ExportError, match=r"Expected export.json of an export at file://.* to be JSON"):
+        assert WebDatasetPack(f"file://{tmp_path / 'webdataset'}").about
+
+
+@pytest.mark.parametrize(("name", "value"), [("subjects", None), ("frames", "4")])
+def test_columns_that_are_missing_or_of_another_kind_are_told(name, value):
+    row = {"key": "a", "label": 0, "class_name": "bow", "recipe": "{}", "sources": [], "identities": [], "subjects": [],
+           "frames": 4, "height": 8, "width": 8}  # fmt: skip
+    row = {column: one for column, one in row.items() if column != name} | ({} if value is None else {name: value})
+    with pytest.raises(ExportError, match=r"with subjects, got|Expected frames, height and width of clip a .*'4'"):
+        decode_film(b"", read_row(json.dumps(row)))

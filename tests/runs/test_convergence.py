@@ -167,6 +167,27 @@ def test_what_makes_trials_another_training_is_told(films, tmp_path, more, told)
         main(words(films, tmp_path / "run", *more))
 
 
+@pytest.mark.parametrize("more", [["trainer.check_val_every_n_epoch=1"], ["trainer.check_val_every_n_epoch=2"]])
+def test_each_trial_is_validated_once_at_its_end_whatever_epochs_say(films, tmp_path, more):
+    """An epoch has one or two batches here, so that intervals within epochs could not be those of trials."""
+    assert main(words(films, tmp_path / "run", *more)) == 0
+    told = json.loads((tmp_path / "run" / "metrics.json").read_text())["convergence"]
+    assert told["bound"] == 3 and {"1", "2", "3"} >= told["accuracies"].keys() >= {"1", "2"}
+
+
+@pytest.mark.parametrize(("more", "batches"), [([], 1), (["trainer.accumulate_grad_batches=3"], 3)])
+def test_trials_that_would_see_no_film_are_told_before_anything_is_made(films, tmp_path, more, batches):
+    with pytest.raises(SystemExit, match=rf"got pretrain_batches=3 and a first trial of {batches} batches. Lower mix"):
+        main(words(films, tmp_path / "run", "mixture.pretrain_batches=3", *more))
+
+
+def test_avatars_of_those_who_are_left_out_are_told():
+    check_trials([None], ckpt_path=None, packed=False, likenesses={"lab/anna": "anna"})
+    check_trials(["anna", "ben"], ckpt_path=None, packed=False, likenesses={"lab/carl": "carl", "lab/x": ""})
+    with pytest.raises(ValueError, match=r"got 'lab/anna', which shows the subject 'anna': a trial without that"):
+        check_trials(["anna", "ben"], ckpt_path=None, packed=False, likenesses={"lab/anna": "anna"})
+
+
 def test_finished_clips_of_everybody_need_a_validation_part():
     check_trials([None], ckpt_path="auto", packed=True)
     check_trials(["anna", "ben"], ckpt_path=None, packed=False)

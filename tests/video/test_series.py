@@ -1,5 +1,7 @@
 """Folders of numbered pictures are films whose numbers are the clock."""
 
+import os
+
 import cv2
 import numpy as np
 import pytest
@@ -115,11 +117,69 @@ def test_a_changed_picture_changes_the_key(tmp_path):
     assert file_key(tmp_path / "one") != before
 
 
+def test_pictures_that_come_and_go_without_a_change_leave_the_key(tmp_path):
+    write_series(tmp_path / "one", range(4))
+    before = file_key(tmp_path / "one")
+    (tmp_path / "one" / ".9f.passing").touch()  # as if a picture were fetched from a store just now
+    os.utime(tmp_path / "one", (0, 0))
+    assert file_key(tmp_path / "one") == before
+    (tmp_path / "one" / "000003.png").rename(tmp_path / "one" / "000004.png")
+    assert file_key(tmp_path / "one") != before
+
+
+@pytest.mark.parametrize("numbers", [range(1, 31), range(60, 150, 3), [*range(20), *range(25, 40)]])
+@pytest.mark.parametrize("lost", [0, 7, 29])
+@pytest.mark.parametrize("how", ["deleted", "truncated", "zeros"])
+def test_a_picture_that_is_lost_after_probing_is_its_neighbour_and_moves_nothing(tmp_path, numbers, lost, how):
+    folder, numbers = tmp_path / "one", [*numbers]
+    write_series(folder, numbers)
+    before = probe_pictures(folder, fps=10)
+    file = folder / f"{numbers[lost]:06d}.png"
+    if how == "deleted":
+        file.unlink()
+    elif how == "truncated":
+        file.write_bytes(file.read_bytes()[:-20])
+    else:
+        os.truncate(file, 0)
+        os.truncate(file, 400)
+    info = probe(folder)
+    assert info == before
+    with pytest.warns(UserWarning, match=rf"readable picture of number {numbers[lost]} in .*deleted or damaged since"):
+        shown = values(read_frames(folder, range(len(numbers)), info=info))
+    numbers[lost] = numbers[lost - 1] if lost else numbers[1]
+    assert shown == numbers
+
+
+@pytest.mark.parametrize(("how", "words"), [("deleted", "got 4 of 30 that are gone"), ("emptied", "around number 13")])
+def test_too_many_pictures_that_are_lost_after_probing_are_told(tmp_path, how, words):
+    write_series(tmp_path / "one", range(30))
+    info = probe_pictures(tmp_path / "one", fps=10)
+    for number in range(10, 14 if how == "deleted" else 17):
+        file = tmp_path / "one" / f"{number:06d}.png"
+        file.unlink() if how == "deleted" else file.write_bytes(b"")
+    with pytest.raises(VideoError, match=words):
+        read_frames(tmp_path / "one", [13], info=info)
+
+
 def test_pictures_of_other_sizes_fill_that_of_the_first(tmp_path):
     write_series(tmp_path / "one", range(10))
     write_picture(tmp_path / "one" / "000004.png", 4, side=300)
     probe_pictures(tmp_path / "one", fps=10)
     assert read_frames(tmp_path / "one", range(10)).shape[2:] == (32, 40)
+
+
+def test_the_size_is_that_of_most_pictures_and_depth_is_told_behind_a_damaged_one(tmp_path):
+    write_series(tmp_path / "one", range(1, 10))
+    write_picture(tmp_path / "one" / "000000.png", 0, side=8)  # a thumbnail with a number
+    info = probe_pictures(tmp_path / "one", fps=10)
+    assert (info.height, info.width) == (32, 40)
+    for number in range(12):
+        path = tmp_path / "depth" / f"{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(path), np.full((8, 8), 3000, np.uint16))
+    (tmp_path / "depth" / "0.png").write_bytes(b"damaged")
+    with pytest.raises(VideoError, match=r"/depth' to hold the pictures of a film, got depth maps"):
+        probe_pictures(tmp_path / "depth", fps=10)
 
 
 @pytest.mark.parametrize("stated", ["option", "table"])

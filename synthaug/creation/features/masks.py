@@ -14,14 +14,16 @@ from synthaug.creation.listing import list_by_frame
 from synthaug.video import probe
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+_WHITE = 128
+"""Value from which a mask's pixel says that the person is there."""
 
 
 @final
 class MaskFolder(Feature):
-    """Masks in files, in the order of their names: white is the person.
+    """Masks in files, in the order of their numbers, or else of their names: white is the person, or what is opaque.
 
     Args:
-        folder: As many pictures as the film has frames, of its size or its shape.
+        folder: As many pictures as the film has frames, of its size or its shape. Numbers have no gaps but the film's.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -31,13 +33,19 @@ class MaskFolder(Feature):
         """The mask of each cutout."""
         files = list_by_frame(self._folder, cutouts, _SUFFIXES, "mask")
         info = probe(cutouts.films[0])
-        masks, known = [], []
+        masks, known, brightest = [], [], 0
         for index, corner, scale in zip(cutouts.indices, cutouts.corners, cutouts.scales, strict=True):
             picture = _read(files[int(index)], info.height, info.width)
+            brightest = max(brightest, int(picture.max()))
             cut = cut_square(picture, corner.double().numpy(), float(scale), cutouts.side)
             mask, sure = outline(cut.astype(np.float32) / 255)
             masks.append(mask)
             known.append(sure)
+        if brightest < _WHITE:
+            raise CreationError(
+                f"Expected masks with a white person in '{self._folder}', got none above {brightest} of 255. Where "
+                "labels are numbers, multiply them by 255; or leave the masks out."
+            )
         return Evidence(
             torch.from_numpy(np.stack(masks)),
             torch.from_numpy(np.stack(known)) & cutouts.inside,
@@ -46,7 +54,11 @@ class MaskFolder(Feature):
 
 
 def _read(path: Path, height: int, width: int) -> np.ndarray:
+    whole = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    cut_out = whole is not None and whole.ndim == 3 and whole.shape[2] == 4 and int(whole[:, :, 3].min()) == 0
     picture = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    if whole is not None and cut_out:  # a person on nothing: what is opaque, however dark
+        picture = (whole[:, :, 3] >> (8 if whole.dtype == np.uint16 else 0)).astype(np.uint8)
     if picture is None:
         raise CreationError(f"Expected a picture in '{path}', got something else. Export this mask again.")
     if abs(picture.shape[1] * height - picture.shape[0] * width) > 0.02 * height * picture.shape[1]:

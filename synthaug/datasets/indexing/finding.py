@@ -62,8 +62,8 @@ def find_films(root: Path) -> Iterator[Path]:
 def search_films(root: Path, *, base: Path | None = None) -> FoundFilms:
     """Find every film below a folder as `find_films` does, and what may be film but cannot be read as one.
 
-    These are folders of numbered pictures, films with unknown suffixes, folders in which all files are of unknown
-    kinds, links that lead nowhere, and folders that may not be opened.
+    These are folders of pictures, numbered or not, films with unknown suffixes, folders in which all files are of
+    unknown kinds, links that lead nowhere, and folders that may not be opened.
 
     Args:
         root: The folder. Its own files are not searched for faults.
@@ -73,6 +73,7 @@ def search_films(root: Path, *, base: Path | None = None) -> FoundFilms:
     faults: dict[Path, str] = {}
     series: dict[Path, str] = {}
     strange: dict[str, list[Path]] = {}
+    pictured: dict[Path, list[str]] = {}
     for folder in _walk(root, frozenset()):
         films += [path for path in _without_previews(folder.films) if path not in folder.broken]
         faults |= _find_faults(folder)
@@ -80,10 +81,12 @@ def search_films(root: Path, *, base: Path | None = None) -> FoundFilms:
             for path in folder.strange:
                 strange.setdefault(path.suffix.lower(), []).append(path)
             series |= _find_series(folder)
+            if folder.pictures:
+                pictured[folder.path] = [path.name for path in folder.pictures]
     # Pictures of a film that lies beside them under their folder's name are no film of their own.
     shown = {path.with_suffix("") for path in films}
     series = {path: why for path, why in series.items() if path not in shown}
-    faults |= series
+    faults |= series | _name_pictures(pictured, {*series, *(path.parent for path in films)})
     faults |= _name_strangers(strange, {path.parent for path in films})
     named = {path: path.relative_to(base or root).as_posix() for path in faults}
     return FoundFilms(
@@ -169,6 +172,20 @@ def _find_series(folder: _Folder) -> dict[Path, str]:
             f"it at the rate that it was filmed with: ffmpeg -framerate 30{start} -i {pattern} -crf 12 "
             f"../{folder.path.name}.mp4"
         )
+    }
+
+
+def _name_pictures(pictured: dict[Path, list[str]], filmed: set[Path]) -> dict[Path, str]:
+    """Faults of folders with pictures that are no film, unless film lies in them, below or above: these go with it."""
+    around = filmed | {above for path in filmed for above in path.parents}
+    return {
+        folder: (
+            f"Expected film, or at least {_SERIES} pictures whose names end in their numbers (000001.jpg and so on), "
+            f"got {len(names)} picture{'s' * (len(names) > 1)} such as {names[0]}. Rename the pictures of a film so, "
+            "or move the folder away."
+        )
+        for folder, names in pictured.items()
+        if folder not in around and filmed.isdisjoint(folder.parents)
     }
 
 

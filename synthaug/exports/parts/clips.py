@@ -104,6 +104,12 @@ def read_arrays(content: bytes) -> dict[str, np.ndarray]:
         return {name: file[name] for name in file.files}
 
 
+_NEEDED = (
+    "key", "label", "class_name", "recipe", "sources", "identities", "subjects", "frames", "height", "width",
+)  # fmt: skip
+"""Columns without which a clip cannot be read, or not be told from held-out film."""
+
+
 def read_row(content: str | bytes) -> Values:
     """The columns of a clip.
 
@@ -116,8 +122,11 @@ def read_row(content: str | bytes) -> Values:
         raise ExportError(
             f"Expected the columns of a clip as JSON, got {content[:60]!r}. Export the run again."
         ) from error
-    if not isinstance(row, dict) or not {"key", "label", "class_name", "recipe"} <= set(row):
-        raise ExportError(f"Expected the columns of a clip, got {content[:60]!r}. Export the run again.")
+    lacking = [name for name in _NEEDED if name not in row] if isinstance(row, dict) else [*_NEEDED]
+    if lacking:
+        raise ExportError(
+            f"Expected the columns of a clip, with {', '.join(lacking)}, got {content[:60]!r}. Export the run again."
+        )
     return row
 
 
@@ -128,7 +137,11 @@ def decode_film(film: bytes | Path, row: Values) -> UInt8[Tensor, "time 3 height
         ExportError: If it is not a film of as many frames as its columns say.
     """
     key, frames, height, width = (row[name] for name in ("key", "frames", "height", "width"))
-    assert isinstance(frames, int) and isinstance(height, int) and isinstance(width, int)
+    if not (isinstance(frames, int) and isinstance(height, int) and isinstance(width, int)):
+        raise ExportError(
+            f"Expected frames, height and width of clip {key} to be whole numbers, got {frames!r}, {height!r} and "
+            f"{width!r}. Export the run again."
+        )
     source: BinaryIO | str = io.BytesIO(film) if isinstance(film, bytes) else str(film)
     try:
         with av.open(source, "r") as container:

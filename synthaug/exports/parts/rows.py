@@ -55,7 +55,14 @@ def read_about(root: str) -> Values:
     """
     if not is_address(root):
         return check_whole(Path(root).expanduser())
-    about = json.loads(read_file(root, MANIFEST))
+    try:
+        about = json.loads(read_file(root, MANIFEST))
+    except ValueError as error:
+        if isinstance(error, ExportError):
+            raise
+        raise ExportError(
+            f"Expected {MANIFEST} of an export at {root} to be JSON, but {error}. Copy the export again."
+        ) from error
     if not isinstance(about, dict) or about.get("format") != FORMAT:
         raise ExportError(
             f"Expected an export of format {FORMAT} at {root}, got another. Use the synthaug that made it."
