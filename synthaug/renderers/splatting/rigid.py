@@ -43,7 +43,7 @@ def fill_rigid(gaussians, out):
         a, b, c = scales[i, 0], scales[i, 1], scales[i, 2]
         bad |= not (a >= 0 and b >= 0 and c >= 0 and opacities[i] >= 0 and opacities[i] <= 1)
         # What is not finite times 0 is NaN, which no sum gets rid of.
-        total += 0 * (size + a + b + c + weights[i, 0])
+        total += 0 * (w + x + y + z + a + b + c + weights[i, 0])
         m00, m01, m02 = (1 - 2 * (y * y + z * z)) * a, 2 * (x * y - w * z) * b, 2 * (x * z + w * y) * c
         m10, m11, m12 = 2 * (x * y + w * z) * a, (1 - 2 * (x * x + z * z)) * b, 2 * (y * z - w * x) * c
         m20, m21, m22 = 2 * (x * z - w * y) * a, 2 * (y * z + w * x) * b, (1 - 2 * (x * x + y * y)) * c
