@@ -185,7 +185,8 @@ def test_what_one_joint_moves_looks_as_if_two_could():
 
 
 BROKEN = {
-    "a scale below zero": ("scales", -0.1), "no scale": ("scales", math.nan), "no rotation": ("quats", 0.0), "an endless rotation": ("quats", math.inf),
+    "a scale below zero": ("scales", -0.1), "no scale": ("scales", math.nan),
+    "no rotation": ("quats", 0.0), "an endless rotation": ("quats", math.inf),
     "too opaque": ("opacities", 1.1), "less than clear": ("opacities", -0.1), "no opacity": ("opacities", math.nan),
     "no place": ("means", math.inf), "no colour": ("colors", math.nan), "no weight": ("weights", -math.inf),
     "no normal": ("normals", math.nan), "no such joint": ("joint_ids", 1), "a joint before all": ("joint_ids", -1),
