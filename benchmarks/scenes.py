@@ -10,10 +10,11 @@ The last line is one JSON object; what is not measured is null:
 - `supported`: share of clips of people who sit, get up or lie that have something under them; `seat_cm`: from the
   hips' skin to its surface, median and largest; `idle_seats`: seats under people who stand, walk or jump;
 - `pitch_deg`, `height_error`, `occlusion`, `floating`: of places, by `benchmarks.grounds` (`--part grounds`);
-- `cost`: CPU time of a clip with things and seats against one without, both in turn.
+- `cost`: CPU time of clips with things and seats against the same without, in turn, all classes alike.
 """
 
 import argparse
+import gc
 import importlib
 import json
 import statistics
@@ -27,16 +28,23 @@ import numpy as np
 import torch
 
 from benchmarks.bodies import STATURES, Body, make_body
+from synthaug.avatars.anny import AnnyPeople
+from synthaug.backgrounds.plain import Plain
 from synthaug.body.retargeting import reenact
 from synthaug.body.skeleton import mean_skeleton, resample
+from synthaug.cameras.orbit import Orbit
+from synthaug.levels import Pyramid
 from synthaug.motions.actions import ACTIONS, Actions, perform
 from synthaug.motions.procedural.style import sample_style
+from synthaug.motions.variation import Variation
 from synthaug.props import Performer, Placed, Stage
 from synthaug.props.things import Things
+from synthaug.renderers.cpu import CpuRenderer
 from synthaug.reports.reading import read_sweep
 from synthaug.reports.statistics import paired_difference
+from synthaug.sensors.camera import CameraSensor
 from synthaug.structures import Camera, ClipFormat, Motion, Record, Values
-from synthaug.synthesis import Synthesis
+from synthaug.synthesis import Synthesis, Synthesizer
 from synthaug.synthesis.references import gather
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -54,8 +62,10 @@ UPRIGHT = tuple(name for name in ACTIONS if name not in RESTING)
 CONFUSABLE = ("drink water", "eat meal", "phone call", "read", "salute", "touch head", "check time", "throw")
 """Actions that a thing in the hand tells apart from others."""
 SECONDS, FPS = 4.0, 25.0
-CLIPS = 8
-"""Clips whose cost is measured, each with and without things."""
+ROUNDS = 4
+"""How often a clip of each of COSTLY is measured, with and without things."""
+COSTLY = ("drink water", "phone call", "read", "sit down", "stand up", "lie down")
+"""Classes whose cost is measured: half hold something, half rest on something."""
 PARTS = ("things", "cost", "gain", "grounds")
 KEYS = ("props_gain", "props_ci", "grip_cm", "head_cm", "supported", "seat_cm", "idle_seats", "pitch_deg",
         "height_error", "occlusion", "floating", "cost")  # fmt: skip
@@ -159,40 +169,50 @@ def measure_seats(seeds: Sequence[int], statures: Sequence[float]) -> dict[str, 
     }
 
 
-def measure_cost(clips: int = CLIPS) -> dict[str, object]:
-    """CPU time of clips with things and seats against the same clips without, in turn; medians.
+def make_pair() -> tuple[Synthesizer, Synthesizer]:
+    """Synthetic clips without things, and the same with them.
 
     Before a plain background, where a clip costs least, so that things weigh most.
     """
-    from synthaug.avatars.anny import AnnyPeople
-    from synthaug.backgrounds.plain import Plain
-    from synthaug.cameras.orbit import Orbit
-    from synthaug.levels import Pyramid
-    from synthaug.motions.variation import Variation
-    from synthaug.renderers.cpu import CpuRenderer
-    from synthaug.sensors.camera import CameraSensor
-    from synthaug.synthesis import Synthesizer
-
-    classes = ("drink water", "phone call", "read", "sit down", "stand up", "lie down")
-    records = [Record(f"{name}/studio/0", Path(name), label, "", "", 0.0, 4.0) for label, name in enumerate(classes)]
+    records = [Record(f"{name}/studio/0", Path(name), label, "", "", 0.0, 4.0) for label, name in enumerate(COSTLY)]
     people, both = AnnyPeople(levels=Pyramid(refine=None)), []
     for pool in (None, Things()):
         synthesis = Synthesis(
             motion=Actions(), variation=Variation(), avatar=people, camera=Orbit(), background=Plain(),
-            renderer=CpuRenderer(), sensor=CameraSensor(), cache=None, identities=1, backgrounds=2, props=pool,
+            renderer=CpuRenderer(), sensor=CameraSensor(), cache=None, identities=1, backgrounds=1, props=pool,
             min_shown=0.0, min_shown_half_second=0.0,
-        ).name_classes(classes)  # fmt: skip
+        ).name_classes(COSTLY)  # fmt: skip
         both.append(Synthesizer(synthesis, gather(records, synthesis.motion), ClipFormat(), seed=0))
+    return both[0], both[1]
+
+
+def measure_cost(rounds: int = ROUNDS) -> dict[str, object]:
+    """CPU time of clips with things and seats against the same clips without, in turn: the ratio of both sums.
+
+    Each round has a clip of every slot, so that each class weighs the same: half hold something, half rest. An earlier
+    round with recipes of its own does not count, since it compiles and loads code; what is built for a clip does.
+    """
+    both = make_pair()
     spent: list[list[float]] = [[], []]
-    for turn in range(clips + 2):
-        for place, synthesizer in enumerate(both):
-            recipe = synthesizer.sample(turn % len(synthesizer))
-            start = time.process_time()
-            synthesizer.render(recipe)
-            if turn >= 2:  # after what is built and compiled once
-                spent[place].append(time.process_time() - start)
-    without, within = (statistics.median(times) for times in spent)
-    print(f"a clip takes {1000 * without:.0f} ms without things, {1000 * within:.0f} ms with them (CPU, {clips} clips)")
+    for turn in range(rounds + 1):
+        if turn == 1:
+            gc.collect()
+            gc.freeze()  # or either side would pay, by chance, for looking through all that was built
+        for index in range(len(both[0])):
+            for place in (0, 1) if index % 2 else (1, 0):
+                recipe = both[place].sample(index, generation=turn)
+                start = time.process_time()
+                both[place].render(recipe)
+                if turn > 0:
+                    spent[place].append(time.process_time() - start)
+    gc.unfreeze()
+    without, within = (1000 * statistics.mean(times) for times in spent)
+    middle = statistics.median(two / one for one, two in zip(*spent, strict=True))
+    count = len(spent[0])
+    print(
+        f"a clip takes {without:.1f} ms without things, {within:.1f} ms with them (CPU, mean of {count} clips), the "
+        f"median clip {middle:.2f} times as long"
+    )
     return {"cost": round(within / without, 3)}
 
 

@@ -92,12 +92,12 @@ def find_rests(motion: Motion, skeleton: Skeleton) -> list[Rest]:
         motion: World frame, floor at y = 0.
         skeleton: The proportions of the person who performs it.
     """
-    joints, size = joint_positions(motion, skeleton).double().numpy(), skeleton.size
+    pelvis, size = _find_pelvis(motion, skeleton), skeleton.size
     standing = -float(skeleton.joints[:, 1].min()) + SUPPORTS["left_foot"] * size
-    pelvis = joints[:, JOINT["pelvis"]]
     low = pelvis[:, 1] < LOW * standing
     if not low.any():  # most clips, which should cost nothing
         return []
+    joints = joint_positions(motion, skeleton).double().numpy()
     under = _find_undersides(pelvis, motion, size)
     lying = _find_flat(joints)
     loose, away = _find_unsupported(joints, size)
@@ -109,6 +109,11 @@ def find_rests(motion: Motion, skeleton: Skeleton) -> list[Rest]:
         if rest is not None and not any(_overlap(rest, other) for other in found):
             found.append(rest)
     return sorted(found, key=lambda one: -int(one.frames.sum()))[:2]
+
+
+def _find_pelvis(motion: Motion, skeleton: Skeleton) -> Points:
+    """The pelvis joint alone: the rest of the body is not posed."""
+    return joint_positions(motion, skeleton, first=JOINT["pelvis"] + 1)[:, JOINT["pelvis"]].double().numpy()
 
 
 def find_flesh(motion: Motion, size: float) -> Float[Tensor, " time"]:
@@ -143,7 +148,7 @@ def raise_from_floor(motion: Motion, skeleton: Skeleton, top: float) -> Motion:
         skeleton: Of the person who performs it.
         top: Height of the surface, metres.
     """
-    pelvis = joint_positions(motion, skeleton)[:, JOINT["pelvis"]].double().numpy()
+    pelvis = _find_pelvis(motion, skeleton)
     if not bool((_find_undersides(pelvis, motion, skeleton.size)[:, 1] < FLOOR * skeleton.size).any()):
         return motion  # most clips, which should cost nothing
     if not any(rest.on_floor for rest in find_rests(motion, skeleton)):

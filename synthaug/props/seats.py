@@ -1,8 +1,10 @@
 """What carries people who sit or lie: chair, stool, sofa, bed, mat. Built as high as their hips are."""
 
+import functools
+import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,6 +16,8 @@ from synthaug.structures import Level, Values
 
 SITTING: Mapping[str, tuple[str, ...]] = {"studio": ("chair", "stool", "sofa"), "street": ("bench", "cube", "armchair")}
 """Kinds that people of each family sit on."""
+LAIN_ON = ("mat", "bed")
+"""Kinds that are as long as whoever lies on them."""
 MAT = 0.012
 """Thickness of a mat on the floor, metres."""
 FINEST = 0.09
@@ -28,11 +32,15 @@ class Size:
         top: Height of the surface, metres.
         half: Half of its width at most.
         lean: Tangent of the back's angle to the vertical.
+        low: As in `Rest`, of somebody who lies on it; zeros of a seat that is as long as it is.
+        high: As in `Rest`, in the same way.
     """
 
     top: float
     half: float
     lean: float
+    low: tuple[float, float] = (0.0, 0.0)
+    high: tuple[float, float] = (0.0, 0.0)
 
 
 def sample_seat(rng: np.random.Generator, family: str) -> Values:
@@ -75,8 +83,15 @@ def build_seat(values: Values, rest: Rest, *, room: float, spacing: float) -> tu
     lean = -rest.back[2] / max(rest.back[1], 0.1)
     half = min(max(math.sqrt(max(room**2 - 0.45**2, 0.0)), 0.24), 0.85)
     size = Size(MAT if kind == "mat" else height, half, float(np.clip(lean, 0.05, 0.6)))
-    surface = _BUILDERS[kind](values, rest, size, min(spacing, FINEST))
-    return level_of(surface), size.top
+    if kind in LAIN_ON:
+        size = replace(size, low=rest.low, high=rest.high)
+    return _build_once(kind, json.dumps(values), size, min(spacing, FINEST)), size.top
+
+
+@functools.lru_cache(maxsize=8)
+def _build_once(kind: str, looks: str, size: Size, spacing: float) -> Level:
+    """A seat of these values (JSON): clips are staged to see what they show, and staged again to be rendered."""
+    return level_of(_BUILDERS[kind](json.loads(looks), size, spacing))
 
 
 def _make_legs(half: float, depth: tuple[float, float], height: float, colour: list[float], spacing: float) -> Surface:
@@ -99,7 +114,7 @@ def _make_block(
     return make_box(size, at, colour, s, faces=faces)
 
 
-def _make_chair(values: Values, rest: Rest, size: Size, s: float) -> Surface:
+def _make_chair(values: Values, size: Size, s: float) -> Surface:
     half = min(0.21 + 0.03 * length_of(values, "width"), size.half)
     wood, cover = colour_of(values, "frame"), colour_of(values, "cover")
     back, front = -0.2, 0.24
@@ -117,7 +132,7 @@ def _make_chair(values: Values, rest: Rest, size: Size, s: float) -> Surface:
     return join(seat, legs, *posts, *rails)
 
 
-def _make_stool(values: Values, rest: Rest, size: Size, s: float) -> Surface:
+def _make_stool(values: Values, size: Size, s: float) -> Surface:
     half = min(0.19, size.half)
     wood = colour_of(values, "frame")
     profile = [
@@ -131,7 +146,7 @@ def _make_stool(values: Values, rest: Rest, size: Size, s: float) -> Surface:
     return join(make_lathe(profile, colour_of(values, "cover"), s), legs)
 
 
-def _make_sofa(values: Values, rest: Rest, size: Size, s: float, *, wide: float = 0.85) -> Surface:
+def _make_sofa(values: Values, size: Size, s: float, *, wide: float = 0.85) -> Surface:
     half = max(min(0.62 + 0.2 * length_of(values, "width"), size.half, wide), 0.36)
     cover = colour_of(values, "cover")
     dark = darken(cover, 0.86)
@@ -155,38 +170,38 @@ def _make_sofa(values: Values, rest: Rest, size: Size, s: float, *, wide: float 
     return join(base, *cushions, rest_back, *arms, *((pillow,) if half > 0.55 else ()))
 
 
-def _make_armchair(values: Values, rest: Rest, size: Size, s: float) -> Surface:
-    return _make_sofa(values, rest, size, s, wide=0.4)
+def _make_armchair(values: Values, size: Size, s: float) -> Surface:
+    return _make_sofa(values, size, s, wide=0.4)
 
 
-def _make_bench(values: Values, rest: Rest, size: Size, s: float) -> Surface:
+def _make_bench(values: Values, size: Size, s: float) -> Surface:
     half = min(0.55 + 0.25 * length_of(values, "width"), size.half)
     wood = colour_of(values, "frame")
     planks = [make_box((2 * half, 0.03, 0.11), (0.0, size.top - 0.015, z), wood, s) for z in (-0.13, 0.0, 0.13)]
     return join(*planks, _make_legs(half - 0.08, (-0.18, 0.18), size.top - 0.03, colour_of(values, "cover"), s))
 
 
-def _make_cube(values: Values, rest: Rest, size: Size, s: float) -> Surface:
+def _make_cube(values: Values, size: Size, s: float) -> Surface:
     half = min(0.2, size.half)
     return _make_block((-half, half), (0.0, size.top), (-half, half), colour_of(values, "pillow"), s)
 
 
-def _find_extent(rest: Rest, room: float) -> tuple[tuple[float, float], tuple[float, float]]:
+def _find_extent(size: Size) -> tuple[tuple[float, float], tuple[float, float]]:
     """Left and forward edges of what is under a lying body: all of it, with a margin."""
-    x = (min(rest.low[0] - 0.12, -0.35), max(rest.high[0] + 0.12, 0.35))
-    z = (rest.low[1] - 0.14, rest.high[1] + 0.1)
+    x = (min(size.low[0] - 0.12, -0.35), max(size.high[0] + 0.12, 0.35))
+    z = (size.low[1] - 0.14, size.high[1] + 0.1)
     return x, z
 
 
-def _make_mat(values: Values, rest: Rest, size: Size, s: float) -> Surface:
-    x, z = _find_extent(rest, size.half)
+def _make_mat(values: Values, size: Size, s: float) -> Surface:
+    x, z = _find_extent(size)
     mat = _make_block(x, (0.0, size.top), z, colour_of(values, "cover"), s)
     edge = _make_block((x[0], x[1]), (0.0, size.top + 0.002), (z[1] - 0.05, z[1]), colour_of(values, "pillow"), s)
     return join(mat, edge)
 
 
-def _make_bed(values: Values, rest: Rest, size: Size, s: float) -> Surface:
-    x, z = _find_extent(rest, size.half)
+def _make_bed(values: Values, size: Size, s: float) -> Surface:
+    x, z = _find_extent(size)
     sheet, wood = [0.93, 0.93, 0.91], colour_of(values, "frame")
     frame = _make_block((x[0], x[1]), (0.0, max(size.top - 0.16, 0.02)), z, wood, s)
     mattress = _make_block(
@@ -203,7 +218,7 @@ def _make_bed(values: Values, rest: Rest, size: Size, s: float) -> Surface:
     return join(frame, mattress, blanket, board)
 
 
-_BUILDERS: Mapping[str, Callable[[Values, Rest, Size, float], Surface]] = {
+_BUILDERS: Mapping[str, Callable[[Values, Size, float], Surface]] = {
     "chair": _make_chair,
     "stool": _make_stool,
     "sofa": _make_sofa,

@@ -218,7 +218,6 @@ def _prepare_once(person: Gaussians) -> Rest:
     found = _prepared_people.get(key)
     if found and found[1] == versions and all(map(operator.is_, map(_referent, found[0]), tensors)):
         return found[2]
-    check_rest(person)
     rest = _prepare(person)
     for old in [k for k, (refs, _, _) in list(_prepared_people.items()) if any(ref() is None for ref in refs)]:
         _prepared_people.pop(old, None)
@@ -229,10 +228,15 @@ def _prepare_once(person: Gaussians) -> Rest:
 
 
 def _prepare(person: Gaussians) -> Rest:
-    """Sort Gaussians by joints, pad to blocks of 16, and list each block's joints with the weights on them."""
-    count, k = person.joint_ids.shape
-    if k == 1 and person.T_world_rest.shape[1] == 1:
+    """Check Gaussians, sort them by joints, pad to blocks of 16, and list each block's joints and their weights.
+
+    Raises:
+        ValueError: As `check_rest`.
+    """
+    if _is_rigid(person):
         return _prepare_rigid(person)
+    check_rest(person)
+    count, k = person.joint_ids.shape
     ids = person.joint_ids.numpy(force=True).astype(np.int64)
     weights = person.weights.numpy(force=True).astype(np.float32)
     strongest = (
@@ -265,8 +269,20 @@ def _prepare(person: Gaussians) -> Rest:
     )
 
 
+def _is_rigid(person: Gaussians) -> bool:
+    """Whether this is a thing or a seat, which one joint moves, and has a row for each Gaussian in every field."""
+    count = len(person.means)
+    shapes = {"means": (count, 3), "quats": (count, 4), "scales": (count, 3), "opacities": (count,),
+              "colors": (count, 3), "weights": (count, 1), "joint_ids": (count, 1)}  # fmt: skip
+    return (
+        person.T_world_rest.shape[1] == 1
+        and all(getattr(person, name).shape == shape for name, shape in shapes.items())
+        and (person.normals is None or person.normals.shape == (count, 3))
+    )
+
+
 def _prepare_rigid(person: Gaussians) -> Rest:
-    """The same of what one joint moves, a thing or a seat: it is in order as it comes."""
+    """The same of what one joint moves: it is in order as it comes, and checked as it is filled in."""
     count = len(person.means)
     blocks = -(-count // LANES)
     floats, colors = np.empty((blocks, 13, LANES), np.float32), np.zeros((blocks, 3, LANES), np.float32)
@@ -274,7 +290,8 @@ def _prepare_rigid(person: Gaussians) -> Rest:
     shape = (person.means, person.quats, person.scales, person.opacities, person.colors, person.weights)
     normals = torch.zeros_like(person.means) if person.normals is None else person.normals
     arrays = tuple(np.ascontiguousarray(part.numpy(force=True), np.float32) for part in (*shape, normals))
-    fill_rigid(arrays, (floats, colors, weights))
+    if not fill_rigid(arrays, (floats, colors, weights)) or bool(person.joint_ids.any()):
+        check_rest(person)  # which says what is wrong
     labels = np.zeros(blocks * LANES, np.float32)
     labels[:count] = 1.0
     return Rest(

@@ -84,6 +84,29 @@ def test_who_lies_on_the_floor_has_a_mat_and_higher_a_bed():
     assert name_seat(values, above) == "bed"
 
 
+@pytest.mark.parametrize("kind", SEATS)
+def test_a_seat_is_built_once_for_what_it_is_made_of_and_anew_for_anything_else(kind):
+    _, clip, _ = perform_clip("sit down", 1)
+    [rest] = find_rests(clip, mean_skeleton())
+    values = {**sample_seat(np.random.default_rng(0), "studio"), "kind": kind}
+    level, _ = build_seat(values, rest, room=2.0, spacing=0.05)
+    again, _ = build_seat(dict(values), replace(rest), room=2.0, spacing=0.05)
+    assert all(getattr(again, name) is tensor for name, tensor in vars(level).items())
+    other = {**values, "frame": [0.1, 0.9, 0.2], "cover": [0.9, 0.1, 0.2], "pillow": [0.2, 0.1, 0.9]}
+    painted, _ = build_seat(other, rest, room=2.0, spacing=0.05)
+    assert torch.equal(painted.means, level.means) and not torch.equal(painted.colors, level.colors)
+    finer, _ = build_seat(values, rest, room=2.0, spacing=0.03)
+    assert len(finer.means) > len(level.means)
+    if kind == "mat":
+        taller, _ = build_seat(values, replace(rest, high=(rest.high[0], rest.high[1] + 0.3)), room=2.0, spacing=0.05)
+        grown = taller.means.amax(dim=0) - level.means.amax(dim=0)
+        assert abs(float(grown[2]) - 0.3) < 0.03 and abs(float(grown[1])) < 1e-6
+    else:
+        raised, _ = build_seat(values, replace(rest, hips=rest.hips + 0.1), room=2.0, spacing=0.05)
+        grown = raised.means.amax(dim=0) - level.means.amax(dim=0)
+        assert abs(float(grown[1]) - 0.1) < 0.04
+
+
 def test_a_seat_stays_within_the_free_floor():
     """Furniture of rooms stands outside of a circle about the middle of the path."""
     for seed in range(4):

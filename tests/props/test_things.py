@@ -1,6 +1,8 @@
 """Laws of things in hands, on bodies whose mesh placing them does not know (benchmarks.bodies)."""
 
 import dataclasses
+import math
+import re
 import statistics
 
 import numpy as np
@@ -19,6 +21,7 @@ from synthaug.props.parts.reading import colour_of, length_of
 from synthaug.props.parts.surfaces import level_of, make_ellipsoid
 from synthaug.props.things import AWAY, KINDS, Things, close_fingers
 from synthaug.renderers.cpu import CpuRenderer
+from synthaug.renderers.splatting.checks import check_rest
 from synthaug.structures import Gaussians, Light
 
 CARRIED = ("drink water", "eat meal", "phone call", "read", "open a box", "brushing teeth")
@@ -179,6 +182,42 @@ def test_what_one_joint_moves_looks_as_if_two_could():
     for name in ("rgb", "alpha", "depth"):
         one, other = (getattr(picture, name).float() for picture in pictures)
         assert torch.allclose(one, other, atol=1 if name != "depth" else 1e-4)
+
+
+BROKEN = {
+    "a scale below zero": ("scales", -0.1), "no scale": ("scales", math.nan),
+    "no rotation": ("quats", 0.0), "an endless rotation": ("quats", math.inf),
+    "too opaque": ("opacities", 1.1), "less than clear": ("opacities", -0.1), "no opacity": ("opacities", math.nan),
+    "no place": ("means", math.inf), "no colour": ("colors", math.nan), "no weight": ("weights", -math.inf),
+    "no normal": ("normals", math.nan), "no such joint": ("joint_ids", 1), "a joint before all": ("joint_ids", -1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "value"), BROKEN.values(), ids=BROKEN.keys())
+def test_what_is_wrong_with_a_rigid_thing_is_told_as_the_checks_tell_it(name, value):
+    """Rigid things are checked while they are filled in, in their last Gaussian too."""
+    kind = KINDS["ball"]
+    level = kind.build(kind.sample(np.random.default_rng(2), "studio"), spacing=0.02)
+    T = torch.eye(4).repeat(2, 1, 1, 1)
+    T[:, 0, 2, 3] = 1.8
+    whole = Gaussians(**vars(level), T_world_rest=T)
+    check_rest(whole)
+    assert CpuRenderer().render([whole], make_view(2)).alpha.any()
+    field = getattr(level, name).clone()
+    field[-1] = value
+    broken = dataclasses.replace(whole, **{name: field})
+    with pytest.raises(ValueError, match="Expected Gaussians") as told:
+        check_rest(broken)
+    with pytest.raises(ValueError, match=re.escape(str(told.value))):
+        CpuRenderer().render([broken], make_view(2))
+
+
+def test_a_rigid_thing_with_a_field_too_short_is_told():
+    level = KINDS["ball"].build(KINDS["ball"].sample(np.random.default_rng(2), "studio"), spacing=0.02)
+    whole = Gaussians(**vars(level), T_world_rest=torch.eye(4).repeat(2, 1, 1, 1))
+    for name in ("quats", "scales", "opacities", "colors", "weights"):
+        with pytest.raises(ValueError, match=f"Expected Gaussians.{name} to have shape"):
+            CpuRenderer().render([dataclasses.replace(whole, **{name: getattr(level, name)[:-1]})], make_view(2))
 
 
 def test_tiles_are_where_a_plain_loop_puts_them():

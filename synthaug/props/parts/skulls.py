@@ -101,10 +101,12 @@ def choose_turn(grip, angles, points, skull, limits):
     enough, better = limits
     times = len(grip.goal)
     R, at, out = np.empty((times, 3, 3)), np.empty((times, 3)), np.empty(3)
-    kept, places, best = R.copy(), at.copy(), np.inf
+    kept, places, best, worst = R.copy(), at.copy(), np.inf, 0
     for k in range(len(angles)):
-        depth = 0.0
-        for t in range(times):
+        depth, deepest = 0.0, 0
+        for step in range(times):
+            # First where the best turn so far is deepest: there most others are seen to be no better.
+            t = (worst + step) % times
             _turn(grip, t, angles[k], R[t])
             for i in range(3):
                 at[t, i] = grip.goal[t, i] - (
@@ -112,9 +114,12 @@ def choose_turn(grip, angles, points, skull, limits):
                 )
             for p in range(len(points)):
                 found = _find_depth(points[p], (R[t], at[t]), (skull.head[t], skull.eyes[t], skull.size), out)
-                depth = max(depth, found)
+                if found > depth:
+                    depth, deepest = found, t
+            if depth >= best - better:
+                break  # deeper it may still be found, but not better
         if depth < best - better:
-            kept[:], places[:], best = R, at, depth
+            kept[:], places[:], best, worst = R, at, depth, deepest
         if best <= enough:
             break
     return kept, places
