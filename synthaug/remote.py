@@ -14,8 +14,8 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
 from urllib.parse import unquote
 
 from synthaug.files import append_line, storing, user_cache, write_atomic, write_lines
@@ -117,7 +117,7 @@ def fetch(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def open_fetched(path: Path) -> Iterator[BinaryIO]:
+def open_fetched(path: Path) -> Iterator[BufferedReader]:
     """Open a file to read its bytes: of an object store, its content, which others may drop at any moment.
 
     A file that is open keeps its content, so what matters is what was opened, not what lies there before or after.

@@ -39,8 +39,7 @@ def list_by_frame(folder: Path, cutouts: Cutouts, suffixes: Sequence[str], what:
 
 
 def _put_in_order(files: list[Path], film: Path, what: str) -> list[Path]:
-    """Sort by number, since 10.png comes before 2.png by name. A gap where the film has none is a file that is
-    missing.
+    """Sort by number, since 10.png comes before 2.png by name. Where the film has no gap, a gap is a missing file.
 
     Raises:
         CreationError: If there is such a gap, or two files have one number.
@@ -52,7 +51,7 @@ def _put_in_order(files: list[Path], film: Path, what: str) -> list[Path]:
     steps = np.diff([number for number, _ in ranked])
     like_film = film.is_dir() and np.array_equal(steps, np.diff(find_series(film).numbers))
     if len(steps) and not like_film and (steps.min() < 1 or steps.min() != steps.max()):
-        worst = int(steps.argmin() if steps.min() < 1 else steps.argmax())
+        worst = int(steps.argmin() if steps.min() < 1 else (steps != steps.min()).argmax())
         raise CreationError(
             f"Expected {what}s whose numbers have no gaps but the film's, got {ranked[worst][1].name} and then "
             f"{ranked[worst + 1][1].name} in '{ranked[worst][1].parent}'. Export one for each frame."

@@ -58,7 +58,7 @@ def _read(path: Path, height: int, width: int) -> np.ndarray:
     cut_out = whole is not None and whole.ndim == 3 and whole.shape[2] == 4 and int(whole[:, :, 3].min()) == 0
     picture = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
     if whole is not None and cut_out:  # a person on nothing: what is opaque, however dark
-        picture = (whole[:, :, 3] >> (8 if whole.dtype == np.uint16 else 0)).astype(np.uint8)
+        picture = (whole[:, :, 3] // (257 if whole.dtype == np.uint16 else 1)).astype(np.uint8)
     if picture is None:
         raise CreationError(f"Expected a picture in '{path}', got something else. Export this mask again.")
     if abs(picture.shape[1] * height - picture.shape[0] * width) > 0.02 * height * picture.shape[1]:
