@@ -3,6 +3,7 @@
 import csv
 import importlib.metadata
 import importlib.util
+import math
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from synthaug.motions.pose.reconstruction import (
     reference_from_landmarks,
 )
 from synthaug.motions.pose.scenes import WatchedPerson
+from synthaug.motions.pose.unseen import stand_unseen_legs
 from synthaug.motions.video import VideoMotion
 from synthaug.structures import Camera, Motion, Record
 from synthaug.testing.motions import check_motion_source
@@ -199,6 +201,34 @@ def test_who_performs_again_has_company_each_time_from_the_same_frames() -> None
         assert companion.num_frames == take.motion.num_frames
         away = (companion.transl - take.motion.transl)[:, [0, 2]].norm(dim=-1)
         assert away.tolist() == pytest.approx([0.9] * len(away), abs=0.25)
+
+
+def test_legs_that_no_frame_shows_stand_whatever_the_network_makes_up() -> None:
+    """Somebody who fills the picture: the same arms, and straight legs in place of a crouch that changes."""
+    motion = replace(walking(), transl=walking().transl * 0.2 + torch.tensor([0.0, -0.2, -0.6]))
+    seen = landmarks_of(motion, level_camera(intrinsics(SIZE[1], SIZE[0], 1.0), SIZE[1], SIZE[0], 30))
+    assert not seen.inside(SIZE)[:, [25, 26]].any() and seen.inside(SIZE)[:, [11, 12, 23, 24]].all()
+    rng = np.random.default_rng(0)
+    world, pixels, visibility = seen.world.clone(), seen.pixels.clone(), seen.visibility.clone()
+    for first in (25, 27, 29, 31):
+        crouch = torch.from_numpy(rng.normal(0, 0.05, (30, 2, 3))).float() + torch.tensor([0.25, 0.05, -0.3])
+        world[:, first : first + 2] = world[:, 23:25] + crouch
+        pixels[:, first : first + 2] = pixels[:, 23:25] + torch.tensor([20.0, 60.0])
+        visibility[:, first : first + 2] = 0.35
+    spoilt = WatchedPerson(Landmarks(world, pixels, visibility), 30.0, SIZE)
+    close = reference_from_landmarks(spoilt, name="x", focal=1.0, gate=Gate(limb_variation=1.0), beliefs=QUICK)
+    joints = [JOINT[f"{side}_{name}"] - 1 for side in ("left", "right") for name in ("knee", "hip")]
+    assert float(close.motion.body_pose[:, joints].norm(dim=-1).max()) < math.radians(25)
+    assert float(close.motion.body_pose[:, joints].diff(dim=0).norm(dim=-1).max()) < math.radians(3)
+    arms = [JOINT[f"{side}_{name}"] - 1 for side in ("left", "right") for name in ("shoulder", "elbow")]
+    turned = close.motion.body_pose[:, arms] - motion.body_pose[:, arms]
+    assert float(turned.norm(dim=-1).median()) < math.radians(12)
+    pixels, _ = project(joint_positions(close.motion, SKELETON), close.camera)
+    hands = [JOINT["left_wrist"], JOINT["right_wrist"]]
+    assert float((pixels[:, hands] - seen.pixels[:, [15, 16]]).norm(dim=-1).median()) < 5
+    # Who is seen down to the knees keeps what was seen.
+    whole = seen_walking()[1]
+    assert stand_unseen_legs(whole, SIZE) is whole
 
 
 def test_a_cut_beginning_is_told() -> None:

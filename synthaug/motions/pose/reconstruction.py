@@ -34,6 +34,7 @@ from synthaug.motions.pose.fingers import Hands, add_knuckles, finger_poses
 from synthaug.motions.pose.limbs import bridge_limbs
 from synthaug.motions.pose.network import HAND_POINTS
 from synthaug.motions.pose.scenes import Standpoint, WatchedPerson, estimate_standpoint, hold_camera
+from synthaug.motions.pose.unseen import are_legs_unseen, stand_unseen_legs
 from synthaug.structures import Camera, Motion, Reference
 
 FILM_BELIEFS = Beliefs(least_noise=0.03, least_pixel_noise=0.01)
@@ -172,9 +173,11 @@ def _reconstruct_run(watched: WatchedPerson, hands: Hands | None, run: tuple[int
     grasp = Hands(
         torch.full((last - first, 2, HAND_POINTS, 3), torch.nan) if hands is None else hands.points[first:last]
     )
-    own = bridge_limbs(watched.seen.between(first, last), fps=watched.fps)
+    own = stand_unseen_legs(bridge_limbs(watched.seen.between(first, last), fps=watched.fps), watched.size)
+    stands = are_legs_unseen(shown.seen, watched.size)
+    shown = dataclasses.replace(shown, seen=stand_unseen_legs(shown.seen, watched.size))
     told = dataclasses.replace(shown, seen=moved.hold(add_knuckles(own, grasp, skeleton), watched.size))
-    fitted = _fit_body(told, stand, skeleton=skeleton, beliefs=setup.beliefs)
+    fitted = _fit_body(told, stand, skeleton=skeleton, beliefs=setup.beliefs, stands=stands)
     motion, camera = put_on_floor(
         fitted.motion, fitted.camera, fitted.floor, pitch_deg=stand.pitch_deg, roll_deg=stand.roll_deg
     )
@@ -209,8 +212,13 @@ class _FittedBody:
     floor: Float[Tensor, "4"]
 
 
-def _fit_body(watched: WatchedPerson, stand: Standpoint, *, skeleton: Skeleton, beliefs: Beliefs) -> _FittedBody:
-    """Fit twice: first freely, to find the floor, then with the body kept above it."""
+def _fit_body(
+    watched: WatchedPerson, stand: Standpoint, *, skeleton: Skeleton, beliefs: Beliefs, stands: bool = False
+) -> _FittedBody:
+    """Fit twice: first freely, to find the floor, then with the body kept above it.
+
+    The floor is below what is seen, or below legs that are taken to stand.
+    """
     run, fps, (height, width) = watched.seen, watched.fps, watched.size
     K, markers = intrinsics(width, height, stand.focal), landmark_markers()
     seen = landmark_trust(run, width=width, height=height)
@@ -222,7 +230,8 @@ def _fit_body(watched: WatchedPerson, stand: Standpoint, *, skeleton: Skeleton, 
     track = Track(shape + root[:, None], confidence, fps, Sighting(pixels, confidence, camera))
     rough = dataclasses.replace(beliefs, iterations=(beliefs.iterations + 1) // 2)
     motion = fit(track, markers, skeleton, beliefs=rough)
-    floor = estimate_floor(motion, seen, markers, skeleton, pitch_deg=stand.pitch_deg, roll_deg=stand.roll_deg)
+    low = torch.ones_like(seen) if stands else seen
+    floor = estimate_floor(motion, low, markers, skeleton, pitch_deg=stand.pitch_deg, roll_deg=stand.roll_deg)
     track = dataclasses.replace(track, floor=floor)
     motion = fit(track, markers, skeleton, beliefs=beliefs)
     metres = (-motion.transl[:, 2:] / K[0, 0]).clamp(min=0)
