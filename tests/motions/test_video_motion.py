@@ -231,6 +231,18 @@ def test_legs_that_no_frame_shows_stand_whatever_the_network_makes_up() -> None:
     assert stand_unseen_legs(whole, SIZE) is whole
 
 
+def test_no_floor_is_above_the_camera() -> None:
+    """Only somebody's raised upper part is seen, above the camera's height."""
+    motion = replace(walking(), transl=walking().transl + torch.tensor([0.0, 2.0, 0.0]))
+    seen = landmarks_of(motion, level_camera(intrinsics(SIZE[1], SIZE[0], 1.0), SIZE[1], SIZE[0], 30))
+    reference = reference_from_landmarks(
+        WatchedPerson(seen, 30.0, SIZE), name="x", focal=1.0, gate=Gate(visibility=0.0, reprojection=1.0), beliefs=QUICK
+    )
+    viewmats = reference.camera.viewmats
+    heights = -(viewmats[:, :3, :3].mT @ viewmats[:, :3, 3:])[:, 1, 0]
+    assert float(heights.min()) >= 0.1 - 1e-4
+
+
 def test_a_cut_beginning_is_told() -> None:
     _, seen = seen_walking(60)
     reference = reference_from_landmarks(

@@ -13,6 +13,8 @@ from synthaug.structures import Camera, Motion
 
 FLIP = torch.diag(torch.tensor([1.0, -1.0, -1.0, 1.0]))
 """Level camera's frame (y up, z towards the viewer) to OpenCV's (y down, z forward); its own inverse."""
+LOWEST_CAMERA = 0.1
+"""Metres above the floor at which a camera is, at least: on a thin book."""
 
 
 def intrinsics(width: int, height: int, focal: float) -> Float[Tensor, "3 3"]:
@@ -144,7 +146,7 @@ def estimate_floor(
     The floor is below the soles of a standing person (median over such frames), since lying bodies are foreshortened
     and their distance is uncertain. If the person never stands it is the 10th percentile over frames of the lowest
     visible part, so that single low frames do not matter. A part is visible if a marker on it, or on the joint above
-    it, has a trust above a half.
+    it, has a trust above a half. No floor is above the camera: who seems to be lies, or was not seen well.
     """
     R = leveling_rotation(pitch_deg, roll_deg)
     joints = joint_positions(move_motion(motion, R, torch.zeros(3)), skeleton)
@@ -163,7 +165,7 @@ def estimate_floor(
         level = upright.median()
     else:
         level = (low if len(low) else lowest_heights(joints, scale=skeleton.size)).quantile(0.1)
-    return torch.cat([R[1], -level[None]])
+    return torch.cat([R[1], (-level).clamp(min=LOWEST_CAMERA)[None]])
 
 
 def leveling_rotation(pitch_deg: float, roll_deg: float = 0.0) -> Float[Tensor, "3 3"]:
