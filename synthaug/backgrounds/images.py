@@ -32,7 +32,7 @@ from synthaug.backgrounds.picture.standing import (
 from synthaug.files import walk_files
 from synthaug.progress import track
 from synthaug.structures import Camera, Record, Reference, Scene, Values
-from synthaug.video import decode_still
+from synthaug.video import decode_still, is_still
 
 logger = logging.getLogger(__name__)
 
@@ -289,12 +289,13 @@ class Images(Background):
         return found
 
     def _check_readable(self, name: str) -> bool:
-        path = self.root / name
-        if path.stat().st_size == 0:
-            self.quarantine[name] = "empty file"
-        # An eighth of the size is a fraction of the work for JPEG, and still meets a broken header or body.
-        elif cv2.imread(str(path), cv2.IMREAD_REDUCED_COLOR_8) is None:
-            self.quarantine[name] = "not readable as a picture"
+        try:
+            content = (self.root / name).read_bytes()
+        except OSError as error:
+            self.quarantine[name] = error.strerror or "not readable"
+            return False
+        if not is_still(content):
+            self.quarantine[name] = "not readable as a picture" if content else "empty file"
         return name not in self.quarantine
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from synthaug.structures import Record, Reference
 
 logger = logging.getLogger(__name__)
-PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+PICTURES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """Endings of a picture of an empty place."""
 USES = ("training", "display", "redistribution")
 """What somebody can agree to; see `Consent`."""
@@ -89,7 +89,10 @@ class Clues:
     @staticmethod
     def beside(films: Path) -> "Clues":
         """Those that lie in a person's folder: `masks/`, `place.*`, `depth/` and `keypoints.json`."""
-        place = next((path for path in sorted(films.glob("place.*")) if path.suffix.lower() in PICTURES), None)
+        from synthaug.video import SUFFIXES
+
+        kinds = (*PICTURES, *SUFFIXES)
+        place = next((path for path in sorted(films.glob("place.*")) if path.suffix.lower() in kinds), None)
         masks, depth, keypoints = films / "masks", films / "depth", films / "keypoints.json"
         return Clues(
             masks if masks.is_dir() else None, place, depth if depth.is_dir() else None,
@@ -97,10 +100,32 @@ class Clues:
         )  # fmt: skip
 
     def list_files(self) -> list[str]:
-        """Names and sizes of all files, by which other clues are known; none if there are no clues."""
+        """Names and contents of all files, by which other clues are known; none if there are no clues.
+
+        Contents and not sizes: arrays of depth of one film have one size.
+
+        Raises:
+            ValueError: If a clue is not there, or is a folder in the place of a file or the other way round.
+        """
+        from synthaug.avatars.importers.files.checkpoints import content_digest
+
+        self._check_kinds()
         given = [path for path in (self.masks, self.place, self.depth, self.keypoints) if path is not None]
-        files = [one for path in given for one in (sorted(path.iterdir()) if path.is_dir() else [path])]
-        return [f"{one.parent.name}/{one.name} {one.stat().st_size}" for one in files]
+        inside = [one for path in given for one in (sorted(path.iterdir()) if path.is_dir() else [path])]
+        files = [one for one in inside if one.is_file() and one.name[0] != "."]
+        return [f"{one.parent.name}/{one.name} {content_digest(one)}" for one in files]
+
+    def _check_kinds(self) -> None:
+        """Told at once: finding the person in the film takes minutes."""
+        for name, path, what in (
+            ("masks", self.masks, "folder"), ("place", self.place, "file"), ("depth", self.depth, "folder"),
+            ("keypoints", self.keypoints, "file"),
+        ):  # fmt: skip
+            if path is not None and not (path.is_dir() if what == "folder" else path.is_file()):
+                got = "a folder" if path.is_dir() else "a file" if path.exists() else "nothing"
+                raise ValueError(
+                    f"Expected a {what} for --{name} in '{path}', got {got}. Correct the path, or leave it out."
+                )
 
     def features(self) -> "list[Feature]":
         """What says where the person is: masks or else the network, and what else is given."""

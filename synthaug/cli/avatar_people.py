@@ -70,7 +70,12 @@ class CreatePeople(Job):
         from synthaug.datasets.indexing.finding import find_films
         from synthaug.video import is_series
 
-        films = list(find_films(folder))
+        # What is there to tell the person from the place shows nobody.
+        beside = [folder / name for name in CLUES]
+        films = [
+            path for path in find_films(folder)
+            if not (path.parent == folder and path.stem == "place") and not set(beside) & set(path.parents)
+        ]  # fmt: skip
         if self.making.fps is not None:
             films += [
                 path for path in (folder, *sorted(folder.iterdir())) if path.name not in CLUES and is_series(path)

@@ -32,6 +32,7 @@ from synthaug.video.series import is_series as is_series
 from synthaug.video.series import probe_series as probe_series
 from synthaug.video.series import set_rate as set_rate
 from synthaug.video.stills import decode_still as decode_still
+from synthaug.video.stills import is_still as is_still
 from synthaug.video.writing import FILMED as FILMED
 from synthaug.video.writing import filmed_size as filmed_size
 from synthaug.video.writing import read_metadata as read_metadata

@@ -31,6 +31,16 @@ def decode_still(content: bytes) -> UInt8[np.ndarray, "height width 3"] | None:
     return None if picture is None else np.ascontiguousarray(picture[:, :, ::-1])
 
 
+def is_still(content: bytes) -> bool:
+    """Whether `decode_still` reads these bytes. An eighth of the size is a fraction of the work for JPEG."""
+    try:
+        # Of bytes and not of the file: OpenCV reads a file of half a JPEG, and refuses its bytes.
+        small = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_REDUCED_COLOR_8) if content else None
+    except cv2.error:
+        small = None  # Of less than eight pixels there is no eighth.
+    return small is not None or decode_still(content) is not None
+
+
 def is_depth_map(content: bytes) -> bool:
     """Whether these are the bytes of one channel of 16 bits or of floats: depth or disparity, not a picture."""
     buffer = np.frombuffer(content, np.uint8)

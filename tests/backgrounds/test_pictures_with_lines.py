@@ -163,3 +163,16 @@ def test_recipes_without_a_spot_stay_flat_and_pictures_without_lines_are(tmp_pat
     assert set(images.refused) == {"b.png"} and "1 of 2 pictures looked at for straight lines" in caplog.text
     assert "Straight lines give the floor of 1 of 2 pictures, with a median doubt of" in caplog.text
     assert images.scene({**old, "file": "b.png", "spot": 0.5}, camera).camera is None
+
+
+def test_pictures_that_only_one_library_reads_have_a_usual_lens(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.tif"), draw_room(camera_at(8.0)).astype(np.float32) / 255)
+    images = Images(tmp_path, lines=True, fov_deg=65)
+    images.prepare([])
+    assert images.refused == {}
+
+
+def test_a_camera_that_looks_up_is_told_so(tmp_path):
+    images = Images(save(tmp_path, pitch=-20.0), lines=True)
+    images.prepare([])
+    assert "a camera that looks up by" in images.refused["a.png"]

@@ -149,3 +149,17 @@ def test_a_mixture_gives_the_share_of_a_part_without_scenes_to_the_others_and_sa
     assert "share of 'plates' (33 %) goes to grey, white: Expected training films from a tripod" in caplog.text
     with pytest.raises(NoSceneError, match="got no plate from any of 0"):
         Mixture({"plates": Plates(tmp_path), "grey": Plain()}, {"plates": 1, "grey": 0}).prepare([])
+
+
+def test_half_a_jpeg_is_left_out_and_a_picture_of_one_pixel_is_one(tmp_path):
+    rng = np.random.default_rng(0)
+    cv2.imwrite(str(tmp_path / "whole.jpg"), rng.integers(0, 255, (64, 64, 3), dtype=np.uint8))
+    whole = (tmp_path / "whole.jpg").read_bytes()
+    (tmp_path / "half.jpg").write_bytes(whole[: len(whole) // 2])
+    cv2.imwrite(str(tmp_path / "one.png"), np.full((1, 1, 3), 7, np.uint8))
+    images = Images(tmp_path)
+    assert images.files == ["one.png", "whole.jpg"]
+    assert images.quarantine == {"half.jpg": "not readable as a picture"}
+    for name in images.files:  # What is not left out can be painted.
+        values = {**images.sample(rng), "file": name}
+        assert images.scene(values, example_camera()).frames.shape[1] == 3

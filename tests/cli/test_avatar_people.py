@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 
 import pytest
 import torch
@@ -80,8 +81,31 @@ def test_clues_in_a_person_s_folder_are_found_and_make_them_anew(people, made, t
     assert found.masks is None and found.depth == people / "bob" / "depth"
     assert [path.name for path in (found.place, found.keypoints)] == ["place.jpg", "keypoints.json"]
     assert main(command) == 0 and made == ["anna", "bob", "bob"]
-    (people / "bob" / "depth" / "0.png").write_bytes(b"another")
+    (people / "bob" / "depth" / "0.png").write_bytes(b"y")  # as large, as other arrays of depth are
     assert main(command) == 0 and main(command) == 0 and made == ["anna", "bob", "bob", "bob"]
+
+
+def test_films_of_the_place_are_clues_and_no_films_of_somebody(people, made, tmp_path):
+    write_video(people / "bob" / "place.mp4", square(1, 3, 4), fps=10.0)
+    (people / "bob" / "masks").mkdir()
+    write_video(people / "bob" / "masks" / "all.mp4", square(1, 3, 4), fps=10.0)
+    job = CreatePeople(people, tmp_path / "packs", Making(), "none")
+    assert job.find_people()["bob"] == [people / "bob" / "0.mp4"]
+    assert Clues.beside(people / "bob").place == people / "bob" / "place.mp4"
+
+
+def test_clues_that_are_not_there_are_told_before_any_work(people, tmp_path, capsys):
+    film = people / "bob" / "0.mp4"
+    command = ["avatar", "create", str(film), "--out", str(tmp_path / "bob"), "--likeness", "bob", "--agreed", "none"]
+    for name, path, words in (
+        ("place", tmp_path / "none.png", "Expected a file for --place in .* got nothing"),
+        ("place", tmp_path, "Expected a file for --place in .* got a folder"),
+        ("masks", tmp_path / "none", "Expected a folder for --masks in .* got nothing"),
+        ("depth", film, "Expected a folder for --depth in .* got a file"),
+        ("keypoints", tmp_path, "Expected a file for --keypoints in .* got a folder"),
+    ):
+        assert main([*command, f"--{name}", str(path)]) != 0
+        assert re.search(words, capsys.readouterr().err)
 
 
 def test_whoever_cannot_be_made_stops_nobody(people, made, tmp_path, capsys):

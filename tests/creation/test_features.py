@@ -158,6 +158,17 @@ def test_a_picture_of_another_place_is_told(tmp_path, spoil, reason):
         EmptyPlace(tmp_path / "place.png").observe(cut(record, found))
 
 
+def test_one_film_of_several_that_was_taken_elsewhere_is_told(tmp_path):
+    films = [film(tmp_path / name)[:2] for name in "abc"]
+    cv2.imwrite(str(tmp_path / "place.png"), place()[..., ::-1])
+    elsewhere = tmp_path / "c" / "film.mp4"
+    moved = torch.from_numpy(255 - np.stack([place()] * FRAMES)).permute(0, 3, 1, 2).contiguous()
+    write_video(elsewhere.with_name("garden.mp4"), moved, fps=10.0)
+    films[2] = (Record("garden", elsewhere.with_name("garden.mp4"), 0, "", "", 0.0, FRAMES / 10), films[2][1])
+    with pytest.raises(CreationError, match=r"Expected the place of 'garden.mp4' without anybody"):
+        EmptyPlace(tmp_path / "place.png").observe(cut_films(films, Choice(3 * FRAMES, 64)))
+
+
 def save_depth(folder, found, bodies, *, kind, stretch=1.25):
     """A wall at six metres, the floor before it, and bodies as deep as their joints, of people a quarter larger."""
     folder.mkdir()
@@ -230,6 +241,15 @@ def write_keypoints(path, found, *, shift=0.0, worse=()):
             {"frame_id": k, "instances": [{"keypoints": points.tolist(), "keypoint_scores": scores.tolist()}]}
         )
     path.write_text(json.dumps(frames))
+
+
+def test_keypoints_without_confidence_are_told_apart_from_those_of_another_film(tmp_path):
+    record, found, _ = film(tmp_path)
+    write_keypoints(tmp_path / "keypoints.json", found)
+    unsure = (tmp_path / "keypoints.json").read_text().replace("0.9", "0.2")
+    (tmp_path / "keypoints.json").write_text(unsure)
+    with pytest.raises(CreationError, match="Expected sure keypoints of trunk and limbs.* fewer than four above 0.3"):
+        KeypointFile(tmp_path / "keypoints.json").observe(cut(record, found))
 
 
 def test_poses_that_lie_off_the_keypoints_are_not_trusted_and_silhouettes_stay(tmp_path):

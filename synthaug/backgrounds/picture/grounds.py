@@ -103,9 +103,10 @@ def suppose_ground(
     floor = Floor(horizon.up, EYE_HEIGHT, spread=0.0, share=0.0)
     spots = suppose_spots(floor, K, size=size)
     if not len(spots):
+        pitch = floor.pitch_deg
         raise NoFloorError(
             "Expected a floor in the lower part of the picture, with room for a person from head to foot, got a camera "
-            f"that looks down by {floor.pitch_deg:.0f} degrees. It is shown flat."
+            f"that looks {'down' if pitch > 0 else 'up'} by {abs(pitch):.0f} degrees. It is shown flat."
         )
     return Ground(K, size, floor, spots, doubt_deg=horizon.doubt_deg)
 

@@ -1,6 +1,9 @@
 """How wide a picture is: its intrinsics, from the table, the camera's own note, or a usual lens."""
 
+import contextlib
 import math
+import struct
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,8 @@ USUAL_SPREAD = 0.15
 """One standard deviation of the focal length, as a share, where nothing but a usual lens is known."""
 EXIF, EQUIVALENT = 0x8769, 41989
 """Tags of the EXIF block, and in it of the focal length in millimetres of 35 mm film (0 for unknown)."""
+
+_UNREADABLE = (OSError, SyntaxError, ValueError, TypeError, struct.error, Image.DecompressionBombError)
 
 
 def find_intrinsics(
@@ -41,6 +46,10 @@ def find_intrinsics(
 
 def read_equivalent_focal(path: Path) -> float | None:
     """The focal length that a camera wrote into its picture, millimetres of 35 mm film; None if it wrote none."""
-    with Image.open(path) as picture:
-        noted = picture.getexif().get_ifd(EXIF).get(EQUIVALENT)
+    noted = None
+    # Pillow knows fewer kinds of picture than OpenCV, takes large ones for attacks, and stumbles over broken notes.
+    with warnings.catch_warnings(), contextlib.suppress(*_UNREADABLE):
+        warnings.simplefilter("ignore")
+        with Image.open(path) as picture:
+            noted = picture.getexif().get_ifd(EXIF).get(EQUIVALENT)
     return float(noted) if isinstance(noted, int | float) and noted > 0 else None

@@ -61,7 +61,13 @@ class KeypointFile(Feature):
             errors.append(min((_miss(one, where, corner, scale) / stature for one in frames[int(cutouts.indices[k])]),
                               default=np.inf))  # fmt: skip
         middle = float(np.median(errors))
-        if not middle < _OTHER_FILM:
+        if not np.isfinite(middle):
+            raise CreationError(
+                f"Expected sure keypoints of trunk and limbs in '{self._path}' for the person in "
+                f"'{cutouts.films[0].name}', got fewer than four above {_SURE} in half of the frames or more. Are the "
+                "confidences in 0..1, and the keypoints of this film?"
+            )
+        if middle >= _OTHER_FILM:
             raise CreationError(
                 f"Expected the keypoints in '{self._path}' to lie on the person in '{cutouts.films[0].name}', got a "
                 f"median distance of {middle:.0%} of a person's height. Are they of this film, in its pixels?"

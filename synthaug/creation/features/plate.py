@@ -64,17 +64,24 @@ class EmptyPlace(Feature):
             known.append(sure & ~shadow)
             trust.append(judge_trust(mask, where))
             changed.append(float((likely > 0.5)[far].mean()) if far.any() else 0.0)
-        if np.median(changed) > _MOST_CHANGED:
-            raise CreationError(
-                f"Expected the place of '{cutouts.films[0].name}' without anybody in '{self._path}', got a picture "
-                f"that differs in {np.median(changed):.0%} of what lies away from the person. The camera must not move "
-                "between both; leave the picture out if it did."
-            )
+        self._check_place(cutouts, np.array(changed))
         return Evidence(
             torch.from_numpy(np.stack(masks)),
             torch.from_numpy(np.stack(known)) & cutouts.inside,
             torch.tensor(trust).float(),
         )
+
+    def _check_place(self, cutouts: Cutouts, changed: Float[np.ndarray, " cutout"]) -> None:
+        """Raise unless each film shows this place: one of several may have been taken elsewhere."""
+        which = np.asarray(cutouts.film)
+        for number in np.unique(which).tolist():
+            share = float(np.median(changed[which == number]))
+            if share > _MOST_CHANGED:
+                raise CreationError(
+                    f"Expected the place of '{cutouts.films[number].name}' without anybody in '{self._path}', got a "
+                    f"picture that differs in {share:.0%} of what lies away from the person. The camera must not move "
+                    "between both; leave the picture out if it did."
+                )
 
     def _read(self, height: int, width: int) -> UInt8[np.ndarray, "height width 3"]:
         picture = self._decode()
