@@ -6,6 +6,7 @@ that direction. The rotation under which most of the segments' length fits one o
 else is read from the picture: how high the camera stands is not in it.
 """
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -37,6 +38,8 @@ _DRAWS = 24
 _FEW = 120
 """Segments that the first search looks at: the longest."""
 _STEPS = 12
+_CHUNK = 1000
+"""Rotations that are tried at once, so that their misses stay within a few megabytes."""
 
 Normals = Float[np.ndarray, "segment 3"]
 Weights = Float[np.ndarray, " segment"]
@@ -143,18 +146,22 @@ def _score(misses: Float[np.ndarray, "*try segment 3"], lengths: Weights, width:
     return np.asarray(np.clip(1 - (misses.min(axis=-1) / (2 * width)) ** 2, 0, None) ** 2 @ lengths)
 
 
+@functools.cache
+def _list_turns() -> Float[np.ndarray, "try 3 3"]:
+    """All rotations in coarse steps; the same for every picture."""
+    pitches, rolls = (np.arange(-most, most + 1e-6, _COARSE) for most in (MAX_PITCH, MAX_ROLL))
+    yaws = np.arange(0, 90, _COARSE)
+    return np.stack([_turn(pitch, roll, yaw) for pitch in pitches for roll in rolls for yaw in yaws])
+
+
 def _search(normals: Normals, lengths: Weights) -> Axes:
     """The best of all rotations in coarse steps."""
-    normals, lengths = normals[:_FEW], lengths[:_FEW]
-    best, chosen = -1.0, np.eye(3)
-    yaws = np.arange(0, 90, _COARSE)
-    for pitch in np.arange(-MAX_PITCH, MAX_PITCH + 1e-6, _COARSE):
-        for roll in np.arange(-MAX_ROLL, MAX_ROLL + 1e-6, _COARSE):
-            tries = np.stack([_turn(pitch, roll, yaw) for yaw in yaws])
-            scores = _score(_misses(tries, normals), lengths, _WIDE)
-            if scores.max() > best:
-                best, chosen = float(scores.max()), tries[int(scores.argmax())]
-    return chosen
+    turns = _list_turns()
+    scores = [
+        _score(_misses(turns[first : first + _CHUNK], normals[:_FEW]), lengths[:_FEW], _WIDE)
+        for first in range(0, len(turns), _CHUNK)
+    ]
+    return np.asarray(turns[int(np.concatenate(scores).argmax())])
 
 
 def _refine(axes: Axes, normals: Normals, lengths: Weights, width: float) -> Axes:
