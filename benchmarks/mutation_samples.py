@@ -278,7 +278,21 @@ def _make_exclusions(path: Path) -> None:
 
 def _make_row(path: Path) -> None:
     path.write_text(
-        json.dumps({"key": "0b8ad6ec" * 4, "class_name": "wave", "label": 0, "fps": 8.0, "frames": 8, "recipe": "{}"})
+        json.dumps(
+            {
+                "key": "0b8ad6ec" * 4,
+                "class_name": "wave",
+                "label": 0,
+                "fps": 8.0,
+                "frames": 8,
+                "recipe": "{}",
+                "sources": ["a"],
+                "identities": ["studio-000001"],
+                "subjects": ["s0"],
+                "height": 64,
+                "width": 64,
+            }
+        )
     )
 
 

@@ -5,10 +5,14 @@ import shutil
 import warnings
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 
 torch.set_num_threads(1)
+# No test asserts how long something takes: a machine that is busy elsewhere fails none.
+hypothesis.settings.register_profile("any speed", deadline=None)
+hypothesis.settings.load_profile("any speed")
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 """Names of browsers that the tests of pages may drive."""
 

@@ -187,7 +187,7 @@ class Images(Background):
         others = [name for name in self.files if name not in self.depths][:FEW] if self.lines else []
         for name in track([*self.depths, *others], "Finding floors"):
             self._look_for_ground(name)
-        for kind, names in (("depth", list(self.depths)), ("straight lines", others)):
+        for kind, names in (("with depth", list(self.depths)), ("without depth", others)):
             self._tell(kind, names)
         return self
 
@@ -197,7 +197,7 @@ class Images(Background):
         if flat:
             name, reason = next(iter(flat.items()))
             logger.warning(
-                "%d of %d pictures looked at for %s give no place to stand and are shown flat. The first, %s: %s",
+                "%d of %d pictures %s give no place to stand and are shown flat. The first, %s: %s",
                 len(flat), len(names), kind, name, reason,
             )  # fmt: skip
         grounds = [found for name in names if isinstance(found := self._grounds[name], Ground)]

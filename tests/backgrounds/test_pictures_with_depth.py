@@ -113,7 +113,7 @@ def test_spots_keep_clear_of_things_and_people_fit_the_picture(tmp_path):
     box = ((0.2, 0, -3.6), (1.0, 0.8, -2.9))
     images = Images(save(tmp_path, depth_of(camera_at(), boxes=[box])), free=0.5)
     images.prepare([])
-    spots = images._find_ground({"file": "a.png"}).spots
+    spots = images._find_ground({"file": "a.png", "spot": 0.5}).spots
     assert len(spots) > 20
     beside = np.maximum(np.maximum(np.array([0.2, -3.6]) - spots, spots - np.array([1.0, -2.9])), 0)
     # A cell of the grid and a pixel of the depth are coarser than a centimetre.
@@ -126,7 +126,7 @@ def test_what_is_nearer_hides_and_what_is_farther_does_not(tmp_path):
     camera = camera_at()
     images = Images(save(tmp_path, depth_of(camera, boxes=[box])), zoom=1)
     images.prepare([])
-    ground = images._find_ground({"file": "a.png"})
+    ground = images._find_ground({"file": "a.png", "spot": 0.5})
     behind = int(np.argmin(np.abs(ground.spots - [0, -3.6]).sum(1)))
     values = {"file": "a.png", "zoom": 1.0, "x": 0.5, "y": 0.5, "spot": (behind + 0.5) / len(ground.spots)}
     view = example_camera(frames=1, height=120, width=120)

@@ -160,7 +160,7 @@ def test_recipes_without_a_spot_stay_flat_and_pictures_without_lines_are(tmp_pat
     images = Images(tmp_path, lines=True)
     with caplog.at_level("INFO"):
         images.prepare([])
-    assert set(images.refused) == {"b.png"} and "1 of 2 pictures looked at for straight lines" in caplog.text
+    assert set(images.refused) == {"b.png"} and "1 of 2 pictures without depth give no place to stand" in caplog.text
     assert "Straight lines give the floor of 1 of 2 pictures, with a median doubt of" in caplog.text
     assert images.scene({**old, "file": "b.png", "spot": 0.5}, camera).camera is None
 
