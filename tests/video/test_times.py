@@ -146,8 +146,8 @@ def test_a_stamp_out_of_place_is_seen_in_film_whose_ends_are_sound(tmp_path):
 
 @given(
     steps=st.lists(st.floats(0.5, 1.5), min_size=20, max_size=60),
-    # Of 1, -3, 3, -1, 5 ... nobody can tell whether the first and third are wrong, or the second and fourth.
-    bad=st.sets(st.integers(1, 18), min_size=1, max_size=2).filter(lambda bad: bad != {1, 3}),
+    # Near an end nobody can tell: of 1, 2, -2, -1, 5 ... the first two may be wrong, or the next two.
+    bad=st.sets(st.integers(3, 15), min_size=1, max_size=2),
     shift=st.floats(-30, 30).filter(lambda shift: abs(shift) > 4),
 )
 def test_mending_leaves_good_timestamps_alone(steps, bad, shift):
