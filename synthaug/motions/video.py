@@ -41,7 +41,7 @@ from synthaug.progress import track
 from synthaug.structures import Record, Reference
 from synthaug.video import SUFFIXES, VideoInfo, indices_at, probe, stream_frames
 
-_VERSION = 11
+_VERSION = 12
 """Raised whenever the same film would yield another motion."""
 
 _BODY_ROWS = 480
@@ -66,8 +66,8 @@ class VideoMotion(MotionSource):
     the shot that shows most of that person is used. The fit bridges gaps of up to `Gate.gap`; longer ones end the
     motion, and what comes after one of at least `Gate.least` seconds is another performance (`Reference.others`). The
     data module leaves out those shorter than half of its clips. Limbs that the network loses for less, and whose
-    guesses leap, are bridged (`limbs`); fast limbs that are seen stay as they are. Who is never seen down to the knees
-    stands (`unseen`), whatever the network makes up for the legs. Fingers follow mediapipe's hands
+    guesses leap, are bridged (`limbs`); fast limbs that are seen stay as they are. Who is upright and never
+    seen down to the knees stands (`unseen`), whatever the network makes up for the legs. Fingers follow its hands
     where these are large enough in the picture, and are at rest otherwise. So does the jaw mediapipe's face, where that
     is 64 pixels large (a signer before a webcam, not somebody who is seen as a whole). Eyes and expression
     are zeros.
@@ -99,8 +99,8 @@ class VideoMotion(MotionSource):
         gate: What a usable clip must show.
         iterations: Descent steps of the fit.
         companions: Who else is re-enacted: "never" nobody, "near" the group about the acting person, "all" bystanders
-            too; those who are seen in at least `gate.detection` of the motion's frames. Their depth is as far off as
-            they are not as tall as the acting person; hands and faces are at rest.
+            too; those who are seen in at least `gate.detection` of the motion's frames. Who is smaller in the picture
+            is put farther away, whatever their stature; hands and faces are at rest.
     """
 
     looks: ClassVar[str] = f"a film ({', '.join(SUFFIXES[:4])}, ...)"

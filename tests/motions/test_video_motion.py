@@ -229,6 +229,9 @@ def test_legs_that_no_frame_shows_stand_whatever_the_network_makes_up() -> None:
     # Who is seen down to the knees keeps what was seen.
     whole = seen_walking()[1]
     assert stand_unseen_legs(whole, SIZE) is whole
+    # Nor does anybody stand who lies with the legs beyond the picture's edge.
+    lying = Landmarks(world[..., [1, 0, 2]], seen.pixels, seen.visibility)
+    assert not lying.inside(SIZE)[:, [25, 26]].any() and stand_unseen_legs(lying, SIZE) is lying
 
 
 def test_no_floor_is_above_the_camera() -> None:

@@ -14,6 +14,8 @@ from synthaug.motions.fitting.landmarks import Landmarks
 _KNEES, _HIPS, _SHOULDERS = (25, 26), (23, 24), (11, 12)
 _SHOWN = 0.1
 """Share of the frames in which a knee must be in the picture for legs to count as seen."""
+_UPRIGHT = 0.7
+"""Cosine of the trunk's angle to the vertical, median over frames, from which somebody is upright."""
 _BONE = 0.42
 """Metres of a thigh and of a shin; a fit resizes them."""
 _HEEL, _TOE = (0.06, -0.05), (0.07, 0.13)
@@ -23,20 +25,26 @@ _GUESSED = 0.2
 
 
 def are_legs_unseen(seen: Landmarks, size: tuple[int, int]) -> bool:
-    """Whether neither knee is ever in the picture, or only in a tenth of the frames.
+    """Whether an upright person's knees are never in the picture, or only in a tenth of the frames.
+
+    Of somebody who lies, with the legs beyond the picture's edge, nothing is known: such people do not stand.
 
     Args:
         seen: One row a frame.
         size: Height and width of the film's picture.
     """
     shown = seen.inside(size)[seen.found][:, list(_KNEES)]
-    return bool(len(shown)) and float(shown.float().mean(0).max()) < _SHOWN
+    if not len(shown) or float(shown.float().mean(0).max()) >= _SHOWN:
+        return False
+    world = seen.world[seen.found]
+    trunk = normalize(world[:, list(_HIPS)].mean(1) - world[:, list(_SHOULDERS)].mean(1), dim=-1)
+    return float(trunk[:, 1].median()) > _UPRIGHT
 
 
 def stand_unseen_legs(seen: Landmarks, size: tuple[int, int]) -> Landmarks:
     """The landmarks with straight legs below the hips, where `are_legs_unseen`.
 
-    Legs hang down whatever the trunk does, since a camera is level as far as is known without them, and feet point to
+    Legs hang down even while the trunk bows, since a camera is level as far as is known without them, and feet point to
     where the hips face. Landmarks of somebody whose legs are seen come back as they are.
 
     Args:
@@ -49,7 +57,7 @@ def stand_unseen_legs(seen: Landmarks, size: tuple[int, int]) -> Landmarks:
     world, pixels, visibility = seen.world.clone(), seen.pixels.clone(), seen.visibility.clone()
     down = torch.tensor([0.0, 1.0, 0.0]).to(world)
     across = world[:, _HIPS[0]] - world[:, _HIPS[1]]
-    ahead = normalize(torch.cross(down.expand_as(across), across, dim=-1), dim=-1)
+    scale, ahead = _find_scale(seen), normalize(torch.cross(down.expand_as(across), across, dim=-1), dim=-1)
     for side, hip in enumerate(_HIPS):
         knee, ankle, heel, toe = (first + side for first in (25, 27, 29, 31))
         world[:, knee] = world[:, hip] + _BONE * down
@@ -58,7 +66,7 @@ def stand_unseen_legs(seen: Landmarks, size: tuple[int, int]) -> Landmarks:
             world[:, point] = world[:, ankle] + below * down + forward * ahead
         for point in (knee, ankle, heel, toe):
             aside = (world[:, point] - world[:, hip])[:, :2]
-            pixels[:, point] = pixels[:, hip] + _find_scale(seen) * aside
+            pixels[:, point] = pixels[:, hip] + scale * aside
             visibility[:, point] = torch.where(found, torch.full_like(visibility[:, point], _GUESSED), 0.0)
     return replace(seen, world=world, pixels=pixels, visibility=visibility)
 
